@@ -1,0 +1,47 @@
+"""Backends: one leaf per compiler or runtime. This file is the contract.
+
+A leaf is a module of this package with one subclass of `Backend`. Leaves never import one
+another; what they share stands in `edgekit.waist` and `edgekit.tensors`.
+"""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import ClassVar
+
+from edgekit.types import Built, Job, Precision, Signature
+
+
+class Backend(ABC):
+    """Builds the files of one target variant, and runs them on this host as evidence.
+
+    ``requires`` and ``extra`` are as in `edgekit.sources.Source`. ``precisions`` are those that it
+    can build; ``calibrated`` those that need samples. ``base`` names the backend whose file this
+    one compiles further (``edgetpu`` starts from ``tflite``'s int8 file), None for the waist.
+    ``source_formats`` are formats that the backend reads itself, not through the waist.
+    """
+
+    extra: ClassVar[str | None]
+    requires: ClassVar[dict[str, str]]
+    precisions: ClassVar[tuple[Precision, ...]]
+    calibrated: ClassVar[tuple[Precision, ...]]
+    base: ClassVar[str | None] = None
+    source_formats: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def build(self, job: Job, file: str, out: Path) -> Built:
+        """Write ``out/file`` (and its companions) and nothing else.
+
+        With ``base``, ``job.waist`` is the base backend's file.
+
+        Raises:
+            InputError: the precision needs samples and ``job.calibration`` is None.
+            Unsupported: the network cannot be built so; the operators are named.
+        """
+
+    @abstractmethod
+    def run(self, artifact: Path, signature: Signature, inputs: Path, outputs: Path) -> None:
+        """Run the artifact on this host. ``inputs`` and ``outputs`` are ``.npz`` in the source's terms.
+
+        Inputs are ``[N, *source_shape]`` under the source's names; so are the outputs: the leaf
+        crosses the border with `edgekit.tensors`.
+        """

@@ -1,0 +1,77 @@
+"""One tree of errors, a class per remedy.
+
+    EdgekitError
+    ├── BudgetMissed    exit 1   the artifact exists but misses a stated limit
+    ├── InputError      exit 2   mend the file or the option
+    ├── MissingTool     exit 3   install what is named
+    ├── Unsupported     exit 4   choose another target, precision or pass
+    └── DeviceError     exit 5   look at the bench
+
+Only ``edgekit.cli`` catches these. Anything else that reaches the user is a bug in edgekit
+(exit 70, with the traceback in a log file).
+"""
+
+from typing import ClassVar
+
+
+class EdgekitError(Exception):
+    """A failure with a remedy.
+
+    Args:
+        problem: what is wrong, as one sentence.
+        place: the file, option or operator where it is wrong.
+        fix: the command or edit that helps.
+    """
+
+    exit_code: ClassVar[int] = 70
+
+    def __init__(self, problem: str, *, place: str = "", fix: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.place = place
+        self.fix = fix
+
+    def __str__(self) -> str:
+        """Problem, place and fix on lines of their own."""
+        lines = [self.problem]
+        if self.place:
+            lines.append(f"  at: {self.place}")
+        if self.fix:
+            lines.append(f"  fix: {self.fix}")
+        return "\n".join(lines)
+
+
+class BudgetMissed(EdgekitError):
+    """The artifact exists but misses a stated limit (accuracy drop, size, coverage)."""
+
+    exit_code = 1
+
+
+class InputError(EdgekitError):
+    """A file or an option of the user's is wrong; mending it helps."""
+
+    exit_code = 2
+
+
+class MissingTool(EdgekitError):
+    """A library or program is not installed; ``fix`` holds the exact command."""
+
+    exit_code = 3
+
+
+class Unsupported(EdgekitError):
+    """This model cannot go to this target, precision or pass; the operators are named."""
+
+    exit_code = 4
+
+
+class DeviceError(EdgekitError):
+    """Something attached does not answer as it should."""
+
+    exit_code = 5
+
+
+REMEDIES: dict[str, type[EdgekitError]] = {
+    kind.__name__: kind for kind in (BudgetMissed, InputError, MissingTool, Unsupported, DeviceError)
+}
+"""Every remedy by its class name: how an error crosses from a worker process to its parent."""

@@ -1,0 +1,71 @@
+"""The one door to the leaves: a name becomes a class.
+
+Built-in leaves are found by file name (``sources/onnx.py`` or ``sources/onnx/`` is the source
+``onnx``); third-party leaves by entry point (group ``edgekit.sources``, ``edgekit.backends``).
+Only this module opens that door, and only worker processes should walk through it, because behind
+it stand the heavy libraries.
+"""
+
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import pkgutil
+from typing import Any
+
+from edgekit.errors import InputError, MissingTool
+
+ROOMS = {"sources": "Source", "backends": "Backend"}
+"""Every room of leaves → the name of its base class."""
+
+EXTRAS = {
+    "keras": "keras",
+    "onnx": "onnx",
+    "openvino": "openvino",
+}
+"""Leaves that the base install cannot open → the pip extra that brings their libraries."""
+
+
+def names(room: str) -> tuple[str, ...]:
+    """Every leaf of a room, sorted; imports none of them."""
+    package = importlib.import_module(f"edgekit.{room}")
+    built_in = {module.name for module in pkgutil.iter_modules(package.__path__)}
+    third_party = {point.name for point in importlib.metadata.entry_points(group=f"edgekit.{room}")}
+    return tuple(sorted(name for name in built_in | third_party if not name.startswith("_")))
+
+
+def leaf(room: str, name: str) -> Any:
+    """An instance of a leaf; imports its libraries.
+
+    Raises:
+        InputError: there is no leaf of that name.
+        MissingTool: its libraries are not installed.
+    """
+    try:
+        module = _module(room, name)
+    except ImportError as error:
+        extra = EXTRAS.get(name)
+        if extra is None or (error.name or "").startswith("edgekit"):
+            raise
+        raise MissingTool(
+            f"{name} needs {error.name}, which is not installed.",
+            place=f"edgekit.{room}.{name}",
+            fix=f"pip install 'edgekit[{extra}]'",
+        ) from error
+    base = getattr(importlib.import_module(f"edgekit.{room}"), ROOMS[room])
+    for kind in vars(module).values():
+        if inspect.isclass(kind) and issubclass(kind, base) and not inspect.isabstract(kind):
+            return kind()
+    raise TypeError(f"{module.__name__} holds no {ROOMS[room]}")
+
+
+def _module(room: str, name: str) -> Any:
+    for point in importlib.metadata.entry_points(group=f"edgekit.{room}", name=name):
+        return importlib.import_module(point.module)
+    if importlib.util.find_spec(f"edgekit.{room}.{name}") is None:
+        raise InputError(
+            f"There is no {ROOMS[room].lower()} named {name}.",
+            place=f"edgekit.{room}",
+            fix=f"choose one of: {', '.join(names(room))}",
+        )
+    return importlib.import_module(f"edgekit.{room}.{name}")

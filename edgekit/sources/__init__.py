@@ -1,0 +1,116 @@
+"""Sources: one leaf per family of formats. This file is the contract and the sniffing.
+
+A leaf is a module of this package with one subclass of `Source`. It may import heavy libraries at
+its top, because only `edgekit.registry` opens that door, in a worker process. Leaves never import
+one another.
+"""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import ClassVar
+
+from edgekit.errors import InputError
+from edgekit.types import Divergence, Model, SourceOptions, Waist
+
+FORMATS = {
+    "keras": "keras",  # a .keras zip (Keras 3 or late Keras 2)
+    "hdf5": "keras",  # Keras in HDF5, under whatever name
+    "savedmodel": "keras",  # a TensorFlow SavedModel folder
+    "onnx": "onnx",
+    "tflite": "tflite",
+}
+"""Every readable format → the leaf that reads it."""
+
+
+class Source(ABC):
+    """Reads a family of formats. Every method is a function from files to files.
+
+    ``requires`` maps each importable module the leaf needs to its distribution; ``extra`` is the
+    pip extra that brings them, None for the base install.
+    """
+
+    extra: ClassVar[str | None]
+    requires: ClassVar[dict[str, str]]
+
+    @abstractmethod
+    def describe(self, path: Path, options: SourceOptions) -> Model:
+        """Read format, producer, opset and signature.
+
+        Shapes are fixed: batch 1 unless ``options.shapes`` says otherwise.
+
+        Raises:
+            InputError: the file cannot be read, or a dynamic dimension needs ``--shape``.
+            Unsupported: the file holds operators or domains that edgekit cannot run.
+        """
+
+    @abstractmethod
+    def to_waist(self, path: Path, options: SourceOptions, out: Path) -> Waist:
+        """Write ``out/waist.tflite``, a float TFLite model that LiteRT loads, and describe it.
+
+        The user's file is never modified; nothing else is left in ``out``.
+
+        Raises:
+            Unsupported: it converts to something no interpreter runs; the operators are named.
+        """
+
+    @abstractmethod
+    def run(self, path: Path, options: SourceOptions, inputs: Path, outputs: Path) -> None:
+        """Run as the reference. ``inputs`` and ``outputs`` are ``.npz``.
+
+        Inputs are ``[N, *source_shape]`` under the source's names; so are the outputs.
+        """
+
+    @abstractmethod
+    def first_divergence(
+        self, path: Path, options: SourceOptions, waist: Waist, inputs: Path, threshold_db: float
+    ) -> Divergence | None:
+        """Name the first tensor of the waist that falls below ``threshold_db`` on the first sample.
+
+        None where no inner tensor can be matched to the source's.
+        """
+
+
+def sniff(path: Path) -> str:
+    """The format of a file or folder by its content, never by its name.
+
+    Returns:
+        A key of `FORMATS`.
+
+    Raises:
+        InputError: it does not exist, is empty, or is none of the formats.
+    """
+    if path.is_dir():
+        if (path / "saved_model.pb").is_file():
+            return "savedmodel"
+        raise InputError(
+            f"{path.name} is a folder without saved_model.pb.",
+            place=str(path),
+            fix="name a model file, a SavedModel folder, or a folder with an edgekit.toml",
+        )
+    if not path.is_file():
+        raise InputError(f"There is no file {path}.", place=str(path), fix="check the path")
+    with path.open("rb") as file:
+        head = file.read(64)
+    if not head:
+        raise InputError(f"{path.name} is empty.", place=str(path), fix="export or download it again")
+    if head[4:8] == b"TFL3":
+        return "tflite"
+    if head.startswith(b"\x89HDF\r\n\x1a\n"):
+        return "hdf5"
+    if head.startswith(b"PK\x03\x04"):
+        return "keras"
+    if _is_onnx(head):
+        return "onnx"
+    raise InputError(
+        f"{path.name} is no Keras, SavedModel, ONNX or TFLite model: its first bytes are {head[:8]!r}.",
+        place=str(path),
+        fix="export it as .keras, .h5, SavedModel, .onnx or .tflite",
+    )
+
+
+def _is_onnx(head: bytes) -> bool:
+    """A ModelProto usually starts with ir_version (field 1, varint, below 128); text does not."""
+    if head[0] == 0x08 and head[1:2] and head[1] < 0x80:
+        return len(head) > 2 and head[2] in {0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42, 0x72, 0xA2, 0xCA}
+    # Some writers put the graph (field 7) or the opset import (field 8) first.
+    return head[0] in {0x3A, 0x42} and b"\x08" in head[:16] and not head.isascii()

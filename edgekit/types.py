@@ -1,0 +1,315 @@
+"""The nouns: frozen values without I/O and without framework objects inside.
+
+Every noun is a msgspec struct, so that it travels as JSON between processes, into the cache and
+into ``manifest.json``, and so that the published JSON Schema is generated from the types.
+"""
+
+from typing import Literal
+
+import msgspec
+
+Precision = Literal["float32", "float16", "dynamic-int8", "int8", "int16x8", "int4"]
+"""How an artifact computes, in the field's names; ``dynamic-int8`` and ``int4`` quantize weights only."""
+
+Boundary = Literal["float32", "int8", "uint8"]
+"""The dtype of a full-integer artifact's inputs and outputs."""
+
+
+class Noun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A frozen value that travels as JSON."""
+
+
+class Preprocessing(Noun, kw_only=True):
+    """How an image (or any raw sample) becomes the network's input: ``(x * scale - mean) / std``.
+
+    ``mean`` and ``std`` hold one number, or one for each channel. ``size`` is (height, width) in
+    pixels. ``layout`` is that of the array handed to the network.
+    """
+
+    size: tuple[int, int] | None = None
+    channels: Literal["RGB", "BGR", "L"] = "RGB"
+    scale: float = 1.0
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    layout: Literal["NHWC", "NCHW"] | None = None
+
+
+class TensorSpec(Noun, kw_only=True):
+    """One input or output of a network, as the file has it and as its source has it.
+
+    ``shape`` is fixed and includes the batch dimension. ``permutation`` maps layouts: axis *k* of
+    the file's tensor is axis ``permutation[k]`` of the source's; None where they are the same.
+    ``scale`` and ``zero_point`` are None for tensors that are not quantized
+    (real = scale * (stored - zero_point)).
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    layout: str | None = None
+    scale: float | None = None
+    zero_point: int | None = None
+    source_name: str
+    source_shape: tuple[int, ...]
+    source_dtype: str
+    source_layout: str | None = None
+    permutation: tuple[int, ...] | None = None
+    preprocessing: Preprocessing | None = None
+
+
+class Signature(Noun, kw_only=True):
+    """What goes in and what comes out, in the file's order."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+class Model(Noun, kw_only=True):
+    """A network at rest.
+
+    ``format`` is one of ``edgekit.sources.FORMATS``; ``source`` is the leaf that reads it. For a
+    source the signature's file side and source side are the same.
+    """
+
+    name: str
+    file: str
+    sha256: str
+    format: str
+    producer: str | None = None
+    opset: int | None = None
+    bytes: int
+    signature: Signature
+    warnings: tuple[str, ...] = ()
+
+
+class SourceOptions(Noun, kw_only=True):
+    """What a user may say about how a source is read.
+
+    ``shapes`` fixes dynamic dimensions by input name. ``custom_objects`` is ``module:function``
+    (a callable that returns a dict of name → object). ``allow_unsafe`` permits Lambda bytecode.
+    """
+
+    shapes: dict[str, tuple[int, ...]] = {}
+    custom_objects: str | None = None
+    keep_layout: bool = False
+    allow_unsafe: bool = False
+
+
+class Waist(Noun, kw_only=True):
+    """What every source becomes: a float TFLite file, with the signature that remembers the source."""
+
+    file: str
+    signature: Signature
+    notes: tuple[str, ...] = ()
+
+
+class Divergence(Noun, kw_only=True):
+    """The first tensor, in execution order, where two networks stop agreeing."""
+
+    tensor: str
+    operator: str
+    sqnr_db: float
+
+
+class Job(Noun, kw_only=True):
+    """What a backend is asked to build. Paths are absolute.
+
+    ``calibration`` is an ``.npz`` with an array ``[N, *shape]`` for each input, under the source's
+    names, in the source's layout and dtype; None where the precision needs none. ``settings`` are
+    the target's, for this backend.
+    """
+
+    waist: str
+    source: str
+    source_format: str
+    signature: Signature
+    source_signature: Signature
+    precision: Precision
+    io: Boundary | None = None
+    calibration: str | None = None
+    settings: dict[str, str | int | float | bool] = {}
+    keep_layout: bool = False
+    seed: int = 0
+
+
+class Placement(Noun, kw_only=True):
+    """Where an operator of an artifact will run, and why not where it was meant to."""
+
+    index: int
+    operator: str
+    name: str
+    runs_on: str
+    status: str = ""
+
+
+class Built(Noun, kw_only=True):
+    """What a backend made: file names inside the output folder, the one to load first.
+
+    ``source_signature`` of each tensor is untouched by backends. ``unavailable`` maps what could
+    not be made (for instance ``compiled``) to the reason.
+    """
+
+    files: tuple[str, ...]
+    signature: Signature
+    placements: tuple[Placement, ...] = ()
+    notes: tuple[str, ...] = ()
+    unavailable: dict[str, str] = {}
+    tools: dict[str, str] = {}
+
+
+class Cost(Noun, kw_only=True):
+    """What a network needs, whatever the machine.
+
+    ``macs`` counts multiply-accumulates of one inference; ``peak_activation_bytes`` is the largest
+    sum of activations alive at once in the file's operator order.
+    """
+
+    bytes: int
+    parameters: int
+    macs: int
+    peak_activation_bytes: int
+    operators: dict[str, int]
+
+
+class Sourced(Noun, kw_only=True):
+    """A number with where it was read."""
+
+    value: int | float
+    unit: str
+    source: str
+
+
+class Variant(Noun, kw_only=True):
+    """One file of a target: which backend makes it, in which precision, and when to use it."""
+
+    file: str
+    backend: str
+    precision: Precision
+    use: str
+    io: Boundary | None = None
+    delegate: str | None = None
+    settings: dict[str, str | int | float | bool] = {}
+
+
+class Target(Noun, kw_only=True):
+    """What a device can run, as data (one TOML file in ``targets/``).
+
+    ``facts`` are the numbers that edgekit relies on, each with its source.
+    """
+
+    name: str
+    title: str
+    summary: str
+    documentation: str
+    variants: tuple[Variant, ...]
+    facts: dict[str, Sourced] = {}
+
+
+class Recipe(Noun, kw_only=True):
+    """How a model is to be built: training passes in order (none yet), then precisions.
+
+    ``precision`` None means what the target proposes. ``calibration_samples`` is the most that are
+    used; they are taken evenly from the data. ``seed`` drives every random choice.
+    """
+
+    precision: Precision | None = None
+    io: Boundary | None = None
+    calibration_samples: int = 256
+    seed: int = 0
+
+
+class Agreement(Noun, kw_only=True):
+    """How close an output comes to the source's, over all samples together.
+
+    ``sqnr_db`` is 10·log10(Σ reference² / Σ (reference − output)²); None where both are zero or
+    equal bit for bit (``identical``). ``top1_agreement`` is a share in 0..1, None where the output
+    is no classification.
+    """
+
+    output: str
+    identical: bool
+    sqnr_db: float | None
+    max_abs_error: float
+    cosine: float | None
+    top1_agreement: float | None = None
+
+
+class TaskMetric(Noun, kw_only=True):
+    """A task metric of source and artifact over the same evaluation samples."""
+
+    name: str
+    samples: int
+    source: float
+    artifact: float
+    drop: float
+
+
+class Verification(Noun, kw_only=True):
+    """The evidence for one file of an artifact.
+
+    ``verdict``: ``pass``, ``warn`` (a quantized file below the stated SQNR) or ``miss`` (a stated
+    budget is missed). ``samples_origin`` says what it was run on.
+    """
+
+    samples: int
+    samples_origin: str
+    outputs: tuple[Agreement, ...]
+    sqnr_db: float | None
+    threshold_db: float
+    metric: TaskMetric | None = None
+    max_drop: float | None = None
+    verdict: Literal["pass", "warn", "miss"]
+    reason: str = ""
+
+
+class ArtifactFile(Noun, kw_only=True):
+    """One runnable file of an artifact with its evidence; ``files`` names all parts with digests."""
+
+    file: str
+    precision: Precision
+    backend: str
+    use: str
+    delegate: str | None
+    io: Boundary | None
+    files: dict[str, "FileDigest"]
+    signature: Signature
+    cost: Cost
+    verification: Verification | None
+    placements: tuple[Placement, ...] = ()
+    notes: tuple[str, ...] = ()
+    unavailable: dict[str, str] = {}
+
+
+class FileDigest(Noun, kw_only=True):
+    """A file's content digest and size."""
+
+    sha256: str
+    bytes: int
+
+
+class DataSet(Noun, kw_only=True):
+    """Which samples were used, and what the calibration linter had to say about them."""
+
+    origin: str
+    sha256: str
+    samples: int
+    used: int
+    warnings: tuple[str, ...] = ()
+
+
+class Manifest(Noun, kw_only=True):
+    """``manifest.json``: the contract of an artifact folder with other tools."""
+
+    schema_version: Literal[1] = 1
+    edgekit: str
+    tools: dict[str, str]
+    created_utc: str
+    source: Model
+    recipe: Recipe
+    source_options: SourceOptions
+    target: str
+    artifacts: tuple[ArtifactFile, ...]
+    calibration: DataSet | None = None
+    evaluation: DataSet | None = None
+    profiles: tuple[str, ...] = ()
+    unavailable: dict[str, str] = {}

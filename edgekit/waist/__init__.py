@@ -1,0 +1,1 @@
+"""The waist: reading, running and counting TFLite files. Everything leaves share about them."""

@@ -1,0 +1,175 @@
+"""A TFLite file as plain data: operators and tensors, read from the flatbuffer.
+
+Source of the schema: the TFLite schema v3 as generated in ``ai_edge_litert.schema_py_generated``.
+"""
+
+import struct
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from edgekit.errors import InputError
+from edgekit.types import Noun
+
+DTYPES: dict[int, str] = {
+    schema.TensorType.FLOAT32: "float32",
+    schema.TensorType.FLOAT16: "float16",
+    schema.TensorType.FLOAT64: "float64",
+    schema.TensorType.INT4: "int4",
+    schema.TensorType.INT8: "int8",
+    schema.TensorType.INT16: "int16",
+    schema.TensorType.INT32: "int32",
+    schema.TensorType.INT64: "int64",
+    schema.TensorType.UINT8: "uint8",
+    schema.TensorType.UINT16: "uint16",
+    schema.TensorType.UINT32: "uint32",
+    schema.TensorType.UINT64: "uint64",
+    schema.TensorType.BOOL: "bool",
+    schema.TensorType.STRING: "str",
+    schema.TensorType.COMPLEX64: "complex64",
+    schema.TensorType.COMPLEX128: "complex128",
+}
+"""TFLite tensor types by their numpy names (``int4`` is packed, two to a byte)."""
+
+
+class Tensor(Noun, kw_only=True):
+    """A tensor of a subgraph. ``constant_bytes`` is 0 for activations; ``scales`` is empty when float.
+
+    ``signature_shape`` has -1 where a dimension is dynamic.
+    """
+
+    index: int
+    name: str
+    shape: tuple[int, ...]
+    signature_shape: tuple[int, ...]
+    dtype: str
+    constant_bytes: int
+    scales: tuple[float, ...] = ()
+    zero_points: tuple[int, ...] = ()
+    axis: int = 0
+    variable: bool = False
+
+
+class Operator(Noun, kw_only=True):
+    """An operator: builtin name (or ``CUSTOM:name``), tensor indices (-1: absent), builtin options."""
+
+    index: int
+    name: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    options: dict[str, Any] = {}
+    version: int = 1
+
+
+class Graph(Noun, kw_only=True):
+    """A subgraph."""
+
+    tensors: tuple[Tensor, ...]
+    operators: tuple[Operator, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+@cache
+def _builtin_names() -> dict[int, str]:
+    return {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
+
+
+def read(path: Path) -> tuple[Graph, ...]:
+    """All subgraphs of a TFLite file; the first is the main one.
+
+    Raises:
+        InputError: it is no TFLite file, or it is damaged.
+    """
+    return tuple(_graph(model, subgraph) for model in [load(path)] for subgraph in model.subgraphs)
+
+
+def load(path: Path) -> Any:
+    """The file as the schema's object tree (``ModelT``).
+
+    Raises:
+        InputError: it is no TFLite file, or it is damaged.
+    """
+    content = path.read_bytes()
+    if content[4:8] != b"TFL3":
+        raise InputError(f"{path.name} is no TFLite file.", place=str(path), fix="export it again")
+    try:
+        model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    except (struct.error, IndexError, TypeError, ValueError, AttributeError, MemoryError, OverflowError) as error:
+        raise _damaged(path, str(error)) from error
+    if not model.subgraphs or model.operatorCodes is None or model.buffers is None:
+        raise _damaged(path, "it holds no graph")
+    return model
+
+
+def _damaged(path: Path, detail: str) -> InputError:
+    return InputError(
+        f"{path.name} is a damaged TFLite file ({detail}).", place=str(path), fix="export or download it again"
+    )
+
+
+def _graph(model: Any, subgraph: Any) -> Graph:
+    operators = [] if subgraph.operators is None else subgraph.operators
+    return Graph(
+        tensors=tuple(_tensor(model, i, tensor) for i, tensor in enumerate(subgraph.tensors or [])),
+        operators=tuple(_operator(model, i, operator) for i, operator in enumerate(operators)),
+        inputs=_ints(subgraph.inputs),
+        outputs=_ints(subgraph.outputs),
+    )
+
+
+def _tensor(model: Any, index: int, tensor: Any) -> Tensor:
+    quantization = tensor.quantization
+    buffer = model.buffers[tensor.buffer]
+    size = 0 if buffer.data is None else len(buffer.data)
+    quantized = quantization is not None and quantization.scale is not None
+    return Tensor(
+        index=index,
+        name=(tensor.name or b"").decode("utf8", "replace"),
+        shape=_ints(tensor.shape),
+        signature_shape=_ints(tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature),
+        dtype=DTYPES.get(tensor.type, f"type{tensor.type}"),
+        constant_bytes=size or int(buffer.size or 0),
+        scales=tuple(float(x) for x in quantization.scale) if quantized else (),
+        zero_points=_ints(quantization.zeroPoint) if quantized else (),
+        axis=quantization.quantizedDimension if quantized else 0,
+        variable=bool(tensor.isVariable),
+    )
+
+
+def _operator(model: Any, index: int, operator: Any) -> Operator:
+    code = model.operatorCodes[operator.opcodeIndex]
+    builtin = max(code.builtinCode, code.deprecatedBuiltinCode)
+    name = _builtin_names().get(builtin, f"BUILTIN{builtin}")
+    if name == "CUSTOM":
+        name = f"CUSTOM:{(code.customCode or b'').decode('utf8', 'replace')}"
+    return Operator(
+        index=index,
+        name=name,
+        inputs=_ints(operator.inputs),
+        outputs=_ints(operator.outputs),
+        options=_options(operator.builtinOptions) | _options(operator.builtinOptions2),
+        version=code.version or 1,
+    )
+
+
+def _options(options: Any) -> dict[str, Any]:
+    if options is None:
+        return {}
+    return {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in vars(options).items()}
+
+
+def _ints(values: Any) -> tuple[int, ...]:
+    return () if values is None else tuple(int(x) for x in values)
+
+
+def constant(model: Any, subgraph: int, tensor: int) -> np.ndarray[Any, np.dtype[Any]] | None:
+    """A constant tensor's values (from `load`'s tree), in its stored dtype; None for activations and int4."""
+    described = _tensor(model, tensor, model.subgraphs[subgraph].tensors[tensor])
+    data = model.buffers[model.subgraphs[subgraph].tensors[tensor].buffer].data
+    if data is None or described.dtype in {"int4", "str"}:
+        return None
+    return np.frombuffer(bytes(data), np.dtype(described.dtype)).reshape(described.shape)

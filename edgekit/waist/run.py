@@ -1,0 +1,88 @@
+"""Running a TFLite file with LiteRT, one sample at a time, as a phone does."""
+
+from pathlib import Path
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+from edgekit.errors import Unsupported
+from edgekit.tensors import Array
+
+
+def interpreter(path: Path, *, threads: int = 1, keep_tensors: bool = False, delegate: bool = True) -> Interpreter:
+    """An interpreter with its tensors allocated.
+
+    Args:
+        path: the TFLite file.
+        threads: CPU threads.
+        keep_tensors: every intermediate tensor stays readable after a run (and XNNPACK is off).
+        delegate: run on XNNPACK where it takes the operators, as phones do by default.
+
+    Raises:
+        Unsupported: LiteRT cannot load the file, or cannot give its tensors memory.
+    """
+    resolver = OpResolverType.AUTO if delegate and not keep_tensors else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    try:
+        made = Interpreter(
+            model_path=str(path),
+            num_threads=threads,
+            experimental_preserve_all_tensors=keep_tensors,
+            experimental_op_resolver_type=resolver,
+        )
+        made.allocate_tensors()
+    except (RuntimeError, ValueError) as error:
+        raise Unsupported(
+            f"LiteRT cannot load {path.name}: {_first_line(error)}",
+            place=str(path),
+            fix="see the operators named; simplify them in the model or choose another precision",
+        ) from error
+    return made
+
+
+def run(path: Path, inputs: dict[str, Array], *, threads: int = 1) -> dict[str, Array]:
+    """Run a TFLite file over samples.
+
+    Args:
+        path: the TFLite file.
+        inputs: for each input's name in the file an array ``[N, *shape]`` in the file's dtype.
+        threads: CPU threads.
+
+    Returns:
+        For each output's name in the file an array ``[N, *shape]``, in the file's dtype. State is
+        reset before every sample.
+
+    Raises:
+        Unsupported: LiteRT cannot load or run it.
+    """
+    made = interpreter(path, threads=threads)
+    into = {detail["name"]: detail["index"] for detail in made.get_input_details()}
+    out = {detail["name"]: detail["index"] for detail in made.get_output_details()}
+    collected: dict[str, list[Array]] = {name: [] for name in out}
+    for i in range(len(next(iter(inputs.values())))):
+        made.reset_all_variables()
+        for name, index in into.items():
+            made.set_tensor(index, inputs[name][i])
+        invoke(made, path)
+        for name, index in out.items():
+            collected[name].append(made.get_tensor(index))
+    return {name: np.stack(values) for name, values in collected.items()}
+
+
+def invoke(made: Interpreter, path: Path) -> None:
+    """Run once; the complaint names the file.
+
+    Raises:
+        Unsupported: an operator fails while running.
+    """
+    try:
+        made.invoke()
+    except (RuntimeError, ValueError) as error:
+        raise Unsupported(
+            f"LiteRT cannot run {path.name}: {_first_line(error)}",
+            place=str(path),
+            fix="see the operator named; simplify it in the model or choose another precision",
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

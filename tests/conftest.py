@@ -1,0 +1,23 @@
+"""What every test may use."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    folder = Path(os.environ.get("EDGEKIT_SHARED", ROOT.parent / "shared"))
+    if folder.is_dir():
+        return
+    for item in items:
+        if item.get_closest_marker("shared"):
+            item.add_marker(pytest.mark.skip(reason=f"no folder {folder}; set EDGEKIT_SHARED"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with real third-party models and data."""
+    return Path(os.environ.get("EDGEKIT_SHARED", ROOT.parent / "shared")).resolve()
