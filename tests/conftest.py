@@ -1,9 +1,12 @@
 """What every test may use."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from edgekit.worker import Worker
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -21,3 +24,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def shared() -> Path:
     """The folder with real third-party models and data."""
     return Path(os.environ.get("EDGEKIT_SHARED", ROOT.parent / "shared")).resolve()
+
+
+@pytest.fixture(scope="session")
+def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    """One child process for all leaf tests, as a build has it."""
+    with Worker(tmp_path_factory.mktemp("worker") / "log.txt") as running:
+        yield running

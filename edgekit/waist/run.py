@@ -21,7 +21,9 @@ def interpreter(path: Path, *, threads: int = 1, keep_tensors: bool = False, del
     Raises:
         Unsupported: LiteRT cannot load the file, or cannot give its tensors memory.
     """
-    resolver = OpResolverType.AUTO if delegate and not keep_tensors else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    resolver = (
+        OpResolverType.AUTO if delegate and not keep_tensors else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    )
     try:
         made = Interpreter(
             model_path=str(path),

@@ -1,0 +1,179 @@
+"""A child process in which leaves run, started once and kept for a build.
+
+A model that aborts its interpreter, or a converter that talks to the screen, never reaches
+edgekit: the child's output goes to the log file, its death becomes an `Unsupported`. Requests and
+replies are lines of JSON over the child's own pipes.
+"""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+import typing
+from importlib import import_module
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+import msgspec
+
+from edgekit import registry
+from edgekit.errors import REMEDIES, EdgekitError, Unsupported
+
+
+class Request(msgspec.Struct):
+    """What a child is asked to do: a method of a leaf, with its arguments as JSON values."""
+
+    room: str
+    leaf: str
+    method: str
+    arguments: dict[str, Any]
+
+
+class Reply(msgspec.Struct):
+    """A result, or the error to raise in the parent (its class name, problem, place and fix)."""
+
+    result: Any = None
+    error: tuple[str, str, str, str] | None = None
+
+
+class Crash(RuntimeError):
+    """A leaf failed with an error that has no remedy: a bug. Its traceback is in the log file."""
+
+
+class Worker:
+    """A child process; a dead one is replaced at the next call.
+
+    Args:
+        log: file to which everything the child prints is appended.
+    """
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def call(self, room: str, leaf: str, method: str, /, **arguments: Any) -> Any:
+        """Call a leaf's method in the child and wait.
+
+        Returns:
+            What the method returns, decoded by the annotation in the room's contract.
+
+        Raises:
+            EdgekitError: as the leaf raised it.
+            Unsupported: the child died, for instance of a fault in a native library.
+            Crash: the leaf raised anything else.
+        """
+        process = self._running()
+        request = Request(room, leaf, method, {k: msgspec.to_builtins(v, enc_hook=str) for k, v in arguments.items()})
+        stdin, stdout = typing.cast("IO[bytes]", process.stdin), typing.cast("IO[bytes]", process.stdout)
+        try:
+            stdin.write(msgspec.json.encode(request) + b"\n")
+            stdin.flush()
+            line = stdout.readline()
+        except BrokenPipeError:
+            line = b""
+        if not line:
+            code = process.wait()
+            self.close()
+            if code == 1:  # Python's own exit code for an exception that nobody caught
+                raise Crash(f"{leaf} failed in {method}; the traceback is in {self._log}")
+            raise Unsupported(
+                f"{leaf} died while it was busy with {method} ({_death(code)}).",
+                place=str(arguments.get("path", arguments.get("artifact", leaf))),
+                fix=f"the model makes a native library abort; its last words are in {self._log}",
+            )
+        reply = msgspec.json.decode(line, type=Reply)
+        if reply.error is not None:
+            name, problem, place, fix = reply.error
+            raise REMEDIES[name](problem, place=place, fix=fix)
+        return msgspec.convert(reply.result, _hints(room, method)["return"])
+
+    def start(self) -> None:
+        """Start the child now, so that it loads while the caller does something else."""
+        self._running()
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None or self._process.poll() is not None:
+            self._log.parent.mkdir(parents=True, exist_ok=True)
+            with self._log.open("ab") as log:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "edgekit.worker"],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                )
+        return self._process
+
+    def close(self) -> None:
+        """End the child at once; it holds nothing that is not in a temporary folder."""
+        if self._process is not None:
+            for pipe in (self._process.stdin, self._process.stdout):
+                if pipe is not None:
+                    pipe.close()
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _death(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def _hints(room: str, method: str) -> dict[str, Any]:
+    contract = getattr(import_module(f"edgekit.{room}"), registry.ROOMS[room])
+    return typing.get_type_hints(getattr(contract, method))
+
+
+def _decode(hints: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: Path(value) if hints[name] is Path else msgspec.convert(value, hints[name])
+        for name, value in arguments.items()
+    }
+
+
+def _follow_parent(parent: int) -> None:
+    """End when the parent is gone: its pipe alone would only be noticed after the current call."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(0)
+
+
+def _serve(requests: IO[bytes], replies: IO[bytes]) -> None:
+    leaves: dict[tuple[str, str], Any] = {}
+    for line in requests:
+        request = msgspec.json.decode(line, type=Request)
+        try:
+            key = request.room, request.leaf
+            if key not in leaves:
+                leaves[key] = registry.leaf(*key)
+            arguments = _decode(_hints(request.room, request.method), request.arguments)
+            reply = Reply(result=msgspec.to_builtins(getattr(leaves[key], request.method)(**arguments)))
+        except EdgekitError as error:
+            reply = Reply(error=(_remedy(error), error.problem, error.place, error.fix))
+        replies.write(msgspec.json.encode(reply) + b"\n")
+        replies.flush()
+
+
+def _remedy(error: EdgekitError) -> str:
+    return next(name for name, kind in REMEDIES.items() if isinstance(error, kind))
+
+
+def main() -> None:
+    """The child: keep the pipe to the parent, send everything else that is printed to the log."""
+    replies = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    threading.Thread(target=_follow_parent, args=(os.getppid(),), daemon=True).start()
+    _serve(os.fdopen(os.dup(0), "rb"), replies)
+
+
+if __name__ == "__main__":
+    main()
