@@ -26,21 +26,26 @@ def dequantize(stored: Array, scale: float, zero_point: int) -> NDArray[np.float
     return ((stored.astype(np.float64) - zero_point) * scale).astype(np.float32)
 
 
+def _grid(spec: TensorSpec) -> tuple[float, int] | None:
+    """Scale and zero point where the file quantizes what is real in the source."""
+    if spec.scale is None or spec.zero_point is None or np.issubdtype(np.dtype(spec.source_dtype), np.integer):
+        return None
+    return spec.scale, spec.zero_point
+
+
 def to_file(spec: TensorSpec, values: Array) -> Array:
     """Values in the source's layout and dtype ``[N, *source_shape]`` as the file wants them ``[N, *shape]``."""
     if spec.permutation is not None:
         values = values.transpose(0, *(axis + 1 for axis in spec.permutation))
-    if spec.scale is not None and spec.zero_point is not None:
-        if not np.issubdtype(np.dtype(spec.source_dtype), np.integer):
-            return quantize(values, spec.scale, spec.zero_point, spec.dtype)
+    if (grid := _grid(spec)) is not None:
+        return quantize(values, *grid, spec.dtype)
     return np.ascontiguousarray(values.astype(spec.dtype))
 
 
 def to_source(spec: TensorSpec, values: Array) -> Array:
     """Values from the file ``[N, *shape]`` in the source's layout and dtype ``[N, *source_shape]``."""
-    if spec.scale is not None and spec.zero_point is not None:
-        if not np.issubdtype(np.dtype(spec.source_dtype), np.integer):
-            values = dequantize(values, spec.scale, spec.zero_point)
+    if (grid := _grid(spec)) is not None:
+        values = dequantize(values, *grid)
     if spec.permutation is not None:
         values = values.transpose(0, *(int(axis) + 1 for axis in np.argsort(spec.permutation)))
     return np.ascontiguousarray(values.astype(spec.source_dtype))

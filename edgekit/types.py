@@ -19,7 +19,7 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """A frozen value that travels as JSON."""
 
 
-class Preprocessing(Noun, kw_only=True):
+class Preprocessing(Noun, frozen=True, kw_only=True):
     """How an image (or any raw sample) becomes the network's input: ``(x * scale - mean) / std``.
 
     ``mean`` and ``std`` hold one number, or one for each channel. ``size`` is (height, width) in
@@ -34,7 +34,7 @@ class Preprocessing(Noun, kw_only=True):
     layout: Literal["NHWC", "NCHW"] | None = None
 
 
-class TensorSpec(Noun, kw_only=True):
+class TensorSpec(Noun, frozen=True, kw_only=True):
     """One input or output of a network, as the file has it and as its source has it.
 
     ``shape`` is fixed and includes the batch dimension. ``permutation`` maps layouts: axis *k* of
@@ -57,14 +57,14 @@ class TensorSpec(Noun, kw_only=True):
     preprocessing: Preprocessing | None = None
 
 
-class Signature(Noun, kw_only=True):
+class Signature(Noun, frozen=True, kw_only=True):
     """What goes in and what comes out, in the file's order."""
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
 
 
-class Model(Noun, kw_only=True):
+class Model(Noun, frozen=True, kw_only=True):
     """A network at rest.
 
     ``format`` is one of ``edgekit.sources.FORMATS``; ``source`` is the leaf that reads it. For a
@@ -82,7 +82,7 @@ class Model(Noun, kw_only=True):
     warnings: tuple[str, ...] = ()
 
 
-class SourceOptions(Noun, kw_only=True):
+class SourceOptions(Noun, frozen=True, kw_only=True):
     """What a user may say about how a source is read.
 
     ``shapes`` fixes dynamic dimensions by input name. ``custom_objects`` is ``module:function``
@@ -95,7 +95,7 @@ class SourceOptions(Noun, kw_only=True):
     allow_unsafe: bool = False
 
 
-class Waist(Noun, kw_only=True):
+class Waist(Noun, frozen=True, kw_only=True):
     """What every source becomes: a float TFLite file, with the signature that remembers the source."""
 
     file: str
@@ -103,7 +103,7 @@ class Waist(Noun, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-class Divergence(Noun, kw_only=True):
+class Divergence(Noun, frozen=True, kw_only=True):
     """The first tensor, in execution order, where two networks stop agreeing."""
 
     tensor: str
@@ -111,7 +111,7 @@ class Divergence(Noun, kw_only=True):
     sqnr_db: float
 
 
-class Job(Noun, kw_only=True):
+class Job(Noun, frozen=True, kw_only=True):
     """What a backend is asked to build. Paths are absolute.
 
     ``calibration`` is an ``.npz`` with an array ``[N, *shape]`` for each input, under the source's
@@ -132,7 +132,7 @@ class Job(Noun, kw_only=True):
     seed: int = 0
 
 
-class Placement(Noun, kw_only=True):
+class Placement(Noun, frozen=True, kw_only=True):
     """Where an operator of an artifact will run, and why not where it was meant to."""
 
     index: int
@@ -142,7 +142,7 @@ class Placement(Noun, kw_only=True):
     status: str = ""
 
 
-class Built(Noun, kw_only=True):
+class Built(Noun, frozen=True, kw_only=True):
     """What a backend made: file names inside the output folder, the one to load first.
 
     ``source_signature`` of each tensor is untouched by backends. ``unavailable`` maps what could
@@ -157,7 +157,7 @@ class Built(Noun, kw_only=True):
     tools: dict[str, str] = {}
 
 
-class Cost(Noun, kw_only=True):
+class Cost(Noun, frozen=True, kw_only=True):
     """What a network needs, whatever the machine.
 
     ``macs`` counts multiply-accumulates of one inference; ``peak_activation_bytes`` is the largest
@@ -171,7 +171,7 @@ class Cost(Noun, kw_only=True):
     operators: dict[str, int]
 
 
-class Sourced(Noun, kw_only=True):
+class Sourced(Noun, frozen=True, kw_only=True):
     """A number with where it was read."""
 
     value: int | float
@@ -179,7 +179,7 @@ class Sourced(Noun, kw_only=True):
     source: str
 
 
-class Variant(Noun, kw_only=True):
+class Variant(Noun, frozen=True, kw_only=True):
     """One file of a target: which backend makes it, in which precision, and when to use it."""
 
     file: str
@@ -191,7 +191,7 @@ class Variant(Noun, kw_only=True):
     settings: dict[str, str | int | float | bool] = {}
 
 
-class Target(Noun, kw_only=True):
+class Target(Noun, frozen=True, kw_only=True):
     """What a device can run, as data (one TOML file in ``targets/``).
 
     ``facts`` are the numbers that edgekit relies on, each with its source.
@@ -205,7 +205,7 @@ class Target(Noun, kw_only=True):
     facts: dict[str, Sourced] = {}
 
 
-class Recipe(Noun, kw_only=True):
+class Recipe(Noun, frozen=True, kw_only=True):
     """How a model is to be built: training passes in order (none yet), then precisions.
 
     ``precision`` None means what the target proposes. ``calibration_samples`` is the most that are
@@ -218,7 +218,7 @@ class Recipe(Noun, kw_only=True):
     seed: int = 0
 
 
-class Agreement(Noun, kw_only=True):
+class Agreement(Noun, frozen=True, kw_only=True):
     """How close an output comes to the source's, over all samples together.
 
     ``sqnr_db`` is 10·log10(Σ reference² / Σ (reference − output)²); None where both are zero or
@@ -234,7 +234,7 @@ class Agreement(Noun, kw_only=True):
     top1_agreement: float | None = None
 
 
-class TaskMetric(Noun, kw_only=True):
+class TaskMetric(Noun, frozen=True, kw_only=True):
     """A task metric of source and artifact over the same evaluation samples."""
 
     name: str
@@ -244,7 +244,7 @@ class TaskMetric(Noun, kw_only=True):
     drop: float
 
 
-class Verification(Noun, kw_only=True):
+class Verification(Noun, frozen=True, kw_only=True):
     """The evidence for one file of an artifact.
 
     ``verdict``: ``pass``, ``warn`` (a quantized file below the stated SQNR) or ``miss`` (a stated
@@ -262,7 +262,7 @@ class Verification(Noun, kw_only=True):
     reason: str = ""
 
 
-class ArtifactFile(Noun, kw_only=True):
+class ArtifactFile(Noun, frozen=True, kw_only=True):
     """One runnable file of an artifact with its evidence; ``files`` names all parts with digests."""
 
     file: str
@@ -280,14 +280,14 @@ class ArtifactFile(Noun, kw_only=True):
     unavailable: dict[str, str] = {}
 
 
-class FileDigest(Noun, kw_only=True):
+class FileDigest(Noun, frozen=True, kw_only=True):
     """A file's content digest and size."""
 
     sha256: str
     bytes: int
 
 
-class DataSet(Noun, kw_only=True):
+class DataSet(Noun, frozen=True, kw_only=True):
     """Which samples were used, and what the calibration linter had to say about them."""
 
     origin: str
@@ -297,7 +297,7 @@ class DataSet(Noun, kw_only=True):
     warnings: tuple[str, ...] = ()
 
 
-class Manifest(Noun, kw_only=True):
+class Manifest(Noun, frozen=True, kw_only=True):
     """``manifest.json``: the contract of an artifact folder with other tools."""
 
     schema_version: Literal[1] = 1

@@ -38,7 +38,7 @@ class Reply(msgspec.Struct):
     error: tuple[str, str, str, str] | None = None
 
 
-class Crash(RuntimeError):
+class LeafCrashError(RuntimeError):
     """A leaf failed with an error that has no remedy: a bug. Its traceback is in the log file."""
 
 
@@ -62,7 +62,7 @@ class Worker:
         Raises:
             EdgekitError: as the leaf raised it.
             Unsupported: the child died, for instance of a fault in a native library.
-            Crash: the leaf raised anything else.
+            LeafCrashError: the leaf raised anything else.
         """
         process = self._running()
         request = Request(room, leaf, method, {k: msgspec.to_builtins(v, enc_hook=str) for k, v in arguments.items()})
@@ -77,7 +77,7 @@ class Worker:
             code = process.wait()
             self.close()
             if code == 1:  # Python's own exit code for an exception that nobody caught
-                raise Crash(f"{leaf} failed in {method}; the traceback is in {self._log}")
+                raise LeafCrashError(f"{leaf} failed in {method}; the traceback is in {self._log}")
             raise Unsupported(
                 f"{leaf} died while it was busy with {method} ({_death(code)}).",
                 place=str(arguments.get("path", arguments.get("artifact", leaf))),

@@ -35,7 +35,7 @@ DTYPES: dict[int, str] = {
 """TFLite tensor types by their numpy names (``int4`` is packed, two to a byte)."""
 
 
-class Tensor(Noun, kw_only=True):
+class Tensor(Noun, frozen=True, kw_only=True):
     """A tensor of a subgraph. ``constant_bytes`` is 0 for activations; ``scales`` is empty when float.
 
     ``signature_shape`` has -1 where a dimension is dynamic.
@@ -53,7 +53,7 @@ class Tensor(Noun, kw_only=True):
     variable: bool = False
 
 
-class Operator(Noun, kw_only=True):
+class Operator(Noun, frozen=True, kw_only=True):
     """An operator: builtin name (or ``CUSTOM:name``), tensor indices (-1: absent), builtin options."""
 
     index: int
@@ -64,7 +64,7 @@ class Operator(Noun, kw_only=True):
     version: int = 1
 
 
-class Graph(Noun, kw_only=True):
+class Graph(Noun, frozen=True, kw_only=True):
     """A subgraph."""
 
     tensors: tuple[Tensor, ...]
