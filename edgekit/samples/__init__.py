@@ -1,0 +1,104 @@
+"""Calibration and evaluation data: from whatever the user has to arrays that fit the network.
+
+    spec (a path, or module:function)
+      → reading | images | functions    Raw: named arrays, as found
+      → matching                        fitted to the signature's names, shapes and dtypes
+      → Samples                         with origin and digest
+      → linter                          what is suspicious about them
+
+Every array has a leading sample axis: ``[N, *source_shape]``, where source_shape includes batch 1.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from edgekit.errors import InputError
+from edgekit.samples import functions, images, reading
+from edgekit.samples.content import Raw, Samples, write_npz
+from edgekit.samples.linter import lint
+from edgekit.samples.matching import fit
+from edgekit.tensors import Array
+from edgekit.types import Preprocessing, Signature, TensorSpec
+
+__all__ = ["Samples", "lint", "load", "random", "write_npz"]
+
+
+def load(spec: str, signature: Signature, preprocessing: dict[str, Preprocessing] | None = None) -> Samples:
+    """Samples for a network, from the user's data.
+
+    Args:
+        spec: an ``.npz``, ``.npy`` or ``.csv`` file; a folder of ``.npy`` files or images (one sample
+            each; sub-folders are inputs if they carry the inputs' names, class labels otherwise);
+            or ``module:function``, the module being found in the current folder.
+        signature: of the source; its source names, shapes and dtypes decide what fits.
+        preprocessing: by input name, how images become that input. It is applied to images only:
+            arrays are taken as the network's own input.
+
+    Returns:
+        Samples with every input as ``[N, *source_shape]`` in the source's dtype.
+
+    Raises:
+        InputError: the data cannot be read, or does not fit; both sides are shown.
+    """
+    raw = _read(spec, signature, preprocessing or {})
+    inputs, notes = fit(raw, signature, spec)
+    count = len(next(iter(inputs.values())))
+    if raw.labels is not None and len(raw.labels) != count:
+        raise InputError(
+            f"{spec} has {count} samples but {len(raw.labels)} labels.",
+            place=spec,
+            fix="give one label for each sample",
+        )
+    return Samples.of(inputs, raw.labels, origin=spec, notes=raw.notes + notes)
+
+
+def _read(spec: str, signature: Signature, preprocessing: dict[str, Preprocessing]) -> Raw:
+    path = Path(spec)
+    if not path.exists():
+        if functions.is_function(spec):
+            return functions.read(spec, signature)
+        raise InputError(
+            f"There is no file, folder or module:function {spec}.",
+            place=spec,
+            fix="check the path and the current folder",
+        )
+    if path.is_dir():
+        return (
+            images.read(path, signature, preprocessing) if images.found(path) else reading.read_folder(path, signature)
+        )
+    return reading.read_file(path, signature)
+
+
+def random(signature: Signature, n: int, seed: int = 0) -> Samples:
+    """Random samples, for the structural check of float precisions only, never for calibration.
+
+    Floats are uniform in 0..1. 8-bit integers use their whole range, as images and quantized
+    inputs do; wider integers are 0 or 1, which every embedding table and class index accepts.
+
+    Args:
+        signature: of the source.
+        n: how many samples.
+        seed: of the generator; the same seed gives the same samples.
+    """
+    generator = np.random.default_rng(seed)
+    inputs = {spec.source_name: _random(generator, spec, n) for spec in signature.inputs}
+    return Samples.of(inputs, None, origin=f"random (seed {seed})")
+
+
+def _random(generator: np.random.Generator, spec: TensorSpec, n: int) -> Array:
+    dtype = np.dtype(spec.source_dtype)
+    shape = (n, *spec.source_shape)
+    if dtype.kind == "f":
+        return generator.random(shape).astype(dtype)
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        low, high = (int(limits.min), int(limits.max)) if dtype.itemsize == 1 else (0, 1)
+        return generator.integers(low, high, shape, dtype=dtype, endpoint=True)
+    if dtype.kind == "b":
+        return generator.random(shape) < 0.5
+    raise InputError(
+        f"Input {spec.source_name} has dtype {spec.source_dtype}, for which there are no random samples.",
+        place=spec.source_name,
+        fix="give samples with --calibration or --eval",
+    )

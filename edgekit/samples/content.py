@@ -1,0 +1,105 @@
+"""Samples at rest: what was read (`Raw`) and what fits a network (`Samples`)."""
+
+import hashlib
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from edgekit.tensors import Array
+
+LABEL_KEYS = ("y", "labels", "label")
+"""Names under which labels are found, unless an input of the network is called so."""
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Arrays as found: by name, each with a leading sample axis; names starting with ``#`` are positions."""
+
+    arrays: dict[str, Array]
+    labels: Array | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples that fit a network.
+
+    ``inputs`` maps each input's source name to ``[N, *source_shape]`` in the source's dtype;
+    ``labels`` is ``[N, ...]`` or None; ``origin`` says where they come from; ``sha256`` is the
+    digest of names, dtypes, shapes and little-endian contents, whatever file held them; ``notes``
+    say how they were read (casts, guessed label columns).
+    """
+
+    inputs: dict[str, Array]
+    labels: Array | None
+    origin: str
+    sha256: str
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls, inputs: Mapping[str, Array], labels: Array | None = None, *, origin: str, notes: tuple[str, ...] = ()
+    ) -> Self:
+        """Samples with their digest; see the class for shapes."""
+        return cls(dict(inputs), labels, origin, _digest(inputs, labels), notes)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.inputs.values())))
+
+    def take(self, n: int) -> "Samples":
+        """At most ``n`` samples, evenly spaced, so that data sorted by class keeps its classes."""
+        if n >= len(self):
+            return self
+        rows = np.arange(n) * len(self) // n
+        inputs = {name: values[rows] for name, values in self.inputs.items()}
+        labels = None if self.labels is None else self.labels[rows]
+        return Samples.of(inputs, labels, origin=self.origin, notes=self.notes)
+
+    def save(self, path: Path) -> Path:
+        """Write the inputs (not the labels) as ``.npz`` under the source's names, whole or not at all."""
+        return write_npz(path, self.inputs)
+
+
+def write_npz(path: Path, arrays: Mapping[str, Array]) -> Path:
+    """Write arrays to an ``.npz``, whole or not at all.
+
+    Unlike ``numpy.savez`` it takes any name (a tensor may be called ``file``).
+
+    Args:
+        path: where to write; replaced if it exists.
+        arrays: by name, none of them of dtype object.
+
+    Returns:
+        ``path``.
+    """
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".partial", delete=False) as file:
+        partial = Path(file.name)
+        try:
+            with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+                for name, values in arrays.items():
+                    with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                        np.lib.format.write_array(entry, np.ascontiguousarray(values), allow_pickle=False)  # type: ignore[no-untyped-call]
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+    return partial.replace(path)
+
+
+def _digest(inputs: Mapping[str, Array], labels: Array | None) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(inputs):
+        _add(digest, f"input {name}", inputs[name])
+    if labels is not None:
+        _add(digest, "labels", labels)
+    return digest.hexdigest()
+
+
+def _add(digest: "hashlib._Hash", what: str, values: Array) -> None:
+    little = np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"), copy=False))
+    digest.update(f"{what}\0{little.dtype.str}\0{little.shape}\0".encode())
+    digest.update(little.data if little.size else b"")

@@ -1,0 +1,120 @@
+"""Samples from the user's own code: ``module:function``."""
+
+import contextlib
+import importlib
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekit.errors import InputError
+from edgekit.samples.content import LABEL_KEYS, Raw
+from edgekit.tensors import Array
+from edgekit.types import Signature
+
+MOST_ITEMS = 100_000
+"""A generator that yields more is taken for one that never ends (training generators often do)."""
+
+USERS_FAULTS = (ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError, MemoryError,
+                NameError, OSError, RuntimeError, SyntaxError, TypeError, ValueError)  # fmt: skip
+"""What the user's code may raise; anything else is shown as a bug with its traceback."""
+
+
+def is_function(spec: str) -> bool:
+    """Whether a spec reads as ``module:function`` (dots allowed on both sides)."""
+    return re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", spec) is not None
+
+
+def read(spec: str, signature: Signature) -> Raw:
+    """Call the function and collect what it returns.
+
+    It may return the whole set: an array ``[N, ...]``, a dict of arrays by input name (labels
+    under ``y`` or ``labels``), or a tuple of them, one for each input, labels after them. Or it
+    may return an iterable (a list or a generator) of samples or batches, each in one of these forms.
+
+    Args:
+        spec: ``module:function``; the module is looked for in the current folder first.
+        signature: of the source.
+
+    Raises:
+        InputError: it cannot be imported or called, or returns something else.
+    """
+    with _importable(), contextlib.redirect_stdout(sys.stderr):
+        try:
+            returned = _find(spec)()
+            parts = _parts(returned, signature)
+        except USERS_FAULTS as error:
+            raise InputError(
+                f"{spec} failed: {type(error).__name__}: {error}", place=spec, fix="call it in Python to see where"
+            ) from error
+    inputs = {spec.source_name for spec in signature.inputs}
+    labels = next((parts.pop(key) for key in LABEL_KEYS if key in parts and key not in inputs), None)
+    return Raw(parts, labels)
+
+
+@contextlib.contextmanager
+def _importable() -> Any:
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        sys.path.remove(here)
+
+
+def _find(spec: str) -> Any:
+    module, _, name = spec.partition(":")
+    found = importlib.import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part)
+    if not callable(found):
+        raise TypeError(f"{name} is no function")
+    return found
+
+
+def _parts(returned: Any, signature: Signature) -> dict[str, Array]:
+    """The whole set, by name; positions are ``#1``, ``#2`` and so on."""
+    if isinstance(returned, Mapping | tuple) or hasattr(returned, "__array__"):
+        return _named(returned, signature)
+    if not isinstance(returned, Iterable) or isinstance(returned, str | bytes):
+        raise TypeError(f"it returned {type(returned).__name__}, not an array, dict, tuple or iterable of these")
+    collected: dict[str, list[Array]] = {}
+    for i, item in enumerate(returned):
+        if i >= MOST_ITEMS:
+            raise ValueError(f"it yields more than {MOST_ITEMS} items; end the generator")
+        for name, values in _named(item, signature).items():
+            collected.setdefault(name, []).append(_batch(name, values, signature))
+    if not collected:
+        raise ValueError("it yields nothing")
+    if len({len(values) for values in collected.values()}) > 1:
+        raise ValueError("its items do not all have the same parts")
+    return {name: np.concatenate(values) for name, values in collected.items()}
+
+
+def _named(item: Any, signature: Signature) -> dict[str, Array]:
+    """One set, batch or sample as arrays by name; labels, if any, under ``y``."""
+    if isinstance(item, Mapping):
+        return {str(name): np.asarray(values) for name, values in item.items()}
+    count = len(signature.inputs)
+    if isinstance(item, tuple | list) and (isinstance(item, tuple) or any(hasattr(x, "__array__") for x in item)):
+        if len(item) == 2 and isinstance(item[0], Mapping):
+            return _named(item[0], signature) | {"y": np.asarray(item[1])}
+        if len(item) not in {count, count + 1}:
+            raise ValueError(f"it gives tuples of {len(item)}; the model has {count} inputs (labels may follow them)")
+        parts = {f"#{i + 1}": np.asarray(values) for i, values in enumerate(item[:count])}
+        return parts | ({"y": np.asarray(item[count])} if len(item) > count else {})
+    return {"#1": np.asarray(item)}
+
+
+def _batch(name: str, values: Array, signature: Signature) -> Array:
+    """A sample or a batch with a leading axis: a sample lacks it, by its number of dimensions."""
+    specs = {spec.source_name: spec for spec in signature.inputs}
+    spec = signature.inputs[int(name[1:]) - 1] if name.startswith("#") else specs.get(name)
+    if spec is None:
+        return np.atleast_1d(values)
+    shape = spec.source_shape
+    whole = values.ndim < len(shape) or (values.shape == shape and shape[:1] != (1,))
+    return values[np.newaxis] if whole else values

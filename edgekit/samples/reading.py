@@ -1,0 +1,210 @@
+"""Arrays from files: ``.npz``, ``.npy``, folders of ``.npy``, CSV. Nothing is ever unpickled."""
+
+import csv
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.errors import InputError
+from edgekit.samples.content import LABEL_KEYS, Raw
+from edgekit.tensors import Array
+from edgekit.types import Signature
+
+UNREADABLE = (ValueError, EOFError, OSError, KeyError, TypeError, SyntaxError, OverflowError, MemoryError,
+              NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)  # fmt: skip
+"""What numpy and zipfile raise on truncated, damaged, encrypted or pickled arrays."""
+
+
+def read_file(path: Path, signature: Signature) -> Raw:
+    """An ``.npz``, ``.npy`` or CSV file, told apart by its first bytes.
+
+    Raises:
+        InputError: it is empty, damaged, pickled or none of these.
+    """
+    with path.open("rb") as file:
+        head = file.read(8)
+    if not head:
+        raise InputError(f"{path.name} is empty.", place=str(path), fix="write the samples again")
+    if head.startswith(b"PK"):
+        return _read_npz(path, signature)
+    if head.startswith(b"\x93NUMPY"):
+        return Raw({"#1": _load(path)})
+    if path.suffix.lower() in {".csv", ".tsv", ".txt"}:
+        return _read_csv(path, signature)
+    raise InputError(
+        f"{path.name} is neither .npz nor .npy nor .csv: its first bytes are {head!r}.",
+        place=str(path),
+        fix="save the samples with numpy.savez, one array for each input",
+    )
+
+
+def _load(path: Path) -> Array:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+    except UNREADABLE as error:
+        raise _damaged(path, error) from error
+    return np.asarray(loaded)
+
+
+def _damaged(path: Path, error: BaseException, entry: str = "") -> InputError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    within = f" ({entry})" if entry else ""
+    if "pickle" in reason.lower() or "object array" in reason.lower():
+        return InputError(
+            f"{path.name}{within} holds pickled objects, which edgekit never loads.",
+            place=str(path),
+            fix="save numeric arrays: np.savez(path, name=np.stack(samples))",
+        )
+    return InputError(f"{path.name}{within} is damaged: {reason}.", place=str(path), fix="write the samples again")
+
+
+def _read_npz(path: Path, signature: Signature) -> Raw:
+    arrays: dict[str, Array] = {}
+    key = ""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            for key in archive.files:
+                arrays[key] = np.asarray(archive[key])
+    except UNREADABLE as error:
+        raise _damaged(path, error, key) from error
+    if not arrays:
+        raise InputError(f"{path.name} holds no arrays.", place=str(path), fix="write the samples again")
+    inputs = {spec.source_name for spec in signature.inputs}
+    label = next((k for k in LABEL_KEYS if k in arrays and k not in inputs and len(arrays) > 1), None)
+    return Raw(arrays, None if label is None else arrays.pop(label))
+
+
+def read_folder(path: Path, signature: Signature) -> Raw:
+    """A folder of ``.npy`` files, one sample each.
+
+    Sub-folders are inputs where all carry inputs' names, class labels otherwise.
+
+    Raises:
+        InputError: there are none, they differ in shape, or the inputs' folders differ in names.
+    """
+    inputs = [spec.source_name for spec in signature.inputs]
+    if all((path / name).is_dir() for name in inputs):
+        names = {name: [file.relative_to(path / name) for file in _files(path / name)] for name in inputs}
+        for name, found in names.items():
+            if found != names[inputs[0]]:
+                raise InputError(
+                    f"The folders {inputs[0]} and {name} hold differently named files.",
+                    place=str(path),
+                    fix="give the files of one sample the same name in every input's folder",
+                )
+        return Raw({name: _stack(_files(path / name), path) for name in inputs})
+    files = _files(path)
+    labels = class_labels(path, files)
+    return Raw({"#1": _stack(files, path)}, *labels)
+
+
+def class_labels(path: Path, files: list[Path]) -> tuple[Array | None, tuple[str, ...]]:
+    """Labels int64 ``[N]`` from sub-folder names in sorted order, and a note; None for a flat folder."""
+    folders = [file.relative_to(path).parts[0] if file.parent != path else "" for file in files]
+    classes = sorted(set(folders))
+    if "" in classes:
+        return None, ()
+    labels = np.array([classes.index(folder) for folder in folders], np.int64)
+    shown = ", ".join(f"{i} = {name}" for i, name in enumerate(classes[:12]))
+    return labels, (f"labels are the sub-folders in sorted order: {shown}{', …' * (len(classes) > 12)}",)
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted(path.rglob("*.npy"))
+
+
+def _stack(files: list[Path], place: Path) -> Array:
+    if not files:
+        raise InputError(
+            f"The folder {place.name} holds neither .npy files nor images.",
+            place=str(place),
+            fix="name a folder with samples, or an .npz",
+        )
+    arrays = [_load(file) for file in files]
+    for file, array in zip(files, arrays, strict=True):
+        if array.shape != arrays[0].shape:
+            raise InputError(
+                f"{file.name} has shape {list(array.shape)}, {files[0].name} has {list(arrays[0].shape)}.",
+                place=str(file),
+                fix="give every sample the same shape",
+            )
+    return np.stack(arrays)
+
+
+def _read_csv(path: Path, signature: Signature) -> Raw:
+    """Float columns; the header and a label column are optional."""
+    if len(signature.inputs) != 1:
+        raise InputError(
+            f"A CSV file feeds one input, the model has {len(signature.inputs)}.",
+            place=str(path),
+            fix="save an .npz with one array for each input",
+        )
+    shape = signature.inputs[0].source_shape
+    features = int(np.prod(shape))
+    header, table = _table(path)
+    label = _label_column(header, table, features)
+    notes: tuple[str, ...] = ()
+    labels = None
+    if label is not None:
+        named = header[label] if header else "unnamed"
+        notes = (f"column {label + 1} ({named}) was read as the label",)
+        labels = table[:, label]
+        labels = labels.astype(np.int64) if np.array_equal(labels, np.rint(labels)) else labels
+        table = np.delete(table, label, axis=1)
+    if table.shape[1] != features:
+        raise InputError(
+            f"{path.name} has {table.shape[1]} feature columns, the model wants {features} (shape {list(shape)}).",
+            place=str(path),
+            fix="give one column for each value of the input, and at most one label column before them",
+        )
+    return Raw({"#1": table.astype(np.float32).reshape(-1, *shape)}, labels, notes)
+
+
+def _label_column(header: list[str], table: NDArray[np.float64], features: int) -> int | None:
+    """The column named as a label, or a first integer column where there is one column too many."""
+    named = [i for i, name in enumerate(header) if name.strip().lower() in LABEL_KEYS]
+    if named and table.shape[1] > 1:
+        return named[0]
+    first = table[:, 0]
+    if (
+        not header
+        and table.shape[1] == features + 1
+        and np.isfinite(first).all()
+        and np.array_equal(first, np.rint(first))
+    ):
+        return 0
+    return None
+
+
+def _table(path: Path) -> tuple[list[str], NDArray[np.float64]]:
+    """Header (empty where the first row is numeric) and rows as float64 ``[N, columns]``."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        first = text.partition("\n")[0]
+        delimiter = max(",;\t", key=first.count)
+        rows = [row for row in csv.reader(text.splitlines(), delimiter=delimiter) if any(map(str.strip, row))]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise _damaged(path, error) from error
+    header = [] if not rows or _numeric(rows[0]) else rows.pop(0)
+    if not rows:
+        raise InputError(f"{path.name} holds no rows of numbers.", place=str(path), fix="write the samples again")
+    for number, row in enumerate(rows, start=1 + bool(header)):
+        if len(row) != len(rows[0]) or not _numeric(row):
+            bad = next((cell for cell in row if not _numeric([cell])), f"{len(row)} columns instead of {len(rows[0])}")
+            raise InputError(
+                f"Row {number} of {path.name} does not fit: {bad!r}.",
+                place=f"{path}:{number}",
+                fix="give every row the same number of numeric columns",
+            )
+    return header, np.array(rows, np.float64).reshape(len(rows), len(rows[0]))
+
+
+def _numeric(row: list[str]) -> bool:
+    try:
+        [float(cell) for cell in row]
+    except ValueError:
+        return False
+    return True
