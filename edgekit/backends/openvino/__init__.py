@@ -1,0 +1,174 @@
+"""OpenVINO: IR files (``.xml`` with ``.bin``) for Intel CPUs, GPUs and NPUs.
+
+source (ONNX) or waist → reading → [quantization] → IR → placements → [npu: blob]
+"""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+import numpy as np
+
+from edgekit.backends import Backend
+from edgekit.backends.openvino import half_precision, npu, quantization, reading, settings
+from edgekit.backends.openvino.libraries import CORE, FAILURES, nncf, ov
+from edgekit.errors import InputError, Unsupported
+from edgekit.samples import write_npz
+from edgekit.tensors import Array, inputs_to_file, outputs_to_source
+from edgekit.types import Built, Job, Placement, Precision, Signature
+
+EXACT = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "INFERENCE_PRECISION_HINT": "f32"}
+"""One stream, and float32 where the file is float.
+
+Without the last, CPUs with bfloat16 units compute float networks in bfloat16, and the same file
+gives other results on other machines.
+"""
+
+
+class OpenVINOBackend(Backend):
+    """Builds OpenVINO IR and runs it on this host's CPU."""
+
+    extra: ClassVar[str | None] = "openvino"
+    requires: ClassVar[dict[str, str]] = {"openvino": "openvino", "nncf": "nncf"}
+    precisions: ClassVar[tuple[Precision, ...]] = ("float32", "float16", "int8")
+
+    def build(self, job: Job, file: str, out: Path) -> Built:
+        """Write ``out/file`` (``.xml``), its ``.bin``, and for an NPU its ``.blob`` where that can be compiled.
+
+        Inputs and outputs keep the source's dtypes; shapes are fixed. ONNX sources are read
+        directly, everything else from the waist.
+
+        Raises:
+            InputError: int8 without samples, a wrong setting, or ``file`` does not end in ``.xml``.
+            Unsupported: OpenVINO or NNCF cannot take the network; the operators are named.
+        """
+        chosen = settings.of(job)
+        self._check(job, file)
+        model, signature, notes = _network(job, chosen)
+        ov.save_model(model, out / file, compress_to_fp16=False)
+        saved = CORE.read_model(out / file)
+        built = Built(
+            files=(file, str(Path(file).with_suffix(".bin"))),
+            signature=signature,
+            notes=notes,
+            tools={"openvino": ov.get_version(), "nncf": nncf.__version__},
+        )
+        if chosen.target_device == "NPU":
+            return _for_npu(built, saved, chosen.npu_platform, out)
+        return msgspec.structs.replace(built, placements=_kernels(saved, job))
+
+    def _check(self, job: Job, file: str) -> None:
+        if job.precision not in self.precisions:
+            raise Unsupported(
+                f"OpenVINO targets have no {job.precision}.",
+                place="--precision",
+                fix=f"choose one of: {', '.join(self.precisions)}",
+            )
+        if job.io not in {None, "float32"}:
+            raise Unsupported(
+                f"OpenVINO files keep the source's dtypes at their boundary, not {job.io}.",
+                place="--io",
+                fix="leave out --io for this target",
+            )
+        if Path(file).suffix != ".xml":
+            raise InputError(f"{file} is no name for OpenVINO IR.", place=file, fix="end it in .xml")
+
+    def run(self, artifact: Path, signature: Signature, inputs: Path, outputs: Path) -> None:
+        """Run the IR on this host's CPU, one sample at a time; state is reset before each.
+
+        Files for other devices run on the CPU too: it is the reference of their arithmetic, not of
+        their speed.
+
+        Raises:
+            Unsupported: the CPU plugin cannot compile or run it.
+        """
+        with np.load(inputs, allow_pickle=False) as archive:
+            samples = inputs_to_file(signature, {name: archive[name] for name in archive.files})
+        request, into, out = _loaded(artifact, signature)
+        collected: dict[str, list[Array]] = {name: [] for name in out}
+        try:
+            for i in range(len(next(iter(samples.values())))):
+                request.reset_state()
+                results = request.infer({port: samples[name][i] for name, port in into.items()}, share_inputs=True)
+                for name, port in out.items():
+                    collected[name].append(np.array(results[port]))
+        except FAILURES as error:
+            raise _refused(artifact, error) from error
+        write_npz(outputs, outputs_to_source(signature, {name: np.stack(rows) for name, rows in collected.items()}))
+
+
+def _network(job: Job, chosen: settings.Settings) -> tuple[Any, Signature, tuple[str, ...]]:
+    """The network in the job's precision, with its signature and notes, by the first way that works."""
+    refusals: list[Unsupported] = []
+    for way, read in reading.readers(job):
+        notes = tuple(f"not read from {job.source_format} directly: {refusal.problem}" for refusal in refusals)
+        try:
+            model, signature = read(job)
+            signature = reading.named(model, signature)
+            if job.precision == "int8":
+                model, found = quantization.quantize(model, job, signature, chosen)
+                notes += found
+            elif job.precision == "float16":
+                half_precision.compress(model)
+        except Unsupported as refusal:
+            refusals.append(refusal)
+        else:
+            return model, signature, (f"OpenVINO read the {way}", *notes)
+    raise refusals[0]
+
+
+def _for_npu(built: Built, model: Any, platform: str, out: Path) -> Built:
+    """The NPU's part: the place of every operator, and the compiled blob or the reason why there is none."""
+    placed = npu.placements(model)
+    blob = str(Path(built.files[0]).with_suffix(".blob"))
+    reason = npu.compile_blob(CORE, model, platform, out / blob)
+    return msgspec.structs.replace(
+        built,
+        placements=placed,
+        notes=built.notes + npu.notes(placed),
+        files=built.files if reason else (*built.files, blob),
+        unavailable={"compiled": reason} if reason else {},
+    )
+
+
+def _loaded(artifact: Path, signature: Signature) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    """An inference request, with the port of every input and output by the file's names."""
+    try:
+        compiled = CORE.compile_model(CORE.read_model(artifact), "CPU", EXACT)
+    except FAILURES as error:
+        raise _refused(artifact, error) from error
+    into = {
+        s.name: p for s, p in zip(signature.inputs, reading.matched(signature.inputs, compiled.inputs), strict=True)
+    }
+    out = {
+        s.name: p for s, p in zip(signature.outputs, reading.matched(signature.outputs, compiled.outputs), strict=True)
+    }
+    return compiled.create_infer_request(), into, out
+
+
+def _refused(artifact: Path, error: Exception) -> Unsupported:
+    return Unsupported(
+        f"OpenVINO's CPU plugin cannot run {artifact.name}: {reading.first_line(error)}.",
+        place=str(artifact),
+        fix="see the operator named; simplify it in the model or choose another precision",
+    )
+
+
+def _kernels(model: Any, job: Job) -> tuple[Placement, ...]:
+    """What the CPU plugin made of the network here: every kernel with the dtype it computes in.
+
+    Kernels fuse operators; ``name`` lists them all.
+    """
+    try:
+        compiled = CORE.compile_model(model, "CPU", EXACT)
+    except FAILURES as error:
+        raise _refused(Path(job.source), error) from error
+    kernels = []
+    for node in compiled.get_runtime_model().get_ordered_ops():
+        info = {key: str(value.value) for key, value in node.get_rt_info().items()}
+        if info["layerType"] not in {"Const", "Input", "Output", "Result", "Constant", "Parameter"}:
+            kernels.append((info["layerType"], info["originalLayersNames"], info["runtimePrecision"]))
+    return tuple(
+        Placement(index=i, operator=kind, name=names, runs_on="CPU", status=precision)
+        for i, (kind, names, precision) in enumerate(kernels)
+    )

@@ -1,0 +1,31 @@
+"""OpenVINO and NNCF, loaded so that they neither call home nor draw progress bars.
+
+Importing openvino sends a usage event, and so does every conversion and quantization, unless the
+package ``openvino_telemetry`` cannot be imported: then both fall back to a stub of their own. Every
+module of this leaf imports the libraries from here.
+"""
+
+import logging
+import sys
+
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # makes its import fail
+
+import nncf  # noqa: E402
+import openvino as ov  # noqa: E402
+from openvino import frontend  # noqa: E402
+
+nncf.set_log_level(logging.ERROR)
+
+FAILURES: tuple[type[Exception], ...] = (
+    RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, AssertionError,
+    frontend.GeneralFailure, frontend.InitializationFailure, frontend.NotImplementedFailure,
+    frontend.OpConversionFailure, frontend.OpValidationFailure,
+    nncf.InternalError, nncf.InvalidQuantizerGroupError, nncf.ParameterNotSupportedError,
+    nncf.UnsupportedModelError, nncf.ValidationError,
+)  # fmt: skip
+"""What OpenVINO and NNCF raise on networks that they cannot take; most have no base but Exception."""
+
+CORE = ov.Core()
+"""OpenVINO's runtime: its plugins are loaded when a device is first named."""
+
+__all__ = ["CORE", "FAILURES", "nncf", "ov"]

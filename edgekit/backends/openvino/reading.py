@@ -1,0 +1,141 @@
+"""Bringing a network into OpenVINO with fixed shapes: from its ONNX source, or from the waist."""
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edgekit.backends.openvino.libraries import FAILURES, ov
+from edgekit.errors import Unsupported
+from edgekit.types import Job, Signature, TensorSpec
+
+DIRECT = ("onnx",)
+"""Source formats that OpenVINO reads itself (see docs/explanation/openvino-from-source.md)."""
+
+
+def readers(job: Job) -> tuple[tuple[str, Callable[[Job], tuple[Any, Signature]]], ...]:
+    """The ways in which a network may come in, the better first.
+
+    Returns:
+        For each way what it is called and a function that gives the network as an
+        ``openvino.Model`` with fixed shapes, and the signature of its tensors: the source's own
+        where it is read directly, the waist's otherwise. The functions raise `Unsupported` where
+        OpenVINO cannot read the network; the operators are named.
+    """
+    direct = (("source", _from_source),) if job.source_format in DIRECT else ()
+    through_waist = (("TFLite waist", _from_waist),) if job.waist is not None or not direct else ()
+    return direct + through_waist
+
+
+def _from_source(job: Job) -> tuple[Any, Signature]:
+    signature = job.source_signature
+    shapes = {spec.name: list(spec.shape) for spec in signature.inputs if spec.shape}
+    model = _converted(Path(job.source), lambda: ov.convert_model(job.source, input=shapes))
+    return _fixed(model, signature, Path(job.source)), signature
+
+
+def _from_waist(job: Job) -> tuple[Any, Signature]:
+    if job.waist is None:
+        raise Unsupported(
+            "There is no TFLite form of this network, and OpenVINO does not read its source.",
+            place=job.source,
+            fix="choose a target that reads the source itself",
+        )
+    waist = job.waist
+    model = _converted(Path(waist), lambda: ov.convert_model(waist))
+    return _fixed(model, job.signature, Path(job.source)), job.signature
+
+
+def _converted(path: Path, convert: Callable[[], Any]) -> Any:
+    try:
+        return convert()
+    except FAILURES as error:
+        operators = _operators(str(error))
+        raise Unsupported(
+            f"OpenVINO cannot read {path.name}: {operators or first_line(error)}.",
+            place=str(path),
+            fix="replace these operators in the model, or choose another target",
+        ) from error
+
+
+def _operators(message: str) -> str:
+    """The operators that OpenVINO's conversion report names, those without any rule first."""
+    for title in ("No conversion rule found for operations", "Conversion is failed for"):
+        found = re.search(rf"-- {title}: (.+)", message)
+        if found:
+            return f"{title.lower()} {found[1].strip()}"
+    return ""
+
+
+def first_line(error: BaseException) -> str:
+    """The line of an OpenVINO error that says what happened (those before say where in its code)."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if not re.match(r"(Exception from|Check '|FrontEnd API failed)", line)]
+    return (telling or lines or [type(error).__name__])[0].rstrip(".:")[:300]
+
+
+def _fixed(model: Any, signature: Signature, path: Path) -> Any:
+    """The model with the signature's shapes; its inputs and outputs are checked against it."""
+    for what, specs, ports in (
+        ("inputs", signature.inputs, model.inputs),
+        ("outputs", signature.outputs, model.outputs),
+    ):
+        if len(specs) != len(ports):
+            raise Unsupported(
+                f"OpenVINO reads {len(ports)} {what} of {path.name}, where it has {len(specs)}.",
+                place=str(path),
+                fix="choose another target",
+            )
+    inputs = list(zip(signature.inputs, matched(signature.inputs, model.inputs), strict=True))
+    try:
+        if any(port.partial_shape.is_dynamic for _, port in inputs):
+            model.reshape({port: ov.PartialShape(list(spec.shape)) for spec, port in inputs})
+    except FAILURES as error:
+        raise Unsupported(
+            f"OpenVINO cannot fix the shapes of {path.name}: {first_line(error)}.",
+            place=str(path),
+            fix="export the model with fixed shapes",
+        ) from error
+    _require_static(model, path)
+    return model
+
+
+def _require_static(model: Any, path: Path) -> None:
+    moving = [node for node in model.get_ordered_ops() if any(o.partial_shape.is_dynamic for o in node.outputs())]
+    outputs = [port for port in model.outputs if port.partial_shape.is_dynamic]
+    if outputs:
+        kinds = dict.fromkeys(f"{node.get_type_name()} {node.get_friendly_name()}" for node in moving)
+        raise Unsupported(
+            f"{path.name} has outputs whose shape depends on its data: {', '.join(list(kinds)[:5])}.",
+            place=str(path),
+            fix="cut the model before these operators",
+        )
+
+
+def matched(specs: Sequence[TensorSpec], ports: Sequence[Any]) -> list[Any]:
+    """The port of every tensor, by name; by position where a reader renamed any of them."""
+    by_name = {name: port for port in ports for name in port.names}
+    if all(spec.name in by_name for spec in specs):
+        return [by_name[spec.name] for spec in specs]
+    return list(ports)
+
+
+def named(model: Any, signature: Signature) -> Signature:
+    """The signature with the element types that the model has, tensors the reader left unnamed being named."""
+    return msgspec.structs.replace(
+        signature,
+        inputs=tuple(
+            _typed(s, p) for s, p in zip(signature.inputs, matched(signature.inputs, model.inputs), strict=True)
+        ),
+        outputs=tuple(
+            _typed(s, p) for s, p in zip(signature.outputs, matched(signature.outputs, model.outputs), strict=True)
+        ),
+    )
+
+
+def _typed(spec: TensorSpec, port: Any) -> TensorSpec:
+    if spec.name not in port.names:
+        port.tensor.add_names({spec.name})
+    return msgspec.structs.replace(spec, dtype=port.element_type.to_dtype().name)

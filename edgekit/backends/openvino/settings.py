@@ -1,0 +1,46 @@
+"""What a target may say to this backend."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from edgekit.errors import InputError
+from edgekit.types import Job, Noun
+
+
+class Settings(Noun, frozen=True, kw_only=True):
+    """Settings of a variant, with the defaults of NNCF unless stated.
+
+    Args:
+        target_device: whose operators and number formats the artifact is for.
+        preset: ``performance`` makes activations symmetric, ``mixed`` asymmetric where that is
+            more accurate.
+        subset_size: the most calibration samples that are used.
+        model_type: ``transformer`` keeps the operators of attention that lose most in float;
+            ``auto`` does so where the graph holds attention.
+        fast_bias_correction: False corrects biases layer by layer: slower, more accurate.
+        npu_platform: NPU generation to compile for where no NPU is present ("3720", "4000").
+    """
+
+    target_device: Literal["CPU", "GPU", "NPU"] = "CPU"
+    preset: Literal["performance", "mixed"] = "mixed"
+    subset_size: Annotated[int, msgspec.Meta(ge=1)] = 300
+    model_type: Literal["auto", "transformer", "none"] = "auto"
+    fast_bias_correction: bool = True
+    npu_platform: str = ""
+
+
+def of(job: Job) -> Settings:
+    """A job's settings.
+
+    Raises:
+        InputError: a name or a value is wrong; the right ones are listed.
+    """
+    try:
+        return msgspec.convert(job.settings, Settings)
+    except msgspec.ValidationError as error:
+        raise InputError(
+            f"The target's settings for openvino are wrong: {error}.",
+            place="[[variants]] settings",
+            fix=f"use only: {', '.join(Settings.__struct_fields__)}",
+        ) from error
