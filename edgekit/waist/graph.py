@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
@@ -93,7 +94,15 @@ def load(path: Path) -> Any:
     Raises:
         InputError: it is no TFLite file, or it is damaged.
     """
-    content = path.read_bytes()
+    return parse(path.read_bytes(), path)
+
+
+def parse(content: bytes, path: Path) -> Any:
+    """A file's content as the schema's object tree; ``path`` is for the complaint.
+
+    Raises:
+        InputError: it is no TFLite file, or it is damaged.
+    """
     if content[4:8] != b"TFL3":
         raise InputError(f"{path.name} is no TFLite file.", place=str(path), fix="export it again")
     try:
@@ -103,6 +112,13 @@ def load(path: Path) -> Any:
     if not model.subgraphs or model.operatorCodes is None or model.buffers is None:
         raise _damaged(path, "it holds no graph")
     return model
+
+
+def pack(model: Any) -> bytes:
+    """The schema's object tree (`load`'s) as the content of a TFLite file."""
+    builder = flatbuffers.Builder(1 << 20)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
 
 
 def _damaged(path: Path, detail: str) -> InputError:

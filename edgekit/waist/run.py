@@ -1,5 +1,6 @@
 """Running a TFLite file with LiteRT, one sample at a time, as a phone does."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,20 @@ def invoke(made: Interpreter, path: Path) -> None:
             place=str(path),
             fix="see the operator named; simplify it in the model or choose another precision",
         ) from error
+
+
+def value(made: Interpreter, tensor: int) -> Array | None:
+    """A tensor's content after a run, a copy; None where LiteRT gave it no memory."""
+    try:
+        content: Array = made.get_tensor(tensor)
+    except ValueError:
+        return None
+    return content
+
+
+def host_threads() -> int:
+    """CPU threads that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _first_line(error: Exception) -> str:

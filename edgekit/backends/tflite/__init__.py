@@ -1,0 +1,182 @@
+"""LiteRT (TensorFlow Lite) files, the runtime of Android, iOS and most boards with an operating system."""
+
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import ClassVar
+
+import numpy as np
+
+from edgekit.backends import Backend
+from edgekit.backends.tflite import integer, weights
+from edgekit.backends.tflite.boundary import described, set_boundary
+from edgekit.backends.tflite.ranges import METHODS
+from edgekit.errors import InputError, Unsupported
+from edgekit.tensors import Array, inputs_to_file, outputs_to_source
+from edgekit.types import CALIBRATED, Boundary, Built, Job, Placement, Precision, Signature
+from edgekit.waist import graph, run
+
+
+class TFLiteBackend(Backend):
+    """Writes one ``.tflite`` file in any precision.
+
+    ``job.settings`` that it reads (others belong to a backend that compiles its file further):
+
+    * ``per_channel`` (true): a scale for each output channel of weights, not one for all.
+    * ``full_integer`` (false): refuse a network of which an operator stays float.
+    * ``ranges`` (``auto``): how activations' ranges are chosen, one of `ranges.METHODS`.
+    """
+
+    extra: ClassVar[str | None] = None
+    requires: ClassVar[dict[str, str]] = {
+        "ai_edge_litert": "ai-edge-litert",
+        "ai_edge_quantizer": "ai-edge-quantizer",
+    }
+    precisions: ClassVar[tuple[Precision, ...]] = ("float32", "float16", "dynamic-int8", "int8", "int16x8", "int4")
+
+    def build(self, job: Job, file: str, out: Path) -> Built:
+        """Write ``out/file``; see `Backend.build`.
+
+        The boundary of ``int8`` is int8 unless ``job.io`` says otherwise, that of every other
+        precision is float32.
+        """
+        waist = _waist(job)
+        boundary = _boundary(job)
+        notes: tuple[str, ...] = ()
+        placements: tuple[Placement, ...] = ()
+        if job.precision == "float32":
+            content = waist.read_bytes()
+        elif job.precision == "float16":
+            content, notes = weights.to_float16(waist)
+        elif job.precision in CALIBRATED:
+            content, notes, placements = _integer(job, waist, boundary)
+        else:
+            bits = 4 if job.precision == "int4" else 8
+            content = weights.to_integer_weights(waist, bits, per_channel=bool(job.settings.get("per_channel", True)))
+        signature = _tried(content, job.signature, file)
+        (out / file).write_bytes(content)
+        tools = {name: version(name) for name in ("ai-edge-litert", "ai-edge-quantizer")}
+        return Built(files=(file,), signature=signature, placements=placements, notes=notes, tools=tools)
+
+    def run(self, artifact: Path, signature: Signature, inputs: Path, outputs: Path) -> None:
+        """Run on LiteRT, sample by sample; see `Backend.run`."""
+        with np.load(inputs) as samples:
+            given = inputs_to_file(signature, dict(samples))
+        found = run.run(artifact, given, threads=run.host_threads())
+        np.savez(outputs, allow_pickle=False, **outputs_to_source(signature, found))
+
+
+def _waist(job: Job) -> Path:
+    if job.waist is None:
+        raise Unsupported(
+            "This network has no LiteRT form.", place=job.source, fix="choose a target that reads its format itself"
+        )
+    return Path(job.waist)
+
+
+def _boundary(job: Job) -> Boundary:
+    if job.precision == "int8":
+        return job.io or "int8"
+    if job.io not in {None, "float32"}:
+        raise InputError(
+            f"{job.precision} has float32 inputs and outputs, not {job.io}.",
+            place=f"io = {job.io}",
+            fix="leave io out, or choose the precision int8",
+        )
+    return "float32"
+
+
+def _integer(job: Job, waist: Path, boundary: Boundary) -> tuple[bytes, tuple[str, ...], tuple[Placement, ...]]:
+    made = integer.quantize(
+        waist,
+        _samples(job),
+        activations="int16" if job.precision == "int16x8" else "int8",
+        per_channel=bool(job.settings.get("per_channel", True)),
+        method=_method(job),
+        seed=job.seed,
+    )
+    left = ", ".join(sorted({operator.name for operator in made.floats}))
+    if left and job.settings.get("full_integer", False):
+        raise Unsupported(
+            f"The network cannot be made of integers alone: {left} would stay float32.",
+            place=Path(job.source).name,
+            fix=f"replace {left} in the model, or choose a target that also computes in float32",
+        )
+    model = graph.parse(made.content, waist)
+    set_boundary(model, boundary)
+    notes = [f"quantized by {made.engine} with {made.method} ranges: {made.sqnr_db:.1f} dB on the calibration samples"]
+    if left:
+        notes.append(f"stays float32: {left}")
+    content = graph.pack(model)
+    return content, tuple(notes), _placements(content, waist)
+
+
+def _placements(content: bytes, waist: Path) -> tuple[Placement, ...]:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / waist.name
+        path.write_bytes(content)
+        made = graph.read(path)[0]
+    floats = {operator.index for operator in integer.float_operators(made)}
+    return tuple(
+        Placement(
+            index=operator.index,
+            operator=operator.name,
+            name=made.tensors[operator.outputs[0]].name if operator.outputs else "",
+            runs_on="CPU",
+            status="stays float32" if operator.index in floats else "",
+        )
+        for operator in made.operators
+    )
+
+
+def _method(job: Job) -> str:
+    method = str(job.settings.get("ranges", "auto"))
+    if method not in {"auto", *METHODS}:
+        raise InputError(
+            f"There is no way to choose ranges named {method}.",
+            place="settings.ranges",
+            fix=f"choose one of: auto, {', '.join(METHODS)}",
+        )
+    return method
+
+
+def _samples(job: Job) -> dict[str, Array]:
+    """Calibration samples as the waist wants them, under its names."""
+    if job.calibration is None:
+        raise InputError(
+            f"The precision {job.precision} needs calibration samples.",
+            place=job.precision,
+            fix="pass --calibration with some hundred real samples, or choose float16 or dynamic-int8",
+        )
+    with np.load(job.calibration) as archive:
+        samples = dict(archive)
+    for spec in job.signature.inputs:
+        found = samples.get(spec.source_name)
+        if found is None or found.shape[1:] != spec.source_shape or not len(found):
+            raise InputError(
+                f"Calibration samples of {spec.source_name} must be [N, {', '.join(map(str, spec.source_shape))}], "
+                f"but are {'missing' if found is None else list(found.shape)}.",
+                place=job.calibration,
+                fix="prepare the samples for this model",
+            )
+        if np.issubdtype(found.dtype, np.floating) and not np.isfinite(found).all():
+            raise InputError(
+                f"Calibration samples of {spec.source_name} hold NaN or infinity.",
+                place=job.calibration,
+                fix="leave the broken samples out",
+            )
+    return inputs_to_file(job.signature, samples)
+
+
+def _tried(content: bytes, signature: Signature, file: str) -> Signature:
+    """Load and run a file before it is shown to anybody, and read its signature.
+
+    Raises:
+        Unsupported: LiteRT cannot load or run it.
+    """
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / Path(file).name
+        path.write_bytes(content)
+        made = described(signature, path)
+        run.run(path, {spec.name: np.zeros((1, *spec.shape), spec.dtype) for spec in made.inputs})
+    return made

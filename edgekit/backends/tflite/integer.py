@@ -1,0 +1,225 @@
+"""Full-integer quantization: int8, and int16 activations with int8 weights.
+
+Two quantizers can do it, and the samples decide which file is kept:
+
+* LiteRT's own (in the ai-edge-litert wheel, the one behind ``TFLiteConverter``). It takes a float
+  TFLite file in which every activation carries its range, so edgekit chooses the ranges. It knows the
+  most operators and needs about a millisecond.
+* ai-edge-quantizer, which knows some operators that the first does not (DIV, SQRT), gets SUM right,
+  and gets BATCH_MATMUL with constant weights wrong.
+
+Whichever file leaves fewer operators float wins, unless its outputs are clearly worse; among equals
+the one that comes closer to the float outputs.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import _pywrap_tensorflow_lite_calibration_wrapper as litert_quantizer
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_quantizer import quantizer
+from ai_edge_quantizer.qtyping import QuantGranularity, TFLOperationName
+from ai_edge_quantizer.recipe_manager import AlgorithmName
+from numpy.typing import NDArray
+
+from edgekit.backends.tflite.boundary import keep_names
+from edgekit.backends.tflite.ranges import METHODS, Range, choose, observe
+from edgekit.errors import Unsupported
+from edgekit.tensors import Array
+from edgekit.waist import cost, graph, run
+
+SCORED_MACS = 4e9
+"""Multiply-accumulates spent on scoring one candidate: about a second on one core."""
+
+SCORED_SAMPLES = 128
+"""The most samples on which a candidate is scored."""
+
+SCORED_BYTES = 1 << 26
+"""The most bytes of float outputs kept for scoring."""
+
+CLEARLY_WORSE_DB = 3.0
+"""A file with fewer float operators may lose this much SQNR to one with more."""
+
+_MOVES = {"QUANTIZE", "DEQUANTIZE"}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A quantized file, how it came about, and what became of it."""
+
+    content: bytes
+    engine: str
+    method: str
+    sqnr_db: float
+    floats: tuple[graph.Operator, ...]
+
+
+def quantize(
+    path: Path, inputs: dict[str, Array], *, activations: str, per_channel: bool, method: str, seed: int
+) -> Candidate:
+    """Quantize a float TFLite file; inputs and outputs stay float32.
+
+    Args:
+        path: the float TFLite file.
+        inputs: calibration samples, for each input's name ``[N, *shape]``.
+        activations: ``int8`` or ``int16``.
+        per_channel: one scale for each output channel of weights instead of one for all.
+        method: one of `ranges.METHODS`, or ``auto`` to keep the best.
+        seed: drives the subsampling of activations.
+
+    Raises:
+        InputError: a sample drives the network to NaN or infinity.
+        Unsupported: no quantizer makes a file that LiteRT runs.
+    """
+    float_graph = graph.read(path)[0]
+    scored = _scored(path, float_graph, len(next(iter(inputs.values()))))
+    seen = observe(path, float_graph, inputs, scored, seed)
+    if method != "auto":
+        methods: tuple[str, ...] = (method,)
+    else:
+        methods = ("minmax",) if activations == "int16" else tuple(METHODS)
+    judged = {name: values[scored] for name, values in inputs.items()}
+    made: list[Candidate] = []
+    refused: list[str] = []
+    for name in methods:
+        ranges = choose(float_graph, seen.activations, name)
+        for engine, build in ENGINES.items():
+            if engine != "LiteRT" and not _second_opinion(made, name):
+                continue
+            try:
+                content = build(path, ranges, activations, per_channel)
+                made.append(_judge(content, engine, name, judged, seen.outputs))
+            except (RuntimeError, ValueError, KeyError, IndexError, TypeError, Unsupported) as error:
+                refused.append(
+                    f"{engine}: {str(error).strip().splitlines()[0][:200] if str(error).strip() else error!r}"
+                )
+    if not made:
+        raise Unsupported(
+            f"No quantizer makes an integer file that LiteRT runs ({'; '.join(dict.fromkeys(refused))}).",
+            place=path.name,
+            fix="choose float16 or dynamic-int8, or rewrite the operators named",
+        )
+    best = max(candidate.sqnr_db for candidate in made)
+    close = [candidate for candidate in made if candidate.sqnr_db >= best - CLEARLY_WORSE_DB]
+    return min(close, key=lambda candidate: (len(candidate.floats), -candidate.sqnr_db))
+
+
+def _second_opinion(made: list[Candidate], method: str) -> bool:
+    """Ask the second quantizer only where the first failed, left operators float, or came out poorly."""
+    first = next((candidate for candidate in made if candidate.method == method), None)
+    return first is None or bool(first.floats) or first.sqnr_db < POOR_DB
+
+
+POOR_DB = 15.0
+"""Below this SQNR the first quantizer's file may be wrong rather than coarse."""
+
+
+def _scored(path: Path, float_graph: graph.Graph, samples: int) -> NDArray[np.int_]:
+    macs = max(1, cost.count(path).macs)
+    sizes = [4 * int(np.prod(float_graph.tensors[index].shape)) for index in float_graph.outputs]
+    most = min(SCORED_SAMPLES, int(SCORED_MACS / macs), SCORED_BYTES // max(1, sum(sizes)))
+    chosen: NDArray[np.int_] = np.unique(np.linspace(0, samples - 1, max(4, most)).round().astype(int))
+    return chosen
+
+
+def _judge(content: bytes, engine: str, method: str, inputs: dict[str, Array], wanted: dict[str, Array]) -> Candidate:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "candidate.tflite"
+        path.write_bytes(content)
+        made = graph.read(path)[0]
+        outputs = list(run.run(path, inputs, threads=run.host_threads()).values())
+    noise = [_noise(got, reference) for got, reference in zip(outputs, wanted.values(), strict=True)]
+    sqnr = -10 * np.log10(max(float(np.mean(noise)), 1e-12))
+    return Candidate(content=content, engine=engine, method=method, sqnr_db=float(sqnr), floats=float_operators(made))
+
+
+def _noise(got: Array, wanted: Array) -> float:
+    """Σ error² / Σ reference², over all scored samples; 1 where an output is not finite."""
+    if wanted.dtype != np.float32:
+        return float(np.mean(got != wanted))
+    reference = wanted.astype(np.float64)
+    error = float(((got.astype(np.float64) - reference) ** 2).sum())
+    energy = float((reference**2).sum())
+    return min(error / max(energy, 1e-30), 1e3) if np.isfinite(error) else 1e3
+
+
+def float_operators(made: graph.Graph) -> tuple[graph.Operator, ...]:
+    """Operators of a quantized graph that still compute in floating point."""
+    return tuple(
+        operator
+        for operator in made.operators
+        if operator.name not in _MOVES
+        and any(made.tensors[i].dtype == "float32" for i in (*operator.inputs, *operator.outputs) if i >= 0)
+    )
+
+
+def _tidied(content: bytes, original: Path) -> bytes:
+    """A quantizer's file under the waist's names, without the ranges that it left in every tensor."""
+    model = graph.parse(content, original)
+    for tensor in model.subgraphs[0].tensors:
+        if tensor.quantization is not None:
+            tensor.quantization.min = tensor.quantization.max = None
+    keep_names(model, graph.read(original)[0])
+    return graph.pack(model)
+
+
+def unique_names(model: Any) -> None:
+    """Number the names of tensors that share one, in place: ai-edge-quantizer tells tensors apart by name."""
+    taken: set[bytes] = set()
+    for subgraph in model.subgraphs:
+        boundary = {*map(int, subgraph.inputs), *map(int, subgraph.outputs)}
+        for index in sorted(range(len(subgraph.tensors)), key=lambda i: i not in boundary):
+            tensor = subgraph.tensors[index]
+            name = number = bytes(tensor.name or b"tensor")
+            while number in taken:
+                number = name + b"_%d" % len(taken)
+            tensor.name = number
+            taken.add(number)
+    for code in model.operatorCodes:
+        code.builtinCode = max(code.builtinCode, code.deprecatedBuiltinCode)
+
+
+def _litert(path: Path, ranges: dict[int, Range], activations: str, per_channel: bool) -> bytes:  # noqa: FBT001
+    """LiteRT's own quantizer on ranges that are written into the float file beforehand."""
+    model = graph.load(path)
+    for index, (low, high) in ranges.items():
+        quantization = schema.QuantizationParametersT()
+        quantization.min, quantization.max = [low], [high]
+        model.subgraphs[0].tensors[index].quantization = quantization
+    ranged = graph.pack(model)  # named, because the wrapper points into it without holding it
+    wrapper = litert_quantizer.CalibrationWrapper(ranged, [], [])
+    wrapper.Prepare()
+    float32, allow_float = np.dtype(np.float32).num, True
+    bias = np.int64 if activations == "int16" else np.int32
+    content = wrapper.QuantizeModel(
+        float32, float32, allow_float, np.dtype(activations).num, np.dtype(bias).num, not per_channel, not per_channel
+    )
+    return _tidied(content, path)
+
+
+def _ai_edge(path: Path, ranges: dict[int, Range], activations: str, per_channel: bool) -> bytes:  # noqa: FBT001
+    """ai-edge-quantizer on the same ranges, its inputs and outputs left float."""
+    model = graph.load(path)
+    unique_names(model)
+    tensors = model.subgraphs[0].tensors
+    statistics = {
+        tensors[index].name.decode(): {
+            "min": np.full((1,) * len(tensors[index].shape), low, np.float32),
+            "max": np.full((1,) * len(tensors[index].shape), high, np.float32),
+        }
+        for index, (low, high) in ranges.items()
+    }
+    made = quantizer.Quantizer(graph.pack(model))
+    bits = 16 if activations == "int16" else 8
+    granularity = QuantGranularity.CHANNELWISE if per_channel else QuantGranularity.TENSORWISE
+    made.add_static_config(".*", TFLOperationName.ALL_SUPPORTED, bits, 8, granularity)
+    for end in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):
+        made.update_quantization_recipe(".*", end, algorithm_key=AlgorithmName.NO_QUANTIZE)
+    return _tidied(bytes(made.quantize(statistics).quantized_model), path)
+
+
+ENGINES = {"LiteRT": _litert, "ai-edge-quantizer": _ai_edge}
+"""The quantizers, the one that is asked first first."""

@@ -1,0 +1,244 @@
+"""The range each activation is given before it is quantized.
+
+One pass over the samples observes every float activation; ranges are then chosen by one of several
+`METHODS`, and where an activation only feeds a softmax, logistic or tanh, by the error *after* that
+function: a logit of -700 matters no more than one of -20, yet would take nearly all 256 levels.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.errors import InputError
+from edgekit.tensors import Array
+from edgekit.waist import run
+from edgekit.waist.graph import Graph
+
+Floats = NDArray[np.floating[Any]]
+Range = tuple[float, float]
+
+KEPT_VALUES = 1 << 16
+"""Values remembered for each activation, drawn evenly from all samples: 6 beyond the 99.99th percentile."""
+
+KEPT_ROWS = 1 << 15
+"""Values remembered, in whole rows, of an activation that feeds a saturating function."""
+
+FINITE = 3e38
+"""Larger magnitudes are masks (-inf written as a bfloat16), as ai-edge-quantizer's min_max_calibrate has it."""
+
+BINS = 2048
+"""Bins of the histogram on which squared error is estimated (TensorRT's entropy calibrator uses as many)."""
+
+
+@dataclass
+class Observed:
+    """An activation over all samples: extremes, and a sample of its values ``[K]`` or rows ``[K, last]``."""
+
+    low: float = np.inf
+    high: float = -np.inf
+    values: list[Floats] = field(default_factory=list)
+    rows: list[Floats] = field(default_factory=list)
+
+
+@dataclass
+class Observation:
+    """Every float activation by tensor index, and the float outputs of the scored samples by name."""
+
+    activations: dict[int, Observed]
+    outputs: dict[str, Array]
+
+
+def observe(path: Path, graph: Graph, inputs: dict[str, Array], scored: NDArray[np.int_], seed: int) -> Observation:
+    """Run a float TFLite file over samples and look at every activation.
+
+    Args:
+        path: the float TFLite file.
+        graph: its main subgraph.
+        inputs: for each input's name ``[N, *shape]``.
+        scored: indices of the samples whose outputs are kept.
+        seed: drives which values are remembered.
+
+    Raises:
+        InputError: a sample drives the network into NaN or infinity.
+        Unsupported: LiteRT cannot run the file.
+    """
+    made = run.interpreter(path, threads=run.host_threads(), keep_tensors=True)
+    into = {detail["name"]: detail["index"] for detail in made.get_input_details()}
+    outs = {detail["name"]: detail["index"] for detail in made.get_output_details()}
+    watched = {t.index: Observed() for t in graph.tensors if t.dtype == "float32" and not t.constant_bytes}
+    functions = saturating(graph)
+    samples = len(next(iter(inputs.values())))
+    random = np.random.default_rng(seed)
+    outputs: dict[str, list[Array]] = {name: [] for name in outs}
+    for sample in range(samples):
+        made.reset_all_variables()
+        for name, index in into.items():
+            made.set_tensor(index, inputs[name][sample])
+        run.invoke(made, path)
+        for index, seen in watched.items():
+            values = run.value(made, index)
+            if values is not None and values.size:
+                _look(seen, cast("Floats", values), samples, random, rows=index in functions)
+        for name, index in outs.items():
+            result = made.get_tensor(index)
+            if result.dtype == np.float32 and not np.isfinite(result).all():
+                raise _not_finite(name, sample)
+            if sample in scored:
+                outputs[name].append(result)
+    return Observation(
+        activations={index: seen for index, seen in watched.items() if seen.low <= seen.high},
+        outputs={name: np.stack(kept) for name, kept in outputs.items()},
+    )
+
+
+def _look(seen: Observed, values: Floats, samples: int, random: np.random.Generator, *, rows: bool) -> None:
+    flat: Floats = values.ravel()
+    low, high = float(flat.min()), float(flat.max())
+    if not (low > -FINITE and high < FINITE):
+        flat = flat[np.abs(flat) < FINITE]  # false for NaN as well: the outputs decide whether that is an error
+        if not flat.size:
+            return
+        low, high = float(flat.min()), float(flat.max())
+    seen.low, seen.high = min(seen.low, low), max(seen.high, high)
+    share = max(1, KEPT_VALUES // samples)
+    seen.values.append(flat.copy() if flat.size <= share else flat[random.integers(0, flat.size, share)])
+    if rows and values.ndim:
+        table = values.reshape(-1, values.shape[-1])
+        share = max(1, KEPT_ROWS // samples // table.shape[1])
+        seen.rows.append(table.copy() if len(table) <= share else table[random.integers(0, len(table), share)])
+
+
+def _not_finite(name: str, sample: int) -> InputError:
+    return InputError(
+        f"Calibration sample {sample} drives the network to NaN or infinity in its output {name}.",
+        place=f"calibration sample {sample}",
+        fix="check the samples' preprocessing, and the model's weights for NaN",
+    )
+
+
+def choose(graph: Graph, activations: dict[int, Observed], method: str) -> dict[int, Range]:
+    """A range (low ≤ 0 ≤ high) for each observed activation, by tensor index.
+
+    Args:
+        graph: the float graph.
+        activations: from `observe`.
+        method: one of `METHODS`.
+    """
+    functions = saturating(graph)
+    ranges = {}
+    for index, seen in activations.items():
+        low, high = METHODS[method](seen)
+        if index in functions and seen.rows:
+            low, high = _after(functions[index], np.concatenate(seen.rows))
+        ranges[index] = min(low, 0.0), max(high, 0.0)
+    return ranges
+
+
+def _extremes(seen: Observed) -> Range:
+    return seen.low, seen.high
+
+
+def _percentile(share: float) -> Callable[[Observed], Range]:
+    def chosen(seen: Observed) -> Range:
+        low, high = np.percentile(np.concatenate(seen.values), [100 - share, share])
+        return float(low), float(high)
+
+    return chosen
+
+
+def _least_squares(seen: Observed) -> Range:
+    """The range whose 256 levels err least: clip one tail, the other, or both by up to 70 %."""
+    counts, edges = np.histogram(np.concatenate(seen.values), BINS)
+    centres, used = ((edges[:-1] + edges[1:]) / 2)[counts > 0], counts[counts > 0]
+    low, high = min(seen.low, 0.0), max(seen.high, 0.0)
+    if low == high:
+        return low, high
+    kept = np.linspace(0.3, 1, 29)
+    both = np.concatenate(
+        [np.stack([kept, kept], 1), np.stack([np.ones(29), kept], 1), np.stack([kept, np.ones(29)], 1)]
+    )
+    lows, highs = low * both[:, :1], high * both[:, 1:]
+    errors = ((_rounded(centres[None], lows, highs) - centres) ** 2 * used).sum(1)
+    best = int(errors.argmin())
+    return float(lows[best, 0]), float(highs[best, 0])
+
+
+def _rounded(
+    values: NDArray[np.floating], low: NDArray[np.floating] | float, high: NDArray[np.floating] | float
+) -> Floats:
+    """Values after a trip through int8 with the range [low, high]."""
+    scale = np.maximum((high - low) / 255, 1e-30)
+    zero = np.rint(-low / scale)
+    rounded: Floats = (np.clip(np.rint(values / scale) + zero, 0, 255) - zero) * scale
+    return rounded
+
+
+METHODS: dict[str, Callable[[Observed], Range]] = {
+    "minmax": _extremes,
+    "least-squares": _least_squares,
+    "p99.99": _percentile(99.99),
+    "p99.9": _percentile(99.9),
+}
+"""How a range can be chosen; which serves best depends on the network, so the backend tries them."""
+
+
+def _softmax(rows: Floats) -> Floats:
+    powers: Floats = np.exp(rows - rows.max(-1, keepdims=True))
+    shares: Floats = powers / powers.sum(-1, keepdims=True)
+    return shares
+
+
+def _logistic(rows: Floats) -> Floats:
+    shares: Floats = (np.tanh(rows / 2) + 1) / 2
+    return shares
+
+
+_FUNCTIONS: dict[str, Callable[[Floats], Floats]] = {"SOFTMAX": _softmax, "LOGISTIC": _logistic, "TANH": np.tanh}
+_TRANSPARENT = {"RESHAPE", "SQUEEZE", "EXPAND_DIMS"}
+
+
+def saturating(graph: Graph) -> dict[int, str]:
+    """Activations that feed nothing but one saturating function → that function.
+
+    Looks through operators that only change the shape, because input and output of these share one
+    range.
+    """
+    consumers: dict[int, list[int]] = {}
+    for operator in graph.operators:
+        for tensor in operator.inputs:
+            consumers.setdefault(tensor, []).append(operator.index)
+    found = {}
+    for operator in graph.operators:
+        tensor = operator.inputs[0] if operator.inputs else -1
+        if operator.name not in _FUNCTIONS:
+            continue
+        while len(consumers[tensor]) == 1 and tensor not in graph.outputs:
+            found[tensor] = operator.name
+            producer = next((o for o in graph.operators if tensor in o.outputs), None)
+            if producer is None or producer.name not in _TRANSPARENT:
+                break
+            last = graph.tensors[tensor].shape[-1:]
+            tensor = producer.inputs[0]
+            if graph.tensors[tensor].shape[-1:] != last:
+                break
+    return found
+
+
+def _after(function: str, rows: Floats) -> Range:
+    """The range with the least squared error after a saturating function; ties go to the wider one."""
+    apply = _FUNCTIONS[function]
+    wanted = apply(rows)
+    lows = [-3, -6, -10, -15, -20, -30, -50, *np.percentile(rows, [0, 0.01, 0.1, 1, 5, 10, 20, 40])]
+    highs = [3, 6, 10, 15, 20, 30, 50, *np.percentile(rows, [60, 80, 90, 95, 99, 99.9, 99.99, 100])]
+    floor, ceiling = min(float(rows.min()), 0.0), max(float(rows.max()), 0.0)
+    pairs = {(max(float(a), floor), min(float(b), ceiling)) for a in lows for b in highs if a <= 0 <= b}
+    best, least = (floor, ceiling), np.inf
+    for low, high in sorted(pairs | {best}, key=lambda pair: pair[0] - pair[1]):
+        error = float(((apply(_rounded(rows, low, high)) - wanted) ** 2).mean())
+        if error < least * 0.98:
+            best, least = (low, high), error
+    return best

@@ -1,0 +1,177 @@
+"""What a network needs, whatever the machine: multiply-accumulates, parameters, activation memory."""
+
+from collections import Counter
+from math import prod
+from pathlib import Path
+
+from edgekit.types import Cost
+from edgekit.waist import graph
+from edgekit.waist.graph import Graph, Operator, Tensor
+
+BITS = {"int4": 4, "int2": 2, "bool": 8, "str": 0}
+"""Bits of an element where the dtype's name does not say it."""
+
+
+def count(path: Path) -> Cost:
+    """Count a TFLite file's cost for one inference of its main subgraph.
+
+    * ``parameters``: elements of constant weights and biases of the main subgraph and those it
+      calls, each once however often it is shared; shapes, axes and paddings (int32 and int64 that no
+      quantization scales) are not parameters.
+    * ``macs``: multiply-accumulates of convolutions, matrix products and recurrent cells, as MLPerf
+      Tiny and the papers count them; element-wise operators and pooling count nothing. The bodies of
+      a WHILE or IF are not counted, because how often they run is not known.
+    * ``peak_activation_bytes``: the largest sum of activations alive at once in the file's operator
+      order, without the reuse in place and the padding of any particular allocator. Where a dimension
+      is dynamic, the shape stored in the file is used (batch 1).
+
+    Raises:
+        InputError: it is no TFLite file, or it is damaged.
+    """
+    subgraphs = graph.read(path)
+    main = subgraphs[0]
+    histogram = Counter(operator.name for subgraph in subgraphs for operator in subgraph.operators)
+    return Cost(
+        bytes=path.stat().st_size,
+        parameters=sum(_parameters(subgraph) for subgraph in subgraphs),
+        macs=sum(macs(main, operator) for operator in main.operators),
+        peak_activation_bytes=peak(main),
+        operators=dict(histogram.most_common()),
+    )
+
+
+def _parameters(subgraph: Graph) -> int:
+    used = {index for operator in subgraph.operators for index in operator.inputs}
+    return sum(
+        prod(tensor.shape)
+        for tensor in subgraph.tensors
+        if tensor.index in used and tensor.constant_bytes and (tensor.scales or tensor.dtype not in _BOOKKEEPING)
+    )
+
+
+_BOOKKEEPING = {"int32", "int64", "bool", "str", "uint32", "uint64"}
+
+
+def macs(subgraph: Graph, operator: Operator) -> int:
+    """Multiply-accumulates of one operator; 0 for what is not a product of matrices.
+
+    An output element of a convolution or a fully connected layer takes one multiply-accumulate for
+    each weight that reaches it.
+    """
+    rule = _MACS.get(operator.name)
+    if rule is None:
+        return 0
+    tensors = subgraph.tensors
+    return rule(
+        operator, [tensors[i].shape if i >= 0 else () for i in operator.inputs], tensors[operator.outputs[0]].shape
+    )
+
+
+Shape = tuple[int, ...]
+
+
+def _convolution(_: Operator, inputs: list[Shape], output: Shape) -> int:
+    """Filter [out, h, w, in] (groups: ``in`` is the group's)."""
+    return prod(output) * prod(inputs[1][1:])
+
+
+def _depthwise(_: Operator, inputs: list[Shape], output: Shape) -> int:
+    """Filter [1, h, w, channels]."""
+    return prod(output) * prod(inputs[1][1:3])
+
+
+def _convolution_3d(_: Operator, inputs: list[Shape], output: Shape) -> int:
+    """Filter [d, h, w, in, out]."""
+    return prod(output) * prod(inputs[1][:4])
+
+
+def _transposed(_: Operator, inputs: list[Shape], __: Shape) -> int:
+    """Filter [out, h, w, in]; every input element meets the whole window of every output channel."""
+    return prod(inputs[2]) * prod(inputs[1][:3])
+
+
+def _fully_connected(_: Operator, inputs: list[Shape], output: Shape) -> int:
+    """Weights [out, in]."""
+    return prod(output) * inputs[1][-1]
+
+
+def _matrix_product(operator: Operator, inputs: list[Shape], output: Shape) -> int:
+    left = inputs[0]
+    return prod(output) * (left[-2] if operator.options.get("adjX") else left[-1])
+
+
+def _sequence_lstm(operator: Operator, inputs: list[Shape], _: Shape) -> int:
+    """Inputs 1..4 and 5..8 are the gates' input and recurrent weights, 16 the projection (kernel's lstm_shared.h)."""
+    sequence = inputs[0]
+    weights = sum(prod(shape) for shape in (*inputs[1:9], inputs[16]) if shape)
+    if operator.name == "LSTM":
+        return sequence[0] * weights
+    return prod(sequence[:2]) * weights
+
+
+def _sequence_lstm_both_ways(_: Operator, inputs: list[Shape], __: Shape) -> int:
+    """Forward weights are inputs 1..8 and 16, backward ones 18..25 and 33 (bidirectional_sequence_lstm.cc)."""
+    weights = sum(prod(shape) for shape in (*inputs[1:9], inputs[16], *inputs[18:26], inputs[33]) if shape)
+    return prod(inputs[0][:2]) * weights
+
+
+def _sequence_rnn(operator: Operator, inputs: list[Shape], _: Shape) -> int:
+    """Inputs 1 and 2 are the input and recurrent weights."""
+    steps = prod(inputs[0][:-1])
+    return steps * (prod(inputs[1]) + prod(inputs[2])) if operator.name != "RNN" else prod(inputs[1]) + prod(inputs[2])
+
+
+def _svdf(_: Operator, inputs: list[Shape], __: Shape) -> int:
+    """Feature weights [filters, in] and time weights [filters, memory]."""
+    return inputs[0][0] * (prod(inputs[1]) + prod(inputs[2]))
+
+
+_MACS = {
+    "CONV_2D": _convolution,
+    "DEPTHWISE_CONV_2D": _depthwise,
+    "CONV_3D": _convolution_3d,
+    "TRANSPOSE_CONV": _transposed,
+    "FULLY_CONNECTED": _fully_connected,
+    "BATCH_MATMUL": _matrix_product,
+    "LSTM": _sequence_lstm,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": _sequence_lstm,
+    "BIDIRECTIONAL_SEQUENCE_LSTM": _sequence_lstm_both_ways,
+    "RNN": _sequence_rnn,
+    "UNIDIRECTIONAL_SEQUENCE_RNN": _sequence_rnn,
+    "SVDF": _svdf,
+}
+
+
+def tensor_bytes(tensor: Tensor) -> int:
+    """Bytes of an activation, by the shape stored in the file; int4 packed two to a byte."""
+    bits = BITS.get(tensor.dtype) or int("".join(filter(str.isdigit, tensor.dtype)) or 0)
+    return (prod(tensor.shape) * bits + 7) // 8
+
+
+def peak(subgraph: Graph) -> int:
+    """The largest sum in bytes of activations alive at once, in the file's operator order.
+
+    An activation lives from the operator that makes it (inputs and variables: from the start) to the
+    last one that reads it (outputs and variables: to the end). Constants do not count.
+    """
+    last = len(subgraph.operators) - 1
+    born = dict.fromkeys(subgraph.inputs, 0)
+    dies = dict.fromkeys(subgraph.inputs, 0)
+    for operator in subgraph.operators:
+        for index in operator.outputs:
+            born.setdefault(index, operator.index)
+        for index in (*operator.inputs, *operator.outputs):
+            dies[index] = operator.index
+    dies |= dict.fromkeys(subgraph.outputs, last)
+    changes = [0] * (len(subgraph.operators) + 2)
+    for tensor in subgraph.tensors:
+        if tensor.constant_bytes or (tensor.index not in born and not tensor.variable):
+            continue
+        start, end = (0, last) if tensor.variable else (born[tensor.index], dies[tensor.index])
+        changes[start] += tensor_bytes(tensor)
+        changes[end + 1] -= tensor_bytes(tensor)
+    alive = highest = 0
+    for change in changes:
+        alive += change
+        highest = max(highest, alive)
+    return highest
