@@ -1,0 +1,156 @@
+"""Keras and SavedModel as a source: ``.keras``, HDF5 under whatever name, SavedModel folders.
+
+A network is loaded and traced once and kept, because describing, converting and running it follow
+one another in the same process.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+import numpy as np
+
+from edgekit import sources
+from edgekit.errors import InputError
+from edgekit.sources.keras import conversion, divergence
+from edgekit.sources.keras.loading import load
+from edgekit.sources.keras.network import Fixed, fix
+from edgekit.sources.keras.reference import Reference
+from edgekit.tensors import Array, inputs_to_file
+from edgekit.types import Divergence, Model, Signature, SourceOptions, TensorSpec, Waist
+from edgekit.waist import graph
+
+
+class KerasSource(sources.Source):
+    """Reads what Keras 2 (tf-keras), Keras 3 and TensorFlow save."""
+
+    extra: ClassVar[str | None] = "keras"
+    requires: ClassVar[dict[str, str]] = {"tensorflow": "tensorflow", "keras": "keras", "tf_keras": "tf-keras"}
+
+    def __init__(self) -> None:
+        self._kept: tuple[Any, Reference] | None = None
+
+    def describe(self, path: Path, options: SourceOptions) -> Model:
+        """See `edgekit.sources.Source.describe`. The producer is the library and version that wrote the file."""
+        fixed = self._open(path, options).fixed
+        sha256, size = _digest(path)
+        return Model(
+            name=path.stem,
+            file=path.name,
+            sha256=sha256,
+            format=sources.sniff(path),
+            producer=fixed.network.producer,
+            bytes=size,
+            signature=_source_signature(fixed),
+            warnings=fixed.network.notes,
+        )
+
+    def to_waist(self, path: Path, options: SourceOptions, out: Path) -> Waist:
+        """See `edgekit.sources.Source.to_waist`. Notes say which converters were tried."""
+        fixed = self._open(path, options).fixed
+        converted = conversion.convert(fixed, path)
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "waist.tflite").write_bytes(converted.content)
+        main = graph.read(out / "waist.tflite")[0]
+        source = _source_signature(fixed)
+        return Waist(
+            file="waist.tflite",
+            signature=Signature(
+                inputs=_waist_specs(source.inputs, main, main.inputs),
+                outputs=_waist_specs(source.outputs, main, main.outputs),
+            ),
+            notes=(*fixed.network.notes, *converted.notes),
+        )
+
+    def run(self, path: Path, options: SourceOptions, inputs: Path, outputs: Path) -> None:
+        """See `edgekit.sources.Source.run`."""
+        reference = self._open(path, options)
+        results = reference.run(_samples(reference.fixed, inputs), path)
+        names = [spec.name for spec in _source_signature(reference.fixed).outputs]
+        np.savez(outputs, **dict(zip(names, results, strict=True)))  # type: ignore[arg-type]
+
+    def first_divergence(
+        self, path: Path, options: SourceOptions, waist: Waist, inputs: Path, threshold_db: float
+    ) -> Divergence | None:
+        """See `edgekit.sources.Source.first_divergence`. ``tensor`` is the Keras layer's name."""
+        fixed = self._open(path, options).fixed
+        names = [port.name for port in fixed.network.inputs]
+        samples = {name: array[:1] for name, array in zip(names, _samples(fixed, inputs), strict=True)}
+        stored = {name: array[0] for name, array in inputs_to_file(waist.signature, samples).items()}
+        return divergence.first(fixed, Path(waist.file), [array[0] for array in samples.values()], stored, threshold_db)
+
+    def _open(self, path: Path, options: SourceOptions) -> Reference:
+        """The network of a file, loaded again only when the file or the options changed."""
+        files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        key = (path, options, tuple((str(f), f.stat().st_mtime_ns, f.stat().st_size) for f in files if f.exists()))
+        if self._kept is None or self._kept[0] != key:
+            self._kept = None  # two networks at once may not fit into memory
+            format_ = sources.sniff(path)
+            self._kept = key, Reference(fix(load(path, format_, options), options.shapes, path))
+        return self._kept[1]
+
+
+def _digest(path: Path) -> tuple[str, int]:
+    """SHA-256 and size of a file, or of a folder: of the canonical JSON {relative path: SHA-256}."""
+    if path.is_file():
+        content = path.read_bytes()
+        return hashlib.sha256(content).hexdigest(), len(content)
+    parts = {str(file.relative_to(path)): _digest(file) for file in sorted(path.rglob("*")) if file.is_file()}
+    named = msgspec.json.encode({name: digest for name, (digest, _) in parts.items()}, order="sorted")
+    return hashlib.sha256(named).hexdigest(), sum(size for _, size in parts.values())
+
+
+def _samples(fixed: Fixed, inputs: Path) -> list[Array]:
+    """Arrays ``[N, *shape]`` from an ``.npz``, in the order of the network's inputs."""
+    with np.load(inputs) as held:
+        missing = [port.name for port in fixed.network.inputs if port.name not in held]
+        if missing:
+            raise InputError(
+                f"There are no samples for {', '.join(missing)}.",
+                place=str(inputs),
+                fix=f"give arrays named {', '.join(port.name for port in fixed.network.inputs)}",
+            )
+        return [held[port.name] for port in fixed.network.inputs]
+
+
+def _source_signature(fixed: Fixed) -> Signature:
+    inputs = zip(fixed.network.inputs, fixed.shapes, strict=True)
+    outputs = zip(fixed.output_names, fixed.output_shapes, fixed.output_dtypes, strict=True)
+    return Signature(
+        inputs=tuple(_spec(port.name, shape, port.dtype) for port, shape in inputs),
+        outputs=tuple(_spec(name, shape, dtype) for name, shape, dtype in outputs),
+    )
+
+
+def _spec(name: str, shape: tuple[int, ...], dtype: str) -> TensorSpec:
+    layout = "NHWC" if len(shape) == 4 else None
+    return TensorSpec(
+        name=name,
+        shape=shape,
+        dtype=dtype,
+        layout=layout,
+        source_name=name,
+        source_shape=shape,
+        source_dtype=dtype,
+        source_layout=layout,
+    )
+
+
+def _waist_specs(source: tuple[TensorSpec, ...], main: graph.Graph, indices: tuple[int, ...]) -> tuple[TensorSpec, ...]:
+    made = []
+    for spec, index in zip(source, indices, strict=True):
+        tensor = main.tensors[index]
+        made.append(
+            TensorSpec(
+                name=tensor.name,
+                shape=tensor.shape,
+                dtype=tensor.dtype,
+                layout=spec.layout,
+                source_name=spec.source_name,
+                source_shape=spec.source_shape,
+                source_dtype=spec.source_dtype,
+                source_layout=spec.source_layout,
+            )
+        )
+    return tuple(made)

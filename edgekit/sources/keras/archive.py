@@ -1,0 +1,271 @@
+"""What a Keras file says about itself, read without running anything in it.
+
+A model file is a program: a Lambda layer holds bytecode, and tf-keras imports whatever module a
+configuration names. So the configuration is read here first, and only what is known is let through.
+"""
+
+import json
+import re
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from edgekit.errors import InputError
+
+SAVE_WHOLE = "in the code that builds it: model.load_weights(…) and then model.save('model.keras')"
+"""The remedy for files that hold no architecture."""
+
+TRUSTED = {"keras", "tf_keras", "builtins", "keras_hub", "keras_nlp", "keras_cv"}
+"""Packages whose classes a configuration may name; all others must come from ``--custom-objects``."""
+
+UNSAFE_OPERATIONS = {"io", "raw_ops", "py_function", "numpy_function", "load_library", "load_op_library", "saved_model"}
+"""First parts of TensorFlow symbols that reach beyond the network (files, Python); a model needs none of them."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A Keras file's own words: the version that wrote it, and its configuration."""
+
+    version: str
+    config: dict[str, Any]
+
+    @property
+    def keras3(self) -> bool:
+        """Whether Keras 3 wrote it."""
+        return self.version.split(".")[0].isdigit() and int(self.version.split(".")[0]) >= 3
+
+
+def read(path: Path, *, zipped: bool) -> Archive:
+    """The configuration of a ``.keras`` zip or an HDF5 file.
+
+    Raises:
+        InputError: it is damaged, holds weights only, or is no Keras model.
+    """
+    return _read_zip(path) if zipped else _read_hdf5(path)
+
+
+def _read_zip(path: Path) -> Archive:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = {name.replace("\\", "/"): name for name in archive.namelist()}
+            if "config.json" not in names:
+                raise _no_model(path, names)
+            config = json.loads(archive.read(names["config.json"]))
+            metadata = json.loads(archive.read(names["metadata.json"])) if "metadata.json" in names else {}
+            archive.testzip()
+    except (zipfile.BadZipFile, EOFError, OSError, ValueError, RecursionError, NotImplementedError) as error:
+        raise _damaged(path, str(error)) from error
+    if not isinstance(config, dict) or not isinstance(metadata, dict):
+        raise _damaged(path, "config.json holds no model")
+    return Archive(str(metadata.get("keras_version", "")), config)
+
+
+def _no_model(path: Path, names: dict[str, str]) -> InputError:
+    if "model.weights.h5" in names:
+        return _weights_only(path)
+    return InputError(
+        f"{path.name} is a zip file, but no Keras model: it holds no config.json.",
+        place=str(path),
+        fix="save the network with model.save('model.keras'), or export it as ONNX",
+    )
+
+
+def _read_hdf5(path: Path) -> Archive:
+    try:
+        with h5py.File(path, "r") as file:
+            version, config = file.attrs.get("keras_version", ""), file.attrs.get("model_config")
+            keys = set(file.keys())
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise _damaged(path, str(error)) from error
+    if config is None and (keys & {"layers", "_layer_checkpoint_dependencies", "vars"} or version or "top" in keys):
+        raise _weights_only(path)
+    if config is None:
+        raise InputError(
+            f"{path.name} is an HDF5 file, but no Keras model: it has no attribute model_config.",
+            place=str(path),
+            fix="save the network with model.save('model.keras')",
+        )
+    try:
+        parsed = json.loads(config)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _damaged(path, f"model_config: {error}") from error
+    if not isinstance(parsed, dict):
+        raise _damaged(path, "model_config holds no model")
+    return Archive(version.decode() if isinstance(version, bytes) else str(version), parsed)
+
+
+def _weights_only(path: Path) -> InputError:
+    return InputError(
+        f"{path.name} holds weights only: it does not say which layers they belong to.",
+        place=str(path),
+        fix=SAVE_WHOLE,
+    )
+
+
+def _damaged(path: Path, detail: str) -> InputError:
+    return InputError(
+        f"{path.name} is damaged ({detail[:200]}).", place=str(path), fix="save, export or download it again"
+    )
+
+
+def check(archive: Archive, path: Path, known: set[str], *, allow_unsafe: bool) -> None:
+    """Refuse what would run code that the user did not hand over.
+
+    Args:
+        archive: the file's own words.
+        path: the file, for the complaint.
+        known: names of custom objects that the user gave or registered.
+        allow_unsafe: let bytecode and foreign modules through.
+
+    Raises:
+        InputError: a Lambda layer, or a class of a module that is not Keras's, is not among ``known``.
+    """
+    for item in _objects(archive.config):
+        if item["class_name"] == "Lambda":
+            _check_lambda(item, path, known, allow_unsafe=allow_unsafe)
+        elif item["class_name"] in {"TFOpLambda", "SlicingOpLambda"}:
+            _check_operation(item, path, allow_unsafe=allow_unsafe)
+        else:
+            _check_module(item, path, known, allow_unsafe=allow_unsafe)
+
+
+def _objects(config: Any) -> Iterator[dict[str, Any]]:
+    """Every serialized object in a configuration, outermost first."""
+    pending = [config]
+    while pending:
+        value = pending.pop(0)
+        if isinstance(value, dict):
+            if isinstance(value.get("class_name"), str):
+                yield value
+            pending.extend(value.values())
+        elif isinstance(value, list):
+            pending.extend(value)
+
+
+def _name(item: dict[str, Any]) -> str:
+    config = item.get("config")
+    named = config.get("name") if isinstance(config, dict) else None
+    return str(named or item.get("name") or item["class_name"])
+
+
+def _check_lambda(item: dict[str, Any], path: Path, known: set[str], *, allow_unsafe: bool) -> None:
+    config = item.get("config") if isinstance(item.get("config"), dict) else {}
+    function = config.get("function") if isinstance(config, dict) else None
+    if isinstance(function, dict):
+        function = function.get("config") if function.get("class_name") == "function" else None
+    if allow_unsafe or (isinstance(function, str) and function in known):
+        return
+    holds = f"calls the function {function}" if isinstance(function, str) else "holds Python bytecode"
+    raise InputError(
+        f"The Lambda layer {_name(item)} of {path.name} {holds}, which edgekit does not run unasked.",
+        place=f"{path}: layer {_name(item)}",
+        fix="if you trust this file: --allow-unsafe; better: replace the Lambda by a layer class and save again",
+    )
+
+
+def _check_operation(item: dict[str, Any], path: Path, *, allow_unsafe: bool) -> None:
+    config = item.get("config")
+    symbol = str(config.get("function", "")) if isinstance(config, dict) else ""
+    if not allow_unsafe and UNSAFE_OPERATIONS & set(symbol.split(".")):
+        raise InputError(
+            f"The layer {_name(item)} of {path.name} calls tf.{symbol}, which reaches beyond the network.",
+            place=f"{path}: layer {_name(item)}",
+            fix="if you trust this file: --allow-unsafe",
+        )
+
+
+def _check_module(item: dict[str, Any], path: Path, known: set[str], *, allow_unsafe: bool) -> None:
+    module = item.get("module")
+    name, registered = item["class_name"], item.get("registered_name")
+    if name == "__lambda__" and not allow_unsafe:
+        raise InputError(
+            f"{path.name} holds Python bytecode (a lambda), which edgekit does not run unasked.",
+            place=str(path),
+            fix="if you trust this file: --allow-unsafe",
+        )
+    foreign = isinstance(module, str) and module.split(".")[0] not in TRUSTED
+    custom = module is None and isinstance(registered, str) and registered != name
+    if name == "function" and module == "builtins":
+        foreign, name = isinstance(registered, str) and ">" in registered, str(item.get("config"))
+    if (foreign or custom) and not {name, registered} & known:
+        raise missing_object(path, str(name if name != "function" else item.get("config")), module)
+
+
+def missing_object(path: Path, name: str, module: Any = None) -> InputError:
+    """The complaint about a class or function that the file only names."""
+    where = f" (of the module {module})" if isinstance(module, str) else ""
+    return InputError(
+        f"{path.name} uses {name}{where}, which is neither in Keras nor among the custom objects.",
+        place=str(path),
+        fix=f"--custom-objects yourmodule:function, where the function returns {{'{name}': {name}}}",
+    )
+
+
+def unknown_name(message: str) -> str | None:
+    """The class or function that a loader's complaint says it does not know; None for other complaints."""
+    found = re.search(r"(?:Unknown|Could not locate|Could not find)\s\w+:?\s+['\"]?([\w>.]+)['\"]?", message)
+    return found.group(1) if found else None
+
+
+@contextmanager
+def readable(path: Path, *, zipped: bool) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """A file that Keras can read, with notes: the user's, or a repaired copy that is gone afterwards.
+
+    Keras before 2.16 wrote weight paths with backslashes on Windows, which no library finds again.
+    HDF5 under the name ``.keras`` and zips under other names get the name that loaders insist on.
+    """
+    with tempfile.TemporaryDirectory(prefix="edgekit-keras-") as folder:
+        if zipped and _has_backslashes(path):
+            copy = Path(folder) / "model.keras"
+            _repair(path, copy)
+            yield copy, ("repaired weight paths that were saved with backslashes (on Windows)",)
+        elif path.suffix == (".keras" if zipped else ".h5") or (not zipped and path.suffix == ".hdf5"):
+            yield path, ()
+        else:
+            link = Path(folder) / ("model.keras" if zipped else "model.h5")
+            link.symlink_to(path.absolute())
+            yield link, ()
+
+
+def _has_backslashes(path: Path) -> bool:
+    with zipfile.ZipFile(path) as archive:
+        if any("\\" in name for name in archive.namelist()):
+            return True
+        if "model.weights.h5" not in archive.namelist():
+            return False
+        found: list[str] = []
+        with archive.open("model.weights.h5") as member, h5py.File(member, "r") as weights:
+            weights.visit(lambda name: found.append(name) if "\\" in name else None)
+    return bool(found)
+
+
+def _repair(path: Path, copy: Path) -> None:
+    """Write a copy whose paths have slashes, inside the zip and inside its weights file."""
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(copy, "w") as new, tempfile.TemporaryDirectory() as folder:
+        for name in old.namelist():
+            if name.replace("\\", "/").endswith(".weights.h5"):
+                _repair_weights(Path(old.extract(name, folder)), Path(folder) / "repaired.h5")
+                new.write(Path(folder) / "repaired.h5", name.replace("\\", "/"))
+            else:
+                new.writestr(name.replace("\\", "/"), old.read(name))
+
+
+def _repair_weights(old: Path, new: Path) -> None:
+    with h5py.File(old, "r") as source, h5py.File(new, "w") as target:
+
+        def copy(name: str, item: Any) -> None:
+            fixed = name.replace("\\", "/")
+            if isinstance(item, h5py.Dataset):
+                made = target.create_dataset(fixed, data=item[()])
+            else:
+                made = target.require_group(fixed)
+            for key, value in item.attrs.items():
+                made.attrs[key] = value
+
+        source.visititems(copy)

@@ -1,0 +1,64 @@
+"""TensorFlow and the two Keras libraries, silenced, and none loaded before it is needed.
+
+The environment must be set before the first import; that is why every part of this package takes
+the libraries from here.
+"""
+
+import os
+import sys
+from functools import cache
+from typing import Any
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # the reference is the CPU's, on every machine
+os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever ~/.keras/keras.json says: LiteRT comes from TensorFlow
+os.environ["TF_USE_LEGACY_KERAS"] = "1"  # else `import tensorflow` loads Keras 3 even for models that do not need it
+
+import absl.logging
+import tensorflow as tf
+import tf_keras
+from google.protobuf.message import DecodeError
+from tensorflow.lite.python.convert import ConverterError
+
+absl.logging.set_verbosity(absl.logging.ERROR)
+tf.get_logger().setLevel("ERROR")
+
+FAILURES = (
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    AssertionError,
+    NotImplementedError,
+    ImportError,
+    RuntimeError,  # with RecursionError
+    OSError,
+    EOFError,
+    MemoryError,
+    DecodeError,
+    ConverterError,
+    tf.errors.OpError,
+)
+"""What TensorFlow and Keras raise when a file or a graph is not to their liking; they have no tree of their own."""
+
+__all__ = ["FAILURES", "ConverterError", "first_line", "keras3", "tf", "tf_keras"]
+
+
+@cache
+def keras3() -> Any:
+    """Keras 3, without scikit-learn, which it would load for a wrapper that no model file needs (1.5 s)."""
+    blocked = "sklearn" not in sys.modules
+    if blocked:
+        sys.modules["sklearn"] = None  # type: ignore[assignment]
+    try:
+        import keras  # noqa: PLC0415 - 0.5 s that only Keras 3 files cost
+    finally:
+        if blocked:
+            del sys.modules["sklearn"]
+    return keras
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a library's message, cut to 300 characters."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

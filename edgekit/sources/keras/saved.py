@@ -1,0 +1,62 @@
+"""Loading a SavedModel folder by its serving signature."""
+
+from pathlib import Path
+from typing import Any
+
+from edgekit.errors import InputError
+from edgekit.sources.keras.libraries import FAILURES, first_line, tf
+from edgekit.sources.keras.network import Network, Port
+
+SERVING = "serving_default"
+
+
+def load(path: Path) -> Network:
+    """Load a SavedModel; names are those of its signature.
+
+    Raises:
+        InputError: it cannot be read, or it does not say how it is called.
+    """
+    try:
+        loaded = tf.saved_model.load(str(path))
+        signatures = dict(loaded.signatures)
+    except FAILURES as error:
+        raise InputError(
+            f"The SavedModel {path.name} cannot be read: {first_line(error)}",
+            place=str(path),
+            fix="save or copy it again, with its folder variables",
+        ) from error
+    signature = _signature(signatures, path)
+    specs = signature.structured_input_signature[1]
+    names, outputs = sorted(specs), sorted(signature.structured_outputs)
+
+    def call(*values: Any) -> list[Any]:
+        result = signature(**dict(zip(names, values, strict=True)))
+        return [result[name] for name in outputs]
+
+    return Network(
+        inputs=tuple(_port(name, specs[name]) for name in names),
+        outputs=tuple(outputs),
+        call=call,
+        variables=tuple(signature.variables),
+        producer=f"TensorFlow {loaded.tensorflow_version}",
+        model=loaded,
+    )
+
+
+def _port(name: str, spec: Any) -> Port:
+    shape = None if spec.shape.rank is None else tuple(spec.shape.as_list())
+    return Port(name, shape, spec.dtype.name)
+
+
+def _signature(signatures: dict[str, Any], path: Path) -> Any:
+    if SERVING in signatures:
+        return signatures[SERVING]
+    callable_ = [name for name in signatures if not name.startswith("__")]
+    if len(callable_) == 1:
+        return signatures[callable_[0]]
+    found = f"only {', '.join(callable_)}" if callable_ else "none at all"
+    raise InputError(
+        f"The SavedModel {path.name} has no signature {SERVING}, {found}.",
+        place=str(path),
+        fix="save it with tf.saved_model.save(model, folder, signatures=model.call.get_concrete_function(…))",
+    )
