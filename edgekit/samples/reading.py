@@ -1,6 +1,8 @@
 """Arrays from files: ``.npz``, ``.npy``, folders of ``.npy``, CSV. Nothing is ever unpickled."""
 
 import csv
+import struct
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -13,8 +15,10 @@ from edgekit.samples.content import LABEL_KEYS, Raw
 from edgekit.tensors import Array
 from edgekit.types import Signature
 
-UNREADABLE = (ValueError, EOFError, OSError, KeyError, TypeError, SyntaxError, OverflowError, MemoryError,
-              NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)  # fmt: skip
+UNREADABLE: tuple[type[Exception], ...] = (
+    ValueError, EOFError, OSError, KeyError, TypeError, SyntaxError, OverflowError, MemoryError, RuntimeError,
+    NotImplementedError, tokenize.TokenError, zipfile.BadZipFile, zlib.error, struct.error,
+)  # fmt: skip
 """What numpy and zipfile raise on truncated, damaged, encrypted or pickled arrays."""
 
 
@@ -65,7 +69,7 @@ def _read_npz(path: Path, signature: Signature) -> Raw:
     arrays: dict[str, Array] = {}
     key = ""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:  # np.load leaks damaged files
             for key in archive.files:
                 arrays[key] = np.asarray(archive[key])
     except UNREADABLE as error:
