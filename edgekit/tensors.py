@@ -37,6 +37,8 @@ def to_file(spec: TensorSpec, values: Array) -> Array:
     """Values in the source's layout and dtype ``[N, *source_shape]`` as the file wants them ``[N, *shape]``."""
     if spec.permutation is not None:
         values = values.transpose(0, *(axis + 1 for axis in spec.permutation))
+    if not spec.source_shape:
+        values = values.reshape(len(values), *spec.shape)  # scalars: TFLite files have them as [1]
     if (grid := _grid(spec)) is not None:
         return quantize(values, *grid, spec.dtype)
     return np.ascontiguousarray(values.astype(spec.dtype))
@@ -48,6 +50,8 @@ def to_source(spec: TensorSpec, values: Array) -> Array:
         values = dequantize(values, *grid)
     if spec.permutation is not None:
         values = values.transpose(0, *(int(axis) + 1 for axis in np.argsort(spec.permutation)))
+    if not spec.source_shape:
+        values = values.reshape(len(values))
     return np.ascontiguousarray(values.astype(spec.source_dtype))
 
 

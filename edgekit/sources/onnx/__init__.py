@@ -1,0 +1,163 @@
+"""ONNX models: described and run by ONNX Runtime, brought to the waist by onnx2tf's direct backend."""
+
+import hashlib
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from edgekit.errors import Unsupported
+from edgekit.sources import Source
+from edgekit.sources.onnx import agreement, layout, lowering, prepare, reading, refusal, runtime, shapes
+from edgekit.types import Divergence, Model, Signature, SourceOptions, TensorSpec, Waist
+
+__all__ = ["OnnxSource"]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model in memory with fixed input shapes, as the user wrote it otherwise."""
+
+    path: Path
+    model: onnx.ModelProto
+    session: onnxruntime.InferenceSession
+    shapes: dict[str, tuple[int, ...]]
+    dtypes: dict[str, np.dtype[Any]]
+    assumed: list[str]
+
+
+def open_model(path: Path, options: SourceOptions) -> Opened:
+    """Read, check and fix the shapes of a model.
+
+    Raises:
+        InputError: unreadable, invalid, or a dynamic dimension needs ``--shape``.
+        Unsupported: operators or types that cannot run.
+    """
+    model = reading.read(path)
+    fixed, assumed = shapes.fixed(path, model, options.shapes)
+    running = reading.session_of(path, model)  # of the user's own model: the reference must not depend on edits
+    shapes.fix(model, fixed)
+    dtypes = {value.name: reading.dtype_of(value) for value in shapes.true_inputs(model)}
+    return Opened(path, model, running, fixed, dtypes, assumed)
+
+
+class OnnxSource(Source):
+    """ONNX of opset 7 and later."""
+
+    extra: ClassVar[str | None] = "onnx"
+    requires: ClassVar[dict[str, str]] = {
+        "onnx": "onnx", "onnx2tf": "onnx2tf", "onnxruntime": "onnxruntime"
+    }  # fmt: skip
+
+    def describe(self, path: Path, options: SourceOptions) -> Model:
+        """See `Source.describe`."""
+        opened = open_model(path, options)
+        known = agreement.reference(opened.session, opened.shapes, opened.dtypes)
+        content = path.read_bytes()
+        opset = [entry.version for entry in opened.model.opset_import if entry.domain in reading.STANDARD]
+        producer = f"{opened.model.producer_name} {opened.model.producer_version}".strip()
+        return Model(
+            name=path.stem,
+            file=path.name,
+            sha256=hashlib.sha256(content).hexdigest(),
+            format="onnx",
+            producer=producer or None,
+            opset=opset[0] if opset else None,
+            bytes=len(content),
+            signature=source_signature(opened, known),
+            warnings=tuple(opened.assumed),
+        )
+
+    def to_waist(self, path: Path, options: SourceOptions, out: Path) -> Waist:
+        """See `Source.to_waist`. Strategies are tried in order; the first that agrees is taken."""
+        opened = open_model(path, options)
+        known = agreement.reference(opened.session, opened.shapes, opened.dtypes)
+        source = source_signature(opened, known)
+        reading.only_float32(opened.model)
+        network = prepare.prepare(opened.model)
+        refusal.refuse_unresolved(path, network)
+        prepared = network.proto()
+        complaints = []
+        with tempfile.TemporaryDirectory(prefix="edgekit-onnx-") as folder:
+            file = Path(folder, "waist.tflite")
+            for strategy in lowering.STRATEGIES:
+                try:
+                    signature = convert(prepared, strategy, source, file, keep_layout=options.keep_layout)
+                    agreement.check(file, signature, known)
+                except (Unsupported, *lowering.CONVERTER_ERRORS) as error:
+                    complaints.append(f"{strategy.name}: {getattr(error, 'problem', error)}")
+                    continue
+                shutil.copyfile(file, out / "waist.tflite")
+                notes = (*opened.assumed, f"converted by onnx2tf ({strategy.name})")
+                return Waist(file="waist.tflite", signature=signature, notes=notes)
+        raise Unsupported(
+            f"{path.name} cannot be converted to TFLite.", place="; ".join(complaints), fix="simplify the model"
+        )
+
+    def run(self, path: Path, options: SourceOptions, inputs: Path, outputs: Path) -> None:
+        """See `Source.run`."""
+        opened = open_model(path, options)
+        names = [value.name for value in opened.session.get_outputs()]
+        results = [
+            runtime.run(opened.session, {n: sample[n].astype(opened.dtypes[n]) for n in opened.shapes})
+            for sample in runtime.each_sample(inputs)
+        ]
+        np.savez(outputs, **{name: np.stack([r[i] for r in results]) for i, name in enumerate(names)})
+
+    def first_divergence(
+        self, path: Path, options: SourceOptions, waist: Waist, inputs: Path, threshold_db: float
+    ) -> Divergence | None:
+        """See `Source.first_divergence`."""
+        return None
+
+
+def source_signature(opened: Opened, known: agreement.Reference) -> Signature:
+    """The signature as the source has it, on both sides; output shapes are those that came out."""
+    results = known.outputs[0]
+    return Signature(
+        inputs=tuple(_same(n, opened.shapes[n], str(opened.dtypes[n])) for n in opened.shapes),
+        outputs=tuple(_same(n, value.shape, str(value.dtype)) for n, value in results.items()),
+    )
+
+
+def _same(name: str, shape: tuple[int, ...], dtype: str) -> TensorSpec:
+    return TensorSpec(name=name, shape=shape, dtype=dtype, source_name=name, source_shape=shape, source_dtype=dtype)
+
+
+def convert(
+    prepared: onnx.ModelProto, strategy: lowering.Strategy, source: Signature, file: Path, *, keep_layout: bool
+) -> Signature:
+    """Lower, peel the boundary and write; the signature of the written file.
+
+    Raises:
+        One of `lowering.CONVERTER_ERRORS`.
+    """
+    lowered = lowering.lower(prepared, strategy)
+    permutations = {} if keep_layout else layout.peel(lowered)
+    lowering.write(lowered, file)
+    return Signature(
+        inputs=tuple(_bound(spec, lowered, permutations) for spec in source.inputs),
+        outputs=tuple(_bound(spec, lowered, permutations) for spec in source.outputs),
+    )
+
+
+def _bound(spec: TensorSpec, lowered: Any, permutations: dict[str, tuple[int, ...]]) -> TensorSpec:
+    tensor = lowered.tensors[spec.source_name]
+    order = permutations.get(spec.source_name)
+    mine, theirs = layout.LAYOUTS[len(order)] if order else (None, None)
+    return TensorSpec(
+        name=spec.source_name,
+        shape=tuple(int(dim) for dim in tensor.shape),
+        dtype=str(tensor.dtype).lower(),
+        layout=mine,
+        source_name=spec.source_name,
+        source_shape=spec.source_shape,
+        source_dtype=spec.source_dtype,
+        source_layout=theirs,
+        permutation=order,
+    )

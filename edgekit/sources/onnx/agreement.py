@@ -1,0 +1,135 @@
+"""Does a waist compute what its source computes? Asked on made-up inputs, of the file itself."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from edgekit import tensors
+from edgekit.errors import Unsupported
+from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, made_up, run
+from edgekit.types import Signature
+from edgekit.waist import graph as waist_graph
+from edgekit.waist import run as waist_run
+
+Array = NDArray[Any]
+
+THRESHOLD_DB = 60.0
+"""SQNR below which a float32 conversion counts as failed (the house's limit)."""
+
+SEEDS = (0, 1)
+"""Made-up inputs are drawn this often: one draw could hide a swap of two inputs or a dead branch."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Inputs and what the source gives for them, in the source's names, layouts and dtypes, one sample each."""
+
+    feeds: list[dict[str, Array]]
+    outputs: list[dict[str, Array]]
+
+
+def reference(
+    running: onnxruntime.InferenceSession,
+    shapes: dict[str, tuple[int, ...]],
+    dtypes: dict[str, np.dtype[Any]],
+) -> Reference:
+    """Run the source on made-up inputs.
+
+    Raises:
+        Unsupported: it runs on none of them, or the shape of an output depends on values.
+    """
+    feeds, outputs = [], []
+    names = [output.name for output in running.get_outputs()]
+    for seed in SEEDS:
+        feed, result = _first_that_runs(running, shapes, dtypes, seed)
+        feeds.append(feed)
+        outputs.append(dict(zip(names, result, strict=True)))
+    for name in names:
+        sizes = {result[name].shape for result in outputs}
+        if len(sizes) > 1:
+            raise Unsupported(
+                f"The shape of the output {name!r} depends on the input's values: {sorted(sizes)}.",
+                place=name,
+                fix="cut the model before the operator that selects (NonZero, NonMaxSuppression, Compress, Loop …)",
+            )
+    return Reference(feeds, outputs)
+
+
+def _first_that_runs(
+    running: onnxruntime.InferenceSession,
+    shapes: dict[str, tuple[int, ...]],
+    dtypes: dict[str, np.dtype[Any]],
+    seed: int,
+) -> tuple[dict[str, Array], list[Array]]:
+    """The first made-up inputs that give finite outputs, or the first that run at all."""
+    runs, problem = [], ""
+    for feed in made_up(shapes, dtypes, seed):
+        try:
+            result = run(running, feed)
+        except RUNTIME_ERRORS as error:
+            problem = " ".join(str(error).split())[:300]
+            continue
+        runs.append((feed, result))
+        if all(_telling(value) for value in result):
+            return feed, result
+    if not runs:
+        raise Unsupported(
+            f"ONNX Runtime cannot run the model on made-up inputs: {problem}",
+            place="ONNX Runtime",
+            fix="check the shapes given with --shape; inputs that steer shapes must be constants in the model",
+        )
+    return runs[0]
+
+
+def _telling(value: Array) -> bool:
+    return not np.issubdtype(value.dtype, np.floating) or bool(np.isfinite(value).all())
+
+
+def sqnr_db(reference: Array, value: Array) -> float:
+    """10·log10(Σ reference² / Σ (reference − value)²) in dB; inf where equal.
+
+    Positions where both are NaN or the same infinity count as equal. Integers and booleans are
+    compared for equality: the share that differs takes the place of the error.
+    """
+    if reference.shape != value.shape:
+        return -np.inf
+    if not np.issubdtype(reference.dtype, np.floating):
+        wrong = float(np.mean(reference != value)) if reference.size else 0.0
+        return np.inf if wrong == 0 else -10 * float(np.log10(wrong))
+    same = (reference == value) | (np.isnan(reference) & np.isnan(value))
+    expected = np.where(same & ~np.isfinite(reference), 0, reference).astype(np.float64)
+    error = np.where(same, 0, expected - np.where(same, 0, value.astype(np.float64)))
+    noise, signal = float(np.sum(error**2)), float(np.sum(expected**2))
+    if noise == 0:
+        return np.inf
+    return 10 * float(np.log10(signal / noise)) if signal > 0 and np.isfinite(noise) else -np.inf
+
+
+def check(waist: Path, signature: Signature, known: Reference) -> None:
+    """Load the waist and compare it with the source.
+
+    Raises:
+        Unsupported: custom operators, no allocation, or an output below `THRESHOLD_DB` (named).
+    """
+    custom = sorted(
+        {o.name for g in waist_graph.read(waist) for o in g.operators if ":" in o.name or "BUILTIN" in o.name}
+    )
+    if custom:
+        raise Unsupported(f"No interpreter has {', '.join(custom)}.", place=str(waist), fix="simplify the model")
+    stacked = {name: np.stack([feed[name] for feed in known.feeds]) for name in known.feeds[0]}
+    made = waist_run.run(waist, tensors.inputs_to_file(signature, stacked))
+    got = tensors.outputs_to_source(signature, made)
+    for name, values in got.items():
+        expected = np.stack([result[name] for result in known.outputs])
+        agreement = sqnr_db(expected, values)
+        if agreement < THRESHOLD_DB:
+            raise Unsupported(
+                f"The converted model disagrees with ONNX Runtime at the output {name!r}: {agreement:.1f} dB SQNR, "
+                f"{THRESHOLD_DB:.0f} dB wanted.",
+                place=name,
+                fix="the operators before this output are converted wrongly",
+            )

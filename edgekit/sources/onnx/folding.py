@@ -1,0 +1,192 @@
+"""What can be known before running: shapes by inference, constants by evaluation, dead nodes by absence of readers."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from edgekit.sources.onnx.network import Array, Network, attributes, consumed, subgraphs
+from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, session
+
+FOLD_LIMIT_BYTES = 1 << 22
+"""A constant larger than this is not made where it is larger than all that it is computed from."""
+
+RANDOM = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"}
+"""Operators that give something else at every run."""
+
+
+def infer(network: Network) -> None:
+    """Learn shapes and dtypes of all values that ONNX's shape inference can tell."""
+    proto = network.proto(large=False)
+    try:
+        inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True)
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
+        return
+    for value in (*inferred.graph.value_info, *inferred.graph.output):
+        network.learn(value)
+
+
+def fold(network: Network) -> bool:
+    """One round of folding; True where something changed.
+
+    Constant nodes and shapes of static values become constants; nodes that read only constants
+    are evaluated by ONNX Runtime; identities and nodes that nobody reads go away.
+    """
+    changed = _take_constants(network)
+    changed |= _evaluate(network)
+    changed |= _drop_identities(network)
+    changed |= _drop_dead(network)
+    return changed
+
+
+def _take_constants(network: Network) -> bool:
+    kept = []
+    for node in network.nodes:
+        value = _literal(node)
+        if value is None:
+            value = _known_shape(network, node)
+        if value is None:
+            kept.append(node)
+        else:
+            network.constants[node.output[0]] = value
+    changed = len(kept) < len(network.nodes)
+    network.nodes = kept
+    return changed
+
+
+def _literal(node: onnx.NodeProto) -> Array | None:
+    if node.op_type != "Constant" or node.domain not in {"", "ai.onnx"}:
+        return None
+    name, value = next(iter(attributes(node).items()))
+    if name == "value":
+        return numpy_helper.to_array(value)
+    if name in {"value_float", "value_floats"}:
+        return np.asarray(value, np.float32)
+    return np.asarray(value, np.int64) if name in {"value_int", "value_ints"} else None
+
+
+def _known_shape(network: Network, node: onnx.NodeProto) -> Array | None:
+    if node.op_type not in {"Shape", "Size"} or (shape := network.shape(node.input[0])) is None:
+        return None
+    if node.op_type == "Size":
+        return np.asarray(np.prod(shape, dtype=np.int64))
+    attrs = attributes(node)
+    return np.asarray(shape[attrs.get("start", 0) : attrs.get("end", len(shape))], np.int64)
+
+
+def _evaluate(network: Network) -> bool:
+    known, ready = set(network.constants), []
+    for node in network.nodes:
+        if _foldable(node) and all(not name or name in known for name in node.input):
+            ready.append(node)
+            known.update(node.output)
+    if not ready:
+        return False
+    values = _run(network, ready)
+    folded = [node for node in ready if _worth(network, node, values)]
+    for node in folded:
+        network.constants.update({name: values[name] for name in node.output if name})
+    done = {id(node) for node in folded}
+    network.nodes = [node for node in network.nodes if id(node) not in done]
+    return bool(folded)
+
+
+def _foldable(node: onnx.NodeProto) -> bool:
+    return node.op_type not in RANDOM and not any(True for _ in subgraphs(node))
+
+
+def _worth(network: Network, node: onnx.NodeProto, values: dict[str, Any]) -> bool:
+    """A node whose values are known, unless a small recipe would become a large constant."""
+    names = [name for name in node.output if name]
+    if any(not isinstance(values.get(name), np.ndarray) for name in names):
+        return False
+    made = sum(values[name].nbytes for name in names)
+    read = sum(network.constants[name].nbytes for name in node.input if name in network.constants)
+    if any(name and name not in network.constants and name not in values for name in node.input):
+        return False
+    return made <= max(FOLD_LIMIT_BYTES, 2 * read)
+
+
+def _run(network: Network, nodes: list[onnx.NodeProto]) -> dict[str, Any]:
+    """Values of nodes that read only constants; one run for all, one by one where that fails."""
+    try:
+        return _run_together(network, nodes)
+    except RUNTIME_ERRORS:
+        values: dict[str, Any] = {}
+        for node in nodes:
+            try:
+                values |= _run_together(network, [node], values)
+            except RUNTIME_ERRORS:
+                continue
+        return values
+
+
+def _run_together(
+    network: Network, nodes: list[onnx.NodeProto], values: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    made = [name for node in nodes for name in node.output if name]
+    read = {name for node in nodes for name in node.input if name} - set(made)
+    arrays = {name: network.constants[name] if name in network.constants else (values or {})[name] for name in read}
+    graph = helper.make_graph(
+        nodes,
+        "constants",
+        [],
+        [onnx.ValueInfoProto(name=name) for name in made],
+        initializer=[numpy_helper.from_array(value, name) for name, value in arrays.items()],
+    )
+    opsets = [helper.make_opsetid("", network.opset), *(helper.make_opsetid(d, v) for d, v in network.domains.items())]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8 if network.opset <= 18 else 10)
+    return dict(zip(made, session(model.SerializeToString(), optimize=False).run(None, {}), strict=True))
+
+
+def _drop_identities(network: Network) -> bool:
+    """Readers of an Identity (or Dropout) read its input instead; an output keeps its name."""
+    instead: dict[str, str] = {}
+    kept = []
+    for node in network.nodes:
+        single = node.op_type == "Identity" or (node.op_type == "Dropout" and not any(node.output[1:]))
+        if single and node.output[0] not in network.outputs and node.domain in {"", "ai.onnx"}:
+            instead[node.output[0]] = instead.get(node.input[0], node.input[0])
+        else:
+            kept.append(node)
+    if not instead:
+        return False
+    for node in kept:
+        rename_inputs(node, instead)
+    network.nodes = kept
+    return True
+
+
+def rename_inputs(node: onnx.NodeProto, names: dict[str, str]) -> None:
+    """Let a node (and the graphs inside it) read other names."""
+    for i, name in enumerate(node.input):
+        if name in names:
+            node.input[i] = names[name]
+    for graph in subgraphs(node):
+        own = {value.name for value in graph.input} | {name for inner in graph.node for name in inner.output}
+        outer = {old: new for old, new in names.items() if old not in own}
+        for inner in graph.node:
+            rename_inputs(inner, outer)
+        for value in graph.output:
+            value.name = outer.get(value.name, value.name)
+
+
+def _drop_dead(network: Network) -> bool:
+    wanted, kept = set(network.outputs), []
+    for node in reversed(network.nodes):
+        if any(name in wanted for name in node.output):
+            kept.append(node)
+            wanted.update(consumed(node))
+    changed = len(kept) < len(network.nodes)
+    network.nodes = kept[::-1]
+    network.constants = {name: value for name, value in network.constants.items() if name in wanted}
+    return changed
+
+
+def settle(network: Network, resolve: Callable[[Network], bool]) -> None:
+    """Infer shapes, fold, and resolve control flow, until nothing changes any more."""
+    infer(network)
+    while any([fold(network), resolve(network)]):
+        infer(network)

@@ -1,0 +1,86 @@
+"""onnx2tf's direct backend as a library: a prepared ONNX graph becomes a TFLite file.
+
+``onnx2tf.convert`` would parse command-line options, simplify the file in place, join progress
+threads and execute the TFLite schema's 19,000 generated lines for every model. These are the
+functions below it (onnx2tf 2.6.9, which pyproject.toml pins): lowering, its own peephole passes,
+validation, serialization.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+from onnx2tf.tflite_builder.core.graph import ModelIRGraphIndex
+from onnx2tf.tflite_builder.core.validation import run_model_ir_validation_pipeline
+from onnx2tf.tflite_builder.ir import (
+    clone_model_ir_with_float32,
+    optimize_redundant_transpose_operators,
+    prune_identity_cast_operators,
+)
+from onnx2tf.tflite_builder.lower_from_onnx2tf import lower_onnx_to_ir
+from onnx2tf.tflite_builder.model_writer import write_model_file
+from onnx2tf.tflite_builder.preprocess import register_default_preprocess_rules, run_preprocess_pipeline
+from onnx2tf.tflite_builder.schema import schema_generated
+
+CONVERTER_ERRORS = (
+    NotImplementedError, RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError,
+    ArithmeticError,
+)  # fmt: skip
+"""What the converter raises for models that it cannot lower; it has no error class of its own."""
+
+register_default_preprocess_rules()
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """A way to call the converter.
+
+    ``move_transposes``: run its layout passes, which push transposes to the boundary and cancel them.
+    ``fuse``: run its graph rewriting (batch normalization into convolutions, GELU, ReLU6).
+    """
+
+    name: str
+    move_transposes: bool
+    fuse: bool
+
+
+STRATEGIES = (
+    Strategy("fused, channels last", move_transposes=True, fuse=True),
+    Strategy("fused", move_transposes=False, fuse=True),
+    Strategy("plain", move_transposes=False, fuse=False),
+)
+"""In order of preference; the first whose file computes what the source computes is taken."""
+
+
+def lower(model: onnx.ModelProto, strategy: Strategy) -> Any:
+    """The converter's intermediate form of a model, with inputs and outputs as in ONNX.
+
+    Raises:
+        One of `CONVERTER_ERRORS`: an operator has no builtin counterpart; the message names it.
+    """
+    graph = onnx.ModelProto()
+    graph.CopyFrom(model)
+    if strategy.fuse:
+        graph, _ = run_preprocess_pipeline(onnx_graph=graph)
+    lowered = lower_onnx_to_ir(
+        graph,
+        "waist",
+        optimize_layout_transpose_chains=strategy.move_transposes,
+        transpose_inputs_to_nhwc=True,
+        keep_shape_absolutely_input_names=[value.name for value in model.graph.input],
+    )
+    lowered = clone_model_ir_with_float32(lowered)
+    prune_identity_cast_operators(lowered, preserve_model_outputs=True)
+    optimize_redundant_transpose_operators(lowered, preserve_model_outputs=True)
+    return lowered
+
+
+def write(lowered: Any, path: Path) -> None:
+    """Validate and serialize.
+
+    Raises:
+        One of `CONVERTER_ERRORS`: the converter made an inconsistent graph.
+    """
+    run_model_ir_validation_pipeline(lowered, graph_index=ModelIRGraphIndex(lowered))
+    write_model_file(schema_tflite=vars(schema_generated), model_ir=lowered, output_tflite_path=str(path), timing={})

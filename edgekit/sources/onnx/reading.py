@@ -1,0 +1,225 @@
+"""From the user's file to a checked ModelProto in memory; the file is only ever read."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from google.protobuf.message import DecodeError
+from onnx import helper, numpy_helper
+
+from edgekit.errors import InputError, Unsupported
+from edgekit.sources.onnx.network import every_node, kind
+from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, session
+
+LIMIT_BYTES = 2**31 - 1
+"""Protobuf's and TFLite's largest file (both use signed 32-bit sizes)."""
+
+STANDARD = {"", "ai.onnx"}
+RUNTIME_DOMAINS = {"com.microsoft"}
+"""Domains whose operators ONNX Runtime brings itself; single ones may be missing there."""
+
+
+def read(path: Path) -> onnx.ModelProto:
+    """Parse an ONNX file with its external data.
+
+    Raises:
+        InputError: it is truncated, no ONNX model, lacks external data, or holds NaN weights.
+        Unsupported: it holds operators that nothing here can run (named), or is larger than 2 GiB.
+    """
+    model = _parse(path)
+    _refuse_duplicates(path, model)
+    _refuse_operators(path, model)
+    _refuse_types(path, model)
+    _load_external(path, model)
+    _refuse_weights(path, model)
+    return model
+
+
+def _parse(path: Path) -> onnx.ModelProto:
+    try:
+        model = onnx.load(str(path), load_external_data=False)
+    except (DecodeError, ValueError, UnicodeDecodeError) as error:
+        raise _broken(path, "it is truncated or no ONNX model") from error
+    except OSError as error:
+        raise InputError(f"{path.name} cannot be read: {error.strerror}.", place=str(path), fix="check it") from error
+    if not model.graph.output or (not model.opset_import and not model.graph.node):
+        raise _broken(path, "it holds no graph with outputs")
+    return model
+
+
+def _broken(path: Path, detail: str) -> InputError:
+    return InputError(
+        f"{path.name} is a damaged ONNX file: {detail}.", place=str(path), fix="export or download it again"
+    )
+
+
+def _refuse_duplicates(path: Path, model: onnx.ModelProto) -> None:
+    """ONNX graphs are in single-assignment form; a name that is made twice is an invalid graph."""
+    made = Counter(name for node in model.graph.node for name in node.output if name)
+    made.update(value.name for value in model.graph.input)
+    inputs = {value.name for value in model.graph.input}
+    made.update(tensor.name for tensor in model.graph.initializer if tensor.name not in inputs)
+    twice = sorted(name for name, count in made.items() if count > 1)
+    outputs = Counter(value.name for value in model.graph.output)
+    twice += sorted(name for name, count in outputs.items() if count > 1)
+    if twice:
+        raise InputError(
+            f"{path.name} is an invalid graph: {_listed(twice)} {'is' if len(twice) == 1 else 'are'} made twice.",
+            place=str(path),
+            fix="give every value its own name when exporting",
+        )
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:5])
+    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
+
+
+def _refuse_operators(path: Path, model: onnx.ModelProto) -> None:
+    """Operators that neither ONNX, nor ONNX Runtime, nor the model's own functions define."""
+    local = {(function.domain, function.name) for function in model.functions}
+    unknown = set()
+    for node in every_node(model.graph):
+        if (node.domain, node.op_type) in local or node.domain in RUNTIME_DOMAINS:
+            continue
+        domain = "" if node.domain in STANDARD else node.domain
+        if not onnx.defs.has(node.op_type, domain=domain):
+            unknown.add(kind(node) if domain else node.op_type)
+    if unknown:
+        raise unsupported_operators(path, sorted(unknown), "is no ONNX operator and has no definition in the file")
+
+
+def unsupported_operators(path: Path, operators: list[str], reason: str) -> Unsupported:
+    """The refusal that names operators (``domain:Operator`` outside ONNX's own domain)."""
+    plural = "Operator" if len(operators) == 1 else "Operators"
+    return Unsupported(
+        f"{path.name} cannot be converted. {plural} {', '.join(operators)}: {reason}.",
+        place=str(path),
+        fix="export the model without these operators, for instance split off pre- and post-processing",
+    )
+
+
+def _refuse_types(path: Path, model: onnx.ModelProto) -> None:
+    known = {tensor.name for tensor in model.graph.initializer}
+    for value in (*(v for v in model.graph.input if v.name not in known), *model.graph.output):
+        which = value.type.WhichOneof("value")
+        if which not in {None, "tensor_type"}:
+            raise _untyped(path, value.name, which.removesuffix("_type"))
+        if value.type.tensor_type.elem_type == onnx.TensorProto.STRING:
+            makers = sorted({kind(node) for node in model.graph.node if {*node.input, *node.output} & {value.name}})
+            raise _untyped(path, value.name, f"string tensor (operator {', '.join(makers)})")
+
+
+def _untyped(path: Path, name: str, what: str) -> Unsupported:
+    return Unsupported(
+        f"{path.name}: {name!r} is a {what}; TFLite models for devices take and give numeric tensors only.",
+        place=str(path),
+        fix="split this part off and do it in the app",
+    )
+
+
+def _load_external(path: Path, model: onnx.ModelProto) -> None:
+    try:
+        onnx.load_external_data_for_model(model, str(path.parent))
+    except (OSError, ValueError, onnx.checker.ValidationError) as error:
+        files = sorted(_external_files(model))
+        raise InputError(
+            f"{path.name} keeps weights in {', '.join(files) or 'other files'}, which cannot be read.",
+            place=str(path),
+            fix=f"put the file(s) beside {path.name}, as they were when it was exported",
+        ) from error
+    if model.ByteSize() > LIMIT_BYTES:
+        raise Unsupported(f"{path.name} is larger than 2 GiB.", place=str(path), fix="choose a smaller model")
+
+
+def _external_files(model: onnx.ModelProto) -> set[str]:
+    return {
+        entry.value
+        for tensor in model.graph.initializer
+        if tensor.data_location == onnx.TensorProto.EXTERNAL
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+
+
+def _refuse_weights(path: Path, model: onnx.ModelProto) -> None:
+    for tensor in model.graph.initializer:
+        if any(dim < 0 for dim in tensor.dims):
+            raise _broken(path, f"the weights {tensor.name!r} have a negative dimension")
+        try:
+            values = numpy_helper.to_array(tensor)
+        except (ValueError, TypeError, KeyError) as error:
+            raise _broken(path, f"the weights {tensor.name!r} do not fill their shape") from error
+        if np.issubdtype(values.dtype, np.floating) and np.isnan(values).any():
+            raise InputError(
+                f"{path.name}: the weights {tensor.name!r} hold NaN.",
+                place=str(path),
+                fix="the training diverged; export a checkpoint from before",
+            )
+
+
+def session_of(path: Path, model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    """Let ONNX Runtime load the model: the reference.
+
+    Raises:
+        InputError: the graph is invalid.
+        Unsupported: ONNX Runtime has no kernel for an operator, which it names.
+    """
+    content = model.SerializeToString()
+    try:
+        return session(content)
+    except RUNTIME_ERRORS:  # its optimizer fails on models that it can run as they are
+        pass
+    try:
+        return session(content, optimize=False)
+    except RUNTIME_ERRORS as error:
+        reason = " ".join(str(error).split())[:300]
+        if "NOT_IMPLEMENTED" in reason or "is not a registered function/op" in reason:
+            raise Unsupported(
+                f"ONNX Runtime cannot run {path.name}: {reason}",
+                place=str(path),
+                fix="export the model with standard ONNX operators",
+            ) from error
+        raise InputError(
+            f"{path.name} is an invalid model: {reason}", place=str(path), fix="export it again, and check it with onnx"
+        ) from error
+
+
+def only_float32(model: onnx.ModelProto) -> None:
+    """Let a half- or double-precision model compute in float32, in place.
+
+    Float32 is what TFLite computes in; its 24-bit mantissa holds every half-precision value.
+    """
+    _graph_to_float32(model.graph)
+
+
+_OTHER_FLOATS = {onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16}
+
+
+def _graph_to_float32(graph: onnx.GraphProto) -> None:
+    for tensor in graph.initializer:
+        _tensor_to_float32(tensor)
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        if value.type.tensor_type.elem_type in _OTHER_FLOATS:
+            value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.name in {"to", "dtype"} and attribute.i in _OTHER_FLOATS:
+                attribute.i = onnx.TensorProto.FLOAT
+            if attribute.HasField("t"):
+                _tensor_to_float32(attribute.t)
+            if attribute.HasField("g"):
+                _graph_to_float32(attribute.g)
+
+
+def _tensor_to_float32(tensor: onnx.TensorProto) -> None:
+    if tensor.data_type in _OTHER_FLOATS:
+        values = numpy_helper.to_array(tensor).astype(np.float32)
+        tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+
+
+def dtype_of(value: onnx.ValueInfoProto) -> np.dtype[np.generic]:
+    """The numpy dtype of an input or output."""
+    return np.dtype(helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type))

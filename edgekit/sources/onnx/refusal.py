@@ -1,0 +1,61 @@
+"""What is left in a prepared network that no static TFLite graph can express, named with its reason."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgekit.errors import Unsupported
+from edgekit.sources.onnx.folding import RANDOM
+from edgekit.sources.onnx.network import Network, consumed, kind
+
+CONTROL = {"If", "Loop", "Scan"}
+
+DATA_DEPENDENT = {"NonZero", "Unique", "Compress", "NonMaxSuppression"}
+"""Operators whose output shape depends on values."""
+
+STEERED: dict[str, tuple[int, ...]] = {
+    "Reshape": (1,), "Expand": (1,), "Tile": (1,), "ConstantOfShape": (0,), "Range": (0, 1, 2), "Pad": (1,),
+    "Squeeze": (1,), "Unsqueeze": (1,), "TopK": (1,), "OneHot": (1,), "DFT": (1, 2), "Resize": (2, 3),
+    "Upsample": (1,), "Split": (1,), "Slice": (1, 2, 3, 4), "CenterCropPad": (1,), "Col2Im": (1, 2),
+    "ReduceSum": (1,), "ReduceMean": (1,), "ReduceMax": (1,), "ReduceMin": (1,), "ReduceProd": (1,),
+}  # fmt: skip
+"""Operators → the inputs whose *values* decide about shapes, and therefore must be constants."""
+
+
+def refuse_unresolved(path: Path, network: Network) -> None:
+    """Stop where an operator's shape depends on values, or control flow could not be resolved.
+
+    Raises:
+        Unsupported: the operators are named, with the graph inputs that steer them.
+    """
+    complaints = list(_complaints(network))
+    if complaints:
+        raise Unsupported(
+            f"{path.name} has no static form: {'; '.join(complaints[:5])}.",
+            place=str(path),
+            fix="make the values that steer shapes constants when exporting, or cut the model before these operators",
+        )
+
+
+def _complaints(network: Network) -> Iterator[str]:
+    sources = _sources(network)
+    for node in network.nodes:
+        name = kind(node)
+        if name in CONTROL:
+            yield f"{name} with a condition or trip count that is computed while running, and results of varying shape"
+        if name in DATA_DEPENDENT:
+            yield f"{name} gives as many results as it finds"
+        if name in RANDOM:
+            yield f"{name} gives something else at every run"
+        for index in STEERED.get(name, ()):
+            if index < len(node.input) and node.input[index] and node.input[index] not in network.constants:
+                steering = ", ".join(sorted(sources.get(node.input[index], set()))) or "values"
+                yield f"{name} takes a shape, axis or position from {steering}"
+
+
+def _sources(network: Network) -> dict[str, set[str]]:
+    """For every value the graph inputs that it is computed from."""
+    found: dict[str, set[str]] = {name: {f"the input {name!r}"} for name in network.inputs}
+    for node in network.nodes:
+        union: set[str] = set().union(*(found.get(name, set()) for name in consumed(node)))
+        found.update(dict.fromkeys(node.output, union))
+    return found

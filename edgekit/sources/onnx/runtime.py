@@ -1,0 +1,71 @@
+"""ONNX Runtime on the CPU: sessions that say nothing, runs over samples, inputs made up for checks."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as ort
+
+Array = NDArray[Any]
+
+THREADS = 2
+"""CPU threads of a session: references need not be fast, and other work goes on beside them."""
+
+RUNTIME_ERRORS = (
+    ort.EPFail, ort.Fail, ort.InvalidArgument, ort.InvalidGraph, ort.InvalidProtobuf, ort.NoSuchFile,
+    ort.NotImplemented, ort.RuntimeException, RuntimeError, ValueError, TypeError,
+)  # fmt: skip
+"""What ONNX Runtime raises: its own classes, and pybind11's for arguments of a wrong type."""
+
+onnxruntime.set_default_logger_severity(4)  # fatal only: complaints come as exceptions
+
+
+def session(model: bytes | str, *, optimize: bool = True) -> onnxruntime.InferenceSession:
+    """A session on the CPU, from bytes or from a path (which external data needs)."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = THREADS
+    options.inter_op_num_threads = 1
+    levels = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def run(running: onnxruntime.InferenceSession, feeds: dict[str, Array], names: list[str] | None = None) -> list[Array]:
+    """One run: every input as ONNX Runtime wants it (its own dtype)."""
+    return [np.asarray(value) for value in running.run(names, feeds)]
+
+
+def made_up(
+    shapes: dict[str, tuple[int, ...]], dtypes: dict[str, np.dtype[Any]], seed: int
+) -> Iterator[dict[str, Array]]:
+    """Inputs to try, the most telling first, deterministic in the seed.
+
+    Floats are normal, then uniform in 0..1 (for logarithms and roots). Integers are drawn below
+    100, 2 and 1, because they may be indices into tables of unknown length.
+    """
+    for below, positive in ((100, False), (100, True), (2, False), (2, True), (1, False)):
+        random = np.random.default_rng(seed)
+        yield {name: _draw(random, shape, dtypes[name], below, positive) for name, shape in shapes.items()}
+
+
+def _draw(
+    random: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype[Any], below: int, positive: bool
+) -> Array:
+    if dtype == np.bool_:
+        return random.integers(0, 2, shape).astype(np.bool_)
+    if np.issubdtype(dtype, np.integer):
+        return np.asarray(random.integers(0, below, shape)).astype(dtype)
+    values = random.random(shape) if positive else random.standard_normal(shape)
+    return np.asarray(values).astype(dtype)
+
+
+def each_sample(path: Path) -> Iterator[dict[str, Array]]:
+    """The samples of an ``.npz`` one by one; every array is ``[N, *shape]``."""
+    with np.load(path, allow_pickle=False) as samples:
+        arrays = {name: samples[name] for name in samples.files}
+    for i in range(len(next(iter(arrays.values())))):
+        yield {name: values[i] for name, values in arrays.items()}

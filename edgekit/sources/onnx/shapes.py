@@ -1,0 +1,156 @@
+"""Fixed shapes for every input: as declared, as the user says, batch 1 otherwise."""
+
+from pathlib import Path
+
+import onnx
+
+from edgekit.errors import InputError
+
+BATCH_NAMES = ("batch", "n", "bs", "none_batch")
+"""Names (or their beginnings) that exporters give to the batch dimension when it is not the first."""
+
+
+def true_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """Inputs without a default: before IR version 4, every initializer was listed as an input too."""
+    known = {tensor.name for tensor in model.graph.initializer}
+    return [value for value in model.graph.input if value.name not in known]
+
+
+def dims(value: onnx.ValueInfoProto) -> list[int | str] | None:
+    """Dimensions of an input: numbers, names where dynamic (``?`` where nameless), None without a shape."""
+    if not value.type.tensor_type.HasField("shape"):
+        return None
+    return [
+        dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else dim.dim_param or "?"
+        for dim in value.type.tensor_type.shape.dim
+    ]
+
+
+def fixed(
+    path: Path, model: onnx.ModelProto, asked: dict[str, tuple[int, ...]]
+) -> tuple[dict[str, tuple[int, ...]], list[str]]:
+    """The shape of every input, and what was assumed.
+
+    Raises:
+        InputError: ``asked`` names no input or contradicts it, a dimension is 0, or one stays open.
+    """
+    inputs = {value.name: dims(value) for value in true_inputs(model)}
+    _refuse_asked(path, inputs, asked)
+    symbols = _bound(inputs, asked)
+    result, assumed, open_inputs = {}, [], []
+    for name, declared in inputs.items():
+        shape = asked.get(name) or _resolve(declared, symbols)
+        if shape is None:
+            open_inputs.append(name)
+            continue
+        if 0 in shape:
+            raise _zero(path, name, shape)
+        result[name] = shape
+        if name not in asked and declared is not None and any(isinstance(dim, str) for dim in declared):
+            assumed.append(f"{name} {_shown(declared)} is taken as {_shown(shape)} (batch 1)")
+    if open_inputs:
+        raise _open(path, inputs, open_inputs)
+    return result, assumed
+
+
+def _bound(inputs: dict[str, list[int | str] | None], asked: dict[str, tuple[int, ...]]) -> dict[str, int]:
+    """Sizes of named dimensions: from ``asked``; batch 1 for a name that comes first somewhere or says batch."""
+    symbols: dict[str, int] = {}
+    for name, shape in asked.items():
+        for dim, size in zip(inputs[name] or [], shape, strict=False):
+            if isinstance(dim, str) and dim != "?":
+                symbols.setdefault(dim, size)
+    for declared in inputs.values():
+        for axis, dim in enumerate(declared or []):
+            if isinstance(dim, str) and dim != "?" and (axis == 0 or dim.lower().startswith("batch")):
+                symbols.setdefault(dim, 1)
+    return symbols
+
+
+def _resolve(declared: list[int | str] | None, symbols: dict[str, int]) -> tuple[int, ...] | None:
+    if declared is None:
+        return None
+    sizes = [
+        dim if isinstance(dim, int) else symbols.get(dim, 1 if axis == 0 else None) for axis, dim in enumerate(declared)
+    ]
+    known = tuple(size for size in sizes if size is not None)
+    return known if len(known) == len(sizes) else None
+
+
+def _shown(shape: list[int | str] | tuple[int, ...]) -> str:
+    return "[" + ", ".join(str(dim) for dim in shape) + "]"
+
+
+def _example(name: str, declared: list[int | str] | None) -> str:
+    typical = {1: [1], 2: [1, 128], 3: [1, 128, 64], 4: [1, 3, 224, 224], 5: [1, 3, 16, 112, 112]}
+    if declared is None:
+        return f"--shape {name}=1,3,224,224"
+    guess = typical.get(len(declared), [1] * len(declared))
+    sizes = [str(dim) if isinstance(dim, int) else str(guess[axis]) for axis, dim in enumerate(declared)]
+    return f"--shape {name}={','.join(sizes)}"
+
+
+def _open(path: Path, inputs: dict[str, list[int | str] | None], names: list[str]) -> InputError:
+    listed = "; ".join(f"{name} {'of unknown rank' if d is None else _shown(d)}" for name, d in inputs.items())
+    return InputError(
+        f"{path.name} has dynamic dimensions beside the batch. Its inputs: {listed}.",
+        place=f"{path}: {', '.join(names)}",
+        fix="say the sizes, for instance " + " ".join(_example(name, inputs[name]) for name in names),
+    )
+
+
+def _zero(path: Path, name: str, shape: tuple[int, ...]) -> InputError:
+    return InputError(
+        f"{path.name}: the input {name} has a dimension of size 0: {_shown(shape)}.",
+        place=f"{path}: {name}",
+        fix="export it with real sizes, or say them: " + _example(name, [d or "?" for d in shape]),
+    )
+
+
+def _refuse_asked(path: Path, inputs: dict[str, list[int | str] | None], asked: dict[str, tuple[int, ...]]) -> None:
+    for name, shape in asked.items():
+        if name not in inputs:
+            raise InputError(
+                f"{path.name} has no input {name!r}.",
+                place=f"--shape {name}",
+                fix="its inputs are: " + "; ".join(f"{n} {_shown(d or ['?'])}" for n, d in inputs.items()),
+            )
+        declared = inputs[name]
+        wrong = any(size < 1 for size in shape) or (
+            declared is not None
+            and (
+                len(declared) != len(shape)
+                or any(isinstance(d, int) and d != size for d, size in zip(declared, shape, strict=True))
+            )
+        )
+        if wrong:
+            raise InputError(
+                f"--shape {name}={','.join(map(str, shape))} does not fit {name} {_shown(declared or ['?'])}.",
+                place=f"{path}: {name}",
+                fix=_example(name, declared),
+            )
+
+
+def fix(model: onnx.ModelProto, shapes: dict[str, tuple[int, ...]]) -> None:
+    """Write the shapes into the model, and forget what was declared about everything after the inputs."""
+    for value in true_inputs(model):
+        elem = value.type.tensor_type.elem_type
+        value.CopyFrom(onnx.helper.make_tensor_value_info(value.name, elem, shapes[value.name]))
+    _forget(model.graph)
+    for value in model.graph.output:
+        _forget_shape(value)
+
+
+def _forget(graph: onnx.GraphProto) -> None:
+    del graph.value_info[:]
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _forget(attribute.g)
+                for value in attribute.g.output:
+                    _forget_shape(value)
+
+
+def _forget_shape(value: onnx.ValueInfoProto) -> None:
+    if value.type.HasField("tensor_type"):
+        value.type.tensor_type.ClearField("shape")
