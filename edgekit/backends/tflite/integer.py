@@ -12,6 +12,7 @@ Whichever file leaves fewer operators float wins, unless its outputs are clearly
 the one that comes closer to the float outputs.
 """
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -166,8 +167,12 @@ def _tidied(content: bytes, original: Path) -> bytes:
     return graph.pack(model)
 
 
-def unique_names(model: Any) -> None:
-    """Number the names of tensors that share one, in place: ai-edge-quantizer tells tensors apart by name."""
+def prepare(model: Any) -> None:
+    """Make a file fit for ai-edge-quantizer, in place.
+
+    It tells tensors apart by name, so those that share one are numbered; it reads only the newer
+    field of operator codes, and a list of signatures that must not be absent.
+    """
     taken: set[bytes] = set()
     for subgraph in model.subgraphs:
         boundary = {*map(int, subgraph.inputs), *map(int, subgraph.outputs)}
@@ -178,6 +183,7 @@ def unique_names(model: Any) -> None:
                 number = name + b"_%d" % len(taken)
             tensor.name = number
             taken.add(number)
+    model.signatureDefs = model.signatureDefs or []
     for code in model.operatorCodes:
         code.builtinCode = max(code.builtinCode, code.deprecatedBuiltinCode)
 
@@ -203,7 +209,7 @@ def _litert(path: Path, ranges: dict[int, Range], activations: str, per_channel:
 def _ai_edge(path: Path, ranges: dict[int, Range], activations: str, per_channel: bool) -> bytes:  # noqa: FBT001
     """ai-edge-quantizer on the same ranges, its inputs and outputs left float."""
     model = graph.load(path)
-    unique_names(model)
+    prepare(model)
     tensors = model.subgraphs[0].tensors
     statistics = {
         tensors[index].name.decode(): {
@@ -218,7 +224,11 @@ def _ai_edge(path: Path, ranges: dict[int, Range], activations: str, per_channel
     made.add_static_config(".*", TFLOperationName.ALL_SUPPORTED, bits, 8, granularity)
     for end in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):
         made.update_quantization_recipe(".*", end, algorithm_key=AlgorithmName.NO_QUANTIZE)
-    return _tidied(bytes(made.quantize(statistics).quantized_model), path)
+    with warnings.catch_warnings():
+        # It warns of the memory that its look at the tensors takes, and of divisions by empty channels.
+        warnings.simplefilter("ignore")
+        content = bytes(made.quantize(statistics).quantized_model)
+    return _tidied(content, path)
 
 
 ENGINES = {"LiteRT": _litert, "ai-edge-quantizer": _ai_edge}

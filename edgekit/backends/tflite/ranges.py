@@ -135,7 +135,34 @@ def choose(graph: Graph, activations: dict[int, Observed], method: str) -> dict[
         if index in functions and seen.rows:
             low, high = _after(functions[index], np.concatenate(seen.rows))
         ranges[index] = min(low, 0.0), max(high, 0.0)
+    for index in _right_factors(graph) & ranges.keys():
+        largest = max(-ranges[index][0], ranges[index][1])
+        ranges[index] = -largest * 128 / 127, largest  # zero point 0 to the bit
     return ranges
+
+
+_SAME_RANGE = {"RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "SLICE", "STRIDED_SLICE", "GATHER", "SPLIT", "UNPACK"}
+"""Operators whose outputs must have their input's range."""
+
+
+def _right_factors(graph: Graph) -> set[int]:
+    """Activations that are the second factor of a BATCH_MATMUL, and those that share their range.
+
+    They get zero point 0: with another, XNNPACK's int8 kernel is off (an 8×4 by 4×8 product of
+    normal values: 13 dB against 28 dB, and 33 dB in LiteRT's own kernel).
+    """
+    producers = {tensor: operator for operator in graph.operators for tensor in operator.outputs}
+    waiting = [operator.inputs[1] for operator in graph.operators if operator.name == "BATCH_MATMUL"]
+    found: set[int] = set()
+    while waiting:
+        tensor = waiting.pop()
+        if tensor in found:
+            continue
+        found.add(tensor)
+        producer = producers.get(tensor)
+        if producer is not None and producer.name in _SAME_RANGE:
+            waiting.append(producer.inputs[1 if producer.name == "SPLIT" else 0])
+    return found
 
 
 def _extremes(seen: Observed) -> Range:

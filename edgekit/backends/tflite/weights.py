@@ -10,7 +10,7 @@ from ai_edge_quantizer.qtyping import QuantGranularity, TFLOperationName
 from numpy.typing import NDArray
 
 from edgekit.backends.tflite.boundary import keep_names, opcode
-from edgekit.backends.tflite.integer import unique_names
+from edgekit.backends.tflite.integer import prepare
 from edgekit.errors import Unsupported
 from edgekit.waist import graph
 
@@ -102,7 +102,7 @@ def to_integer_weights(path: Path, bits: int, *, per_channel: bool) -> bytes:
         Unsupported: ai-edge-quantizer cannot.
     """
     model = graph.load(path)
-    unique_names(model)
+    prepare(model)
     if bits == 4 and per_channel:
         _clip_weights(model)
     made = quantizer.Quantizer(graph.pack(model))

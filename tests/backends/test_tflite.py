@@ -1,0 +1,468 @@
+from pathlib import Path
+from typing import Any
+
+import networks
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgekit.backends import tflite
+from edgekit.backends.tflite import boundary, integer, ranges, weights
+from edgekit.errors import InputError, Unsupported
+from edgekit.types import CALIBRATED, Built, Job
+from edgekit.waist import graph, run
+
+ENOUGH_DB = {"float32": 120, "float16": 55, "dynamic-int8": 25, "int4": 5, "int8": 20, "int16x8": 25}
+
+
+@pytest.fixture
+def waist(tmp_path: Path) -> Path:
+    return networks.classifier(tmp_path / "waist.tflite")
+
+
+def built(job: Job, tmp_path: Path) -> tuple[Built, Path]:
+    out = tmp_path / "out"
+    out.mkdir(exist_ok=True)
+    made = tflite.TFLiteBackend().build(job, "model.tflite", out)
+    assert [path.name for path in out.iterdir()] == ["model.tflite"]
+    return made, out / "model.tflite"
+
+
+def outputs(made: Built, artifact: Path, inputs: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
+    np.savez(tmp_path / "inputs.npz", **inputs)
+    tflite.TFLiteBackend().run(artifact, made.signature, tmp_path / "inputs.npz", tmp_path / "outputs.npz")
+    with np.load(tmp_path / "outputs.npz") as found:
+        return dict(found)
+
+
+def sqnr_db(reference: Any, got: Any) -> float:
+    noise = ((reference.astype(np.float64) - got) ** 2).sum()
+    return 300.0 if noise == 0 else float(10 * np.log10((reference.astype(np.float64) ** 2).sum() / noise))
+
+
+@pytest.mark.parametrize("precision", ENOUGH_DB)
+def test_every_precision_computes_what_the_waist_computes(precision: str, waist: Path, tmp_path: Path) -> None:
+    calibration = networks.samples(networks.signature(waist, nchw=True), 64)
+    needed = calibration if precision in CALIBRATED else None
+    made, artifact = built(networks.job(waist, precision, nchw=True, calibration=needed), tmp_path)
+    inputs = networks.samples(made.signature, 16, seed=1)
+    channels_last = {"image": inputs["source_image"].transpose(0, 1, 3, 4, 2)}
+    reference = run.run(waist, channels_last)["probabilities"]
+    found = outputs(made, artifact, inputs, tmp_path)["source_probabilities"]
+    assert found.shape == (16, 1, 5)
+    assert found.dtype == np.float32
+    assert sqnr_db(reference, found) > ENOUGH_DB[precision]
+
+
+def test_float32_is_the_waist_byte_for_byte(waist: Path, tmp_path: Path) -> None:
+    made, artifact = built(networks.job(waist, "float32"), tmp_path)
+    assert artifact.read_bytes() == waist.read_bytes()
+    assert made.signature == networks.signature(waist)
+
+
+@pytest.mark.parametrize(
+    ("io", "dtype", "zero_point"),
+    [(None, "int8", -128), ("int8", "int8", -128), ("uint8", "uint8", 0), ("float32", "float32", None)],
+)
+def test_the_boundary_of_int8(io: Any, dtype: str, zero_point: int | None, waist: Path, tmp_path: Path) -> None:
+    calibration = networks.samples(networks.signature(waist), 32)
+    made, artifact = built(networks.job(waist, "int8", calibration=calibration, io=io), tmp_path)
+    file = graph.read(artifact)[0]
+    image, probabilities = file.tensors[file.inputs[0]], file.tensors[file.outputs[0]]
+    assert (image.name, probabilities.name) == ("image", "probabilities")
+    assert {image.dtype, probabilities.dtype} == {dtype}
+    described = made.signature.outputs[0]
+    assert (described.dtype, described.zero_point) == (dtype, zero_point)
+    assert described.scale == (None if io == "float32" else 1 / 256)
+    assert described.source_name == "source_probabilities"
+
+
+def test_boundaries_agree_with_one_another(waist: Path, tmp_path: Path) -> None:
+    calibration = networks.samples(networks.signature(waist), 32)
+    inputs = networks.samples(networks.signature(waist), 8, seed=2)
+    results = []
+    for io in ("int8", "uint8", "float32"):
+        made, artifact = built(networks.job(waist, "int8", calibration=calibration, io=io), tmp_path)
+        results.append(outputs(made, artifact, inputs, tmp_path)["source_probabilities"])
+        assert {op.name for op in integer.float_operators(graph.read(artifact)[0])} == set()
+    assert np.array_equal(results[0], results[1])
+    assert np.array_equal(results[0], results[2])
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16", "dynamic-int8", "int4", "int16x8"])
+def test_only_int8_has_an_integer_boundary(precision: str, waist: Path, tmp_path: Path) -> None:
+    calibration = networks.samples(networks.signature(waist), 8)
+    with pytest.raises(InputError, match="has float32 inputs and outputs"):
+        built(networks.job(waist, precision, calibration=calibration, io="uint8"), tmp_path)
+
+
+def test_int8_holds_integers_only(waist: Path, tmp_path: Path) -> None:
+    calibration = networks.samples(networks.signature(waist), 32)
+    made, artifact = built(networks.job(waist, "int8", calibration=calibration), tmp_path)
+    file = graph.read(artifact)[0]
+    assert not any(tensor.dtype == "float32" for tensor in file.tensors if tensor.constant_bytes)
+    assert [operator.name for operator in file.operators] == [
+        operator.name for operator in graph.read(waist)[0].operators
+    ]
+    assert {placement.status for placement in made.placements} == {""}
+    assert artifact.stat().st_size < waist.stat().st_size
+
+
+def test_weights_have_a_scale_for_each_channel_unless_told_otherwise(waist: Path, tmp_path: Path) -> None:
+    calibration = networks.samples(networks.signature(waist), 16)
+    lengths = []
+    for per_channel in (True, False):
+        job = networks.job(waist, "int8", calibration=calibration, settings={"per_channel": per_channel})
+        file = graph.read(built(job, tmp_path)[1])[0]
+        lengths.append(len(file.tensors[file.operators[0].inputs[1]].scales))
+    assert lengths == [16, 1]
+
+
+def test_int16x8_computes_in_16_bits(waist: Path, tmp_path: Path) -> None:
+    calibration = networks.samples(networks.signature(waist), 16)
+    _, artifact = built(networks.job(waist, "int16x8", calibration=calibration), tmp_path)
+    file = graph.read(artifact)[0]
+    convolution = next(operator for operator in file.operators if operator.name == "CONV_2D")
+    assert [file.tensors[i].dtype for i in convolution.inputs] == ["int16", "int8", "int64"]
+
+
+def test_float16_halves_every_constant(waist: Path, tmp_path: Path) -> None:
+    _, artifact = built(networks.job(waist, "float16"), tmp_path)
+    file = graph.read(artifact)[0]
+    assert {tensor.dtype for tensor in file.tensors if tensor.constant_bytes} == {"float16", "int32"}
+    kinds = [operator.name for operator in file.operators]
+    assert kinds.count("DEQUANTIZE") == 6
+    assert kinds[:6] == ["DEQUANTIZE"] * 6
+
+
+def test_float16_keeps_what_it_cannot_hold(tmp_path: Path) -> None:
+    net = networks.Network()
+    x = net.input("x", (1, 4))
+    x = net.operator("MUL", [x, net.constant("huge", np.full(4, 1e6, np.float32))], (1, 4), kind="MulOptions")
+    x = net.operator("MUL", [x, net.constant("tiny", np.full(4, 1e-3, np.float32))], (1, 4), kind="MulOptions")
+    path = net.save(tmp_path / "waist.tflite", x)
+    made, artifact = built(networks.job(path, "float16"), tmp_path)
+    assert made.notes == ("kept float32, beyond float16's range: huge",)
+    found = outputs(made, artifact, {"source_x": np.ones((1, 1, 4), np.float32)}, tmp_path)
+    assert found["source_mul_1"] == pytest.approx(1e3, rel=1e-3)
+
+
+def test_float16_stores_a_shared_constant_once(tmp_path: Path) -> None:
+    net = networks.Network()
+    x = net.input("x", (1, 4096))
+    shared = net.constant("shared", networks.weights(4096, 1).ravel())
+    y = net.operator("MUL", [x, shared], (1, 4096), kind="MulOptions")
+    twin = net.tensor("twin", (4096,))
+    net.subgraph.tensors[twin].buffer = net.subgraph.tensors[shared].buffer
+    path = net.save(tmp_path / "waist.tflite", net.operator("ADD", [y, twin], (1, 4096), kind="AddOptions"))
+    content, _ = weights.to_float16(path)
+    assert len(content) < 0.6 * path.stat().st_size
+
+
+def test_int4_weights_are_packed(waist: Path, tmp_path: Path) -> None:
+    _, artifact = built(networks.job(waist, "int4"), tmp_path)
+    file = graph.read(artifact)[0]
+    stored = {op.name: file.tensors[op.inputs[1]] for op in file.operators if len(op.inputs) == 3}
+    assert stored["CONV_2D"].dtype == stored["FULLY_CONNECTED"].dtype == "int4"
+    assert stored["CONV_2D"].constant_bytes == 16 * 27 // 2
+    assert stored["DEPTHWISE_CONV_2D"].dtype == "int8"
+
+
+@given(st.integers(0, 1000), st.integers(1, 4), st.integers(1, 12))
+def test_clipping_never_makes_four_bits_worse(seed: int, rows: int, columns: int) -> None:
+    values = np.random.default_rng(seed).standard_t(2, (rows, columns)).astype(np.float32)
+    clipped = weights._clipped(values)
+
+    def error(limit: Any) -> Any:
+        step = np.maximum(np.abs(limit).max(1, keepdims=True) / 7, 1e-30)
+        return ((np.clip(np.rint(values / step), -7, 7) * step - values) ** 2).sum(1)
+
+    assert (error(clipped) <= error(values) * (1 + 1e-4) + 1e-9).all()
+
+
+def test_a_dead_channel_survives_four_bits(tmp_path: Path) -> None:
+    net = networks.Network()
+    x = net.input("x", (1, 8))
+    values = networks.weights(4, 8)
+    values[2] = 0
+    bias = net.constant("b", np.zeros(4, np.float32))
+    x = net.operator("FULLY_CONNECTED", [x, net.constant("k", values), bias], (1, 4), kind="FullyConnectedOptions")
+    made, artifact = built(networks.job(net.save(tmp_path / "waist.tflite", x), "int4"), tmp_path)
+    found = outputs(made, artifact, {"source_x": np.ones((1, 1, 8), np.float32)}, tmp_path)
+    assert found["source_fully_connected_0"][0, 0, 2] == 0
+
+
+@pytest.mark.parametrize("precision", sorted(CALIBRATED))
+def test_missing_calibration(precision: str, waist: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="needs calibration samples") as caught:
+        built(networks.job(waist, precision), tmp_path)
+    assert "--calibration" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("broken", "complaint"),
+    [
+        (lambda x: {"other": x}, "missing"),
+        (lambda x: {"source_image": x[:, 0]}, "but are"),
+        (lambda x: {"source_image": x[:0]}, "but are"),
+        (lambda x: {"source_image": np.where(x > 2, np.nan, x)}, "NaN"),
+        (lambda x: {"source_image": np.where(x > 2, np.inf, x)}, "NaN or infinity"),
+        (lambda x: {"source_image": x * np.float32(3e38)}, "drives the network to NaN or infinity|hold NaN"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_broken_calibration(broken: Any, complaint: str, waist: Path, tmp_path: Path) -> None:
+    calibration = broken(networks.samples(networks.signature(waist), 32)["source_image"])
+    with pytest.raises(InputError, match=complaint):
+        built(networks.job(waist, "int8", calibration=calibration), tmp_path)
+
+
+def test_weights_that_are_not_finite(tmp_path: Path) -> None:
+    net = networks.Network()
+    x = net.input("x", (1, 4))
+    x = net.operator("MUL", [x, net.constant("k", np.full(4, np.nan, np.float32))], (1, 4), kind="MulOptions")
+    path = net.save(tmp_path / "waist.tflite", x)
+    with pytest.raises(InputError, match="sample 0 drives the network to NaN"):
+        built(networks.job(path, "int8", calibration=networks.samples(networks.signature(path), 4)), tmp_path)
+
+
+def test_no_waist(waist: Path, tmp_path: Path) -> None:
+    job = Job(
+        waist=None,
+        source="net.onnx",
+        source_format="onnx",
+        signature=networks.signature(waist),
+        source_signature=networks.signature(waist),
+        precision="float32",
+    )
+    with pytest.raises(Unsupported, match="no LiteRT form"):
+        built(job, tmp_path)
+
+
+def test_an_unknown_way_to_choose_ranges(waist: Path, tmp_path: Path) -> None:
+    job = networks.job(
+        waist, "int8", calibration=networks.samples(networks.signature(waist), 4), settings={"ranges": "best"}
+    )
+    with pytest.raises(InputError, match="named best") as caught:
+        built(job, tmp_path)
+    assert "least-squares" in caught.value.fix
+
+
+@pytest.mark.parametrize("method", ranges.METHODS)
+def test_ranges_can_be_told(method: str, waist: Path, tmp_path: Path) -> None:
+    calibration = networks.samples(networks.signature(waist), 16)
+    made, _ = built(networks.job(waist, "int8", calibration=calibration, settings={"ranges": method}), tmp_path)
+    assert f"with {method} ranges" in made.notes[0]
+
+
+def test_an_operator_without_integer_form_is_named(tmp_path: Path) -> None:
+    path = networks.element_wise(tmp_path / "waist.tflite", "FLOOR", "RELU")
+    calibration = networks.samples(networks.signature(path), 32)
+    made, artifact = built(networks.job(path, "int8", calibration=calibration), tmp_path)
+    assert "stays float32: FLOOR" in made.notes
+    assert {(p.operator, p.status) for p in made.placements if p.status} == {("FLOOR", "stays float32")}
+    assert made.signature.inputs[0].dtype == "int8"
+    assert outputs(made, artifact, calibration, tmp_path)["source_relu_2"].shape == (32, 1, 12)
+    job = networks.job(path, "int8", calibration=calibration, settings={"full_integer": True})
+    with pytest.raises(Unsupported, match="FLOOR would stay float32"):
+        built(job, tmp_path)
+
+
+def test_a_float_operator_at_the_end_leaves_its_output_float(tmp_path: Path) -> None:
+    path = networks.element_wise(tmp_path / "waist.tflite", "RELU", "FLOOR")
+    calibration = networks.samples(networks.signature(path), 32)
+    made, _ = built(networks.job(path, "int8", calibration=calibration), tmp_path)
+    assert made.signature.inputs[0].dtype == "int8"
+    assert made.signature.outputs[0].dtype == "float32"
+    assert made.signature.outputs[0].scale is None
+
+
+@pytest.mark.parametrize(
+    "builtin", ["LEAKY_RELU", "EXP", "ABS", "LOG_SOFTMAX", "RELU6", "TANH", "LOGISTIC", "HARD_SWISH"]
+)
+def test_operators_that_have_an_integer_form_get_it(builtin: str, tmp_path: Path) -> None:
+    path = networks.element_wise(tmp_path / "waist.tflite", builtin)
+    calibration = networks.samples(networks.signature(path), 32)
+    made, artifact = built(
+        networks.job(path, "int8", calibration=calibration, settings={"full_integer": True}), tmp_path
+    )
+    assert builtin in [operator.name for operator in graph.read(artifact)[0].operators]
+    assert made.placements[-1].status == ""
+
+
+def test_the_better_of_two_quantizers_is_kept(tmp_path: Path) -> None:
+    """LiteRT's own gets SUM wrong (2.8 dB on normal values): ai-edge-quantizer's file must win."""
+    net = networks.Network()
+    x = net.input("x", (1, 8, 6))
+    axis = net.constant("axis", np.array([1], np.int32))
+    x = net.operator("SUM", [x, axis], (1, 6), kind="ReducerOptions", keepDims=False)
+    path = net.save(tmp_path / "waist.tflite", x)
+    calibration = networks.samples(networks.signature(path), 32)
+    made, artifact = built(networks.job(path, "int8", calibration=calibration), tmp_path)
+    reference = run.run(path, {"x": calibration["source_x"]})["sum_0"]
+    assert sqnr_db(reference, outputs(made, artifact, calibration, tmp_path)["source_sum_0"]) > 30
+
+
+def test_constant_batch_matmul_is_right(tmp_path: Path) -> None:
+    """ai-edge-quantizer gives its weights a scale per channel, which the kernel does not read."""
+    net = networks.Network()
+    x = net.input("x", (1, 1, 32))
+    factor = net.constant("k", networks.weights(10, 32).T.copy())
+    x = net.operator("BATCH_MATMUL", [x, factor], (1, 1, 10), kind="BatchMatMulOptions")
+    path = net.save(tmp_path / "waist.tflite", x)
+    calibration = networks.samples(networks.signature(path), 32)
+    made, artifact = built(networks.job(path, "int8", calibration=calibration), tmp_path)
+    reference = run.run(path, {"x": calibration["source_x"]})["batch_matmul_0"]
+    assert sqnr_db(reference, outputs(made, artifact, calibration, tmp_path)["source_batch_matmul_0"]) > 30
+
+
+def test_a_product_of_activations_is_right_on_xnnpack(tmp_path: Path) -> None:
+    net = networks.Network()
+    x, y = net.input("x", (1, 8, 16)), net.input("y", (1, 16, 8))
+    product = net.operator("BATCH_MATMUL", [x, y], (1, 8, 8), kind="BatchMatMulOptions")
+    path = net.save(tmp_path / "waist.tflite", product)
+    calibration = networks.samples(networks.signature(path), 32)
+    calibration["source_y"] += 0.5  # off centre, so that its zero point would not be 0
+    made, artifact = built(networks.job(path, "int8", calibration=calibration), tmp_path)
+    reference = run.run(path, {"x": calibration["source_x"], "y": calibration["source_y"]})["batch_matmul_0"]
+    assert made.signature.inputs[1].zero_point == 0
+    assert sqnr_db(reference, outputs(made, artifact, calibration, tmp_path)["source_batch_matmul_0"]) > 25
+
+
+def test_integer_inputs_stay_integers(tmp_path: Path) -> None:
+    net = networks.Network()
+    ids = net.input("ids", (1, 4), "int32")
+    table = net.constant("table", networks.weights(20, 8))
+    x = net.operator("GATHER", [table, ids], (1, 4, 8), kind="GatherOptions", axis=0)
+    path = net.save(tmp_path / "waist.tflite", x)
+    calibration = {"source_ids": np.random.default_rng(0).integers(0, 20, (32, 1, 4), np.int32)}
+    made, artifact = built(networks.job(path, "int8", calibration=calibration), tmp_path)
+    assert made.signature.inputs[0].dtype == "int32"
+    reference = run.run(path, {"ids": calibration["source_ids"]})["gather_0"]
+    assert sqnr_db(reference, outputs(made, artifact, calibration, tmp_path)["source_gather_0"]) > 30
+
+
+def test_outputs_that_share_a_name_prefix_keep_order_and_names(tmp_path: Path) -> None:
+    net = networks.Network()
+    a, b = net.input("a", (1, 6)), net.input("b", (1, 6))
+    total = net.operator("ADD", [a, b], (1, 6), name="out", kind="AddOptions")
+    other = net.operator("MUL", [a, b], (1, 6), name="out_1", kind="MulOptions")
+    path = net.save(tmp_path / "waist.tflite", other, total)
+    calibration = networks.samples(networks.signature(path), 32)
+    made, artifact = built(networks.job(path, "int8", calibration=calibration, io="uint8"), tmp_path)
+    assert [spec.name for spec in made.signature.outputs] == ["out_1", "out"]
+    found = outputs(made, artifact, calibration, tmp_path)
+    assert sqnr_db(calibration["source_a"] + calibration["source_b"], found["source_out"]) > 30
+    assert sqnr_db(calibration["source_a"] * calibration["source_b"], found["source_out_1"]) > 30
+
+
+def test_an_output_that_feeds_the_network_as_well(tmp_path: Path) -> None:
+    net = networks.Network()
+    x = net.input("x", (1, 6))
+    first = net.operator("RELU", [x], (1, 6), name="first")
+    second = net.operator("TANH", [first], (1, 6), name="second")
+    path = net.save(tmp_path / "waist.tflite", first, second)
+    calibration = networks.samples(networks.signature(path), 32)
+    for io in ("int8", "uint8", "float32"):
+        made, artifact = built(networks.job(path, "int8", calibration=calibration, io=io), tmp_path)
+        found = outputs(made, artifact, calibration, tmp_path)
+        assert sqnr_db(np.maximum(calibration["source_x"], 0), found["source_first"]) > 30
+        assert sqnr_db(np.tanh(np.maximum(calibration["source_x"], 0)), found["source_second"]) > 25
+
+
+def test_signature_definitions_follow_the_boundary(waist: Path, tmp_path: Path) -> None:
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = graph.load(waist)
+    definition = schema.SignatureDefT()
+    definition.signatureKey, definition.subgraphIndex = b"serving_default", 0
+    for side, tensors in (("inputs", model.subgraphs[0].inputs), ("outputs", model.subgraphs[0].outputs)):
+        entry = schema.TensorMapT()
+        entry.name, entry.tensorIndex = side.encode(), int(tensors[0])
+        setattr(definition, side, [entry])
+    model.signatureDefs = [definition]
+    waist.write_bytes(graph.pack(model))
+    calibration = networks.samples(networks.signature(waist), 16)
+    for io in ("int8", "uint8", "float32"):
+        _, artifact = built(networks.job(waist, "int8", calibration=calibration, io=io), tmp_path)
+        runner = run.interpreter(artifact).get_signature_runner("serving_default")
+        assert runner.get_input_details()["inputs"]["dtype"] == np.dtype(io)
+        assert runner.get_output_details()["outputs"]["dtype"] == np.dtype(io)
+
+
+def test_huge_logits_do_not_take_all_levels(tmp_path: Path) -> None:
+    """Logits in the hundreds: min and max would leave steps of several units at the decision."""
+    path = networks.classifier(tmp_path / "waist.tflite", logits=200.0)
+    calibration = networks.samples(networks.signature(path), 64)
+    inputs = networks.samples(networks.signature(path), 200, seed=3)
+    reference = run.run(path, {"image": inputs["source_image"]})["probabilities"]
+    made, artifact = built(networks.job(path, "int8", calibration=calibration), tmp_path)
+    file = graph.read(artifact)[0]
+    softmax = next(operator for operator in file.operators if operator.name == "SOFTMAX")
+    float_logits = ranges.observe(
+        path, graph.read(path)[0], {"image": inputs["source_image"]}, np.array([0]), seed=0
+    ).activations[graph.read(path)[0].operators[-1].inputs[0]]
+    assert file.tensors[softmax.inputs[0]].scales[0] * 255 < 0.8 * (float_logits.high - float_logits.low)
+    found = outputs(made, artifact, inputs, tmp_path)["source_probabilities"]
+    assert (found.argmax(-1) == reference.argmax(-1)).mean() > 0.9
+
+
+def test_saturating_functions_are_found_through_reshapes(waist: Path) -> None:
+    main = graph.read(waist)[0]
+    assert ranges.saturating(main) == {main.operators[-1].inputs[0]: "SOFTMAX"}
+
+
+@given(st.integers(0, 200), st.sampled_from(list(ranges.METHODS)))
+def test_ranges_hold_zero_and_stay_within_the_extremes(seed: int, method: str) -> None:
+    values = np.random.default_rng(seed).standard_normal(500).astype(np.float32) * 3 + seed % 7 - 3
+    seen = ranges.Observed(low=float(values.min()), high=float(values.max()), values=[values])
+    net = networks.Network()
+    x = net.input("x", (1, 4))
+    net.subgraph.outputs = [x]
+    main = graph.Graph(tensors=(), operators=(), inputs=(0,), outputs=(0,))
+    low, high = ranges.choose(main, {0: seen}, method)[0]
+    assert min(seen.low, 0) - 1e-6 <= low <= 0 <= high <= max(seen.high, 0) + 1e-6
+
+
+def test_masks_do_not_stretch_a_range() -> None:
+    seen = ranges.Observed()
+    values = np.array([-np.inf, -3.4e38, -1, 0, 2], np.float32)
+    ranges._look(seen, values, 1, np.random.default_rng(0), rows=False)
+    assert (seen.low, seen.high) == (-1, 2)
+
+
+def test_duplicate_tensor_names_are_no_obstacle(waist: Path, tmp_path: Path) -> None:
+    model = graph.load(waist)
+    for tensor in model.subgraphs[0].tensors[1:4]:
+        tensor.name = b"same"
+    waist.write_bytes(graph.pack(model))
+    for precision in ("dynamic-int8", "int4", "int8"):
+        calibration = networks.samples(networks.signature(waist), 16)
+        built(networks.job(waist, precision, calibration=calibration), tmp_path)
+
+
+def test_nothing_is_written_when_it_fails(waist: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        built(networks.job(waist, "int8"), tmp_path)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_same_job_gives_the_same_bytes(waist: Path, tmp_path: Path) -> None:
+    calibration = networks.samples(networks.signature(waist), 64)
+    for precision in ("float16", "int8", "int16x8", "int4"):
+        job = networks.job(waist, precision, calibration=calibration, seed=7)
+        first = built(job, tmp_path)[1].read_bytes()
+        assert built(job, tmp_path)[1].read_bytes() == first
+
+
+def test_scores_are_capped_by_work(waist: Path) -> None:
+    assert len(integer._scored(waist, graph.read(waist)[0], 1000)) == integer.SCORED_SAMPLES
+    assert len(integer._scored(waist, graph.read(waist)[0], 3)) == 3
+
+
+def test_an_opcode_is_added_once(waist: Path) -> None:
+    model = graph.load(waist)
+    before = len(model.operatorCodes)
+    first = boundary.opcode(model, 114)
+    assert boundary.opcode(model, 114) == first == before
