@@ -1,0 +1,300 @@
+"""TFLite as a source: its own runtime is the reference, and a float file is its own waist.
+
+A copy is made fit where the file leaves something open: dimensions get sizes, and tensors at the
+boundary that have no name or share one get names. All else stays as it is.
+"""
+
+import hashlib
+import struct
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import flatbuffers
+import numpy as np
+
+from edgekit.errors import InputError, Unsupported
+from edgekit.sources import Source
+from edgekit.tensors import inputs_to_file, outputs_to_source
+from edgekit.types import Divergence, Model, Signature, SourceOptions, TensorSpec, Waist
+from edgekit.waist import graph
+from edgekit.waist.run import interpreter, run
+
+DAMAGES = (struct.error, IndexError, TypeError, ValueError, AttributeError, KeyError, OverflowError, MemoryError)
+"""What reading a flatbuffer whose offsets lead nowhere raises."""
+
+QUANTIZED = {"int4", "int8", "uint8", "int16"}
+"""Dtypes that carry real numbers only together with a scale."""
+
+SIZE_LIMIT = 2**31 - 1
+"""The largest dimension and the largest tensor in elements; TFLite counts both in int32."""
+
+
+class TfliteSource(Source):
+    """Reads ``.tflite`` files, float or quantized; only float ones can be built from."""
+
+    extra: ClassVar[str | None] = None
+    requires: ClassVar[dict[str, str]] = {}
+
+    def describe(self, path: Path, options: SourceOptions) -> Model:
+        """See `edgekit.sources.Source.describe`. Names are the file's tensor names."""
+        content = path.read_bytes()
+        with _fit(path, options) as (_, main):
+            return Model(
+                name=path.stem,
+                file=path.name,
+                sha256=hashlib.sha256(content).hexdigest(),
+                format="tflite",
+                producer=_producer(path),
+                bytes=len(content),
+                signature=_signature(main, path),
+            )
+
+    def to_waist(self, path: Path, options: SourceOptions, out: Path) -> Waist:
+        """See `edgekit.sources.Source.to_waist`.
+
+        Raises:
+            Unsupported: it is quantized already, or LiteRT cannot load it.
+        """
+        with _fit(path, options) as (file, main):
+            _refuse_quantized(main, path)
+            _refuse_unloadable(file, main, path)
+            signature = _signature(main, path)
+            out.mkdir(parents=True, exist_ok=True)
+            (out / "waist.tflite").write_bytes(file.read_bytes())
+            changed = () if file == path else ("open dimensions or names at the boundary were filled in",)
+            return Waist(file="waist.tflite", signature=signature, notes=changed)
+
+    def run(self, path: Path, options: SourceOptions, inputs: Path, outputs: Path) -> None:
+        """See `edgekit.sources.Source.run`. Quantized inputs and outputs stay integers, as the file has them."""
+        with _fit(path, options) as (file, main), np.load(inputs) as held:
+            signature = _signature(main, path)
+            samples = {}
+            for spec in signature.inputs:
+                if spec.name not in held or held[spec.name].shape[1:] != spec.shape:
+                    raise InputError(
+                        f"There are no samples [N, {', '.join(map(str, spec.shape))}] for the input {spec.name}.",
+                        place=str(inputs),
+                        fix=f"give an array named {spec.name} of that shape",
+                    )
+                samples[spec.name] = held[spec.name]
+            results = outputs_to_source(signature, run(file, inputs_to_file(signature, samples)))
+        np.savez(outputs, **results)  # type: ignore[arg-type]
+
+    def first_divergence(
+        self,
+        path: Path,  # noqa: ARG002 - the contract's
+        options: SourceOptions,  # noqa: ARG002
+        waist: Waist,  # noqa: ARG002
+        inputs: Path,  # noqa: ARG002
+        threshold_db: float,  # noqa: ARG002
+    ) -> Divergence | None:
+        """None: the waist is the source's own graph, so no inner tensor of it can differ."""
+        return None
+
+
+def _damaged(path: Path, detail: str) -> InputError:
+    return InputError(
+        f"{path.name} is a damaged TFLite file ({detail}).", place=str(path), fix="export or download it again"
+    )
+
+
+def _read(path: Path) -> tuple[Any, graph.Graph]:
+    """The object tree and the main graph, with every index checked that anything later relies on.
+
+    Raises:
+        InputError: the file is damaged, or has no inputs or outputs.
+    """
+    try:
+        tree, main = graph.load(path), graph.read(path)[0]
+    except DAMAGES as error:
+        raise _damaged(path, str(error)[:200] or type(error).__name__) from error
+    used = {i for operator in main.operators for i in (*operator.inputs, *operator.outputs)} - {-1}
+    if not (used | {*main.inputs, *main.outputs}) <= set(range(len(main.tensors))):
+        raise _damaged(path, "an operator uses a tensor that is not there")
+    if not main.inputs or not main.outputs:
+        raise _damaged(path, "it has no inputs or no outputs")
+    for index in (*main.inputs, *main.outputs):
+        tensor = main.tensors[index]
+        if any(size < -1 or size > SIZE_LIMIT for size in (*tensor.shape, *tensor.signature_shape)):
+            raise _damaged(path, f"the tensor {tensor.name} has the shape {list(tensor.shape)}")
+        if tensor.dtype == "str" or tensor.dtype.startswith(("type", "complex")) or tensor.dtype == "int4":
+            raise Unsupported(
+                f"The tensor {tensor.name} of {path.name} holds {tensor.dtype}, which no target takes at its boundary.",
+                place=f"{path}: {tensor.name}",
+                fix="move what turns it into numbers out of the model",
+            )
+    return tree, main
+
+
+@contextmanager
+def _fit(path: Path, options: SourceOptions) -> Iterator[tuple[Path, graph.Graph]]:
+    """The file, or a copy of it with fixed shapes and unique boundary names, and its main graph.
+
+    Raises:
+        InputError: it is damaged, or an open dimension has no size.
+        Unsupported: LiteRT does not let its inputs be resized.
+    """
+    tree, main = _read(path)
+    names = _boundary_names(main)
+    shapes = {index: _shape(main.tensors[index], names[index], options, path) for index in main.inputs}
+    if unknown := set(options.shapes) - {names[index] for index in main.inputs}:
+        raise InputError(
+            f"--shape names {', '.join(sorted(unknown))}, but {path.name} has no such input.",
+            place=f"--shape {', '.join(sorted(unknown))}",
+            fix=f"use one of: {', '.join(names[index] for index in main.inputs)}",
+        )
+    open_ = any(-1 in tensor.signature_shape for tensor in main.tensors)
+    resized = any(shapes[index] != main.tensors[index].shape for index in main.inputs)
+    if not (open_ or resized) and all(main.tensors[index].name == name for index, name in names.items()):
+        yield path, main
+        return
+    with tempfile.TemporaryDirectory(prefix="edgekit-tflite-") as folder:
+        copy = Path(folder) / "model.tflite"
+        for index, name in names.items():
+            tree.subgraphs[0].tensors[index].name = name.encode()
+        if open_ or resized:
+            _set_shapes(tree, _resized_shapes(path, shapes))
+        copy.write_bytes(_packed(tree))
+        yield copy, _read(copy)[1]
+
+
+def _packed(tree: Any) -> bytes:
+    builder = flatbuffers.Builder(1 << 20)
+    builder.Finish(tree.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+def _boundary_names(main: graph.Graph) -> dict[int, str]:
+    """A unique name for each input and output tensor: its own where it has one to itself."""
+    counts = Counter(main.tensors[index].name for index in {*main.inputs, *main.outputs})
+    made: dict[int, str] = {}
+    for kind, indices in (("input", main.inputs), ("output", main.outputs)):
+        for position, index in enumerate(indices):
+            own = main.tensors[index].name
+            made.setdefault(index, own if own and counts[own] == 1 else f"{kind}_{position}")
+    return made
+
+
+def _shape(tensor: graph.Tensor, name: str, options: SourceOptions, path: Path) -> tuple[int, ...]:
+    """An input's fixed shape: batch 1, and what ``--shape`` says.
+
+    Raises:
+        InputError: a dimension stays open, is 0, or contradicts.
+    """
+    declared = tensor.signature_shape if len(tensor.signature_shape) == len(tensor.shape) else tensor.shape
+    shown = "[" + ", ".join("?" if size == -1 else str(size) for size in declared) + "]"
+    template = ",".join(("1" if axis == 0 else "?") if size == -1 else str(size) for axis, size in enumerate(declared))
+    if (wanted := options.shapes.get(name)) is not None:
+        if len(wanted) != len(declared) or min(wanted, default=1) < 1:
+            raise InputError(
+                f"--shape gives {name} the shape {list(wanted)}, but {path.name} has {shown}.",
+                place=f"--shape {name}",
+                fix=f"--shape {name}={template}, with a size of 1 or more for each question mark",
+            )
+        return wanted
+    shape = tuple(1 if size == -1 and axis == 0 else size for axis, size in enumerate(declared))
+    if -1 in shape:
+        raise InputError(
+            f"{path.name} leaves dimensions open: {name} is {shown}.",
+            place=str(path),
+            fix=f"put your sizes where the question marks are: --shape {name}={template}",
+        )
+    if 0 in shape or int(np.prod([int(size) for size in shape], dtype=object)) > SIZE_LIMIT:
+        raise InputError(
+            f"The input {name} of {path.name} has the shape {shown}, which cannot be.",
+            place=str(path),
+            fix="export it with an input that holds something",
+        )
+    return shape
+
+
+def _resized_shapes(path: Path, shapes: dict[int, tuple[int, ...]]) -> dict[int, tuple[int, ...]]:
+    """Every tensor's shape once the inputs have theirs, as LiteRT propagates it.
+
+    Raises:
+        Unsupported: LiteRT cannot resize it.
+    """
+    try:
+        made = interpreter(path, keep_tensors=True)
+        for index, shape in shapes.items():
+            made.resize_tensor_input(index, shape)
+        made.allocate_tensors()
+        return {detail["index"]: tuple(int(size) for size in detail["shape"]) for detail in made.get_tensor_details()}
+    except (RuntimeError, ValueError, Unsupported) as error:
+        reason = error.problem if isinstance(error, Unsupported) else (str(error).splitlines() or [""])[0][:300]
+        raise Unsupported(
+            f"LiteRT cannot give {path.name} the shapes {[list(shape) for shape in shapes.values()]}: {reason}",
+            place=str(path),
+            fix="export it with fixed shapes",
+        ) from error
+
+
+def _set_shapes(tree: Any, shapes: dict[int, tuple[int, ...]]) -> None:
+    """Write fixed shapes into the main graph; nothing stays open."""
+    for index, tensor in enumerate(tree.subgraphs[0].tensors):
+        tensor.shapeSignature = None
+        if index in shapes:
+            tensor.shape = np.array(shapes[index], np.int32)
+
+
+def _signature(main: graph.Graph, path: Path) -> Signature:
+    return Signature(
+        inputs=tuple(_spec(main.tensors[index], path) for index in main.inputs),
+        outputs=tuple(_spec(main.tensors[index], path) for index in dict.fromkeys(main.outputs)),
+    )
+
+
+def _spec(tensor: graph.Tensor, path: Path) -> TensorSpec:
+    if any(size < 1 for size in tensor.shape):
+        raise Unsupported(
+            f"The tensor {tensor.name} of {path.name} has the shape {list(tensor.shape)}, which is not fixed.",
+            place=f"{path}: {tensor.name}",
+            fix="export it with fixed shapes",
+        )
+    quantized = tensor.dtype in QUANTIZED and len(tensor.scales) == 1 and len(tensor.zero_points) == 1
+    layout = "NHWC" if len(tensor.shape) == 4 else None
+    return TensorSpec(
+        name=tensor.name,
+        shape=tensor.shape,
+        dtype=tensor.dtype,
+        layout=layout,
+        scale=tensor.scales[0] if quantized else None,
+        zero_point=tensor.zero_points[0] if quantized else None,
+        source_name=tensor.name,
+        source_shape=tensor.shape,
+        source_dtype=tensor.dtype,
+        source_layout=layout,
+    )
+
+
+def _refuse_quantized(main: graph.Graph, path: Path) -> None:
+    found = Counter(tensor.dtype for tensor in main.tensors if tensor.scales and tensor.dtype in QUANTIZED)
+    if found:
+        shown = ", ".join(f"{count} in {dtype}" for dtype, count in sorted(found.items()))
+        raise Unsupported(
+            f"{path.name} is quantized already ({shown} of {len(main.tensors)} tensors): nothing can be built from it.",
+            place=str(path),
+            fix="build from the float model that it was made from; `edgekit inspect` reads this one as it is",
+        )
+
+
+def _refuse_unloadable(file: Path, main: graph.Graph, path: Path) -> None:
+    """Load the file in LiteRT; the complaint names the operators that TFLite has no code for."""
+    try:
+        interpreter(file)
+    except Unsupported as error:
+        custom = sorted({operator.name for operator in main.operators if operator.name.startswith("CUSTOM:")})
+        named = f" It holds the operators {', '.join(custom)}." if custom else ""
+        raise Unsupported(
+            error.problem.replace(file.name, path.name) + named, place=str(path), fix=error.fix
+        ) from error
+
+
+def _producer(path: Path) -> str | None:
+    """The file's own description (``MLIR Converted.``); None where it is empty."""
+    description = graph.load(path).description
+    return description.decode("utf8", "replace") or None if isinstance(description, bytes) else None

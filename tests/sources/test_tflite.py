@@ -1,0 +1,299 @@
+"""TFLite as a source: signatures, shapes that the file leaves open, quantized files, and damage."""
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import flatbuffers
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edgekit.errors import EdgekitError, InputError, Unsupported
+from edgekit.types import Model, SourceOptions, Waist
+from edgekit.waist import graph, run
+from edgekit.worker import Worker
+
+ROOT = Path(__file__).resolve().parents[2]
+DIGITS = ROOT / "docs" / "examples" / "digits" / "model.keras"
+PLAIN = SourceOptions()
+
+
+@pytest.fixture(scope="session")
+def digits(worker: Worker, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real float TFLite file: the bundled example's."""
+    out = tmp_path_factory.mktemp("digits")
+    worker.call("sources", "keras", "to_waist", path=DIGITS, options=PLAIN, out=out)
+    return out / "waist.tflite"
+
+
+@pytest.fixture
+def changed(digits: Path, tmp_path: Path) -> Callable[[Callable[[Any], None]], Path]:
+    """Write the example again after a change to its object tree."""
+
+    def change(edit: Callable[[Any], None]) -> Path:
+        tree = graph.load(digits)
+        edit(tree)
+        builder = flatbuffers.Builder(1 << 16)
+        builder.Finish(tree.Pack(builder), file_identifier=b"TFL3")
+        path = tmp_path / "changed.tflite"
+        path.write_bytes(bytes(builder.Output()))
+        return path
+
+    return change
+
+
+def boundary(tree: Any) -> tuple[Any, Any]:
+    """The first input's and the first output's tensor."""
+    main = tree.subgraphs[0]
+    return main.tensors[main.inputs[0]], main.tensors[main.outputs[0]]
+
+
+def describe(worker: Worker, path: Path, **shapes: tuple[int, ...]) -> Model:
+    made = worker.call("sources", "tflite", "describe", path=path, options=SourceOptions(shapes=shapes))
+    assert isinstance(made, Model)
+    return made
+
+
+def to_waist(worker: Worker, path: Path, out: Path, **shapes: tuple[int, ...]) -> Waist:
+    made = worker.call("sources", "tflite", "to_waist", path=path, options=SourceOptions(shapes=shapes), out=out)
+    assert isinstance(made, Waist)
+    return made
+
+
+def test_describes_what_the_file_says(worker: Worker, digits: Path) -> None:
+    made = describe(worker, digits)
+    assert [(spec.name, spec.shape, spec.dtype) for spec in made.signature.inputs] == [
+        ("image", (1, 8, 8, 1), "float32")
+    ]
+    assert [(spec.name, spec.shape) for spec in made.signature.outputs] == [("digit", (1, 10))]
+    assert made.producer == "MLIR Converted."
+
+
+def test_a_fixed_float_file_is_its_own_waist(worker: Worker, digits: Path, tmp_path: Path) -> None:
+    made = to_waist(worker, digits, tmp_path)
+    assert (tmp_path / made.file).read_bytes() == digits.read_bytes()
+    assert made.notes == ()
+
+
+def test_an_open_batch_becomes_one(worker: Worker, changed: Any, tmp_path: Path) -> None:
+    def opened(tree: Any) -> None:
+        for tensor in boundary(tree):
+            tensor.shapeSignature = np.array([-1, *tensor.shape[1:]], np.int32)
+
+    made = to_waist(worker, changed(opened), tmp_path / "out")
+    main = graph.read(tmp_path / "out" / made.file)[0]
+    assert [main.tensors[index].signature_shape for index in main.inputs] == [(1, 8, 8, 1)]
+    assert [spec.shape for spec in made.signature.outputs] == [(1, 10)]
+    assert made.notes
+
+
+def test_a_larger_batch_reaches_every_tensor(worker: Worker, changed: Any, tmp_path: Path) -> None:
+    def opened(tree: Any) -> None:
+        image, _ = boundary(tree)
+        image.shapeSignature = np.array([-1, 8, 8, 1], np.int32)
+        for operator in tree.subgraphs[0].operators:  # a flatten to [-1, n], as converters write it for an open batch
+            if tree.operatorCodes[operator.opcodeIndex].builtinCode == schema.BuiltinOperator.RESHAPE:
+                shape = tree.subgraphs[0].tensors[operator.inputs[1]]
+                width = int(np.prod(tree.subgraphs[0].tensors[operator.outputs[0]].shape[1:]))
+                tree.buffers[shape.buffer].data = np.frombuffer(np.array([-1, width], np.int32).tobytes(), np.uint8)
+
+    path = changed(opened)
+    made = to_waist(worker, path, tmp_path / "out", image=(4, 8, 8, 1))
+    assert made.signature.inputs[0].shape == (4, 8, 8, 1)
+    assert made.signature.outputs[0].shape == (4, 10)
+    random = np.random.default_rng(0).random((2, 4, 8, 8, 1)).astype(np.float32)
+    four = run.run(tmp_path / "out" / made.file, {"image": random})["digit"]
+    single = to_waist(worker, path, tmp_path / "single")
+    one = run.run(tmp_path / "single" / single.file, {"image": random.reshape(8, 1, 8, 8, 1)})["digit"]
+    np.testing.assert_allclose(four.reshape(8, 10), one.reshape(8, 10), rtol=1e-4, atol=1e-6)
+
+
+def test_other_open_dimensions_need_a_shape(worker: Worker, changed: Any) -> None:
+    def opened(tree: Any) -> None:
+        boundary(tree)[0].shapeSignature = np.array([-1, -1, -1, 1], np.int32)
+
+    with pytest.raises(InputError) as caught:
+        describe(worker, changed(opened))
+    assert "image is [?, ?, ?, 1]" in caught.value.problem
+    assert "--shape image=1,?,?,1" in caught.value.fix
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 0, 8, 1)])
+def test_a_shape_that_does_not_fit_is_explained(worker: Worker, digits: Path, shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError) as caught:
+        describe(worker, digits, image=shape)
+    assert str(list(shape)) in caught.value.problem
+
+
+def test_a_shape_that_the_operators_refuse_is_unsupported(worker: Worker, digits: Path) -> None:
+    with pytest.raises(Unsupported) as caught:
+        describe(worker, digits, image=(1, 9, 7, 1))
+    assert "[1, 9, 7, 1]" in caught.value.problem
+
+
+def test_names_that_repeat_or_lack_are_numbered(worker: Worker, changed: Any, tmp_path: Path) -> None:
+    def nameless(tree: Any) -> None:
+        for tensor in boundary(tree):
+            tensor.name = b""
+
+    path = changed(nameless)
+    made = describe(worker, path)
+    assert [spec.name for spec in made.signature.inputs] == ["input_0"]
+    assert [spec.name for spec in made.signature.outputs] == ["output_0"]
+    waist = to_waist(worker, path, tmp_path / "out")
+    assert waist.signature == made.signature
+    values = run.run(tmp_path / "out" / waist.file, {"input_0": np.zeros((1, 1, 8, 8, 1), np.float32)})
+    assert values["output_0"].shape == (1, 1, 10)
+
+
+def test_missing_samples_are_named(worker: Worker, digits: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "in.npz", picture=np.zeros((1, 1, 8, 8, 1), np.float32))
+    with pytest.raises(InputError) as caught:
+        worker.call(
+            "sources", "tflite", "run",
+            path=digits, options=PLAIN, inputs=tmp_path / "in.npz", outputs=tmp_path / "out.npz",
+        )  # fmt: skip
+    assert "image" in caught.value.problem
+    assert not (tmp_path / "out.npz").exists()
+
+
+def test_custom_operators_are_named(worker: Worker, changed: Any, tmp_path: Path) -> None:
+    def foreign(tree: Any) -> None:
+        code = tree.operatorCodes[tree.subgraphs[0].operators[0].opcodeIndex]
+        code.builtinCode, code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM, schema.BuiltinOperator.CUSTOM
+        code.customCode = b"FlexFancy"
+
+    with pytest.raises(Unsupported) as caught:
+        to_waist(worker, changed(foreign), tmp_path / "out")
+    assert "FlexFancy" in caught.value.problem
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dimension_of_size_zero_is_refused(worker: Worker, changed: Any) -> None:
+    def empty(tree: Any) -> None:
+        boundary(tree)[0].shape = np.array([1, 0, 8, 1], np.int32)
+
+    with pytest.raises(InputError) as caught:
+        describe(worker, changed(empty))
+    assert "[1, 0, 8, 1]" in caught.value.problem
+
+
+def test_a_graph_without_inputs_is_refused(worker: Worker, changed: Any) -> None:
+    def closed(tree: Any) -> None:
+        tree.subgraphs[0].inputs = []
+
+    with pytest.raises(InputError):
+        describe(worker, changed(closed))
+
+
+def test_a_claim_of_two_gigabytes_takes_no_memory(worker: Worker, digits: Path, tmp_path: Path) -> None:
+    content = bytearray(digits.read_bytes())
+    buffers = [len(buffer.data) for buffer in graph.load(digits).buffers if buffer.data is not None]
+    position = content.index(struct.pack("<I", max(buffers)))
+    content[position : position + 4] = struct.pack("<I", 2**31 - 1)
+    path = tmp_path / "huge.tflite"
+    path.write_bytes(content)
+    with pytest.raises(EdgekitError) as caught:
+        to_waist(worker, path, tmp_path / "out")
+    assert caught.value.fix
+    assert not (tmp_path / "out").exists()
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    edits=st.lists(
+        st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_size=1, max_size=4)), min_size=1, max_size=4
+    )
+)
+def test_mutated_bytes_give_success_or_a_remedy(
+    worker: Worker, digits: Path, tmp_path: Path, edits: list[tuple[float, bytes]]
+) -> None:
+    original = digits.read_bytes()
+    structure = len(original) // 3  # weights fill the rest; a changed weight breaks nothing
+    content = bytearray(original)
+    for share, new in edits:
+        at = int(share * structure) if len(new) % 2 else len(original) - 1 - int(share * structure)
+        content[at : at + len(new)] = new
+    path = tmp_path / "mutated.tflite"
+    path.write_bytes(content)
+    np.savez(tmp_path / "in.npz", image=np.zeros((1, 1, 8, 8, 1), np.float32))
+    try:
+        describe(worker, path)
+        to_waist(worker, path, tmp_path / "out")
+        worker.call(
+            "sources", "tflite", "run",
+            path=path, options=PLAIN, inputs=tmp_path / "in.npz", outputs=tmp_path / "out.npz",
+        )  # fmt: skip
+    except EdgekitError as error:
+        assert error.problem  # noqa: PT017 - success is as good
+        assert error.place  # noqa: PT017
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tflite/basic_pitch_nmp",
+        "tflite/dtln_model_1",
+        "tflite/gesture_keypoint_classifier",
+        "tflite/gesture_point_history_classifier",
+        "mlperf_tiny/pretrainedResnet",
+    ],
+)
+def test_third_party_float_models_reach_the_waist_unchanged(
+    worker: Worker, shared: Path, tmp_path: Path, name: str
+) -> None:
+    path = shared / "models" / f"{name}.tflite"
+    made = to_waist(worker, path, tmp_path)
+    random = np.random.default_rng(0)
+    values = {spec.name: random.random((3, *spec.shape)).astype(spec.dtype) for spec in made.signature.inputs}
+    np.savez(tmp_path / "in.npz", **values)  # type: ignore[arg-type]
+    worker.call(
+        "sources", "tflite", "run",
+        path=path, options=PLAIN, inputs=tmp_path / "in.npz", outputs=tmp_path / "out.npz",
+    )  # fmt: skip
+    reference = run.run(path, values)
+    found = run.run(tmp_path / made.file, values)
+    with np.load(tmp_path / "out.npz") as held:
+        assert set(held) == set(reference) == set(found)
+        for output in held:
+            np.testing.assert_array_equal(held[output], reference[output])
+            np.testing.assert_array_equal(found[output], reference[output])
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        ("mlperf_tiny/ad01_int8", "int8"),
+        ("mlperf_tiny/kws_ref_model", "int8"),
+        ("mlperf_tiny/kws_ref_model_float32", "float32"),  # its name aside: weights are int8
+        ("mlperf_tiny/pretrainedResnet_quant", "int8"),
+        ("mlperf_tiny/str_ww_ref_model", "int8"),
+        ("mlperf_tiny/vww_96_int8", "int8"),
+    ],
+)
+def test_quantized_models_can_be_read_and_run_but_not_built_from(
+    worker: Worker, shared: Path, tmp_path: Path, name: str, dtype: str
+) -> None:
+    path = shared / "models" / f"{name}.tflite"
+    made = describe(worker, path)
+    assert made.signature.inputs[0].dtype == dtype
+    assert (made.signature.inputs[0].scale is not None) == (dtype == "int8")
+    values = {spec.name: np.ones((2, *spec.shape), spec.dtype) for spec in made.signature.inputs}
+    np.savez(tmp_path / "in.npz", **values)  # type: ignore[arg-type]
+    worker.call(
+        "sources", "tflite", "run",
+        path=path, options=PLAIN, inputs=tmp_path / "in.npz", outputs=tmp_path / "out.npz",
+    )  # fmt: skip
+    with np.load(tmp_path / "out.npz") as held:
+        for output, expected in run.run(path, values).items():
+            np.testing.assert_array_equal(held[output], expected)
+    with pytest.raises(Unsupported) as caught:
+        to_waist(worker, path, tmp_path / "out")
+    assert "quantized already" in caught.value.problem
+    assert "int8" in caught.value.problem
