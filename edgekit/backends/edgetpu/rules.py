@@ -93,8 +93,9 @@ class View:
 
     @property
     def activations(self) -> tuple[Tensor, ...]:
-        """Inputs that are computed, and outputs."""
-        return tuple(t for t in self.inputs if t is not None and not t.constant_bytes) + self.outputs
+        """Inputs that are computed, and outputs. An empty input is a constant without bytes (a scalar's shape)."""
+        computed = (t for t in self.inputs if t is not None and not t.constant_bytes and 0 not in t.shape)
+        return (*computed, *self.outputs)
 
     def input(self, position: int) -> Tensor | None:
         """The input at a position; None where the operator has fewer."""
@@ -108,6 +109,10 @@ class View:
     def option(self, name: str, default: int = 0) -> int:
         """A builtin option as a number."""
         return int(self.operator.options.get(name, default) or 0)
+
+
+Rule = Callable[[View], Refusal | None]
+"""One limitation; None where the operator respects it."""
 
 
 def inner(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -127,7 +132,8 @@ def refusal(view: View) -> Refusal | None:
         if name == "DEQUANTIZE":
             return Refusal(DATA_TYPE, "its output is float32")
         return Refusal(NOT_SUPPORTED, f"{name.removeprefix('CUSTOM:')} is not in the operation table")
-    for check in (_shape, _dtype, _rank, *RULES[name]):
+    first: tuple[Rule, ...] = (_constant_shape,) if name == "RESHAPE" else ()  # a computed shape is no activation
+    for check in (*first, _shape, _dtype, _rank, *RULES[name]):
         found = check(view)
         if found is not None:
             return found
@@ -143,11 +149,23 @@ def unreadable(operator: Operator) -> Refusal | None:
 
 
 def _shape(view: View) -> Refusal | None:
-    """Tensor sizes must be constant at compile time (table's requirements); a batch of -1 is read as 1."""
+    """Tensor sizes must be constant at compile time (table's requirements).
+
+    What is open in a signature is read as the shape beside it says (a batch of -1 as 1): the
+    compiler gives every tensor its memory before it looks at the graph.
+    """
     for tensor in view.activations:
-        if min(tensor.shape, default=1) < 1 or -1 in tensor.signature_shape[1:]:
+        if min(tensor.shape, default=1) < 1:
             return Refusal(DYNAMIC, f"{tensor.name or 'a tensor'} has a shape that is not fixed: {tensor.shape}")
     return None
+
+
+def _constant_shape(view: View) -> Refusal | None:
+    """Reshape: to a shape known at compile time (table's requirements)."""
+    given = view.input(1)
+    if given is None or given.constant_bytes or 0 in given.shape:
+        return None
+    return Refusal(DYNAMIC, f"its shape {given.name} is computed")
 
 
 def _dtype(view: View) -> Refusal | None:
@@ -343,8 +361,6 @@ def _prelu(view: View) -> Refusal | None:
         return Refusal(LIMITATION, "its alpha is not one number per channel")
     return None
 
-
-Rule = Callable[[View], Refusal | None]
 
 RULES: dict[str, tuple[Rule, ...]] = {
     "ADD": (), "AVERAGE_POOL_2D": (_no_fused_activation,), "CONCATENATION": (_no_fused_activation, _concatenation),

@@ -1,8 +1,11 @@
+import io
+import itertools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from edgekit import config
 from edgekit.backends.edgetpu import EdgeTPUBackend, dense
@@ -156,9 +159,9 @@ def test_dense_layers_get_one_scale(no_compiler: None, network: Any, tmp_path: P
     assert dense.per_tensor(graph.load(out / "model_int8.tflite")) == 0
 
 
-@pytest.mark.parametrize("io", [None, "int8", "uint8"])
-def test_integer_boundaries_are_taken(no_compiler: None, base: Path, out: Path, io: Any) -> None:
-    assert isinstance(EdgeTPUBackend().build(job(base, io=io), "model_int8.tflite", out), Built)
+@pytest.mark.parametrize("boundary", [None, "int8", "uint8"])
+def test_integer_boundaries_are_taken(no_compiler: None, base: Path, out: Path, boundary: Any) -> None:
+    assert isinstance(EdgeTPUBackend().build(job(base, io=boundary), "model_int8.tflite", out), Built)
 
 
 def test_a_float_boundary_is_refused(no_compiler: None, base: Path, out: Path) -> None:
@@ -197,3 +200,55 @@ def test_googles_own_output_is_read(
     built = EdgeTPUBackend().build(request, "model_int8.tflite", out)
     on_cpu = [p.operator for p in built.placements if p.runs_on == CPU]
     assert on_cpu == (["CUSTOM:PosenetDecoderOp"] if "posenet" in name else [])
+
+
+def images(archive: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """CIFAR-10-JPEG as float32 ``[count, 1, 32, 32, 3]`` in 0..255, with labels."""
+    with np.load(archive) as data:
+        starts = data["offsets"][: count + 1]
+        blobs = [data["blob"][a:b].tobytes() for a, b in itertools.pairwise(starts)]
+        pixels = [np.asarray(Image.open(io.BytesIO(blob)).convert("RGB"), np.float32) for blob in blobs]
+        return np.stack(pixels)[:, None], data["y"][:count]
+
+
+@pytest.mark.shared
+@pytest.mark.slow
+def test_resnet_from_float_to_the_compile_ready_file(
+    worker: Any, shared: Path, tmp_path: Path, out: Path, no_compiler: None
+) -> None:
+    """Calibrated on 200 training images, judged on 500 test images (real labels); float has about 75 %."""
+    train, _ = images(shared / "data" / "cifar10jpeg_train10k.npz", 200)
+    test, labels = images(shared / "data" / "cifar10jpeg_test2k.npz", 500)
+    float_file = shared / "models" / "mlperf_tiny" / "pretrainedResnet.tflite"
+    described = graph.read(float_file)[0]
+
+    def spec(i: int) -> TensorSpec:
+        tensor = described.tensors[i]
+        name = "image" if i in described.inputs else "scores"
+        return TensorSpec(
+            name=tensor.name, shape=tensor.shape, dtype="float32", source_name=name,
+            source_shape=tensor.shape, source_dtype="float32",
+        )  # fmt: skip
+
+    source = Signature(inputs=tuple(map(spec, described.inputs)), outputs=tuple(map(spec, described.outputs)))
+    np.savez(tmp_path / "calibration.npz", image=train)
+    np.savez(tmp_path / "evaluation.npz", image=test)
+    base = tmp_path / "base"
+    base.mkdir()
+    settings = {"full_integer": True}
+    calibrated = job(
+        float_file, signature=source, calibration=str(tmp_path / "calibration.npz"), io="int8", settings=settings
+    )
+    made = worker.call("backends", "tflite", "build", job=calibrated, file="model_int8.tflite", out=base)
+    request = job(base / "model_int8.tflite", signature=made.signature, io="int8")
+    built = worker.call("backends", "edgetpu", "build", job=request, file="model_int8.tflite", out=out)
+    worker.call(
+        "backends", "edgetpu", "run",
+        artifact=out / "model_int8.tflite", signature=built.signature,
+        inputs=tmp_path / "evaluation.npz", outputs=tmp_path / "scores.npz",
+    )  # fmt: skip
+    assert {p.runs_on for p in built.placements} == {EDGE_TPU}, built.notes
+    assert "dense layers have one weight scale" in built.notes[0]
+    with np.load(tmp_path / "scores.npz") as got:
+        accuracy = float(np.mean(got["scores"].reshape(500, -1).argmax(1) == labels))
+    assert accuracy >= 0.72, accuracy
