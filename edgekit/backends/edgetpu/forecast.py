@@ -33,7 +33,7 @@ ONE_SUBGRAPH = "More than one subgraph is not supported"
 """The compiler's own words."""
 
 PARAMETER_CACHE_BYTES = 8 * 2**20
-"""On-chip memory that caches weights, roughly (https://coral.ai/docs/edgetpu/compiler/)."""
+"""On-chip memory that caches weights, roughly (https://github.com/google-coral/libcoral/issues/20)."""
 
 
 @dataclass(frozen=True)
