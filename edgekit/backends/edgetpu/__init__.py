@@ -110,7 +110,7 @@ def _prepare(base: Path, target: Path) -> tuple[str, ...]:
     target.write_bytes(graph.pack(model) if layers else base.read_bytes())
     if not layers:
         return ()
-    return (f"{layers} dense layers have one weight scale instead of one per channel, as the Edge TPU needs.",)
+    return (f"Dense layers given one weight scale instead of one per channel, as the Edge TPU needs: {layers}.",)
 
 
 def _missing() -> str:
