@@ -12,6 +12,7 @@ sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # makes it
 
 import nncf  # noqa: E402
 import openvino as ov  # noqa: E402
+from nncf.quantization.range_estimator import RangeEstimatorParametersSet  # noqa: E402
 from openvino import frontend  # noqa: E402
 
 nncf.set_log_level(logging.ERROR)
@@ -28,4 +29,4 @@ FAILURES: tuple[type[Exception], ...] = (
 CORE = ov.Core()
 """OpenVINO's runtime: its plugins are loaded when a device is first named."""
 
-__all__ = ["CORE", "FAILURES", "nncf", "ov"]
+__all__ = ["CORE", "FAILURES", "RangeEstimatorParametersSet", "nncf", "ov"]
