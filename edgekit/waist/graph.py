@@ -85,7 +85,12 @@ def read(path: Path) -> tuple[Graph, ...]:
     Raises:
         InputError: it is no TFLite file, or it is damaged.
     """
-    return tuple(_graph(model, subgraph) for model in [load(path)] for subgraph in model.subgraphs)
+    return describe(load(path))
+
+
+def describe(model: Any) -> tuple[Graph, ...]:
+    """All subgraphs of the schema's object tree."""
+    return tuple(_graph(model, subgraph) for subgraph in model.subgraphs)
 
 
 def load(path: Path) -> Any:

@@ -4,6 +4,7 @@ from typing import Any
 import networks
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -372,8 +373,6 @@ def test_an_output_that_feeds_the_network_as_well(tmp_path: Path) -> None:
 
 
 def test_signature_definitions_follow_the_boundary(waist: Path, tmp_path: Path) -> None:
-    from ai_edge_litert import schema_py_generated as schema
-
     model = graph.load(waist)
     definition = schema.SignatureDefT()
     definition.signatureKey, definition.subgraphIndex = b"serving_default", 0
@@ -466,3 +465,20 @@ def test_an_opcode_is_added_once(waist: Path) -> None:
     before = len(model.operatorCodes)
     first = boundary.opcode(model, 114)
     assert boundary.opcode(model, 114) == first == before
+
+
+def test_padding_of_minus_infinity_before_a_max_pool(tmp_path: Path) -> None:
+    """As ONNX exporters write it: no integer is -inf, and the least level serves as well."""
+    net = networks.Network()
+    x = net.input("x", (1, 4, 4, 2))
+    pads = net.constant("pads", np.array([[0, 0], [1, 1], [1, 1], [0, 0]], np.int32))
+    least = net.constant("least", np.array([-3.4e38], np.float32))
+    x = net.operator("PADV2", [x, pads, least], (1, 6, 6, 2), kind="PadV2Options")
+    window = {"filterWidth": 3, "filterHeight": 3, "strideW": 3, "strideH": 3}
+    x = net.operator("MAX_POOL_2D", [x], (1, 2, 2, 2), kind="Pool2DOptions", padding=networks.VALID, **window)
+    path = net.save(tmp_path / "waist.tflite", x)
+    calibration = networks.samples(networks.signature(path), 32)
+    calibration["source_x"] -= 2  # so that padding with 0 would be wrong
+    made, artifact = built(networks.job(path, "int8", calibration=calibration), tmp_path)
+    reference = run.run(path, {"x": calibration["source_x"]})["max_pool_2d_1"]
+    assert sqnr_db(reference, outputs(made, artifact, calibration, tmp_path)["source_max_pool_2d_1"]) > 30

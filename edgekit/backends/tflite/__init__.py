@@ -15,6 +15,7 @@ from edgekit.errors import InputError, Unsupported
 from edgekit.tensors import Array, inputs_to_file, outputs_to_source
 from edgekit.types import CALIBRATED, Boundary, Built, Job, Placement, Precision, Signature
 from edgekit.waist import graph, run
+from edgekit.waist.trial import Trial
 
 
 class TFLiteBackend(Backend):
@@ -52,7 +53,7 @@ class TFLiteBackend(Backend):
             content, notes, placements = _integer(job, waist, boundary)
         else:
             bits = 4 if job.precision == "int4" else 8
-            content = weights.to_integer_weights(waist, bits, per_channel=bool(job.settings.get("per_channel", True)))
+            content = weights.to_integer_weights(waist, bits, per_channel=_flag(job, "per_channel", default=True))
         signature = _tried(content, job.signature, file)
         (out / file).write_bytes(content)
         tools = {name: version(name) for name in ("ai-edge-litert", "ai-edge-quantizer")}
@@ -87,16 +88,18 @@ def _boundary(job: Job) -> Boundary:
 
 
 def _integer(job: Job, waist: Path, boundary: Boundary) -> tuple[bytes, tuple[str, ...], tuple[Placement, ...]]:
-    made = integer.quantize(
-        waist,
-        _samples(job),
-        activations="int16" if job.precision == "int16x8" else "int8",
-        per_channel=bool(job.settings.get("per_channel", True)),
-        method=_method(job),
-        seed=job.seed,
-    )
+    with Trial() as trial:
+        made = integer.quantize(
+            waist,
+            _samples(job),
+            trial,
+            activations="int16" if job.precision == "int16x8" else "int8",
+            per_channel=_flag(job, "per_channel", default=True),
+            method=_method(job),
+            seed=job.seed,
+        )
     left = ", ".join(sorted({operator.name for operator in made.floats}))
-    if left and job.settings.get("full_integer", False):
+    if left and _flag(job, "full_integer", default=False):
         raise Unsupported(
             f"The network cannot be made of integers alone: {left} would stay float32.",
             place=Path(job.source).name,
@@ -107,15 +110,10 @@ def _integer(job: Job, waist: Path, boundary: Boundary) -> tuple[bytes, tuple[st
     notes = [f"quantized by {made.engine} with {made.method} ranges: {made.sqnr_db:.1f} dB on the calibration samples"]
     if left:
         notes.append(f"stays float32: {left}")
-    content = graph.pack(model)
-    return content, tuple(notes), _placements(content, waist)
+    return graph.pack(model), tuple(notes), _placements(graph.describe(model)[0])
 
 
-def _placements(content: bytes, waist: Path) -> tuple[Placement, ...]:
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / waist.name
-        path.write_bytes(content)
-        made = graph.read(path)[0]
+def _placements(made: graph.Graph) -> tuple[Placement, ...]:
     floats = {operator.index for operator in integer.float_operators(made)}
     return tuple(
         Placement(
@@ -127,6 +125,10 @@ def _placements(content: bytes, waist: Path) -> tuple[Placement, ...]:
         )
         for operator in made.operators
     )
+
+
+def _flag(job: Job, name: str, *, default: bool) -> bool:
+    return bool(job.settings.get(name, default))
 
 
 def _method(job: Job) -> str:
@@ -177,6 +179,6 @@ def _tried(content: bytes, signature: Signature, file: str) -> Signature:
     with TemporaryDirectory() as folder:
         path = Path(folder) / Path(file).name
         path.write_bytes(content)
-        made = described(signature, path)
+        made = described(signature, graph.read(path)[0])
         run.run(path, {spec.name: np.zeros((1, *spec.shape), spec.dtype) for spec in made.inputs})
     return made

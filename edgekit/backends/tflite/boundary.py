@@ -4,7 +4,6 @@ Both quantizers are asked for float inputs and outputs, so that one place decide
 their QUANTIZE and DEQUANTIZE operators are taken off, or replaced by a requantization to uint8.
 """
 
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -141,9 +140,8 @@ def keep_names(model: Any, original: waist_graph.Graph) -> None:
         graph.tensors[int(new)].name = name
 
 
-def described(signature: Signature, path: Path) -> Signature:
-    """The signature with dtype, scale and zero point as a written file has them."""
-    graph = waist_graph.read(path)[0]
+def described(signature: Signature, graph: waist_graph.Graph) -> Signature:
+    """The signature with dtype, scale and zero point as a file's main subgraph has them."""
     by_name = {graph.tensors[index].name: graph.tensors[index] for index in (*graph.inputs, *graph.outputs)}
 
     def seen(spec: TensorSpec) -> TensorSpec:

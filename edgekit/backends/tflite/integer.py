@@ -15,7 +15,6 @@ the one that comes closer to the float outputs.
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,9 @@ from edgekit.backends.tflite.boundary import keep_names
 from edgekit.backends.tflite.ranges import METHODS, Range, choose, observe
 from edgekit.errors import Unsupported
 from edgekit.tensors import Array
-from edgekit.waist import cost, graph, run
+from edgekit.tensors import quantize as quantize_values
+from edgekit.waist import cost, graph
+from edgekit.waist.trial import Trial
 
 SCORED_MACS = 4e9
 """Multiply-accumulates spent on scoring one candidate: about a second on one core."""
@@ -59,13 +60,14 @@ class Candidate:
 
 
 def quantize(
-    path: Path, inputs: dict[str, Array], *, activations: str, per_channel: bool, method: str, seed: int
+    path: Path, inputs: dict[str, Array], trial: Trial, *, activations: str, per_channel: bool, method: str, seed: int
 ) -> Candidate:
     """Quantize a float TFLite file; inputs and outputs stay float32.
 
     Args:
         path: the float TFLite file.
         inputs: calibration samples, for each input's name ``[N, *shape]``.
+        trial: runs the candidates.
         activations: ``int8`` or ``int16``.
         per_channel: one scale for each output channel of weights instead of one for all.
         method: one of `ranges.METHODS`, or ``auto`` to keep the best.
@@ -78,11 +80,11 @@ def quantize(
     float_graph = graph.read(path)[0]
     scored = _scored(path, float_graph, len(next(iter(inputs.values()))))
     seen = observe(path, float_graph, inputs, scored, seed)
+    judge = Judge(trial, {name: values[scored] for name, values in inputs.items()}, seen.outputs)
     if method != "auto":
         methods: tuple[str, ...] = (method,)
     else:
         methods = ("minmax",) if activations == "int16" else tuple(METHODS)
-    judged = {name: values[scored] for name, values in inputs.items()}
     made: list[Candidate] = []
     refused: list[str] = []
     for name in methods:
@@ -91,12 +93,9 @@ def quantize(
             if engine != "LiteRT" and not _second_opinion(made, name):
                 continue
             try:
-                content = build(path, ranges, activations, per_channel)
-                made.append(_judge(content, engine, name, judged, seen.outputs))
+                made.append(judge(build(path, ranges, activations, per_channel), engine, name))
             except (RuntimeError, ValueError, KeyError, IndexError, TypeError, Unsupported) as error:
-                refused.append(
-                    f"{engine}: {str(error).strip().splitlines()[0][:200] if str(error).strip() else error!r}"
-                )
+                refused.append(f"{engine}: {(str(error).strip() or repr(error)).splitlines()[0][:200]}")
     if not made:
         raise Unsupported(
             f"No quantizer makes an integer file that LiteRT runs ({'; '.join(dict.fromkeys(refused))}).",
@@ -126,15 +125,29 @@ def _scored(path: Path, float_graph: graph.Graph, samples: int) -> NDArray[np.in
     return chosen
 
 
-def _judge(content: bytes, engine: str, method: str, inputs: dict[str, Array], wanted: dict[str, Array]) -> Candidate:
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "candidate.tflite"
-        path.write_bytes(content)
-        made = graph.read(path)[0]
-        outputs = list(run.run(path, inputs, threads=run.host_threads()).values())
-    noise = [_noise(got, reference) for got, reference in zip(outputs, wanted.values(), strict=True)]
-    sqnr = -10 * np.log10(max(float(np.mean(noise)), 1e-12))
-    return Candidate(content=content, engine=engine, method=method, sqnr_db=float(sqnr), floats=float_operators(made))
+@dataclass(frozen=True)
+class Judge:
+    """Compares candidates with the float network on the scored samples (``inputs``, ``[N, *shape]`` each)."""
+
+    trial: Trial
+    inputs: dict[str, Array]
+    wanted: dict[str, Array]
+
+    def __call__(self, content: bytes, engine: str, method: str) -> Candidate:
+        """Run a quantized file.
+
+        Raises:
+            Unsupported: LiteRT cannot run it.
+        """
+        outputs = self.trial.run(content, self.inputs).values()
+        noise = [_noise(got, reference) for got, reference in zip(outputs, self.wanted.values(), strict=True)]
+        return Candidate(
+            content=content,
+            engine=engine,
+            method=method,
+            sqnr_db=float(-10 * np.log10(max(float(np.mean(noise)), 1e-12))),
+            floats=float_operators(graph.describe(graph.parse(content, Path(engine)))[0]),
+        )
 
 
 def _noise(got: Array, wanted: Array) -> float:
@@ -203,7 +216,29 @@ def _litert(path: Path, ranges: dict[int, Range], activations: str, per_channel:
     content = wrapper.QuantizeModel(
         float32, float32, allow_float, np.dtype(activations).num, np.dtype(bias).num, not per_channel, not per_channel
     )
-    return _tidied(content, path)
+    return _tidied(_with_integer_paddings(content, path), path)
+
+
+def _with_integer_paddings(content: bytes, path: Path) -> bytes:
+    """Quantize the constant of each PADV2, which LiteRT's quantizer forgets; -inf becomes the least level."""
+    model = graph.parse(content, path)
+    tensors = model.subgraphs[0].tensors
+    for operator in graph.describe(model)[0].operators:
+        if operator.name != "PADV2":
+            continue
+        padded, padding = (tensors[operator.inputs[i]] for i in (0, 2))
+        values = graph.constant(model, 0, operator.inputs[2])
+        if padded.quantization is None or padded.quantization.scale is None or values is None:
+            continue
+        if padding.type == schema.TensorType.FLOAT32:
+            scale, zero = float(padded.quantization.scale[0]), int(padded.quantization.zeroPoint[0])
+            stored = quantize_values(values, scale, zero, graph.DTYPES[padded.type])
+            buffer = schema.BufferT()
+            buffer.data = np.frombuffer(stored.tobytes(), np.uint8)
+            model.buffers.append(buffer)
+            padding.buffer, padding.type = len(model.buffers) - 1, padded.type
+            padding.quantization = padded.quantization
+    return graph.pack(model)
 
 
 def _ai_edge(path: Path, ranges: dict[int, Range], activations: str, per_channel: bool) -> bytes:  # noqa: FBT001

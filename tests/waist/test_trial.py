@@ -1,0 +1,47 @@
+import os
+from pathlib import Path
+
+import networks
+import numpy as np
+import pytest
+
+from edgekit.errors import Unsupported
+from edgekit.waist import run
+from edgekit.waist.trial import Trial
+
+
+def test_a_trial_computes_what_a_run_computes(tmp_path: Path) -> None:
+    path = networks.classifier(tmp_path / "net.tflite")
+    inputs = {"image": networks.weights(4, 1, 8, 8, 3)}
+    with Trial() as trial:
+        for _ in range(2):
+            found = trial.run(path.read_bytes(), inputs)
+            assert np.array_equal(found["probabilities"], run.run(path, inputs)["probabilities"])
+
+
+def test_a_bad_file_is_refused_and_the_next_one_still_runs(tmp_path: Path) -> None:
+    path = networks.classifier(tmp_path / "net.tflite")
+    inputs = {"image": networks.weights(1, 1, 8, 8, 3)}
+    with Trial() as trial:
+        with pytest.raises(Unsupported, match="cannot load"):
+            trial.run(b"\x1c\x00\x00\x00TFL3" + bytes(8), inputs)
+        assert trial.run(path.read_bytes(), inputs)["probabilities"].shape == (1, 1, 5)
+
+
+def test_a_child_that_died_is_replaced(tmp_path: Path) -> None:
+    path = networks.classifier(tmp_path / "net.tflite")
+    inputs = {"image": networks.weights(1, 1, 8, 8, 3)}
+    with Trial() as trial:
+        trial.run(path.read_bytes(), inputs)
+        os.kill(trial._child.pid, 9)
+        trial._child.wait()
+        with pytest.raises(Unsupported, match="dies of the file"):
+            trial.run(path.read_bytes(), inputs)
+        assert trial.run(path.read_bytes(), inputs)["probabilities"].shape == (1, 1, 5)
+
+
+def test_nothing_is_left_behind() -> None:
+    with Trial() as trial:
+        folder, child = Path(trial._folder.name), trial._child
+    assert not folder.exists()
+    assert child.returncode is not None
