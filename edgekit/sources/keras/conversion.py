@@ -1,8 +1,10 @@
 """A fixed network to float TFLite, proven to compute what Keras computes.
 
-Converters are tried in the order of `ROUTES`; the first whose file LiteRT loads and whose outputs
-agree is taken. The frozen graph is first because it is 5 to 20 times faster than the way through a
-SavedModel, which alone keeps state between calls.
+The first converter whose file LiteRT loads and whose outputs agree is taken. Freezing the graph
+comes first because it is 5 to 20 times faster than the way through a SavedModel. Only the latter
+keeps state between calls, and turns an LSTM into TFLite's own operator instead of a loop (measured
+on two LSTMs of 48 steps: 0.16 against 0.43 ms, 36 against 53 kB, and quantizers cannot look into
+the loop); so it comes first where there is an LSTM.
 """
 
 import re
@@ -51,7 +53,12 @@ def _through_saved_model(fixed: Fixed) -> bytes:
         return bytes(converter.convert())
 
 
-ROUTES: dict[str, Callable[[Fixed], bytes]] = {"frozen graph": _frozen, "SavedModel": _through_saved_model}
+def _routes(fixed: Fixed) -> dict[str, Callable[[Fixed], bytes]]:
+    """Converters by name, the best first."""
+    both: dict[str, Callable[[Fixed], bytes]] = {"frozen graph": _frozen, "SavedModel": _through_saved_model}
+    bodies = fixed.function.graph.as_graph_def().library.function
+    lstm = any(body.attr["api_implements"].s.startswith(b"lstm_") for body in bodies if "api_implements" in body.attr)
+    return dict(reversed(both.items())) if lstm else both
 
 
 def convert(fixed: Fixed, path: Path) -> Converted:
@@ -61,7 +68,7 @@ def convert(fixed: Fixed, path: Path) -> Converted:
         Unsupported: no route gives a file that LiteRT runs and that agrees; operators are named.
     """
     notes: list[str] = []
-    for name, route in ROUTES.items():
+    for name, route in _routes(fixed).items():
         try:
             content = named(route(fixed), fixed)
             decibels = agreement(content, fixed)
@@ -98,14 +105,14 @@ def named(content: bytes, fixed: Fixed) -> bytes:
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
     main = model.subgraphs[0]
     inputs, outputs = _boundary(model, main, len(fixed.network.inputs), len(fixed.output_shapes))
-    taken = {tensor.name for tensor in main.tensors}
-    names = *fixed.output_names, *fixed.input_names
-    for index, name in zip((*outputs, *inputs), names, strict=True):  # an input that is an output keeps its own name
-        wanted = name.encode()
-        while wanted in taken:
-            wanted += b"_"
-        taken.add(wanted)
-        main.tensors[index].name = wanted
+    taken = {tensor.name for index, tensor in enumerate(main.tensors) if index not in {*inputs, *outputs}}
+    wanted = dict(zip(outputs, fixed.output_names, strict=True)) | dict(zip(inputs, fixed.input_names, strict=True))
+    for index, name in wanted.items():  # an output that is an input keeps the input's name
+        unique = name.encode()
+        while unique in taken:
+            unique += b"_"
+        taken.add(unique)
+        main.tensors[index].name = unique
     main.inputs, main.outputs = inputs, outputs
     model.signatureDefs = [_signature(fixed, inputs, outputs)]
     builder = flatbuffers.Builder(len(content) + 4096)

@@ -3,9 +3,11 @@
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
+
 from edgekit.sources.keras.conversion import sqnr_db
 from edgekit.sources.keras.libraries import FAILURES, keras3, tf, tf_keras
-from edgekit.sources.keras.network import Fixed
+from edgekit.sources.keras.network import Fixed, restored_state
 from edgekit.tensors import Array
 from edgekit.types import Divergence
 from edgekit.waist import graph, run
@@ -57,7 +59,8 @@ def _layer_outputs(fixed: Fixed, values: list[Array]) -> list[tuple[str, str, Ar
         single = [(layer, tensor) for layer, tensor in tensors if not isinstance(tensor, (list, tuple, dict))]
         library = tf_keras if isinstance(model, tf_keras.Model) else keras3()
         inner = library.Model(model.inputs, [tensor for _, tensor in single])
-        results = tf.nest.flatten(inner([tf.constant(value) for value in values], training=False))
+        with restored_state(fixed.function):
+            results = tf.nest.flatten(inner([tf.constant(value) for value in values], training=False))
     except FAILURES:  # layers that were called several times or never: there is nothing to match
         return []
     return [
@@ -73,8 +76,11 @@ def _waist_tensors(waist: Path, values: dict[str, Array]) -> list[tuple[str, Arr
     run.invoke(interpreter, waist)
     main = graph.read(waist)[0]
     produced = sorted({index for operator in main.operators for index in operator.outputs if index >= 0})
+    details = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
     found = []
     for index in produced:
+        if np.dtype(details[index]["dtype"]).kind not in "fiub":  # handles of variables: reading one is fatal
+            continue
         with suppress(ValueError):  # state that only an operator's body sees holds no data
             found.append((main.tensors[index].name, interpreter.get_tensor(index)))
     return found

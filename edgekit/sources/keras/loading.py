@@ -39,7 +39,10 @@ def _load_file(path: Path, options: SourceOptions, *, zipped: bool) -> Network:
     described = archive.read(path, zipped=zipped)
     libraries = [_keras3, _legacy] if described.keras3 else [_legacy, _keras3]
     failures: list[str] = []
-    with custom_objects(options.custom_objects) as custom, archive.readable(path, zipped=zipped) as (file, notes):
+    with (
+        custom_objects(options.custom_objects, path.parent) as custom,
+        archive.readable(path, zipped=zipped) as (file, notes),
+    ):
         archive.check(described, path, known(custom), allow_unsafe=options.allow_unsafe)
         for library in libraries:
             try:
@@ -75,8 +78,8 @@ def known(custom: dict[str, Any]) -> set[str]:
 
 
 @contextmanager
-def custom_objects(reference: str | None) -> Iterator[dict[str, Any]]:
-    """The dict that ``module:function`` returns; the module may lie in the working folder.
+def custom_objects(reference: str | None, beside: Path) -> Iterator[dict[str, Any]]:
+    """The dict that ``module:function`` returns; the module may lie in the working folder or ``beside`` the model.
 
     Raises:
         InputError: there is no such module or function, or it fails, or returns no dict.
@@ -85,11 +88,12 @@ def custom_objects(reference: str | None) -> Iterator[dict[str, Any]]:
         yield {}
         return
     module, _, function = reference.partition(":")
-    sys.path.insert(0, str(Path.cwd()))
+    before = list(sys.path)
+    sys.path[:0] = [str(Path.cwd()), str(beside.absolute())]
     try:
         yield _custom_objects(reference, module, function)
     finally:
-        sys.path.remove(str(Path.cwd()))
+        sys.path[:] = before
 
 
 def _custom_objects(reference: str, module: str, function: str) -> dict[str, Any]:
@@ -186,7 +190,10 @@ def output_names(model: Any) -> tuple[str, ...]:
         structure = None
     if isinstance(structure, dict) and not any(isinstance(value, (dict, list, tuple)) for value in structure.values()):
         return tuple(sorted(structure))
-    return unique(list(getattr(model, "output_names", None) or []))
+    names = list(getattr(model, "output_names", None) or [])
+    if not names and len(getattr(model, "outputs", None) or []) == 1:  # a Sequential model of Keras 3
+        names = [model.layers[-1].name]
+    return unique(names)
 
 
 def unique(names: list[str]) -> tuple[str, ...]:

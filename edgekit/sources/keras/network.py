@@ -115,12 +115,11 @@ def traced(network: Network, specs: list[Any]) -> Any:
 @contextmanager
 def restored_state(function: Any) -> Iterator[None]:
     """Undo what a call writes into the network's own variables (the state of a stateful layer)."""
-    state = [variable for variable in function.variables if not variable.trainable]
-    before = [variable.numpy() for variable in state] if writes_state(function) else []
+    kept = [(variable, variable.numpy()) for variable in function.variables] if writes_state(function) else []
     try:
         yield
     finally:
-        for variable, value in zip(state, before, strict=False):
+        for variable, value in kept:
             variable.assign(value)
 
 
