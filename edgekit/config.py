@@ -51,6 +51,7 @@ class Project(Noun, frozen=True, kw_only=True):
             `edgekit.types.Preprocessing`: size, channels, scale, mean, std, layout.
         calibration_samples: the most samples that calibration uses, taken evenly from the data.
         seed: drives every random choice.
+        require_compiled: fail (exit 3) where a target's compiler is missing, instead of noting it.
         output: where results go, instead of ``dist/MODEL/TARGET``.
     """
 
@@ -69,6 +70,7 @@ class Project(Noun, frozen=True, kw_only=True):
     preprocessing: dict[str, Preprocessing] = {}
     calibration_samples: Positive = 256
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)] = 0
+    require_compiled: bool = False
     output: str | None = None
 
 

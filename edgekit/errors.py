@@ -11,6 +11,7 @@ Only ``edgekit.cli`` catches these. Anything else that reaches the user is a bug
 (exit 70, with the traceback in a log file).
 """
 
+import errno
 from typing import ClassVar
 
 
@@ -75,3 +76,21 @@ REMEDIES: dict[str, type[EdgekitError]] = {
     kind.__name__: kind for kind in (BudgetMissed, InputError, MissingTool, Unsupported, DeviceError)
 }
 """Every remedy by its class name: how an error crosses from a worker process to its parent."""
+
+_DISK = {
+    errno.ENOSPC: ("There is no space left", "free some space, or move the cache with EDGEKIT_CACHE"),
+    errno.EDQUOT: ("The disk quota is used up", "free some space, or move the cache with EDGEKIT_CACHE"),
+    errno.EACCES: ("Permission denied", "choose another folder, or change its permissions"),
+    errno.EPERM: ("Permission denied", "choose another folder, or change its permissions"),
+    errno.EROFS: ("The file system is read-only", "choose another folder"),
+    errno.ENOTDIR: ("A file stands where a folder is needed", "choose another folder, or move the file away"),
+    errno.EISDIR: ("A folder stands where a file is needed", "name a file"),
+}
+
+
+def from_os(error: OSError) -> InputError | None:
+    """The user's remedy for a refusal of the operating system; None where there is none."""
+    if error.errno not in _DISK:
+        return None
+    problem, fix = _DISK[error.errno]
+    return InputError(f"{problem}.", place=str(error.filename or "the disk"), fix=fix)

@@ -18,12 +18,43 @@ from edgekit.errors import InputError, MissingTool
 ROOMS = {"sources": "Source", "backends": "Backend"}
 """Every room of leaves → the name of its base class."""
 
-EXTRAS = {
-    "keras": "keras",
-    "onnx": "onnx",
-    "openvino": "openvino",
+EXTRAS: dict[str, tuple[str, ...]] = {
+    "keras": ("tensorflow", "keras", "tf_keras"),
+    "onnx": ("onnx", "onnx_ir", "onnx2tf", "onnxruntime"),
+    "openvino": ("openvino", "nncf"),
 }
-"""Leaves that the base install cannot open → the pip extra that brings their libraries."""
+"""Leaves that the base install cannot open, which is also the name of the pip extra → modules it brings."""
+
+TOOLS = (
+    "ai-edge-litert",
+    "ai-edge-quantizer",
+    "keras",
+    "nncf",
+    "numpy",
+    "onnx",
+    "onnx-ir",
+    "onnx2tf",
+    "onnxruntime",
+    "openvino",
+    "tensorflow",
+    "tf-keras",
+)
+"""Distributions whose version can change a result."""
+
+
+def require(name: str) -> None:
+    """Check, without importing anything, that a leaf's libraries are there.
+
+    Raises:
+        MissingTool: one is not installed.
+    """
+    for module in EXTRAS.get(name, ()):
+        if importlib.util.find_spec(module) is None:
+            raise MissingTool(
+                f"{name} needs {module}, which is not installed.",
+                place=f"this Python environment, for the leaf {name}",
+                fix=f"pip install 'edgekit[{name}]'",
+            )
 
 
 def names(room: str) -> tuple[str, ...]:
@@ -41,17 +72,8 @@ def leaf(room: str, name: str) -> Any:
         InputError: there is no leaf of that name.
         MissingTool: its libraries are not installed.
     """
-    try:
-        module = _module(room, name)
-    except ImportError as error:
-        extra = EXTRAS.get(name)
-        if extra is None or (error.name or "").startswith("edgekit"):
-            raise
-        raise MissingTool(
-            f"{name} needs {error.name}, which is not installed.",
-            place=f"edgekit.{room}.{name}",
-            fix=f"pip install 'edgekit[{extra}]'",
-        ) from error
+    require(name)
+    module = _module(room, name)
     base = getattr(importlib.import_module(f"edgekit.{room}"), ROOMS[room])
     for kind in vars(module).values():
         if inspect.isclass(kind) and issubclass(kind, base) and not inspect.isabstract(kind):

@@ -11,6 +11,9 @@ import msgspec
 Precision = Literal["float32", "float16", "dynamic-int8", "int8", "int16x8", "int4"]
 """How an artifact computes, in the field's names; ``dynamic-int8`` and ``int4`` quantize weights only."""
 
+CALIBRATED: frozenset[Precision] = frozenset({"int8", "int16x8"})
+"""Precisions whose activations are quantized, so that they need samples."""
+
 Boundary = Literal["float32", "int8", "uint8"]
 """The dtype of a full-integer artifact's inputs and outputs."""
 
@@ -67,8 +70,9 @@ class Signature(Noun, frozen=True, kw_only=True):
 class Model(Noun, frozen=True, kw_only=True):
     """A network at rest.
 
-    ``format`` is one of ``edgekit.sources.FORMATS``; ``source`` is the leaf that reads it. For a
-    source the signature's file side and source side are the same.
+    ``format`` is one of ``edgekit.sources.FORMATS``. For a source the signature's file side and
+    source side are the same. ``companions`` are files beside it that hold part of it (ONNX external
+    data), relative to its folder.
     """
 
     name: str
@@ -79,6 +83,7 @@ class Model(Noun, frozen=True, kw_only=True):
     opset: int | None = None
     bytes: int
     signature: Signature
+    companions: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -114,12 +119,13 @@ class Divergence(Noun, frozen=True, kw_only=True):
 class Job(Noun, frozen=True, kw_only=True):
     """What a backend is asked to build. Paths are absolute.
 
+    ``waist`` is None where a backend that reads the source itself gets a network that has no waist.
     ``calibration`` is an ``.npz`` with an array ``[N, *shape]`` for each input, under the source's
     names, in the source's layout and dtype; None where the precision needs none. ``settings`` are
     the target's, for this backend.
     """
 
-    waist: str
+    waist: str | None
     source: str
     source_format: str
     signature: Signature
@@ -180,7 +186,12 @@ class Sourced(Noun, frozen=True, kw_only=True):
 
 
 class Variant(Noun, frozen=True, kw_only=True):
-    """One file of a target: which backend makes it, in which precision, and when to use it."""
+    """One file of a target: which backend makes it, in which precision, and when to use it.
+
+    ``base`` names the backend whose file this one compiles further (``edgetpu`` starts from the
+    int8 file of ``tflite``). ``reads`` are the source formats that the backend takes directly; all
+    else reaches it through the waist.
+    """
 
     file: str
     backend: str
@@ -188,6 +199,8 @@ class Variant(Noun, frozen=True, kw_only=True):
     use: str
     io: Boundary | None = None
     delegate: str | None = None
+    base: str | None = None
+    reads: tuple[str, ...] = ()
     settings: dict[str, str | int | float | bool] = {}
 
 
@@ -209,13 +222,15 @@ class Recipe(Noun, frozen=True, kw_only=True):
     """How a model is to be built: training passes in order (none yet), then precisions.
 
     ``precision`` None means what the target proposes. ``calibration_samples`` is the most that are
-    used; they are taken evenly from the data. ``seed`` drives every random choice.
+    used; they are taken evenly from the data. ``seed`` drives every random choice. ``require_compiled``
+    makes a missing compiler an error.
     """
 
     precision: Precision | None = None
     io: Boundary | None = None
     calibration_samples: int = 256
     seed: int = 0
+    require_compiled: bool = False
 
 
 class Agreement(Noun, frozen=True, kw_only=True):
@@ -273,7 +288,7 @@ class ArtifactFile(Noun, frozen=True, kw_only=True):
     io: Boundary | None
     files: dict[str, "FileDigest"]
     signature: Signature
-    cost: Cost
+    cost: Cost | None
     verification: Verification | None
     placements: tuple[Placement, ...] = ()
     notes: tuple[str, ...] = ()

@@ -19,7 +19,7 @@ from typing import IO, Any, Self
 import msgspec
 
 from edgekit import registry
-from edgekit.errors import REMEDIES, EdgekitError, Unsupported
+from edgekit.errors import REMEDIES, EdgekitError, Unsupported, from_os
 
 
 class Request(msgspec.Struct):
@@ -54,7 +54,7 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
 
     def call(self, room: str, leaf: str, method: str, /, **arguments: Any) -> Any:
-        """Call a leaf's method in the child and wait.
+        """Call a leaf's method in the child and wait; no method only loads the leaf.
 
         Returns:
             What the method returns, decoded by the annotation in the room's contract.
@@ -87,7 +87,7 @@ class Worker:
         if reply.error is not None:
             name, problem, place, fix = reply.error
             raise REMEDIES[name](problem, place=place, fix=fix)
-        return msgspec.convert(reply.result, _hints(room, method)["return"])
+        return msgspec.convert(reply.result, _hints(room, method)["return"]) if method else None
 
     def start(self) -> None:
         """Start the child now, so that it loads while the caller does something else."""
@@ -147,6 +147,11 @@ def _follow_parent(parent: int) -> None:
     os._exit(0)
 
 
+def _answer(leaf: Any, request: Request) -> Any:
+    arguments = _decode(_hints(request.room, request.method), request.arguments)
+    return msgspec.to_builtins(getattr(leaf, request.method)(**arguments))
+
+
 def _serve(requests: IO[bytes], replies: IO[bytes]) -> None:
     leaves: dict[tuple[str, str], Any] = {}
     for line in requests:
@@ -155,10 +160,13 @@ def _serve(requests: IO[bytes], replies: IO[bytes]) -> None:
             key = request.room, request.leaf
             if key not in leaves:
                 leaves[key] = registry.leaf(*key)
-            arguments = _decode(_hints(request.room, request.method), request.arguments)
-            reply = Reply(result=msgspec.to_builtins(getattr(leaves[key], request.method)(**arguments)))
+            reply = Reply(result=_answer(leaves[key], request) if request.method else None)
         except EdgekitError as error:
             reply = Reply(error=(_remedy(error), error.problem, error.place, error.fix))
+        except OSError as error:
+            if (mended := from_os(error)) is None:
+                raise
+            reply = Reply(error=(_remedy(mended), mended.problem, mended.place, mended.fix))
         replies.write(msgspec.json.encode(reply) + b"\n")
         replies.flush()
 

@@ -15,23 +15,18 @@ class Backend(ABC):
     """Builds the files of one target variant, and runs them on this host as evidence.
 
     ``requires`` and ``extra`` are as in `edgekit.sources.Source`. ``precisions`` are those that it
-    can build; ``calibrated`` those that need samples. ``base`` names the backend whose file this
-    one compiles further (``edgetpu`` starts from ``tflite``'s int8 file), None for the waist.
-    ``source_formats`` are formats that the backend reads itself, not through the waist.
+    can build; those in `edgekit.types.CALIBRATED` need samples.
     """
 
     extra: ClassVar[str | None]
     requires: ClassVar[dict[str, str]]
     precisions: ClassVar[tuple[Precision, ...]]
-    calibrated: ClassVar[tuple[Precision, ...]]
-    base: ClassVar[str | None] = None
-    source_formats: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def build(self, job: Job, file: str, out: Path) -> Built:
         """Write ``out/file`` (and its companions) and nothing else.
 
-        With ``base``, ``job.waist`` is the base backend's file.
+        Where the target's variant names a ``base``, ``job.waist`` is that backend's file.
 
         Raises:
             InputError: the precision needs samples and ``job.calibration`` is None.

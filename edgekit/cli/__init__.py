@@ -1,0 +1,154 @@
+"""The front desk: a table of verbs, one module per verb, and the only place that catches errors.
+
+`edgekit --help` reads the table and imports nothing heavier than click.
+"""
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from edgekit.errors import EdgekitError, InputError, from_os
+
+VERBS = {
+    "build": "Turn a model into verified artifacts for one or more targets.",
+    "inspect": "Show signature, operators, parameters, MACs and memory of a model.",
+    "targets": "List targets, or explain one.",
+    "doctor": "Show what is installed, what works, and how to add the rest.",
+    "cache": "Show or prune the cache.",
+    "init": "Write an edgekit.toml for a model.",
+}
+"""Every verb with its one line of help; the module of the same name in this package defines ``verb``."""
+
+
+class Verbs(click.Group):
+    """A group whose commands are imported when they are called, not when they are listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        """The verbs in the order of a user's work."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import a verb."""
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"edgekit.cli.{cmd_name}")
+        command: click.Command = module.verb
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """An unknown verb is answered with the nearest one."""
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            raise click.NoSuchOption(args[0], f"There is no verb {args[0]}.", possibilities=_nearest(args[0]), ctx=ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the table."""
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+def _nearest(word: str) -> list[str]:
+    import difflib  # noqa: PLC0415  only after a mistake
+
+    return difflib.get_close_matches(word, VERBS, n=1)
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="edgekit")
+def edgekit() -> None:
+    """Make a trained network run well on phones, boards and accelerators, and prove that it does.
+
+    \b
+    edgekit build model.onnx --target android --calibration samples.npz
+    """
+
+
+def main() -> None:
+    """Run the command line; every failure becomes a message and an exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:  # noqa: PLR0911  one way out for each kind of end
+    """Run a command line.
+
+    Returns:
+        The exit code (see `edgekit.errors`).
+    """
+    try:
+        outcome = edgekit.main(arguments, prog_name="edgekit", standalone_mode=False)
+    except click.UsageError as error:
+        return _complain(_usage(error), arguments)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted. Nothing half-written stays behind; the same command goes on from here.", err=True)
+        return 130
+    except EdgekitError as error:
+        return _complain(error, arguments)
+    except BrokenPipeError:
+        return 141
+    except OSError as error:
+        mended = from_os(error)
+        return _bug() if mended is None else _complain(mended, arguments)
+    except Exception:  # noqa: BLE001  the one place where every bug ends
+        return _bug()
+    return outcome if isinstance(outcome, int) else 0
+
+
+def _usage(error: click.UsageError) -> InputError:
+    """Click's complaint in our form."""
+    place = error.ctx.command_path if error.ctx else "edgekit"
+    nearest = getattr(error, "possibilities", None)
+    fix = f"did you mean {' or '.join(sorted(nearest))}?" if nearest else f"see {place} --help"
+    if isinstance(error, click.NoSuchOption):
+        return InputError(error.message.partition(" Did you mean")[0], place=place, fix=fix)
+    return InputError(error.format_message(), place=place, fix=fix)
+
+
+def _complain(error: EdgekitError, arguments: list[str]) -> int:
+    """Say problem, place and fix on stderr; with --json also on stdout."""
+    first, *rest = str(error).split("\n")
+    click.echo(click.style(f"{_title(error)}: ", fg="red", bold=True) + first, err=True)
+    for line in rest:
+        click.echo(line, err=True)
+    if "--json" in arguments:
+        click.echo(_json(error))
+    return error.exit_code
+
+
+def _title(error: EdgekitError) -> str:
+    return {1: "Budget missed", 3: "Missing tool", 4: "Unsupported", 5: "Device error"}.get(error.exit_code, "Error")
+
+
+def _json(error: EdgekitError) -> str:
+    import json  # noqa: PLC0415  only where it is asked for
+
+    return json.dumps({"error": as_dict(error)}, indent=2)
+
+
+def as_dict(error: EdgekitError) -> dict[str, Any]:
+    """An error as plain data: remedy, problem, place, fix, exit code."""
+    return {
+        "remedy": type(error).__name__,
+        "problem": error.problem,
+        "place": error.place,
+        "fix": error.fix,
+        "exit_code": error.exit_code,
+    }
+
+
+def _bug() -> int:
+    """Write the traceback to a log file, show its path."""
+    import traceback  # noqa: PLC0415
+
+    from edgekit.session import log_file  # noqa: PLC0415
+
+    log = log_file()
+    with log.open("a", encoding="utf8") as file:
+        file.write(traceback.format_exc())
+    click.echo("Something went wrong inside edgekit; this is a bug in it, not in your input.", err=True)
+    click.echo(f"  at: {log}", err=True)
+    click.echo("  fix: report it with that file, please", err=True)
+    return 70

@@ -1,0 +1,120 @@
+"""``edgekit build``."""
+
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+import msgspec
+
+from edgekit import flow
+from edgekit.cli import as_dict, options
+from edgekit.config import FILE_NAME, Project, project
+from edgekit.errors import BudgetMissed, InputError
+from edgekit.report import screens
+from edgekit.types import Precision
+
+
+@click.command(epilog="Exit codes: 0 built, 1 a budget missed, 2 wrong input, 3 a tool missing, 4 unsupported.")
+@click.argument("model", required=False)
+@click.option("-t", "--target", "targets", multiple=True, metavar="NAME", help="A target, or `all`; may be repeated.")
+@click.option("--precision", type=click.Choice(get_args(Precision)), help="Only this one.")
+@click.option(
+    "--io", type=click.Choice(["float32", "int8", "uint8"]), help="Dtype of an int8 file's inputs and outputs."
+)
+@click.option("--calibration", metavar="PATH", help="Samples: .npz, .npy, .csv, a folder, or module:function.")
+@click.option("--eval", metavar="PATH", help="Labelled samples for the task metric.")
+@click.option("--metric", type=click.Choice(["top1", "top5", "auc", "mae", "mse"]), help="Task metric.")
+@click.option("--max-drop", type=click.FloatRange(min=0), metavar="X", help="Exit 1 if the metric drops by more.")
+@click.option(
+    "--calibration-samples", type=click.IntRange(min=1), metavar="N", help="At most N samples.  [default: 256]"
+)
+@click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), metavar="N", help="Drives every random choice.  [default: 0]"
+)
+@click.option("--require-compiled", is_flag=True, default=None, help="Exit 3 where a compiler is missing.")
+@options.source_options
+@click.option("-o", "--output", metavar="DIR", help="Where results go, instead of dist/MODEL/TARGET/.")
+@click.option("--dry-run", is_flag=True, help="Show what would be built.")
+@options.json_option
+def verb(model: str | None, *, dry_run: bool, as_json: bool, **flags: Any) -> int:
+    """Turn a model into verified artifacts for one or more targets.
+
+    \b
+    edgekit build model.onnx --target android --calibration samples.npz
+    edgekit build --target android                  (options from ./edgekit.toml)
+    edgekit build model.keras -t android -t edgetpu --calibration data.npz --eval test.npz --metric top1
+
+    MODEL is a .keras, .h5, .onnx or .tflite file, a SavedModel folder, or a folder with an edgekit.toml.
+    """
+    path, given = _project(model)
+    wanted = _merge(given, flags)
+    console = options.stderr()
+    if dry_run:
+        return _show_plan(flow.plan(wanted, path), as_json=as_json)
+    with options.session(console) as session:
+        results = flow.build(session, wanted, path)
+    console.print(screens.results(results))
+    if as_json:
+        options.print_json({"results": [_as_dict(result) for result in results]})
+    return _exit_code(results)
+
+
+def _project(model: str | None) -> tuple[Path, Project]:
+    """The model's path, and the options that stand beside it."""
+    where = Path(model) if model is not None else Path.cwd()
+    if where.is_dir() and not (where / "saved_model.pb").is_file():
+        found = project(where)
+        if found.model is None:
+            raise InputError(
+                f"{FILE_NAME} names no model.", place=str(where / FILE_NAME), fix='add model = "model.onnx"'
+            )
+        return options.existing(found.model), found
+    options.existing(str(where))
+    beside = where.absolute().parent / FILE_NAME
+    if beside.is_file():
+        found = project(beside)
+        if found.model is None or Path(found.model).resolve() == where.resolve():
+            return where, found
+    return where, Project()
+
+
+def _merge(given: Project, flags: dict[str, Any]) -> Project:
+    """Flags win over the file."""
+    said = {name: value for name, value in flags.items() if value not in (None, (), {})}
+    if given.shapes and "shapes" in said:
+        said["shapes"] = given.shapes | said["shapes"]
+    return msgspec.structs.replace(given, **said)
+
+
+def _show_plan(planned: flow.Plan, *, as_json: bool) -> int:
+    options.stderr().print(screens.plan(planned))
+    if as_json:
+        rows = [
+            {"target": target.name, "folder": str(folder), "variants": variants}
+            for target, folder, variants in planned.targets
+        ]
+        options.print_json({"plan": rows})
+    return 0
+
+
+def _as_dict(result: flow.Result) -> dict[str, Any]:
+    if result.error is not None:
+        return {"target": result.target, "error": as_dict(result.error)}
+    return {"target": result.target, "folder": str(result.folder), "manifest": result.manifest}
+
+
+def _exit_code(results: list[flow.Result]) -> int:
+    """The first failure's code; then a missed budget's; then 0."""
+    for result in results:
+        if result.error is not None:
+            click.echo(f"{result.target}: {result.error}", err=True)
+    for result in results:
+        if result.error is not None:
+            return result.error.exit_code
+    missed = any(
+        file.verification is not None and file.verification.verdict == "miss"
+        for result in results
+        if result.manifest is not None
+        for file in result.manifest.artifacts
+    )
+    return BudgetMissed.exit_code if missed else 0

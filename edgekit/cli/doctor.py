@@ -1,0 +1,22 @@
+"""``edgekit doctor``."""
+
+import click
+
+from edgekit import doctor
+from edgekit.cli import options
+from edgekit.report import screens
+
+
+@click.command()
+@options.json_option
+def verb(*, as_json: bool) -> int:
+    """Show what is installed, which sources and targets work, and the command that adds each missing part.
+
+    \b
+    edgekit doctor
+    """
+    found = doctor.examine()
+    options.stderr().print(screens.health(found))
+    if as_json:
+        options.print_json(found)
+    return 0

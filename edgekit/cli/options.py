@@ -1,0 +1,138 @@
+"""Options that several verbs share, and what stands behind them: session, console, progress."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from edgekit.errors import InputError
+from edgekit.session import Session, cache_folder, log_file
+from edgekit.store import Store
+
+
+def stderr() -> Console:
+    """The console for people; honours ``NO_COLOR``, ``COLUMNS`` and whether it is a terminal."""
+    return Console(stderr=True, highlight=False, soft_wrap=False)
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on stdout."""
+    click.echo(msgspec.json.format(msgspec.json.encode(document)).decode())
+
+
+def shape(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+    """``NAME=1,3,224,224`` → {NAME: (1, 3, 224, 224)}.
+
+    Raises:
+        InputError: it is written otherwise.
+    """
+    shapes = {}
+    for value in values:
+        name, equals, numbers = value.rpartition("=")
+        dimensions = numbers.split(",")
+        if not equals or not name or not all(n.strip().isdecimal() and 0 < int(n) < 2**31 for n in dimensions):
+            raise InputError(
+                f"A shape is a name and positive dimensions, not {value!r}.",
+                place="--shape",
+                fix="write for instance --shape input=1,3,224,224",
+            )
+        shapes[name] = tuple(int(n) for n in dimensions)
+    return shapes
+
+
+def source_options[F: Callable[..., Any]](command: F) -> F:
+    """How the source is read."""
+    for option in reversed(
+        (
+            click.option(
+                "--shape", "shapes", multiple=True, metavar="NAME=1,3,224,224", callback=shape,
+                help="Fix an input's dynamic dimensions.",
+            ),
+            click.option("--custom-objects", metavar="MODULE:FUNCTION", help="Returns a Keras model's own classes."),
+            click.option("--keep-layout", is_flag=True, default=None, help="Keep the source's layout."),
+            click.option("--allow-unsafe", is_flag=True, default=None, help="Permit a Lambda layer's bytecode."),
+        )
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+
+
+class Bar:
+    """Progress on a terminal: the steps done, what is under way, the time it took so far."""
+
+    def __init__(self, console: Console) -> None:
+        self._bar = Progress(
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            console=console, transient=True,
+        )  # fmt: skip
+        self._task = self._bar.add_task("starting", total=None)
+        self._steps = 0
+
+    def plan(self, steps: int) -> None:
+        """More steps to come."""
+        self._steps += steps
+        self._bar.update(self._task, total=self._steps)
+
+    def begin(self, step: str) -> None:
+        """Show what is under way."""
+        self._bar.update(self._task, description=step)
+
+    def end(self, step: str, *, from_cache: bool) -> None:  # noqa: ARG002  the protocol's
+        """One step further."""
+        self._bar.advance(self._task)
+
+    def __enter__(self) -> "Bar":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+
+class Lines:
+    """Progress where there is no terminal: a line for each step that really runs."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def plan(self, steps: int) -> None:
+        """A log needs no total."""
+
+    def begin(self, step: str) -> None:
+        """Lines come when a step is done."""
+
+    def end(self, step: str, *, from_cache: bool) -> None:
+        """Say what was done."""
+        self._console.print(f"{step}{' (cached)' if from_cache else ''}", style="dim")
+
+
+@contextmanager
+def session(console: Console) -> Iterator[Session]:
+    """A session with the user's cache, a log file, and progress on a terminal."""
+    store = Store(cache_folder())
+    if sys.stderr.isatty():
+        with Bar(console) as bar, Session(store, log_file(), bar) as running:
+            yield running
+    else:
+        with Session(store, log_file(), Lines(console)) as running:
+            yield running
+
+
+def existing(path: str) -> Path:
+    """A path that must exist.
+
+    Raises:
+        InputError: it does not.
+    """
+    if not Path(path).exists():
+        raise InputError(f"There is no file or folder {path}.", place=path, fix="check the path")
+    return Path(path)

@@ -1,0 +1,101 @@
+"""What is installed here and what it makes possible. Nothing is imported, nothing is installed."""
+
+import importlib.util
+import os
+import platform
+import shutil
+from pathlib import Path
+
+from edgekit import config, registry, sources
+from edgekit.errors import MissingTool
+from edgekit.session import cache_folder, tool_versions
+from edgekit.types import Noun
+
+
+class Part(Noun, frozen=True, kw_only=True):
+    """A source format, a target or a tool: does it work, and if not, what would make it."""
+
+    kind: str
+    name: str
+    works: bool
+    detail: str
+    fix: str = ""
+
+
+class Health(Noun, frozen=True, kw_only=True):
+    """The whole examination."""
+
+    python: str
+    platform: str
+    cache: str
+    tools: dict[str, str]
+    parts: tuple[Part, ...]
+
+
+def examine() -> Health:
+    """Look at this environment."""
+    return Health(
+        python=platform.python_version(),
+        platform=platform.platform(terse=True),
+        cache=str(cache_folder()),
+        tools=tool_versions(),
+        parts=(*_sources(), *_targets(), _edgetpu_compiler(), _npu_compiler()),
+    )
+
+
+def _missing(leaf: str) -> MissingTool | None:
+    try:
+        registry.require(leaf)
+    except MissingTool as error:
+        return error
+    return None
+
+
+def _sources() -> list[Part]:
+    return [
+        Part(
+            kind="source", name=name, works=missing is None, detail=_detail(missing), fix=missing.fix if missing else ""
+        )
+        for name, leaf in sources.FORMATS.items()
+        for missing in [_missing(leaf)]
+    ]
+
+
+def _detail(missing: MissingTool | None) -> str:
+    return missing.problem if missing else ""
+
+
+def _targets() -> list[Part]:
+    parts = []
+    for name in config.target_names():
+        gaps = [gap for variant in config.target(name).variants if (gap := _missing(variant.backend)) is not None]
+        first = gaps[0] if gaps else None
+        fix = first.fix if first else ""
+        parts.append(Part(kind="target", name=name, works=first is None, detail=_detail(first), fix=fix))
+    return parts
+
+
+def _edgetpu_compiler() -> Part:
+    found = os.environ.get("EDGEKIT_EDGETPU_COMPILER") or shutil.which("edgetpu_compiler")
+    return Part(
+        kind="tool",
+        name="edgetpu_compiler",
+        works=found is not None,
+        detail=found or "without it the target edgetpu gives the compile-ready model and a forecast",
+        fix="" if found else "see https://coral.ai/docs/edgetpu/compiler/, or set EDGEKIT_EDGETPU_COMPILER",
+    )
+
+
+def _npu_compiler() -> Part:
+    """OpenVINO's NPU compiler is a library beside its plugins; the Linux wheel lacks it (docs: NPU device)."""
+    spec = importlib.util.find_spec("openvino")
+    folders = [Path(folder) for folder in (spec.submodule_search_locations or [])] if spec else []
+    names = ("libopenvino_intel_npu_compiler_loader.so", "openvino_intel_npu_compiler_loader.dll")
+    found = next((path for folder in folders for name in names if (path := folder / "libs" / name).exists()), None)
+    return Part(
+        kind="tool",
+        name="openvino npu compiler",
+        works=found is not None,
+        detail=str(found or "without it the target openvino-npu gives the checked IR, not the blob"),
+        fix="" if found else "compile on a machine with the Intel NPU driver, or with the Windows wheel of openvino",
+    )

@@ -1,0 +1,313 @@
+"""The verbs: what a user asks for, as sequences of steps."""
+
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from edgekit import __version__ as edgekit_version
+from edgekit import config, samples, steps
+from edgekit.config import Project
+from edgekit.errors import EdgekitError, InputError, MissingTool, Unsupported
+from edgekit.publish import publish
+from edgekit.session import Session, tool_versions
+from edgekit.steps import Evidence, Network, Order, Subject
+from edgekit.store import Answer
+from edgekit.types import (
+    CALIBRATED,
+    ArtifactFile,
+    Built,
+    Cost,
+    DataSet,
+    Manifest,
+    Model,
+    Noun,
+    Precision,
+    Recipe,
+    SourceOptions,
+    Target,
+    Variant,
+    Waist,
+)
+
+RANDOM_SAMPLES = 16
+"""Random inputs on which a float-only build is verified when the user gives no data."""
+
+AGREEMENT_SAMPLES = 64
+"""Most samples on which agreement is computed when no task metric is asked for."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one target: its folder and manifest, or the error that prevented them."""
+
+    target: str
+    folder: Path
+    manifest: Manifest | None = None
+    error: EdgekitError | None = None
+
+
+class Inspection(Noun, frozen=True, kw_only=True):
+    """What ``edgekit inspect`` tells of a model. ``cost`` is None where it has no waist (``reason``)."""
+
+    model: Model
+    waist: Waist | None
+    cost: Cost | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Data:
+    """All data of a build, loaded and checked."""
+
+    calibration: samples.Samples | None
+    calibration_set: DataSet | None
+    evaluation_set: DataSet | None
+    evidence: Evidence
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a build will make: for each target its folder and the files with their precision."""
+
+    recipe: Recipe
+    options: SourceOptions
+    targets: tuple[tuple[Target, Path, tuple[Variant, ...]], ...]
+
+    @property
+    def calibrated(self) -> tuple[str, ...]:
+        """Files that need calibration data."""
+        return tuple(v.file for _, _, variants in self.targets for v in variants if v.precision in CALIBRATED)
+
+
+def plan(project: Project, model: Path) -> Plan:
+    """Decide what to build, from the project alone; reads nothing but the target files.
+
+    Raises:
+        InputError: an unknown target, no target, or an option that fits none of them.
+        Unsupported: a target does not offer the precision.
+    """
+    names = config.target_names() if project.targets == ("all",) else project.targets
+    if not names:
+        raise InputError(
+            "No target is given.",
+            place="--target",
+            fix=f"add -t with one of: {', '.join(config.target_names())}, or all",
+        )
+    if project.metric is not None and project.eval is None:
+        raise InputError("A metric needs evaluation data.", place="--metric", fix="add --eval PATH")
+    if project.max_drop is not None and project.metric is None:
+        raise InputError("A maximum drop needs a metric.", place="--max-drop", fix="add --eval PATH --metric top1")
+    rows = []
+    for name in dict.fromkeys(names):
+        target = config.target(name)
+        rows.append((target, _folder(project, model, target.name, alone=len(names) == 1), _variants(target, project)))
+    recipe = Recipe(
+        precision=project.precision,
+        io=project.io,
+        calibration_samples=project.calibration_samples,
+        seed=project.seed,
+        require_compiled=project.require_compiled,
+    )
+    options = SourceOptions(
+        shapes=project.shapes,
+        custom_objects=project.custom_objects,
+        keep_layout=project.keep_layout,
+        allow_unsafe=project.allow_unsafe,
+    )
+    return Plan(recipe, options, tuple(rows))
+
+
+def _folder(project: Project, model: Path, target: str, *, alone: bool) -> Path:
+    if project.output is not None:
+        return Path(project.output) if alone else Path(project.output) / target
+    return Path("dist") / model.resolve().stem / target
+
+
+def _variants(target: Target, project: Project) -> tuple[Variant, ...]:
+    """The target's files, or the one file of the precision that the user wants."""
+    if project.precision is None:
+        chosen = target.variants
+    else:
+        chosen = tuple(v for v in target.variants if v.precision == project.precision) or (
+            _other_precision(target, project.precision),
+        )
+    if project.io is None:
+        return chosen
+    return tuple(msgspec.structs.replace(v, io=project.io) if v.precision == "int8" else v for v in chosen)
+
+
+def _other_precision(target: Target, precision: Precision) -> Variant:
+    first = target.variants[0]
+    if first.base is not None:
+        raise Unsupported(
+            f"{target.name} runs {first.precision} only.",
+            place=f"--precision {precision}",
+            fix=f"leave out --precision, or choose {first.precision}",
+        )
+    stem, _, suffix = first.file.rpartition(".")
+    file = f"{stem.removesuffix(first.precision.replace('-', '_'))}{precision.replace('-', '_')}.{suffix}"
+    return msgspec.structs.replace(first, file=file, precision=precision, io=None, use="as asked for with --precision")
+
+
+def build(session: Session, project: Project, model: Path) -> list[Result]:
+    """Build a model for every target of a project; shared steps run once.
+
+    A target that fails does not keep the others from being built.
+
+    Raises:
+        InputError: the model, the data or an option is wrong; nothing was written.
+        MissingTool: the libraries that read the model are not installed.
+    """
+    planned = plan(project, model)
+    if planned.calibrated and project.calibration is None:
+        raise InputError(
+            f"{', '.join(dict.fromkeys(planned.calibrated))} needs calibration data: samples of what the model "
+            "will see, from which the ranges of its activations are taken.",
+            place="--calibration",
+            fix="add --calibration PATH (.npz, .npy, .csv, a folder of images), or --precision float16",
+        )
+    orders = sum(len(variants) for _, _, variants in planned.targets)
+    session.progress.plan(3 + 2 * orders)
+    session.expect(("backends", v.backend) for _, _, variants in planned.targets for v in variants)
+    network = steps.open_network(session, model, planned.options)
+    data = _data(session, project, network)
+    subject = _subject(session, network, planned)
+
+    def one(row: tuple[Target, Path, tuple[Variant, ...]]) -> Result:
+        target, folder, variants = row
+        try:
+            built = [_file(session, subject, planned.recipe, variant, data) for variant in variants]
+            manifest = _manifest(network, target, planned.recipe, data, [file for file, _ in built])
+            publish(folder, lambda out: _write(out, manifest, [answer for _, answer in built]))
+        except EdgekitError as error:
+            return Result(target.name, folder, error=error)
+        return Result(target.name, folder, manifest=manifest)
+
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(one, planned.targets))
+
+
+def _subject(session: Session, network: Network, planned: Plan) -> Subject:
+    """The source with its waist, or with the reason why there is none: an error where every file needs it."""
+    try:
+        waist = steps.to_waist(session, network)
+    except Unsupported as error:
+        variants = [variant for _, _, variants in planned.targets for variant in variants]
+        if not any(network.model.format in variant.reads for variant in variants):
+            raise
+        return Subject(network, None, None, error.problem)
+    return Subject(network, waist, steps.cost(session, waist))
+
+
+def _data(session: Session, project: Project, network: Network) -> Data:
+    """Load calibration and evaluation data, lint the former, run the source on what verifies."""
+    signature = network.model.signature
+    every = project.preprocessing.get(config.ANY_INPUT)
+    preprocessing = {spec.source_name: every for spec in signature.inputs if every is not None} | project.preprocessing
+    calibration = evaluation = None
+    if project.calibration is not None:
+        calibration = samples.load(project.calibration, signature, preprocessing)
+    if project.eval is not None:
+        evaluation = samples.load(project.eval, signature, preprocessing)
+        if project.metric is not None and evaluation.labels is None:
+            raise InputError(
+                f"{project.eval} holds no labels.", place="--eval", fix="add them to the .npz as y, one for each sample"
+            )
+    warnings = () if calibration is None else samples.lint(calibration, signature, evaluation)
+    used = None if calibration is None else calibration.take(project.calibration_samples)
+    chosen = evaluation or calibration
+    if chosen is None:
+        chosen = samples.random(signature, RANDOM_SAMPLES, project.seed)
+    elif project.metric is None:
+        chosen = chosen.take(AGREEMENT_SAMPLES)
+    evidence = Evidence(chosen, steps.reference(session, network, chosen), project.metric, project.max_drop)
+    return Data(
+        used,
+        None if calibration is None or used is None else _data_set(calibration, len(used), warnings),
+        None if evaluation is None else _data_set(evaluation, len(chosen)),
+        evidence,
+    )
+
+
+def _data_set(data: samples.Samples, used: int, warnings: Sequence[str] = ()) -> DataSet:
+    return DataSet(origin=data.origin, sha256=data.sha256, samples=len(data), used=used, warnings=tuple(warnings))
+
+
+def _file(
+    session: Session, subject: Subject, recipe: Recipe, variant: Variant, data: Data
+) -> tuple[ArtifactFile, Answer[Built]]:
+    network, counted = subject.network, subject.cost
+    if subject.waist is None and network.model.format not in variant.reads:
+        raise Unsupported(subject.reason, place=str(network.path), fix="choose a target that reads the source itself")
+    calibration = data.calibration if variant.precision in CALIBRATED else None
+    order = Order(variant, variant.precision, variant.io, calibration, recipe.seed)
+    built = steps.compile_variant(session, subject, order)
+    if recipe.require_compiled and "compiled" in built.result.unavailable:
+        raise MissingTool(
+            f"{variant.file} is not compiled: {built.result.unavailable['compiled']}",
+            place=f"--require-compiled, target file {variant.file}",
+            fix="install that compiler (edgekit doctor tells how), or leave out --require-compiled",
+        )
+    judged = steps.verification(session, subject, order, built, data.evidence)
+    result = built.result
+    size = sum(file.bytes for file in built.files.values())
+    described = ArtifactFile(
+        file=result.files[0],
+        precision=variant.precision,
+        backend=variant.backend,
+        use=variant.use,
+        delegate=variant.delegate,
+        io=variant.io,
+        files=built.files,
+        signature=result.signature,
+        cost=None if counted is None else msgspec.structs.replace(counted, bytes=size),
+        verification=judged,
+        placements=result.placements,
+        notes=result.notes,
+        unavailable=result.unavailable | ({} if counted is not None else {"cost": subject.reason}),
+    )
+    return described, built
+
+
+def _manifest(network: Network, target: Target, recipe: Recipe, data: Data, files: list[ArtifactFile]) -> Manifest:
+    return Manifest(
+        edgekit=edgekit_version,
+        tools=tool_versions(),
+        created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+        source=network.model,
+        recipe=recipe,
+        source_options=network.options,
+        target=target.name,
+        artifacts=tuple(files),
+        calibration=data.calibration_set,
+        evaluation=data.evaluation_set,
+    )
+
+
+def _write(out: Path, manifest: Manifest, answers: list[Answer[Built]]) -> None:
+    for answer in answers:
+        for name in answer.files:
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(answer.folder / name, out / name)
+    (out / "manifest.json").write_bytes(msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
+
+
+def inspect(session: Session, model: Path, options: SourceOptions) -> Inspection:
+    """Describe a model: signature, operators, parameters, MACs, peak activation memory.
+
+    Raises:
+        InputError: the model cannot be read.
+        MissingTool: the libraries that read it are not installed.
+    """
+    session.progress.plan(3)
+    network = steps.open_network(session, model, options)
+    try:
+        waist = steps.to_waist(session, network)
+    except Unsupported as error:
+        return Inspection(model=network.model, waist=None, cost=None, reason=error.problem)
+    return Inspection(model=network.model, waist=waist.result, cost=steps.cost(session, waist))

@@ -1,0 +1,174 @@
+"""Manifests, inspections and plans as rich tables."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from edgekit.doctor import Health
+from edgekit.flow import Inspection, Plan, Result
+from edgekit.types import ArtifactFile, Manifest, Placement, Signature, Target, TensorSpec, Verification
+
+VERDICT_STYLES = {"pass": "green", "warn": "yellow", "miss": "red"}
+
+
+def size(bytes_: int) -> str:
+    """Bytes in KiB or MiB, as flash is counted."""
+    return f"{bytes_ / 1024:.1f} KiB" if bytes_ < 1024 * 1024 else f"{bytes_ / 1024 / 1024:.2f} MiB"
+
+
+def count(number: int) -> str:
+    """A large count with its SI prefix."""
+    for limit, suffix in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if number >= limit:
+            return f"{number / limit:.2f}{suffix}"
+    return str(number)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        right = column in {"size", "SQNR dB", "agreement", "bytes", "used"}
+        table.add_column(column, justify="right" if right else "left", overflow="fold")
+    return table
+
+
+def results(rows: Iterable[Result]) -> RenderableType:
+    """The screen that ends a build: one line for each file, then what needs attention."""
+    table = _table("target", "file", "precision", "size", "SQNR dB", "agreement", "metric", "verdict")
+    remarks: list[Text] = []
+    for row in rows:
+        if row.manifest is None:
+            table.add_row(row.target, "", "", "", "", "", "", Text("failed", style="red"))
+            continue
+        for file in row.manifest.artifacts:
+            table.add_row(row.target, file.file, file.precision, *_evidence(file))
+        remarks += [Text(remark) for remark in _remarks(row.manifest)]
+        remarks.append(Text.assemble(("→ ", "bold"), f"{row.folder}/"))
+    return Group(table, *remarks)
+
+
+def _evidence(file: ArtifactFile) -> tuple[str | Text, ...]:
+    total = size(sum(part.bytes for part in file.files.values()))
+    judged = file.verification
+    if judged is None:
+        return total, "", "", "", Text("not verified", style="yellow")
+    return (
+        total,
+        "identical" if judged.sqnr_db is None else f"{judged.sqnr_db:.1f}",
+        _agreement(judged),
+        _metric(judged),
+        Text(judged.verdict, style=VERDICT_STYLES[judged.verdict]),
+    )
+
+
+def _agreement(judged: Verification) -> str:
+    shares = [a.top1_agreement for a in judged.outputs if a.top1_agreement is not None]
+    return f"{min(shares):.2%}" if shares else ""
+
+
+def _metric(judged: Verification) -> str:
+    metric = judged.metric
+    return "" if metric is None else f"{metric.name} {metric.source:.4f} → {metric.artifact:.4f}"
+
+
+def _remarks(manifest: Manifest) -> Iterable[str]:
+    if manifest.calibration is not None:
+        yield from (f"calibration: {warning}" for warning in manifest.calibration.warnings)
+    for file in manifest.artifacts:
+        if file.verification is not None and file.verification.reason:
+            yield f"{file.file}: {file.verification.reason}"
+        yield from (f"{file.file}: {note}" for note in file.notes)
+        yield from (f"{file.file}: {what} unavailable: {why}" for what, why in file.unavailable.items())
+        if any(placement.status for placement in file.placements):
+            yield from _mapping(file.placements)
+
+
+def _mapping(placements: Iterable[Placement]) -> Iterable[str]:
+    """How many operators run where, and the reasons of those that do not run where they should."""
+    where = Counter(placement.runs_on for placement in placements)
+    yield "operators: " + ", ".join(f"{n} on {device}" for device, n in where.most_common())
+    first = next((p for p in placements if p.runs_on == "cpu"), None)
+    if first is not None and len(where) > 1:
+        yield f"  first on the CPU: {first.operator} {first.name}: {first.status}"
+
+
+def plan(planned: Plan) -> RenderableType:
+    """What a dry run shows."""
+    table = _table("target", "file", "precision", "backend", "folder")
+    for target, folder, variants in planned.targets:
+        for variant in variants:
+            table.add_row(target.name, variant.file, variant.precision, variant.backend, f"{folder}/")
+    return table
+
+
+def inspection(seen: Inspection) -> RenderableType:
+    """Everything ``edgekit inspect`` knows, in three short tables."""
+    model, cost = seen.model, seen.cost
+    facts = _table("", "")
+    facts.show_header = False
+    facts.add_row("format", model.format + (f", opset {model.opset}" if model.opset else ""))
+    facts.add_row("producer", model.producer or "not recorded")
+    facts.add_row("size", size(model.bytes))
+    if cost is not None:
+        facts.add_row("parameters", count(cost.parameters))
+        facts.add_row("MACs", count(cost.macs))
+        facts.add_row("peak activations", f"{size(cost.peak_activation_bytes)} in float32")
+    else:
+        facts.add_row("cost", f"unavailable: {seen.reason}")
+    parts: list[RenderableType] = [Text(model.file, style="bold"), facts, Text(), _signature(model.signature)]
+    if cost is not None:
+        operators = _table("operator", "used")
+        for name, n in sorted(cost.operators.items(), key=lambda item: (-item[1], item[0])):
+            operators.add_row(name, str(n))
+        parts += [Text(), operators]
+    parts += [Text(f"warning: {warning}", style="yellow") for warning in model.warnings]
+    return Group(*parts)
+
+
+def _signature(signature: Signature) -> Table:
+    table = _table("", "name", "shape", "dtype", "layout")
+    for kind, specs in (("input", signature.inputs), ("output", signature.outputs)):
+        for spec in specs:
+            table.add_row(kind, *_spec(spec))
+    return table
+
+
+def _spec(spec: TensorSpec) -> tuple[str, str, str, str]:
+    return spec.name, "×".join(map(str, spec.shape)) or "scalar", spec.dtype, spec.layout or ""
+
+
+def targets(found: Iterable[Target]) -> RenderableType:
+    """A line for each target."""
+    table = _table("target", "for", "files")
+    for target in found:
+        table.add_row(target.name, target.title, ", ".join(variant.file for variant in target.variants))
+    return table
+
+
+def target(found: Target) -> RenderableType:
+    """Everything about a target, with the source of each number."""
+    files = _table("file", "precision", "made by", "use")
+    for variant in found.variants:
+        files.add_row(variant.file, variant.precision, variant.backend, variant.use)
+    parts: list[RenderableType] = [Text(found.title, style="bold"), Text(found.summary), Text(), files]
+    if found.facts:
+        facts = _table("fact", "value", "source")
+        for name, fact in found.facts.items():
+            facts.add_row(name.replace("_", " "), f"{fact.value} {fact.unit}", fact.source)
+        parts += [Text(), facts]
+    return Group(*parts, Text(), Text(f"documentation: {found.documentation}"))
+
+
+def health(found: Health) -> RenderableType:
+    """What works here, and the command for what does not."""
+    tools = ", ".join(f"{name} {version}" for name, version in found.tools.items())
+    table = _table("", "", "works", "remark")
+    for part in found.parts:
+        works = Text("yes", style="green") if part.works else Text("no", style="yellow")
+        remark = part.detail if part.works or not part.fix else f"{part.detail}\nfix: {part.fix}"
+        table.add_row(part.kind, part.name, works, remark)
+    head = f"Python {found.python} on {found.platform}\ncache: {found.cache}\ninstalled: {tools}\n"
+    return Group(Text(head), table)

@@ -1,0 +1,139 @@
+"""What the verbs of one run share: the cache, the worker processes, the log and the progress."""
+
+import os
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import platformdirs
+
+from edgekit import registry
+from edgekit.store import Answer, Store, code_digest
+from edgekit.worker import Worker
+
+LOGS_KEPT = 20
+
+
+class Progress(Protocol):
+    """What a long run tells whoever watches. Called from several threads."""
+
+    def plan(self, steps: int) -> None:
+        """There will be this many steps more."""
+
+    def begin(self, step: str) -> None:
+        """A step starts; its text is for people."""
+
+    def end(self, step: str, *, from_cache: bool) -> None:
+        """A step is done."""
+
+
+class Silent:
+    """Progress that nobody watches."""
+
+    def plan(self, steps: int) -> None:
+        """Nothing."""
+
+    def begin(self, step: str) -> None:
+        """Nothing."""
+
+    def end(self, step: str, *, from_cache: bool) -> None:
+        """Nothing."""
+
+
+def cache_folder() -> Path:
+    """``EDGEKIT_CACHE``, or the platform's cache folder for edgekit."""
+    named = os.environ.get("EDGEKIT_CACHE")
+    return Path(named) if named else platformdirs.user_cache_path("edgekit")
+
+
+def log_file() -> Path:
+    """This run's log, in the cache folder; the oldest beyond `LOGS_KEPT` are removed."""
+    folder = cache_folder() / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in sorted(folder.glob("*.log"), key=lambda path: path.stat().st_mtime)[:-LOGS_KEPT]:
+        old.unlink(missing_ok=True)
+    return folder / f"{os.getpid()}.log"
+
+
+@cache
+def tool_versions() -> dict[str, str]:
+    """Version of every installed distribution that can change a result."""
+    found = {}
+    for name in registry.TOOLS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+class Session:
+    """A run. Worker processes start when first needed and end with it.
+
+    Args:
+        store: the cache.
+        log: file for what libraries print.
+        progress: who watches.
+    """
+
+    def __init__(self, store: Store, log: Path, progress: Progress | None = None) -> None:
+        self.store = store
+        self.log = log
+        self.progress: Progress = progress or Silent()
+        self._workers: dict[tuple[str, str], Worker] = {}
+        self._locks: dict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
+        self._expected: tuple[tuple[str, str], ...] = ()
+        self._background = ThreadPoolExecutor(thread_name_prefix="edgekit-load")
+
+    def call(self, room: str, leaf: str, method: str, /, **arguments: Any) -> Any:
+        """Call a leaf's method in its worker process (see `edgekit.worker.Worker.call`)."""
+        key = room, leaf
+        with self._locks[key]:
+            if key not in self._workers:
+                self._workers[key] = Worker(self.log)
+            return self._workers[key].call(room, leaf, method, **arguments)
+
+    def expect(self, leaves: Iterable[tuple[str, str]]) -> None:
+        """Name the leaves (room, name) that this run needs unless everything is cached.
+
+        At the first question that the cache cannot answer their workers start to import their
+        libraries, while this process and the source's worker are busy with other things.
+        """
+        self._expected = tuple(dict.fromkeys(leaves))
+
+    def _load_expected(self) -> None:
+        expected, self._expected = self._expected, ()
+        for room, leaf in expected:
+            self._background.submit(self.call, room, leaf, "")
+
+    def ask[T](self, step: str, question: dict[str, Any], kind: type[T], make: Callable[[Path], T]) -> Answer[T]:
+        """A step of a run: an answer from the cache, or a new one.
+
+        The question is completed by the digest of edgekit's code and the versions of its tools.
+        """
+        self.progress.begin(step)
+        whole = question | {"code": code_digest(), "tools": tool_versions()}
+
+        def work(out: Path) -> T:
+            self._load_expected()
+            return make(out)
+
+        answer = self.store.ask(whole, kind, work)
+        self.progress.end(step, from_cache=answer.from_cache)
+        return answer
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for worker in list(self._workers.values()):
+            worker.close()
+        self._background.shutdown(wait=True, cancel_futures=True)

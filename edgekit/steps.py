@@ -1,0 +1,296 @@
+"""The steps of a build: each a question to the cache, answered by a leaf in a worker process."""
+
+import os
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from edgekit import registry, sources, verify
+from edgekit.errors import Unsupported
+from edgekit.samples import Samples
+from edgekit.session import Session
+from edgekit.store import Answer, digest_of, file_digest, tree_digest
+from edgekit.tensors import Array
+from edgekit.types import (
+    Boundary,
+    Built,
+    Cost,
+    Job,
+    Model,
+    Precision,
+    SourceOptions,
+    Variant,
+    Verification,
+    Waist,
+)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A source that is being built: where it lies, the leaf that reads it, and its digest with companions."""
+
+    path: Path
+    leaf: str
+    sha256: str
+    options: SourceOptions
+    model: Model
+
+    @property
+    def question(self) -> dict[str, Any]:
+        """What every step on this source depends on."""
+        return {"source": self.sha256, "options": msgspec.to_builtins(self.options)}
+
+
+def open_network(session: Session, path: Path, options: SourceOptions) -> Network:
+    """Sniff and describe a model file.
+
+    Raises:
+        InputError: it cannot be read.
+        MissingTool: the libraries that read it are not installed.
+    """
+    path = path.absolute()
+    leaf = sources.FORMATS[sources.sniff(path)]
+    registry.require(leaf)
+    main = tree_digest(path)
+    described = session.ask(
+        f"reading {path.name}",
+        {"step": "describe", "source": main.sha256, "name": path.name, "options": msgspec.to_builtins(options)},
+        Model,
+        lambda _: session.call("sources", leaf, "describe", path=path, options=options),
+    )
+    model = described.result
+    parts = [main.sha256, *(file_digest(path.parent / name).sha256 for name in model.companions)]
+    return Network(path, leaf, digest_of(parts), options, model)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A source with its waist and what that needs; both None where it has no waist, for a ``reason``."""
+
+    network: Network
+    waist: Answer[Waist] | None
+    cost: Cost | None
+    reason: str = ""
+
+
+def to_waist(session: Session, network: Network) -> Answer[Waist]:
+    """Bring the source to a float TFLite model.
+
+    Raises:
+        Unsupported: it has no waist; the operators are named.
+    """
+    return session.ask(
+        f"converting {network.path.name}",
+        {"step": "waist"} | network.question,
+        Waist,
+        lambda out: session.call(
+            "sources", network.leaf, "to_waist", path=network.path, options=network.options, out=out
+        ),
+    )
+
+
+def cost(session: Session, waist: Answer[Waist]) -> Cost:
+    """Count what the waist needs: operators, parameters, MACs, activation memory."""
+    path = waist.folder / waist.result.file
+
+    def count(_: Path) -> Cost:
+        from edgekit.waist.cost import count  # noqa: PLC0415  the flatbuffer schema is only needed on a cold path
+
+        return count(path)
+
+    return session.ask("counting", {"step": "cost", "file": waist.sha256}, Cost, count).result
+
+
+def store_samples(session: Session, samples: Samples) -> Path:
+    """Samples as an ``.npz`` in the cache, where worker processes read them."""
+
+    def write(out: Path) -> int:
+        samples.save(out / "samples.npz")
+        return len(samples)
+
+    answer = session.store.ask({"step": "samples", "sha256": samples.sha256}, int, write)
+    return answer.folder / "samples.npz"
+
+
+def reference(session: Session, network: Network, samples: Samples) -> dict[str, Array]:
+    """The source's own outputs, ``[N, *source_shape]`` under its names."""
+    inputs = store_samples(session, samples)
+
+    def run(out: Path) -> int:
+        session.call(
+            "sources",
+            network.leaf,
+            "run",
+            path=network.path,
+            options=network.options,
+            inputs=inputs,
+            outputs=out / "outputs.npz",
+        )
+        return len(samples)
+
+    question = {"step": "reference", "samples": samples.sha256} | network.question
+    answer = session.ask(f"running {network.path.name}", question, int, run)
+    return _arrays(answer.folder / "outputs.npz")
+
+
+@dataclass(frozen=True)
+class Order:
+    """One file to build, with everything that decides how."""
+
+    variant: Variant
+    precision: Precision
+    io: Boundary | None
+    calibration: Samples | None
+    seed: int
+
+
+def compile_variant(session: Session, subject: Subject, order: Order) -> Answer[Built]:
+    """Build the files of one variant, through its base backend where it has one.
+
+    Raises:
+        Unsupported: the network cannot be built so; the operators are named.
+    """
+    network, waist, variant = subject.network, subject.waist, order.variant
+    direct = network.model.format in variant.reads
+    signature = waist.result.signature if waist is not None else network.model.signature
+    basis: Answer[Any] | None = waist
+    base_file = None if waist is None else waist.folder / waist.result.file
+    if variant.base is not None:
+        basis = built = compile_variant(session, subject, _base_order(order))
+        signature, base_file = built.result.signature, built.folder / built.result.files[0]
+    calibration = None if order.calibration is None else store_samples(session, order.calibration)
+    job = Job(
+        waist=None if base_file is None else str(base_file),
+        source=str(network.path),
+        source_format=network.model.format,
+        signature=signature,
+        source_signature=network.model.signature,
+        precision=order.precision,
+        io=order.io,
+        calibration=None if calibration is None else str(calibration),
+        settings=variant.settings,
+        keep_layout=network.options.keep_layout,
+        seed=order.seed,
+    )
+    decided = msgspec.to_builtins(job) | {
+        "waist": None if basis is None or direct else basis.sha256,
+        "source": network.sha256,
+        "calibration": None if order.calibration is None else order.calibration.sha256,
+    }
+    return session.ask(
+        f"building {variant.file} with {variant.backend}",
+        {
+            "step": "build",
+            "backend": variant.backend,
+            "file": variant.file,
+            "job": decided,
+            "environment": _environment(),
+        },
+        Built,
+        lambda out: session.call("backends", variant.backend, "build", job=job, file=variant.file, out=out),
+    )
+
+
+def _base_order(order: Order) -> Order:
+    """What the base backend is asked for: the same file in full integers, nothing left in float."""
+    variant = order.variant
+    base = Variant(
+        file=variant.file,
+        backend=variant.base or "",
+        precision=order.precision,
+        use=variant.use,
+        settings=variant.settings | {"full_integer": True},
+    )
+    return replace(order, variant=base)
+
+
+def _environment() -> dict[str, str]:
+    """What outside Python decides what a backend can make: the compilers that are installed."""
+    named = os.environ.get("EDGEKIT_EDGETPU_COMPILER", "")
+    return {"edgetpu_compiler": named or shutil.which("edgetpu_compiler") or ""}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What files are verified on: samples, the source's outputs, and perhaps labels with a metric."""
+
+    samples: Samples
+    reference: dict[str, Array]
+    metric: str | None = None
+    max_drop: float | None = None
+
+
+def verification(
+    session: Session, subject: Subject, order: Order, built: Answer[Built], evidence: Evidence
+) -> Verification:
+    """Run the artifact and compare it with the source.
+
+    Raises:
+        Unsupported: a float file disagrees with its source; the first tensor that diverges is named.
+    """
+    inputs = store_samples(session, evidence.samples)
+
+    def run(out: Path) -> Verification:
+        outputs = out / "outputs.npz"
+        artifact = built.folder / built.result.files[0]
+        session.call(
+            "backends", order.variant.backend, "run",
+            artifact=artifact, signature=built.result.signature, inputs=inputs, outputs=outputs,
+        )  # fmt: skip
+        got = _arrays(outputs)
+        outputs.unlink()
+        measured = None
+        if evidence.metric is not None and evidence.samples.labels is not None:
+            measured = verify.task_metric(evidence.metric, evidence.reference, got, evidence.samples.labels)
+        return verify.judge(
+            order.precision,
+            evidence.samples.origin,
+            evidence.reference,
+            got,
+            measured=measured,
+            max_drop=evidence.max_drop,
+        )
+
+    question = {
+        "step": "verify",
+        "files": built.sha256,
+        "backend": order.variant.backend,
+        "precision": order.precision,
+        "samples": evidence.samples.sha256,
+        "origin": evidence.samples.origin,
+        "metric": evidence.metric,
+        "max_drop": evidence.max_drop,
+    }
+    judged = session.ask(
+        f"verifying {order.variant.file}", question | subject.network.question, Verification, run
+    ).result
+    if order.precision in verify.FLOATS and judged.sqnr_db is not None and judged.sqnr_db < judged.threshold_db:
+        raise _disagreement(session, subject, order, inputs, judged)
+    return judged
+
+
+def _disagreement(session: Session, subject: Subject, order: Order, inputs: Path, judged: Verification) -> Unsupported:
+    network, waist, where = subject.network, subject.waist, ""
+    if waist is not None:
+        found = session.call(
+            "sources", network.leaf, "first_divergence",
+            path=network.path, options=network.options,
+            waist=msgspec.structs.replace(waist.result, file=str(waist.folder / waist.result.file)),
+            inputs=inputs, threshold_db=judged.threshold_db,
+        )  # fmt: skip
+        if found is not None:
+            where = f" The first tensor that diverges is {found.tensor} ({found.operator}, {found.sqnr_db:.1f} dB)."
+    return Unsupported(
+        f"{order.variant.file} does not compute what {network.path.name} computes: {judged.reason}.{where}",
+        place=str(network.path),
+        fix="simplify that operator in the model, or choose another precision or target",
+    )
+
+
+def _arrays(path: Path) -> dict[str, Array]:
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
