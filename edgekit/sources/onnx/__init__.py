@@ -13,7 +13,7 @@ import onnxruntime
 
 from edgekit.errors import Unsupported
 from edgekit.sources import Source
-from edgekit.sources.onnx import agreement, layout, lowering, prepare, reading, refusal, runtime, shapes
+from edgekit.sources.onnx import agreement, divergence, layout, lowering, prepare, reading, refusal, runtime, shapes
 from edgekit.types import Divergence, Model, Signature, SourceOptions, TensorSpec, Waist
 
 __all__ = ["OnnxSource"]
@@ -78,26 +78,22 @@ class OnnxSource(Source):
         opened = open_model(path, options)
         known = agreement.reference(opened.session, opened.shapes, opened.dtypes)
         source = source_signature(opened, known)
-        reading.only_float32(opened.model)
-        network = prepare.prepare(opened.model)
+        network = prepare.prepare(reading.only_float32(opened.model))
         refusal.refuse_unresolved(path, network)
-        prepared = network.proto()
         complaints = []
         with tempfile.TemporaryDirectory(prefix="edgekit-onnx-") as folder:
             file = Path(folder, "waist.tflite")
             for strategy in lowering.STRATEGIES:
                 try:
-                    signature = convert(prepared, strategy, source, file, keep_layout=options.keep_layout)
+                    signature = convert(network.proto(), strategy, source, file, keep_layout=options.keep_layout)
                     agreement.check(file, signature, known)
                 except (Unsupported, *lowering.CONVERTER_ERRORS) as error:
-                    complaints.append(f"{strategy.name}: {getattr(error, 'problem', error)}")
+                    complaints.append(error)
                     continue
                 shutil.copyfile(file, out / "waist.tflite")
                 notes = (*opened.assumed, f"converted by onnx2tf ({strategy.name})")
                 return Waist(file="waist.tflite", signature=signature, notes=notes)
-        raise Unsupported(
-            f"{path.name} cannot be converted to TFLite.", place="; ".join(complaints), fix="simplify the model"
-        )
+        raise refusal.cannot_convert(path, network, complaints)
 
     def run(self, path: Path, options: SourceOptions, inputs: Path, outputs: Path) -> None:
         """See `Source.run`."""
@@ -107,13 +103,18 @@ class OnnxSource(Source):
             runtime.run(opened.session, {n: sample[n].astype(opened.dtypes[n]) for n in opened.shapes})
             for sample in runtime.each_sample(inputs)
         ]
-        np.savez(outputs, **{name: np.stack([r[i] for r in results]) for i, name in enumerate(names)})
+        arrays: dict[str, Any] = {name: np.stack([r[i] for r in results]) for i, name in enumerate(names)}
+        np.savez(outputs, **arrays)
 
     def first_divergence(
         self, path: Path, options: SourceOptions, waist: Waist, inputs: Path, threshold_db: float
     ) -> Divergence | None:
         """See `Source.first_divergence`."""
-        return None
+        opened = open_model(path, options)
+        sample = next(runtime.each_sample(inputs))
+        feed = {name: sample[name].astype(opened.dtypes[name]) for name in opened.shapes}
+        file = Path(waist.file) if Path(waist.file).is_absolute() else path.parent / waist.file
+        return divergence.first(opened.model, waist.signature, file, feed, threshold_db)
 
 
 def source_signature(opened: Opened, known: agreement.Reference) -> Signature:
@@ -137,8 +138,9 @@ def convert(
     Raises:
         One of `lowering.CONVERTER_ERRORS`.
     """
-    lowered = lowering.lower(prepared, strategy)
-    permutations = {} if keep_layout else layout.peel(lowered)
+    lowered = lowering.lower(layout.flatten_outputs(prepared), strategy)
+    shapes_of = {spec.source_name: spec.source_shape for spec in source.outputs}
+    permutations = layout.peel(lowered, shapes_of, keep_layout=keep_layout)
     lowering.write(lowered, file)
     return Signature(
         inputs=tuple(_bound(spec, lowered, permutations) for spec in source.inputs),

@@ -51,10 +51,13 @@ def reference(
     for name in names:
         sizes = {result[name].shape for result in outputs}
         if len(sizes) > 1:
+            steering = [repr(n) for n, dtype in dtypes.items() if np.issubdtype(dtype, np.integer)]
+            cause = f" (perhaps of {', '.join(steering)})" if steering else ""
             raise Unsupported(
-                f"The shape of the output {name!r} depends on the input's values: {sorted(sizes)}.",
+                f"The shape of the output {name!r} depends on the inputs' values{cause}: {sorted(sizes)}.",
                 place=name,
-                fix="cut the model before the operator that selects (NonZero, NonMaxSuppression, Compress, Loop …)",
+                fix="make the values that steer shapes constants when exporting, or cut the model before the operator "
+                "that selects (NonZero, NonMaxSuppression, Compress, Loop …)",
             )
     return Reference(feeds, outputs)
 

@@ -56,15 +56,15 @@ def _if_computed(builder: Builder, node: onnx.NodeProto) -> bool:
         return False
     attrs = attributes(node)
     pairs = zip(inline(builder, attrs["then_branch"], []), inline(builder, attrs["else_branch"], []), strict=True)
-    for name, shape, (yes, no) in zip(node.output, shapes, pairs, strict=True):
-        _where(builder, node.input[0], yes, no, shape or (), name)
+    for name, shape, sides in zip(node.output, shapes, pairs, strict=True):
+        _where(builder, node.input[0], sides, shape or (), name)
     return True
 
 
-def _where(builder: Builder, condition: str, yes: str, no: str, shape: tuple[int, ...], out: str) -> None:
-    """``condition`` has one element, of whatever rank; the result has the given shape."""
+def _where(builder: Builder, condition: str, sides: tuple[str, str], shape: tuple[int, ...], out: str) -> None:
+    """``condition`` has one element, of whatever rank; ``sides`` are yes and no, of the given shape."""
     one = builder.reshape(condition, [1] * max(len(shape), 1))
-    chosen = builder.op("Where", one, yes, no, out=out if shape else None)
+    chosen = builder.op("Where", one, *sides, out=out if shape else None)
     if not shape:
         builder.reshape(chosen, [], out=out)
 
@@ -108,9 +108,10 @@ def _always_true(network: Network, body: onnx.GraphProto) -> bool:
         name = makers[name].input[0]
     if name in makers and makers[name].op_type == "Constant":
         return bool(np.all(numpy_helper.to_array(attributes(makers[name])["value"])))
-    if name in literals or name in network.constants:
-        return bool(np.all(literals.get(name, network.constants.get(name))))
-    return name == body.input[1].name
+    for known in (literals, network.constants):
+        if name in known:
+            return bool(np.all(known[name]))
+    return bool(name == body.input[1].name)
 
 
 def _never(builder: Builder, node: onnx.NodeProto, body: onnx.GraphProto) -> bool:
@@ -125,7 +126,8 @@ def _never(builder: Builder, node: onnx.NodeProto, body: onnx.GraphProto) -> boo
 
 
 def _unroll(builder: Builder, node: onnx.NodeProto, body: onnx.GraphProto, trips: int) -> bool:
-    states, collected = list(node.input[2:]), [[] for _ in body.output[1 + len(node.input[2:]) :]]
+    states = list(node.input[2:])
+    collected: list[list[str]] = [[] for _ in body.output[1 + len(states) :]]
     true = builder.const(np.asarray(True))  # noqa: FBT003
     for i in range(trips):
         made = inline(builder, body, [builder.const(np.asarray(i, np.int64)), true, *states])
@@ -181,7 +183,7 @@ def _loop_computed(builder: Builder, node: onnx.NodeProto) -> bool:
         kept = []
         for new, old, shape in zip(made[1:], states, shapes, strict=True):
             kept.append(builder.network.fresh("state"))
-            _where(builder, goes_on, new, old, shape or (), kept[-1])
+            _where(builder, goes_on, (new, old), shape or (), kept[-1])
         goes_on = builder.op("And", builder.reshape(goes_on, []), builder.reshape(made[0], []))
         states = kept
     _give(builder, node, states, [])

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from edgekit.sources.onnx.network import Array, Network, attributes, consumed, subgraphs
+from edgekit.sources.onnx.network import LARGE_CONSTANT_BYTES, Array, Network, attributes, consumed, subgraphs
 from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, session
 
 FOLD_LIMIT_BYTES = 1 << 22
@@ -19,7 +19,7 @@ RANDOM = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLik
 
 def infer(network: Network) -> None:
     """Learn shapes and dtypes of all values that ONNX's shape inference can tell."""
-    proto = network.proto(large=False)
+    proto = network.proto(up_to_bytes=LARGE_CONSTANT_BYTES)
     try:
         inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True)
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
@@ -37,6 +37,7 @@ def fold(network: Network) -> bool:
     changed = _take_constants(network)
     changed |= _evaluate(network)
     changed |= _drop_identities(network)
+    changed |= _name_makers(network)
     changed |= _drop_dead(network)
     return changed
 
@@ -61,7 +62,7 @@ def _literal(node: onnx.NodeProto) -> Array | None:
         return None
     name, value = next(iter(attributes(node).items()))
     if name == "value":
-        return numpy_helper.to_array(value)
+        return np.asarray(numpy_helper.to_array(value))
     if name in {"value_float", "value_floats"}:
         return np.asarray(value, np.float32)
     return np.asarray(value, np.int64) if name in {"value_int", "value_ints"} else None
@@ -106,7 +107,7 @@ def _worth(network: Network, node: onnx.NodeProto, values: dict[str, Any]) -> bo
     read = sum(network.constants[name].nbytes for name in node.input if name in network.constants)
     if any(name and name not in network.constants and name not in values for name in node.input):
         return False
-    return made <= max(FOLD_LIMIT_BYTES, 2 * read)
+    return bool(made <= max(FOLD_LIMIT_BYTES, 2 * read))
 
 
 def _run(network: Network, nodes: list[onnx.NodeProto]) -> dict[str, Any]:
@@ -157,6 +158,22 @@ def _drop_identities(network: Network) -> bool:
         rename_inputs(node, instead)
     network.nodes = kept
     return True
+
+
+def _name_makers(network: Network) -> bool:
+    """What becomes an output through an Identity is made under the output's name."""
+    outputs, made = set(network.outputs), {name: node for node in network.nodes for name in node.output}
+    for identity in network.nodes:
+        inside = identity.input[0] if identity.input else ""
+        if identity.op_type != "Identity" or inside in outputs or inside not in made:
+            continue
+        maker, output = made[inside], identity.output[0]
+        maker.output[list(maker.output).index(inside)] = output
+        network.nodes = [node for node in network.nodes if node is not identity]
+        for node in network.nodes:
+            rename_inputs(node, {inside: output})
+        return True
+    return False
 
 
 def rename_inputs(node: onnx.NodeProto, names: dict[str, str]) -> None:

@@ -82,15 +82,15 @@ class Network:
         """The dtype of a value, None where it is not known."""
         return self.constants[name].dtype if name in self.constants else self.dtypes.get(name)
 
-    def proto(self, *, nodes: Sequence[onnx.NodeProto] | None = None, large: bool = True) -> onnx.ModelProto:
-        """The model as protobuf. Without ``large``, big constants become inputs of the same type."""
-        kept = self.nodes if nodes is None else list(nodes)
+    def proto(self, *, up_to_bytes: int | None = None) -> onnx.ModelProto:
+        """The model as protobuf. Constants larger than ``up_to_bytes`` become inputs of the same type."""
+        kept = self.nodes
         wanted = {name for node in kept for name in consumed(node)} | set(self.outputs)
         initializers, inputs = [], [self._info(name) for name in self.inputs]
         for name, value in self.constants.items():
             if name not in wanted:
                 continue
-            if large or value.nbytes <= LARGE_CONSTANT_BYTES:
+            if up_to_bytes is None or value.nbytes <= up_to_bytes:
                 initializers.append(numpy_helper.from_array(np.ascontiguousarray(value).reshape(value.shape), name))
             else:
                 inputs.append(
@@ -99,6 +99,9 @@ class Network:
         graph = helper.make_graph(
             kept, "edgekit", inputs, [self._info(name) for name in self.outputs], initializer=initializers
         )
+        boundary = {*self.inputs, *self.outputs}
+        made = [name for node in kept for name in node.output if name in self.shapes and name not in boundary]
+        graph.value_info.extend(self._info(name) for name in made if name in self.dtypes)
         opsets = [helper.make_opsetid("", self.opset), *(helper.make_opsetid(d, v) for d, v in self.domains.items())]
         # The lowest IR version that the opset allows, so that every runtime reads it.
         return helper.make_model(graph, opset_imports=opsets, ir_version=8 if self.opset <= 18 else 10)

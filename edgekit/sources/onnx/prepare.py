@@ -7,10 +7,11 @@
 """
 
 import onnx
-from onnx import inliner, version_converter
+from onnx import helper, version_converter
 
 from edgekit.sources.onnx import folding
 from edgekit.sources.onnx.control_flow import choose, resolve
+from edgekit.sources.onnx.functions import inline_own, write_out
 from edgekit.sources.onnx.network import Network, rewrite
 from edgekit.sources.onnx.rewrites import RULES
 
@@ -20,15 +21,13 @@ OPSET = 13
 
 def prepare(model: onnx.ModelProto) -> Network:
     """Prepare a model whose input shapes are fixed (`shapes.fix`). The model is not modified."""
-    network = Network.of(_raised(_inlined(model)))
+    network = Network.of(_raised(_with_old_resizing(inline_own(model))))
     folding.settle(network, resolve)
-    while choose(network) or rewrite(network, RULES):  # either may make operators that the other one takes
+    while (
+        choose(network) or rewrite(network, RULES) or write_out(network)
+    ):  # either may make operators that the other one takes
         folding.settle(network, resolve)
     return network
-
-
-def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
-    return inliner.inline_local_functions(model) if model.functions else model
 
 
 def _raised(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -40,3 +39,23 @@ def _raised(model: onnx.ModelProto) -> onnx.ModelProto:
         return version_converter.convert_version(model, OPSET)
     except (RuntimeError, ValueError, version_converter.ConvertError):
         return model
+
+
+def _with_old_resizing(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Upsample (to opset 9) and Resize-10 as the Resize of today that computes the same.
+
+    Both map coordinates asymmetrically and round down, which the version converter forgets: it
+    leaves today's default, half-pixel centres.
+    """
+    version = next((entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"}), OPSET)
+    if version > 10 or not any(node.op_type in {"Resize", "Upsample"} for node in model.graph.node):
+        return model
+    raised = _raised(model)
+    for node in raised.graph.node:
+        if node.op_type == "Resize":
+            kept = [a for a in node.attribute if a.name == "mode"]
+            del node.attribute[:]
+            node.attribute.extend(kept)
+            node.attribute.append(helper.make_attribute("coordinate_transformation_mode", "asymmetric"))
+            node.attribute.append(helper.make_attribute("nearest_mode", "floor"))
+    return raised

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -187,12 +188,12 @@ def session_of(path: Path, model: onnx.ModelProto) -> onnxruntime.InferenceSessi
         ) from error
 
 
-def only_float32(model: onnx.ModelProto) -> None:
-    """Let a half- or double-precision model compute in float32, in place.
-
-    Float32 is what TFLite computes in; its 24-bit mantissa holds every half-precision value.
-    """
-    _graph_to_float32(model.graph)
+def only_float32(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of a half- or double-precision model that computes in float32, as TFLite does."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    _graph_to_float32(copy.graph)
+    return copy
 
 
 _OTHER_FLOATS = {onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16}
@@ -220,6 +221,7 @@ def _tensor_to_float32(tensor: onnx.TensorProto) -> None:
         tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
 
 
-def dtype_of(value: onnx.ValueInfoProto) -> np.dtype[np.generic]:
+def dtype_of(value: onnx.ValueInfoProto) -> np.dtype[Any]:
     """The numpy dtype of an input or output."""
-    return np.dtype(helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type))
+    found: np.dtype[Any] = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+    return found

@@ -73,10 +73,10 @@ def unroll(builder: Builder, node: onnx.NodeProto) -> bool:
     x = builder.transpose(node.input[0], [1, 0, 2]) if attrs.get("layout", 0) else node.input[0]
     masks = _masks(builder, _input(node, 4), steps, batch)
     directions = [_direction(builder, node, attrs, i) for i in range(weights[0])]
-    runs = [
-        _run(builder, node, direction, i, _projected(builder, node, x, (steps, batch), i), masks, batch)
-        for i, direction in enumerate(directions)
-    ]
+    runs = []
+    for i, direction in enumerate(directions):
+        projected = _projected(builder, node, x, (steps, batch), i)
+        runs.append(_run(builder, direction, projected, masks, _first(builder, node, i, (batch, direction.hidden))))
     _give(builder, node, runs, (steps, batch, directions[0].hidden), batch_first=bool(attrs.get("layout", 0)))
     return True
 
@@ -151,8 +151,10 @@ def _activate(builder: Builder, activation: Activation, value: str) -> str:
         if kind == "Affine":
             return builder.op("Add", builder.op("Mul", value, a), b)
         return builder.op("Mul", builder.op("Tanh", builder.op("Mul", value, b)), a)
-    parameters = {"alpha": alpha} if kind in ALPHA else {}
-    return builder.op(kind, value, **parameters, **({"beta": beta} if kind in BETA else {}))
+    parameters: dict[str, Any] = {"alpha": alpha} if kind in ALPHA else {}
+    if kind in BETA:
+        parameters["beta"] = beta
+    return builder.op(kind, value, **parameters)
 
 
 def _projected(builder: Builder, node: onnx.NodeProto, x: str, size: tuple[int, int], index: int) -> list[str]:
@@ -192,17 +194,11 @@ def _masks(builder: Builder, lengths: str, steps: int, batch: int) -> list[str] 
 
 
 def _run(
-    builder: Builder,
-    node: onnx.NodeProto,
-    direction: Direction,
-    index: int,
-    projected: list[str],
-    masks: list[str] | None,
-    batch: int,
+    builder: Builder, direction: Direction, projected: list[str], masks: list[str] | None, first: tuple[str, str]
 ) -> tuple[list[str], str, str]:
     """All steps of one direction: the hidden state of every step (in time order), the last h and c."""
-    state = [_initial(builder, node, position, direction.hidden, index, batch) for position in (5, 6)]
-    zeros = builder.const(np.zeros((batch, direction.hidden), np.float32))
+    state = list(first)
+    zeros = builder.const(np.zeros((1, direction.hidden), np.float32))
     given = [""] * len(projected)
     order = range(len(projected))
     for t in reversed(order) if direction.backward else order:
@@ -215,8 +211,13 @@ def _run(
     return given, state[0], state[1]
 
 
-def _initial(builder: Builder, node: onnx.NodeProto, position: int, hidden: int, index: int, batch: int) -> str:
-    """The first h (input 5) or c (input 6), [batch, hidden]; zeros where absent."""
+def _first(builder: Builder, node: onnx.NodeProto, index: int, size: tuple[int, int]) -> tuple[str, str]:
+    """The first h (input 5) and c (input 6), [batch, hidden] each; zeros where absent."""
+    return _initial(builder, node, 5, index, size), _initial(builder, node, 6, index, size)
+
+
+def _initial(builder: Builder, node: onnx.NodeProto, position: int, index: int, size: tuple[int, int]) -> str:
+    batch, hidden = size
     name = _input(node, position) if node.op_type == "LSTM" or position == 5 else ""
     if not name:
         return builder.const(np.zeros((batch, hidden), np.float32))
@@ -304,7 +305,8 @@ def _give(
         builder.op(kind, y, out=outputs[0], **_perm([2, 0, 1, 3], batch_first=batch_first))
     for position in (1, 2):
         if outputs[position]:
-            each = [builder.reshape(run[position], [1, batch, hidden]) for run in runs]
+            finals = [run[1] if position == 1 else run[2] for run in runs]
+            each = [builder.reshape(value, [1, batch, hidden]) for value in finals]
             last = _joined(builder, each)
             kind = "Transpose" if batch_first else "Identity"
             builder.op(kind, last, out=outputs[position], **_perm([1, 0, 2], batch_first=batch_first))

@@ -1,5 +1,6 @@
 """What is left in a prepared network that no static TFLite graph can express, named with its reason."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,3 +60,21 @@ def _sources(network: Network) -> dict[str, set[str]]:
         union: set[str] = set().union(*(found.get(name, set()) for name in consumed(node)))
         found.update(dict.fromkeys(node.output, union))
     return found
+
+
+def cannot_convert(path: Path, network: Network, complaints: list[Exception]) -> Unsupported:
+    """The refusal after every strategy failed; the last one's complaint is the plainest.
+
+    It names the operator that the converter stopped at, or the operators of the network.
+    """
+    last = complaints[-1]
+    reason = " ".join((last.problem if isinstance(last, Unsupported) else str(last)).split())
+    stopped = re.search(r"\bop=([\w.:]+)", reason)
+    operators = [stopped.group(1)] if stopped else sorted({kind(node) for node in network.nodes})
+    plain = reason.rpartition("message=")[2].removesuffix(".")
+    named = ", ".join(operators[:20]) + (" …" if len(operators) > 20 else "")
+    return Unsupported(
+        f"{path.name} cannot be converted to TFLite. Operator{'s' * (len(operators) > 1)} {named}: {plain}.",
+        place=str(path),
+        fix="replace the operator when exporting, or cut the model before it",
+    )

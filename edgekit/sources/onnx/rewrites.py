@@ -1,6 +1,49 @@
-"""Which operators are rewritten before conversion, and by what."""
+"""Which operators are rewritten before conversion, and by what: one table.
 
-from edgekit.sources.onnx.network import Rewrite
+A rewriting is here because onnx2tf 2.6.9 has no builtin form of the operator, computes it wrongly,
+or gives a form that devices run badly.
+"""
+
+import onnx
+
+from edgekit.sources.onnx import contributed, convolution, indexing, normalization, products, spectral
+from edgekit.sources.onnx.network import Builder, Rewrite
 from edgekit.sources.onnx.recurrent import unroll
 
-RULES: dict[str, Rewrite] = {"LSTM": unroll, "GRU": unroll, "RNN": unroll}
+
+def _first_of(*rules: Rewrite) -> Rewrite:
+    def apply(builder: Builder, node: onnx.NodeProto) -> bool:
+        return any(rule(builder, node) for rule in rules)
+
+    return apply
+
+
+RULES: dict[str, Rewrite] = {
+    "BatchNormalization": normalization.with_batch_statistics,
+    "Conv": convolution.explicit_padding,
+    "ConvTranspose": convolution.transposed_1d,
+    "DFT": spectral.dft,
+    "Einsum": products.einsum,
+    "GRU": unroll,
+    "Gather": indexing.positive_indices,
+    "GatherElements": indexing.positive_indices,
+    "GatherND": indexing.positive_indices,
+    "Identity": indexing.second_output,
+    "LSTM": unroll,
+    "LpNormalization": normalization.lp,
+    "MatMul": products.fully_connected,
+    "MaxPool": _first_of(convolution.explicit_padding, convolution.dilated_pooling),
+    "AveragePool": convolution.explicit_padding,
+    "Mod": products.remainder,
+    "RNN": unroll,
+    "STFT": spectral.stft,
+    "ScatterElements": indexing.positive_indices,
+    "ScatterND": indexing.positive_indices,
+    "Slice": indexing.backward_slice,
+    "Split": indexing.split_sizes,
+    "com.microsoft:BiasGelu": contributed.gelu,
+    "com.microsoft:FastGelu": contributed.fast_gelu,
+    "com.microsoft:QuickGelu": contributed.quick_gelu,
+    "com.microsoft:SkipLayerNormalization": normalization.skipped,
+}
+"""Operator (``Kind`` or ``domain:Kind``) → the rewriting tried on every node of it."""

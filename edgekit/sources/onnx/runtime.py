@@ -1,6 +1,6 @@
 """ONNX Runtime on the CPU: sessions that say nothing, runs over samples, inputs made up for checks."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,18 +49,18 @@ def made_up(
     """
     for below, positive in ((100, False), (100, True), (2, False), (2, True), (1, False)):
         random = np.random.default_rng(seed)
-        yield {name: _draw(random, shape, dtypes[name], below, positive) for name, shape in shapes.items()}
+        draw = random.random if positive else random.standard_normal
+        yield {name: _draw(random, draw, shape, dtypes[name], below) for name, shape in shapes.items()}
 
 
 def _draw(
-    random: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype[Any], below: int, positive: bool
+    random: np.random.Generator, draw: Callable[..., Any], shape: tuple[int, ...], dtype: np.dtype[Any], below: int
 ) -> Array:
     if dtype == np.bool_:
-        return random.integers(0, 2, shape).astype(np.bool_)
+        return np.asarray(random.integers(0, 2, shape)).astype(np.bool_)
     if np.issubdtype(dtype, np.integer):
         return np.asarray(random.integers(0, below, shape)).astype(dtype)
-    values = random.random(shape) if positive else random.standard_normal(shape)
-    return np.asarray(values).astype(dtype)
+    return np.asarray(draw(shape)).astype(dtype)
 
 
 def each_sample(path: Path) -> Iterator[dict[str, Array]]:

@@ -1,0 +1,75 @@
+"""Slices, splits and indices in the forms that the converter takes."""
+
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from edgekit.sources.onnx.network import Builder, attributes
+
+
+def split_sizes(builder: Builder, node: onnx.NodeProto) -> bool:
+    """Split into ``num_outputs`` parts: all as long as the first, the last may be shorter (Split-18)."""
+    shape = builder.network.shape(node.input[0])
+    attrs = attributes(node)
+    if shape is None or (len(node.input) > 1 and node.input[1]) or "split" in attrs:
+        return False
+    axis, count = attrs.get("axis", 0) % len(shape), len(node.output)
+    part = -(-shape[axis] // count)
+    sizes = [min(part, shape[axis] - i * part) for i in range(count)]
+    builder.ops("Split", node.input[0], builder.const(sizes, np.int64), outs=list(node.output), axis=axis)
+    return True
+
+
+def backward_slice(builder: Builder, node: onnx.NodeProto) -> bool:
+    """Slice with a negative step as Gather of the positions, one axis after the other."""
+    shape = builder.network.shape(node.input[0])
+    values = [builder.network.constants.get(name) if name else None for name in [*node.input[1:], "", ""][:4]]
+    if shape is None or values[0] is None or values[1] is None:
+        return False
+    starts, ends = values[0].tolist(), values[1].tolist()
+    axes = list(range(len(starts))) if values[2] is None else values[2].tolist()
+    steps = [1] * len(starts) if values[3] is None else values[3].tolist()
+    if all(step > 0 for step in steps):
+        return False
+    value = node.input[0]
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        positions = np.arange(shape[axis])[_slice(start, end, step)]
+        value = builder.op("Gather", value, builder.const(positions, np.int64), axis=axis)
+    builder.same(value, node.output[0])
+    return True
+
+
+def _slice(start: int, end: int, step: int) -> slice:
+    """Python's slice, where an end far below 0 means before the first element."""
+    return slice(start, None if step < 0 and end < -(2**31) + 2 else end, step)
+
+
+def positive_indices(builder: Builder, node: onnx.NodeProto) -> bool:
+    """Constant indices counted from the end, counted from the start."""
+    shape = builder.network.shape(node.input[0])
+    indices = builder.network.constants.get(node.input[1])
+    if shape is None or indices is None or (indices >= 0).all():
+        return False
+    fixed = builder.const(_counted_from_start(node, shape, indices))
+    builder.ops(node.op_type, node.input[0], fixed, *node.input[2:], outs=list(node.output), **attributes(node))
+    return True
+
+
+def _counted_from_start(node: onnx.NodeProto, shape: tuple[int, ...], indices: NDArray[Any]) -> NDArray[Any]:
+    attrs = attributes(node)
+    if node.op_type in {"GatherND", "ScatterND"}:
+        first = attrs.get("batch_dims", 0)
+        sizes: Any = np.asarray(shape[first : first + indices.shape[-1]], indices.dtype)
+    else:
+        sizes = shape[attrs.get("axis", 0)]
+    return np.where(indices < 0, indices + sizes, indices)
+
+
+def second_output(builder: Builder, node: onnx.NodeProto) -> bool:
+    """An output that is another output: a copy, because a TFLite file lists every tensor once."""
+    if node.input[0] not in builder.network.outputs or builder.network.dtype(node.input[0]) == np.bool_:
+        return False
+    builder.op("Max", node.input[0], node.input[0], out=node.output[0])
+    return True

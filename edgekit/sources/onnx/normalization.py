@@ -1,0 +1,67 @@
+"""Normalizations that the converter lacks, by means and products."""
+
+import numpy as np
+import onnx
+
+from edgekit.sources.onnx.network import Builder, attributes
+
+
+def with_batch_statistics(builder: Builder, node: onnx.NodeProto) -> bool:
+    """BatchNormalization in training mode: mean and variance are those of the batch.
+
+    The running statistics that it also gives must be read by nobody. The variance is the unbiased
+    one (n − 1), as ONNX Runtime computes it, which is the reference; ONNX's text says n.
+    """
+    shape = builder.network.shape(node.input[0])
+    training = attributes(node).get("training_mode", 0)
+    if shape is None or not (training or any(node.output[1:])):
+        return False
+    x, scale, bias, mean, variance = node.input[:5]
+    broadcast = [1, shape[1], *[1] * (len(shape) - 2)]
+    if training:
+        axes = [axis for axis in range(len(shape)) if axis != 1]
+        centred = builder.op("Sub", x, builder.mean(x, axes))
+        count = int(np.prod([shape[axis] for axis in axes]))
+        unbiased = builder.const(np.float32(count / max(count - 1, 1)))
+        spread = builder.op("Mul", builder.mean(builder.op("Mul", centred, centred), axes), unbiased)
+    else:
+        centred, spread = builder.op("Sub", x, builder.reshape(mean, broadcast)), builder.reshape(variance, broadcast)
+    _scaled(builder, node, (centred, spread), (builder.reshape(scale, broadcast), builder.reshape(bias, broadcast)))
+    return True
+
+
+def _scaled(builder: Builder, node: onnx.NodeProto, value: tuple[str, str], affine: tuple[str, str]) -> None:
+    """Centred / √(variance + ε) · scale + bias, under the node's output name."""
+    epsilon = builder.const(np.float32(attributes(node).get("epsilon", 1e-5)))
+    deviation = builder.op("Sqrt", builder.op("Add", value[1], epsilon))
+    scaled = builder.op("Mul", builder.op("Div", value[0], deviation), affine[0])
+    builder.op("Add", scaled, affine[1], out=node.output[0])
+
+
+def lp(builder: Builder, node: onnx.NodeProto) -> bool:
+    """LpNormalization with p = 1: x / Σ|x|."""
+    attrs = attributes(node)
+    shape = builder.network.shape(node.input[0])
+    if attrs.get("p", 2) != 1 or shape is None:
+        return False
+    axis = attrs.get("axis", -1) % len(shape)
+    builder.op("Div", node.input[0], builder.sum(builder.op("Abs", node.input[0]), [axis]), out=node.output[0])
+    return True
+
+
+def skipped(builder: Builder, node: onnx.NodeProto) -> bool:
+    """Microsoft's SkipLayerNormalization: the sum of two values (and a bias), normalized on the last axis."""
+    shape = builder.network.shape(node.input[0])
+    if shape is None or any(node.output[1:3]):
+        return False
+    inputs = [*node.input, "", "", ""][:5]
+    total = builder.op("Add", inputs[0], inputs[1])
+    if inputs[4]:
+        total = builder.op("Add", total, inputs[4])
+    if len(node.output) > 3 and node.output[3]:
+        builder.same(total, node.output[3])
+    centred = builder.op("Sub", total, builder.mean(total, [len(shape) - 1]))
+    spread = builder.mean(builder.op("Mul", centred, centred), [len(shape) - 1])
+    zero = inputs[3] or builder.const(np.zeros(shape[-1], np.float32))
+    _scaled(builder, node, (centred, spread), (inputs[2], zero))
+    return True

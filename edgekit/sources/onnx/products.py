@@ -1,0 +1,110 @@
+"""Matrix products as devices' fully connected layers, and Einsum as matrix products."""
+
+import string
+
+import numpy as np
+import onnx
+
+from edgekit.sources.onnx.network import Builder, attributes
+
+
+def fully_connected(builder: Builder, node: onnx.NodeProto) -> bool:
+    """MatMul by a constant matrix as Gemm, which becomes TFLite's FULLY_CONNECTED.
+
+    That operator has per-channel int8 kernels everywhere, the Edge TPU included; TFLite's
+    BATCH_MATMUL has not.
+    """
+    shape, result = builder.network.shape(node.input[0]), builder.network.shape(node.output[0])
+    weights = builder.network.constants.get(node.input[1])
+    if weights is None or weights.ndim != 2 or weights.dtype != np.float32 or not shape or result is None:
+        return False
+    transposed = builder.const(np.ascontiguousarray(weights.T))
+    if len(shape) == 2:
+        builder.op("Gemm", node.input[0], transposed, transB=1, out=node.output[0])
+        return True
+    rows = builder.reshape(node.input[0], [int(np.prod(shape[:-1])), shape[-1]])
+    builder.reshape(builder.op("Gemm", rows, transposed, transB=1), result, out=node.output[0])
+    return True
+
+
+def remainder(builder: Builder, node: onnx.NodeProto) -> bool:
+    """Mod with ``fmod=1`` (the sign of the dividend): |x| mod |y| with the sign of x."""
+    if not attributes(node).get("fmod", 0):
+        return False
+    x, y = node.input
+    absolute = builder.op("Mod", builder.op("Abs", x), builder.op("Abs", y), fmod=0)
+    builder.op("Mul", builder.op("Sign", x), absolute, out=node.output[0])
+    return True
+
+
+def einsum(builder: Builder, node: onnx.NodeProto) -> bool:
+    """Einsum of one or two operands by transposes, sums, reshapes and one matrix product."""
+    shapes = [builder.network.shape(name) for name in node.input]
+    if any(shape is None for shape in shapes) or len(shapes) > 2:
+        return False
+    terms, result = _parsed(attributes(node)["equation"], [len(shape or ()) for shape in shapes])
+    if any(len(set(term)) < len(term) for term in terms):
+        return False  # a diagonal
+    sizes: dict[str, int] = {}
+    for term, shape in zip(terms, shapes, strict=True):
+        for letter, size in zip(term, shape or (), strict=True):
+            if sizes.setdefault(letter, size) != size:
+                return False  # broadcasting inside an ellipsis
+    operands = []
+    for i, (term, name) in enumerate(zip(terms, node.input, strict=True)):
+        elsewhere = set(result).union(*(t for j, t in enumerate(terms) if j != i))
+        operands.append(_summed(builder, name, term, [x for x in term if x not in elsewhere], sizes))
+    if len(operands) == 1:
+        letters, value = operands[0]
+    else:
+        letters, value = _product(builder, operands[0], operands[1], result, sizes)
+    builder.transpose(value, [letters.index(x) for x in result], out=node.output[0])
+    return True
+
+
+def _parsed(equation: str, ranks: list[int]) -> tuple[list[str], str]:
+    """Operands' and result's letters; an ellipsis becomes letters that the equation does not use."""
+    left, arrow, right = equation.replace(" ", "").partition("->")
+    free = [x for x in string.ascii_letters if x not in equation]
+    terms, longest = [], ""
+    for term, rank in zip(left.split(","), ranks, strict=True):
+        if "..." in term:
+            count = rank - len(term.replace("...", ""))
+            hidden = "".join(free[:8][8 - count :])
+            longest = max(longest, hidden, key=len)
+            terms.append(term.replace("...", hidden))
+        else:
+            terms.append(term)
+    if arrow:
+        return terms, right.replace("...", longest)
+    letters = "".join(terms)
+    return terms, longest + "".join(sorted({x for x in letters if letters.count(x) == 1 and x not in longest}))
+
+
+def _summed(builder: Builder, value: str, term: str, over: list[str], sizes: dict[str, int]) -> tuple[str, str]:
+    """An operand without the letters that stand in it alone."""
+    if not over:
+        return term, value
+    kept = "".join(x for x in term if x not in over)
+    total = builder.sum(value, [term.index(x) for x in over])
+    return kept, builder.reshape(total, [sizes[x] for x in kept])
+
+
+def _product(
+    builder: Builder, a: tuple[str, str], b: tuple[str, str], result: str, sizes: dict[str, int]
+) -> tuple[str, str]:
+    """[batch, left, shared] × [batch, shared, right], then back to one axis per letter."""
+    both = [x for x in a[0] if x in b[0]]
+    batch = [x for x in both if x in result]
+    shared = [x for x in both if x not in result]
+    left, right = [x for x in a[0] if x not in both], [x for x in b[0] if x not in both]
+    first = _grouped(builder, a, (batch, left, shared), sizes)
+    second = _grouped(builder, b, (batch, shared, right), sizes)
+    letters = "".join([*batch, *left, *right])
+    return letters, builder.reshape(builder.op("MatMul", first, second), [sizes[x] for x in letters])
+
+
+def _grouped(builder: Builder, operand: tuple[str, str], groups: tuple[list[str], ...], sizes: dict[str, int]) -> str:
+    order = [operand[0].index(x) for group in groups for x in group]
+    value = builder.transpose(operand[1], order) if order != sorted(order) else operand[1]
+    return builder.reshape(value, [int(np.prod([sizes[x] for x in group], dtype=np.int64)) for group in groups])
