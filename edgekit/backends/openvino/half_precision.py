@@ -3,9 +3,8 @@
 from typing import Any
 
 import numpy as np
-from openvino._offline_transformations import compress_model_transformation
 
-from edgekit.backends.openvino.libraries import ov
+from edgekit.backends.openvino.libraries import compress_model_transformation, ov
 from edgekit.tensors import Array
 
 SMALLEST = 512

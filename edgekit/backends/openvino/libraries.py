@@ -14,11 +14,13 @@ import nncf  # noqa: E402
 import openvino as ov  # noqa: E402
 from nncf.quantization.range_estimator import RangeEstimatorParametersSet  # noqa: E402
 from openvino import frontend  # noqa: E402
+from openvino._offline_transformations import compress_model_transformation  # noqa: E402
+from openvino.tools.ovc.error import BasicError  # noqa: E402
 
 nncf.set_log_level(logging.ERROR)
 
 FAILURES: tuple[type[Exception], ...] = (
-    RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, AssertionError,
+    BasicError, RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, AssertionError,
     frontend.GeneralFailure, frontend.InitializationFailure, frontend.NotImplementedFailure,
     frontend.OpConversionFailure, frontend.OpValidationFailure,
     nncf.InternalError, nncf.InvalidQuantizerGroupError, nncf.ParameterNotSupportedError,
@@ -29,4 +31,4 @@ FAILURES: tuple[type[Exception], ...] = (
 CORE = ov.Core()
 """OpenVINO's runtime: its plugins are loaded when a device is first named."""
 
-__all__ = ["CORE", "FAILURES", "RangeEstimatorParametersSet", "nncf", "ov"]
+__all__ = ["CORE", "FAILURES", "RangeEstimatorParametersSet", "compress_model_transformation", "nncf", "ov"]
