@@ -1,7 +1,6 @@
 from pathlib import Path
 from typing import Any
 
-import networks
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
@@ -13,6 +12,7 @@ from edgekit.backends.tflite import boundary, integer, ranges, weights
 from edgekit.errors import InputError, Unsupported
 from edgekit.types import CALIBRATED, Built, Job
 from edgekit.waist import graph, run
+from tests import networks
 
 ENOUGH_DB = {"float32": 120, "float16": 55, "dynamic-int8": 25, "int4": 5, "int8": 20, "int16x8": 25}
 

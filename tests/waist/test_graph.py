@@ -1,6 +1,5 @@
 from pathlib import Path
 
-import networks
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +7,7 @@ from hypothesis import strategies as st
 
 from edgekit.errors import InputError
 from edgekit.waist import graph
+from tests import networks
 
 
 @pytest.fixture(scope="module")

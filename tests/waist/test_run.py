@@ -1,11 +1,11 @@
 from pathlib import Path
 
-import networks
 import numpy as np
 import pytest
 
 from edgekit.errors import Unsupported
 from edgekit.waist import run
+from tests import networks
 
 
 def counter(path: Path) -> Path:

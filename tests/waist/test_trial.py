@@ -1,13 +1,13 @@
 import os
 from pathlib import Path
 
-import networks
 import numpy as np
 import pytest
 
 from edgekit.errors import Unsupported
 from edgekit.waist import run
 from edgekit.waist.trial import Trial
+from tests import networks
 
 
 def test_a_trial_computes_what_a_run_computes(tmp_path: Path) -> None:
