@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from edgekit import __version__ as edgekit_version
-from edgekit import config, samples, steps
+from edgekit import config, samples, sources, steps
 from edgekit.config import Project
 from edgekit.errors import EdgekitError, InputError, MissingTool, Unsupported
 from edgekit.publish import publish
@@ -164,6 +164,7 @@ def build(session: Session, project: Project, model: Path) -> list[Result]:
         MissingTool: the libraries that read the model are not installed.
     """
     planned = plan(project, model)
+    sources.sniff(model)
     if planned.calibrated and project.calibration is None:
         raise InputError(
             f"{', '.join(dict.fromkeys(planned.calibrated))} needs calibration data: samples of what the model "

@@ -8,6 +8,7 @@ replies are lines of JSON over the child's own pipes.
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import typing
@@ -52,6 +53,7 @@ class Worker:
     def __init__(self, log: Path) -> None:
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def call(self, room: str, leaf: str, method: str, /, **arguments: Any) -> Any:
         """Call a leaf's method in the child and wait; no method only loads the leaf.
@@ -96,9 +98,12 @@ class Worker:
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self._log.parent.mkdir(parents=True, exist_ok=True)
+            # Converters leave files in the current folder; it is not the user's.
+            self._folder = tempfile.TemporaryDirectory(prefix="edgekit-", ignore_cleanup_errors=True)
             with self._log.open("ab") as log:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "edgekit.worker"],
+                    [sys.executable, "-m", "edgekit.worker", str(Path.cwd())],
+                    cwd=self._folder.name,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,
@@ -114,6 +119,9 @@ class Worker:
             self._process.kill()
             self._process.wait()
             self._process = None
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
 
     def __enter__(self) -> Self:
         return self
@@ -176,7 +184,11 @@ def _remedy(error: EdgekitError) -> str:
 
 
 def main() -> None:
-    """The child: keep the pipe to the parent, send everything else that is printed to the log."""
+    """The child: keep the pipe to the parent, send everything else that is printed to the log.
+
+    Its argument is the user's current folder, where the user's own modules may lie.
+    """
+    sys.path.insert(0, sys.argv[1])
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     threading.Thread(target=_follow_parent, args=(os.getppid(),), daemon=True).start()

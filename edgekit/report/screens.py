@@ -9,7 +9,7 @@ from rich.text import Text
 
 from edgekit.doctor import Health
 from edgekit.flow import Inspection, Plan, Result
-from edgekit.types import ArtifactFile, Manifest, Placement, Signature, Target, TensorSpec, Verification
+from edgekit.types import ArtifactFile, Manifest, Signature, Target, TensorSpec, Verification
 
 VERDICT_STYLES = {"pass": "green", "warn": "yellow", "miss": "red"}
 
@@ -30,24 +30,36 @@ def count(number: int) -> str:
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
-        right = column in {"size", "SQNR dB", "agreement", "bytes", "used"}
-        table.add_column(column, justify="right" if right else "left", overflow="fold")
+        table.add_column(column, justify="right" if column == "used" else "left", overflow="fold")
     return table
 
 
 def results(rows: Iterable[Result]) -> RenderableType:
-    """The screen that ends a build: one line for each file, then what needs attention."""
-    table = _table("target", "file", "precision", "size", "SQNR dB", "agreement", "metric", "verdict")
-    remarks: list[Text] = []
-    for row in rows:
+    """The screen that ends a build: one line for each file, under each target what needs attention."""
+    done = list(rows)
+    files = [file for row in done if row.manifest is not None for file in row.manifest.artifacts]
+    metric = next((f.verification.metric.name for f in files if f.verification and f.verification.metric), "metric")
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
+    for column in ("target, file", "precision", "size", "SQNR", "agrees", metric, "verdict"):
+        left = column in {"target, file", "precision", "verdict"}
+        table.add_column(column, justify="left" if left else "right", overflow="fold")
+    for row in done:
         if row.manifest is None:
-            table.add_row(row.target, "", "", "", "", "", "", Text("failed", style="red"))
+            table.add_row(Text(row.target, style="bold"), "", "", "", "", "", Text("failed", style="red"))
             continue
+        table.add_row(Text(row.target, style="bold"))
         for file in row.manifest.artifacts:
-            table.add_row(row.target, file.file, file.precision, *_evidence(file))
-        remarks += [Text(remark) for remark in _remarks(row.manifest)]
-        remarks.append(Text.assemble(("→ ", "bold"), f"{row.folder}/"))
+            table.add_row(f" {file.file}", file.precision, *_evidence(file))
+    remarks = [part for row in done if row.manifest is not None for part in _result(row, row.manifest)]
     return Group(table, *remarks)
+
+
+def _result(row: Result, manifest: Manifest) -> Iterable[Text]:
+    """Where a target's files lie, and below it what needs attention."""
+    yield Text()
+    yield Text.assemble((f"{row.folder}/", "bold"))
+    for remark in dict.fromkeys(_remarks(manifest)):
+        yield Text(f"  {remark}")
 
 
 def _evidence(file: ArtifactFile) -> tuple[str | Text, ...]:
@@ -57,7 +69,7 @@ def _evidence(file: ArtifactFile) -> tuple[str | Text, ...]:
         return total, "", "", "", Text("not verified", style="yellow")
     return (
         total,
-        "identical" if judged.sqnr_db is None else f"{judged.sqnr_db:.1f}",
+        "identical" if judged.sqnr_db is None else f"{judged.sqnr_db:.1f} dB",
         _agreement(judged),
         _metric(judged),
         Text(judged.verdict, style=VERDICT_STYLES[judged.verdict]),
@@ -66,12 +78,12 @@ def _evidence(file: ArtifactFile) -> tuple[str | Text, ...]:
 
 def _agreement(judged: Verification) -> str:
     shares = [a.top1_agreement for a in judged.outputs if a.top1_agreement is not None]
-    return f"{min(shares):.2%}" if shares else ""
+    return f"{min(shares):.1%}" if shares else ""
 
 
 def _metric(judged: Verification) -> str:
     metric = judged.metric
-    return "" if metric is None else f"{metric.name} {metric.source:.4f} → {metric.artifact:.4f}"
+    return "" if metric is None else f"{metric.source:.4f} → {metric.artifact:.4f}"
 
 
 def _remarks(manifest: Manifest) -> Iterable[str]:
@@ -81,18 +93,19 @@ def _remarks(manifest: Manifest) -> Iterable[str]:
         if file.verification is not None and file.verification.reason:
             yield f"{file.file}: {file.verification.reason}"
         yield from (f"{file.file}: {note}" for note in file.notes)
-        yield from (f"{file.file}: {what} unavailable: {why}" for what, why in file.unavailable.items())
-        if any(placement.status for placement in file.placements):
-            yield from _mapping(file.placements)
+        yield from _mapping(file)
+    # The same reason often holds for several files of a target; it is told once.
+    yield from {f"{what} unavailable: {why}": None for f in manifest.artifacts for what, why in f.unavailable.items()}
 
 
-def _mapping(placements: Iterable[Placement]) -> Iterable[str]:
-    """How many operators run where, and the reasons of those that do not run where they should."""
-    where = Counter(placement.runs_on for placement in placements)
-    yield "operators: " + ", ".join(f"{n} on {device}" for device, n in where.most_common())
-    first = next((p for p in placements if p.runs_on == "cpu"), None)
-    if first is not None and len(where) > 1:
-        yield f"  first on the CPU: {first.operator} {first.name}: {first.status}"
+def _mapping(file: ArtifactFile) -> Iterable[str]:
+    """The operators that do not run where the file is meant to run, and the reason of the first."""
+    where = Counter(placement.runs_on for placement in file.placements)
+    if len(where) < 2:
+        return
+    yield f"{file.file}: operators " + ", ".join(f"{n} on {device}" for device, n in where.most_common())
+    first = next(placement for placement in file.placements if placement.runs_on == "CPU")
+    yield f"  first on the CPU: {first.operator} {first.name}" + (f": {first.status}" if first.status else "")
 
 
 def plan(planned: Plan) -> RenderableType:
