@@ -100,7 +100,7 @@ class OnnxSource(Source):
         opened = open_model(path, options)
         names = [value.name for value in opened.session.get_outputs()]
         results = [
-            runtime.run(opened.session, {n: sample[n].astype(opened.dtypes[n]) for n in opened.shapes})
+            runtime.run(opened.session, {n: np.asarray(sample[n], opened.dtypes[n]) for n in opened.shapes})
             for sample in runtime.each_sample(inputs)
         ]
         arrays: dict[str, Any] = {name: np.stack([r[i] for r in results]) for i, name in enumerate(names)}

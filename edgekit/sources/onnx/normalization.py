@@ -6,27 +6,12 @@ import onnx
 from edgekit.sources.onnx.network import Builder, attributes
 
 
-def with_batch_statistics(builder: Builder, node: onnx.NodeProto) -> bool:
-    """BatchNormalization in training mode: mean and variance are those of the batch.
-
-    The running statistics that it also gives must be read by nobody. The variance is the unbiased
-    one (n − 1), as ONNX Runtime computes it, which is the reference; ONNX's text says n.
-    """
-    shape = builder.network.shape(node.input[0])
-    training = attributes(node).get("training_mode", 0)
-    if shape is None or not (training or any(node.output[1:])):
+def without_statistics(builder: Builder, node: onnx.NodeProto) -> bool:
+    """BatchNormalization that also lists its running statistics, as outputs that nobody reads."""
+    if not any(node.output[1:]) or attributes(node).get("training_mode", 0):
         return False
-    x, scale, bias, mean, variance = node.input[:5]
-    broadcast = [1, shape[1], *[1] * (len(shape) - 2)]
-    if training:
-        axes = [axis for axis in range(len(shape)) if axis != 1]
-        centred = builder.op("Sub", x, builder.mean(x, axes))
-        count = int(np.prod([shape[axis] for axis in axes]))
-        unbiased = builder.const(np.float32(count / max(count - 1, 1)))
-        spread = builder.op("Mul", builder.mean(builder.op("Mul", centred, centred), axes), unbiased)
-    else:
-        centred, spread = builder.op("Sub", x, builder.reshape(mean, broadcast)), builder.reshape(variance, broadcast)
-    _scaled(builder, node, (centred, spread), (builder.reshape(scale, broadcast), builder.reshape(bias, broadcast)))
+    kept = {key: value for key, value in attributes(node).items() if key in {"epsilon", "momentum"}}
+    builder.op("BatchNormalization", *node.input, out=node.output[0], **kept)
     return True
 
 

@@ -1,12 +1,12 @@
 """What is left in a prepared network that no static TFLite graph can express, named with its reason."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from edgekit.errors import Unsupported
 from edgekit.sources.onnx.folding import RANDOM
-from edgekit.sources.onnx.network import Network, consumed, kind
+from edgekit.sources.onnx.network import Network, attributes, consumed, kind
 
 CONTROL = {"If", "Loop", "Scan"}
 
@@ -47,6 +47,8 @@ def _complaints(network: Network) -> Iterator[str]:
             yield f"{name} gives as many results as it finds"
         if name in RANDOM:
             yield f"{name} gives something else at every run"
+        if attributes(node).get("training_mode", 0):
+            yield f"{name} in training mode depends on what ran before (call model.eval() before exporting)"
         for index in STEERED.get(name, ()):
             if index < len(node.input) and node.input[index] and node.input[index] not in network.constants:
                 steering = ", ".join(sorted(sources.get(node.input[index], set()))) or "values"
@@ -62,7 +64,7 @@ def _sources(network: Network) -> dict[str, set[str]]:
     return found
 
 
-def cannot_convert(path: Path, network: Network, complaints: list[Exception]) -> Unsupported:
+def cannot_convert(path: Path, network: Network, complaints: Sequence[Exception]) -> Unsupported:
     """The refusal after every strategy failed; the last one's complaint is the plainest.
 
     It names the operator that the converter stopped at, or the operators of the network.

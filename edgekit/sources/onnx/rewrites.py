@@ -19,7 +19,7 @@ def _first_of(*rules: Rewrite) -> Rewrite:
 
 
 RULES: dict[str, Rewrite] = {
-    "BatchNormalization": normalization.with_batch_statistics,
+    "BatchNormalization": normalization.without_statistics,
     "Conv": convolution.explicit_padding,
     "ConvTranspose": convolution.transposed_1d,
     "DFT": spectral.dft,
