@@ -66,7 +66,9 @@ def predictions(file: Path, inputs: Any) -> Any:
     return found[output.name].reshape(len(rows), -1).argmax(1)
 
 
-def edgekit_classes(worker: Worker, task: Task, shared: Path, folder: Path, backend: str, precision: Any) -> Any:
+def edgekit_classes(
+    worker: Worker, task: Task, shared: Path, folder: Path, backend: str, precision: Any, file: str = "model.tflite"
+) -> Any:
     """Classes by a backend's file, from the source through the waist, calibrated on the task's rows.
 
     Returns:
@@ -96,7 +98,7 @@ def edgekit_classes(worker: Worker, task: Task, shared: Path, folder: Path, back
     )
     out = folder / f"{backend}-{precision}"
     out.mkdir()
-    made = worker.call("backends", backend, "build", job=job, file="model.tflite", out=out)
+    made = worker.call("backends", backend, "build", job=job, file=file, out=out)
     worker.call(
         "backends",
         backend,
