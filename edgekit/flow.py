@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from edgekit.types import (
     Manifest,
     Model,
     Noun,
+    Placement,
     Precision,
     Recipe,
     SourceOptions,
@@ -242,9 +243,7 @@ def _data_set(data: samples.Samples, used: int, warnings: Sequence[str] = ()) ->
 def _file(
     session: Session, subject: Subject, recipe: Recipe, variant: Variant, data: Data
 ) -> tuple[ArtifactFile, Answer[Built]]:
-    network, counted = subject.network, subject.cost
-    if subject.waist is None and network.model.format not in variant.reads:
-        raise Unsupported(subject.reason, place=str(network.path), fix="choose a target that reads the source itself")
+    _require_waist(subject, variant)
     calibration = data.calibration if variant.precision in CALIBRATED else None
     order = Order(variant, variant.precision, variant.io, calibration, recipe.seed)
     built = steps.compile_variant(session, subject, order)
@@ -266,11 +265,11 @@ def _file(
         io=variant.io,
         files=built.files,
         signature=result.signature,
-        cost=None if counted is None else msgspec.structs.replace(counted, bytes=size),
+        cost=None if subject.cost is None else msgspec.structs.replace(subject.cost, bytes=size),
         verification=judged,
         placements=result.placements,
         notes=result.notes,
-        unavailable=result.unavailable | ({} if counted is not None else {"cost": subject.reason}),
+        unavailable=result.unavailable | ({} if subject.cost is not None else {"cost": subject.reason}),
     )
     return described, built
 
@@ -296,6 +295,57 @@ def _write(out: Path, manifest: Manifest, answers: list[Answer[Built]]) -> None:
             (out / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(answer.folder / name, out / name)
     (out / "manifest.json").write_bytes(msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
+
+
+class Check(Noun, frozen=True, kw_only=True):
+    """Whether a target takes a model: for each of its files where the operators would run, or why it fails."""
+
+    target: str
+    file: str
+    works: bool
+    placements: tuple[Placement, ...] = ()
+    reason: str = ""
+
+
+def check(session: Session, project: Project, model: Path) -> list[Check]:
+    """Try a model on targets without calibration data, and without an artifact.
+
+    Ranges come from random inputs: enough to see which operators can be quantized and where they
+    would run, nothing that could be shipped.
+
+    Raises:
+        InputError: the model cannot be read.
+        MissingTool: the libraries that read it are not installed.
+    """
+    planned = plan(project, model)
+    session.progress.plan(3 + sum(len(variants) for _, _, variants in planned.targets))
+    network = steps.open_network(session, model, planned.options)
+    subject = _subject(session, network, planned)
+    drawn = samples.random(network.model.signature, RANDOM_SAMPLES, project.seed)
+    return [
+        _check(session, subject, target.name, Order(variant, variant.precision, variant.io, drawn, project.seed))
+        for target, _, variants in planned.targets
+        for variant in variants
+    ]
+
+
+def _check(session: Session, subject: Subject, target: str, order: Order) -> Check:
+    if order.precision not in CALIBRATED:
+        order = replace(order, calibration=None)
+    file = order.variant.file
+    try:
+        _require_waist(subject, order.variant)
+        built = steps.compile_variant(session, subject, order)
+    except EdgekitError as error:
+        return Check(target=target, file=file, works=False, reason=error.problem)
+    return Check(target=target, file=file, works=True, placements=built.result.placements)
+
+
+def _require_waist(subject: Subject, variant: Variant) -> None:
+    if subject.waist is None and subject.network.model.format not in variant.reads:
+        raise Unsupported(
+            subject.reason, place=str(subject.network.path), fix="choose a target that reads the source itself"
+        )
 
 
 def inspect(session: Session, model: Path, options: SourceOptions) -> Inspection:

@@ -14,6 +14,7 @@ from edgekit.errors import EdgekitError, InputError, from_os
 VERBS = {
     "build": "Turn a model into verified artifacts for one or more targets.",
     "inspect": "Show signature, operators, parameters, MACs and memory of a model.",
+    "check": "Tell whether targets take a model, and where its operators would run.",
     "targets": "List targets, or explain one.",
     "doctor": "Show what is installed, what works, and how to add the rest.",
     "cache": "Show or prune the cache.",

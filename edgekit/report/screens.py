@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgekit.doctor import Health
-from edgekit.flow import Inspection, Plan, Result
+from edgekit.flow import Check, Inspection, Plan, Result
 from edgekit.types import ArtifactFile, Manifest, Signature, Target, TensorSpec, Verification
 
 VERDICT_STYLES = {"pass": "green", "warn": "yellow", "miss": "red"}
@@ -106,6 +106,18 @@ def _mapping(file: ArtifactFile) -> Iterable[str]:
     yield f"{file.file}: operators " + ", ".join(f"{n} on {device}" for device, n in where.most_common())
     first = next(placement for placement in file.placements if placement.runs_on == "CPU")
     yield f"  first on the CPU: {first.operator} {first.name}" + (f": {first.status}" if first.status else "")
+
+
+def checks(found: Iterable[Check]) -> RenderableType:
+    """What ``edgekit check`` found: a line for each file of each target."""
+    table = _table("target", "file", "works", "operators")
+    for row in found:
+        where = Counter(placement.runs_on for placement in row.placements)
+        remark = row.reason or ", ".join(f"{n} on {device}" for device, n in where.most_common())
+        reasons = Counter(p.status for p in row.placements if p.status and p.runs_on == "CPU" and len(where) > 1)
+        remark += "".join(f"\n  {n} × {status}" for status, n in reasons.most_common())
+        table.add_row(row.target, row.file, Text("yes", "green") if row.works else Text("no", "red"), remark)
+    return table
 
 
 def plan(planned: Plan) -> RenderableType:

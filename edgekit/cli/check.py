@@ -1,0 +1,33 @@
+"""``edgekit check``."""
+
+from typing import Any
+
+import click
+
+from edgekit import flow
+from edgekit.cli import options
+from edgekit.config import Project
+from edgekit.errors import Unsupported
+from edgekit.report import screens
+
+
+@click.command()
+@click.argument("model")
+@click.option("-t", "--target", "targets", multiple=True, metavar="NAME", help="A target; all of them without.")
+@options.source_options
+@options.json_option
+def verb(model: str, *, targets: tuple[str, ...], as_json: bool, **flags: Any) -> int:
+    """Tell whether targets take a model, and where its operators would run. Needs no data, writes no artifact.
+
+    \b
+    edgekit check model.onnx
+    edgekit check model.onnx -t edgetpu
+    """
+    said = {name: value for name, value in flags.items() if value is not None}
+    console = options.stderr()
+    with options.session(console) as session:
+        found = flow.check(session, Project(targets=targets or ("all",), **said), options.existing(model))
+    console.print(screens.checks(found))
+    if as_json:
+        options.print_json({"checks": found})
+    return 0 if all(row.works for row in found) else Unsupported.exit_code
