@@ -70,6 +70,7 @@ class OnnxSource(Source):
             opset=opset[0] if opset else None,
             bytes=len(content),
             signature=source_signature(opened, known),
+            companions=reading.companions(path),
             warnings=tuple(opened.assumed),
         )
 

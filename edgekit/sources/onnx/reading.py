@@ -125,7 +125,7 @@ def _load_external(path: Path, model: onnx.ModelProto) -> None:
     try:
         onnx.load_external_data_for_model(model, str(path.parent))
     except (OSError, ValueError, onnx.checker.ValidationError) as error:
-        files = sorted(_external_files(model))
+        files = sorted(external_files(model))
         raise InputError(
             f"{path.name} keeps weights in {', '.join(files) or 'other files'}, which cannot be read.",
             place=str(path),
@@ -135,7 +135,13 @@ def _load_external(path: Path, model: onnx.ModelProto) -> None:
         raise Unsupported(f"{path.name} is larger than 2 GiB.", place=str(path), fix="choose a smaller model")
 
 
-def _external_files(model: onnx.ModelProto) -> set[str]:
+def companions(path: Path) -> tuple[str, ...]:
+    """Names of the external data files beside an ONNX file, sorted."""
+    return tuple(sorted(external_files(_parse(path))))
+
+
+def external_files(model: onnx.ModelProto) -> set[str]:
+    """Locations of weights that lie outside the file."""
     return {
         entry.value
         for tensor in model.graph.initializer
