@@ -200,11 +200,19 @@ def _check_module(item: dict[str, Any], path: Path, known: set[str], *, allow_un
 def missing_object(path: Path, name: str, module: Any = None) -> InputError:
     """The complaint about a class or function that the file only names."""
     where = f" (of the module {module})" if isinstance(module, str) else ""
+    name = name.rsplit(">", maxsplit=1)[-1]  # registered as package>name
     return InputError(
         f"{path.name} uses {name}{where}, which is neither in Keras nor among the custom objects.",
         place=str(path),
         fix=f"--custom-objects yourmodule:function, where the function returns {{'{name}': {name}}}",
     )
+
+
+def with_registered_names(archive: Archive, custom: dict[str, Any]) -> dict[str, Any]:
+    """Custom objects under the names that the file registered them by (``package>Name``) too."""
+    names = (name for item in _objects(archive.config) for name in (item["class_name"], item.get("registered_name")))
+    short = {name: name.rsplit(">", maxsplit=1)[-1] for name in names if isinstance(name, str)}
+    return {name: custom[bare] for name, bare in short.items() if bare in custom} | custom
 
 
 def unknown_name(message: str) -> str | None:

@@ -40,9 +40,10 @@ def _load_file(path: Path, options: SourceOptions, *, zipped: bool) -> Network:
     libraries = [_keras3, _legacy] if described.keras3 else [_legacy, _keras3]
     failures: list[str] = []
     with (
-        custom_objects(options.custom_objects, path.parent) as custom,
+        custom_objects(options.custom_objects, path.parent) as given,
         archive.readable(path, zipped=zipped) as (file, notes),
     ):
+        custom = archive.with_registered_names(described, given)
         archive.check(described, path, known(custom), allow_unsafe=options.allow_unsafe)
         for library in libraries:
             try:
@@ -163,11 +164,16 @@ def _inputs(model: Any) -> list[tuple[str, Any]]:
         return [
             (name, tf.TensorSpec(tensor.shape, tensor.dtype)) for name, tensor in zip(names, model.inputs, strict=True)
         ]
-    shapes = getattr(model, "_build_shapes_dict", None) or {}
-    specs = [(name.removesuffix("_shape"), tf.TensorSpec(shape, model.compute_dtype)) for name, shape in shapes.items()]
-    if not specs:
+    # A subclassed model only remembers the shapes it was called with, whose batch was any.
+    shapes = dict(getattr(model, "_build_shapes_dict", None) or {})
+    if (only := getattr(model, "_build_input_shape", None)) is not None:
+        shapes = {"input_shape": only}
+    if not shapes:
         raise ValueError("it is a subclassed model that was never called before it was saved")
-    return [(name or "input", spec) for name, spec in specs]
+    return [
+        (name.removesuffix("_shape") or "input", tf.TensorSpec((None, *tuple(shape)[1:]), model.compute_dtype))
+        for name, shape in shapes.items()
+    ]
 
 
 def _structure(model: Any, tensors: list[tuple[str, Any]]) -> Any:
