@@ -1,0 +1,226 @@
+"""Write the pages of this folder from the code.
+
+    uv run python docs/reference/generate.py            write them
+    uv run python docs/reference/generate.py --check    exit 1 if one is stale
+
+`pages` returns them as text, so that a test can compare without writing.
+"""
+
+import inspect
+import re
+import sys
+import types
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from click.testing import CliRunner
+
+from edgekit import cli, config
+from edgekit.errors import REMEDIES, EdgekitError
+from edgekit.types import Manifest, Preprocessing, Target
+
+HERE = Path(__file__).parent
+COMMAND = "uv run python docs/reference/generate.py"
+NOTE = f"<!-- Written by `{COMMAND}` from {{source}}; do not edit. -->\n"
+
+
+def pages() -> dict[str, str]:
+    """Every generated page: file name → content."""
+    return {
+        "cli.md": _cli(),
+        "errors.md": _errors(),
+        "edgekit-toml.md": _project(),
+        "manifest.md": _manifest(),
+        "manifest.schema.json": msgspec.json.format(msgspec.json.encode(msgspec.json.schema(Manifest))).decode() + "\n",
+        "targets.md": _targets(),
+    }
+
+
+def _page(title: str, source: str, *parts: str) -> str:
+    return "\n".join([f"# {title}\n", NOTE.format(source=source), *parts]).rstrip() + "\n"
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [header, ("---",) * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in lines) + "\n"
+
+
+def _prose(text: str) -> str:
+    """A docstring as Markdown: its double backticks become single ones."""
+    return inspect.cleandoc(text).replace("``", "`")
+
+
+def _cli() -> str:
+    parts = []
+    for words in _commands(cli.edgekit, ()):
+        shown = CliRunner().invoke(cli.edgekit, [*words, "--help"], prog_name="edgekit", terminal_width=80)
+        parts.append(f"## `{' '.join(('edgekit', *words))}`\n\n```\n{shown.output.rstrip()}\n```\n")
+    return _page("Command line", "every verb's `--help`", *parts)
+
+
+def _commands(command: click.Command, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    yield words
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            under = command.get_command(context, name)
+            if under is not None:
+                yield from _commands(under, (*words, name))
+
+
+def _errors() -> str:
+    kinds = sorted(REMEDIES.values(), key=lambda kind: kind.exit_code)
+    rows = [("0", "", "Built, and every stated budget is met.")]
+    rows += [(str(kind.exit_code), f"`{kind.__name__}`", _prose(kind.__doc__ or "")) for kind in kinds]
+    rows.append((str(EdgekitError.exit_code), "", "A bug in edgekit; the traceback is in the log file that is shown."))
+    rows.append(("130", "", "Interrupted. Nothing half-written stays behind."))
+    return _page(
+        "Exit codes and errors",
+        "`edgekit/errors.py`",
+        "Every error says the problem, the place (`at:`) and the command or edit that helps (`fix:`), on stderr.\n"
+        'With `--json`, stdout carries the same as `{"error": {"remedy", "problem", "place", "fix", "exit_code"}}`.\n',
+        _table(("exit code", "class", "what it means"), rows),
+    )
+
+
+def _project() -> str:
+    documented = _keys(config.Project.__doc__ or "")
+    rows = [
+        (f"`{field.name}`", _type(hint), _default(field), documented[field.name])
+        for field, hint in _fields(config.Project)
+    ]
+    return _page(
+        "edgekit.toml",
+        "`edgekit.config.Project` and `edgekit.types.Preprocessing`",
+        "Every key is optional; flags win over the file; paths are relative to the file.\n",
+        _table(("key", "type", "default", "what it is"), rows),
+        "## Preprocessing\n",
+        _prose(Preprocessing.__doc__ or "") + "\n",
+        _table(
+            ("key", "type", "default"),
+            [(f"`{field.name}`", _type(hint), _default(field)) for field, hint in _fields(Preprocessing)],
+        ),
+    )
+
+
+def _keys(docstring: str) -> dict[str, str]:
+    """The ``Keys:`` section: name → description."""
+    section = inspect.cleandoc(docstring).partition("Keys:\n")[2]
+    found = re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", section, flags=re.MULTILINE)
+    return {name: re.sub(r"\s+", " ", _prose(text)) for name, text in found}
+
+
+def _manifest() -> str:
+    parts = [
+        "`manifest.json` stands in every folder that `edgekit build` writes. Its JSON Schema is\n"
+        "[manifest.schema.json](manifest.schema.json). What is not known is `null`, or stands in `unavailable`\n"
+        "with the reason; it is never 0.\n"
+    ]
+    for kind in _structs(Manifest):
+        rows = [(f"`{field.name}`", _type(hint), _default(field)) for field, hint in _fields(kind)]
+        parts += [f"## {kind.__name__}\n", _prose(kind.__doc__ or "") + "\n", _table(("key", "type", "default"), rows)]
+    return _page("The manifest", "`edgekit/types.py`", *parts)
+
+
+def _structs(kind: type[msgspec.Struct]) -> list[type[msgspec.Struct]]:
+    """A struct and every struct that it holds, in order of first mention."""
+    found: list[type[msgspec.Struct]] = []
+
+    def visit(hint: Any) -> None:
+        if inspect.isclass(hint) and issubclass(hint, msgspec.Struct) and hint not in found:
+            found.append(hint)
+            for _, inner in _fields(hint):
+                visit(inner)
+        for argument in typing.get_args(hint):
+            visit(argument)
+
+    visit(kind)
+    return found
+
+
+def _fields(kind: type[msgspec.Struct]) -> list[tuple[Any, Any]]:
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return [(field, hints[field.name]) for field in msgspec.structs.fields(kind)]
+
+
+def _type(hint: Any) -> str:
+    """A type in words."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        words = _type(arguments[0])
+    elif origin is typing.Literal:
+        words = ", ".join(f"`{value}`" for value in arguments)
+    elif origin in {typing.Union, types.UnionType}:
+        words = " or ".join(_type(a) for a in arguments)
+    elif origin is tuple and arguments[-1] is ...:
+        words = f"list of {_type(arguments[0])}"
+    elif origin is tuple:
+        words = f"[{', '.join(_type(a) for a in arguments)}]"
+    elif origin is dict:
+        words = f"table of {_type(arguments[0])} → {_type(arguments[1])}"
+    elif hint is type(None):
+        words = "null"
+    elif inspect.isclass(hint) and issubclass(hint, msgspec.Struct):
+        words = f"[{hint.__name__}](#{hint.__name__.lower()})"
+    else:
+        words = {str: "text", int: "integer", float: "number", bool: "true or false"}.get(hint, str(hint))
+    return words
+
+
+def _default(field: Any) -> str:
+    if field.required:
+        return "required"
+    value = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+    if value is None or value in ("", (), {}):
+        return ""
+    return f"`{msgspec.json.encode(value).decode()}`"
+
+
+def _targets() -> str:
+    parts = [
+        "One TOML file each in `targets/`. A file of your own is looked up in `./targets` first\n"
+        "([how to](../how-to/own-target.md)).\n"
+    ]
+    for path in sorted((HERE.parent.parent / "targets").glob("*.toml")):
+        parts += _target(config.target(str(path)))
+    return _page("Targets", "`targets/*.toml`", *parts)
+
+
+def _target(target: Target) -> list[str]:
+    files = [
+        (f"`{v.file}`", v.precision, f"{v.backend}{f', from {v.base}' if v.base else ''}", v.delegate or "", v.use)
+        for v in target.variants
+    ]
+    facts = [(f"`{name}`", f"{f.value:g}", f.unit, f"<{f.source}>") for name, f in target.facts.items()]
+    return [
+        f"## `{target.name}`: {target.title}\n",
+        f"{target.summary} Documentation: <{target.documentation}>.\n",
+        _table(("file", "precision", "made by", "delegate", "use"), files),
+        _table(("fact", "value", "unit", "source"), facts),
+    ]
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages, or with ``--check`` only say which are stale."""
+    fresh = pages()
+    stale = [name for name, text in fresh.items() if not _same(HERE / name, text)]
+    if "--check" in arguments:
+        for name in stale:
+            click.echo(f"docs/reference/{name} is stale; fix: {COMMAND}", err=True)
+        return 1 if stale else 0
+    for name in stale:
+        (HERE / name).write_text(fresh[name], encoding="utf8")
+        click.echo(f"wrote docs/reference/{name}", err=True)
+    return 0
+
+
+def _same(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text(encoding="utf8") == text
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
