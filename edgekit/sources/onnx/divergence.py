@@ -1,5 +1,6 @@
 """Where a waist stops agreeing with its source: both run once with every inner value kept, matched by name."""
 
+import re
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -45,10 +46,11 @@ def first(
     for name, value in tensors.inputs_to_file(signature, stacked).items():
         running.set_tensor(details[name], value[0])
     waist_run.invoke(running, waist)
+    reads = {name: node.input[0] for node in model.graph.node if node.input for name in node.output}
     for operator in graph.operators:
         for index in operator.outputs:
             name = graph.tensors[index].name
-            counterpart = _counterpart(name, expected)
+            counterpart = _counterpart(name, expected, reads)
             if counterpart is None:
                 continue
             agreement = _best_db(counterpart, running.get_tensor(index))
@@ -74,11 +76,17 @@ def _source_values(model: onnx.ModelProto, sample: dict[str, Array]) -> dict[str
         return dict(zip(names, run(running, sample), strict=True))
 
 
-def _counterpart(name: str, expected: dict[str, Array]) -> Array | None:
-    """The source's value of the same name; the converter's suffixes for layouts are taken off."""
-    for suffix in ("", "_nhwc", "_input_nhwc", "_output_nhwc", "/inside"):
-        if name.endswith(suffix) and name.removesuffix(suffix) in expected:
-            return expected[name.removesuffix(suffix)]
+def _counterpart(name: str, expected: dict[str, Array], reads: dict[str, str]) -> Array | None:
+    """The source's value that a tensor of the waist stands for.
+
+    The converter names inner tensors after nodes, and `prepare` names nodes after their output:
+    ``N_output_nhwc`` (with a number) is N, ``N_input_nhwc`` is what makes N reads.
+    """
+    plain = re.sub(r"(_nhwc)?(_\d+)?$", "", name)
+    maker = plain.removesuffix("_input")
+    for known in (name, plain, plain.removesuffix("_output"), reads.get(maker, "") if maker != plain else ""):
+        if known in expected:
+            return expected[known]
     return None
 
 

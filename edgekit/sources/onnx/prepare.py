@@ -27,6 +27,8 @@ def prepare(model: onnx.ModelProto) -> Network:
         choose(network) or rewrite(network, RULES) or write_out(network)
     ):  # either may make operators that the other one takes
         folding.settle(network, resolve)
+    for node in network.nodes:
+        node.name = node.output[0]  # the converter names inner tensors after nodes: so they can be found again
     return network
 
 

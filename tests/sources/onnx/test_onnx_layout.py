@@ -5,12 +5,12 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from onnx_cases import CASES, build, i64, save
-from onnx_proof import assert_faithful, computed, convert, draw, expected, sqnr_db
 
 from edgekit.types import Signature, SourceOptions
 from edgekit.waist import graph
 from edgekit.worker import Worker
+from tests.sources.onnx.onnx_cases import CASES, build, i64, save
+from tests.sources.onnx.onnx_proof import assert_faithful, computed, convert, draw, expected, sqnr_db
 
 CUBE = build("float[1,8,8,8] x", "y = Conv<pads=[1,1,1,1]>(x, w)", w=(8, 8, 3, 3))
 

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from onnx_cases import CASES, save
-from onnx_proof import assert_faithful, convert
 
 from edgekit.errors import Unsupported
 from edgekit.worker import Worker
+from tests.sources.onnx.onnx_cases import CASES, save
+from tests.sources.onnx.onnx_proof import assert_faithful, convert
 
 REFUSED = {"conv_dynamic_weights": "Conv"}
 """Case → the operator that the refusal names."""
