@@ -81,12 +81,12 @@ class OnnxSource(Source):
         source = source_signature(opened, known)
         network = prepare.prepare(reading.only_float32(opened.model))
         refusal.refuse_unresolved(path, network)
-        complaints = []
+        prepared, complaints = network.proto(), []
         with tempfile.TemporaryDirectory(prefix="edgekit-onnx-") as folder:
             file = Path(folder, "waist.tflite")
-            for strategy in lowering.STRATEGIES:
+            for strategy in lowering.strategies(prepared):
                 try:
-                    signature = convert(network.proto(), strategy, source, file, keep_layout=options.keep_layout)
+                    signature = convert(prepared, strategy, source, file, keep_layout=options.keep_layout)
                     agreement.check(file, signature, known)
                 except (Unsupported, *lowering.CONVERTER_ERRORS) as error:
                     complaints.append(error)
