@@ -11,7 +11,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import msgspec
-import networks
 import numpy as np
 import onnx
 import pytest
@@ -28,6 +27,7 @@ from edgekit.errors import InputError, Unsupported
 from edgekit.types import Built, Job, Model, Signature, SourceOptions
 from edgekit.waist import run
 from edgekit.worker import Worker
+from tests import networks
 
 ENOUGH_DB = {"float32": 100, "float16": 55, "int8": 20}
 SHAPES = {
@@ -376,7 +376,7 @@ from pathlib import Path
 import numpy as np
 from edgekit import samples
 sys.path.insert(0, sys.argv[1])
-import networks
+from tests import networks
 from edgekit.backends.openvino import OpenVINOBackend
 here = Path(sys.argv[2])
 waist = networks.classifier(here / "waist.tflite")
