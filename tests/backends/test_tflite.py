@@ -305,6 +305,56 @@ def test_the_better_of_two_quantizers_is_kept(tmp_path: Path) -> None:
     assert sqnr_db(reference, outputs(made, artifact, calibration, tmp_path)["source_sum_0"]) > 30
 
 
+def test_a_division_stays_float_because_its_divisor_may_round_to_zero(tmp_path: Path) -> None:
+    net = networks.Network()
+    x, y = net.input("x", (1, 8)), net.input("y", (1, 8))
+    root = net.operator("SQRT", [y], (1, 8))
+    path = net.save(tmp_path / "waist.tflite", net.operator("DIV", [x, root], (1, 8), kind="DivOptions"))
+    calibration = networks.samples(networks.signature(path), 32)
+    calibration["source_y"] = np.abs(calibration["source_y"]) + 1
+    made, artifact = built(networks.job(path, "int8", calibration=calibration), tmp_path)
+    assert any("DIV" in note for note in made.notes)
+    near_zero = {"source_x": calibration["source_x"], "source_y": np.full((32, 1, 8), 1e-4, np.float32)}
+    assert outputs(made, artifact, near_zero, tmp_path)["source_div_1"].shape == (32, 1, 8)
+
+
+def loop(path: Path) -> Path:
+    """A dense layer, then a WHILE that adds 1 three times."""
+    net = networks.Network()
+    x, count = net.input("x", (1, 4)), net.constant("count", np.zeros(1, np.int32))
+    dense, bias = net.constant("k", networks.weights(4, 4)), net.constant("b", np.zeros(4, np.float32))
+    x = net.operator("FULLY_CONNECTED", [x, dense, bias], (1, 4), kind="FullyConnectedOptions")
+    net.operator(
+        "WHILE", [count, x], (1,), dtype="int32", kind="WhileOptions", condSubgraphIndex=1, bodySubgraphIndex=2
+    )
+    result = net.tensor("result", (1, 4))
+    net.subgraph.operators[-1].outputs = [net.subgraph.operators[-1].outputs[0], result]
+    main = net.subgraph
+    for part in ("condition", "body"):
+        net.subgraph = schema.SubGraphT()
+        net.subgraph.tensors, net.subgraph.operators, net.subgraph.inputs = [], [], []
+        count, value = net.input("count", (1,), "int32"), net.input("x", (1, 4))
+        if part == "condition":
+            three = net.constant("three", np.full(1, 3, np.int32))
+            net.subgraph.outputs = [net.operator("LESS", [count, three], (1,), dtype="bool")]
+        else:
+            one, unit = net.constant("one", np.ones(1, np.int32)), net.constant("unit", np.ones((1, 4), np.float32))
+            counted = net.operator("ADD", [count, one], (1,), dtype="int32", kind="AddOptions")
+            net.subgraph.outputs = [counted, net.operator("ADD", [value, unit], (1, 4), kind="AddOptions")]
+        net.model.subgraphs.append(net.subgraph)
+    net.subgraph = main
+    return net.save(path, result)
+
+
+def test_the_body_of_a_loop_stays_float(tmp_path: Path) -> None:
+    path = loop(tmp_path / "waist.tflite")
+    calibration = networks.samples(networks.signature(path), 32)
+    made, artifact = built(networks.job(path, "int8", calibration=calibration), tmp_path)
+    assert "stays float32: WHILE" in made.notes
+    reference = run.run(path, {"x": calibration["source_x"]})["result"]
+    assert sqnr_db(reference, outputs(made, artifact, calibration, tmp_path)["source_result"]) > 30
+
+
 def test_constant_batch_matmul_is_right(tmp_path: Path) -> None:
     """ai-edge-quantizer gives its weights a scale per channel, which the kernel does not read."""
     net = networks.Network()
@@ -482,3 +532,25 @@ def test_padding_of_minus_infinity_before_a_max_pool(tmp_path: Path) -> None:
     made, artifact = built(networks.job(path, "int8", calibration=calibration), tmp_path)
     reference = run.run(path, {"x": calibration["source_x"]})["max_pool_2d_1"]
     assert sqnr_db(reference, outputs(made, artifact, calibration, tmp_path)["source_max_pool_2d_1"]) > 30
+
+
+def test_a_fused_lstm_becomes_integers(tmp_path: Path) -> None:
+    """LiteRT's quantizer reads past a list's end where an LSTM has no intermediate tensors."""
+    net = networks.Network()
+    x = net.input("x", (1, 6, 3))
+    into = [net.constant(f"w{i}", networks.weights(5, 3, seed=i)) for i in range(4)]
+    back = [net.constant(f"r{i}", networks.weights(5, 5, seed=i + 4)) for i in range(4)]
+    bias = [net.constant(f"b{i}", np.full(5, float(i == 1), np.float32)) for i in range(4)]
+    state = [net.tensor(name, (1, 5), variable=True) for name in ("hidden", "cell")]
+    inputs = [x, *into, *back, -1, -1, -1, *bias, -1, -1, *state, -1, -1, -1, -1]
+    kind, tanh = "UnidirectionalSequenceLSTMOptions", schema.ActivationFunctionType.TANH
+    y = net.operator(
+        "UNIDIRECTIONAL_SEQUENCE_LSTM", inputs, (1, 6, 5), name="y", kind=kind, fusedActivationFunction=tanh
+    )
+    path = net.save(tmp_path / "waist.tflite", y)
+    calibration = networks.samples(networks.signature(path), 32)
+    made, artifact = built(
+        networks.job(path, "int8", calibration=calibration, settings={"full_integer": True}), tmp_path
+    )
+    reference = run.run(path, {"x": calibration["source_x"]})["y"]
+    assert sqnr_db(reference, outputs(made, artifact, calibration, tmp_path)["source_y"]) > 25

@@ -5,8 +5,9 @@ Two quantizers can do it, and the samples decide which file is kept:
 * LiteRT's own (in the ai-edge-litert wheel, the one behind ``TFLiteConverter``). It takes a float
   TFLite file in which every activation carries its range, so edgekit chooses the ranges. It knows the
   most operators and needs about a millisecond.
-* ai-edge-quantizer, which knows some operators that the first does not (DIV, SQRT), gets SUM right,
-  and gets BATCH_MATMUL with constant weights wrong.
+* ai-edge-quantizer, which knows SQRT and networks with a WHILE, gets SUM right where the first does
+  not, and gets BATCH_MATMUL with constant weights wrong. It is asked where the first one fails,
+  leaves operators float, or comes out poorly.
 
 Whichever file leaves fewer operators float wins, unless its outputs are clearly worse; among equals
 the one that comes closer to the float outputs.
@@ -27,14 +28,15 @@ from numpy.typing import NDArray
 
 from edgekit.backends.tflite.boundary import keep_names
 from edgekit.backends.tflite.ranges import METHODS, Range, choose, observe
+from edgekit.backends.tflite.recurrent import add_intermediates
 from edgekit.errors import Unsupported
 from edgekit.tensors import Array
 from edgekit.tensors import quantize as quantize_values
 from edgekit.waist import cost, graph
 from edgekit.waist.trial import Trial
 
-SCORED_MACS = 4e9
-"""Multiply-accumulates spent on scoring one candidate: about a second on one core."""
+SCORED_MACS = 2e9
+"""Multiply-accumulates spent on scoring one candidate: well below a second on one core."""
 
 SCORED_SAMPLES = 128
 """The most samples on which a candidate is scored."""
@@ -78,49 +80,54 @@ def quantize(
         Unsupported: no quantizer makes a file that LiteRT runs.
     """
     float_graph = graph.read(path)[0]
-    scored = _scored(path, float_graph, len(next(iter(inputs.values()))))
+    scored = _scored(
+        path, float_graph, len(next(iter(inputs.values()))), most=8 if activations == "int16" else SCORED_SAMPLES
+    )
     seen = observe(path, float_graph, inputs, scored, seed)
     judge = Judge(trial, {name: values[scored] for name, values in inputs.items()}, seen.outputs)
-    if method != "auto":
-        methods: tuple[str, ...] = (method,)
-    else:
-        methods = ("minmax",) if activations == "int16" else tuple(METHODS)
+    asked = (method,) if method != "auto" else ("minmax",) if activations == "int16" else tuple(METHODS)
     made: list[Candidate] = []
     refused: list[str] = []
-    for name in methods:
-        ranges = choose(float_graph, seen.activations, name)
-        for engine, build in ENGINES.items():
-            if engine != "LiteRT" and not _second_opinion(made, name):
-                continue
+    for engine, build in ENGINES.items():
+        for name in _still_to_try(asked, made):
+            ranges = choose(float_graph, seen.activations, name)
             try:
                 made.append(judge(build(path, ranges, activations, per_channel), engine, name))
             except (RuntimeError, ValueError, KeyError, IndexError, TypeError, Unsupported) as error:
                 refused.append(f"{engine}: {(str(error).strip() or repr(error)).splitlines()[0][:200]}")
+                break  # what an engine refuses with one choice of ranges it refuses with all
     if not made:
         raise Unsupported(
-            f"No quantizer makes an integer file that LiteRT runs ({'; '.join(dict.fromkeys(refused))}).",
+            f"No quantizer makes an integer file that LiteRT runs ({'; '.join(refused)}).",
             place=path.name,
             fix="choose float16 or dynamic-int8, or rewrite the operators named",
         )
-    best = max(candidate.sqnr_db for candidate in made)
-    close = [candidate for candidate in made if candidate.sqnr_db >= best - CLEARLY_WORSE_DB]
+    return _best(made)
+
+
+def _best(made: list[Candidate]) -> Candidate:
+    """The fewest float operators among those that are about as good as the best; of these the best."""
+    highest = max(candidate.sqnr_db for candidate in made)
+    close = [candidate for candidate in made if candidate.sqnr_db >= highest - CLEARLY_WORSE_DB]
     return min(close, key=lambda candidate: (len(candidate.floats), -candidate.sqnr_db))
 
 
-def _second_opinion(made: list[Candidate], method: str) -> bool:
-    """Ask the second quantizer only where the first failed, left operators float, or came out poorly."""
-    first = next((candidate for candidate in made if candidate.method == method), None)
-    return first is None or bool(first.floats) or first.sqnr_db < POOR_DB
+def _still_to_try(asked: tuple[str, ...], made: list[Candidate]) -> tuple[str, ...]:
+    """Ways to choose ranges for the next engine: all at first, then the best, and only where it is in doubt."""
+    if not made:
+        return asked
+    best = _best(made)
+    return (best.method,) if best.floats or best.sqnr_db < POOR_DB else ()
 
 
 POOR_DB = 15.0
 """Below this SQNR the first quantizer's file may be wrong rather than coarse."""
 
 
-def _scored(path: Path, float_graph: graph.Graph, samples: int) -> NDArray[np.int_]:
+def _scored(path: Path, float_graph: graph.Graph, samples: int, most: int = SCORED_SAMPLES) -> NDArray[np.int_]:
     macs = max(1, cost.count(path).macs)
     sizes = [4 * int(np.prod(float_graph.tensors[index].shape)) for index in float_graph.outputs]
-    most = min(SCORED_SAMPLES, int(SCORED_MACS / macs), SCORED_BYTES // max(1, sum(sizes)))
+    most = min(most, int(SCORED_MACS / macs), SCORED_BYTES // max(1, sum(sizes)))
     chosen: NDArray[np.int_] = np.unique(np.linspace(0, samples - 1, max(4, most)).round().astype(int))
     return chosen
 
@@ -180,18 +187,23 @@ def _tidied(content: bytes, original: Path) -> bytes:
     return graph.pack(model)
 
 
+_CALLED = r"(^|;)called_\d+/"
+"""Names, as `prepare` writes them, of tensors whose ranges nobody saw: a loop's body runs out of sight."""
+
+
 def prepare(model: Any) -> None:
     """Make a file fit for ai-edge-quantizer, in place.
 
-    It tells tensors apart by name, so those that share one are numbered; it reads only the newer
-    field of operator codes, and a list of signatures that must not be absent.
+    It tells tensors apart by name, so those that share one are numbered, and those of subgraphs that
+    a WHILE or IF calls can be told by their prefix; it reads only the newer field of operator codes,
+    and a list of signatures that must not be absent.
     """
     taken: set[bytes] = set()
-    for subgraph in model.subgraphs:
+    for number_of, subgraph in enumerate(model.subgraphs):
         boundary = {*map(int, subgraph.inputs), *map(int, subgraph.outputs)}
         for index in sorted(range(len(subgraph.tensors)), key=lambda i: i not in boundary):
             tensor = subgraph.tensors[index]
-            name = number = bytes(tensor.name or b"tensor")
+            name = number = (b"called_%d/" % number_of if number_of else b"") + bytes(tensor.name or b"tensor")
             while number in taken:
                 number = name + b"_%d" % len(taken)
             tensor.name = number
@@ -204,10 +216,13 @@ def prepare(model: Any) -> None:
 def _litert(path: Path, ranges: dict[int, Range], activations: str, per_channel: bool) -> bytes:  # noqa: FBT001
     """LiteRT's own quantizer on ranges that are written into the float file beforehand."""
     model = graph.load(path)
+    if len(model.subgraphs) > 1:
+        raise Unsupported("LiteRT's quantizer needs the ranges of a WHILE's body.", place=path.name, fix="")
     for index, (low, high) in ranges.items():
         quantization = schema.QuantizationParametersT()
         quantization.min, quantization.max = [low], [high]
         model.subgraphs[0].tensors[index].quantization = quantization
+    add_intermediates(model, ranges)
     ranged = graph.pack(model)  # named, because the wrapper points into it without holding it
     wrapper = litert_quantizer.CalibrationWrapper(ranged, [], [])
     wrapper.Prepare()
@@ -257,8 +272,10 @@ def _ai_edge(path: Path, ranges: dict[int, Range], activations: str, per_channel
     bits = 16 if activations == "int16" else 8
     granularity = QuantGranularity.CHANNELWISE if per_channel else QuantGranularity.TENSORWISE
     made.add_static_config(".*", TFLOperationName.ALL_SUPPORTED, bits, 8, granularity)
-    for end in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):
-        made.update_quantization_recipe(".*", end, algorithm_key=AlgorithmName.NO_QUANTIZE)
+    for kept in (TFLOperationName.INPUT, TFLOperationName.OUTPUT, TFLOperationName.DIV):
+        # An integer DIV fails on inputs whose divisor rounds to 0, whatever the calibration samples were.
+        made.update_quantization_recipe(".*", kept, algorithm_key=AlgorithmName.NO_QUANTIZE)
+    made.update_quantization_recipe(_CALLED, TFLOperationName.ALL_SUPPORTED, algorithm_key=AlgorithmName.NO_QUANTIZE)
     with warnings.catch_warnings():
         # It warns of the memory that its look at the tensors takes, and of divisions by empty channels.
         warnings.simplefilter("ignore")
