@@ -177,9 +177,8 @@ def float_operators(made: graph.Graph) -> tuple[graph.Operator, ...]:
     )
 
 
-def _tidied(content: bytes, original: Path) -> bytes:
+def _tidied(model: Any, original: Path) -> bytes:
     """A quantizer's file under the waist's names, without the ranges that it left in every tensor."""
-    model = graph.parse(content, original)
     for tensor in model.subgraphs[0].tensors:
         if tensor.quantization is not None:
             tensor.quantization.min = tensor.quantization.max = None
@@ -231,12 +230,15 @@ def _litert(path: Path, ranges: dict[int, Range], activations: str, per_channel:
     content = wrapper.QuantizeModel(
         float32, float32, allow_float, np.dtype(activations).num, np.dtype(bias).num, not per_channel, not per_channel
     )
-    return _tidied(_with_integer_paddings(content, path), path)
+    quantized = graph.parse(content, path)
+    _quantize_paddings(quantized)
+    return _tidied(quantized, path)
 
 
-def _with_integer_paddings(content: bytes, path: Path) -> bytes:
-    """Quantize the constant of each PADV2, which LiteRT's quantizer forgets; -inf becomes the least level."""
-    model = graph.parse(content, path)
+def _quantize_paddings(model: Any) -> None:
+    """Quantize the constant of each PADV2, which LiteRT's quantizer forgets, in place; -inf becomes the least level."""
+    if not any(code.builtinCode == schema.BuiltinOperator.PADV2 for code in model.operatorCodes):
+        return
     tensors = model.subgraphs[0].tensors
     for operator in graph.describe(model)[0].operators:
         if operator.name != "PADV2":
@@ -253,7 +255,6 @@ def _with_integer_paddings(content: bytes, path: Path) -> bytes:
             model.buffers.append(buffer)
             padding.buffer, padding.type = len(model.buffers) - 1, padded.type
             padding.quantization = padded.quantization
-    return graph.pack(model)
 
 
 def _ai_edge(path: Path, ranges: dict[int, Range], activations: str, per_channel: bool) -> bytes:  # noqa: FBT001
@@ -280,7 +281,7 @@ def _ai_edge(path: Path, ranges: dict[int, Range], activations: str, per_channel
         # It warns of the memory that its look at the tensors takes, and of divisions by empty channels.
         warnings.simplefilter("ignore")
         content = bytes(made.quantize(statistics).quantized_model)
-    return _tidied(content, path)
+    return _tidied(graph.parse(content, path), path)
 
 
 ENGINES = {"LiteRT": _litert, "ai-edge-quantizer": _ai_edge}
