@@ -139,12 +139,28 @@ def test_the_producer_is_the_library_that_wrote_the_file(worker: Worker, models:
     assert major.startswith("Keras 3." if (models / "keras_layers.py").exists() else "Keras 2.")
 
 
-def test_an_lstm_of_keras_2_becomes_one_operator(worker: Worker, models: Path, tmp_path: Path) -> None:
-    waist, _, _ = both(worker, models / "lstm.h5", tmp_path)
+@pytest.mark.parametrize(("name", "count"), [("lstm", 1), ("bidirectional", 3)])
+def test_every_lstm_becomes_one_operator(worker: Worker, models: Path, tmp_path: Path, name: str, count: int) -> None:
+    waist, reference, found = both(worker, models / f"{name}.keras", tmp_path)
     operators = [operator.name for operator in graph.read(tmp_path / waist.file)[0].operators]
-    if (models / "tf_keras_layers.py").exists():
-        assert "UNIDIRECTIONAL_SEQUENCE_LSTM" in operators
-    assert not any(name.startswith("CUSTOM") for name in operators)
+    assert operators.count("UNIDIRECTIONAL_SEQUENCE_LSTM") == count
+    assert "WHILE" not in operators
+    assert agree(reference, found)
+
+
+def test_converting_leaves_the_reference_as_it_was(worker: Worker, models: Path, tmp_path: Path) -> None:
+    """Fusing swaps a layer's loop for a while; the network must come out of it unchanged."""
+    path = models / "bidirectional.keras"
+    describe(worker, path)
+    samples = tmp_path / "in.npz"
+    np.savez(samples, signal=np.random.default_rng(1).random((4, 1, 10, 4)).astype(np.float32))
+    results = []
+    for step in ("before", "after"):
+        out = tmp_path / f"{step}.npz"
+        worker.call("sources", "keras", "run", path=path, options=PLAIN, inputs=samples, outputs=out)
+        results.append(dict(np.load(out)))
+        worker.call("sources", "keras", "to_waist", path=path, options=PLAIN, out=tmp_path / step)
+    assert all(np.array_equal(results[0][name], results[1][name]) for name in results[0])
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])

@@ -10,7 +10,7 @@ the loop); so it comes first where there is an LSTM.
 import re
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edgekit.errors import Unsupported
 from edgekit.sources.keras.libraries import FAILURES, first_line, tf
-from edgekit.sources.keras.network import Fixed, sample
+from edgekit.sources.keras.lstm import fused, fusible
+from edgekit.sources.keras.network import Fixed, sample, traced
 from edgekit.tensors import Array
 from edgekit.waist import graph, run
 
@@ -53,10 +54,21 @@ def _through_saved_model(fixed: Fixed) -> bytes:
         return bytes(converter.convert())
 
 
+def _fused(fixed: Fixed) -> bytes:
+    """Keras 3's LSTMs become TFLite's operator, see `edgekit.sources.keras.lstm`."""
+    specs = [
+        tf.TensorSpec(spec.shape, spec.dtype, name=spec.name) for spec in fixed.function.structured_input_signature[0]
+    ]
+    with fused(fixed.network.model):
+        return _through_saved_model(replace(fixed, function=traced(fixed.network, specs)))
+
+
 def _routes(fixed: Fixed) -> dict[str, Callable[[Fixed], bytes]]:
     """Converters by name, the best first."""
     both: dict[str, Callable[[Fixed], bytes]] = {"frozen graph": _frozen, "SavedModel": _through_saved_model}
     bodies = fixed.function.graph.as_graph_def().library.function
+    if fusible(fixed.network.model):
+        return {"SavedModel with fused LSTMs": _fused} | both
     lstm = any(body.attr["api_implements"].s.startswith(b"lstm_") for body in bodies if "api_implements" in body.attr)
     return dict(reversed(both.items())) if lstm else both
 
