@@ -81,7 +81,14 @@ class TfliteSource(Source):
                         fix=f"give an array named {spec.name} of that shape",
                     )
                 samples[spec.name] = held[spec.name]
-            results = outputs_to_source(signature, run(file, inputs_to_file(signature, samples)))
+            try:
+                results = outputs_to_source(signature, run(file, inputs_to_file(signature, samples)))
+            except DAMAGES as error:  # LiteRT's tensors are not those that the file declares
+                raise Unsupported(
+                    f"{path.name} does not run as it declares its inputs and outputs: {error}",
+                    place=str(path),
+                    fix="export it again, with fixed shapes",
+                ) from error
         np.savez(outputs, **results)  # type: ignore[arg-type]
 
     def first_divergence(
