@@ -84,6 +84,8 @@ _DISK = {
     errno.EPERM: ("Permission denied", "choose another folder, or change its permissions"),
     errno.EROFS: ("The file system is read-only", "choose another folder"),
     errno.ENOTDIR: ("A file stands where a folder is needed", "choose another folder, or move the file away"),
+    errno.EEXIST: ("A file stands where a folder is needed", "choose another folder, or move the file away"),
+    errno.ENAMETOOLONG: ("The name is too long", "choose a shorter name"),
     errno.EISDIR: ("A folder stands where a file is needed", "name a file"),
 }
 

@@ -12,7 +12,8 @@ import msgspec
 from edgekit import __version__ as edgekit_version
 from edgekit import config, samples, sources, steps
 from edgekit.config import Project
-from edgekit.errors import EdgekitError, InputError, MissingTool, Unsupported
+from edgekit.errors import EdgekitError, InputError, MissingTool, Unsupported, from_os
+from edgekit.publish import check as check_place
 from edgekit.publish import publish
 from edgekit.session import Session, tool_versions
 from edgekit.steps import Evidence, Network, Order, Subject
@@ -28,7 +29,9 @@ from edgekit.types import (
     Noun,
     Placement,
     Precision,
+    Preprocessing,
     Recipe,
+    Signature,
     SourceOptions,
     Target,
     Variant,
@@ -69,6 +72,15 @@ class Data:
     calibration_set: DataSet | None
     evaluation_set: DataSet | None
     evidence: Evidence
+    preprocessing: dict[str, Preprocessing]
+
+    def stamp(self, signature: Signature) -> Signature:
+        """A signature whose inputs carry the preprocessing that was declared for them."""
+        inputs = tuple(
+            msgspec.structs.replace(spec, preprocessing=self.preprocessing.get(spec.source_name))
+            for spec in signature.inputs
+        )
+        return msgspec.structs.replace(signature, inputs=inputs)
 
 
 @dataclass(frozen=True)
@@ -173,6 +185,8 @@ def build(session: Session, project: Project, model: Path) -> list[Result]:
             place="--calibration",
             fix="add --calibration PATH (.npz, .npy, .csv, a folder of images), or --precision float16",
         )
+    for _, folder, _ in planned.targets:
+        check_place(folder)
     orders = sum(len(variants) for _, _, variants in planned.targets)
     session.progress.plan(3 + 2 * orders)
     session.expect(("backends", v.backend) for _, _, variants in planned.targets for v in variants)
@@ -188,6 +202,10 @@ def build(session: Session, project: Project, model: Path) -> list[Result]:
             publish(folder, lambda out: _write(out, manifest, [answer for _, answer in built]))
         except EdgekitError as error:
             return Result(target.name, folder, error=error)
+        except OSError as error:
+            if (mended := from_os(error)) is None:
+                raise
+            return Result(target.name, folder, error=mended)
         return Result(target.name, folder, manifest=manifest)
 
     with ThreadPoolExecutor(2) as pool:
@@ -233,6 +251,7 @@ def _data(session: Session, project: Project, network: Network) -> Data:
         None if calibration is None or used is None else _data_set(calibration, len(used), warnings),
         None if evaluation is None else _data_set(evaluation, len(chosen)),
         evidence,
+        preprocessing,
     )
 
 
@@ -264,7 +283,7 @@ def _file(
         delegate=variant.delegate,
         io=variant.io,
         files=built.files,
-        signature=result.signature,
+        signature=data.stamp(result.signature),
         cost=None if subject.cost is None else msgspec.structs.replace(subject.cost, bytes=size),
         verification=judged,
         placements=result.placements,

@@ -1,5 +1,7 @@
 """Results appear whole or not at all: a folder is made beside its place and renamed into it."""
 
+import errno
+import json
 import os
 import shutil
 import tempfile
@@ -7,7 +9,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from edgekit.errors import InputError
+from edgekit.errors import InputError, from_os
+from edgekit.store import alive
+
+ATTEMPTS = 20
+"""Renames before giving up on a place into which other builds keep putting their results."""
+
+MANIFEST = "manifest.json"
 
 
 def publish(folder: Path, make: Callable[[Path], None]) -> None:
@@ -18,43 +26,85 @@ def publish(folder: Path, make: Callable[[Path], None]) -> None:
         make: writes the content into the folder that it is given.
 
     Raises:
-        InputError: something that edgekit did not make stands there.
-        OSError: the disk is full, or the place cannot be written to. Nothing is changed then.
+        InputError: something that edgekit did not make stands there, or nothing can be written there.
+        OSError: the disk is full. Nothing is changed then.
     """
-    if folder.exists() and not _replaceable(folder):
-        raise InputError(
-            f"{folder} holds files that edgekit did not make.",
-            place=str(folder),
-            fix="choose another folder with -o, or empty this one",
-        )
+    check(folder)
+    folder = folder.resolve()  # a link stays a link
     folder.parent.mkdir(parents=True, exist_ok=True)
     _sweep(folder)
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.{os.getpid()}-", dir=folder.parent))
     try:
         aside.chmod(0o755)
-        fresh, old = aside / "new", aside / "old"
+        fresh = aside / "new"
         fresh.mkdir()
         make(fresh)
-        if folder.exists():
-            folder.rename(old)
-        try:
-            fresh.rename(folder)
-        except OSError:
-            # Another build put its result there between the two renames; both are whole, ours is newer.
-            with suppress(OSError):
-                folder.rename(aside / "theirs")
-            fresh.rename(folder)
+        _replace(folder, fresh, aside)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _replaceable(folder: Path) -> bool:
-    return folder.is_dir() and ((folder / "manifest.json").is_file() or not any(folder.iterdir()))
+def _replace(folder: Path, fresh: Path, aside: Path) -> None:
+    """Other builds may put their result there at any moment: all are whole, the last one stays."""
+    for attempt in range(ATTEMPTS):
+        with suppress(FileNotFoundError):  # nothing was there, or another build just took it away
+            folder.rename(aside / f"old{attempt}")
+        try:
+            fresh.rename(folder)
+        except OSError as error:
+            if error.errno not in {errno.ENOTEMPTY, errno.EEXIST} or attempt == ATTEMPTS - 1:
+                raise
+        else:
+            return
+
+
+def check(folder: Path) -> None:
+    """Look, before the work is done, whether a result can be put there; leaves nothing behind.
+
+    Raises:
+        InputError: something that edgekit did not make stands there, or nothing can be written there.
+    """
+    folder = folder.resolve()
+    if Path.cwd().is_relative_to(folder):
+        raise InputError(
+            "A result replaces its folder as a whole, so it cannot be the folder that you are in.",
+            place=str(folder),
+            fix="name a new folder, for instance -o dist",
+        )
+    if folder.exists() and (foreign := _foreign(folder)):
+        raise InputError(
+            f"{folder.name} holds what edgekit did not make: {foreign}.",
+            place=str(folder),
+            fix="choose another folder with -o, or move that away",
+        )
+    there = next(parent for parent in folder.parents if parent.exists())
+    try:
+        Path(tempfile.mkdtemp(prefix=f".{folder.name}.{os.getpid()}-", dir=there)).rmdir()
+    except OSError as error:
+        mended = from_os(error)
+        problem = mended.problem if mended is not None else f"{error.strerror}."
+        raise InputError(
+            f"The result cannot be written: {problem}", place=str(folder), fix="choose another folder with -o"
+        ) from error
+
+
+def _foreign(folder: Path) -> str:
+    """What stands in the result's place and is not edgekit's, by one name; empty if all is."""
+    if not folder.is_dir():
+        return "it is a file"
+    found = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        own = {MANIFEST, *(name for artifact in manifest["artifacts"] for name in artifact["files"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        own = set()
+    return next((name for name in found if name not in own), "")
 
 
 def _sweep(folder: Path) -> None:
     """Remove what killed builds left beside this folder."""
-    for old in folder.parent.glob(f".{folder.name}.*-*"):
-        pid = old.name.removeprefix(f".{folder.name}.").partition("-")[0]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc").exists():
+    start = f".{folder.name}."
+    for old in folder.parent.iterdir():
+        pid = old.name.removeprefix(start).partition("-")[0]
+        if old.name.startswith(start) and pid.isdigit() and not alive(pid):
             shutil.rmtree(old, ignore_errors=True)

@@ -124,7 +124,7 @@ class Store:
         parent = self.root / "tmp"
         parent.mkdir(parents=True, exist_ok=True)
         for old in parent.iterdir():
-            if not _alive(old.name.partition("-")[0]):
+            if not alive(old.name.partition("-")[0]):
                 shutil.rmtree(old, ignore_errors=True)
         return Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=parent))
 
@@ -204,7 +204,8 @@ def code_digest() -> str:
     )
 
 
-def _alive(pid: str) -> bool:
+def alive(pid: str) -> bool:
+    """Whether a process of that number runs on this machine."""
     if not pid.isdigit():
         return False
     try:

@@ -52,7 +52,7 @@ def _agreement(name: str, expected: Array, got: Array) -> Agreement:
         output=name,
         identical=identical,
         sqnr_db=None if identical else sqnr_db(a, b),
-        max_abs_error=float(np.abs(a - b)[finite].max(initial=0.0)),
+        max_abs_error=float(np.abs(a[finite] - b[finite]).max(initial=0.0)),
         cosine=_cosine(a, b),
         top1_agreement=_top1_agreement(expected, got),
     )
@@ -69,7 +69,7 @@ def sqnr_db(reference: Array, output: Array) -> float:
     if not np.all(same | (np.isfinite(r) & np.isfinite(o))):
         return -999.0
     signal = float(np.sum(np.square(r[np.isfinite(r)])))
-    noise = float(np.sum(np.square((r - o)[~same])))
+    noise = float(np.sum(np.square(r[~same] - o[~same])))
     if noise == 0.0:
         return 999.0
     if signal == 0.0:

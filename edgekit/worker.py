@@ -6,12 +6,15 @@ replies are lines of JSON over the child's own pipes.
 """
 
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import typing
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -73,9 +76,9 @@ class Worker:
             stdin.write(msgspec.json.encode(request) + b"\n")
             stdin.flush()
             line = stdout.readline()
-        except BrokenPipeError:
+        except (BrokenPipeError, ValueError):  # ValueError: closed meanwhile by another thread
             line = b""
-        if not line:
+        if not line.endswith(b"\n"):  # the end of the child, perhaps in the middle of a reply
             code = process.wait()
             self.close()
             if code == 1:  # Python's own exit code for an exception that nobody caught
@@ -83,7 +86,7 @@ class Worker:
             raise Unsupported(
                 f"{leaf} died while it was busy with {method} ({_death(code)}).",
                 place=str(arguments.get("path", arguments.get("artifact", leaf))),
-                fix=f"the model makes a native library abort; its last words are in {self._log}",
+                fix=f"{_help(code)}; its last words are in {self._log}",
             )
         reply = msgspec.json.decode(line, type=Reply)
         if reply.error is not None:
@@ -97,6 +100,7 @@ class Worker:
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
+            self.close()
             self._log.parent.mkdir(parents=True, exist_ok=True)
             # Converters leave files in the current folder; it is not the user's.
             self._folder = tempfile.TemporaryDirectory(prefix="edgekit-", ignore_cleanup_errors=True)
@@ -104,6 +108,7 @@ class Worker:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "edgekit.worker", str(Path.cwd())],
                     cwd=self._folder.name,
+                    env=os.environ | {"TMPDIR": self._folder.name},
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,
@@ -112,16 +117,17 @@ class Worker:
 
     def close(self) -> None:
         """End the child at once; it holds nothing that is not in a temporary folder."""
-        if self._process is not None:
-            for pipe in (self._process.stdin, self._process.stdout):
+        process, self._process = self._process, None
+        folder, self._folder = self._folder, None
+        if process is not None:
+            process.kill()  # first: a thread that waits for a reply holds the pipe until its end comes
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
                 if pipe is not None:
-                    pipe.close()
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None
+                    with suppress(BrokenPipeError):  # a request that never got through
+                        pipe.close()
+        if folder is not None:
+            folder.cleanup()
 
     def __enter__(self) -> Self:
         return self
@@ -133,7 +139,14 @@ class Worker:
 
 
 def _death(code: int) -> str:
-    return f"signal {-code}" if code < 0 else f"exit code {code}"
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+
+def _help(code: int) -> str:
+    """What a user can do about a dead child; the kernel kills by SIGKILL where memory runs out."""
+    if code == -signal.SIGKILL:
+        return "it was killed, most often for want of memory: free some, or use a machine with more"
+    return "the model makes a native library abort: simplify it, or choose another precision or target"
 
 
 def _hints(room: str, method: str) -> dict[str, Any]:
@@ -149,9 +162,16 @@ def _decode(hints: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _follow_parent(parent: int) -> None:
-    """End when the parent is gone: its pipe alone would only be noticed after the current call."""
+    """End when the parent is gone: its pipe alone would only be noticed after the current call.
+
+    Nobody else would remove the child's own folder with its temporary files then.
+    """
+    folder = Path.cwd()
+    own = os.environ.get("TMPDIR") == str(folder)
     while os.getppid() == parent:
         time.sleep(0.5)
+    if own:
+        shutil.rmtree(folder, ignore_errors=True)
     os._exit(0)
 
 
@@ -188,11 +208,12 @@ def main() -> None:
 
     Its argument is the user's current folder, where the user's own modules may lie.
     """
-    sys.path.insert(0, sys.argv[1])
-    replies = os.fdopen(os.dup(1), "wb")
+    sys.path.append(sys.argv[1])  # last, so that a user's onnx.py or profile.py hides no library
+    requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # a library that asks a question gets no answer
     threading.Thread(target=_follow_parent, args=(os.getppid(),), daemon=True).start()
-    _serve(os.fdopen(os.dup(0), "rb"), replies)
+    _serve(requests, replies)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
 
 import importlib
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -43,7 +44,9 @@ class Verbs(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """An unknown verb is answered with the nearest one."""
         if args and args[0] not in VERBS and not args[0].startswith("-"):
-            raise click.NoSuchOption(args[0], f"There is no verb {args[0]}.", possibilities=_nearest(args[0]), ctx=ctx)
+            raise click.NoSuchOption(
+                args[0], f"There is no verb {args[0]}.", possibilities=_nearest(args[0], VERBS), ctx=ctx
+            )
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -52,10 +55,10 @@ class Verbs(click.Group):
             formatter.write_dl(list(VERBS.items()))
 
 
-def _nearest(word: str) -> list[str]:
+def _nearest(word: str, words: Iterable[str]) -> list[str]:
     import difflib  # noqa: PLC0415  only after a mistake
 
-    return difflib.get_close_matches(word, VERBS, n=1)
+    return difflib.get_close_matches(word, list(words), n=1)
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
@@ -81,6 +84,9 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911  one way out for each kin
     """
     try:
         outcome = edgekit.main(arguments, prog_name="edgekit", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return error.exit_code
     except click.UsageError as error:
         return _complain(_usage(error), arguments)
     except (click.Abort, KeyboardInterrupt):
@@ -92,20 +98,35 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911  one way out for each kin
         return 141
     except OSError as error:
         mended = from_os(error)
-        return _bug() if mended is None else _complain(mended, arguments)
+        return _bug(arguments) if mended is None else _complain(mended, arguments)
     except Exception:  # noqa: BLE001  the one place where every bug ends
-        return _bug()
+        return _bug(arguments)
     return outcome if isinstance(outcome, int) else 0
 
 
 def _usage(error: click.UsageError) -> InputError:
-    """Click's complaint in our form."""
+    """Click's complaint in our form: the problem, the option it is about, the nearest right word."""
     place = error.ctx.command_path if error.ctx else "edgekit"
-    nearest = getattr(error, "possibilities", None)
-    fix = f"did you mean {' or '.join(sorted(nearest))}?" if nearest else f"see {place} --help"
-    if isinstance(error, click.NoSuchOption):
-        return InputError(error.message.partition(" Did you mean")[0], place=place, fix=fix)
-    return InputError(error.format_message(), place=place, fix=fix)
+    problem, fix = error.format_message().partition(" Did you mean")[0], f"see {place} --help"
+    nearest = getattr(error, "possibilities", None) or ()
+    if (
+        isinstance(error, click.BadParameter)
+        and error.param is not None
+        and not isinstance(error, click.MissingParameter)
+    ):
+        place, problem = error.param.opts[0], error.message[:1].upper() + error.message[1:]
+        choices = getattr(error.param.type, "choices", ())
+        word = problem.split("'")[1] if choices else ""
+        nearest, fix = _nearest(word, choices), f"use one of: {', '.join(choices)}" if choices else fix
+        problem = f"{word!r} is no choice here." if choices else _plain(problem)
+    if nearest:
+        fix = f"did you mean {' or '.join(sorted(nearest))}?"
+    return InputError(problem, place=place, fix=fix)
+
+
+def _plain(problem: str) -> str:
+    """Click's names of number types as people say them."""
+    return problem.replace("integer range", "whole number").replace("float range", "number")
 
 
 def _complain(error: EdgekitError, arguments: list[str]) -> int:
@@ -140,16 +161,26 @@ def as_dict(error: EdgekitError) -> dict[str, Any]:
     }
 
 
-def _bug() -> int:
+def _bug(arguments: list[str]) -> int:
     """Write the traceback to a log file, show its path."""
     import traceback  # noqa: PLC0415
 
-    from edgekit.session import log_file  # noqa: PLC0415
+    trace = traceback.format_exc()
+    try:
+        from edgekit.session import log_file  # noqa: PLC0415
 
-    log = log_file()
-    with log.open("a", encoding="utf8") as file:
-        file.write(traceback.format_exc())
-    click.echo("Something went wrong inside edgekit; this is a bug in it, not in your input.", err=True)
-    click.echo(f"  at: {log}", err=True)
-    click.echo("  fix: report it with that file, please", err=True)
-    return 70
+        log = log_file()
+        with log.open("a", encoding="utf8") as file:
+            file.write(trace)
+        place = str(log)
+    except (OSError, InputError):  # no place for a log: the screen is all there is
+        click.echo(trace, err=True)
+        place = "the lines above, since no log file can be written"
+    return _complain(
+        EdgekitError(
+            "Something went wrong inside edgekit; this is a bug in it, not in your input.",
+            place=place,
+            fix="report it with that, please",
+        ),
+        arguments,
+    )

@@ -1,0 +1,99 @@
+"""Results stand whole in their place, or not at all."""
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from edgekit.errors import InputError
+from edgekit.publish import check, publish
+
+
+def result(text: str):
+    def make(out: Path) -> None:
+        (out / "model.tflite").write_text(text)
+        (out / "manifest.json").write_text(json.dumps({"artifacts": [{"files": {"model.tflite": {}}}]}))
+
+    return make
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def leftovers(folder: Path) -> list[str]:
+    return [path.name for path in folder.parent.iterdir() if path.name.startswith(".")]
+
+
+def test_a_result_appears_with_its_parents(tmp_path: Path) -> None:
+    publish(tmp_path / "a" / "b", result("1"))
+    assert (tmp_path / "a" / "b" / "model.tflite").read_text() == "1"
+    assert leftovers(tmp_path / "a" / "b") == []
+
+
+def test_an_earlier_result_is_replaced_whole(tmp_path: Path) -> None:
+    publish(tmp_path / "out", result("1"))
+    publish(tmp_path / "out", result("2"))
+    assert (tmp_path / "out" / "model.tflite").read_text() == "2"
+    assert leftovers(tmp_path / "out") == []
+
+
+def test_what_edgekit_did_not_make_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match=r"thesis\.tex"):
+        publish(tmp_path / "out", result("1"))
+    assert (tmp_path / "out" / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_file_added_to_a_result_is_the_users(tmp_path: Path) -> None:
+    publish(tmp_path / "out", result("1"))
+    (tmp_path / "out" / "notes.md").write_text("mine")
+    with pytest.raises(InputError, match=r"notes\.md"):
+        publish(tmp_path / "out", result("2"))
+
+
+def test_a_failure_changes_nothing(tmp_path: Path) -> None:
+    publish(tmp_path / "out", result("1"))
+
+    def fail(out: Path) -> None:
+        (out / "half").write_text("half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        publish(tmp_path / "out", fail)
+    assert names(tmp_path / "out") == ["manifest.json", "model.tflite"]
+    assert leftovers(tmp_path / "out") == []
+
+
+def test_what_a_killed_build_left_is_swept(tmp_path: Path) -> None:
+    (tmp_path / ".out.999999999-abc" / "new").mkdir(parents=True)
+    (tmp_path / ".out.mine").mkdir()
+    publish(tmp_path / "out", result("1"))
+    assert leftovers(tmp_path / "out") == [".out.mine"]
+
+
+def test_builds_side_by_side_leave_one_whole_result(tmp_path: Path) -> None:
+    threads = [threading.Thread(target=publish, args=(tmp_path / "out", result(str(i)))) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (tmp_path / "out" / "model.tflite").read_text() in "01234567"
+    assert (tmp_path / "out" / "manifest.json").is_file()
+    assert leftovers(tmp_path / "out") == []
+
+
+def test_a_place_is_checked_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("a file")
+    with pytest.raises(InputError):
+        check(tmp_path / "file")
+    with pytest.raises(InputError, match="cannot be written"):
+        check(tmp_path / "file" / "out")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(InputError, match="the folder that you are in"):
+        check(tmp_path / "here")
+    check(tmp_path / "new" / "deep")
+    assert names(tmp_path) == ["file", "here"]

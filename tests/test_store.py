@@ -1,0 +1,209 @@
+"""The cache: whole answers or none, whatever happens."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgekit.store import ANSWER, Store, alive, code_digest, digest_of, file_digest, tree_digest
+from edgekit.types import FileDigest
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "cache")
+
+
+def write(content: str):
+    def make(out: Path) -> int:
+        (out / "file.txt").write_text(content)
+        return len(content)
+
+    return make
+
+
+def never(out: Path) -> int:
+    raise AssertionError("the answer was there")
+
+
+def test_the_second_question_is_answered_from_the_cache(store: Store) -> None:
+    first = store.ask({"a": 1}, int, write("hello"))
+    second = store.ask({"a": 1}, int, never)
+    assert (first.result, first.from_cache) == (5, False)
+    assert (second.result, second.from_cache) == (5, True)
+    assert (second.folder / "file.txt").read_text() == "hello"
+    assert first.sha256 == second.sha256 == digest_of({"file.txt": first.files["file.txt"].sha256})
+
+
+def test_another_question_is_answered_anew(store: Store) -> None:
+    store.ask({"a": 1}, int, write("hello"))
+    assert store.ask({"a": 2}, int, write("bye")).result == 3
+
+
+def test_the_order_of_a_questions_keys_does_not_matter(store: Store) -> None:
+    store.ask({"a": 1, "b": {"c": 2, "d": 3}}, int, write("hello"))
+    assert store.ask({"b": {"d": 3, "c": 2}, "a": 1}, int, never).from_cache
+
+
+def truncate(folder: Path) -> None:
+    (folder / "file.txt").write_text("hel")
+
+
+def change(folder: Path) -> None:
+    (folder / "file.txt").write_text("jello")
+
+
+def remove(folder: Path) -> None:
+    (folder / "file.txt").unlink()
+
+
+def garble(folder: Path) -> None:
+    (folder / ANSWER).write_text("{")
+
+
+def forget(folder: Path) -> None:
+    (folder / ANSWER).unlink()
+
+
+@pytest.mark.parametrize("damage", [truncate, change, remove, garble, forget])
+def test_a_damaged_answer_is_dropped_and_asked_anew(store: Store, damage) -> None:
+    damage(store.ask({"a": 1}, int, write("hello")).folder)
+    again = store.ask({"a": 1}, int, write("hello"))
+    assert not again.from_cache
+    assert (again.folder / "file.txt").read_text() == "hello"
+    assert store.ask({"a": 1}, int, never).from_cache
+    assert not list((store.root / "tmp").iterdir())
+
+
+def test_an_answer_of_another_type_is_asked_anew(store: Store) -> None:
+    store.ask({"a": 1}, int, write("hello"))
+
+    def digest(out: Path) -> FileDigest:
+        return FileDigest(sha256="0", bytes=0)
+
+    assert not store.ask({"a": 1}, FileDigest, digest).from_cache
+
+
+def test_a_failure_stores_nothing(store: Store) -> None:
+    def fail(out: Path) -> int:
+        (out / "half").write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        store.ask({"a": 1}, int, fail)
+    assert not list(store.root.rglob("*half*"))
+    assert not (store.root / "answers").exists()
+
+
+def test_threads_of_one_build_share_the_work(store: Store) -> None:
+    made: list[int] = []
+
+    def slow(out: Path) -> int:
+        time.sleep(0.1)
+        made.append(1)
+        return 1
+
+    threads = [threading.Thread(target=store.ask, args=({"a": 1}, int, slow)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert made == [1]
+
+
+CHILD = """
+import sys, time
+from pathlib import Path
+from edgekit.store import Store
+def make(out):
+    for i in range(20):
+        (out / f"{i}.txt").write_text(str(i))
+        if i == 10:
+            print("half", flush=True)
+            time.sleep(float(sys.argv[2]))
+    return 20
+print(Store(Path(sys.argv[1])).ask({"a": 1}, int, make).result)
+"""
+
+
+def child(store: Store, pause_s: float) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", CHILD, str(store.root), str(pause_s)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_a_killed_process_leaves_no_answer_and_its_leftovers_are_swept(store: Store) -> None:
+    with child(store, 60) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "half\n"
+        process.send_signal(signal.SIGKILL)
+    assert list((store.root / "tmp").iterdir())
+    assert not (store.root / "answers").exists()
+    store.ask({"a": 2}, int, write("x"))
+    assert not list((store.root / "tmp").iterdir())
+
+
+def test_processes_that_race_both_get_a_whole_answer(store: Store) -> None:
+    racers = [child(store, 0.2) for _ in range(3)]
+    for racer in racers:
+        out, _ = racer.communicate(timeout=60)
+        assert out.splitlines()[-1] == "20"
+    assert len(store.ask({"a": 1}, int, never).files) == 20
+    assert not list((store.root / "tmp").iterdir())
+
+
+def test_prune_drops_the_longest_unused_first(store: Store) -> None:
+    for i in range(4):
+        folder = store.ask({"a": i}, int, write("x" * 1000)).folder
+        os.utime(folder / ANSWER, (i, i))
+    sizes = [size for _, size, _ in store.entries()]
+    dropped, freed = store.prune(max_bytes=sum(sizes[2:]))
+    assert (dropped, freed) == (2, sum(sizes[:2]))
+    assert store.ask({"a": 3}, int, never).from_cache
+    assert not store.ask({"a": 0}, int, write("x")).from_cache
+    store.prune()
+    assert store.entries() == []
+
+
+def test_a_use_makes_an_answer_young_again(store: Store) -> None:
+    for i in range(2):
+        folder = store.ask({"a": i}, int, write("x")).folder
+        os.utime(folder / ANSWER, (i, i))
+    used = store.ask({"a": 0}, int, never)
+    assert [folder for folder, _, _ in store.entries()][-1] == used.folder
+    assert store.prune(min_age_s=3600) == (1, store.entries()[0][1])
+    assert store.entries()[0][0] == used.folder
+
+
+@given(st.dictionaries(st.text(), st.integers() | st.text() | st.lists(st.booleans())))
+def test_a_digest_depends_on_content_alone(question: dict[str, object]) -> None:
+    assert digest_of(question) == digest_of(dict(reversed(question.items())))
+    assert digest_of(question) != digest_of(question | {"another": "key"}) or "another" in question
+
+
+def test_a_folders_digest_changes_with_names_and_contents(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("1")
+    one = tree_digest(tmp_path)
+    assert one.bytes == 1
+    (tmp_path / "a").rename(tmp_path / "b")
+    two = tree_digest(tmp_path)
+    (tmp_path / "b").write_text("2")
+    assert len({one.sha256, two.sha256, tree_digest(tmp_path).sha256}) == 3
+    assert tree_digest(tmp_path / "b") == file_digest(tmp_path / "b")
+
+
+def test_the_code_digest_is_of_this_code() -> None:
+    assert len(code_digest()) == 64
+
+
+def test_alive_knows_processes() -> None:
+    assert alive(str(os.getpid()))
+    assert not alive("not a number")
+    assert not alive("999999999")
