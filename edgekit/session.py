@@ -14,6 +14,7 @@ from typing import Any, Protocol, Self
 import platformdirs
 
 from edgekit import registry
+from edgekit.errors import InputError
 from edgekit.store import Answer, Store, code_digest
 from edgekit.worker import Worker
 
@@ -53,12 +54,25 @@ def cache_folder() -> Path:
 
 
 def log_file() -> Path:
-    """This run's log, in the cache folder; the oldest beyond `LOGS_KEPT` are removed."""
+    """This run's log, in the cache folder; the oldest beyond `LOGS_KEPT` are removed.
+
+    Raises:
+        InputError: the cache folder cannot be written to.
+    """
     folder = cache_folder() / "logs"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        log = folder / f"{os.getpid()}.log"
+        log.touch()
+    except OSError as error:
+        raise InputError(
+            f"The cache cannot be written to: {error.strerror}.",
+            place=str(cache_folder()),
+            fix="set EDGEKIT_CACHE to a folder that you can write to",
+        ) from error
     for old in sorted(folder.glob("*.log"), key=lambda path: path.stat().st_mtime)[:-LOGS_KEPT]:
         old.unlink(missing_ok=True)
-    return folder / f"{os.getpid()}.log"
+    return log
 
 
 @cache
