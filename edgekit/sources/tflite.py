@@ -83,7 +83,7 @@ class TfliteSource(Source):
                 samples[spec.name] = held[spec.name]
             try:
                 results = outputs_to_source(signature, run(file, inputs_to_file(signature, samples)))
-            except DAMAGES as error:  # LiteRT's tensors are not those that the file declares
+            except DAMAGES as error:  # a name that is no UTF-8, a size that is not the declared one
                 raise Unsupported(
                     f"{path.name} does not run as it declares its inputs and outputs: {error}",
                     place=str(path),

@@ -209,7 +209,7 @@ def test_a_claim_of_two_gigabytes_takes_no_memory(worker: Worker, digits: Path, 
         st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_size=1, max_size=4)), min_size=1, max_size=4
     )
 )
-@example(edits=[(0.09375, b"\x01\x01\x01\x80")])  # an output whose size is not the declared one
+@example(edits=[(0.09375, b"\x01\x01\x01\x80")])  # a tensor name that is no UTF-8
 def test_mutated_bytes_give_success_or_a_remedy(
     worker: Worker, digits: Path, tmp_path: Path, edits: list[tuple[float, bytes]]
 ) -> None:
