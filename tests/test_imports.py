@@ -1,0 +1,48 @@
+"""What starting up costs: the table of verbs needs click alone, and no help page opens a leaf."""
+
+import subprocess
+import sys
+
+import pytest
+
+from edgekit.cli import VERBS
+
+ALLOWED = {"click", "edgekit"}
+"""Third-party packages that ``edgekit --help`` may import."""
+
+HEAVY = {"tensorflow", "keras", "tf_keras", "onnx", "onnx_ir", "onnx2tf", "onnxruntime", "openvino", "nncf"}
+"""What only a worker process may import, and the interpreter, which only reading a model needs."""
+
+PROBE = """
+import sys
+before = set(sys.modules)
+{code}
+added = {{name.partition(".")[0] for name in set(sys.modules) - before}}
+print(*sorted(name for name in added if name not in sys.stdlib_module_names and not name.startswith("_")))
+"""
+
+
+def imported_by(code: str) -> set[str]:
+    """Third-party packages that a statement imports in a fresh interpreter."""
+    run = subprocess.run([sys.executable, "-c", PROBE.format(code=code)], capture_output=True, text=True, check=True)
+    return set(run.stdout.splitlines()[-1].split()) if run.stdout.strip() else set()
+
+
+def test_the_table_of_verbs_needs_click_alone() -> None:
+    assert imported_by("import edgekit.cli") <= ALLOWED
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["biuld"]])
+def test_the_front_desk_needs_click_alone(arguments: list[str]) -> None:
+    assert imported_by(f"from edgekit.cli import run; run({arguments!r})") <= ALLOWED
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_help_page_opens_no_leaf(verb: str) -> None:
+    found = imported_by(f"from edgekit.cli import run; run([{verb!r}, '--help'])")
+    assert "click" in found
+    assert not found & (HEAVY | {"ai_edge_litert", "ai_edge_quantizer"})
+
+
+def test_the_probe_sees_what_is_imported() -> None:
+    assert "numpy" in imported_by("import numpy")
