@@ -1,0 +1,64 @@
+"""The pages say what is true: generated ones are fresh, links lead somewhere, the README's output is real."""
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+DECIBELS = re.compile(r"(\d+\.\d) dB")
+
+
+def generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "reference" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_reference_pages_are_fresh() -> None:
+    for name, text in generator().pages().items():
+        assert (ROOT / "docs" / "reference" / name).read_text(encoding="utf8") == text, f"{name} is stale"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf8"))
+    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    assert not missing
+
+
+def test_the_readme_names_every_target() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf8")
+    assert not [path.stem for path in (ROOT / "targets").glob("*.toml") if f"`{path.stem}`" not in text]
+
+
+@pytest.mark.slow
+def test_the_readme_shows_what_its_command_prints(tmp_path: Path) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf8")
+    found = re.search(r"<!-- output: edgekit (.+) -->\n```\n(.+?)\n```", text, flags=re.DOTALL)
+    assert found is not None
+    for folder in ("docs/examples/digits", "calibration_data"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    run = subprocess.run(
+        [sys.executable, "-m", "edgekit", *found[1].split()],
+        cwd=tmp_path,
+        env=os.environ | {"COLUMNS": "80", "EDGEKIT_CACHE": str(tmp_path / "cache"), "NO_COLOR": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    printed = "\n".join(line.rstrip() for line in run.stderr.rstrip().splitlines())
+    assert DECIBELS.sub("# dB", printed) == DECIBELS.sub("# dB", found[2])
+    # A processor with other vector instructions rounds otherwise.
+    shown = [float(value) for value in DECIBELS.findall(found[2])]
+    assert [float(value) for value in DECIBELS.findall(printed)] == pytest.approx(shown, abs=1.0)
