@@ -73,7 +73,7 @@ def check(folder: Path) -> None:
         )
     if folder.exists() and (foreign := _foreign(folder)):
         raise InputError(
-            f"{folder.name} holds what edgekit did not make: {foreign}.",
+            f"{folder.name} {foreign}.",
             place=str(folder),
             fix="choose another folder with -o, or move that away",
         )
@@ -89,16 +89,16 @@ def check(folder: Path) -> None:
 
 
 def _foreign(folder: Path) -> str:
-    """What stands in the result's place and is not edgekit's, by one name; empty if all is."""
+    """What keeps a folder from being replaced, as the end of a sentence; empty if all in it is edgekit's."""
     if not folder.is_dir():
-        return "it is a file"
+        return "is a file, and a folder is needed"
     found = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
         own = {MANIFEST, *(name for artifact in manifest["artifacts"] for name in artifact["files"])}
     except (OSError, ValueError, KeyError, TypeError):
         own = set()
-    return next((name for name in found if name not in own), "")
+    return next((f"holds what edgekit did not make: {name}" for name in found if name not in own), "")
 
 
 def _sweep(folder: Path) -> None:

@@ -11,6 +11,10 @@ from edgekit.worker import Worker
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write the screens of tests/golden anew")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     folder = Path(os.environ.get("EDGEKIT_SHARED", ROOT.parent / "shared"))
     if folder.is_dir():

@@ -1,0 +1,154 @@
+"""What a user sees, kept in tests/golden; ``pytest --update-golden`` writes it anew: then read the diff."""
+
+import json
+import re
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgekit import cli
+
+GOLDEN = Path(__file__).resolve().parent.parent / "golden"
+ROOT = GOLDEN.parent.parent
+DIGITS = ROOT / "docs" / "examples" / "digits" / "model.keras"
+
+PLAIN = {
+    "nothing": [],
+    "help": ["--help"],
+    "verb": ["biuld", "x"],
+    "option": ["build", "--tagret", "android", "x"],
+    "choice": ["build", "--metric", "top2", "x"],
+    "number": ["build", "--max-drop", "x", "x"],
+    "range": ["build", "--max-drop", "-1", "x"],
+    "shape": ["build", "--shape", "foo", "x"],
+    "subverb": ["targets", "shw"],
+    "argument": ["inspect"],
+    "no_file": ["build", "nope.onnx", "-t", "android"],
+    "no_project": ["build"],
+    "no_target": ["build", "model.keras"],
+    "target": ["build", "model.keras", "-t", "andorid"],
+    "no_calibration": ["build", "model.keras", "-t", "android"],
+    "precision": ["build", "model.keras", "-t", "edgetpu", "--precision", "float16"],
+    "metric_alone": ["build", "model.keras", "-t", "android", "--metric", "top1"],
+    "drop_alone": ["build", "model.keras", "-t", "android", "--max-drop", "0.1"],
+    "dry_run": ["build", "model.keras", "-t", "android", "-t", "edgetpu", "--dry-run"],
+    "empty": ["inspect", "empty.onnx"],
+    "text": ["inspect", "text.onnx"],
+    "folder": ["inspect", "folder"],
+    "truncated_tflite": ["inspect", "truncated.tflite"],
+    "huge_claim": ["inspect", "huge.tflite"],
+    "place_is_a_file": ["build", "model.keras", "-t", "android", "--precision", "float16", "-o", "text.onnx"],
+    "place_below_a_file": ["build", "model.keras", "-t", "android", "--precision", "float16", "-o", "text.onnx/out"],
+    "place_of_others": ["build", "model.keras", "-t", "android", "--precision", "float16", "-o", "foreign"],
+    "toml_key": ["build", "project"],
+    "toml_syntax": ["build", "broken"],
+    "targets": ["targets"],
+    "target_android": ["targets", "show", "android"],
+    "cache_size": ["cache", "size"],
+    "cache_prune": ["cache", "prune", "--to", "1G"],
+    "cache_units": ["cache", "prune", "--to", "5X"],
+    "init_twice": ["init", "project/model.keras"],
+}
+"""Screens for which no leaf's heavy library is loaded: name → command line."""
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with good and bad files, as the current one."""
+    desk = tmp_path / "desk"
+    (desk / "folder").mkdir(parents=True)
+    (desk / "foreign").mkdir()
+    (desk / "foreign" / "mine.txt").write_text("mine")
+    (desk / "model.keras").write_bytes(DIGITS.read_bytes())
+    (desk / "empty.onnx").touch()
+    (desk / "text.onnx").write_text("hello, this is text")
+    (desk / "truncated.tflite").write_bytes(struct.pack("<I", 4216) + b"TFL3" + bytes(100))
+    (desk / "huge.tflite").write_bytes(struct.pack("<I", 2**31 - 1) + b"TFL3" + b"\xff" * 200)
+    for name, text in {"project": 'model = "model.keras"\ntarget = ["android"]\n', "broken": "model = \n"}.items():
+        (desk / name).mkdir()
+        (desk / name / "edgekit.toml").write_text(text)
+        (desk / name / "model.keras").write_bytes(DIGITS.read_bytes())
+    monkeypatch.chdir(desk)
+    monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.delenv("EDGEKIT_EDGETPU_COMPILER", raising=False)
+    return desk
+
+
+def files(folder: Path) -> set[Path]:
+    return set(folder.rglob("*"))
+
+
+def screen(desk: Path, arguments: list[str], capfd: pytest.CaptureFixture[str]) -> str:
+    """The command, what it prints, its exit code; paths of this machine are named by what they are."""
+    code = cli.run(arguments)
+    out, err = capfd.readouterr()
+    text = f"$ edgekit {' '.join(arguments)}\n{err}{out}exit code {code}\n"
+    for path, name in ((desk, "DESK"), (desk.parent / "cache", "CACHE"), (ROOT, "EDGEKIT")):
+        text = text.replace(str(path), name)
+    return re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_screen(name: str, desk: Path, capfd: pytest.CaptureFixture[str], request: pytest.FixtureRequest) -> None:
+    before = files(desk)
+    seen = screen(desk, PLAIN[name], capfd)
+    assert "Traceback" not in seen
+    if "Error:" in seen or "Unsupported:" in seen:
+        assert "fix: " in seen
+    assert files(desk) == before  # nothing half-written
+    golden = GOLDEN / f"{name}.txt"
+    if request.config.getoption("--update-golden"):
+        golden.write_text(seen, encoding="utf8")
+    assert seen == golden.read_text(encoding="utf8")
+
+
+def test_there_is_no_golden_without_its_command() -> None:
+    assert {path.stem for path in GOLDEN.glob("*.txt")} == set(PLAIN)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["targets"],
+        ["targets", "show", "ios"],
+        ["cache", "size"],
+        ["doctor"],
+        ["inspect", "text.onnx"],
+        ["targets", "show", "isos"],
+    ],
+)
+def test_json_is_one_document_on_stdout(arguments: list[str], desk: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    code = cli.run([*arguments, "--json"])
+    out, err = capfd.readouterr()
+    document = json.loads(out)
+    assert ("error" in document) == (code != 0)
+    assert err  # people's text
+    assert "\x1b" not in err  # not a terminal: no colours
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_random_bytes_under_any_name_are_an_input_error(
+    seed: int, desk: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    drawn = np.random.default_rng(seed)
+    (desk / "noise").write_bytes(b"\x01" + drawn.bytes(int(drawn.integers(1, 500))))
+    assert cli.run(["inspect", "noise"]) == 2
+    assert "fix: " in capfd.readouterr().err
+
+
+def test_a_bug_ends_in_a_log_and_exit_70(
+    desk: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("edgekit.config.target_names", fail)
+    assert cli.run(["targets", "--json"]) == 70
+    out, err = capfd.readouterr()
+    assert "Traceback" not in err + out
+    log = next((desk.parent / "cache" / "logs").glob("*.log"))
+    assert str(log) in err
+    assert "ZeroDivisionError: a bug" in log.read_text()

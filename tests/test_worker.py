@@ -1,0 +1,154 @@
+"""The child process: its death, its chatter, its end; with leaves that misbehave on purpose."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edgekit.errors import InputError, Unsupported
+from edgekit.types import SourceOptions
+from edgekit.worker import LeafCrashError, Worker
+
+LEAF = """
+import errno, os, sys
+from edgekit.sources import Source
+from edgekit.errors import InputError
+
+
+class Rogue(Source):
+    extra, requires = None, {}
+
+    def describe(self, path, options):
+        match path.name:
+            case "abort":
+                os.abort()
+            case "killed":
+                os.kill(os.getpid(), 9)
+            case "bug":
+                raise ZeroDivisionError("a bug")
+            case "full":
+                raise OSError(errno.ENOSPC, "No space left", "/disk")
+            case "refused":
+                raise InputError("wrong", place="there", fix="mend it")
+            case "half":
+                os.write(3, b"") if False else None
+                os._exit(0)
+
+    def to_waist(self, path, options, out):
+        raise NotImplementedError
+
+    def run(self, path, options, inputs, outputs):
+        print("chatter"), sys.stdout.flush()
+        os.write(1, b'{"result": "not this"}\\n')
+        assert sys.stdin.read() == ""
+
+    def first_divergence(self, path, options, waist, inputs, threshold_db):
+        import time
+        path.write_text(str(os.getpid()))
+        time.sleep(60)
+"""
+
+METADATA = "Metadata-Version: 2.1\nName: rogue\nVersion: 1\n"
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A third-party distribution with one leaf, found by its entry point."""
+    site = tmp_path / "site"
+    info = site / "rogue-1.dist-info"
+    info.mkdir(parents=True)
+    (site / "rogue_leaf.py").write_text(LEAF)
+    (info / "METADATA").write_text(METADATA)
+    (info / "entry_points.txt").write_text("[edgekit.sources]\nrogue = rogue_leaf\n")
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    return site
+
+
+@pytest.fixture
+def rogue(plugin: Path, tmp_path: Path) -> Iterator[Worker]:
+    with Worker(tmp_path / "log.txt") as worker:
+        yield worker
+
+
+def describe(worker: Worker, name: str) -> None:
+    worker.call("sources", "rogue", "describe", path=Path(name), options=SourceOptions())
+
+
+def test_a_dead_child_is_unsupported_and_the_next_call_gets_a_new_one(rogue: Worker) -> None:
+    with pytest.raises(Unsupported, match="SIGABRT") as died:
+        describe(rogue, "abort")
+    assert died.value.place == "abort"
+    with pytest.raises(Unsupported) as killed:
+        describe(rogue, "killed")
+    assert "memory" in killed.value.fix
+    with pytest.raises(Unsupported, match="exit code 0"):
+        describe(rogue, "half")
+    with pytest.raises(InputError, match="wrong"):
+        describe(rogue, "refused")
+
+
+def test_a_bug_is_a_crash_with_its_traceback_in_the_log(rogue: Worker, tmp_path: Path) -> None:
+    with pytest.raises(LeafCrashError, match=r"log\.txt"):
+        describe(rogue, "bug")
+    assert "ZeroDivisionError: a bug" in (tmp_path / "log.txt").read_text()
+
+
+def test_a_full_disk_is_the_users_to_mend(rogue: Worker) -> None:
+    with pytest.raises(InputError, match="no space left") as full:
+        describe(rogue, "full")
+    assert "EDGEKIT_CACHE" in full.value.fix
+
+
+def test_chatter_goes_to_the_log_and_questions_get_no_answer(rogue: Worker, tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    result = rogue.call("sources", "rogue", "run", path=path, options=SourceOptions(), inputs=path, outputs=path)
+    assert result is None
+    assert "chatter" in (tmp_path / "log.txt").read_text()
+    assert "not this" in (tmp_path / "log.txt").read_text()
+
+
+def test_an_unknown_leaf_is_refused(rogue: Worker) -> None:
+    with pytest.raises(InputError, match="no source named nothing") as refused:
+        rogue.call("sources", "nothing", "")
+    assert "rogue" in refused.value.fix
+
+
+PARENT = """
+import sys
+from pathlib import Path
+from edgekit.worker import Worker
+from edgekit.types import SourceOptions, Waist, Signature
+path = Path(sys.argv[1])
+waist = Waist(file="w", signature=Signature(inputs=(), outputs=()))
+Worker(path.parent / "log.txt").call(
+    "sources", "rogue", "first_divergence", path=path, options=SourceOptions(), waist=waist, inputs=path, threshold_db=1.0
+)
+"""
+
+
+def test_a_killed_parent_takes_the_child_and_its_files_along(plugin: Path, tmp_path: Path) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    told = tmp_path / "pid"
+    environment = os.environ | {"TMPDIR": str(temporary)}
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(told)], env=environment)
+    until(lambda: told.exists() and told.read_text() != "")
+    child = int(told.read_text())
+    assert any(temporary.iterdir())
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    until(lambda: not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text().split()[2])
+    assert list(temporary.iterdir()) == []
+
+
+def until(condition) -> None:
+    """Wait for it; a minute is a failure."""
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
