@@ -97,14 +97,26 @@ class OnnxSource(Source):
         raise refusal.cannot_convert(path, network, complaints)
 
     def run(self, path: Path, options: SourceOptions, inputs: Path, outputs: Path) -> None:
-        """See `Source.run`."""
+        """See `Source.run`.
+
+        Raises:
+            InputError: ONNX Runtime refuses a sample.
+            Unsupported: the shape of an output depends on the values of the inputs.
+        """
         opened = open_model(path, options)
         names = [value.name for value in opened.session.get_outputs()]
-        results = [
-            runtime.run(opened.session, {n: np.asarray(sample[n], opened.dtypes[n]) for n in opened.shapes})
-            for sample in runtime.each_sample(inputs)
-        ]
-        arrays: dict[str, Any] = {name: np.stack([r[i] for r in results]) for i, name in enumerate(names)}
+        results = []
+        for number, sample in enumerate(runtime.each_sample(inputs)):
+            try:
+                feeds = {n: np.asarray(sample[n], opened.dtypes[n]) for n in opened.shapes}
+                results.append(runtime.run(opened.session, feeds))
+            except runtime.RUNTIME_ERRORS as error:
+                raise refusal.refused_sample(path, number, error) from error
+        arrays: dict[str, Any] = {}
+        for i, name in enumerate(names):
+            if len({result[i].shape for result in results}) > 1:
+                raise refusal.varying_output(path, name)
+            arrays[name] = np.stack([result[i] for result in results])
         np.savez(outputs, **arrays)
 
     def first_divergence(

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from edgekit.errors import Unsupported
+from edgekit.errors import InputError, Unsupported
 from edgekit.sources.onnx.folding import RANDOM
 from edgekit.sources.onnx.network import Network, attributes, consumed, kind
 
@@ -79,4 +79,22 @@ def cannot_convert(path: Path, network: Network, complaints: Sequence[Exception]
         f"{path.name} cannot be converted to TFLite. Operator{'s' * (len(operators) > 1)} {named}: {plain}.",
         place=str(path),
         fix="replace the operator when exporting, or cut the model before it",
+    )
+
+
+def refused_sample(path: Path, number: int, error: Exception) -> InputError:
+    """ONNX Runtime does not take a sample (a length of zero, an index beyond its table …)."""
+    return InputError(
+        f"{path.name} does not run on sample {number}: {(str(error).splitlines() or ['no reason given'])[0][:300]}",
+        place=str(path),
+        fix="give samples with values that the model takes (--calibration or --eval)",
+    )
+
+
+def varying_output(path: Path, name: str) -> Unsupported:
+    """An output has another shape for other values of the inputs, which no device file can have."""
+    return Unsupported(
+        f"{path.name}: the shape of the output '{name}' depends on the inputs' values (If, Loop, NonZero …).",
+        place=name,
+        fix="cut the model before the operator that decides the shape",
     )
