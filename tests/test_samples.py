@@ -663,3 +663,8 @@ def test_real_data_is_read(shared: Path, file: str, shape: tuple[int, ...], dtyp
     assert got.inputs["input"].shape == (count, *shape)
     assert got.labels is not None
     assert len(got.labels) == count
+
+
+def test_random_samples_of_huge_inputs_are_few() -> None:
+    huge = signature(tensor(shape=(1, samples.RANDOM_BYTES // 4 // 3)))
+    assert len(samples.random(huge, 16)) == 3

@@ -9,6 +9,7 @@
 Every array has a leading sample axis: ``[N, *source_shape]``, where source_shape includes batch 1.
 """
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,10 @@ def _read(spec: str, signature: Signature, preprocessing: dict[str, Preprocessin
     return reading.read_file(path, signature)
 
 
+RANDOM_BYTES = 1 << 27
+"""The most bytes of random inputs: reference, outputs and their comparison hold several times as much."""
+
+
 def random(signature: Signature, n: int, seed: int = 0) -> Samples:
     """Random samples, for the structural check of float precisions only, never for calibration.
 
@@ -78,9 +83,11 @@ def random(signature: Signature, n: int, seed: int = 0) -> Samples:
 
     Args:
         signature: of the source.
-        n: how many samples.
+        n: how many samples; fewer, but one, where the inputs are so large that they pass `RANDOM_BYTES`.
         seed: of the generator; the same seed gives the same samples.
     """
+    size = sum(math.prod(spec.source_shape) * np.dtype(spec.source_dtype).itemsize for spec in signature.inputs)
+    n = max(1, min(n, RANDOM_BYTES // max(1, size)))
     generator = np.random.default_rng(seed)
     inputs = {spec.source_name: _random(generator, spec, n) for spec in signature.inputs}
     return Samples.of(inputs, None, origin=f"random (seed {seed})")
