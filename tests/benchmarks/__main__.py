@@ -1,0 +1,85 @@
+"""Measure speed and write docs/reference/benchmarks.md.
+
+Usage: python -m tests.benchmarks [--repetitions 3] [--blocks 8]
+"""
+
+import argparse
+import os
+import platform
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from tests.benchmarks import int8_speed, speed
+from tests.benchmarks.speed import Speed
+from tests.shared_folder import ROOT, shared_folder
+
+PAGE = ROOT / "docs/reference/benchmarks.md"
+
+HEAD = """# Benchmarks
+
+Written by `python -m tests.benchmarks`; do not edit. Figures are medians of repetitions in which both
+sides took turns, so what else the machine did met both alike; compare ratios, not seconds. Whatever
+misses its limit stays in the table.
+"""
+
+
+def processor() -> str:
+    """The name of the CPU, where Linux tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unnamed CPU")
+
+
+def machine() -> str:
+    """The machine in words."""
+    load = os.getloadavg()[0]
+    return f"Machine: {os.cpu_count()} cores of {processor()}, {platform.system()}, Python {platform.python_version()}; load average {load:.1f} when the run began."
+
+
+def table(rows: Iterable[Speed]) -> str:
+    """The rows in Markdown."""
+    lines = ["| what | s | against | s | ratio | limit | holds |", "| --- | ---: | --- | ---: | ---: | ---: | --- |"]
+    for row in rows:
+        limit = f"{'≥' if row.at_least else '≤'} {row.limit:g}"
+        holds = "yes" if row.holds else "**no**"
+        lines.append(
+            f"| {row.what} | {row.ours_s:.2f} | {row.against} | {row.theirs_s:.2f} | {row.ratio:.2f} | {limit} | {holds} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def page(where: str, repetitions: int, rows: Iterable[Speed], int8: str) -> str:
+    """The whole page."""
+    return (
+        f"{HEAD}\n{where} {repetitions} repetitions.\n\n## Builds\n\n{table(rows)}\n"
+        "## int8 files on LiteRT\n\nOne thread; milliseconds of one inference; below 1 edgekit's file is faster. "
+        f"Every block is a fresh process; the interval is a bootstrap over blocks.\n\n{int8}"
+    )
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
+    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--blocks", type=int, default=8)
+    given = parser.parse_args()
+    shared, where = shared_folder(), machine()
+    rows: list[Speed] = []
+    for measure, repetitions in (
+        (speed.start_up, 5 * given.repetitions),
+        (lambda n: speed.one_build(shared, n), given.repetitions),
+        (lambda n: speed.ten_models(shared, n), 1),
+        (lambda n: speed.four_targets(shared, n), given.repetitions),
+    ):
+        rows += measure(repetitions)
+        sys.stderr.write(table(rows))
+    int8 = int8_speed.markdown(int8_speed.measure(shared, list(int8_speed.MODELS), given.blocks))
+    PAGE.parent.mkdir(parents=True, exist_ok=True)
+    PAGE.write_text(page(where, given.repetitions, rows, int8), encoding="utf8")
+
+
+if __name__ == "__main__":
+    main()
