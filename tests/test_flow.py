@@ -1,0 +1,189 @@
+"""The verbs on the bundled example: what is shared, what is cached, what is refused."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from edgekit import flow
+from edgekit.config import Project, project
+from edgekit.errors import InputError, MissingTool, Unsupported
+from edgekit.session import Session
+from edgekit.store import Store, file_digest
+from edgekit.types import Manifest
+
+ROOT = Path(__file__).resolve().parent.parent
+DIGITS = ROOT / "docs" / "examples" / "digits"
+MODEL = DIGITS / "model.keras"
+
+pytestmark = pytest.mark.slow
+
+
+class Watch:
+    """Progress that remembers which steps ran."""
+
+    def __init__(self) -> None:
+        self.ran: list[str] = []
+        self.cached: list[str] = []
+
+    def plan(self, steps: int) -> None:
+        pass
+
+    def begin(self, step: str) -> None:
+        pass
+
+    def end(self, step: str, *, from_cache: bool) -> None:
+        (self.cached if from_cache else self.ran).append(step)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def first(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[flow.Result, Watch]:
+    """One cold build for android."""
+    out = tmp_path_factory.mktemp("first") / "out"
+    (result,), watch = build(cache, targets=("android",), output=str(out))
+    return result, watch
+
+
+def build(cache: Path, **changes: object) -> tuple[list[flow.Result], Watch]:
+    wanted = msgspec.structs.replace(project(DIGITS), **changes)
+    watch = Watch()
+    with Session(Store(cache), cache / "log.txt", watch) as session:
+        return flow.build(session, wanted, MODEL), watch
+
+
+def test_a_build_leaves_what_its_manifest_says(first: tuple[flow.Result, Watch]) -> None:
+    result, watch = first
+    manifest = msgspec.json.decode((result.folder / "manifest.json").read_bytes(), type=Manifest)
+    assert manifest == result.manifest
+    assert [artifact.precision for artifact in manifest.artifacts] == ["int8", "float16"]
+    for artifact in manifest.artifacts:
+        assert artifact.verification is not None
+        assert artifact.verification.verdict == "pass"
+        assert artifact.verification.metric is not None
+        assert artifact.verification.metric.name == "top1"
+        for name, digest in artifact.files.items():
+            assert file_digest(result.folder / name) == digest
+    told = {name for artifact in manifest.artifacts for name in artifact.files} | {"manifest.json"}
+    assert {path.name for path in result.folder.iterdir()} == told
+    assert watch.cached == []
+
+
+def test_the_second_build_runs_nothing(first: tuple[flow.Result, Watch], cache: Path, tmp_path: Path) -> None:
+    (again,), watch = build(cache, targets=("android",), output=str(tmp_path / "out"))
+    assert watch.ran == []
+    assert sorted(watch.cached) == sorted(first[1].ran)
+    assert again.manifest is not None
+    assert first[0].manifest is not None
+    assert again.manifest.artifacts == first[0].manifest.artifacts
+
+
+def test_another_dtype_at_the_border_rebuilds_int8_alone(
+    first: tuple[flow.Result, Watch], cache: Path, tmp_path: Path
+) -> None:
+    _, watch = build(cache, targets=("android",), io="uint8", output=str(tmp_path / "out"))
+    assert [step.split()[0] for step in watch.ran] == ["building", "verifying"]
+    assert all("int8" in step for step in watch.ran)
+
+
+def test_targets_share_their_steps_and_one_failure_stops_no_other(
+    first: tuple[flow.Result, Watch], cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("EDGEKIT_EDGETPU_COMPILER", raising=False)
+    monkeypatch.setenv("PATH", "")
+    wanted = {"targets": ("edgetpu", "linux-arm64"), "require_compiled": True, "output": str(tmp_path / "out")}
+    (failed, built), watch = build(cache, **wanted)
+    assert isinstance(failed.error, MissingTool)
+    assert not failed.folder.exists()
+    assert built.manifest is not None
+    assert (built.folder / "manifest.json").is_file()
+    assert not any(step.startswith("converting") for step in watch.ran)
+
+
+def test_a_missed_budget_is_told_and_the_artifact_stays(
+    first: tuple[flow.Result, Watch], cache: Path, tmp_path: Path
+) -> None:
+    dark = tmp_path / "dark.npz"
+    np.savez(dark, image=np.random.default_rng(0).normal(0, 1e-3, (128, 8, 8, 1)).astype(np.float32))
+    wanted = {"calibration": str(dark), "max_drop": 0.0, "precision": "int8", "output": str(tmp_path / "out")}
+    (result,), _ = build(cache, **wanted)
+    assert result.manifest is not None
+    judged = result.manifest.artifacts[0].verification
+    assert judged is not None
+    assert judged.verdict == "miss"
+    assert "top1 dropped" in judged.reason
+    assert result.manifest.calibration is not None
+    assert (tmp_path / "out" / "manifest.json").is_file()
+
+
+@pytest.mark.parametrize("changes", [{"calibration": None}, {"targets": ()}, {"eval": None}, {"targets": ("andorid",)}])
+def test_what_is_wrong_is_said_before_any_step(changes: dict[str, object], tmp_path: Path) -> None:
+    with pytest.raises(InputError) as refused:
+        build(tmp_path / "cache", **({"output": str(tmp_path / "out")} | changes))
+    assert refused.value.fix
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_precision_that_no_file_has_is_unsupported(tmp_path: Path) -> None:
+    with pytest.raises(Unsupported, match="int8 only"):
+        flow.plan(Project(targets=("edgetpu",), precision="float16"), MODEL)
+
+
+def test_a_damaged_cache_is_mended(first: tuple[flow.Result, Watch], cache: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "cache"
+    shutil.copytree(cache, damaged)
+    for path in damaged.glob("answers/*/*.tflite"):
+        path.write_bytes(path.read_bytes()[:100])
+    (result,), watch = build(damaged, targets=("android",), output=str(tmp_path / "out"))
+    assert result.manifest is not None
+    assert any(step.startswith("converting") for step in watch.ran)
+    for artifact in result.manifest.artifacts:
+        for name, digest in artifact.files.items():
+            assert file_digest(result.folder / name) == digest
+
+
+def command(cache: Path, out: Path) -> subprocess.Popen[bytes]:
+    line = [sys.executable, "-m", "edgekit", "build", str(DIGITS), "-t", "android", "-o", str(out)]
+    environment = os.environ | {"EDGEKIT_CACHE": str(cache), "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def whole(out: Path) -> bool:
+    """All files that the manifest names are there with their digests, and no others."""
+    manifest = msgspec.json.decode((out / "manifest.json").read_bytes(), type=Manifest)
+    files = {name: digest for artifact in manifest.artifacts for name, digest in artifact.files.items()}
+    intact = all(file_digest(out / name) == digest for name, digest in files.items())
+    return intact and {path.name for path in out.iterdir()} == {*files, "manifest.json"}
+
+
+def test_a_build_may_be_killed_at_any_moment(tmp_path: Path) -> None:
+    out, cache = tmp_path / "place" / "out", tmp_path / "cache"
+    out.parent.mkdir()
+    for delay_s in (0.3, 0.7, 1.2, 2.0, 3.0, 4.5):
+        running = command(cache, out)
+        time.sleep(delay_s)
+        running.send_signal(signal.SIGKILL)
+        running.wait()
+        assert not out.exists() or whole(out)
+    assert command(cache, out).wait() == 0
+    assert whole(out)
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
+
+
+def test_two_builds_at_once_both_succeed(first: tuple[flow.Result, Watch], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    both = [command(tmp_path / "cache", out) for _ in range(2)]
+    assert [running.wait() for running in both] == [0, 0]
+    assert whole(out)
