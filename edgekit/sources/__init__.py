@@ -93,12 +93,12 @@ def sniff(path: Path) -> str:
         head = file.read(64)
     if not head:
         raise InputError(f"{path.name} is empty.", place=str(path), fix="export or download it again")
-    if head[4:8] == b"TFL3":
-        return "tflite"
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
         return "hdf5"
     if head.startswith(b"PK\x03\x04"):
         return "keras"
+    if head[4:8] == b"TFL3":
+        return "tflite"
     if _is_onnx(head):
         return "onnx"
     raise InputError(
