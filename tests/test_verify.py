@@ -134,3 +134,14 @@ def test_the_worst_output_decides() -> None:
     a = {"x": np.ones((1, 1, 4)), "y": np.ones((1, 1, 4))}
     b = {"x": np.ones((1, 1, 4)), "y": np.full((1, 1, 4), 1.1)}
     assert verify.judge("int8", "data", a, b).sqnr_db == pytest.approx(20.0)
+
+
+def test_outputs_larger_than_a_block_are_compared_as_one() -> None:
+    random = np.random.default_rng(0)
+    expected = random.standard_normal((3, 1, verify.BLOCK // 2 + 5)).astype(np.float32)
+    got = expected + np.float32(0.01) * random.standard_normal(expected.shape).astype(np.float32)
+    (agreement,) = verify.compare({"y": expected}, {"y": got})
+    a, b = expected.astype(np.float64), got.astype(np.float64)
+    assert agreement.sqnr_db == pytest.approx(10 * np.log10((a**2).sum() / ((a - b) ** 2).sum()))
+    assert agreement.max_abs_error == np.abs(a - b).max()
+    assert agreement.cosine == pytest.approx((a * b).sum() / np.linalg.norm(a) / np.linalg.norm(b))
