@@ -3,10 +3,8 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -220,30 +218,6 @@ def test_require_compiled_is_exit_3_without_the_compiler(bench: Bench, tmp_path:
     assert run.code == 3, run.err
     assert "fix:" in run.err
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("delay_s", [0.3, 1.5, 4.0, 6.0])
-def test_kill_9_at_any_moment_leaves_nothing_broken(bench: Bench, tmp_path: Path, delay_s: float) -> None:
-    fresh = Bench(tmp_path / "cache")
-    process = fresh.start("build", str(DIGITS), "-o", "out", cwd=tmp_path)
-    time.sleep(delay_s)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert not (tmp_path / "out").exists() or (tmp_path / "out" / "manifest.json").is_file()
-    assert fresh.run("build", str(DIGITS), "-o", "out", cwd=tmp_path).code == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "out"]
-
-
-@pytest.mark.slow
-def test_two_builds_of_the_same_at_once(tmp_path: Path) -> None:
-    bench = Bench(tmp_path / "cache")
-    processes = [bench.start("build", str(DIGITS), "-o", "out", cwd=tmp_path) for _ in range(2)]
-    for process in processes:
-        _, err = process.communicate(timeout=300)
-        assert process.returncode == 0, err
-    assert (tmp_path / "out" / "manifest.json").is_file()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "out"]
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from edgekit.errors import EdgekitError, InputError
@@ -318,6 +318,7 @@ def test_a_zip_under_any_name_is_read(worker: Worker, tmp_path: Path, name: str)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@example(edits=[(0.7499414179399315, b"\0\0\0")])  # a link name that HDF5 refuses
 @given(edits=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_size=1, max_size=4)), min_size=1))
 def test_mutated_bytes_give_success_or_a_remedy(
     worker: Worker, tmp_path: Path, edits: list[tuple[float, bytes]]

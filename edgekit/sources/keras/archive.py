@@ -8,6 +8,7 @@ import json
 import re
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -241,6 +242,19 @@ def readable(path: Path, *, zipped: bool) -> Iterator[tuple[Path, tuple[str, ...
             yield link, ()
 
 
+UNREADABLE = (
+    RuntimeError,
+    OSError,
+    KeyError,
+    ValueError,
+    EOFError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What h5py and zipfile raise at damaged content."""
+
+
 def _has_backslashes(path: Path) -> bool:
     with zipfile.ZipFile(path) as archive:
         if any("\\" in name for name in archive.namelist()):
@@ -248,8 +262,11 @@ def _has_backslashes(path: Path) -> bool:
         if "model.weights.h5" not in archive.namelist():
             return False
         found: list[str] = []
-        with archive.open("model.weights.h5") as member, h5py.File(member, "r") as weights:
-            weights.visit(lambda name: found.append(name) if "\\" in name else None)
+        try:
+            with archive.open("model.weights.h5") as member, h5py.File(member, "r") as weights:
+                weights.visit(lambda name: found.append(name) if "\\" in name else None)
+        except UNREADABLE as error:
+            raise _damaged(path, str(error)) from error
     return bool(found)
 
 
