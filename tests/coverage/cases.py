@@ -44,8 +44,8 @@ CONSTANTS: dict[tuple[str, str], int] = {
 BYTES = {"tract_byte_sb_bidi_lstm"}
 """Networks whose integer input is a byte of text."""
 
-SAMPLES_BYTES = 1 << 25
-"""The most bytes of sampled inputs for one network; one sample in any case."""
+SAMPLES_BYTES = 1 << 26
+"""The most bytes of sampled inputs and their outputs for one network; one sample in any case."""
 
 SAMPLES = 16
 """The most samples of one network."""
@@ -83,7 +83,8 @@ def _is_model(path: Path) -> bool:
 
 def inputs(case: Case, signature: Signature) -> dict[str, Any]:
     """Sampled inputs, ``[N, *source_shape]`` under each input's source name, always the same."""
-    size = sum(math.prod(spec.source_shape) * np.dtype(spec.source_dtype).itemsize for spec in signature.inputs)
+    both = (*signature.inputs, *signature.outputs)
+    size = sum(math.prod(spec.source_shape) * np.dtype(spec.source_dtype).itemsize for spec in both)
     count = max(1, min(SAMPLES, SAMPLES_BYTES // size))
     random = np.random.default_rng(0)
     return {spec.source_name: _sampled(case, spec, count, random) for spec in signature.inputs}
