@@ -23,9 +23,10 @@ from edgekit import samples, verify
 from edgekit.backends.openvino.half_precision import FLOOR_DB, SMALLEST, loses
 from edgekit.backends.openvino.libraries import CORE
 from edgekit.backends.openvino.npu import compile_blob
+from edgekit.backends.openvino.waist_scalars import mended
 from edgekit.errors import InputError, Unsupported
 from edgekit.types import Built, Job, Model, Signature, SourceOptions
-from edgekit.waist import run
+from edgekit.waist import graph, run
 from edgekit.worker import Worker
 from tests import networks
 
@@ -161,7 +162,36 @@ def test_a_damaged_file_is_refused_when_run(worker: Worker, waist: Path, tmp_pat
         outputs(worker, made, tmp_path / "out", networks.samples(made.signature, 1))
 
 
-@pytest.mark.parametrize("estimator", ["histogram", "minmax", "mean"])
+def padded(path: Path, pad_value: Any) -> Path:
+    """Vector [1, 12] → a column of ``pad_value`` on either side."""
+    net = networks.Network()
+    x = net.input("x", (1, 12))
+    pads, value = net.constant("pads", np.array([[0, 0], [1, 1]], np.int32)), net.constant("value", pad_value)
+    return net.save(path, net.operator("PADV2", [x, pads, value], (1, 14), name="padded"))
+
+
+@pytest.mark.parametrize("pad_value", [np.float32([7]), np.float32(7)], ids=["vector", "scalar"])
+def test_scalars_that_are_stored_as_vectors_are_read(worker: Worker, tmp_path: Path, pad_value: Any) -> None:
+    waist = padded(tmp_path / "waist.tflite", pad_value)
+    before = waist.read_bytes()
+    made = build(worker, networks.job(waist, "float32"), tmp_path / "out")
+    x = np.arange(12, dtype=np.float32).reshape(1, 1, 12)
+    found = outputs(worker, made, tmp_path / "out", {"source_x": x})["source_padded"]
+    assert found.ravel().tolist() == [7, *range(12), 7]
+    assert waist.read_bytes() == before
+
+
+def test_a_waist_that_needs_no_mending_is_not_copied(tmp_path: Path, waist: Path) -> None:
+    assert mended(waist, tmp_path) == waist
+    assert mended(padded(tmp_path / "scalar.tflite", np.float32(7)), tmp_path) == tmp_path / "scalar.tflite"
+    (tmp_path / "copies").mkdir()
+    copy = mended(padded(tmp_path / "vector.tflite", np.float32([7])), tmp_path / "copies")
+    assert copy == tmp_path / "copies" / "vector.tflite"
+    (main,) = graph.read(copy)
+    assert [main.tensors[i].shape for i in main.operators[0].inputs] == [(1, 12), (2, 2), ()]
+
+
+@pytest.mark.parametrize("estimator", ["histogram", "minmax", "nncf"])
 @pytest.mark.parametrize("preset", ["mixed", "performance"])
 def test_every_setting_builds(worker: Worker, waist: Path, tmp_path: Path, estimator: str, preset: str) -> None:
     wishes = {"range_estimator": estimator, "preset": preset, "fast_bias_correction": False, "subset_size": 20}

@@ -12,7 +12,7 @@ sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # makes it
 
 import nncf  # noqa: E402
 import openvino as ov  # noqa: E402
-from nncf.quantization.range_estimator import RangeEstimatorParametersSet  # noqa: E402
+from nncf.quantization.range_estimator import RangeEstimatorParameters, RangeEstimatorParametersSet  # noqa: E402
 from openvino import frontend  # noqa: E402
 from openvino._offline_transformations import compress_model_transformation  # noqa: E402
 from openvino.tools.ovc.error import BasicError  # noqa: E402
@@ -31,4 +31,12 @@ FAILURES: tuple[type[Exception], ...] = (
 CORE = ov.Core()
 """OpenVINO's runtime: its plugins are loaded when a device is first named."""
 
-__all__ = ["CORE", "FAILURES", "RangeEstimatorParametersSet", "compress_model_transformation", "nncf", "ov"]
+__all__ = [
+    "CORE",
+    "FAILURES",
+    "RangeEstimatorParameters",
+    "RangeEstimatorParametersSet",
+    "compress_model_transformation",
+    "nncf",
+    "ov",
+]

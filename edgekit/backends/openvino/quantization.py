@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.backends.openvino import half_precision
-from edgekit.backends.openvino.libraries import FAILURES, RangeEstimatorParametersSet, nncf
+from edgekit.backends.openvino.libraries import FAILURES, RangeEstimatorParameters, RangeEstimatorParametersSet, nncf
 from edgekit.backends.openvino.reading import first_line, matched
 from edgekit.backends.openvino.settings import Settings
 from edgekit.errors import InputError, Unsupported
@@ -26,9 +26,9 @@ the LSTM runs as a loop, and 2.6 dB when it is read from its file, where it runs
 ESTIMATORS = {
     "histogram": RangeEstimatorParametersSet.HISTOGRAM,
     "minmax": RangeEstimatorParametersSet.MINMAX,
-    "mean": RangeEstimatorParametersSet.MEAN_MINMAX,
+    "nncf": RangeEstimatorParameters(),
 }
-"""How ranges of activations are found → NNCF's name for it."""
+"""How ranges of activations are found → NNCF's name for it; empty parameters leave the choice to NNCF."""
 
 
 def quantize(model: Any, job: Job, signature: Signature, settings: Settings) -> tuple[Any, tuple[str, ...]]:

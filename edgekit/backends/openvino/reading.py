@@ -1,12 +1,14 @@
 """Bringing a network into OpenVINO with fixed shapes: from its ONNX source, or from the waist."""
 
 import re
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from edgekit.backends.openvino import waist_scalars
 from edgekit.backends.openvino.libraries import FAILURES, ov
 from edgekit.errors import Unsupported
 from edgekit.types import Job, Signature, TensorSpec
@@ -43,8 +45,10 @@ def _from_waist(job: Job) -> tuple[Any, Signature]:
             place=job.source,
             fix="choose a target that reads the source itself",
         )
-    waist = job.waist
-    model = _converted(Path(waist), lambda: ov.convert_model(waist))
+    waist = Path(job.waist)
+    with tempfile.TemporaryDirectory() as folder:  # the model keeps its file mapped until it is copied
+        readable = waist_scalars.mended(waist, Path(folder))
+        model = _converted(waist, lambda: ov.convert_model(readable, share_weights=False))
     return _fixed(model, job.signature, Path(job.source)), job.signature
 
 
@@ -72,7 +76,10 @@ def _operators(message: str) -> str:
 def first_line(error: BaseException) -> str:
     """The line of an OpenVINO error that says what happened (those before say where in its code)."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = [line for line in lines if not re.match(r"(Exception from|Check '|FrontEnd API failed)", line)]
+    where = (
+        r"(Exception from|Check '|FrontEnd API failed|While validating|Shape inference input shapes|\[\w+ Frontend\])"
+    )
+    telling = [line for line in lines if not re.match(where, line)]
     return (telling or lines or [type(error).__name__])[0].rstrip(".:")[:300]
 
 

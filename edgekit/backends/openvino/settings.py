@@ -16,9 +16,9 @@ class Settings(Noun, frozen=True, kw_only=True):
         preset: ``performance`` makes activations symmetric, ``mixed`` asymmetric where that is
             more accurate.
         range_estimator: how the range of an activation follows from the samples: ``histogram`` finds
-            the one with the least error, ``minmax`` takes the extremes, ``mean`` the mean of every
-            sample's extremes (NNCF's default, which cost small dense networks up to 3.7 points of
-            accuracy: see docs/explanation/openvino-int8.md).
+            the one with the least error, ``minmax`` takes the extremes, ``nncf`` leaves it to NNCF,
+            which mostly takes the mean of every sample's extremes and so cost small dense networks
+            up to 3.7 points of accuracy (see docs/explanation/openvino-int8.md).
         subset_size: the most calibration samples that are used.
         model_type: ``transformer`` keeps the operators of attention that lose most in float;
             ``auto`` does so where the graph holds attention.
@@ -28,7 +28,7 @@ class Settings(Noun, frozen=True, kw_only=True):
 
     target_device: Literal["CPU", "GPU", "NPU"] = "CPU"
     preset: Literal["performance", "mixed"] = "mixed"
-    range_estimator: Literal["histogram", "minmax", "mean"] = "histogram"
+    range_estimator: Literal["histogram", "minmax", "nncf"] = "histogram"
     subset_size: Annotated[int, msgspec.Meta(ge=1)] = 300
     model_type: Literal["auto", "transformer", "none"] = "auto"
     fast_bias_correction: bool = True
