@@ -183,7 +183,7 @@ def build(session: Session, project: Project, model: Path) -> list[Result]:
             f"{', '.join(dict.fromkeys(planned.calibrated))} needs calibration data: samples of what the model "
             "will see, from which the ranges of its activations are taken.",
             place="--calibration",
-            fix="add --calibration PATH (.npz, .npy, .csv, a folder of images), or --precision float16",
+            fix=f"add --calibration PATH (.npz, .npy, .csv, a folder of images){_without_data(planned)}",
         )
     for _, folder, _ in planned.targets:
         check_place(folder)
@@ -210,6 +210,12 @@ def build(session: Session, project: Project, model: Path) -> list[Result]:
 
     with ThreadPoolExecutor(2) as pool:
         return list(pool.map(one, planned.targets))
+
+
+def _without_data(planned: Plan) -> str:
+    """The other way out, where every target has one: a precision whose activations stay float."""
+    fixed = any(variant.base is not None for _, _, variants in planned.targets for variant in variants)
+    return "" if fixed else ", or --precision float16"
 
 
 def _subject(session: Session, network: Network, planned: Plan) -> Subject:
