@@ -1,12 +1,8 @@
 """What is installed here and what it makes possible. Nothing is imported, nothing is installed."""
 
-import importlib.util
-import os
 import platform
-import shutil
-from pathlib import Path
 
-from edgekit import config, registry, sources
+from edgekit import compilers, config, registry, sources
 from edgekit.errors import MissingTool
 from edgekit.session import cache_folder, tool_versions
 from edgekit.types import Noun
@@ -76,26 +72,22 @@ def _targets() -> list[Part]:
 
 
 def _edgetpu_compiler() -> Part:
-    found = os.environ.get("EDGEKIT_EDGETPU_COMPILER") or shutil.which("edgetpu_compiler")
+    found = compilers.edgetpu()
     return Part(
         kind="tool",
         name="edgetpu_compiler",
-        works=found is not None,
+        works=bool(found),
         detail=found or "without it the target edgetpu gives the compile-ready model and a forecast",
         fix="" if found else "see https://coral.ai/docs/edgetpu/compiler/, or set EDGEKIT_EDGETPU_COMPILER",
     )
 
 
 def _npu_compiler() -> Part:
-    """OpenVINO's NPU compiler is a library beside its plugins; the Linux wheel lacks it (docs: NPU device)."""
-    spec = importlib.util.find_spec("openvino")
-    folders = [Path(folder) for folder in (spec.submodule_search_locations or [])] if spec else []
-    names = ("libopenvino_intel_npu_compiler_loader.so", "openvino_intel_npu_compiler_loader.dll")
-    found = next((path for folder in folders for name in names if (path := folder / "libs" / name).exists()), None)
+    found = compilers.npu()
     return Part(
         kind="tool",
         name="openvino npu compiler",
-        works=found is not None,
-        detail=str(found or "without it the target openvino-npu gives the checked IR, not the blob"),
+        works=bool(found),
+        detail=found or "without it the target openvino-npu gives the checked IR, not the blob",
         fix="" if found else "compile on a machine with the Intel NPU driver, or with the Windows wheel of openvino",
     )

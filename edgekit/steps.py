@@ -1,7 +1,5 @@
 """The steps of a build: each a question to the cache, answered by a leaf in a worker process."""
 
-import os
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edgekit import registry, sources, verify
+from edgekit import compilers, registry, sources, verify
 from edgekit.errors import Unsupported
 from edgekit.samples import Samples
 from edgekit.session import Session
@@ -188,7 +186,7 @@ def compile_variant(session: Session, subject: Subject, order: Order) -> Answer[
             "backend": variant.backend,
             "file": variant.file,
             "job": decided,
-            "environment": _environment(),
+            "compilers": compilers.installed(),
         },
         Built,
         lambda out: session.call("backends", variant.backend, "build", job=job, file=variant.file, out=out),
@@ -206,12 +204,6 @@ def _base_order(order: Order) -> Order:
         settings=variant.settings | {"full_integer": True},
     )
     return replace(order, variant=base)
-
-
-def _environment() -> dict[str, str]:
-    """What outside Python decides what a backend can make: the compilers that are installed."""
-    named = os.environ.get("EDGEKIT_EDGETPU_COMPILER", "")
-    return {"edgetpu_compiler": named or shutil.which("edgetpu_compiler") or ""}
 
 
 @dataclass(frozen=True)

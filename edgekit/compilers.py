@@ -1,0 +1,27 @@
+"""Compilers outside Python packages: where they are on this machine. Nothing is imported or run."""
+
+import importlib.util
+import os
+import shutil
+from pathlib import Path
+
+NPU_LIBRARIES = ("libopenvino_intel_npu_compiler_loader.so", "openvino_intel_npu_compiler_loader.dll")
+"""OpenVINO's NPU compiler is a library beside its plugins (read off the Linux and Windows wheels of 2026.4)."""
+
+
+def edgetpu() -> str:
+    """The command of the Edge TPU compiler: ``EDGEKIT_EDGETPU_COMPILER``, or from ``PATH``; empty without."""
+    return os.environ.get("EDGEKIT_EDGETPU_COMPILER") or shutil.which("edgetpu_compiler") or ""
+
+
+def npu() -> str:
+    """The path of OpenVINO's NPU compiler; empty without."""
+    spec = importlib.util.find_spec("openvino")
+    folders = [Path(folder) for folder in (spec.submodule_search_locations or [])] if spec else []
+    found = (path for folder in folders for name in NPU_LIBRARIES if (path := folder / "libs" / name).exists())
+    return str(next(found, ""))
+
+
+def installed() -> dict[str, str]:
+    """What decides, beside the versions of Python packages, what a backend can make."""
+    return {"edgetpu_compiler": edgetpu(), "openvino_npu": npu()}
