@@ -1,7 +1,6 @@
 """The verbs: what a user asks for, as sequences of steps."""
 
 import shutil
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -10,39 +9,31 @@ from pathlib import Path
 import msgspec
 
 from edgekit import __version__ as edgekit_version
-from edgekit import config, samples, sources, steps
+from edgekit import config, data, samples, sources, steps
 from edgekit.config import Project
+from edgekit.data import Data
 from edgekit.errors import EdgekitError, InputError, MissingTool, Unsupported, from_os
 from edgekit.publish import check as check_place
 from edgekit.publish import publish
 from edgekit.session import Session, tool_versions
-from edgekit.steps import Evidence, Network, Order, Subject
+from edgekit.steps import Network, Order, Subject
 from edgekit.store import Answer
 from edgekit.types import (
     CALIBRATED,
     ArtifactFile,
     Built,
     Cost,
-    DataSet,
     Manifest,
     Model,
     Noun,
     Placement,
     Precision,
-    Preprocessing,
     Recipe,
-    Signature,
     SourceOptions,
     Target,
     Variant,
     Waist,
 )
-
-RANDOM_SAMPLES = 16
-"""Random inputs on which a float-only build is verified when the user gives no data."""
-
-AGREEMENT_SAMPLES = 64
-"""Most samples on which agreement is computed when no task metric is asked for."""
 
 
 @dataclass(frozen=True)
@@ -62,25 +53,6 @@ class Inspection(Noun, frozen=True, kw_only=True):
     waist: Waist | None
     cost: Cost | None
     reason: str = ""
-
-
-@dataclass(frozen=True)
-class Data:
-    """All data of a build, loaded and checked."""
-
-    calibration: samples.Samples | None
-    calibration_set: DataSet | None
-    evaluation_set: DataSet | None
-    evidence: Evidence
-    preprocessing: dict[str, Preprocessing]
-
-    def stamp(self, signature: Signature) -> Signature:
-        """A signature whose inputs carry the preprocessing that was declared for them."""
-        inputs = tuple(
-            msgspec.structs.replace(spec, preprocessing=self.preprocessing.get(spec.source_name))
-            for spec in signature.inputs
-        )
-        return msgspec.structs.replace(signature, inputs=inputs)
 
 
 @dataclass(frozen=True)
@@ -188,17 +160,18 @@ def build(session: Session, project: Project, model: Path) -> list[Result]:
     for _, folder, _ in planned.targets:
         check_place(folder)
     orders = sum(len(variants) for _, _, variants in planned.targets)
-    session.progress.plan(3 + 2 * orders)
+    session.progress.plan(4 + 2 * orders)
     session.expect(("backends", v.backend) for _, _, variants in planned.targets for v in variants)
     network = steps.open_network(session, model, planned.options)
-    data = _data(session, project, network)
+    loaded = data.load(project, network.model.signature)
     subject = _subject(session, network, planned)
+    prepared = data.prepare(session, project, subject, loaded)
 
     def one(row: tuple[Target, Path, tuple[Variant, ...]]) -> Result:
         target, folder, variants = row
         try:
-            built = [_file(session, subject, planned.recipe, variant, data) for variant in variants]
-            manifest = _manifest(network, target, planned.recipe, data, [file for file, _ in built])
+            built = [_file(session, subject, planned.recipe, variant, prepared) for variant in variants]
+            manifest = _manifest(network, target, planned.recipe, prepared, [file for file, _ in built])
             publish(folder, lambda out: _write(out, manifest, [answer for _, answer in built]))
         except EdgekitError as error:
             return Result(target.name, folder, error=error)
@@ -230,46 +203,11 @@ def _subject(session: Session, network: Network, planned: Plan) -> Subject:
     return Subject(network, waist, steps.cost(session, waist))
 
 
-def _data(session: Session, project: Project, network: Network) -> Data:
-    """Load calibration and evaluation data, lint the former, run the source on what verifies."""
-    signature = network.model.signature
-    every = project.preprocessing.get(config.ANY_INPUT)
-    preprocessing = {spec.source_name: every for spec in signature.inputs if every is not None} | project.preprocessing
-    calibration = evaluation = None
-    if project.calibration is not None:
-        calibration = samples.load(project.calibration, signature, preprocessing)
-    if project.eval is not None:
-        evaluation = samples.load(project.eval, signature, preprocessing)
-        if project.metric is not None and evaluation.labels is None:
-            raise InputError(
-                f"{project.eval} holds no labels.", place="--eval", fix="add them to the .npz as y, one for each sample"
-            )
-    warnings = () if calibration is None else samples.lint(calibration, signature, evaluation)
-    used = None if calibration is None else calibration.take(project.calibration_samples)
-    chosen = evaluation or calibration
-    if chosen is None:
-        chosen = samples.random(signature, RANDOM_SAMPLES, project.seed)
-    elif project.metric is None:
-        chosen = chosen.take(AGREEMENT_SAMPLES)
-    evidence = Evidence(chosen, steps.reference(session, network, chosen), project.metric, project.max_drop)
-    return Data(
-        used,
-        None if calibration is None or used is None else _data_set(calibration, len(used), warnings),
-        None if evaluation is None else _data_set(evaluation, len(chosen)),
-        evidence,
-        preprocessing,
-    )
-
-
-def _data_set(data: samples.Samples, used: int, warnings: Sequence[str] = ()) -> DataSet:
-    return DataSet(origin=data.origin, sha256=data.sha256, samples=len(data), used=used, warnings=tuple(warnings))
-
-
 def _file(
-    session: Session, subject: Subject, recipe: Recipe, variant: Variant, data: Data
+    session: Session, subject: Subject, recipe: Recipe, variant: Variant, prepared: Data
 ) -> tuple[ArtifactFile, Answer[Built]]:
     _require_waist(subject, variant)
-    calibration = data.calibration if variant.precision in CALIBRATED else None
+    calibration = prepared.calibration if variant.precision in CALIBRATED else None
     order = Order(variant, variant.precision, variant.io, calibration, recipe.seed)
     built = steps.compile_variant(session, subject, order)
     if recipe.require_compiled and "compiled" in built.result.unavailable:
@@ -278,7 +216,7 @@ def _file(
             place=f"--require-compiled, target file {variant.file}",
             fix="install that compiler (edgekit doctor tells how), or leave out --require-compiled",
         )
-    judged = steps.verification(session, subject, order, built, data.evidence)
+    judged = steps.verification(session, subject, order, built, prepared.evidence)
     result = built.result
     size = sum(file.bytes for file in built.files.values())
     described = ArtifactFile(
@@ -289,7 +227,7 @@ def _file(
         delegate=variant.delegate,
         io=variant.io,
         files=built.files,
-        signature=data.stamp(result.signature),
+        signature=prepared.loaded.stamp(result.signature),
         cost=None if subject.cost is None else msgspec.structs.replace(subject.cost, bytes=size),
         verification=judged,
         placements=result.placements,
@@ -299,7 +237,7 @@ def _file(
     return described, built
 
 
-def _manifest(network: Network, target: Target, recipe: Recipe, data: Data, files: list[ArtifactFile]) -> Manifest:
+def _manifest(network: Network, target: Target, recipe: Recipe, prepared: Data, files: list[ArtifactFile]) -> Manifest:
     return Manifest(
         edgekit=edgekit_version,
         tools=tool_versions(),
@@ -309,8 +247,8 @@ def _manifest(network: Network, target: Target, recipe: Recipe, data: Data, file
         source_options=network.options,
         target=target.name,
         artifacts=tuple(files),
-        calibration=data.calibration_set,
-        evaluation=data.evaluation_set,
+        calibration=prepared.calibration_set,
+        evaluation=prepared.evaluation_set,
     )
 
 
@@ -346,7 +284,7 @@ def check(session: Session, project: Project, model: Path) -> list[Check]:
     session.progress.plan(3 + sum(len(variants) for _, _, variants in planned.targets))
     network = steps.open_network(session, model, planned.options)
     subject = _subject(session, network, planned)
-    drawn = samples.random(network.model.signature, RANDOM_SAMPLES, project.seed)
+    drawn = samples.random(network.model.signature, data.RANDOM_SAMPLES, project.seed)
     return [
         _check(session, subject, target.name, Order(variant, variant.precision, variant.io, drawn, project.seed))
         for target, _, variants in planned.targets

@@ -11,7 +11,7 @@ from edgekit import compilers, registry, sources, verify
 from edgekit.errors import Unsupported
 from edgekit.samples import Samples
 from edgekit.session import Session
-from edgekit.store import Answer, digest_of, file_digest, tree_digest
+from edgekit.store import Answer, code_digest, digest_of, file_digest, tree_digest
 from edgekit.tensors import Array
 from edgekit.types import (
     Boundary,
@@ -101,6 +101,23 @@ def cost(session: Session, waist: Answer[Waist]) -> Cost:
         return count(path)
 
     return session.ask("counting", {"step": "cost", "file": waist.sha256}, Cost, count).result
+
+
+def input_ranges(session: Session, subject: Subject) -> dict[str, tuple[float, float]]:
+    """The range that the network's first layer expects, by source name, for inputs where it tells."""
+    waist = subject.waist
+    if waist is None:
+        return {}
+    path = waist.folder / waist.result.file
+
+    def read(_: Path) -> dict[str, tuple[float, float]]:
+        from edgekit.waist.scaling import input_ranges  # noqa: PLC0415  only needed on a cold path
+
+        return input_ranges(path)
+
+    question = {"step": "ranges", "file": waist.sha256}
+    found = session.store.ask(question | {"code": code_digest()}, dict[str, tuple[float, float]], read).result
+    return {spec.source_name: found[spec.name] for spec in waist.result.signature.inputs if spec.name in found}
 
 
 def store_samples(session: Session, samples: Samples) -> Path:
