@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
@@ -472,6 +472,8 @@ def test_csv_is_for_one_input_and_for_text(tmp_path: Path) -> None:
 
 
 @given(st.text(max_size=60))
+@example("1E100")  # more than float32 holds
+@example("1E100,2")
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_any_text_is_samples_or_an_input_error(tmp_path: Path, text: str) -> None:
     (tmp_path / "s.csv").write_text(text, encoding="utf-8", newline="")

@@ -15,6 +15,9 @@ from edgekit.samples.content import LABEL_KEYS, Raw
 from edgekit.tensors import Array
 from edgekit.types import Signature
 
+EXACT_INTEGERS = 2.0**53
+"""float64 holds every integer below this exactly (IEEE 754, 53-bit significand)."""
+
 UNREADABLE: tuple[type[Exception], ...] = (
     ValueError, EOFError, OSError, KeyError, TypeError, SyntaxError, OverflowError, MemoryError, RuntimeError,
     NotImplementedError, tokenize.TokenError, zipfile.BadZipFile, zlib.error, struct.error,
@@ -156,7 +159,8 @@ def _read_csv(path: Path, signature: Signature) -> Raw:
         named = header[label] if header else "unnamed"
         notes = (f"column {label + 1} ({named}) was read as the label",)
         labels = table[:, label]
-        labels = labels.astype(np.int64) if np.array_equal(labels, np.rint(labels)) else labels
+        whole = np.array_equal(labels, np.rint(labels)) and np.abs(labels).max(initial=0.0) < EXACT_INTEGERS
+        labels = labels.astype(np.int64) if whole else labels
         table = np.delete(table, label, axis=1)
     if table.shape[1] != features:
         raise InputError(
@@ -164,7 +168,7 @@ def _read_csv(path: Path, signature: Signature) -> Raw:
             place=str(path),
             fix="give one column for each value of the input, and at most one label column before them",
         )
-    return Raw({"#1": table.astype(np.float32).reshape(-1, *shape)}, labels, notes)
+    return Raw({"#1": table.reshape(-1, *shape)}, labels, notes)
 
 
 def _label_column(header: list[str], table: NDArray[np.float64], features: int) -> int | None:
