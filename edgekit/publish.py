@@ -96,6 +96,10 @@ def _foreign(folder: Path) -> str:
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
         own = {MANIFEST, *(name for artifact in manifest["artifacts"] for name in artifact["files"])}
+    except FileNotFoundError:
+        own = set()
+        if MANIFEST in found or not folder.is_dir():
+            return ""  # another build is replacing its result at this moment
     except (OSError, ValueError, KeyError, TypeError):
         own = set()
     return next((f"holds what edgekit did not make: {name}" for name in found if name not in own), "")

@@ -1,6 +1,7 @@
 """Compilers outside Python are found where they are, and told from those that are not."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,7 @@ def test_the_npu_library_beside_the_plugins_is_found(tmp_path: Path, monkeypatch
     library.parent.mkdir(parents=True)
     library.touch()
     (tmp_path / "openvino" / "__init__.py").touch()
+    monkeypatch.delitem(sys.modules, "openvino", raising=False)
     monkeypatch.syspath_prepend(str(tmp_path))
     assert compilers.npu() == str(library)
 
