@@ -8,10 +8,11 @@ import msgspec
 from edgekit import config, samples, steps
 from edgekit.config import Project
 from edgekit.errors import InputError
+from edgekit.manifest import DataSet
 from edgekit.samples import Samples
 from edgekit.session import Session
 from edgekit.steps import Evidence, Subject
-from edgekit.types import DataSet, Preprocessing, Signature
+from edgekit.types import Preprocessing, Signature
 
 RANDOM_SAMPLES = 16
 """Random inputs on which a float-only build is verified when the user gives no data."""

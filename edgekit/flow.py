@@ -13,6 +13,7 @@ from edgekit import config, data, samples, sources, steps
 from edgekit.config import Project
 from edgekit.data import Data
 from edgekit.errors import EdgekitError, InputError, MissingTool, Unsupported, from_os
+from edgekit.manifest import ArtifactFile, Manifest
 from edgekit.publish import check as check_place
 from edgekit.publish import publish
 from edgekit.session import Session, tool_versions
@@ -20,10 +21,8 @@ from edgekit.steps import Network, Order, Subject
 from edgekit.store import Answer
 from edgekit.types import (
     CALIBRATED,
-    ArtifactFile,
     Built,
     Cost,
-    Manifest,
     Model,
     Noun,
     Placement,

@@ -1,7 +1,7 @@
 """The one door to the leaves: a name becomes a class.
 
 Built-in leaves are found by file name (``sources/onnx.py`` or ``sources/onnx/`` is the source
-``onnx``); third-party leaves by entry point (group ``edgekit.sources``, ``edgekit.backends``).
+``onnx``); third-party leaves by entry point (group ``edgekit.sources``, ``edgekit.backends`` and so on).
 Only this module opens that door, and only worker processes should walk through it, because behind
 it stand the heavy libraries.
 """
@@ -15,15 +15,20 @@ from typing import Any
 
 from edgekit.errors import InputError, MissingTool
 
-ROOMS = {"sources": "Source", "backends": "Backend"}
+ROOMS = {"sources": "Source", "backends": "Backend", "devices": "Driver", "meters": "Meter"}
 """Every room of leaves → the name of its base class."""
 
-EXTRAS: dict[str, tuple[str, ...]] = {
-    "keras": ("tensorflow", "keras", "tf_keras"),
-    "onnx": ("onnx", "onnx_ir", "onnx2tf", "onnxruntime"),
-    "openvino": ("openvino", "nncf"),
+LIBRARIES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "keras": ("keras", ("tensorflow", "keras", "tf_keras")),
+    "onnx": ("onnx", ("onnx", "onnx_ir", "onnx2tf", "onnxruntime")),
+    "openvino": ("openvino", ("openvino", "nncf")),
+    "adb": ("android", ("adbutils",)),
+    "ssh": ("ssh", ("asyncssh",)),
+    "serial": ("serial", ("serial",)),
+    "joulescope": ("joulescope", ("pyjoulescope_driver",)),
+    "ppk2": ("ppk2", ("ppk2_api",)),
 }
-"""Leaves that the base install cannot open, which is also the name of the pip extra → modules it brings."""
+"""Leaves that the base install cannot open → the pip extra that helps, and the modules it brings."""
 
 TOOLS = (
     "ai-edge-litert",
@@ -48,12 +53,13 @@ def require(name: str) -> None:
     Raises:
         MissingTool: one is not installed.
     """
-    for module in EXTRAS.get(name, ()):
+    extra, modules = LIBRARIES.get(name, ("", ()))
+    for module in modules:
         if importlib.util.find_spec(module) is None:
             raise MissingTool(
                 f"{name} needs {module}, which is not installed.",
                 place=f"this Python environment, for the leaf {name}",
-                fix=f"pip install 'edgekit[{name}]'",
+                fix=f"pip install 'edgekit[{extra}]'",
             )
 
 

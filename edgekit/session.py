@@ -107,7 +107,7 @@ class Session:
 
     def call(self, room: str, leaf: str, method: str, /, **arguments: Any) -> Any:
         """Call a leaf's method in its worker process (see `edgekit.worker.Worker.call`)."""
-        key = room, leaf
+        key = room, "" if room == "meters" else leaf  # meters import little and are many: one worker serves all
         with self._locks[key]:
             if key not in self._workers:
                 self._workers[key] = Worker(self.log)

@@ -277,54 +277,8 @@ class Verification(Noun, frozen=True, kw_only=True):
     reason: str = ""
 
 
-class ArtifactFile(Noun, frozen=True, kw_only=True):
-    """One runnable file of an artifact with its evidence; ``files`` names all parts with digests."""
-
-    file: str
-    precision: Precision
-    backend: str
-    use: str
-    delegate: str | None
-    io: Boundary | None
-    files: dict[str, "FileDigest"]
-    signature: Signature
-    cost: Cost | None
-    verification: Verification | None
-    placements: tuple[Placement, ...] = ()
-    notes: tuple[str, ...] = ()
-    unavailable: dict[str, str] = {}
-
-
 class FileDigest(Noun, frozen=True, kw_only=True):
     """A file's content digest and size."""
 
     sha256: str
     bytes: int
-
-
-class DataSet(Noun, frozen=True, kw_only=True):
-    """Which samples were used, and what the calibration linter had to say about them."""
-
-    origin: str
-    sha256: str
-    samples: int
-    used: int
-    warnings: tuple[str, ...] = ()
-
-
-class Manifest(Noun, frozen=True, kw_only=True):
-    """``manifest.json``: the contract of an artifact folder with other tools."""
-
-    schema_version: Literal[1] = 1
-    edgekit: str
-    tools: dict[str, str]
-    created_utc: str
-    source: Model
-    recipe: Recipe
-    source_options: SourceOptions
-    target: str
-    artifacts: tuple[ArtifactFile, ...]
-    calibration: DataSet | None = None
-    evaluation: DataSet | None = None
-    profiles: tuple[str, ...] = ()
-    unavailable: dict[str, str] = {}

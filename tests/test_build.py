@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgekit.types import Manifest
+from edgekit.manifest import Manifest
 from edgekit.waist import run as waist_run
 from tests.conftest import ROOT
 

@@ -15,9 +15,9 @@ import pytest
 from edgekit import flow
 from edgekit.config import Project, project
 from edgekit.errors import InputError, MissingTool, Unsupported
+from edgekit.manifest import Manifest
 from edgekit.session import Session
 from edgekit.store import Store, file_digest
-from edgekit.types import Manifest
 
 ROOT = Path(__file__).resolve().parent.parent
 DIGITS = ROOT / "docs" / "examples" / "digits"

@@ -25,7 +25,7 @@ def test_a_third_party_leaf_is_found_by_its_entry_point(tmp_path: Path, monkeypa
     (info / "entry_points.txt").write_text("[edgekit.sources]\nguest = guest_leaf\nhollow = guest_hollow\n")
     (tmp_path / "guest_hollow.py").write_text("")
     (tmp_path / "guest_leaf.py").write_text(
-        "from edgekit.sources import Source\n\n\nclass Guest(Source):\n    extra, requires = None, {}\n"
+        "from edgekit.sources import Source\n\n\nclass Guest(Source):\n"
         "    describe = to_waist = run = first_divergence = lambda *_: None\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
@@ -41,7 +41,9 @@ def test_an_unknown_leaf_is_answered_with_those_there_are() -> None:
     assert "tflite" in unknown.value.fix
 
 
-@pytest.mark.parametrize(("leaf", "module"), [(leaf, m) for leaf, modules in registry.EXTRAS.items() for m in modules])
+@pytest.mark.parametrize(
+    ("leaf", "module"), [(leaf, m) for leaf, (_, modules) in registry.LIBRARIES.items() for m in modules]
+)
 def test_a_missing_library_is_named_with_the_command_that_installs_it(
     leaf: str, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -49,4 +51,4 @@ def test_a_missing_library_is_named_with_the_command_that_installs_it(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == module else found(name, *rest))
     with pytest.raises(MissingTool, match=f"{leaf} needs {module}") as missing:
         registry.require(leaf)
-    assert missing.value.fix == f"pip install 'edgekit[{leaf}]'"
+    assert missing.value.fix == f"pip install 'edgekit[{registry.LIBRARIES[leaf][0]}]'"

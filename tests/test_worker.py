@@ -21,7 +21,6 @@ from edgekit.errors import InputError
 
 
 class Rogue(Source):
-    extra, requires = None, {}
 
     def describe(self, path, options):
         match path.name:

@@ -21,7 +21,9 @@ from click.testing import CliRunner
 
 from edgekit import cli, config
 from edgekit.errors import REMEDIES, EdgekitError
-from edgekit.types import Manifest, Preprocessing, Target
+from edgekit.manifest import Manifest
+from edgekit.profiles import DeviceConfig
+from edgekit.types import Preprocessing, Target
 
 HERE = Path(__file__).parent
 COMMAND = "uv run python docs/reference/generate.py"
@@ -95,7 +97,7 @@ def _project() -> str:
     ]
     return _page(
         "edgekit.toml",
-        "`edgekit.config.Project` and `edgekit.types.Preprocessing`",
+        "`edgekit.config.Project`, `edgekit.types.Preprocessing` and `edgekit.profiles.DeviceConfig`",
         "Every key is optional; flags win over the file; paths are relative to the file.\n",
         _table(("key", "type", "default", "what it is"), rows),
         "## Preprocessing\n",
@@ -103,6 +105,15 @@ def _project() -> str:
         _table(
             ("key", "type", "default"),
             [(f"`{field.name}`", _type(hint), _default(field)) for field, hint in _fields(Preprocessing)],
+        ),
+        "## DeviceConfig\n",
+        "A table `[devices.ID]`, in `edgekit.toml` or in the user's own `devices.toml` (`edgekit devices add`).\n",
+        _table(
+            ("key", "type", "default", "what it is"),
+            [
+                (f"`{field.name}`", _type(hint), _default(field), _keys(DeviceConfig.__doc__ or "")[field.name])
+                for field, hint in _fields(DeviceConfig)
+            ],
         ),
     )
 
@@ -123,7 +134,7 @@ def _manifest() -> str:
     for kind in _structs(Manifest):
         rows = [(f"`{field.name}`", _type(hint), _default(field)) for field, hint in _fields(kind)]
         parts += [f"## {kind.__name__}\n", _prose(kind.__doc__ or "") + "\n", _table(("key", "type", "default"), rows)]
-    return _page("The manifest", "`edgekit/types.py`", *parts)
+    return _page("The manifest", "`edgekit/manifest.py`, `edgekit/types.py` and `edgekit/profiles.py`", *parts)
 
 
 def _structs(kind: type[msgspec.Struct]) -> list[type[msgspec.Struct]]:

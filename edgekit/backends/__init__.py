@@ -14,12 +14,9 @@ from edgekit.types import Built, Job, Precision, Signature
 class Backend(ABC):
     """Builds the files of one target variant, and runs them on this host as evidence.
 
-    ``requires`` and ``extra`` are as in `edgekit.sources.Source`. ``precisions`` are those that it
-    can build; those in `edgekit.types.CALIBRATED` need samples.
+    ``precisions`` are those that it can build; those in `edgekit.types.CALIBRATED` need samples.
     """
 
-    extra: ClassVar[str | None]
-    requires: ClassVar[dict[str, str]]
     precisions: ClassVar[tuple[Precision, ...]]
 
     @abstractmethod

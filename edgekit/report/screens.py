@@ -9,7 +9,8 @@ from rich.text import Text
 
 from edgekit.doctor import Health
 from edgekit.flow import Check, Inspection, Plan, Result
-from edgekit.types import ArtifactFile, Manifest, Signature, Target, TensorSpec, Verification
+from edgekit.manifest import ArtifactFile, Manifest
+from edgekit.types import Signature, Target, TensorSpec, Verification
 
 VERDICT_STYLES = {"pass": "green", "warn": "yellow", "miss": "red"}
 

@@ -7,7 +7,6 @@ one another.
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import ClassVar
 
 from edgekit.errors import InputError
 from edgekit.types import Divergence, Model, SourceOptions, Waist
@@ -23,14 +22,7 @@ FORMATS = {
 
 
 class Source(ABC):
-    """Reads a family of formats. Every method is a function from files to files.
-
-    ``requires`` maps each importable module the leaf needs to its distribution; ``extra`` is the
-    pip extra that brings them, None for the base install.
-    """
-
-    extra: ClassVar[str | None]
-    requires: ClassVar[dict[str, str]]
+    """Reads a family of formats. Every method is a function from files to files."""
 
     @abstractmethod
     def describe(self, path: Path, options: SourceOptions) -> Model:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import flatbuffers
 import numpy as np
@@ -35,9 +35,6 @@ SIZE_LIMIT = 2**31 - 1
 
 class TfliteSource(Source):
     """Reads ``.tflite`` files, float or quantized; only float ones can be built from."""
-
-    extra: ClassVar[str | None] = None
-    requires: ClassVar[dict[str, str]] = {}
 
     def describe(self, path: Path, options: SourceOptions) -> Model:
         """See `edgekit.sources.Source.describe`. Names are the file's tensor names."""

@@ -28,8 +28,6 @@ class EdgeTPUBackend(Backend):
     ``search_delegate`` (let the compiler look for a place to cut) and ``timeout_s``.
     """
 
-    extra: ClassVar[str | None] = None
-    requires: ClassVar[dict[str, str]] = {"ai_edge_litert": "ai-edge-litert"}
     precisions: ClassVar[tuple[Precision, ...]] = ("int8",)
 
     def build(self, job: Job, file: str, out: Path) -> Built:

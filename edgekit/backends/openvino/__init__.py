@@ -28,8 +28,6 @@ gives other results on other machines.
 class OpenVINOBackend(Backend):
     """Builds OpenVINO IR and runs it on this host's CPU."""
 
-    extra: ClassVar[str | None] = "openvino"
-    requires: ClassVar[dict[str, str]] = {"openvino": "openvino", "nncf": "nncf"}
     precisions: ClassVar[tuple[Precision, ...]] = ("float32", "float16", "int8")
 
     def build(self, job: Job, file: str, out: Path) -> Built:

@@ -28,11 +28,6 @@ class TFLiteBackend(Backend):
     * ``ranges`` (``auto``): how activations' ranges are chosen, one of `ranges.METHODS`.
     """
 
-    extra: ClassVar[str | None] = None
-    requires: ClassVar[dict[str, str]] = {
-        "ai_edge_litert": "ai-edge-litert",
-        "ai_edge_quantizer": "ai-edge-quantizer",
-    }
     precisions: ClassVar[tuple[Precision, ...]] = ("float32", "float16", "dynamic-int8", "int8", "int16x8", "int4")
 
     def build(self, job: Job, file: str, out: Path) -> Built:

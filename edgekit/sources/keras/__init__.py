@@ -6,7 +6,7 @@ one another in the same process.
 
 import hashlib
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -24,9 +24,6 @@ from edgekit.waist import graph
 
 class KerasSource(sources.Source):
     """Reads what Keras 2 (tf-keras), Keras 3 and TensorFlow save."""
-
-    extra: ClassVar[str | None] = "keras"
-    requires: ClassVar[dict[str, str]] = {"tensorflow": "tensorflow", "keras": "keras", "tf_keras": "tf-keras"}
 
     def __init__(self) -> None:
         self._kept: tuple[Any, Reference] | None = None

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import onnx
@@ -48,11 +48,6 @@ def open_model(path: Path, options: SourceOptions) -> Opened:
 
 class OnnxSource(Source):
     """ONNX of opset 7 and later."""
-
-    extra: ClassVar[str | None] = "onnx"
-    requires: ClassVar[dict[str, str]] = {
-        "onnx": "onnx", "onnx2tf": "onnx2tf", "onnxruntime": "onnxruntime"
-    }  # fmt: skip
 
     def describe(self, path: Path, options: SourceOptions) -> Model:
         """See `Source.describe`."""

@@ -1,0 +1,1 @@
+"""Measuring an artifact on a device: the protocol, the statistics, the energy, the comparison."""

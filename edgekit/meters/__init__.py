@@ -1,0 +1,53 @@
+"""Meters: one leaf per kind of energy sensor. This file is the contract.
+
+A leaf is a module of this package with one subclass of `Meter`. Most sensors are read on the device:
+such a meter only says what to sample there (`available`) and reads the samples (`stop`); the device
+samples on its own clock. An instrument on this host's desk samples between `start` and `stop` itself.
+Integration over blocks, idle and intervals are the same for all (`edgekit.measure.energy`).
+"""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import ClassVar
+
+from edgekit.profiles import Availability, Device, Output, PowerTrace, Probe, Provenance
+
+
+class Meter(ABC):
+    """Measures power or energy of a device.
+
+    ``provenance`` is what its figures may be called. ``attached`` is where the sensor is read: on the
+    ``device``, or at this ``host``.
+    """
+
+    provenance: ClassVar[Provenance]
+    attached: ClassVar[str] = "device"
+
+    @abstractmethod
+    def look(self, device: Device) -> tuple[str, ...]:
+        """Shell lines whose output tells whether the sensor is there.
+
+        None for an instrument on this host, or where such a device cannot have the sensor. A line reads
+        below ``$EDGEKIT_SENSORS``, a prefix that is empty on a real device.
+        """
+
+    @abstractmethod
+    def available(self, device: Device, seen: tuple[Output, ...]) -> Availability:
+        """Judge what the lines of `look` said: the probe that samples the sensor, or why it cannot be had."""
+
+    def start(self, probe: Probe) -> None:  # noqa: B027  most meters are sampled by the device
+        """Begin to sample an instrument on this host.
+
+        Raises:
+            DeviceError: it does not answer.
+        """
+
+    @abstractmethod
+    def stop(self, probe: Probe, sensed: Path | None) -> PowerTrace:
+        """What was seen: ``sensed`` is the device's ``.jsonl`` of samples, None for an instrument on this host.
+
+        A trace that must not be used (charging, too few samples, a counter that fell) says so in ``invalid``.
+
+        Raises:
+            DeviceError: the instrument went away.
+        """

@@ -1,0 +1,390 @@
+"""The nouns of measuring: what is attached, what it is asked to run, and what was seen there.
+
+A transform is cached; a measurement is recorded. A `Profile` is an append-only observation: on
+which device, in which state, by which protocol, block by block. What is not known is None, and
+``unavailable`` says why; it is never 0.
+
+The unit of replication is the block, a fresh process on the device (`edgekit.measure`).
+"""
+
+from typing import Literal
+
+from edgekit.types import Noun
+
+Suffix = Literal[".tflite", ".xml", ".onnx"]
+"""What a device may be able to run: LiteRT, OpenVINO IR, ONNX."""
+
+Delegate = Literal["xnnpack", "gpu", "nnapi", "edgetpu", "none"]
+"""What takes operators off LiteRT's own kernels; ``xnnpack`` is LiteRT's default on a CPU."""
+
+Provenance = Literal[
+    "external_meter", "measured_rail", "rapl_package", "pmic_sum", "battery_gauge", "modelled_estimate"
+]
+"""Where an energy figure comes from, best first. Figures of different provenance are never compared."""
+
+Mode = Literal["time", "idle", "operators", "outputs"]
+"""What a block is for: latencies, nothing but the sensors, operator times, or the outputs."""
+
+
+class DeviceConfig(Noun, frozen=True, kw_only=True):
+    """How a device that cannot be discovered is reached: a table ``[devices.ID]``.
+
+    Keys:
+        kind: which leaf of `edgekit.devices` reaches it.
+        host: name or address of a board (ssh).
+        user: login name (ssh).
+        port: TCP port (ssh).
+        key: file of the private key (ssh); the agent's keys without it. There is no key for a password.
+        known_hosts: file of accepted host keys (ssh), instead of ``~/.ssh/known_hosts``.
+        python: the interpreter there that has numpy and a runtime.
+        delegate_library: the delegate's library there, for files compiled for the Edge TPU.
+        serial_port: the port of a microcontroller, such as ``/dev/ttyACM0``.
+        baud: its speed in bits per second.
+        cpu: the core that an emulator plays, such as ``cortex-a76``.
+    """
+
+    kind: str
+    host: str | None = None
+    user: str | None = None
+    port: int = 22
+    key: str | None = None
+    known_hosts: str | None = None
+    python: str = "python3"
+    delegate_library: str | None = None
+    serial_port: str | None = None
+    baud: int = 115200
+    cpu: str = "cortex-a76"
+
+
+class State(Noun, frozen=True, kw_only=True):
+    """What can change a measurement, read at one moment; None where the device does not tell.
+
+    ``frequencies_khz`` holds one current frequency a core. ``throttled`` are the reasons that hold
+    now, in the device's words (``under-voltage``, ``thermal status 2``); empty: it says there are
+    none. ``load`` is the mean number of runnable processes over the last minute.
+    """
+
+    utc: str
+    governor: str | None = None
+    frequencies_khz: tuple[int, ...] | None = None
+    temperature_c: float | None = None
+    throttled: tuple[str, ...] | None = None
+    battery_percent: float | None = None
+    charging: bool | None = None
+    screen_on: bool | None = None
+    load: float | None = None
+
+
+class Device(Noun, frozen=True, kw_only=True):
+    """Something attached that can run an artifact, as it was found.
+
+    ``id`` is what ``--device`` takes: ``local``, an adb serial, or a configured name. ``kind`` is its
+    leaf in `edgekit.devices`. ``runs`` are suffixes of files. ``runtimes`` maps what runs them there
+    to its version. ``problems`` say in plain words what is wrong; a device with ``usable`` False
+    cannot measure, with ``times`` False it proves outputs but its times mean nothing.
+    """
+
+    id: str
+    kind: str
+    title: str
+    os: str | None = None
+    cpu: str | None = None
+    abi: str | None = None
+    cores: int | None = None
+    runs: tuple[Suffix, ...] = ()
+    runtimes: dict[str, str] = {}
+    delegates: tuple[Delegate, ...] = ()
+    usable: bool = True
+    times: bool = True
+    problems: tuple[str, ...] = ()
+    state: State | None = None
+    config: DeviceConfig | None = None
+
+
+class Output(Noun, frozen=True, kw_only=True):
+    """What a shell line on a device came to."""
+
+    code: int
+    stdout: str
+    stderr: str = ""
+
+
+class Probe(Noun, frozen=True, kw_only=True):
+    """What a device is to sample beside a block, on its own clock, for a meter.
+
+    ``files`` are read and ``commands`` run every ``interval_s``; ``interval_s`` None means only just
+    before and just after. ``stream`` is a command that runs all the time and whose lines are stamped
+    as they come. ``settings`` are the meter's own, for reading the samples afterwards.
+    """
+
+    meter: str
+    files: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    stream: str | None = None
+    interval_s: float | None = 0.1
+    settings: dict[str, str | int | float | bool] = {}
+
+
+class Sample(Noun, frozen=True, kw_only=True):
+    """One reading of one source of a `Probe`: a line of ``sensed.jsonl``.
+
+    ``t_s`` is the device's monotonic clock, in the middle of the reading; ``took_s`` its length.
+    ``source`` is the file or command. ``text`` is None where it failed, for ``error``.
+    """
+
+    t_s: float
+    source: str
+    took_s: float = 0.0
+    text: str | None = None
+    error: str = ""
+
+
+class Series(Noun, frozen=True, kw_only=True):
+    """One rail over time: device clock in seconds; cumulative joules, or watts."""
+
+    t_s: tuple[float, ...]
+    values: tuple[float, ...]
+
+
+class PowerTrace(Noun, frozen=True, kw_only=True):
+    """What a meter saw, in joules (``energy``, cumulative, never falling) or watts (``power``).
+
+    Rails add up: a rail that is part of another one is left out. ``resolution`` is the smallest step
+    of a value, in J or W; ``period_s`` how often the sensor itself renews it; ``gain_error`` the
+    specified relative error of the instrument, None where none is specified (ratios only).
+    ``invalid`` says why the trace must not be used.
+    """
+
+    meter: str
+    provenance: Provenance
+    quantity: Literal["energy", "power"]
+    rails: dict[str, Series]
+    resolution: float
+    period_s: float
+    gain_error: float | None = None
+    notes: tuple[str, ...] = ()
+    invalid: str = ""
+
+
+class Availability(Noun, frozen=True, kw_only=True):
+    """Whether a meter can measure on a device: a probe, or the ``reason`` why not and the ``fix``."""
+
+    probe: Probe | None = None
+    reason: str = ""
+    fix: str = ""
+
+
+class Run(Noun, frozen=True, kw_only=True):
+    """What one block runs.
+
+    ``cores`` pins the process to these CPUs. Warm-up lasts at least ``warm_up_runs`` and
+    ``warm_up_s``, and until its latencies stop falling. The block ends when ``min_runs`` and
+    ``min_s`` are both reached, at the latest after ``max_s`` or ``max_runs``. ``idle_s`` is the length of an
+    ``idle`` block. ``require_full_delegation`` makes a partial one an error.
+    """
+
+    mode: Mode = "time"
+    threads: int = 1
+    delegate: Delegate = "xnnpack"
+    require_full_delegation: bool = False
+    cores: tuple[int, ...] = ()
+    warm_up_runs: int = 10
+    warm_up_s: float = 5.0
+    min_runs: int = 103
+    min_s: float = 6.0
+    max_s: float = 60.0
+    max_runs: int = 100_000
+    idle_s: float = 30.0
+    probe: Probe | None = None
+
+
+class Stand(Noun, frozen=True, kw_only=True):
+    """Where an artifact was put on a device, so that blocks can run there and all can be removed.
+
+    ``place`` is the folder made there; its name holds this host and process, so that what a killed
+    run left is found and removed by the next. ``library`` is a delegate's, if one is used.
+    """
+
+    place: str
+    model: str
+    inputs: str
+    library: str | None = None
+    settings: dict[str, str] = {}
+
+
+class Distribution(Noun, frozen=True, kw_only=True):
+    """Latencies of a block in ms. Percentiles the device did not give are None."""
+
+    runs: int
+    mean_ms: float
+    min_ms: float
+    max_ms: float
+    median_ms: float | None = None
+    std_ms: float | None = None
+    p95_ms: float | None = None
+
+
+class Memory(Noun, frozen=True, kw_only=True):
+    """What a process on the device took, in bytes; None where the device does not tell.
+
+    ``loaded_bytes`` is how much resident memory loading the model added, ``peak_bytes`` how much the
+    whole block added at its highest, ``arena_bytes`` what the runtime says that its activations take.
+    """
+
+    loaded_bytes: int | None = None
+    peak_bytes: int | None = None
+    arena_bytes: int | None = None
+
+
+class OperatorTime(Noun, frozen=True, kw_only=True):
+    """Time of one operator, mean over the runs of an ``operators`` block."""
+
+    name: str
+    kind: str
+    mean_ms: float
+    calls: int = 1
+    runs_on: str = ""
+
+
+class Delegation(Noun, frozen=True, kw_only=True):
+    """How much of the network a delegate took: all of it, part of it in ``partitions``, or nothing."""
+
+    delegate: Delegate
+    share: Literal["all", "part", "none"]
+    partitions: int | None = None
+    words: str = ""
+
+
+class Block(Noun, frozen=True, kw_only=True):
+    """One fresh process on a device and what it saw.
+
+    ``begin_s`` and ``end_s`` bound the timed loop on the device's monotonic clock. ``host_offset_s`` is
+    what to add to come to the host's monotonic clock, known to ``host_offset_error_s``.
+    ``latencies`` (``.npy``, float64 ``[runs]``, ms), ``outputs`` (``.npz``) and ``sensed`` (``.jsonl`` of
+    `Sample`) name files in the folder that the block was given. ``harness_share`` is the loop's own
+    part of an inference's time, measured around an empty call.
+    """
+
+    index: int = 0
+    runtime: str = ""
+    begin_s: float = 0.0
+    end_s: float = 0.0
+    host_offset_s: float = 0.0
+    host_offset_error_s: float = 0.0
+    init_ms: float | None = None
+    first_ms: float | None = None
+    warm_up_runs: int = 0
+    latency: Distribution | None = None
+    memory: Memory = Memory()
+    before: State | None = None
+    after: State | None = None
+    harness_share: float | None = None
+    delegation: Delegation | None = None
+    operators: tuple[OperatorTime, ...] = ()
+    latencies: str | None = None
+    outputs: str | None = None
+    sensed: str | None = None
+    notes: tuple[str, ...] = ()
+    counted: bool = True
+    """False where the device throttled or moved: then it is in no figure."""
+
+
+class Estimate(Noun, frozen=True, kw_only=True):
+    """A figure with its 95 % interval; ``value`` is None where there are too few samples, for ``reason``."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    reason: str = ""
+
+
+class Latency(Noun, frozen=True, kw_only=True):
+    """Latency in ms over all counted blocks. ``runs`` inferences in ``seconds`` of timed loops.
+
+    ``median_ms`` is the median of the blocks' medians, with the interval over blocks; ``init_ms`` and
+    ``first_ms`` are the same of what each fresh process reported.
+    """
+
+    blocks: int
+    runs: int
+    seconds: float
+    init_ms: Estimate
+    first_ms: Estimate
+    median_ms: Estimate
+    p90_ms: Estimate
+    p99_ms: Estimate
+    mean_ms: Estimate
+
+
+class Energy(Noun, frozen=True, kw_only=True):
+    """Energy of one inference in mJ, gross and above idle, with what its uncertainty is made of.
+
+    ``terms_mj`` are half-widths by cause: blocks, resolution, edges, baseline, gain (absent where the
+    instrument's is unknown). ``average_power_w`` is that of the timed loops.
+    """
+
+    provenance: Provenance
+    meter: str
+    rails: tuple[str, ...]
+    gross_mj: Estimate
+    net_mj: Estimate
+    average_power_w: float | None
+    idle_power_w: float | None
+    terms_mj: dict[str, float] = {}
+    notes: tuple[str, ...] = ()
+
+
+class DeviceVerification(Noun, frozen=True, kw_only=True):
+    """Whether a device computes what this host computes from the same file and inputs.
+
+    ``first_difference`` names the first operator whose result differs, where outputs do.
+    """
+
+    device: str
+    runtime: str
+    samples: int
+    identical: bool
+    sqnr_db: float | None
+    max_abs_error: float
+    verdict: Literal["pass", "fail"]
+    first_difference: str = ""
+
+
+class Protocol(Noun, frozen=True, kw_only=True):
+    """By which rules a profile was measured."""
+
+    name: Literal["full", "quick"]
+    blocks: int
+    order: str = ""
+    cool_down_c: float | None = None
+    seed: int = 0
+
+
+class Profile(Noun, frozen=True, kw_only=True):
+    """What was measured of one artifact on one device at one time; append-only.
+
+    ``raw`` names the ``.npz`` beside it with the latencies of every block. ``flags`` are remarks in
+    plain words. ``unavailable`` maps what could not be measured to the reason.
+    """
+
+    schema_version: Literal[1] = 1
+    edgekit: str
+    created_utc: str
+    session: str
+    artifact: str
+    artifact_sha256: str
+    device: Device
+    runtime: str
+    run: Run
+    protocol: Protocol
+    blocks: tuple[Block, ...]
+    latency: Latency | None = None
+    memory: Memory = Memory()
+    energy: Energy | None = None
+    operators: tuple[OperatorTime, ...] = ()
+    delegation: Delegation | None = None
+    verification: DeviceVerification | None = None
+    flags: tuple[str, ...] = ()
+    raw: str | None = None
+    unavailable: dict[str, str] = {}

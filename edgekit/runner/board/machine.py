@@ -1,0 +1,122 @@
+"""What this machine is, and in which state."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+RUNTIMES = {
+    ".tflite": {
+        "ai-edge-litert": "ai_edge_litert.interpreter",
+        "tflite-runtime": "tflite_runtime.interpreter",
+        "tensorflow": "tensorflow.lite",
+    },
+    ".xml": {"openvino": "openvino"},
+    ".onnx": {"onnxruntime": "onnxruntime", "openvino": "openvino"},
+}
+"""Suffix → distribution → module, in the order of preference."""
+
+
+def read(path: str) -> str | None:
+    """A file's text without the line's end; None where it cannot be read."""
+    try:
+        return Path(path).read_text(encoding="utf8", errors="replace").strip("\n\0 ")
+    except OSError:
+        return None
+
+
+def number(text: str | None) -> float | None:
+    """A text as a number; None where it is none."""
+    try:
+        return float(text) if text is not None else None
+    except ValueError:
+        return None
+
+
+def root() -> str:
+    """A prefix of all sensor paths, for tests; empty on a real device."""
+    return os.environ.get("EDGEKIT_SENSORS", "")
+
+
+def sensors(pattern: str) -> list[str]:
+    """Paths below the root that match a pattern."""
+    return [str(path) for path in Path(root() or "/").glob(pattern)]
+
+
+def state() -> dict[str, Any]:
+    """What can change a measurement, as fields of ``edgekit.profiles.State``."""
+    cpus = sorted(sensors("sys/devices/system/cpu/cpu[0-9]*/cpufreq"))
+    governors = sorted({text for cpu in cpus if (text := read(cpu + "/scaling_governor"))})
+    frequencies = [value for cpu in cpus if (value := number(read(cpu + "/scaling_cur_freq"))) is not None]
+    zones = [number(read(path)) for path in sensors("sys/class/thermal/thermal_zone*/temp")]
+    hottest = max((zone for zone in zones if zone is not None), default=None)
+    load = read(root() + "/proc/loadavg")
+    return {
+        "utc": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()),
+        "governor": ", ".join(governors) or None,
+        "frequencies_khz": [int(value) for value in frequencies] or None,
+        "temperature_c": None if hottest is None else hottest / 1000,
+        "throttled": throttled(),
+        "load": number(load.split()[0]) if load else None,
+    }
+
+
+THROTTLED = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
+"""Bits of ``vcgencmd get_throttled`` on a Raspberry Pi (Raspberry Pi documentation, vcgencmd)."""
+
+
+def throttled() -> list[str] | None:
+    """Why the firmware holds the clock down now; None where it does not tell."""
+    try:
+        command = ["vcgencmd", "get_throttled"]
+        said = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+        bits = int(said.stdout.strip().partition("=")[2], 16)
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return None
+    return [words for bit, words in THROTTLED.items() if bits >> bit & 1]
+
+
+def processor() -> str | None:
+    """The processor's or board's name."""
+    model = read("/proc/device-tree/model")
+    if model:
+        return model
+    for line in (read("/proc/cpuinfo") or "").splitlines():
+        if line.startswith(("model name", "Model")):
+            return line.partition(":")[2].strip()
+    return platform.processor() or None
+
+
+def version_of(distribution: str) -> str | None:
+    """An installed distribution's version; None where it is not installed."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def cores() -> int:
+    """CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def look() -> dict[str, Any]:
+    """What this machine is and what it can run. Imports no runtime."""
+    names = dict.fromkeys(name for choices in RUNTIMES.values() for name in choices)
+    found = {name: version for name in names if (version := version_of(name)) is not None}
+    problems = [] if version_of("numpy") else ["numpy is not installed there; fix: python3 -m pip install numpy"]
+    return {
+        "python": platform.python_version(),
+        "os": platform.platform(terse=True),
+        "cpu": processor(),
+        "abi": platform.machine(),
+        "cores": cores(),
+        "runtimes": found,
+        "problems": problems,
+        "state": state(),
+    }

@@ -1,0 +1,150 @@
+"""TOML to nouns. A complaint names the file, the key by its dotted path, and the nearest right key."""
+
+import difflib
+import math
+import re
+import tomllib
+import types
+import typing
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from edgekit.errors import InputError
+
+
+def read(file: Path) -> dict[str, Any]:
+    """A TOML file's tables.
+
+    Raises:
+        InputError: it cannot be read or is no TOML; the line is named where there is one.
+    """
+    try:
+        return tomllib.loads(file.read_text(encoding="utf8"))
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{file.name} is no valid TOML: {error}.", place=str(file), fix="mend that line") from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{file.name} is no text in UTF-8 (byte {error.start}).", place=str(file), fix="save it as UTF-8"
+        ) from error
+    except (RecursionError, ValueError) as error:  # nested too deeply; a number of thousands of digits
+        raise InputError(f"{file.name} cannot be read: {error}.", place=str(file), fix="simplify it") from error
+    except OSError as error:
+        raise InputError(f"{file.name} cannot be read: {error.strerror}.", place=str(file), fix="check it") from error
+
+
+def convert(content: dict[str, Any], kind: type[Any], file: Path) -> Any:
+    """A file's tables as a noun.
+
+    Raises:
+        InputError: a key is unknown, missing or of the wrong kind.
+    """
+    check(content, kind, file, "")
+    return msgspec.convert(content, kind)
+
+
+def check(value: Any, kind: Any, file: Path, key: str) -> None:
+    """Complain about the first thing in ``value`` that is not of ``kind``, with its dotted key.
+
+    msgspec alone says ``$.shapes[...]`` where a table's key would be needed, and cannot suggest.
+    """
+    if typing.get_origin(kind) in {typing.Union, types.UnionType}:
+        options = [option for option in typing.get_args(kind) if option is not type(None)]
+        kind = options[0] if len(options) == 1 else kind
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        _check_table(value, kind, file, key)
+    elif origin is dict and isinstance(value, dict):
+        for name, item in value.items():
+            check(item, arguments[1], file, _join(key, name))
+    elif origin is tuple and arguments[-1] is Ellipsis and isinstance(value, list):
+        for i, item in enumerate(value):
+            check(item, arguments[0], file, f"{key}[{i}]")
+    else:
+        _check_value(value, kind, file, key)
+
+
+def _check_table(value: Any, kind: type[msgspec.Struct], file: Path, key: str) -> None:
+    if not isinstance(value, dict):
+        raise wrong(file, key, shown(value), f"a table: [{key}]")
+    hints = typing.get_type_hints(kind, include_extras=True)
+    for name in value:
+        if name not in hints:
+            raise InputError(
+                f"{file.name} has an unknown key `{_join(key, name)}`.",
+                place=f"{file}: {_join(key, name)}",
+                fix=nearest(name, tuple(hints)) or f"use one of: {', '.join(hints)}",
+            )
+    for field in msgspec.structs.fields(kind):
+        if field.name in value:
+            check(value[field.name], hints[field.name], file, _join(key, field.name))
+        elif field.required:
+            raise InputError(
+                f"{file.name} lacks the key `{_join(key, field.name)}`.",
+                place=str(file),
+                fix=f"add {field.name} = … {f'to [{key}]' if key else 'at its top'}",
+            )
+
+
+def _check_value(value: Any, kind: Any, file: Path, key: str) -> None:
+    choices = typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
+    if choices:
+        if value not in choices:
+            near = nearest(value, choices) if isinstance(value, str) else ""
+            raise wrong(file, key, shown(value), near or f"one of: {', '.join(choices)}")
+        return
+    if isinstance(value, float) and not math.isfinite(value):
+        raise wrong(file, key, str(value), "a finite number")
+    try:
+        msgspec.convert(value, kind)
+    except (msgspec.ValidationError, OverflowError) as error:
+        raise wrong(file, key, shown(value), _expected(str(error), kind)) from error
+
+
+def wrong(file: Path, key: str, got: str, expected: str) -> InputError:
+    """The complaint about one key: what it is, and what was expected."""
+    fix = expected if expected.startswith(("did you mean", "add ", "give ")) else f"expected {expected}"
+    return InputError(f"{file.name}: `{key}` is {got}.", place=f"{file}: {key}", fix=fix)
+
+
+def _expected(message: str, kind: Any) -> str:
+    """What msgspec expected (``Expected `int` >= 1 - at `$` ``) in TOML's words."""
+    if typing.get_origin(kind) is tuple:
+        items = typing.get_args(kind)
+        length = "" if items[-1] is Ellipsis else f" of {len(items)} values"
+        return f"a list{length} in brackets: [ … ]"
+    words = {"str": "a text in quotes", "int": "a whole number", "float": "a number", "bool": "true or false"}
+    found = re.search(r"Expected `(\w+)`( [<>]=? ?-?[\d.]+)?", message)
+    if found is None:
+        return "a table" if typing.get_origin(kind) is dict else message.removesuffix(" - at `$`")
+    return words.get(found[1], "a table" if found[1] == "object" else found[1]) + (found[2] or "")
+
+
+def shown(value: Any) -> str:
+    """A value as TOML would have it, shortened."""
+    match value:
+        case bool():
+            text = str(value).lower()
+        case int() if value.bit_length() > 64:  # str refuses above 4,300 digits
+            text = f"a number of {value.bit_length()} bits"
+        case int() | float():
+            text = str(value)
+        case str():
+            text = f'"{value}"'
+        case dict():
+            text = "a table"
+        case _:
+            text = f"a {type(value).__name__}"
+    return text if len(text) <= 80 else f"{text[:77]}…"
+
+
+def _join(key: str, name: str) -> str:
+    shown = name if re.fullmatch(r"[\w-]+", name, re.ASCII) else f'"{name}"'
+    return f"{key}.{shown}" if key else shown
+
+
+def nearest(name: str, names: tuple[str, ...]) -> str:
+    """``did you mean …?`` with the nearest name; empty where none is near."""
+    close = difflib.get_close_matches(name, names, 1, 0.5)
+    return f"did you mean {close[0]}?" if close else ""
