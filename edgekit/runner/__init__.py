@@ -7,14 +7,20 @@ answer. Drivers only differ in how they copy files and start a process.
 
 import io
 import json
+import os
+import platform
+import re
+import signal
+import sys
 import zipfile
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from edgekit.errors import REMEDIES, DeviceError, Unsupported
+from edgekit.errors import REMEDIES, DeviceError, MissingTool, Unsupported
 from edgekit.profiles import Block, Device, Run, Stand, State
 
 PROGRAM = "edgekit_runner.pyz"
@@ -62,6 +68,85 @@ RUNS: dict[str, tuple[str, ...]] = {
 """Every runtime that the runner knows → suffixes of the files that it runs there."""
 
 
+LOADING_S = 300.0
+"""The longest that a device may take to start Python, load a file and run it for the first time."""
+
+OUTPUTS_S = 1800.0
+"""The longest that a device may take to run all samples in mode ``outputs``."""
+
+
+def limit_s(run: Run) -> float:
+    """After how many seconds a block of this order is given up. Its loops end by themselves much earlier."""
+    warm_up_s = max(10 * run.warm_up_s, 60.0) + 5 * run.warm_up_s
+    busy_s = {"idle": run.idle_s, "outputs": OUTPUTS_S}.get(run.mode, warm_up_s + run.max_s)
+    return LOADING_S + busy_s
+
+
+def companions(artifact: Path) -> dict[str, Path]:
+    """Every file that loading an artifact needs, itself first, by its name relative to the artifact's folder.
+
+    An ``.xml`` has its weights in the ``.bin`` of the same name. An ``.onnx`` may keep tensors in other
+    files: each is a ``StringStringEntryProto`` with the key ``location`` (onnx.proto,
+    ``TensorProto.external_data``). What does not exist is left out: the runtime complains of it best.
+    """
+    names = [artifact.name]
+    if artifact.suffix == ".xml":
+        names.append(artifact.with_suffix(".bin").name)
+    elif artifact.suffix == ".onnx":
+        names += _external(artifact.read_bytes())
+    folder = artifact.parent.resolve()
+    found = {name: (folder / name).resolve() for name in dict.fromkeys(names)}
+    return {
+        name: path
+        for name, path in found.items()
+        if name == artifact.name or (path.is_file() and (folder / name).is_relative_to(folder) and ".." not in name)
+    }
+
+
+def _external(content: bytes) -> list[str]:
+    """Names in ``location`` entries: key (field 1) and value (field 2), strings with a varint length before."""
+    names = []
+    for entry in re.finditer(rb"\x0a\x08location\x12([\x80-\xff]?[\x00-\x7f])", content):
+        low, *high = entry[1]
+        length = (low & 0x7F) | (high[0] << 7 if high else 0)
+        with suppress(UnicodeDecodeError):
+            names.append(content[entry.end() : entry.end() + length].decode("utf8"))
+    return names
+
+
+def place_name(number: int) -> str:
+    """The name of a place of this process: ``edgekit-HOST-PID-N``."""
+    return f"edgekit-{_host()}-{os.getpid()}-{number}"
+
+
+def _host() -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "_", platform.node())
+
+
+def abandoned(place: str) -> bool:
+    """Whether a folder's name is that of a place whose process, one of this host, is dead."""
+    named = re.fullmatch(r"edgekit-(.*)-(\d+)-\d+", place)
+    if named is None or re.sub(r"[^A-Za-z0-9]+", "_", named[1]) != _host():
+        return False
+    try:
+        os.kill(int(named[2]), 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def missing(suffix: str, place: str, python: str = sys.executable) -> MissingTool:
+    """The complaint that no runtime there runs files of a suffix."""
+    names = [name for name, suffixes in RUNS.items() if suffix in suffixes]
+    return MissingTool(
+        f"There is no runtime for {suffix} files there ({', '.join(names)}).",
+        place=place,
+        fix=f"{python} -m pip install {names[0] if names else 'ai-edge-litert'}",
+    )
+
+
 def order(stand: Stand, run: Run, out: str) -> bytes:
     """The order for one block: JSON for ``order.json``; ``out`` is the folder on the device for results."""
     plain = msgspec.to_builtins(run) | {
@@ -78,7 +163,7 @@ def block(answer: bytes, *, code: int, place: str, last_words: str = "") -> Bloc
 
     Args:
         answer: content of ``answer.json``, empty if there is none.
-        code: exit code of the runner's process; negative for a signal.
+        code: exit code of the runner's process; negative for a signal, as 128 above it in a shell.
         place: the device and file, for complaints.
         last_words: what the process printed.
 
@@ -90,16 +175,26 @@ def block(answer: bytes, *, code: int, place: str, last_words: str = "") -> Bloc
         plain: dict[str, Any] = json.loads(answer)
     except ValueError:
         words = (last_words.strip().splitlines() or ["it printed nothing"])[-1][:300]
+        name = _signal(code)
+        killed = name == "SIGKILL"
         raise Unsupported(
-            f"The process that ran the file ended with code {code}: {words}",
+            f"The process that ran the file ended {'by ' + name if name else f'with code {code}'}: {words}",
             place=place,
-            fix="run it again; if it dies again, the file makes that runtime abort: try another precision or delegate",
+            fix="it was killed, most often for want of memory: free some there, or run a smaller file"
+            if killed
+            else "run it again; if it dies again, the file makes that runtime abort: try another precision or delegate",
         ) from None
     if "error" in plain:
         error = plain["error"]
         kind = REMEDIES.get(error["remedy"], DeviceError)
         raise kind(error["problem"], place=error["place"] or place, fix=error["fix"])
     return msgspec.convert(plain, Block)
+
+
+def _signal(code: int) -> str:
+    """The signal of an exit code; empty if it is none."""
+    number = -code if code < 0 else code - 128
+    return signal.Signals(number).name if number in set(signal.Signals) else ""
 
 
 def seen(answer: bytes, place: str) -> Seen:

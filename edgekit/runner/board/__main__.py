@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import threading
 from pathlib import Path
 
 from .machine import look
 from .refusal import Refusal
 from .sensing import sense
+
+
+def follow() -> None:
+    """End this process when standard input ends: whoever started it is gone, or no longer wants it."""
+    while os.read(0, 4096):
+        pass
+    os._exit(3)
 
 
 def main() -> None:
@@ -19,6 +28,8 @@ def main() -> None:
         sense(Path(sys.argv[2]))
     else:
         folder = Path(sys.argv[1])
+        if sys.argv[2:] == ["follow"]:
+            threading.Thread(target=follow, daemon=True).start()
         try:
             from .block import carry_out  # needs numpy, which a bare board may lack
 

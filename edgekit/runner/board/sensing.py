@@ -25,6 +25,7 @@ class Sensor:
         if self._probe["interval_s"] is None:
             self._write(sampled(self._probe))
         else:
+            (out / "probe.json").write_text(json.dumps(self._probe), encoding="utf8")
             command = [sys.executable, str(Path(sys.argv[0]).resolve()), "sense", str(out)]
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             assert self._process.stdout is not None
@@ -67,7 +68,7 @@ def sampled(probe: dict[str, Any]) -> list[dict[str, Any]]:
 
 def sense(folder: Path) -> None:
     """Sample until standard input ends; a first line on standard output says that it began."""
-    probe = json.loads((folder / "order.json").read_text(encoding="utf8"))["probe"]
+    probe = json.loads((folder / "probe.json").read_text(encoding="utf8"))
     stream = None
     if probe.get("stream"):
         stream = subprocess.Popen(probe["stream"], shell=True, stdout=subprocess.PIPE, start_new_session=True)
