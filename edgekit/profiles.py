@@ -196,6 +196,7 @@ class Run(Noun, frozen=True, kw_only=True):
     max_runs: int = 100_000
     idle_s: float = 30.0
     probe: Probe | None = None
+    benchmark_binary: str | None = None
 
 
 class Stand(Noun, frozen=True, kw_only=True):
@@ -296,6 +297,17 @@ class Estimate(Noun, frozen=True, kw_only=True):
     low: float | None = None
     high: float | None = None
     n: int = 0
+    reason: str = ""
+
+
+class Comparison(Noun, frozen=True, kw_only=True):
+    """A's latency by B's over ``pairs`` of blocks, with its 95 % interval; below 1 A is faster. None: too few pairs."""
+
+    ratio: float | None
+    low: float | None = None
+    high: float | None = None
+    pairs: int = 0
+    verdict: Literal["faster", "slower", "no difference shown"] = "no difference shown"
     reason: str = ""
 
 

@@ -17,6 +17,9 @@ ATTEMPTS = 20
 
 MANIFEST = "manifest.json"
 
+PROFILES = "profiles"
+"""The folder inside a result in which measurements are recorded; they outlive a rebuild."""
+
 
 def publish(folder: Path, make: Callable[[Path], None]) -> None:
     """Make a folder's content aside, then put it in the place of what was there.
@@ -39,6 +42,8 @@ def publish(folder: Path, make: Callable[[Path], None]) -> None:
         fresh = aside / "new"
         fresh.mkdir()
         make(fresh)
+        if (folder / PROFILES).is_dir():
+            shutil.copytree(folder / PROFILES, fresh / PROFILES)
         _replace(folder, fresh, aside)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -93,6 +98,7 @@ def _foreign(folder: Path) -> str:
     if not folder.is_dir():
         return "is a file, and a folder is needed"
     found = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
+    found = [name for name in found if Path(name).parts[0] != PROFILES]
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
         own = {MANIFEST, *(name for artifact in manifest["artifacts"] for name in artifact["files"])}

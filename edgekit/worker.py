@@ -78,6 +78,9 @@ class Worker:
             line = stdout.readline()
         except (BrokenPipeError, ValueError):  # ValueError: closed meanwhile by another thread
             line = b""
+        except KeyboardInterrupt:  # nobody waits for the reply any more, and the next call must not get it
+            self.close()
+            raise
         if not line.endswith(b"\n"):  # the end of the child, perhaps in the middle of a reply
             code = process.wait()
             self.close()
@@ -208,6 +211,7 @@ def main() -> None:
 
     Its argument is the user's current folder, where the user's own modules may lie.
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all: the parent decides what ends
     sys.path.append(sys.argv[1])  # last, so that a user's onnx.py or profile.py hides no library
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

@@ -19,6 +19,17 @@ PLACE = "edgekit-"
 class Driver(ABC):
     """Finds devices of one kind and runs artifacts on them."""
 
+    def set_up(self, config: DeviceConfig) -> tuple[str, ...]:  # noqa: ARG002  most need nothing
+        """Prepare, once, what a configured device needs on this host, such as an emulator's files.
+
+        Returns:
+            Remarks for people on what was done.
+
+        Raises:
+            MissingTool: a program is not installed; the command that installs it is given.
+        """
+        return ()
+
     @abstractmethod
     def find(self, configured: dict[str, DeviceConfig]) -> tuple[Device, ...]:
         """Everything of this kind that is attached, or configured (by id, tables of this kind only).

@@ -1,0 +1,2 @@
+def remarks(blocks, latencies):
+    return ()
