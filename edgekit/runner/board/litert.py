@@ -54,7 +54,7 @@ class LiteRT:
             return None
         nodes = self._made._get_ops_details()
         stayed, taken = split(nodes)
-        words = f"on the interpreter's own kernels: {', '.join(_counted(stayed))}" if taken and stayed else ""
+        words = f"on LiteRT's own kernels: {', '.join(_counted(stayed))}" if stayed else ""
         share = "none" if not taken else "part" if stayed else "all"
         return {"delegate": self._order["delegate"], "share": share, "partitions": taken, "words": words}
 

@@ -23,6 +23,9 @@ RUNTIMES = {
 }
 """Suffix → runtime → module, in the order of preference."""
 
+NUMPY_1 = {"tflite-runtime"}
+"""Runtimes whose last version was built against numpy 1 and fails with numpy 2."""
+
 ALSO_AS = {
     "tensorflow": ("tensorflow-cpu", "tensorflow-aarch64", "tensorflow-intel", "tf-nightly"),
     "onnxruntime": ("onnxruntime-gpu", "onnxruntime-openvino"),
@@ -130,8 +133,12 @@ def look() -> dict[str, Any]:
     """What this machine is and what it can run. Imports no runtime."""
     names = dict.fromkeys(name for choices in RUNTIMES.values() for name in choices)
     found = {name: version for name in names if (version := installed(name)) is not None}
-    there = importlib.util.find_spec("numpy") is not None
-    problems = [] if there else [f"numpy is not installed there; fix: {sys.executable} -m pip install numpy"]
+    problems = []
+    if importlib.util.find_spec("numpy") is None:
+        problems.append(f"numpy is not installed there; fix: {sys.executable} -m pip install numpy")
+    elif NUMPY_1 & set(found) and not (version_of("numpy") or "1").startswith("1."):
+        needing = ", ".join(NUMPY_1 & set(found))
+        problems.append(f"{needing} needs numpy 1; fix: {sys.executable} -m pip install 'numpy<2'")
     return {
         "python": platform.python_version(),
         "os": platform.platform(terse=True),

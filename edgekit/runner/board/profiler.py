@@ -14,7 +14,7 @@ from typing import Any
 from .machine import version_of
 from .refusal import OTHER, Refusal
 
-VERSIONS = {"2.1.2"}
+VERSIONS = ("2.1.0", "2.1.2")
 """Versions of ai-edge-litert whose C library is known."""
 
 CPU = 1
@@ -48,7 +48,7 @@ class Profiler:
         if order["delegate"] != "xnnpack" or version not in VERSIONS:
             raise Refusal(
                 "Unsupported",
-                f"Here LiteRT times operators of XNNPACK in version {', '.join(VERSIONS)} alone, "
+                f"Here LiteRT times operators of XNNPACK in version {' or '.join(VERSIONS)} alone, "
                 f"and this is {order['delegate']} in version {version}.",
                 "leave out --ops, or choose --delegate xnnpack",
             )

@@ -7,11 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .machine import RUNTIMES, installed
+from .machine import NUMPY_1, RUNTIMES, installed, version_of
 from .refusal import Refusal, first_line
-
-NUMPY_1 = {"tflite-runtime"}
-"""Distributions whose newest version was built against numpy 1 and does not load with numpy 2."""
 
 
 def runtime(suffix: str) -> tuple[str, str]:
@@ -39,12 +36,14 @@ def imported(name: str, suffix: str) -> Any:
     Raises:
         Refusal: it does not load.
     """
+    if name in NUMPY_1 and not (version_of("numpy") or "1").startswith("1."):  # it would load, and fail later
+        problem = f"{name} needs numpy 1, and numpy {version_of('numpy')} is installed here."
+        raise Refusal("MissingTool", problem, f"{sys.executable} -m pip install 'numpy<2'")
     try:
         return importlib.import_module(RUNTIMES[suffix][name])
-    except (ImportError, AttributeError, SystemError) as error:  # what old modules raise with a new numpy
-        old = name in NUMPY_1 and "numpy" in f"{error} {getattr(error, 'name', '')}".lower()
-        problem = f"{name} is installed but does not load: {first_line(error)}"
-        fix = f"{sys.executable} -m pip install {chr(39) + 'numpy<2' + chr(39) if old else '--force-reinstall ' + name}"
+    except (ImportError, AttributeError, SystemError) as error:  # what modules raise that fit another numpy
+        problem = f"{name} is installed here but does not load: {first_line(error)}"
+        fix = f"{sys.executable} -m pip install --force-reinstall {name}"
         raise Refusal("MissingTool", problem, fix) from error
 
 
