@@ -328,8 +328,9 @@ class Latency(Noun, frozen=True, kw_only=True):
 class Energy(Noun, frozen=True, kw_only=True):
     """Energy of one inference in mJ, gross and above idle, with what its uncertainty is made of.
 
-    ``terms_mj`` are half-widths by cause: blocks, resolution, edges, baseline, gain (absent where the
-    instrument's is unknown). ``average_power_w`` is that of the timed loops.
+    ``terms_mj`` are half-widths by cause, of the net figure where there is one: blocks, resolution, edges,
+    sampling, baseline, gain (absent where the instrument's is unknown). ``average_power_w`` is that of the
+    timed loops.
     """
 
     provenance: Provenance
