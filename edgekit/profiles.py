@@ -41,6 +41,7 @@ class DeviceConfig(Noun, frozen=True, kw_only=True):
         serial_port: the port of a microcontroller, such as ``/dev/ttyACM0``.
         baud: its speed in bits per second.
         cpu: the core that an emulator plays, such as ``cortex-a76``.
+        supply_mv: the voltage that feeds it, in mV; a PPK2 sees only the current (`edgekit.meters.ppk2`).
     """
 
     kind: str
@@ -54,6 +55,7 @@ class DeviceConfig(Noun, frozen=True, kw_only=True):
     serial_port: str | None = None
     baud: int = 115200
     cpu: str = "cortex-a76"
+    supply_mv: int | None = None
 
 
 class State(Noun, frozen=True, kw_only=True):
@@ -167,11 +169,17 @@ class PowerTrace(Noun, frozen=True, kw_only=True):
 
 
 class Availability(Noun, frozen=True, kw_only=True):
-    """Whether a meter can measure on a device: a probe, or the ``reason`` why not and the ``fix``."""
+    """Whether a meter can measure on a device: a probe, or the ``reason`` why not and the ``fix``.
+
+    ``provenance`` is what its figures may be called; ``attached`` is where it is sampled, as in
+    `edgekit.meters.Meter`.
+    """
 
     probe: Probe | None = None
     reason: str = ""
     fix: str = ""
+    provenance: Provenance | None = None
+    attached: Literal["device", "host"] = "device"
 
 
 class Run(Noun, frozen=True, kw_only=True):
@@ -332,8 +340,9 @@ class Latency(Noun, frozen=True, kw_only=True):
 class Energy(Noun, frozen=True, kw_only=True):
     """Energy of one inference in mJ, gross and above idle, with what its uncertainty is made of.
 
-    ``terms_mj`` are half-widths by cause: blocks, resolution, edges, baseline, gain (absent where the
-    instrument's is unknown). ``average_power_w`` is that of the timed loops.
+    ``terms_mj`` are half-widths by cause, of the net figure where there is one: blocks, resolution, edges,
+    sampling, baseline, gain (absent where the instrument's is unknown). ``average_power_w`` is that of the
+    timed loops.
     """
 
     provenance: Provenance
