@@ -189,6 +189,16 @@ def _edit_devices(change: Callable[[Any], object]) -> None:
     aside.replace(file)
 
 
+def cache_folder() -> Path:
+    """``EDGEKIT_CACHE``, or the platform's cache folder for edgekit."""
+    named = os.environ.get("EDGEKIT_CACHE")
+    if named:
+        return Path(named)
+    import platformdirs  # noqa: PLC0415  only where nothing is named
+
+    return platformdirs.user_cache_path("edgekit")
+
+
 def targets_path() -> tuple[Path, ...]:
     """The folders where targets are looked up: ``./targets`` first, then the packaged ones."""
     here = Path(__file__).resolve().parent

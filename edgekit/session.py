@@ -11,9 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-import platformdirs
-
 from edgekit import registry
+from edgekit.config import cache_folder as cache_folder  # noqa: PLC0414  the verbs know it from here
 from edgekit.errors import InputError
 from edgekit.store import Answer, Store, code_digest
 from edgekit.worker import Worker
@@ -45,12 +44,6 @@ class Silent:
 
     def end(self, step: str, *, from_cache: bool) -> None:
         """Nothing."""
-
-
-def cache_folder() -> Path:
-    """``EDGEKIT_CACHE``, or the platform's cache folder for edgekit."""
-    named = os.environ.get("EDGEKIT_CACHE")
-    return Path(named) if named else platformdirs.user_cache_path("edgekit")
 
 
 def log_file() -> Path:

@@ -19,17 +19,6 @@ PLACE = "edgekit-"
 class Driver(ABC):
     """Finds devices of one kind and runs artifacts on them."""
 
-    def set_up(self, config: DeviceConfig) -> tuple[str, ...]:  # noqa: ARG002  most need nothing
-        """Prepare, once, what a configured device needs on this host, such as an emulator's files.
-
-        Returns:
-            Remarks for people on what was done.
-
-        Raises:
-            MissingTool: a program is not installed; the command that installs it is given.
-        """
-        return ()
-
     @abstractmethod
     def find(self, configured: dict[str, DeviceConfig]) -> tuple[Device, ...]:
         """Everything of this kind that is attached, or configured (by id, tables of this kind only).
@@ -37,6 +26,18 @@ class Driver(ABC):
         A device that does not answer is returned with ``usable`` False and the problem in plain words;
         so is one whose tools are missing. Takes a few seconds at most.
         """
+
+    def set_up(self, config: DeviceConfig) -> tuple[str, ...]:  # noqa: ARG002  most kinds need nothing
+        """Put in place on this host what a device of this kind needs, once; may take minutes.
+
+        Returns:
+            What there is now, line by line, for people; nothing where nothing is needed.
+
+        Raises:
+            MissingTool: a program is not installed; the command that installs it is given.
+            DeviceError: something could not be fetched.
+        """
+        return ()
 
     @abstractmethod
     def state(self, device: Device) -> State:

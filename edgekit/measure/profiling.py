@@ -16,6 +16,7 @@ from edgekit.measure import agreement, attached, energy, estimate, flags, plots,
 from edgekit.measure.protocol import Bench, Course, Metering, Settings, in_words
 from edgekit.measure.subject import Subject, write_inputs
 from edgekit.profiles import (
+    Availability,
     Block,
     Comparison,
     Delegation,
@@ -143,7 +144,7 @@ def compare_profiles(a: Profile, b: Profile) -> Comparison:
 
 def _measure(bench: Bench, subjects: list[Subject], settings: Settings, wishes: Wishes) -> list[Measured]:
     unavailable: dict[str, str] = {}
-    metering = _metering(bench, settings, wishes.meter, unavailable) if settings.energy else None
+    metering = _metering(bench, wishes.meter, unavailable) if settings.energy else None
     if metering is not None:
         settings = protocol.energy_settings(settings, metering.provenance)
     with protocol.workbench() as out:
@@ -181,17 +182,38 @@ class _Seen:
         return _Seen(self.subject, self.verification, self.unavailable | more, operators)
 
 
-def _metering(bench: Bench, settings: Settings, wanted: str | None, unavailable: dict[str, str]) -> Metering | None:
-    """The best meter that there is; without one, the reasons are kept."""
+def _metering(bench: Bench, wanted: str | None, unavailable: dict[str, str]) -> Metering | None:
+    """The best meter that there is, calibrated where its kind needs it; without one, the reasons are kept.
+
+    Raises:
+        InputError: there is no meter of the name that is wanted.
+        DeviceError: the one that is wanted cannot be used.
+    """
     offers = attached.meters(bench.session, bench.device)
-    if wanted is not None and wanted not in offers:
-        raise InputError(f"There is no meter {wanted}.", place="--meter", fix=f"choose one of: {', '.join(offers)}")
-    found = energy.choose({wanted: offers[wanted]} if wanted is not None else offers)
-    if found is None:
-        reasons = [f"{name}: {offer.reason}" for name, offer in offers.items() if wanted in {None, name}]
-        unavailable["energy"] = "; ".join(reasons) or "there is no meter for such a device"
+    try:
+        name = energy.choose(offers, wanted)
+        offer = _calibrated(bench, name, offers[name])
+    except DeviceError as error:
+        if wanted is not None:
+            raise
+        unavailable["energy"] = in_words(error)
         return None
-    return found
+    if offer.probe is None or offer.provenance is None:
+        raise TypeError(f"{name} offers no probe or no provenance")
+    return Metering(name, offer.probe, offer.provenance, at_host=offer.attached == "host")
+
+
+def _calibrated(bench: Bench, name: str, offer: Availability) -> Availability:
+    """An offer with what its calibration taught, for sensors whose sign or unit differs by model."""
+    ask = bench.session.call
+    lines = ask("meters", name, "calibration", device=bench.device, probe=offer.probe)
+    if not lines:
+        return offer
+    seen = bench.call("execute", lines=lines)
+    taught: Availability = ask("meters", name, "calibrated", device=bench.device, probe=offer.probe, seen=seen)
+    if taught.probe is None:
+        raise DeviceError(f"The meter {name} cannot be used: {taught.reason}.", place=name, fix=taught.fix)
+    return taught
 
 
 def _verified(
@@ -333,14 +355,14 @@ class _Recorder:
 
     def _energy(self, seen: _Seen, which: int) -> tuple[Energy | None, str]:
         if self.metering is not None:
-            rows = zip(self.course.blocks[which], self.course.traces[which], strict=True)
-            return energy.of(
-                [(b, t) for b, t in rows if b.counted and t is not None], self.course.idle, self.settings.protocol.seed
-            )
+            rows = list(zip(self.course.blocks[which], self.course.traces[which], strict=True))
+            if any(trace is not None for _, trace in rows):
+                return energy.energy(rows, self.course.idle, self.settings.protocol.seed), ""
+            return None, "the meter saw nothing of any block"
         if self.settings.model_energy:
-            if seen.subject.cost is None:
+            if seen.subject.cost is None or seen.subject.precision is None:
                 return None, "an estimate needs the MACs of the artifact, which only a manifest holds"
-            return estimate.of(seen.subject.cost, seen.subject.signature), ""
+            return estimate.modelled(seen.subject.cost, seen.subject.precision), ""
         return None, "" if self.settings.energy else "not asked for (--energy)"
 
 

@@ -14,7 +14,7 @@ from edgekit.errors import InputError
 from edgekit.manifest import ArtifactFile, Manifest
 from edgekit.session import Session
 from edgekit.store import digest_of, file_digest
-from edgekit.types import Cost, Signature, SourceOptions, TensorSpec
+from edgekit.types import Cost, Precision, Signature, SourceOptions, TensorSpec
 
 MANIFEST = "manifest.json"
 
@@ -35,6 +35,7 @@ class Subject:
     signature: Signature
     manifest: Path | None = None
     cost: Cost | None = None
+    precision: Precision | None = None
 
     @property
     def name(self) -> str:
@@ -101,7 +102,7 @@ def _described(folder: Path, file: ArtifactFile) -> Subject:
                 fix="build it again, or measure a copy of the file in a folder of its own",
             )
     sha256 = digest({name: part.sha256 for name, part in file.files.items()})
-    return Subject(folder / file.file, sha256, file.signature, folder / MANIFEST, file.cost)
+    return Subject(folder / file.file, sha256, file.signature, folder / MANIFEST, file.cost, file.precision)
 
 
 def _alone(session: Session, path: Path) -> Subject:

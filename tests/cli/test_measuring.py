@@ -55,9 +55,7 @@ def places(desk: Path) -> list[Path]:
     return [path for path in (desk.parent / "cache" / "places").glob("edgekit-*") if path.is_dir()]
 
 
-def test_a_quick_profile_says_what_it_saw_and_keeps_every_sample(
-    desk: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_quick_profile_says_what_it_saw_and_keeps_every_sample(desk: Path, capfd: pytest.CaptureFixture[str]) -> None:
     code, document, screen = run(capfd, "profile", "model.tflite", "--quick", "--ops")
     assert code == 0
     [profile] = document["profiles"]
