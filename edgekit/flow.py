@@ -13,7 +13,7 @@ from edgekit import config, data, samples, sources, steps
 from edgekit.config import Project
 from edgekit.data import Data
 from edgekit.errors import EdgekitError, InputError, MissingTool, Unsupported, from_os
-from edgekit.manifest import ArtifactFile, Manifest
+from edgekit.manifest import FILE_NAME, ArtifactFile, Manifest, carried
 from edgekit.publish import check as check_place
 from edgekit.publish import publish
 from edgekit.session import Session, tool_versions
@@ -171,6 +171,7 @@ def build(session: Session, project: Project, model: Path) -> list[Result]:
         try:
             built = [_file(session, subject, planned.recipe, variant, prepared) for variant in variants]
             manifest = _manifest(network, target, planned.recipe, prepared, [file for file, _ in built])
+            manifest = carried(folder / FILE_NAME, manifest)
             publish(folder, lambda out: _write(out, manifest, [answer for _, answer in built]))
         except EdgekitError as error:
             return Result(target.name, folder, error=error)

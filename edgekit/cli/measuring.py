@@ -9,13 +9,13 @@ import click
 import msgspec
 from rich.console import Group, RenderableType
 
-from edgekit import config
+from edgekit import config, manifest
 from edgekit.errors import BudgetMissed
 from edgekit.flow import Result
 from edgekit.measure import attached, profiling
 from edgekit.measure.profiling import Measured, Wishes
 from edgekit.measure.protocol import FULL, QUICK, Settings
-from edgekit.measure.subject import MANIFEST, Subject, read_manifest, subjects
+from edgekit.measure.subject import Subject, subjects
 from edgekit.profiles import Delegate, Device
 from edgekit.report import profiles as screens
 from edgekit.session import Session
@@ -117,7 +117,9 @@ def after_build(session: Session, wanted: config.Project, results: list[Result])
         parts.append(screens.profiles(measured))
         code = code or exit_code(measured)
     now = [
-        result if result.manifest is None else replace(result, manifest=read_manifest(result.folder / MANIFEST))
+        result
+        if result.manifest is None
+        else replace(result, manifest=manifest.read(result.folder / manifest.FILE_NAME))
         for result in results
     ]
     return Measurements(now, Group(*parts), code)

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from edgekit import __version__ as edgekit_version
-from edgekit.errors import InputError, Unsupported
+from edgekit.errors import DeviceError, InputError, Unsupported
 from edgekit.measure import agreement, attached, energy, estimate, flags, plots, protocol, record, statistics
 from edgekit.measure.protocol import Bench, Course, Metering, Settings, in_words
 from edgekit.measure.subject import Subject, write_inputs

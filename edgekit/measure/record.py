@@ -17,10 +17,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from edgekit import manifest as manifests
 from edgekit.errors import InputError
-from edgekit.manifest import ArtifactFile, Manifest
+from edgekit.manifest import Manifest
 from edgekit.measure.protocol import Course
-from edgekit.measure.subject import MANIFEST, Subject, digest, read_manifest
+from edgekit.measure.subject import Subject
 from edgekit.profiles import DeviceVerification, Profile
 from edgekit.tensors import Array
 
@@ -123,7 +124,7 @@ def _replace(path: Path, make: Callable[[Path], object]) -> None:
 
 def _list(path: Path, change: Callable[[Manifest], Manifest]) -> None:
     """Change a manifest; the file is replaced whole."""
-    document = msgspec.json.format(msgspec.json.encode(change(read_manifest(path)))) + b"\n"
+    document = msgspec.json.format(msgspec.json.encode(change(manifests.read(path)))) + b"\n"
     _replace(path, lambda aside: aside.write_bytes(document))
 
 
@@ -139,16 +140,6 @@ def read(path: Path) -> Profile:
         raise InputError(
             f"{path.name} is no profile: {error}.", place=str(path), fix="name a .json below a profiles/ folder"
         ) from error
-
-
-def kept(place: Path, artifacts: tuple[ArtifactFile, ...]) -> tuple[Profile, ...]:
-    """Profiles recorded in a folder that is about to be rebuilt, of files that stay the same."""
-    try:
-        old = read_manifest(place / MANIFEST)
-    except InputError:
-        return ()
-    now = {digest({name: part.sha256 for name, part in file.files.items()}) for file in artifacts}
-    return tuple(profile for profile in old.profiles if profile.artifact_sha256 in now)
 
 
 def verified(path: Path, file: str, verification: DeviceVerification) -> None:

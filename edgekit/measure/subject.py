@@ -6,17 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
+from edgekit import manifest as manifests
 from edgekit import registry, samples, sources, tensors
 from edgekit.errors import InputError
-from edgekit.manifest import ArtifactFile, Manifest
+from edgekit.manifest import ArtifactFile
 from edgekit.session import Session
-from edgekit.store import digest_of, file_digest
+from edgekit.store import file_digest
 from edgekit.types import Cost, Precision, Signature, SourceOptions, TensorSpec
-
-MANIFEST = "manifest.json"
 
 SAMPLES = 4
 """Samples on which a device's outputs are compared with this host's."""
@@ -26,8 +24,8 @@ SAMPLES = 4
 class Subject:
     """One file to measure.
 
-    ``sha256`` is that of the file, or where it has companions the digest of all (`digest_of` name →
-    sha256). ``manifest`` is the ``manifest.json`` that describes it, None for a file on its own.
+    ``sha256`` is that of the file, or where it has companions the digest of all (`edgekit.manifest.digest`).
+    ``manifest`` is the ``manifest.json`` that describes it, None for a file on its own.
     """
 
     path: Path
@@ -50,7 +48,7 @@ def subjects(session: Session, path: Path, suffixes: tuple[str, ...] = ()) -> li
         InputError: it is neither a runnable file nor a folder with a manifest, or it does not hold such a file.
     """
     if path.is_dir():
-        described = read_manifest(path / MANIFEST)
+        described = manifests.read(path / manifests.FILE_NAME)
         found = [_described(path, file) for file in described.artifacts]
         kept = [subject for subject in found if not suffixes or subject.path.suffix in suffixes]
         if not kept:
@@ -62,35 +60,12 @@ def subjects(session: Session, path: Path, suffixes: tuple[str, ...] = ()) -> li
         return kept
     if not path.is_file():
         raise InputError(f"There is no file or folder {path}.", place=str(path), fix="check the path")
-    beside = path.parent / MANIFEST
+    beside = path.parent / manifests.FILE_NAME
     if beside.is_file():
-        for file in read_manifest(beside).artifacts:
+        for file in manifests.read(beside).artifacts:
             if file.file == path.name:
                 return [_described(path.parent, file)]
     return [_alone(session, path)]
-
-
-def read_manifest(path: Path) -> Manifest:
-    """A manifest.
-
-    Raises:
-        InputError: there is none, or it is none of this version's.
-    """
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Manifest)
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{path.parent} is no artifact folder: it has no {path.name}.",
-            place=str(path.parent),
-            fix="name a .tflite, .xml or .onnx file, or a folder that edgekit build wrote",
-        ) from error
-    except msgspec.MsgspecError as error:
-        raise InputError(f"{path.name} cannot be read: {error}.", place=str(path), fix="build it again") from error
-
-
-def digest(files: dict[str, str]) -> str:
-    """The digest of an artifact's files (name → sha256): the file's own where there is one only."""
-    return next(iter(files.values())) if len(files) == 1 else digest_of(files)
 
 
 def _described(folder: Path, file: ArtifactFile) -> Subject:
@@ -101,8 +76,9 @@ def _described(folder: Path, file: ArtifactFile) -> Subject:
                 place=str(folder / name),
                 fix="build it again, or measure a copy of the file in a folder of its own",
             )
-    sha256 = digest({name: part.sha256 for name, part in file.files.items()})
-    return Subject(folder / file.file, sha256, file.signature, folder / MANIFEST, file.cost, file.precision)
+    return Subject(
+        folder / file.file, file.sha256, file.signature, folder / manifests.FILE_NAME, file.cost, file.precision
+    )
 
 
 def _alone(session: Session, path: Path) -> Subject:
@@ -121,7 +97,9 @@ def _alone(session: Session, path: Path) -> Subject:
         registry.require(leaf)
         model = session.call("sources", leaf, "describe", path=path.absolute(), options=SourceOptions())
         signature, files = model.signature, (path, *(path.parent / name for name in model.companions))
-    return Subject(path, digest({file.name: file_digest(file).sha256 for file in files if file.is_file()}), signature)
+    return Subject(
+        path, manifests.digest({file.name: file_digest(file).sha256 for file in files if file.is_file()}), signature
+    )
 
 
 _IR_DTYPES = {"f32": "float32", "f16": "float16", "i8": "int8", "u8": "uint8", "i32": "int32", "i64": "int64"}
