@@ -39,7 +39,7 @@ def binomial(n: int, p: float) -> Array:
     k = np.arange(n + 1)
     factorials = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, n + 1)))])
     log = factorials[n] - factorials - factorials[::-1] + k * math.log(p) + (n - k) * math.log1p(-p)
-    return np.exp(log)
+    return np.asarray(np.exp(log), np.float64)
 
 
 def ranks(n: int, q: float) -> tuple[int | None, int | None]:
@@ -112,13 +112,13 @@ def student(df: int) -> float:
     Good to 0.1 % from 5 degrees of freedom on.
     """
     z = NORMAL
-    terms = (
+    terms: tuple[float, ...] = (
         (z**3 + z) / 4,
         (5 * z**5 + 16 * z**3 + 3 * z) / 96,
         (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
         (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
     )
-    return z + sum(term / df**power for power, term in enumerate(terms, 1))
+    return z + math.fsum(term / float(df) ** power for power, term in enumerate(terms, 1))
 
 
 def percentile(latencies_by_block: Sequence[Array], q: float) -> Estimate:
@@ -199,6 +199,7 @@ def latency(blocks: Sequence[Array], init_ms: Sequence[float | None], first_ms: 
 
 
 def told(values: Sequence[float | None]) -> Estimate:
+    """`estimate_median` of what the blocks told, with a reason where none did."""
     known = [value for value in values if value is not None]
     return estimate_median(known) if known else Estimate(value=None, reason="the device does not tell")
 
@@ -214,30 +215,34 @@ def compare(a: Sequence[float], b: Sequence[float]) -> Comparison:
     whatever the blocks' distribution. It needs no seed, and swapping A and B inverts the result exactly.
 
     Args:
-        a, b: medians of blocks, ``[pairs]`` each, in the same unit and above 0; index *i* of both is one pair.
+        a: medians of A's blocks, ``[pairs]``, above 0.
+        b: those of B's in the same unit; index *i* of both is one pair.
 
     Raises:
         ValueError: they are not of one length, or not all finite and above 0.
     """
     if len(a) != len(b) or not all(0 < value < math.inf for value in (*a, *b)):
         raise ValueError("compare needs pairs of finite times above 0")
-    n, shown = len(a), "no difference shown"
+    n = len(a)
     if n == 0:
-        return Comparison(ratio=None, pairs=0, verdict=shown, reason="there are no pairs")
+        return Comparison(ratio=None, reason="there are no pairs")
     logs = np.log(np.asarray(a, np.float64)) - np.log(np.asarray(b, np.float64))
     first, second = np.triu_indices(n)
     walsh = np.sort((logs[first] + logs[second]) / 2)
     ratio = math.exp(float(np.median(walsh)))
     if n < FEWEST_BLOCKS:
-        return Comparison(ratio=ratio, pairs=n, verdict=shown, reason=_few(n, "pairs"))
+        return Comparison(ratio=ratio, pairs=n, reason=_few(n, "pairs"))
     rank = _signed_rank(n)
     low, high = math.exp(walsh[rank - 1]), math.exp(walsh[-rank])
-    if low <= 1 <= high:
-        reason = f"the 95 % interval {low:.3g}–{high:.3g} contains 1{_wild(logs)}"
-        return Comparison(ratio=ratio, low=low, high=high, pairs=n, verdict=shown, reason=reason)
-    verdict = "faster" if high < 1 else "slower"
-    reason = f"the 95 % interval {low:.3g}–{high:.3g} lies {'below' if high < 1 else 'above'} 1"
-    return Comparison(ratio=ratio, low=low, high=high, pairs=n, verdict=verdict, reason=reason)
+    where = "lies below 1" if high < 1 else "lies above 1" if low > 1 else f"contains 1{_wild(logs)}"
+    return Comparison(
+        ratio=ratio,
+        low=low,
+        high=high,
+        pairs=n,
+        verdict="faster" if high < 1 else "slower" if low > 1 else "no difference shown",
+        reason=f"the 95 % interval {low:.3g}–{high:.3g} {where}",
+    )
 
 
 def _signed_rank(n: int) -> int:
