@@ -62,7 +62,7 @@ async def read(board: Board) -> Offset:
     connection = await board.connection()
     readings = []
     try:
-        line = shell(f"exec {board.python} -c {quote(CLOCK)}")
+        line = shell(f"exec {board.python} -S -c {quote(CLOCK)}")
         async with connection.create_process(line, request_pty=False) as process:
             for _ in range(READINGS + 1):
                 before = time.monotonic()

@@ -181,13 +181,17 @@ class Board:
         connection = await self.connection()
         limit_s = limit_s or LINE_S
         try:
-            async with connection.create_process(shell(line), encoding=None, request_pty=False) as process:
+            process = await connection.create_process(shell(line), encoding=None, request_pty=False)
+            try:
                 process.stdin.write(given)
                 done = await process.wait(timeout=limit_s)
+            except asyncssh.TimeoutError:
+                process.kill()
+                raise
+            finally:
+                process.close()  # without waiting: what does not end is not waited for
         except asyncssh.TimeoutError as late:
-            return Output(
-                code=124, stdout=_text(late.stdout), stderr=f"{_text(late.stderr)}\nended after {limit_s:g} s"
-            )
+            return Output(code=124, stdout=_text(late.stdout), stderr=f"{_text(late.stderr)}\nended after {limit_s:g} s")
         except LOST as error:
             raise self.lost(doing) from error
         except (asyncssh.ChannelOpenError, OSError) as error:

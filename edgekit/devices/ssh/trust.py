@@ -128,7 +128,7 @@ async def client_keys(name: str, config: DeviceConfig) -> dict[str, Any]:
         raise InputError(
             f"The private key cannot be read: {error.strerror}.",
             place=f"{file}, key of {place(name, config)}",
-            fix=f"name another file as key in [devices.{name}], or make one: ssh-keygen -t ed25519 -f {quote(str(file))}",
+            fix=f"correct key in [devices.{name}], or make one: ssh-keygen -t ed25519 -f {quote(str(file))}",
         ) from error
     return await _from_agent(name, config, file)
 

@@ -82,15 +82,12 @@ class Server:
             time.sleep(0.02)
         raise AssertionError("sshd does not listen")
 
-    def board(self, name: str, *, home: Path | None = None, before: str = "", **fields: object) -> DeviceConfig:
+    def board(self, name: str, *, sensors: Path | None = None, before: str = "", **fields: object) -> DeviceConfig:
         """A board with a home and a temporary folder of its own; ``before`` are lines of its login."""
         root = self.folder / name
-        root.mkdir()
-        home = home or root / "home"
-        sensors = root / "sensors"
-        for folder in (home, root / "tmp", sensors):
-            folder.mkdir(exist_ok=True)
-        pairs = {"HOME": home, "TMPDIR": root / "tmp", "EDGEKIT_SENSORS": sensors}
+        for part in ("home", "tmp"):
+            (root / part).mkdir(parents=True)
+        pairs = {"HOME": root / "home", "TMPDIR": root / "tmp", "EDGEKIT_SENSORS": sensors or ""}
         session = root / "session"
         environment = " ".join(f"{key}={shlex.quote(str(value))}" for key, value in pairs.items())
         session.write_text(SESSION.format(environment=environment, before=before))
