@@ -188,7 +188,9 @@ class Run(Noun, frozen=True, kw_only=True):
     ``cores`` pins the process to these CPUs. Warm-up lasts at least ``warm_up_runs`` and
     ``warm_up_s``, and until its latencies stop falling. The block ends when ``min_runs`` and
     ``min_s`` are both reached, at the latest after ``max_s`` or ``max_runs``. ``idle_s`` is the length of an
-    ``idle`` block. ``require_full_delegation`` makes a partial one an error.
+    ``idle`` block. ``require_full_delegation`` makes a partial one an error. ``benchmark_binary`` is the
+    benchmark_model to run on a phone: a path here, or ``download`` for Google's own build; without it
+    the one that the phone has, or that was downloaded before.
     """
 
     mode: Mode = "time"
