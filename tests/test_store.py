@@ -1,12 +1,12 @@
 """The cache: whole answers or none, whatever happens."""
 
-import errno
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,8 +18,16 @@ from edgekit.types import FileDigest
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "cache")
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path / "cache")
+    yield store
+    store.close()
+
+
+def another_run(store: Store) -> Store:
+    """The same cache after this run."""
+    store.close()
+    return Store(store.root)
 
 
 def write(content: str):
@@ -75,11 +83,16 @@ def forget(folder: Path) -> None:
 
 @pytest.mark.parametrize("damage", [truncate, change, remove, garble, forget])
 def test_a_damaged_answer_is_dropped_and_asked_anew(store: Store, damage) -> None:
-    damage(store.ask({"a": 1}, int, write("hello")).folder)
-    again = store.ask({"a": 1}, int, write("hello"))
+    store.ask({"a": 1}, int, write("hello"))
+    damage(next((store.root / "answers").iterdir()))
+    later = another_run(store)
+    again = later.ask({"a": 1}, int, write("hello"))
     assert not again.from_cache
     assert (again.folder / "file.txt").read_text() == "hello"
-    assert store.ask({"a": 1}, int, never).from_cache
+    assert later.ask({"a": 1}, int, never).from_cache
+    latest = another_run(later)
+    assert latest.ask({"a": 1}, int, never).from_cache
+    latest.close()
     assert not list((store.root / "tmp").iterdir())
 
 
@@ -95,9 +108,9 @@ def test_an_answer_of_another_type_is_asked_anew(store: Store) -> None:
 def test_a_failure_stores_nothing(store: Store) -> None:
     def fail(out: Path) -> int:
         (out / "half").write_text("half")
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise ZeroDivisionError
 
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(ZeroDivisionError):
         store.ask({"a": 1}, int, fail)
     assert not list(store.root.rglob("*half*"))
     assert not (store.root / "answers").exists()
@@ -147,6 +160,7 @@ def test_a_killed_process_leaves_no_answer_and_its_leftovers_are_swept(store: St
     assert list((store.root / "tmp").iterdir())
     assert not (store.root / "answers").exists()
     store.ask({"a": 2}, int, write("x"))
+    store.close()
     assert not list((store.root / "tmp").iterdir())
 
 
@@ -156,13 +170,15 @@ def test_processes_that_race_both_get_a_whole_answer(store: Store) -> None:
         out, _ = racer.communicate(timeout=60)
         assert out.splitlines()[-1] == "20"
     assert len(store.ask({"a": 1}, int, never).files) == 20
+    store.ask({"a": 2}, int, write("sweeps"))
+    store.close()
     assert not list((store.root / "tmp").iterdir())
 
 
 def test_prune_drops_the_longest_unused_first(store: Store) -> None:
     for i in range(4):
-        folder = store.ask({"a": i}, int, write("x" * 1000)).folder
-        os.utime(folder / ANSWER, (i, i))
+        os.utime(store.ask({"a": i}, int, write("x" * 1000)).folder / ANSWER, (i, i))  # one file under two names
+    store = another_run(store)
     sizes = [size for _, size, _ in store.entries()]
     dropped, freed = store.prune(max_bytes=sum(sizes[2:]))
     assert (dropped, freed) == (2, sum(sizes[:2]))
@@ -174,12 +190,11 @@ def test_prune_drops_the_longest_unused_first(store: Store) -> None:
 
 def test_a_use_makes_an_answer_young_again(store: Store) -> None:
     for i in range(2):
-        folder = store.ask({"a": i}, int, write("x")).folder
-        os.utime(folder / ANSWER, (i, i))
+        os.utime(store.ask({"a": i}, int, write("x")).folder / ANSWER, (i, i))
     used = store.ask({"a": 0}, int, never)
-    assert [folder for folder, _, _ in store.entries()][-1] == used.folder
+    assert [folder.name for folder, _, _ in store.entries()][-1] == used.folder.name
     assert store.prune(min_age_s=3600) == (1, store.entries()[0][1])
-    assert store.entries()[0][0] == used.folder
+    assert store.entries()[0][0].name == used.folder.name
 
 
 @given(st.dictionaries(st.text(), st.integers() | st.text() | st.lists(st.booleans())))
