@@ -125,8 +125,9 @@ class Store:
                 folder.parent.mkdir(parents=True, exist_ok=True)
                 try:
                     temporary.rename(folder)
-                except OSError:
-                    if not (folder / ANSWER).is_file():
+                except OSError as error:
+                    lost = error.errno in {errno.ENOTEMPTY, errno.EEXIST} and held != temporary
+                    if not lost and not (folder / ANSWER).is_file():
                         raise
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)

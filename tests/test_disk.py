@@ -165,18 +165,23 @@ def test_a_librarys_complaint_about_space_is_not_the_models_fault() -> None:
 
 
 @pytest.mark.slow
-def test_a_build_goes_on_where_its_cache_was_full(disk: Disk, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("target", "sizes_kib"), [("android", (4, 24, 100, 170, 230)), ("openvino-cpu", (210, 240, 260))]
+)
+def test_a_build_goes_on_where_its_cache_was_full(
+    target: str, sizes_kib: tuple[int, ...], disk: Disk, tmp_path: Path
+) -> None:
     out, cache = tmp_path / "out", disk.path / "cache"
-    for kib in (4, 24, 100, 170, 230):
+    for kib in sizes_kib:
         disk.resize(kib)
-        run = build(out, cache)
+        run = build(out, cache, "-t", target)
         assert run.code == 2, run.err
         assert "fix: free some space" in run.err
         assert "Traceback" not in run.err
         assert not out.exists()
         assert broken(cache) == []
     disk.resize(10_000)
-    run = build(out, cache)
+    run = build(out, cache, "-t", target)
     assert run.code == 0, run.err
     assert "reading model.keras (cached)" in run.err
     assert whole(out)

@@ -1,5 +1,6 @@
 """The cache: whole answers or none, whatever happens."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -222,3 +223,83 @@ def test_alive_knows_processes() -> None:
     assert alive(str(os.getpid()))
     assert not alive("not a number")
     assert not alive("999999999")
+
+
+def test_what_a_prune_drops_stays_for_the_run_that_reads_it(store: Store) -> None:
+    made = store.ask({"a": 1}, int, write("made"))
+    reader = Store(store.root)
+    found = reader.ask({"a": 1}, int, never)
+    assert Store(store.root).prune()[0] == 1
+    assert (made.folder / "file.txt").read_text() == (found.folder / "file.txt").read_text() == "made"
+    assert reader.ask({"a": 1}, int, never).from_cache  # the same question again, in the same run
+    reader.close()
+    assert not found.folder.exists()
+    assert not Store(store.root).ask({"a": 1}, int, write("anew")).from_cache
+
+
+def test_answers_are_copied_where_the_disk_has_no_hard_links(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, target: Path) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    made = store.ask({"a": 1}, int, write("made"))
+    Store(store.root).prune()
+    assert (made.folder / "file.txt").read_text() == "made"
+
+
+PRUNE = """
+import sys, time
+from pathlib import Path
+from edgekit.store import Store
+while True:
+    Store(Path(sys.argv[1])).prune()
+    print("pruned", flush=True)
+    time.sleep(0.003)
+"""
+
+
+def nested(number: int):
+    def make(out: Path) -> int:
+        (out / "deep").mkdir()
+        for i in range(5):
+            (out / "deep" / f"{i}.txt").write_text(f"{number} {i}" * 100)
+        return number
+
+    return make
+
+
+def ask_and_read(root: Path, number: int, seen: list[bool | str]) -> None:
+    """One question of a run of its own; what is not whole, or fails, is remembered."""
+    reader = Store(root)
+    try:
+        answer = reader.ask({"a": number}, int, nested(number))
+        texts = [(answer.folder / "deep" / f"{i}.txt").read_text() for i in range(5)]
+        whole = answer.result == number and texts == [f"{number} {i}" * 100 for i in range(5)]
+        seen.append(answer.from_cache if whole else f"torn: {answer}, {texts}")
+    except OSError as error:
+        seen.append(repr(error))
+    reader.close()
+
+
+def test_runs_read_whole_answers_while_a_prune_drops_them(store: Store) -> None:
+    seen: list[bool | str] = []
+
+    def run() -> None:
+        for i in range(300):
+            ask_and_read(store.root, i % 3, seen)
+
+    command = [sys.executable, "-c", PRUNE, str(store.root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as pruner:
+        assert pruner.stdout is not None
+        assert pruner.stdout.readline() == "pruned\n"
+        threads = [threading.Thread(target=run) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert pruner.poll() is None
+        pruner.kill()
+        pruner.stdout.read()
+    assert {True, False} >= set(seen)
+    assert seen.count(True) > 10  # both ends of the race were run
+    assert seen.count(False) > 10
