@@ -1,6 +1,7 @@
 """What the verbs of one run share: the cache, the worker processes, the log and the progress."""
 
 import os
+import tempfile
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -13,9 +14,8 @@ from typing import Any, Protocol, Self
 
 from edgekit import registry
 from edgekit.config import cache_folder as cache_folder  # noqa: PLC0414  the verbs know it from here
-from edgekit.errors import InputError
 from edgekit.store import Answer, Store, code_digest
-from edgekit.worker import Worker
+from edgekit.worker import Worker, temporary_place
 
 LOGS_KEPT = 20
 
@@ -49,23 +49,35 @@ class Silent:
 def log_file() -> Path:
     """This run's log, in the cache folder; the oldest beyond `LOGS_KEPT` are removed.
 
+    A temporary file where the cache cannot be written to: it may still hold every answer.
+
     Raises:
-        InputError: the cache folder cannot be written to.
+        InputError: there is no temporary folder either.
     """
     folder = cache_folder() / "logs"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         log = folder / f"{os.getpid()}.log"
         log.touch()
-    except OSError as error:
-        raise InputError(
-            f"The cache cannot be written to: {error.strerror}.",
-            place=str(cache_folder()),
-            fix="set EDGEKIT_CACHE to a folder that you can write to",
-        ) from error
-    for old in sorted(folder.glob("*.log"), key=lambda path: path.stat().st_mtime)[:-LOGS_KEPT]:
+    except OSError:
+        return _temporary_log()
+    for old in sorted(folder.glob("*.log"), key=_age)[:-LOGS_KEPT]:
         old.unlink(missing_ok=True)
     return log
+
+
+def _age(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # another run just removed it
+        return 0.0
+
+
+def _temporary_log() -> Path:
+    with temporary_place():
+        handle, name = tempfile.mkstemp(prefix="edgekit-", suffix=".log")
+    os.close(handle)
+    return Path(name)
 
 
 @cache
@@ -144,3 +156,6 @@ class Session:
         for worker in list(self._workers.values()):
             worker.close()
         self._background.shutdown(wait=True, cancel_futures=True)
+        self.store.close()
+        if not self._workers and not self.log.is_relative_to(cache_folder()):
+            self.log.unlink(missing_ok=True)  # a temporary log into which nobody wrote

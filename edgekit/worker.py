@@ -14,7 +14,8 @@ import tempfile
 import threading
 import time
 import typing
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +24,7 @@ from typing import IO, Any, Self
 import msgspec
 
 from edgekit import registry
-from edgekit.errors import REMEDIES, EdgekitError, Unsupported, from_os
+from edgekit.errors import REMEDIES, EdgekitError, InputError, Unsupported, from_os, full_disk
 
 
 class Request(msgspec.Struct):
@@ -106,7 +107,8 @@ class Worker:
             self.close()
             self._log.parent.mkdir(parents=True, exist_ok=True)
             # Converters leave files in the current folder; it is not the user's.
-            self._folder = tempfile.TemporaryDirectory(prefix="edgekit-", ignore_cleanup_errors=True)
+            with temporary_place():
+                self._folder = tempfile.TemporaryDirectory(prefix="edgekit-", ignore_cleanup_errors=True)
             with self._log.open("ab") as log:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "edgekit.worker", str(Path.cwd())],
@@ -139,6 +141,23 @@ class Worker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+@contextmanager
+def temporary_place() -> Iterator[None]:
+    """While open, a machine without any usable temporary folder is the user's to mend.
+
+    Raises:
+        InputError: every place that Python knows is full or cannot be written to.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:  # so Python reports it, with the places in its text
+        raise InputError(
+            "There is no temporary folder that can be written to.",
+            place=os.environ.get("TMPDIR", "the system's temporary folders"),
+            fix="free some space, or set TMPDIR to a folder that you can write to",
+        ) from error
 
 
 def _death(code: int) -> str:
@@ -193,17 +212,18 @@ def _serve(requests: IO[bytes], replies: IO[bytes]) -> None:
                 leaves[key] = registry.leaf(*key)
             reply = Reply(result=_answer(leaves[key], request) if request.method else None)
         except EdgekitError as error:
-            reply = Reply(error=(_remedy(error), error.problem, error.place, error.fix))
+            reply = _refusal(full_disk(error) or error)
         except OSError as error:
             if (mended := from_os(error)) is None:
                 raise
-            reply = Reply(error=(_remedy(mended), mended.problem, mended.place, mended.fix))
+            reply = _refusal(mended)
         replies.write(msgspec.json.encode(reply) + b"\n")
         replies.flush()
 
 
-def _remedy(error: EdgekitError) -> str:
-    return next(name for name, kind in REMEDIES.items() if isinstance(error, kind))
+def _refusal(error: EdgekitError) -> Reply:
+    remedy = next(name for name, kind in REMEDIES.items() if isinstance(error, kind))
+    return Reply(error=(remedy, error.problem, error.place, error.fix))
 
 
 def main() -> None:

@@ -23,6 +23,8 @@ from onnx2tf.tflite_builder.model_writer import write_model_file
 from onnx2tf.tflite_builder.preprocess import register_default_preprocess_rules, run_preprocess_pipeline
 from onnx2tf.tflite_builder.schema import schema_generated
 
+from edgekit.sources.onnx.sharing import share
+
 CONVERTER_ERRORS = (
     NotImplementedError, RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError,
     ArithmeticError,
@@ -93,6 +95,7 @@ def lower(model: onnx.ModelProto, strategy: Strategy) -> Any:
     lowered = clone_model_ir_with_float32(lowered)
     prune_identity_cast_operators(lowered, preserve_model_outputs=True)
     optimize_redundant_transpose_operators(lowered, preserve_model_outputs=True)
+    share(lowered)
     return lowered
 
 
