@@ -127,20 +127,24 @@ class Session:
             self._background.submit(self.call, room, leaf, "")
 
     def ask[T](self, step: str, question: dict[str, Any], kind: type[T], make: Callable[[Path], T]) -> Answer[T]:
-        """A step of a run: an answer from the cache, or a new one.
+        """A step of a run, which whoever watches is told of (see `remember`)."""
+        self.progress.begin(step)
+        answer = self.remember(question, kind, make)
+        self.progress.end(step, from_cache=answer.from_cache)
+        return answer
+
+    def remember[T](self, question: dict[str, Any], kind: type[T], make: Callable[[Path], T]) -> Answer[T]:
+        """An answer from the cache, or a new one.
 
         The question is completed by the digest of edgekit's code and the versions of its tools.
         """
-        self.progress.begin(step)
         whole = question | {"code": code_digest(), "tools": tool_versions()}
 
         def work(out: Path) -> T:
             self._load_expected()
             return make(out)
 
-        answer = self.store.ask(whole, kind, work)
-        self.progress.end(step, from_cache=answer.from_cache)
-        return answer
+        return self.store.ask(whole, kind, work)
 
     def __enter__(self) -> Self:
         return self
