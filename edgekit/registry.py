@@ -35,6 +35,7 @@ TOOLS = (
     "onnx2tf",
     "onnxruntime",
     "openvino",
+    "pillow",
     "tensorflow",
     "tf-keras",
 )
