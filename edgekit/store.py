@@ -276,13 +276,13 @@ def code_digest() -> str:
     """Digest of edgekit's own code, less what only shows: a changed line invalidates what it may have made."""
     root = Path(__file__).parent
     shows = {"cli", "report", "measure", "devices", "meters", "runner", "profiles.py"}  # measurements are no answers
-    return digest_of(
-        {
-            str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(root.rglob("*.py"))
-            if path.relative_to(root).parts[0] not in shows
-        }
-    )
+    digests = {}
+    for folder, _, names in root.walk():
+        place = folder.relative_to(root)
+        for path in (place / name for name in names if name.endswith(".py")):
+            if path.parts[0] not in shows:
+                digests[str(path)] = hashlib.sha256((root / path).read_bytes()).hexdigest()
+    return digest_of(digests)
 
 
 def alive(pid: str) -> bool:

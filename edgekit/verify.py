@@ -3,6 +3,8 @@
 All arrays are ``[N, *shape]`` in the source's layout and dtype.
 """
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,9 +27,6 @@ falls to a few dB. float16: an 11-bit significand gives about 66 dB per rounding
 for depth. Quantized: SQNR of a uniform quantizer is about 6 dB per bit (Bennett 1948); the values
 leave half of the bits to accumulation over layers.
 """
-
-FLOATS: frozenset[Precision] = frozenset({"float32", "float16"})
-"""Precisions that must agree; a quantized one may only be worse."""
 
 METRICS = ("top1", "top5", "auc", "mae", "mse")
 """Task metrics. For mae and mse lower is better."""
@@ -171,3 +170,26 @@ def judge(
         verdict="miss" if missed else "warn" if low else "pass",
         reason=reason,
     )
+
+
+def judge_files(
+    precision: Precision,
+    origin: str,
+    reference: Path,
+    outputs: Path,
+    *,
+    metric: str | None = None,
+    labels: Path | None = None,
+    max_drop: float | None = None,
+) -> Verification:
+    """`judge` on the ``.npz`` files of both sides; the task metric needs ``labels``, an ``.npy``."""
+    wanted, got = _arrays(reference), _arrays(outputs)
+    measured = None
+    if metric is not None and labels is not None:
+        measured = task_metric(metric, wanted, got, np.load(labels, allow_pickle=False))
+    return judge(precision, origin, wanted, got, measured=measured, max_drop=max_drop)
+
+
+def _arrays(path: Path) -> dict[str, Array]:
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}

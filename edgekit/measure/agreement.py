@@ -22,7 +22,7 @@ import numpy as np
 from edgekit import verify
 from edgekit.errors import Unsupported
 from edgekit.profiles import DeviceVerification
-from edgekit.tensors import Array
+from edgekit.tensors import Array, sqnr_db
 from edgekit.waist import graph
 
 Runs = Callable[[Path, dict[str, Array]], dict[str, Array]]
@@ -149,7 +149,7 @@ def _mismatch(here: dict[str, Array], there: dict[str, Array]) -> str:
 def _worst_sample(here: dict[str, Array], there: dict[str, Array], inputs: dict[str, Array]) -> dict[str, Array]:
     """The one sample whose outputs differ most: all tensors of one are enough to look at."""
     samples = len(next(iter(here.values())))
-    levels = [min(verify.sqnr_db(here[name][i], there[name][i]) for name in here) for i in range(samples)]
+    levels = [min(sqnr_db(here[name][i], there[name][i]) for name in here) for i in range(samples)]
     worst = int(np.argmin(levels))
     return {name: values[worst : worst + 1] for name, values in inputs.items()}
 
@@ -208,7 +208,7 @@ def compared(
         a, b = here[name], there[name]
         if np.array_equal(a, b, equal_nan=a.dtype.kind in "fc"):
             continue
-        level = verify.sqnr_db(a, b)
+        level = sqnr_db(a, b)
         if exact or a.dtype.kind not in "fc" or level < verify.THRESHOLDS_DB["float32"]:
             apart = a.astype(np.float64) - b.astype(np.float64)
             return Difference(

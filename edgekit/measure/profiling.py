@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from edgekit import __version__ as edgekit_version
 from edgekit.errors import DeviceError, InputError, Unsupported
@@ -336,10 +337,10 @@ class _Recorder:
         )
         return made, record.raw(self.course, which)
 
-    def _latencies(self, which: int) -> list[Array | None]:
+    def _latencies(self, which: int) -> list[NDArray[np.float64] | None]:
         """Every block's latencies in ms, None where the device gives no single ones."""
         rows = zip(self.course.blocks[which], self.course.folders[which], strict=True)
-        return [None if b.latencies is None else np.load(where / b.latencies) for b, where in rows]
+        return [None if b.latencies is None else np.load(where / b.latencies).astype(np.float64) for b, where in rows]
 
     def _latency(self, which: int) -> tuple[Latency | None, str]:
         blocks = self.course.blocks[which]
@@ -348,7 +349,7 @@ class _Recorder:
             return None, "the device throttled in every block" if blocks else ""
         own = [b for b, _ in counted]
         inits, firsts = [b.init_ms for b in own], [b.first_ms for b in own]
-        arrays = [taken.astype(np.float64) for _, taken in counted if taken is not None]
+        arrays = [taken for _, taken in counted if taken is not None]
         if len(arrays) < len(own):
             return _summarized(own, inits, firsts), ""
         return statistics.latency(arrays, inits, firsts), ""

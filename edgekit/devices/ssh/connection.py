@@ -191,7 +191,9 @@ class Board:
             finally:
                 process.close()  # without waiting: what does not end is not waited for
         except asyncssh.TimeoutError as late:
-            return Output(code=124, stdout=_text(late.stdout), stderr=f"{_text(late.stderr)}\nended after {limit_s:g} s")
+            return Output(
+                code=124, stdout=_text(late.stdout), stderr=f"{_text(late.stderr)}\nended after {limit_s:g} s"
+            )
         except LOST as error:
             raise self.lost(doing) from error
         except (asyncssh.ChannelOpenError, OSError) as error:

@@ -112,9 +112,7 @@ def check(waist: Path, signature: Signature, known: Reference) -> None:
     Raises:
         Unsupported: custom operators, no allocation, or an output below `THRESHOLD_DB` (named).
     """
-    custom = sorted(
-        {o.name for g in waist_graph.read(waist) for o in g.operators if ":" in o.name or "BUILTIN" in o.name}
-    )
+    custom = sorted(name for name in waist_graph.operator_names(waist) if ":" in name or "BUILTIN" in name)
     if custom:
         raise Unsupported(f"No interpreter has {', '.join(custom)}.", place=str(waist), fix="simplify the model")
     stacked = {name: np.stack([feed[name] for feed in known.feeds]) for name in known.feeds[0]}
