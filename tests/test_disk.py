@@ -13,9 +13,9 @@ import msgspec
 import pytest
 
 from edgekit.errors import InputError, Unsupported, full_disk
+from edgekit.manifest import Manifest
 from edgekit.publish import publish
 from edgekit.store import ANSWER, Store, Stored, file_digest
-from edgekit.types import Manifest
 from edgekit.worker import Worker
 from tests.conftest import ROOT
 

@@ -13,7 +13,8 @@ from edgekit import config, manifest
 from edgekit.errors import BudgetMissed
 from edgekit.flow import Result
 from edgekit.measure import attached, profiling
-from edgekit.measure.profiling import Measured, Wishes
+from edgekit.measure.assembly import Measured
+from edgekit.measure.profiling import Wishes
 from edgekit.measure.protocol import FULL, QUICK, Settings
 from edgekit.measure.subject import Subject, subjects
 from edgekit.profiles import Delegate, Device
@@ -35,7 +36,7 @@ def measuring_options[F: Callable[..., Any]](command: F) -> F:
             click.option("--quick", is_flag=True, help="An answer within seconds; no figure to publish."),
             click.option("--input", "inputs", metavar="PATH", help="Samples to run on, instead of random ones."),
             click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Of random inputs and turns."),
-            click.option("--benchmark-binary", metavar="FILE", help="Android's benchmark_model, if it is not there."),
+            click.option("--benchmark-binary", metavar="FILE", help="Android's tool: a file, or `download`."),
             click.option("-o", "--output", metavar="DIR", help="Where profiles go, instead of beside the artifact."),
         )
     ):  # fmt: skip

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from edgekit.measure.profiling import Measured
+from edgekit.measure.assembly import Measured
 from edgekit.profiles import (
     Availability,
     Comparison,
@@ -36,23 +36,29 @@ def _table(*columns: str) -> Table:
     return table
 
 
+UNITS = ((1000.0, 1e-3, "s"), (0.1, 1.0, "ms"), (0.0, 1000.0, "µs"))
+"""From which latency in ms on, by what to multiply it, and the unit's name."""
+
+
 def milliseconds(value: float) -> str:
-    """A latency with three significant digits, in µs below a tenth of a millisecond."""
-    if value < 0.1:
-        return f"{value * 1000:.3g} µs"
-    return f"{value:.3g} ms" if value < 1000 else f"{value / 1000:.3g} s"
+    """A latency given in ms with three significant digits, in the unit that fits it."""
+    _, factor, unit = next(row for row in UNITS if value >= row[0])
+    return f"{_digits(value * factor)} {unit}"
 
 
-def _estimate(found: Estimate) -> str:
+def _digits(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _figure(found: Estimate) -> str:
+    """A latency with its interval in one unit, or why there is none."""
     if found.value is None:
         return found.reason or "unknown"
-    return milliseconds(found.value)
-
-
-def _interval(found: Estimate) -> str:
-    if found.value is None or found.low is None or found.high is None:
-        return ""
-    return f" ({milliseconds(found.low)} – {milliseconds(found.high)})"
+    value = found.value
+    _, factor, unit = next(row for row in UNITS if value >= row[0])
+    low, high = (None if end is None else _digits(end * factor) for end in (found.low, found.high))
+    interval = "" if low is None or high is None else f" ({low} – {high})"
+    return f"{_digits(value * factor)} {unit}{interval}"
 
 
 def profiles(measured: Iterable[Measured]) -> RenderableType:
@@ -84,7 +90,7 @@ def _times(latency: Latency) -> dict[str, str]:
         "p90": latency.p90_ms,
         "p99": latency.p99_ms,
     }
-    return {name: _estimate(figure) + _interval(figure) for name, figure in found.items()}
+    return {name: _figure(figure) for name, figure in found.items()}
 
 
 def _energy(energy: Energy | None) -> str:
@@ -107,6 +113,8 @@ def _remarks(row: Measured) -> Iterable[RenderableType]:
         yield verification(profile.verification)
     if profile.delegation is not None and profile.delegation.share != "all":
         yield Text(f"  {profile.delegation.delegate} took {profile.delegation.share}: {profile.delegation.words}")
+    if profile.energy is not None:
+        yield Text(f"  energy: {_energy_terms(profile.energy)}")
     for flag in profile.flags:
         yield Text(f"  {flag}", style="yellow")
     for what, reason in profile.unavailable.items():
@@ -114,6 +122,20 @@ def _remarks(row: Measured) -> Iterable[RenderableType]:
     if profile.operators:
         yield operators(profile.operators)
     yield Text(f"  {row.file}")
+
+
+def _energy_terms(energy: Energy) -> str:
+    """What a figure of energy rests on."""
+    gross = energy.gross_mj
+    words = [
+        f"by {energy.meter}" + (f" ({', '.join(energy.rails)})" if energy.rails else ""),
+        f"gross {gross.value:.3g} mJ" if gross.value is not None else gross.reason,
+        f"{energy.average_power_w:.3g} W while running" if energy.average_power_w is not None else "",
+        f"{energy.idle_power_w:.3g} W idle" if energy.idle_power_w is not None else "",
+        energy.net_mj.reason if energy.net_mj.value is None else "",
+        *energy.notes,
+    ]
+    return "; ".join(word for word in words if word)
 
 
 def _conditions(profile: Profile) -> str:

@@ -1,0 +1,170 @@
+"""From what was seen to a profile: figures, flags, and what could not be had."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit import __version__ as edgekit_version
+from edgekit.measure import energy, estimate, flags, plots, record, statistics
+from edgekit.measure.protocol import Bench, Course, Metering, Settings
+from edgekit.measure.subject import Subject
+from edgekit.profiles import (
+    Block,
+    Delegation,
+    DeviceVerification,
+    Energy,
+    Estimate,
+    Latency,
+    Memory,
+    OperatorTime,
+    Profile,
+)
+from edgekit.tensors import Array
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A profile with the file that it was recorded in."""
+
+    profile: Profile
+    file: Path
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is known of a subject beside its blocks."""
+
+    subject: Subject
+    verification: DeviceVerification | None
+    unavailable: dict[str, str]
+    operators: tuple[OperatorTime, ...] = ()
+
+    def with_operators(self, operators: tuple[OperatorTime, ...], reason: str) -> "Seen":
+        """The same with times by operator, or with the reason why there are none."""
+        more = {"operators": reason} if reason else {}
+        return Seen(self.subject, self.verification, self.unavailable | more, operators)
+
+
+@dataclass(frozen=True)
+class Recorder:
+    """Turns a course into profiles and records them."""
+
+    bench: Bench
+    settings: Settings
+    course: Course
+    metering: Metering | None
+    run_id: str
+    now: datetime
+    unavailable: dict[str, str]
+
+    def record(self, seen: Seen, which: int, output: str | None) -> Measured:
+        """Write the profile of one subject, with its samples and plots, where its profiles stand.
+
+        Raises:
+            InputError: nothing can be written there.
+        """
+        made, arrays = self._profile(seen, which)
+        drawn = plots.draw(made, arrays)
+        file = record.write(made, arrays, drawn, seen.subject, record.folder(seen.subject, output))
+        if made.verification is not None and seen.subject.manifest is not None:
+            record.verified(seen.subject.manifest, seen.subject.name, made.verification)
+        return Measured(made, file)
+
+    def _profile(self, seen: Seen, which: int) -> tuple[Profile, dict[str, Array]]:
+        subject, device, blocks = seen.subject, self.bench.device, self.course.blocks[which]
+        unavailable = self.unavailable | seen.unavailable
+        latency, reason = self._latency(which)
+        if reason and "latency" not in unavailable:
+            unavailable["latency"] = reason
+        spent, why = self._energy(seen, which)
+        if why:
+            unavailable.setdefault("energy", why)
+        name = f"{record.name(subject, device.id, self.now)}-{self.run_id}"
+        made = Profile(
+            edgekit=edgekit_version,
+            created_utc=self.now.isoformat(timespec="seconds"),
+            session=self.run_id,
+            artifact=subject.name,
+            artifact_sha256=subject.sha256,
+            device=device,
+            runtime=next(
+                (b.runtime for b in blocks if b.runtime), seen.verification.runtime if seen.verification else ""
+            ),
+            run=self.settings.run,
+            protocol=msgspec.structs.replace(self.settings.protocol, order=self.course.order),
+            blocks=blocks,
+            latency=latency,
+            memory=_memory(blocks),
+            energy=spent,
+            operators=seen.operators,
+            delegation=_delegation(blocks),
+            verification=seen.verification,
+            flags=(*self.course.flags, *flags.remarks(blocks, self._latencies(which)), *device.problems),
+            raw=f"{name}.npz",
+            unavailable=unavailable,
+        )
+        return made, record.raw(self.course, which)
+
+    def _latencies(self, which: int) -> list[NDArray[np.float64] | None]:
+        """Every block's latencies in ms, None where the device gives no single ones."""
+        rows = zip(self.course.blocks[which], self.course.folders[which], strict=True)
+        return [None if b.latencies is None else np.load(where / b.latencies).astype(np.float64) for b, where in rows]
+
+    def _latency(self, which: int) -> tuple[Latency | None, str]:
+        blocks = self.course.blocks[which]
+        counted = [(b, taken) for b, taken in zip(blocks, self._latencies(which), strict=True) if b.counted]
+        if not counted:
+            return None, "the device throttled in every block" if blocks else ""
+        own = [b for b, _ in counted]
+        inits, firsts = [b.init_ms for b in own], [b.first_ms for b in own]
+        arrays = [taken for _, taken in counted if taken is not None]
+        if len(arrays) < len(own):
+            return _summarized(own, inits, firsts), ""
+        return statistics.latency(arrays, inits, firsts), ""
+
+    def _energy(self, seen: Seen, which: int) -> tuple[Energy | None, str]:
+        if self.metering is not None:
+            rows = list(zip(self.course.blocks[which], self.course.traces[which], strict=True))
+            if any(trace is not None for _, trace in rows):
+                return energy.energy(rows, self.course.idle, self.settings.protocol.seed), ""
+            return None, "the meter saw nothing of any block"
+        if self.settings.model_energy:
+            if seen.subject.cost is None or seen.subject.precision is None:
+                return None, "an estimate needs the MACs of the artifact, which only a manifest holds"
+            return estimate.modelled(seen.subject.cost, seen.subject.precision), ""
+        return None, "" if self.settings.energy else "not asked for (--energy)"
+
+
+def _summarized(blocks: list[Block], inits: list[float | None], firsts: list[float | None]) -> Latency:
+    """Latency from what a tool says of each block, where it gives no single latencies."""
+    said = [b.latency for b in blocks if b.latency is not None]
+    medians = [row.median_ms if row.median_ms is not None else row.mean_ms for row in said]
+    no_single = Estimate(value=None, n=0, reason="the device's tool gives no single latencies")
+    return Latency(
+        blocks=len(said),
+        runs=sum(row.runs for row in said),
+        seconds=sum(row.runs * row.mean_ms for row in said) / 1e3,
+        init_ms=statistics.told(inits),
+        first_ms=statistics.told(firsts),
+        median_ms=statistics.estimate_median(medians),
+        p90_ms=no_single,
+        p99_ms=no_single,
+        mean_ms=statistics.estimate_mean([row.mean_ms for row in said]),
+    )
+
+
+def _memory(blocks: tuple[Block, ...]) -> Memory:
+    """The largest of each figure over the blocks."""
+
+    def largest(field: str) -> int | None:
+        return max((v for b in blocks if (v := getattr(b.memory, field)) is not None), default=None)
+
+    return Memory(**{field: largest(field) for field in ("loaded_bytes", "peak_bytes", "arena_bytes")})
+
+
+def _delegation(blocks: tuple[Block, ...]) -> Delegation | None:
+    return next((b.delegation for b in blocks if b.delegation is not None), None)

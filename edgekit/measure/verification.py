@@ -1,0 +1,73 @@
+"""Outputs of a file on a device beside this host's, for the same inputs."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from edgekit.errors import Unsupported
+from edgekit.measure import agreement, attached, protocol, record
+from edgekit.measure.protocol import Bench, in_words
+from edgekit.measure.subject import Subject
+from edgekit.profiles import DeviceVerification, Run
+from edgekit.tensors import Array
+from edgekit.types import Signature
+
+
+def verified(
+    bench: Bench, subject: Subject, inputs: Path, run: Run, out: Path
+) -> tuple[DeviceVerification | None, dict[str, str]]:
+    """Whether the device computes what this host computes; this host itself needs no such proof.
+
+    Returns:
+        The verdict, or why there is none, as an entry of a profile's ``unavailable``.
+
+    Raises:
+        DeviceError: the device went away.
+    """
+    if bench.device.id == attached.LOCAL:
+        return None, {}
+    step = f"comparing outputs of {subject.name}"
+    bench.session.progress.begin(step)
+    try:
+        out.mkdir()
+        here = _Outputs(Bench(bench.session, attached.choose(bench.session, {}, None)), run, out)
+        there = _Outputs(bench, run, out)
+        found = agreement.verified(
+            subject.path,
+            record.arrays(inputs),
+            run_host=here.of,
+            run_device=there.of,
+            device=bench.device.id,
+            runtime=lambda: there.runtime,
+            folder=out,
+        )
+    except Unsupported as error:
+        return None, {"verification": in_words(error)}
+    finally:
+        bench.session.progress.end(step, from_cache=False)
+    return found, {}
+
+
+class _Outputs:
+    """What a file computes on a device, for `agreement.verified`; remembers which runtime computed it."""
+
+    def __init__(self, bench: Bench, run: Run, folder: Path) -> None:
+        self._bench, self._run, self._folder = bench, msgspec.structs.replace(run, mode="outputs", probe=None), folder
+        self.runtime = ""
+
+    def of(self, file: Path, inputs: dict[str, Array]) -> dict[str, Array]:
+        """Outputs ``[N, *shape]`` by name for inputs ``[N, *shape]`` by name."""
+        with tempfile.TemporaryDirectory(dir=self._folder) as made:
+            given = Path(made) / "inputs.npz"
+            arrays: dict[str, Any] = dict(inputs)
+            np.savez(given, **arrays)
+            subject = Subject(file, "", Signature(inputs=(), outputs=()))
+            with protocol.stands(self._bench, [subject], [given], self._run) as stands:
+                block = protocol.run_block(self._bench, stands[0], self._run, Path(made) / "block")
+            self.runtime = block.runtime
+            if block.outputs is None:
+                raise Unsupported("The device gives no outputs.", place=str(file), fix="verify on another device")
+            return record.arrays(Path(made) / "block" / block.outputs)

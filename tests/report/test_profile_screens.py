@@ -1,0 +1,138 @@
+"""How profiles, comparisons and devices look; ``pytest --update-golden`` writes the screens anew."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from rich.console import Console, RenderableType
+
+from edgekit.measure.assembly import Measured
+from edgekit.profiles import (
+    Availability,
+    Comparison,
+    Delegation,
+    Device,
+    DeviceVerification,
+    Energy,
+    Estimate,
+    Latency,
+    Memory,
+    OperatorTime,
+    Probe,
+    Profile,
+    Protocol,
+    Run,
+    State,
+)
+from edgekit.report import profiles as screens
+
+GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "profiles"
+
+PHONE = Device(
+    id="8A2X0Y1Z", kind="adb", title="Pixel 6 (oriole)", os="Android 14, API 34", cpu="Google Tensor", abi="arm64-v8a",
+    cores=8, runs=(".tflite",), runtimes={"benchmark_model": "classic"}, delegates=("xnnpack", "gpu"),
+    state=State(utc="2026-01-01T00:00:00+00:00", temperature_c=31.0, battery_percent=80.0, charging=True),
+)  # fmt: skip
+OFFLINE = Device(
+    id="pi5", kind="ssh", title="pi5.local", usable=False, problems=("pi5.local does not answer on port 22.",)
+)
+
+
+def estimate(value: float | None, spread: float = 0.02, reason: str = "") -> Estimate:
+    if value is None:
+        return Estimate(value=None, reason=reason)
+    return Estimate(value=value, low=value * (1 - spread), high=value * (1 + spread), n=10)
+
+
+FULL = Profile(
+    edgekit="0", created_utc="2026-01-01T00:00:00+00:00", session="s", artifact="model_int8.tflite",
+    artifact_sha256="0" * 64, device=PHONE, runtime="benchmark_model classic", run=Run(threads=4),
+    protocol=Protocol(name="full", blocks=10, order="A" * 10), blocks=(), raw="r.npz",
+    latency=Latency(
+        blocks=8, runs=12_345, seconds=61.2, init_ms=estimate(17.2), first_ms=estimate(3.5), median_ms=estimate(0.0982),
+        p90_ms=estimate(1.05), p99_ms=estimate(None, reason="n too small: 120 inferences, p99 needs 368"),
+        mean_ms=estimate(1.0),
+    ),
+    memory=Memory(peak_bytes=12_900_000, loaded_bytes=4_200_000),
+    energy=Energy(
+        provenance="measured_rail", meter="odpm", rails=("S2M_VDD_CPUCL2",), gross_mj=estimate(2.4), net_mj=estimate(1.9),
+        average_power_w=2.1, idle_power_w=0.4, notes=("gain unknown: ratios only",),
+    ),
+    operators=tuple(
+        OperatorTime(name=f"{i}: conv", kind="CONV_2D" if i % 2 else "ADD", mean_ms=1.0 / (i + 1)) for i in range(20)
+    ),
+    delegation=Delegation(delegate="gpu", share="part", partitions=3, words="on the CPU: 2 SOFTMAX"),
+    verification=DeviceVerification(
+        device="8A2X0Y1Z", runtime="classic", samples=4, identical=True, sqnr_db=None, max_abs_error=0.0, verdict="pass"
+    ),
+    flags=("the device throttled (thermal status 2) in blocks 4–5; they are not counted",),
+)  # fmt: skip
+
+BARE = msgspec.structs.replace(
+    FULL, artifact="model_float16.tflite", latency=None, memory=Memory(), energy=None, operators=(), delegation=None,
+    verification=msgspec.structs.replace(
+        FULL.verification, identical=False, sqnr_db=-1.0, verdict="fail", first_difference="operator 3 CONV_2D, tensor c"
+    ),
+    flags=(), unavailable={"latency": "times under emulation mean nothing", "energy": "not asked for (--energy)"},
+)  # fmt: skip
+
+ESTIMATED = msgspec.structs.replace(
+    FULL, operators=(), flags=(), delegation=None, verification=None,
+    energy=msgspec.structs.replace(
+        FULL.energy, provenance="modelled_estimate", meter="estimate", rails=(),
+        gross_mj=Estimate(value=None, reason="a model knows no idle power"), net_mj=Estimate(value=0.2),
+    ),
+)  # fmt: skip
+
+SCREENS: dict[str, RenderableType] = {
+    "profile": screens.profiles([Measured(FULL, Path("profiles/a.json"))]),
+    "two_profiles": screens.profiles([Measured(p, Path("profiles/b.json")) for p in (FULL, BARE)]),
+    "estimated": screens.profiles([Measured(ESTIMATED, Path("profiles/c.json"))]),
+    "faster": screens.comparison(
+        Comparison(ratio=0.8, low=0.78, high=0.83, pairs=10, verdict="faster", reason="the 95 % interval lies below 1"),
+        "a.tflite", "b.tflite", "this host",
+    ),
+    "too_few": screens.comparison(
+        Comparison(ratio=None, pairs=0, reason="there are no pairs"), "a.tflite", "b.tflite", "this host"
+    ),
+    "devices": screens.devices([(PHONE, {"odpm": Availability(probe=Probe(meter="odpm"))}), (OFFLINE, {})]),
+    "device": screens.device(
+        PHONE,
+        {
+            "odpm": Availability(probe=Probe(meter="odpm")),
+            "battery": Availability(reason="the phone is charging", fix="unplug it, and use adb over Wi-Fi"),
+        },
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SCREENS)
+def test_screen(name: str, request: pytest.FixtureRequest) -> None:
+    console = Console(width=90, record=True, file=Path("/dev/null").open("w"), highlight=False)  # noqa: SIM115
+    console.print(SCREENS[name])
+    console.file.close()
+    seen = "\n".join(line.rstrip() for line in console.export_text().splitlines()) + "\n"
+    golden = GOLDEN / f"{name}.txt"
+    if request.config.getoption("--update-golden"):
+        golden.parent.mkdir(exist_ok=True)
+        golden.write_text(seen, encoding="utf8")
+    assert seen == golden.read_text(encoding="utf8")
+
+
+def test_there_is_no_golden_without_its_screen() -> None:
+    assert {path.stem for path in GOLDEN.glob("*.txt")} == set(SCREENS)
+
+
+@pytest.mark.parametrize(
+    ("value_ms", "words"),
+    [
+        (0.00042, "0.42 µs"),
+        (0.0999, "99.9 µs"),
+        (0.1, "0.1 ms"),
+        (999.4, "999 ms"),
+        (1500, "1.5 s"),
+        (0.00000001, "1e-05 µs"),
+    ],
+)
+def test_a_latency_is_told_in_its_own_unit(value_ms: float, words: str) -> None:
+    assert screens.milliseconds(value_ms) == words
