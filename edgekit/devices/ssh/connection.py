@@ -36,8 +36,8 @@ UNANSWERED = 3
 LINE_S = 30.0
 """How long a shell line may take."""
 
-LOST = (asyncssh.ConnectionLost, asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection, asyncssh.DisconnectError)
-"""What asyncssh raises on calls over a connection that has ended."""
+LOST = (asyncssh.DisconnectError, asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection, ConnectionError, TimeoutError)
+"""What asyncssh raises on calls over a connection that has ended, or just then."""
 
 
 @cache
@@ -110,6 +110,8 @@ class Board:
     async def _connect(self) -> asyncssh.SSHClientConnection:
         accepted = KnownHosts(self.name, self.config)
         options: dict[str, Any] = await client_keys(self.name, self.config)
+        if algorithms := accepted.algorithms():
+            options["server_host_key_algs"] = algorithms
         if self.config.user:
             options["username"] = self.config.user
         if self.config.port != DEFAULT_PORT:
@@ -127,10 +129,6 @@ class Board:
             )
         except asyncssh.HostKeyNotVerifiable as error:
             raise accepted.complaint() from error
-        except asyncssh.KeyExchangeFailed as error:
-            if accepted.known:  # it has no key of the kind that was accepted
-                raise accepted.complaint() from error
-            raise self._refusal(error) from error
         except asyncssh.ConfigParseError as error:
             raise InputError(f"~/.ssh/config cannot be understood: {error}.", fix="mend the line") from error
         except (asyncssh.Error, OSError) as error:
@@ -191,11 +189,13 @@ class Board:
             finally:
                 process.close()  # without waiting: what does not end is not waited for
         except asyncssh.TimeoutError as late:
-            return Output(code=124, stdout=_text(late.stdout), stderr=f"{_text(late.stderr)}\nended after {limit_s:g} s")
+            return Output(
+                code=124, stdout=_text(late.stdout), stderr=f"{_text(late.stderr)}\nended after {limit_s:g} s"
+            )
         except LOST as error:
             raise self.lost(doing) from error
         except (asyncssh.ChannelOpenError, OSError) as error:
-            raise self.refused(doing, error) from error
+            raise (self.lost(doing) if connection.is_closed() else self.refused(doing, error)) from error
         if done.returncode is None:
             raise self.lost(doing)
         return Output(code=done.returncode, stdout=_text(done.stdout), stderr=_text(done.stderr))
@@ -209,7 +209,8 @@ class Board:
         return DeviceError(
             f"The board refused while {doing}: {getattr(error, 'reason', '') or error}.",
             place=self.place,
-            fix=f"see what the board says: {ssh_command(self.config)}; its SSH server needs sftp-server and a shell",
+            fix=f"see what the board says: {ssh_command(self.config)}; "
+            "its SSH server needs a shell and sftp-server (package openssh-sftp-server)",
         )
 
     @asynccontextmanager
@@ -220,15 +221,17 @@ class Board:
             DeviceError: no connection, it ended while ``doing``, or the board refused a file.
         """
         connection = await self.connection()
+        started = False
         try:
             async with connection.start_sftp_client() as client:
+                started = True
                 yield client
-        except LOST as error:
-            raise self.lost(doing) from error
-        except (asyncssh.SFTPError, asyncssh.ChannelOpenError, asyncssh.ProcessError) as error:
-            if connection.is_closed():
+        except (*LOST, asyncssh.SFTPError, asyncssh.ChannelOpenError, OSError) as error:
+            if connection.is_closed() or (started and isinstance(error, LOST)):
                 raise self.lost(doing) from error
-            raise self.refused(doing, error) from error
+            if isinstance(error, OSError):  # of this host's disk
+                raise
+            raise self.refused(doing if started else "starting its sftp-server", error) from error
 
 
 def shell(line: str) -> str:

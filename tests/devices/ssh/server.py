@@ -149,6 +149,7 @@ class Wire:
                     time.sleep(0.01)
                 setattr(self, way, getattr(self, way) + len(content))
                 if getattr(self, way) > getattr(self, f"cut_{way}"):
+                    self.cut_up = self.cut_down = 1 << 62  # this once
                     break
                 sink.sendall(content)
         self._end(source, sink)
@@ -164,11 +165,16 @@ class Wire:
         for pair in self._pairs:
             self._end(*pair)
         self._pairs.clear()
-        self.cut_up = self.cut_down = 1 << 62
+
+    def unplug(self) -> None:
+        """Nobody gets through any more; what is connected stays so."""
+        with suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+        self._listening.close()
 
     def close(self) -> None:
         self.frozen.clear()
-        self._listening.close()
+        self.unplug()
         self.cut()
 
 
