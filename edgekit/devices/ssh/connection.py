@@ -17,7 +17,7 @@ from typing import Any
 
 import asyncssh
 
-from edgekit.devices.ssh.trust import DEFAULT_PORT, KnownHosts, client_keys, place, ssh_command, target
+from edgekit.devices.ssh.trust import DEFAULT_PORT, KnownHosts, client_keys, identity, place, ssh_command, target
 from edgekit.errors import DeviceError, EdgekitError, InputError
 from edgekit.profiles import Device, DeviceConfig, Output
 
@@ -138,9 +138,9 @@ class Board:
         """What a failure to connect means."""
         host, port = self.config.host, self.config.port
         if isinstance(error, asyncssh.PermissionDenied):
-            key = f"-i {quote(self.config.key)} " if self.config.key else ""
             problem = f"The board does not accept the key for {target(self.config)}"
-            fix = f"ssh-copy-id {key}-p {port} {target(self.config)}; check user and key in [devices.{self.name}]"
+            options = " ".join([*identity(self.config), f"-p {port}"])
+            fix = f"ssh-copy-id {options} {target(self.config)}; check user and key in [devices.{self.name}]"
         elif isinstance(error, socket.gaierror):
             problem, fix = (
                 f"There is no machine named {host}",

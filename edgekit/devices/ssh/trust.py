@@ -27,8 +27,12 @@ def target(config: DeviceConfig) -> str:
 def ssh_command(config: DeviceConfig) -> str:
     """The command that logs in on a board, for a user to type."""
     port = [f"-p {config.port}"] if config.port != DEFAULT_PORT else []
-    key = [f"-i {quote(config.key)}"] if config.key else []
-    return " ".join(["ssh", *port, *key, target(config)])
+    return " ".join(["ssh", *port, *identity(config), target(config)])
+
+
+def identity(config: DeviceConfig) -> list[str]:
+    """The option of ``ssh`` and ``ssh-copy-id`` that names the configured key."""
+    return [f"-i {quote(str(Path(config.key).expanduser()))}"] if config.key else []
 
 
 def place(name: str, config: DeviceConfig) -> str:

@@ -195,6 +195,26 @@ def until(holds: Callable[[], bool], seconds: float = 10.0) -> bool:
     return holds()
 
 
+def says(*command: str) -> str:
+    """What a command prints outside of this project's folder (pyenv obeys files there); nothing if it fails."""
+    try:
+        done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False, timeout=60)
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def interpreter(version: str) -> str | None:
+    """An installed Python of a version such as 3.11; None where there is none."""
+    kept = sorted(Path("~/.pyenv/versions").expanduser().glob(f"{version}.*/bin/python"))
+    code = "import sys; print('%d.%d %s' % (sys.version_info[0], sys.version_info[1], sys.executable))"
+    for name in (f"python{version}", f"/usr/bin/python{version}", *map(str, kept)):
+        found, _, path = says(name, "-c", code).partition(" ")
+        if found == version:
+            return path
+    return None
+
+
 def processes(word: str) -> list[str]:
     """Command lines of this machine's processes that hold a word."""
     found = []

@@ -22,7 +22,7 @@ from edgekit.errors import DeviceError, MissingTool, Unsupported
 from edgekit.profiles import DeviceConfig, Run, Stand
 from edgekit.worker import Worker
 from tests.devices.ssh.conftest import QUICK, device_of, through
-from tests.devices.ssh.server import Server, Wire, processes, until
+from tests.devices.ssh.server import Server, Wire, interpreter, processes, until
 
 Make = Callable[..., DeviceConfig]
 Network = tuple[Path, Path]
@@ -322,16 +322,10 @@ exec(sys.argv.pop(1))' "$@"
 """A Python that says it is older, for machines without an old one."""
 
 
-def old_pythons() -> list[str]:
-    names = ("python2.7", "python3.6", "python3.7", "python3.8")
-    return [
-        name
-        for name in names
-        if shutil.which(name) and not subprocess.run([name, "-V"], capture_output=True, check=False).returncode
-    ]
+OLD_PYTHONS = [found for version in ("2.7", "3.6", "3.7", "3.8") if (found := interpreter(version))]
 
 
-@pytest.mark.parametrize("python", ["posing", *old_pythons()])
+@pytest.mark.parametrize("python", ["posing", *OLD_PYTHONS])
 def test_a_python_that_is_too_old_is_told(
     driver: Ssh, board: Make, network: Network, tmp_path: Path, python: str
 ) -> None:
