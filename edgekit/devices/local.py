@@ -12,7 +12,7 @@ import msgspec
 import platformdirs
 
 from edgekit import runner
-from edgekit.devices import Driver
+from edgekit.devices import PLACE, Driver
 from edgekit.errors import DeviceError, Unsupported
 from edgekit.profiles import Block, Device, DeviceConfig, Output, Run, Stand, State
 from edgekit.runner.board import machine
@@ -117,6 +117,7 @@ class Local(Driver):
     def close(self, device: Device, stand: Stand) -> None:  # noqa: ARG002
         """Remove the folder; a block's process that is just ending gets a moment for it."""
         folder = Path(stand.place)
+        assert folder.name.startswith(PLACE), "no folder of edgekit's"
         end = time.monotonic() + 5
         while folder.exists():
             shutil.rmtree(folder, ignore_errors=True)

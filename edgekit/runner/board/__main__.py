@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 from .machine import look
 from .refusal import Refusal
@@ -20,6 +21,21 @@ def follow() -> None:
     os._exit(3)
 
 
+def answered(folder: Path) -> dict[str, Any]:
+    """The answer to the order in a folder, or what to raise instead."""
+    try:
+        from .block import carry_out  # needs numpy, which a bare board may lack
+
+        return carry_out({**json.loads((folder / "order.json").read_text(encoding="utf8")), "out": str(folder)})
+    except Refusal as refusal:
+        return {"error": refusal.plain}
+    except ImportError as error:
+        if error.name != "numpy" and not str(error.name).startswith("numpy."):
+            raise
+        problem = f"numpy is missing here, or does not load: {error}."
+        return {"error": Refusal("MissingTool", problem, f"{sys.executable} -m pip install numpy").plain}
+
+
 def main() -> None:
     """See the package's text."""
     if sys.argv[1:] == ["look"]:
@@ -27,19 +43,12 @@ def main() -> None:
     elif sys.argv[1] == "sense":
         sense(Path(sys.argv[2]))
     else:
-        folder = Path(sys.argv[1])
         if sys.argv[2:] == ["follow"]:
             threading.Thread(target=follow, daemon=True).start()
-        try:
-            from .block import carry_out  # needs numpy, which a bare board may lack
-
-            answer = carry_out(json.loads((folder / "order.json").read_text(encoding="utf8")))
-        except Refusal as refusal:
-            answer = {"error": refusal.plain}
-        except ImportError as error:
-            fix = f"{sys.executable} -m pip install {error.name or 'numpy'}"
-            answer = {"error": Refusal("MissingTool", f"A library is missing here: {error}.", fix).plain}
-        (folder / "answer.json").write_text(json.dumps(answer), encoding="utf8")
+        folder = Path(sys.argv[1]).resolve()
+        aside = folder / "answer.part"
+        aside.write_text(json.dumps(answered(folder)), encoding="utf8")
+        aside.replace(folder / "answer.json")
 
 
 if __name__ == "__main__":

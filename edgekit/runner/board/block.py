@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-import importlib
+import gc
 import os
 import time
+from array import array
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from typing import Any, Callable
 
 import numpy
 
-from .machine import read, state, version_of
-from .refusal import Refusal
-from .runtimes import KINDS, LiteRT, runtime
+from .machine import read, state
+from .refusal import OTHER, Refusal, first_line
+from .runtimes import made as loader
+from .runtimes import runtime
 from .sensing import Sensor
 
 FLAT = 0.02
-"""Warm-up goes on until the medians of its last two quarters differ by less than this share."""
+"""Warm-up goes on until the median of its last quarter is no longer this share below that of the quarter before."""
 
-WARM_UP_LIMIT = 4
+WARM_UP_LIMIT = 3
 """Warm-up ends at this multiple of its shortest length even where latencies still fall."""
 
-SAMPLE_EVERY = 2048
+EMPTY_CALLS = 4096
 """Iterations of the loop around an empty call, from which the harness's own share is taken."""
+
+OPERATOR_RUNS = 100
+"""Runs of an ``operators`` block, at most."""
+
+MANY = 1 << 62
 
 
 def resident(field: str) -> int | None:
@@ -34,9 +42,9 @@ def resident(field: str) -> int | None:
     return None
 
 
-def timed(invoke: Callable[[], Any], *, min_runs: int, max_runs: int, min_s: float, max_s: float) -> list[int]:
+def timed(invoke: Callable[[], Any], *, min_runs: int, max_runs: int, min_s: float, max_s: float) -> array[int]:
     """Call until there are enough runs and seconds; each call's time in ns, as the loop saw it."""
-    clock, taken = time.perf_counter_ns, []
+    clock, taken = time.perf_counter_ns, array("q")
     begin = clock()
     earliest, latest = begin + int(min_s * 1e9), begin + int(max_s * 1e9)
     while True:
@@ -48,61 +56,101 @@ def timed(invoke: Callable[[], Any], *, min_runs: int, max_runs: int, min_s: flo
             return taken
 
 
-def warm_up(invoke: Callable[[], Any], order: dict[str, Any]) -> int:
-    """Call until latencies no longer fall; the number of calls."""
-    runs, least_s = order["warm_up_runs"], order["warm_up_s"]
-    taken = timed(invoke, min_runs=max(runs, 1), max_runs=1 << 62, min_s=least_s, max_s=max(10 * least_s, 60.0))
-    end = time.perf_counter() + WARM_UP_LIMIT * least_s
-    while len(taken) >= 8 and time.perf_counter() < end:
-        quarter = max(len(taken) // 4, 2)
-        earlier, later = median(taken[-2 * quarter : -quarter]), median(taken[-quarter:])
-        if earlier - later < FLAT * later:
-            break
-        taken += timed(invoke, min_runs=quarter, max_runs=1 << 62, min_s=least_s / 4, max_s=least_s)
+def falling(taken: array[int]) -> bool:
+    """Whether the last quarter of these times is clearly below the quarter before."""
+    quarter = len(taken) // 4
+    return quarter > 1 and median(taken[-2 * quarter : -quarter]) - median(taken[-quarter:]) > FLAT * median(taken)
+
+
+def warm_up(invoke: Callable[[], Any], runs: int, least_s: float) -> int:
+    """Call at least that often and long, and on until latencies no longer fall; the number of calls."""
+    begin = time.perf_counter()
+    taken = timed(invoke, min_runs=runs, max_runs=MANY, min_s=least_s, max_s=max(10 * least_s, 60.0))
+    while falling(taken) and time.perf_counter() - begin < WARM_UP_LIMIT * least_s:
+        taken += timed(invoke, min_runs=len(taken) // 4, max_runs=MANY, min_s=least_s / 4, max_s=least_s)
     return len(taken)
 
 
 def harness_share(mean_ns: float) -> float:
     """The loop's own time around an empty call, as a share of an inference's mean time."""
     begin = time.perf_counter_ns()
-    timed(lambda: None, min_runs=SAMPLE_EVERY, max_runs=1 << 62, min_s=0, max_s=10)
-    return (time.perf_counter_ns() - begin) / SAMPLE_EVERY / mean_ns
+    timed(lambda: None, min_runs=EMPTY_CALLS, max_runs=MANY, min_s=0, max_s=10)
+    return (time.perf_counter_ns() - begin) / EMPTY_CALLS / mean_ns
 
 
-def load(order: dict[str, Any]) -> tuple[Any, dict[str, Any], str]:
-    """Import the runtime and read the samples: the runtime's class bound to its module, inputs, its name."""
-    name, module = runtime(Path(order["model"]).suffix)
-    imported = importlib.import_module(module)
-    with numpy.load(order["inputs"], allow_pickle=False) as file:
+def samples(path: str) -> dict[str, Any]:
+    """The inputs, ``[N, *shape]`` by name.
+
+    Raises:
+        Refusal: there are none, or not as many of each.
+    """
+    with numpy.load(path, allow_pickle=False) as file:
         inputs = {key: file[key] for key in file.files}
-    kind = KINDS.get(name, LiteRT)
-    return lambda: kind(order, imported), inputs, f"{name} {version_of(name)}"
+    if len({len(values) for values in inputs.values()} or {0}) > 1 or not all(map(len, inputs.values())):
+        raise Refusal("InputError", "The inputs hold no samples, or not as many of each.", "mend the file", path)
+    return inputs
+
+
+def feed(made: Any, inputs: dict[str, Any], index: int) -> None:
+    """Set one sample and run it, where errors of the file show.
+
+    Raises:
+        Refusal: an input is missing or does not fit, or the file does not run.
+    """
+    lacking = [name for name in made.names if name not in inputs]
+    if lacking:
+        raise Refusal("InputError", f"The inputs lack {', '.join(lacking)}.", f"they hold {', '.join(inputs)}")
+    given = {name: numpy.ascontiguousarray(inputs[name][index]).reshape(inputs[name].shape[1:]) for name in made.names}
+    try:
+        made.feed(given)
+    except (RuntimeError, TypeError, ValueError) as error:
+        shapes = ", ".join(f"{name} {values.dtype}{list(values.shape)}" for name, values in given.items())
+        problem = f"The inputs do not fit the file: {first_line(error)}"
+        raise Refusal("InputError", problem, f"mend their shapes and dtypes; given: {shapes}") from error
+
+
+def attempt(made: Any) -> None:
+    """Run once, where a file shows that it does not run.
+
+    Raises:
+        Refusal: it does not.
+    """
+    kinds: tuple[type[BaseException], ...] = getattr(made, "errors", (RuntimeError, ValueError))
+    try:
+        made.invoke()
+    except kinds as error:
+        raise Refusal("Unsupported", f"The file does not run: {first_line(error)}", OTHER) from error
 
 
 def outputs(made: Any, inputs: dict[str, Any], path: Path) -> None:
     """Run every sample once and write the outputs, ``[N, *shape]``."""
     rows = []
-    for i in range(len(next(iter(inputs.values())))):
-        made.feed({name: values[i] for name, values in inputs.items()})
-        made.invoke()
+    for i in range(len(next(iter(inputs.values()), [0]))):
+        feed(made, inputs, i)
+        attempt(made)
         rows.append(made.outputs())
-    stacked: dict[str, Any] = {name: numpy.stack([row[name] for row in rows]) for name in rows[0]}
+    try:
+        stacked: dict[str, Any] = {name: numpy.stack([row[name] for row in rows]) for name in rows[0]}
+    except ValueError as error:
+        problem = f"Samples have outputs of different shapes: {first_line(error)}"
+        raise Refusal("Unsupported", problem, "give samples of one kind, or one alone") from error
     numpy.savez(path, **stacked)
 
 
-def time_block(order: dict[str, Any], made: Any, out: Path) -> dict[str, Any]:
-    """Warm up, time, write the latencies."""
+def time_block(order: dict[str, Any], made: Any, out: Path, empty: int | None) -> dict[str, Any]:
+    """Run for the first time, warm up, time, write the latencies."""
     begin = time.perf_counter_ns()
-    made.invoke()
+    attempt(made)
     first = time.perf_counter_ns() - begin
-    warm = warm_up(made.invoke, order)
+    few = timed(made.invoke, min_runs=order["warm_up_runs"], max_runs=max(order["warm_up_runs"], 1), min_s=0, max_s=60)
+    peak = resident("VmHWM")  # before there are lists of times
+    warm = len(few) + warm_up(made.invoke, 1, order["warm_up_s"])
     sensor = Sensor(order, out)
     begin_s = time.monotonic()
-    limits = {key: order[key] for key in ("min_runs", "max_runs", "min_s", "max_s")}
-    taken = timed(made.invoke, **limits)
+    taken = timed(made.invoke, **{key: order[key] for key in ("min_runs", "max_runs", "min_s", "max_s")})
     end_s = time.monotonic()
     sensed = sensor.stop()
-    latencies = numpy.asarray(taken, numpy.float64) / 1e6
+    latencies = numpy.frombuffer(taken, numpy.int64) / 1e6
     numpy.save(out / "latencies.npy", latencies)
     return {
         "first_ms": first / 1e6,
@@ -121,6 +169,8 @@ def time_block(order: dict[str, Any], made: Any, out: Path) -> dict[str, Any]:
         "harness_share": harness_share(float(latencies.mean()) * 1e6),
         "latencies": "latencies.npy",
         "sensed": sensed,
+        "notes": sensor.notes,
+        "memory": {"peak_bytes": None if peak is None or empty is None else max(peak - empty, 0)},
     }
 
 
@@ -130,50 +180,86 @@ def idle_block(order: dict[str, Any], out: Path) -> dict[str, Any]:
     begin_s = time.monotonic()
     time.sleep(order["idle_s"])
     end_s = time.monotonic()
-    return {"begin_s": begin_s, "end_s": end_s, "sensed": sensor.stop()}
-
-
-def carry_out(order: dict[str, Any]) -> dict[str, Any]:
-    """One block: the answer's fields."""
-    out, before = Path(order["out"]), state()
-    if order["cores"] and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, order["cores"])
-    answer: dict[str, Any] = {"before": before}
-    if order["mode"] == "idle":
-        answer.update(idle_block(order, out))
-    else:
-        make, inputs, answer["runtime"] = load(order)
-        empty = resident("VmRSS")
-        begin = time.perf_counter_ns()
-        made = make()
-        answer["init_ms"] = (time.perf_counter_ns() - begin) / 1e6
-        loaded = resident("VmRSS")
-        made.feed({name: values[0] for name, values in inputs.items()})
-        if order["mode"] == "outputs":
-            outputs(made, inputs, out / "outputs.npz")
-            answer["outputs"] = "outputs.npz"
-        elif order["mode"] == "operators":
-            answer["operators"] = operators(order, made)
-        else:
-            answer.update(time_block(order, made, out))
-        if empty is not None and loaded is not None:
-            answer["memory"] = {"loaded_bytes": loaded - empty, "peak_bytes": (resident("VmHWM") or loaded) - empty}
-    answer["after"] = state()
-    return answer
+    return {"begin_s": begin_s, "end_s": end_s, "sensed": sensor.stop(), "notes": sensor.notes}
 
 
 def operators(order: dict[str, Any], made: Any) -> list[dict[str, Any]]:
     """Mean time by operator over the runs of the block."""
     if not hasattr(made, "operators"):
         raise Refusal("Unsupported", "This runtime does not time operators.", "leave out --ops")
-    for _ in range(order["warm_up_runs"]):
-        made.invoke()
-    rows: list[dict[str, Any]] = []
-    runs = max(order["min_runs"] // 10, 10)
-    for i in range(runs):
-        made.invoke()
-        for j, row in enumerate(made.operators()):
-            if i == 0:
-                rows.append({**row, "mean_ms": 0.0})
-            rows[j]["mean_ms"] += row["mean_ms"] / runs
+    attempt(made)
+    warm_up(made.invoke, order["warm_up_runs"], order["warm_up_s"])
+    rows: list[dict[str, Any]] = made.operators(max(min(order["min_runs"], OPERATOR_RUNS), 1))
     return rows
+
+
+def pin(cores: list[int]) -> None:
+    """Keep this process on these CPUs.
+
+    Raises:
+        Refusal: the system cannot do it, or has no such CPU.
+    """
+    if not cores:
+        return
+    if not hasattr(os, "sched_setaffinity"):
+        raise Refusal("Unsupported", "This system cannot pin a process to cores.", "leave the cores out")
+    try:
+        os.sched_setaffinity(0, cores)
+    except (OSError, ValueError) as error:
+        there = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
+        raise Refusal("InputError", f"There are no such cores: {cores}.", f"choose from {there}") from error
+
+
+def delegated(order: dict[str, Any], made: Any) -> dict[str, Any] | None:
+    """What a delegate took.
+
+    Raises:
+        Refusal: all of it was required, and it is less.
+    """
+    found: dict[str, Any] | None = made.delegation() if hasattr(made, "delegation") else None
+    if order["require_full_delegation"] and found is not None and found["share"] != "all":
+        raise Refusal(
+            "Unsupported",
+            f"The delegate {found['delegate']} does not take the whole network; "
+            f"on the CPU stay {', '.join(made.stayed())}.",
+            "leave out --require-full-delegation, or choose another precision or delegate",
+        )
+    return found
+
+
+def carry_out(order: dict[str, Any]) -> dict[str, Any]:
+    """One block: the answer's fields."""
+    gc.disable()
+    answer: dict[str, Any] = {"before": state()}
+    if order["mode"] == "idle":
+        answer.update(idle_block(order, Path(order["out"])))
+    else:
+        answer.update(working_block(order, Path(order["out"])))
+    answer["after"] = state()
+    return answer
+
+
+def working_block(order: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Load the file, then time it, or take its operators' times or outputs."""
+    name, version = runtime(Path(order["model"]).suffix)
+    make, inputs = loader(order, name), samples(order["inputs"])
+    pin(order["cores"])  # now, so that importing does not wait for a slow core
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf8")  # the highest so far was importing (proc(5))
+    empty = resident("VmRSS")
+    begin = time.perf_counter_ns()
+    made = make()
+    answer: dict[str, Any] = {"runtime": f"{name} {version}", "init_ms": (time.perf_counter_ns() - begin) / 1e6}
+    loaded = resident("VmRSS")
+    feed(made, inputs, 0)
+    answer["delegation"] = delegated(order, made)
+    if order["mode"] == "outputs":
+        outputs(made, inputs, out / "outputs.npz")
+        answer["outputs"] = "outputs.npz"
+    elif order["mode"] == "operators":
+        answer["operators"] = operators(order, made)
+    else:
+        answer.update(time_block(order, made, out, empty))
+        answer["memory"]["loaded_bytes"] = None if empty is None or loaded is None else max(loaded - empty, 0)
+        answer["memory"]["arena_bytes"] = made.arena_bytes() if hasattr(made, "arena_bytes") else None
+    return answer

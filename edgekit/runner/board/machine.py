@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import subprocess
+import sys
 import time
 from importlib import metadata
 from pathlib import Path
@@ -14,12 +16,23 @@ RUNTIMES = {
     ".tflite": {
         "ai-edge-litert": "ai_edge_litert.interpreter",
         "tflite-runtime": "tflite_runtime.interpreter",
-        "tensorflow": "tensorflow.lite",
+        "tensorflow": "tensorflow.lite.python.interpreter",
     },
     ".xml": {"openvino": "openvino"},
     ".onnx": {"onnxruntime": "onnxruntime", "openvino": "openvino"},
 }
-"""Suffix → distribution → module, in the order of preference."""
+"""Suffix → runtime → module, in the order of preference."""
+
+NUMPY_1 = {"tflite-runtime"}
+"""Runtimes whose last version was built against numpy 1 and fails with numpy 2."""
+
+ALSO_AS = {
+    "tensorflow": ("tensorflow-cpu", "tensorflow-aarch64", "tensorflow-intel", "tf-nightly"),
+    "onnxruntime": ("onnxruntime-gpu", "onnxruntime-openvino"),
+    "openvino": ("openvino-nightly",),
+    "ai-edge-litert": ("ai-edge-litert-nightly",),
+}
+"""Runtime → other distributions that bring the same module."""
 
 
 def read(path: str) -> str | None:
@@ -100,6 +113,17 @@ def version_of(distribution: str) -> str | None:
         return None
 
 
+def installed(runtime: str) -> str | None:
+    """A runtime's version, ``unknown`` where its module has no distribution; None where it is not installed."""
+    for name in (runtime, *ALSO_AS.get(runtime, ())):
+        version = version_of(name)
+        if version is not None:
+            return version
+    module = next(modules[runtime] for modules in RUNTIMES.values() if runtime in modules)
+    spec = importlib.util.find_spec(module.partition(".")[0])
+    return None if spec is None or spec.origin is None else "unknown"
+
+
 def cores() -> int:
     """CPUs that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -108,8 +132,13 @@ def cores() -> int:
 def look() -> dict[str, Any]:
     """What this machine is and what it can run. Imports no runtime."""
     names = dict.fromkeys(name for choices in RUNTIMES.values() for name in choices)
-    found = {name: version for name in names if (version := version_of(name)) is not None}
-    problems = [] if version_of("numpy") else ["numpy is not installed there; fix: python3 -m pip install numpy"]
+    found = {name: version for name in names if (version := installed(name)) is not None}
+    problems = []
+    if importlib.util.find_spec("numpy") is None:
+        problems.append(f"numpy is not installed there; fix: {sys.executable} -m pip install numpy")
+    elif NUMPY_1 & set(found) and not (version_of("numpy") or "1").startswith("1."):
+        needing = ", ".join(NUMPY_1 & set(found))
+        problems.append(f"{needing} needs numpy 1; fix: {sys.executable} -m pip install 'numpy<2'")
     return {
         "python": platform.python_version(),
         "os": platform.platform(terse=True),

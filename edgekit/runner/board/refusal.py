@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+OTHER = "see what is named; choose another precision, delegate or runtime"
+"""The fix where a runtime refuses a file."""
+
 
 class Refusal(Exception):
     """An error with a remedy, for the host to raise."""
