@@ -19,7 +19,7 @@ from edgekit.devices.ssh.connection import Board, wait
 from edgekit.devices.ssh.looking import Seen, delegate_problem, look
 from edgekit.devices.ssh.transfer import fetch, prepare, removed, upload
 from edgekit.devices.ssh.trust import target
-from edgekit.errors import DeviceError, EdgekitError, MissingTool, Unsupported
+from edgekit.errors import DeviceError, EdgekitError, InputError, MissingTool, Unsupported
 from edgekit.profiles import Block, Delegate, Device, DeviceConfig, Output, Run, Stand, State
 
 LIBRARY = "libedgetpu.so.1"
@@ -90,7 +90,7 @@ async def _found(name: str, config: DeviceConfig) -> Device:
 
 async def _described(board: Board, seen: Seen, device: Device) -> Device:
     """A board that was looked at, with its delegates and what is wrong with it."""
-    problems: list[str] = []
+    problems = list(device.problems)
     delegates: tuple[Delegate, ...] = ("xnnpack", "none") if ".tflite" in device.runs else ()
     usable = seen.facts.numpy and bool(device.runs)
     if not usable:
@@ -114,6 +114,9 @@ async def _open(board: Board, artifact: Path, inputs: Path, run: Run, place: str
             place=str(artifact),
             fix="name one of the files that edgekit build made",
         )
+    for file in (artifact, inputs):
+        if not file.is_file():
+            raise InputError("There is no such file.", place=str(file), fix="correct its path")
     seen = await look(board)
     if not seen.facts.numpy or not any(artifact.suffix in runner.RUNS.get(name, ()) for name in seen.runner.runtimes):
         raise missing(board, artifact.suffix, seen.facts)

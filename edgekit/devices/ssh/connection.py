@@ -200,9 +200,9 @@ class Board:
             raise self.lost(doing)
         return Output(code=done.returncode, stdout=_text(done.stdout), stderr=_text(done.stderr))
 
-    async def script(self, code: str, *, doing: str, given: bytes = b"", words: str = "") -> Output:
+    async def script(self, code: str, *, doing: str, given: bytes = b"", words: str = "", flags: str = "") -> Output:
         """Run Python there from the command line, with ``words`` as its arguments; see `command`."""
-        return await self.command(f"exec {self.python} -c {quote(code)} {words}", doing=doing, given=given)
+        return await self.command(f"exec {self.python} {flags} -c {quote(code)} {words}", doing=doing, given=given)
 
     def refused(self, doing: str, error: Exception) -> DeviceError:
         """The complaint that the board does not do what SSH servers do."""

@@ -19,7 +19,7 @@ import pytest
 from edgekit import runner
 from edgekit.devices.ssh import Ssh, connection, transfer
 from edgekit.errors import DeviceError, MissingTool, Unsupported
-from edgekit.profiles import DeviceConfig, Run, Stand
+from edgekit.profiles import DeviceConfig, Probe, Run, Stand
 from edgekit.worker import Worker
 from tests.devices.ssh.conftest import QUICK, device_of, through
 from tests.devices.ssh.server import Server, Wire, interpreter, processes, until
@@ -89,16 +89,26 @@ def test_a_board_that_stays_away_is_cleared_by_the_next_run(
     driver.close(device_of(config), stand)
 
 
-def test_a_cut_in_a_block_ends_the_process_there(
+def test_a_cut_in_a_block_ends_every_process_there(
     driver: Ssh, board: Make, server: Server, wire: Wire, network: Network, tmp_path: Path
 ) -> None:
+    """The runner, its sampling process, and the command whose lines that one reads."""
     config = board()
     device = device_of(through(config, wire))
-    stand = driver.open(device, *network, LONG, runner.place_name(0))
+    stream = f"while :; do echo {tmp_path.name}; sleep 0.1; done"
+    probe = Probe(meter="test", files=("/proc/uptime",), stream=stream, interval_s=0.05)
+    run = msgspec.structs.replace(LONG, probe=probe)
+    stand = driver.open(device, *network, run, runner.place_name(0))
     program = f"{stand.place}/{runner.PROGRAM}"
-    error = in_the_middle(lambda: driver.run(device, stand, LONG, tmp_path), lambda: bool(processes(program)), wire.cut)
+    samples = Path(stand.place) / "block/sensed.jsonl"
+    error = in_the_middle(
+        lambda: driver.run(device, stand, run, tmp_path),
+        lambda: samples.exists() and tmp_path.name in samples.read_text(),
+        wire.cut,
+    )
     assert error.problem == "The connection ended while running a block."
     assert until(lambda: not processes(program))
+    assert until(lambda: not processes(stream))
     driver.close(device, stand)
     assert server.tree(config) == []
 
