@@ -6,8 +6,9 @@ Three kinds of file are read: one TOML per target (`target`), a project's ``edge
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -51,6 +52,10 @@ class Project(Noun, frozen=True, kw_only=True):
         seed: drives every random choice.
         require_compiled: fail (exit 3) where a target's compiler is missing, instead of noting it.
         output: where results go, instead of ``dist/MODEL/TARGET``.
+        profile: measure what was built on ``device``.
+        device: where to measure, this host without; ``edgekit devices`` lists them.
+        quick: measure for seconds only.
+        verify_on: a device whose outputs must be this host's, such as ``arm64-emulated``.
         devices: boards that this project measures on, ``[devices.ID]`` for each; its keys are those of
             `edgekit.profiles.DeviceConfig`.
     """
@@ -72,6 +77,10 @@ class Project(Noun, frozen=True, kw_only=True):
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)] = 0
     require_compiled: bool = False
     output: str | None = None
+    profile: bool = False
+    device: str | None = None
+    quick: bool = False
+    verify_on: str | None = None
     devices: dict[str, DeviceConfig] = {}
 
 
@@ -129,6 +138,65 @@ def devices(given: Project | None = None) -> dict[str, DeviceConfig]:
     file = devices_file()
     found: DeviceFile = toml.convert(toml.read(file), DeviceFile, file) if file.is_file() else DeviceFile()
     return found.devices | (given.devices if given is not None else {})
+
+
+def write_device(name: str, made: DeviceConfig) -> None:
+    """Put a device into the user's own ``devices.toml``; what else stands there stays as it is.
+
+    Raises:
+        InputError: the name is no plain word, or the file cannot be read or written.
+    """
+    if not re.fullmatch(r"[\w.-]+", name, re.ASCII):
+        raise InputError(f"{name!r} is no name for a device.", place="NAME", fix="use letters, digits, . _ and -")
+
+    def put(tables: Any) -> None:
+        plain = msgspec.to_builtins(made)
+        defaults = msgspec.to_builtins(DeviceConfig(kind=made.kind))
+        tables[name] = {key: value for key, value in plain.items() if key == "kind" or value != defaults[key]}
+
+    _edit_devices(put)
+
+
+def remove_device(name: str) -> None:
+    """Take a device out of the user's own ``devices.toml``.
+
+    Raises:
+        InputError: it is not there.
+    """
+    known = tuple(devices())
+    if name not in known:
+        raise InputError(
+            f"{devices_file().name} holds no device {name}.",
+            place=str(devices_file()),
+            fix=toml.nearest(name, known) or f"it holds: {', '.join(known) or 'nothing'}",
+        )
+    _edit_devices(lambda tables: tables.pop(name))
+
+
+def _edit_devices(change: Callable[[Any], object]) -> None:
+    """Change the table of devices; comments and order are kept, and the file is replaced whole."""
+    import tomlkit  # noqa: PLC0415  only here, and a tenth of a second
+
+    file = devices_file()
+    devices()  # complains about a file that is wrong, before it is changed
+    document = tomlkit.parse(file.read_text(encoding="utf8")) if file.is_file() else tomlkit.document()
+    if "devices" not in document:
+        document["devices"] = tomlkit.table(is_super_table=True)
+    change(document["devices"])
+    file.parent.mkdir(parents=True, exist_ok=True)
+    aside = file.with_name(f".{file.name}.{os.getpid()}")
+    aside.write_text(tomlkit.dumps(document), encoding="utf8")
+    aside.replace(file)
+
+
+def cache_folder() -> Path:
+    """``EDGEKIT_CACHE``, or the platform's cache folder for edgekit."""
+    named = os.environ.get("EDGEKIT_CACHE")
+    if named:
+        return Path(named)
+    import platformdirs  # noqa: PLC0415  only where nothing is named
+
+    return platformdirs.user_cache_path("edgekit")
 
 
 def targets_path() -> tuple[Path, ...]:

@@ -1,17 +1,23 @@
-"""The data of a build: loaded from what the user names, linted, and turned into evidence."""
+"""The data of a build: named by the user, kept in the cache, linted, and turned into evidence.
 
+Samples are known by the digest of what the user named; they are read where a step's answer is not
+in the cache, and not before.
+"""
+
+import functools
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from edgekit import config, samples, steps
+from edgekit import config, steps
 from edgekit.config import Project
 from edgekit.errors import InputError
 from edgekit.manifest import DataSet
-from edgekit.samples import Samples
 from edgekit.session import Session
-from edgekit.steps import Evidence, Subject
+from edgekit.steps import Evidence, Given, Kept, Subject
+from edgekit.store import Answer, tree_digest
 from edgekit.types import Preprocessing, Signature
 
 RANDOM_SAMPLES = 16
@@ -22,11 +28,26 @@ AGREEMENT_SAMPLES = 64
 
 
 @dataclass(frozen=True)
+class Part:
+    """One part of the data: how all of it is read, and what of it is used."""
+
+    given: Given
+    kept: Answer[Kept]
+
+    def described(self, warnings: tuple[str, ...] = ()) -> DataSet:
+        """What the manifest says of it."""
+        kept = self.kept.result
+        return DataSet(
+            origin=kept.origin, sha256=kept.total_sha256, samples=kept.total, used=kept.used, warnings=warnings
+        )
+
+
+@dataclass(frozen=True)
 class Loaded:
     """What the user gave, fitted to the source's signature."""
 
-    calibration: Samples | None
-    evaluation: Samples | None
+    calibration: Part | None
+    evaluation: Part | None
     preprocessing: dict[str, Preprocessing]
 
     def stamp(self, signature: Signature) -> Signature:
@@ -43,14 +64,14 @@ class Data:
     """What a build works with: samples for calibration, what the manifest says of them, the evidence."""
 
     loaded: Loaded
-    calibration: Samples | None
+    calibration: Answer[Kept] | None
     calibration_set: DataSet | None
     evaluation_set: DataSet | None
     evidence: Evidence
 
 
-def load(project: Project, signature: Signature) -> Loaded:
-    """Load calibration and evaluation data.
+def load(session: Session, project: Project, signature: Signature) -> Loaded:
+    """Fit calibration and evaluation data to a signature.
 
     Raises:
         InputError: it cannot be read, does not fit the signature, or lacks the labels that the metric needs.
@@ -59,41 +80,89 @@ def load(project: Project, signature: Signature) -> Loaded:
     preprocessing = {spec.source_name: every for spec in signature.inputs if every is not None} | project.preprocessing
     calibration = evaluation = None
     if project.calibration is not None:
-        calibration = samples.load(project.calibration, signature, preprocessing)
+        given = named(project.calibration, signature, preprocessing)
+        calibration = Part(given, steps.keep(session, given, project.calibration_samples))
     if project.eval is not None:
-        evaluation = samples.load(project.eval, signature, preprocessing)
-        if project.metric is not None and evaluation.labels is None:
+        given = named(project.eval, signature, preprocessing)
+        most = AGREEMENT_SAMPLES if project.metric is None else None
+        evaluation = Part(given, steps.keep(session, given, most))
+        if project.metric is not None and not evaluation.kept.result.labelled:
             raise InputError(
                 f"{project.eval} holds no labels.", place="--eval", fix="add them to the .npz as y, one for each sample"
             )
     return Loaded(calibration, evaluation, preprocessing)
 
 
+def named(spec: str, signature: Signature, preprocessing: dict[str, Preprocessing]) -> Given:
+    """Samples that the user names: a file or folder is known by its content, a function by what it returns.
+
+    Raises:
+        InputError: the function cannot be called, or there is nothing of that name.
+    """
+
+    @functools.cache
+    def read() -> Any:
+        from edgekit import samples  # noqa: PLC0415  numpy is only needed on a cold path
+
+        return samples.load(spec, signature, preprocessing)
+
+    path = Path(spec)
+    content = tree_digest(path).sha256 if path.is_file() or path.is_dir() else read().sha256
+    fitted = {"inputs": msgspec.to_builtins(signature.inputs), "preprocessing": msgspec.to_builtins(preprocessing)}
+    return Given({"named": spec, "content": content} | fitted, read)
+
+
+def drawn(signature: Signature, seed: int) -> Given:
+    """Random samples: see `edgekit.samples.random`."""
+
+    @functools.cache
+    def read() -> Any:
+        from edgekit import samples  # noqa: PLC0415  numpy is only needed on a cold path
+
+        return samples.random(signature, RANDOM_SAMPLES, seed)
+
+    inputs = msgspec.to_builtins(signature.inputs)
+    return Given({"random": RANDOM_SAMPLES, "seed": seed, "inputs": inputs}, read)
+
+
 def prepare(session: Session, project: Project, subject: Subject, loaded: Loaded) -> Data:
     """Lint the calibration data against the network, and run the source on what verifies."""
     signature = subject.network.model.signature
     calibration, evaluation = loaded.calibration, loaded.evaluation
-    warnings: tuple[str, ...] = ()
-    used = None
-    if calibration is not None:
-        ranges = steps.input_ranges(session, subject)
-        warnings = samples.lint(calibration, loaded.stamp(signature), evaluation, ranges=ranges)
-        used = calibration.take(project.calibration_samples)
-    chosen = evaluation or calibration
-    if chosen is None:
-        chosen = samples.random(signature, RANDOM_SAMPLES, project.seed)
-    elif project.metric is None:
-        chosen = chosen.take(AGREEMENT_SAMPLES)
+    warnings = () if calibration is None else _warnings(session, subject, loaded, calibration)
+    if evaluation is not None:
+        chosen = evaluation.kept
+    elif calibration is not None:
+        chosen = steps.keep(session, calibration.given, AGREEMENT_SAMPLES)
+    else:
+        chosen = steps.keep(session, drawn(signature, project.seed))
+    reference = steps.reference(session, subject.network, chosen)
     return Data(
         loaded=loaded,
-        calibration=used,
-        calibration_set=_data_set(calibration, used, warnings=warnings),
-        evaluation_set=_data_set(evaluation, chosen),
-        evidence=Evidence(chosen, steps.reference(session, subject.network, chosen), project.metric, project.max_drop),
+        calibration=None if calibration is None else calibration.kept,
+        calibration_set=None if calibration is None else calibration.described(warnings),
+        evaluation_set=None if evaluation is None else evaluation.described(),
+        evidence=Evidence(chosen, reference, project.metric, project.max_drop),
     )
 
 
-def _data_set(data: Samples | None, used: Samples | None, **more: Any) -> DataSet | None:
-    if data is None or used is None:
-        return None
-    return DataSet(origin=data.origin, sha256=data.sha256, samples=len(data), used=len(used), **more)
+def _warnings(session: Session, subject: Subject, loaded: Loaded, calibration: Part) -> tuple[str, ...]:
+    """What the linter says of all calibration data."""
+    signature = loaded.stamp(subject.network.model.signature)
+    ranges = steps.input_ranges(session, subject)
+    evaluation = loaded.evaluation
+
+    def lint(_: Path) -> tuple[str, ...]:
+        from edgekit import samples  # noqa: PLC0415  numpy is only needed on a cold path
+
+        others = None if evaluation is None else evaluation.given.read()
+        return samples.lint(calibration.given.read(), signature, others, ranges=ranges)
+
+    question = {
+        "step": "lint",
+        "calibration": calibration.kept.result.total_sha256,
+        "evaluation": None if evaluation is None else evaluation.kept.result.total_sha256,
+        "inputs": msgspec.to_builtins(signature.inputs),
+        "ranges": ranges,
+    }
+    return session.remember(question, tuple[str, ...], lint).result

@@ -1,6 +1,7 @@
 """What is installed here and what it makes possible. Nothing is imported, nothing is installed."""
 
 import platform
+import shutil
 
 from edgekit import compilers, config, registry, sources
 from edgekit.errors import MissingTool
@@ -35,7 +36,7 @@ def examine() -> Health:
         platform=platform.platform(terse=True),
         cache=str(cache_folder()),
         tools=tool_versions(),
-        parts=(*_sources(), *_targets(), _edgetpu_compiler(), _npu_compiler()),
+        parts=(*_sources(), *_targets(), *_devices(), *_meters(), _edgetpu_compiler(), _npu_compiler()),
     )
 
 
@@ -69,6 +70,40 @@ def _targets() -> list[Part]:
         fix = first.fix if first else ""
         parts.append(Part(kind="target", name=name, works=first is None, detail=_detail(first), fix=fix))
     return parts
+
+
+DEVICES = {
+    "local": "this host",
+    "adb": "Android phones",
+    "ssh": "Linux boards",
+    "emulated": "arm64 kernels without a board",
+    "serial": "microcontrollers",
+}
+"""Kinds of devices → what they reach."""
+
+
+def _devices() -> list[Part]:
+    parts = []
+    for name in registry.names("devices"):
+        missing, what = _missing(name), DEVICES.get(name, "")
+        if name == "emulated" and missing is None and shutil.which("qemu-aarch64-static") is None:
+            missing = MissingTool("qemu-aarch64-static is not installed.", fix="apt-get install qemu-user-static")
+        detail = _detail(missing) or what
+        parts.append(Part(kind="device", name=name, works=missing is None, detail=detail, fix=_fix(missing)))
+    return parts
+
+
+def _meters() -> list[Part]:
+    """Meters whose library is missing; what the others see, only a device can tell (`edgekit devices`)."""
+    return [
+        Part(kind="meter", name=name, works=False, detail=missing.problem, fix=missing.fix)
+        for name in registry.names("meters")
+        if (missing := _missing(name)) is not None
+    ]
+
+
+def _fix(missing: MissingTool | None) -> str:
+    return missing.fix if missing is not None else ""
 
 
 def _edgetpu_compiler() -> Part:

@@ -12,6 +12,7 @@ Only ``edgekit.cli`` catches these. Anything else that reaches the user is a bug
 """
 
 import errno
+import os
 from typing import ClassVar
 
 
@@ -77,9 +78,11 @@ REMEDIES: dict[str, type[EdgekitError]] = {
 }
 """Every remedy by its class name: how an error crosses from a worker process to its parent."""
 
+_SPACE = "free some space, or move the cache with EDGEKIT_CACHE and temporary files with TMPDIR"
+
 _DISK = {
-    errno.ENOSPC: ("There is no space left", "free some space, or move the cache with EDGEKIT_CACHE"),
-    errno.EDQUOT: ("The disk quota is used up", "free some space, or move the cache with EDGEKIT_CACHE"),
+    errno.ENOSPC: ("There is no space left", _SPACE),
+    errno.EDQUOT: ("The disk quota is used up", _SPACE),
     errno.EACCES: ("Permission denied", "choose another folder, or change its permissions"),
     errno.EPERM: ("Permission denied", "choose another folder, or change its permissions"),
     errno.EROFS: ("The file system is read-only", "choose another folder"),
@@ -96,3 +99,14 @@ def from_os(error: OSError) -> InputError | None:
         return None
     problem, fix = _DISK[error.errno]
     return InputError(f"{problem}.", place=str(error.filename or "the disk"), fix=fix)
+
+
+def full_disk(error: EdgekitError) -> InputError | None:
+    """The true remedy where a library failed for want of space and its complaint was read as the model's fault."""
+    told: BaseException | None = error
+    while told is not None:
+        for number in (errno.ENOSPC, errno.EDQUOT):
+            if os.strerror(number) in str(told):
+                return from_os(OSError(number, os.strerror(number)))
+        told = told.__cause__ or told.__context__
+    return None

@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 
 from edgekit import __version__ as edgekit_version
-from edgekit import config, data, samples, sources, steps
+from edgekit import config, data, sources, steps
 from edgekit.config import Project
 from edgekit.data import Data
 from edgekit.errors import EdgekitError, InputError, MissingTool, Unsupported, from_os
-from edgekit.manifest import ArtifactFile, Manifest
+from edgekit.manifest import FILE_NAME, ArtifactFile, Manifest, carried
 from edgekit.publish import check as check_place
 from edgekit.publish import publish
 from edgekit.session import Session, tool_versions
@@ -162,7 +162,7 @@ def build(session: Session, project: Project, model: Path) -> list[Result]:
     session.progress.plan(4 + 2 * orders)
     session.expect(("backends", v.backend) for _, _, variants in planned.targets for v in variants)
     network = steps.open_network(session, model, planned.options)
-    loaded = data.load(project, network.model.signature)
+    loaded = data.load(session, project, network.model.signature)
     subject = _subject(session, network, planned)
     prepared = data.prepare(session, project, subject, loaded)
 
@@ -171,6 +171,7 @@ def build(session: Session, project: Project, model: Path) -> list[Result]:
         try:
             built = [_file(session, subject, planned.recipe, variant, prepared) for variant in variants]
             manifest = _manifest(network, target, planned.recipe, prepared, [file for file, _ in built])
+            manifest = carried(folder / FILE_NAME, manifest)
             publish(folder, lambda out: _write(out, manifest, [answer for _, answer in built]))
         except EdgekitError as error:
             return Result(target.name, folder, error=error)
@@ -283,7 +284,7 @@ def check(session: Session, project: Project, model: Path) -> list[Check]:
     session.progress.plan(3 + sum(len(variants) for _, _, variants in planned.targets))
     network = steps.open_network(session, model, planned.options)
     subject = _subject(session, network, planned)
-    drawn = samples.random(network.model.signature, data.RANDOM_SAMPLES, project.seed)
+    drawn = steps.keep(session, data.drawn(network.model.signature, project.seed))
     return [
         _check(session, subject, target.name, Order(variant, variant.precision, variant.io, drawn, project.seed))
         for target, _, variants in planned.targets

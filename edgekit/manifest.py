@@ -1,7 +1,12 @@
 """``manifest.json``: the contract of an artifact folder with other tools."""
 
+import hashlib
+from pathlib import Path
 from typing import Literal
 
+import msgspec
+
+from edgekit.errors import InputError
 from edgekit.profiles import DeviceVerification, Profile
 from edgekit.types import (
     Boundary,
@@ -16,6 +21,8 @@ from edgekit.types import (
     SourceOptions,
     Verification,
 )
+
+FILE_NAME = "manifest.json"
 
 
 class ArtifactFile(Noun, frozen=True, kw_only=True):
@@ -35,6 +42,11 @@ class ArtifactFile(Noun, frozen=True, kw_only=True):
     placements: tuple[Placement, ...] = ()
     notes: tuple[str, ...] = ()
     unavailable: dict[str, str] = {}
+
+    @property
+    def sha256(self) -> str:
+        """The digest of all its files (see `digest`)."""
+        return digest({name: part.sha256 for name, part in self.files.items()})
 
 
 class DataSet(Noun, frozen=True, kw_only=True):
@@ -66,3 +78,46 @@ class Manifest(Noun, frozen=True, kw_only=True):
     evaluation: DataSet | None = None
     profiles: tuple[Profile, ...] = ()
     unavailable: dict[str, str] = {}
+
+
+def digest(files: dict[str, str]) -> str:
+    """The digest of an artifact's files (name → sha256): the file's own where there is one, else of all together."""
+    if len(files) == 1:
+        return next(iter(files.values()))
+    return hashlib.sha256(msgspec.json.encode(files, order="sorted")).hexdigest()
+
+
+def read(path: Path) -> Manifest:
+    """A manifest.
+
+    Raises:
+        InputError: there is none, or it is none of this version's.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except OSError as error:
+        raise InputError(
+            f"{path.parent} is no artifact folder: it has no {path.name}.",
+            place=str(path.parent),
+            fix="name a .tflite, .xml or .onnx file, or a folder that edgekit build wrote",
+        ) from error
+    except msgspec.MsgspecError as error:
+        raise InputError(f"{path.name} cannot be read: {error}.", place=str(path), fix="build it again") from error
+
+
+def carried(old: Path, fresh: Manifest) -> Manifest:
+    """A manifest that is about to take the place of ``old``, with what was measured of files that stay the same."""
+    try:
+        before = read(old)
+    except InputError:
+        return fresh
+    verified = {file.sha256: file.device_verifications for file in before.artifacts}
+    now = {file.sha256 for file in fresh.artifacts}
+    return msgspec.structs.replace(
+        fresh,
+        artifacts=tuple(
+            msgspec.structs.replace(file, device_verifications=verified.get(file.sha256, ()))
+            for file in fresh.artifacts
+        ),
+        profiles=tuple(profile for profile in before.profiles if profile.artifact_sha256 in now),
+    )

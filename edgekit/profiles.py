@@ -41,6 +41,7 @@ class DeviceConfig(Noun, frozen=True, kw_only=True):
         serial_port: the port of a microcontroller, such as ``/dev/ttyACM0``.
         baud: its speed in bits per second.
         cpu: the core that an emulator plays, such as ``cortex-a76``.
+        supply_mv: the voltage that feeds it, in mV; a PPK2 sees only the current (`edgekit.meters.ppk2`).
     """
 
     kind: str
@@ -54,6 +55,7 @@ class DeviceConfig(Noun, frozen=True, kw_only=True):
     serial_port: str | None = None
     baud: int = 115200
     cpu: str = "cortex-a76"
+    supply_mv: int | None = None
 
 
 class State(Noun, frozen=True, kw_only=True):
@@ -167,11 +169,17 @@ class PowerTrace(Noun, frozen=True, kw_only=True):
 
 
 class Availability(Noun, frozen=True, kw_only=True):
-    """Whether a meter can measure on a device: a probe, or the ``reason`` why not and the ``fix``."""
+    """Whether a meter can measure on a device: a probe, or the ``reason`` why not and the ``fix``.
+
+    ``provenance`` is what its figures may be called; ``attached`` is where it is sampled, as in
+    `edgekit.meters.Meter`.
+    """
 
     probe: Probe | None = None
     reason: str = ""
     fix: str = ""
+    provenance: Provenance | None = None
+    attached: Literal["device", "host"] = "device"
 
 
 class Run(Noun, frozen=True, kw_only=True):
@@ -180,7 +188,9 @@ class Run(Noun, frozen=True, kw_only=True):
     ``cores`` pins the process to these CPUs. Warm-up lasts at least ``warm_up_runs`` and
     ``warm_up_s``, and until its latencies stop falling. The block ends when ``min_runs`` and
     ``min_s`` are both reached, at the latest after ``max_s`` or ``max_runs``. ``idle_s`` is the length of an
-    ``idle`` block. ``require_full_delegation`` makes a partial one an error.
+    ``idle`` block. ``require_full_delegation`` makes a partial one an error. ``benchmark_binary`` is the
+    benchmark_model to run on a phone: a path here, or ``download`` for Google's own build; without it
+    the one that the phone has, or that was downloaded before.
     """
 
     mode: Mode = "time"
@@ -196,6 +206,7 @@ class Run(Noun, frozen=True, kw_only=True):
     max_runs: int = 100_000
     idle_s: float = 30.0
     probe: Probe | None = None
+    benchmark_binary: str | None = None
 
 
 class Stand(Noun, frozen=True, kw_only=True):
@@ -299,6 +310,17 @@ class Estimate(Noun, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class Comparison(Noun, frozen=True, kw_only=True):
+    """A's latency by B's over ``pairs`` of blocks, with its 95 % interval; below 1 A is faster. None: too few pairs."""
+
+    ratio: float | None
+    low: float | None = None
+    high: float | None = None
+    pairs: int = 0
+    verdict: Literal["faster", "slower", "no difference shown"] = "no difference shown"
+    reason: str = ""
+
+
 class Latency(Noun, frozen=True, kw_only=True):
     """Latency in ms over all counted blocks. ``runs`` inferences in ``seconds`` of timed loops.
 
@@ -320,8 +342,9 @@ class Latency(Noun, frozen=True, kw_only=True):
 class Energy(Noun, frozen=True, kw_only=True):
     """Energy of one inference in mJ, gross and above idle, with what its uncertainty is made of.
 
-    ``terms_mj`` are half-widths by cause: blocks, resolution, edges, baseline, gain (absent where the
-    instrument's is unknown). ``average_power_w`` is that of the timed loops.
+    ``terms_mj`` are half-widths by cause, of the net figure where there is one: blocks, resolution, edges,
+    sampling, baseline, gain (absent where the instrument's is unknown). ``average_power_w`` is that of the
+    timed loops.
     """
 
     provenance: Provenance

@@ -17,6 +17,9 @@ ATTEMPTS = 20
 
 MANIFEST = "manifest.json"
 
+PROFILES = "profiles"
+"""The folder inside a result in which measurements are recorded; they outlive a rebuild."""
+
 
 def publish(folder: Path, make: Callable[[Path], None]) -> None:
     """Make a folder's content aside, then put it in the place of what was there.
@@ -26,11 +29,20 @@ def publish(folder: Path, make: Callable[[Path], None]) -> None:
         make: writes the content into the folder that it is given.
 
     Raises:
-        InputError: something that edgekit did not make stands there, or nothing can be written there.
-        OSError: the disk is full. Nothing is changed then.
+        InputError: something that edgekit did not make stands there, or nothing can be written there,
+            for instance because the disk is full. Nothing is changed then.
     """
     check(folder)
     folder = folder.resolve()  # a link stays a link
+    try:
+        _put(folder, make)
+    except OSError as error:
+        if from_os(error) is None:
+            raise
+        raise _refusal(folder, error) from error
+
+
+def _put(folder: Path, make: Callable[[Path], None]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     _sweep(folder)
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.{os.getpid()}-", dir=folder.parent))
@@ -39,6 +51,8 @@ def publish(folder: Path, make: Callable[[Path], None]) -> None:
         fresh = aside / "new"
         fresh.mkdir()
         make(fresh)
+        if (folder / PROFILES).is_dir():
+            shutil.copytree(folder / PROFILES, fresh / PROFILES)
         _replace(folder, fresh, aside)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -81,11 +95,17 @@ def check(folder: Path) -> None:
     try:
         Path(tempfile.mkdtemp(prefix=f".{folder.name}.{os.getpid()}-", dir=there)).rmdir()
     except OSError as error:
-        mended = from_os(error)
-        problem = mended.problem if mended is not None else f"{error.strerror}."
-        raise InputError(
-            f"The result cannot be written: {problem}", place=str(folder), fix="choose another folder with -o"
-        ) from error
+        raise _refusal(folder, error) from error
+
+
+def _refusal(folder: Path, error: OSError) -> InputError:
+    """The operating system's refusal, about the place where the result shall stand."""
+    mended = from_os(error)
+    problem = mended.problem if mended is not None else f"{error.strerror}."
+    space = "free some space, or " if error.errno in {errno.ENOSPC, errno.EDQUOT} else ""
+    return InputError(
+        f"The result cannot be written: {problem}", place=str(folder), fix=f"{space}choose another folder with -o"
+    )
 
 
 def _foreign(folder: Path) -> str:
@@ -93,6 +113,7 @@ def _foreign(folder: Path) -> str:
     if not folder.is_dir():
         return "is a file, and a folder is needed"
     found = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
+    found = [name for name in found if Path(name).parts[0] != PROFILES]
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
         own = {MANIFEST, *(name for artifact in manifest["artifacts"] for name in artifact["files"])}

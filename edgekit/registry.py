@@ -7,7 +7,6 @@ it stand the heavy libraries.
 """
 
 import importlib
-import importlib.metadata
 import importlib.util
 import inspect
 import pkgutil
@@ -41,6 +40,7 @@ TOOLS = (
     "onnx2tf",
     "onnxruntime",
     "openvino",
+    "pillow",
     "tensorflow",
     "tf-keras",
 )
@@ -67,7 +67,7 @@ def names(room: str) -> tuple[str, ...]:
     """Every leaf of a room, sorted; imports none of them."""
     package = importlib.import_module(f"edgekit.{room}")
     built_in = {module.name for module in pkgutil.iter_modules(package.__path__)}
-    third_party = {point.name for point in importlib.metadata.entry_points(group=f"edgekit.{room}")}
+    third_party = {point.name for point in _entry_points(group=f"edgekit.{room}")}
     return tuple(sorted(name for name in built_in | third_party if not name.startswith("_")))
 
 
@@ -88,7 +88,7 @@ def leaf(room: str, name: str) -> Any:
 
 
 def _module(room: str, name: str) -> Any:
-    for point in importlib.metadata.entry_points(group=f"edgekit.{room}", name=name):
+    for point in _entry_points(group=f"edgekit.{room}", name=name):
         return importlib.import_module(point.module)
     if importlib.util.find_spec(f"edgekit.{room}.{name}") is None:
         raise InputError(
@@ -97,3 +97,9 @@ def _module(room: str, name: str) -> Any:
             fix=f"choose one of: {', '.join(names(room))}",
         )
     return importlib.import_module(f"edgekit.{room}.{name}")
+
+
+def _entry_points(**wanted: Any) -> Any:
+    from importlib.metadata import entry_points  # noqa: PLC0415  as slow as a whole build that the cache answers
+
+    return entry_points(**wanted)

@@ -1,22 +1,22 @@
 """What the verbs of one run share: the cache, the worker processes, the log and the progress."""
 
 import os
+import re
+import sys
+import tempfile
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-import platformdirs
-
 from edgekit import registry
-from edgekit.errors import InputError
+from edgekit.config import cache_folder as cache_folder  # noqa: PLC0414  the verbs know it from here
 from edgekit.store import Answer, Store, code_digest
-from edgekit.worker import Worker
+from edgekit.worker import Worker, temporary_place
 
 LOGS_KEPT = 20
 
@@ -47,44 +47,61 @@ class Silent:
         """Nothing."""
 
 
-def cache_folder() -> Path:
-    """``EDGEKIT_CACHE``, or the platform's cache folder for edgekit."""
-    named = os.environ.get("EDGEKIT_CACHE")
-    return Path(named) if named else platformdirs.user_cache_path("edgekit")
-
-
 def log_file() -> Path:
     """This run's log, in the cache folder; the oldest beyond `LOGS_KEPT` are removed.
 
+    A temporary file where the cache cannot be written to: it may still hold every answer.
+
     Raises:
-        InputError: the cache folder cannot be written to.
+        InputError: there is no temporary folder either.
     """
     folder = cache_folder() / "logs"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         log = folder / f"{os.getpid()}.log"
         log.touch()
-    except OSError as error:
-        raise InputError(
-            f"The cache cannot be written to: {error.strerror}.",
-            place=str(cache_folder()),
-            fix="set EDGEKIT_CACHE to a folder that you can write to",
-        ) from error
-    for old in sorted(folder.glob("*.log"), key=lambda path: path.stat().st_mtime)[:-LOGS_KEPT]:
+    except OSError:
+        return _temporary_log()
+    for old in sorted(folder.glob("*.log"), key=_age)[:-LOGS_KEPT]:
         old.unlink(missing_ok=True)
     return log
 
 
+def _age(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # another run just removed it
+        return 0.0
+
+
+def _temporary_log() -> Path:
+    with temporary_place():
+        handle, name = tempfile.mkstemp(prefix="edgekit-", suffix=".log")
+    os.close(handle)
+    return Path(name)
+
+
+INSTALLED = re.compile(r"([^-]+)-([^-]+)(?:-.*)?\.(?:dist|egg)-info")
+"""The folder that an installer leaves for a distribution: name and version, neither with a hyphen in it.
+
+Source: the Python packaging user guide, "Recording installed projects".
+"""
+
+
 @cache
 def tool_versions() -> dict[str, str]:
-    """Version of every installed distribution that can change a result."""
-    found = {}
-    for name in registry.TOOLS:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    """Version of every installed distribution that can change a result.
+
+    Read off the names of folders: `importlib.metadata` would take as long as all else of a build that
+    the cache answers.
+    """
+    found: dict[str, str] = {}
+    for folder in sys.path:
+        for match in filter(None, (INSTALLED.fullmatch(path.name) for path in Path(folder).glob("*-info"))):
+            name = re.sub(r"[_.]+", "-", match[1]).lower()
+            if name in registry.TOOLS:
+                found.setdefault(name, match[2])
+    return dict(sorted(found.items()))
 
 
 class Session:
@@ -127,20 +144,24 @@ class Session:
             self._background.submit(self.call, room, leaf, "")
 
     def ask[T](self, step: str, question: dict[str, Any], kind: type[T], make: Callable[[Path], T]) -> Answer[T]:
-        """A step of a run: an answer from the cache, or a new one.
+        """A step of a run, which whoever watches is told of (see `remember`)."""
+        self.progress.begin(step)
+        answer = self.remember(question, kind, make)
+        self.progress.end(step, from_cache=answer.from_cache)
+        return answer
+
+    def remember[T](self, question: dict[str, Any], kind: type[T], make: Callable[[Path], T]) -> Answer[T]:
+        """An answer from the cache, or a new one.
 
         The question is completed by the digest of edgekit's code and the versions of its tools.
         """
-        self.progress.begin(step)
         whole = question | {"code": code_digest(), "tools": tool_versions()}
 
         def work(out: Path) -> T:
             self._load_expected()
             return make(out)
 
-        answer = self.store.ask(whole, kind, work)
-        self.progress.end(step, from_cache=answer.from_cache)
-        return answer
+        return self.store.ask(whole, kind, work)
 
     def __enter__(self) -> Self:
         return self
@@ -151,3 +172,6 @@ class Session:
         for worker in list(self._workers.values()):
             worker.close()
         self._background.shutdown(wait=True, cancel_futures=True)
+        self.store.close()
+        if not self._workers and not self.log.is_relative_to(cache_folder()):
+            self.log.unlink(missing_ok=True)  # a temporary log into which nobody wrote

@@ -1,30 +1,33 @@
 """The steps of a build: each a question to the cache, answered by a leaf in a worker process."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
 
-from edgekit import compilers, registry, sources, verify
+from edgekit import compilers, registry, sources
 from edgekit.errors import Unsupported
-from edgekit.samples import Samples
 from edgekit.session import Session
-from edgekit.store import Answer, code_digest, digest_of, file_digest, tree_digest
-from edgekit.tensors import Array
+from edgekit.store import Answer, digest_of, file_digest, tree_digest
 from edgekit.types import (
+    FLOATS,
     Boundary,
     Built,
     Cost,
     Job,
     Model,
+    Noun,
     Precision,
     SourceOptions,
     Variant,
     Verification,
     Waist,
 )
+
+if TYPE_CHECKING:
+    from edgekit.samples import Samples
 
 
 @dataclass(frozen=True)
@@ -116,24 +119,57 @@ def input_ranges(session: Session, subject: Subject) -> dict[str, tuple[float, f
         return input_ranges(path)
 
     question = {"step": "ranges", "file": waist.sha256}
-    found = session.store.ask(question | {"code": code_digest()}, dict[str, tuple[float, float]], read).result
+    found = session.remember(question, dict[str, tuple[float, float]], read).result
     return {spec.source_name: found[spec.name] for spec in waist.result.signature.inputs if spec.name in found}
 
 
-def store_samples(session: Session, samples: Samples) -> Path:
-    """Samples as an ``.npz`` in the cache, where worker processes read them."""
+@dataclass(frozen=True)
+class Given:
+    """Samples that fit a network: ``question`` is what decides them, ``read`` loads them.
 
-    def write(out: Path) -> int:
-        samples.save(out / "samples.npz")
-        return len(samples)
+    Whatever the cache can answer from the question alone needs neither the samples nor numpy.
+    """
 
-    answer = session.store.ask({"step": "samples", "sha256": samples.sha256}, int, write)
-    return answer.folder / "samples.npz"
+    question: dict[str, Any]
+    read: "Callable[[], Samples]"
 
 
-def reference(session: Session, network: Network, samples: Samples) -> dict[str, Array]:
-    """The source's own outputs, ``[N, *source_shape]`` under its names."""
-    inputs = store_samples(session, samples)
+class Kept(Noun, frozen=True, kw_only=True):
+    """Samples in the cache: ``used`` of ``total``, evenly taken, with the digests of these and of all."""
+
+    origin: str
+    total: int
+    total_sha256: str
+    used: int
+    sha256: str
+    labelled: bool
+
+
+def keep(session: Session, given: Given, most: int | None = None) -> Answer[Kept]:
+    """At most ``most`` samples as ``samples.npz`` (and ``labels.npy``) in the cache, where worker processes read them.
+
+    Raises:
+        InputError: they cannot be read, or do not fit the network.
+    """
+
+    def write(out: Path) -> Kept:
+        every = given.read()
+        used = every if most is None else every.take(most)
+        used.save(out / "samples.npz", labels=out / "labels.npy")
+        return Kept(
+            origin=every.origin,
+            total=len(every),
+            total_sha256=every.sha256,
+            used=len(used),
+            sha256=used.sha256,
+            labelled=used.labels is not None,
+        )
+
+    return session.remember({"step": "samples", "most": most} | given.question, Kept, write)
+
+
+def reference(session: Session, network: Network, samples: Answer[Kept]) -> Path:
+    """The source's own outputs: an ``.npz`` of ``[N, *source_shape]`` under its names."""
 
     def run(out: Path) -> int:
         session.call(
@@ -142,14 +178,13 @@ def reference(session: Session, network: Network, samples: Samples) -> dict[str,
             "run",
             path=network.path,
             options=network.options,
-            inputs=inputs,
+            inputs=samples.folder / "samples.npz",
             outputs=out / "outputs.npz",
         )
-        return len(samples)
+        return samples.result.used
 
-    question = {"step": "reference", "samples": samples.sha256} | network.question
-    answer = session.ask(f"running {network.path.name}", question, int, run)
-    return _arrays(answer.folder / "outputs.npz")
+    question = {"step": "reference", "samples": samples.result.sha256} | network.question
+    return session.ask(f"running {network.path.name}", question, int, run).folder / "outputs.npz"
 
 
 @dataclass(frozen=True)
@@ -159,7 +194,7 @@ class Order:
     variant: Variant
     precision: Precision
     io: Boundary | None
-    calibration: Samples | None
+    calibration: Answer[Kept] | None
     seed: int
 
 
@@ -177,7 +212,7 @@ def compile_variant(session: Session, subject: Subject, order: Order) -> Answer[
     if variant.base is not None:
         basis = built = compile_variant(session, subject, _base_order(order))
         signature, base_file = built.result.signature, built.folder / built.result.files[0]
-    calibration = None if order.calibration is None else store_samples(session, order.calibration)
+    calibration = order.calibration
     job = Job(
         waist=None if base_file is None else str(base_file),
         source=str(network.path),
@@ -186,7 +221,7 @@ def compile_variant(session: Session, subject: Subject, order: Order) -> Answer[
         source_signature=network.model.signature,
         precision=order.precision,
         io=order.io,
-        calibration=None if calibration is None else str(calibration),
+        calibration=None if calibration is None else str(calibration.folder / "samples.npz"),
         settings=variant.settings,
         keep_layout=network.options.keep_layout,
         seed=order.seed,
@@ -194,7 +229,7 @@ def compile_variant(session: Session, subject: Subject, order: Order) -> Answer[
     decided = msgspec.to_builtins(job) | {
         "waist": None if basis is None or direct else basis.sha256,
         "source": network.sha256,
-        "calibration": None if order.calibration is None else order.calibration.sha256,
+        "calibration": None if calibration is None else calibration.result.sha256,
     }
     return session.ask(
         f"building {variant.file} with {variant.backend}",
@@ -225,10 +260,10 @@ def _base_order(order: Order) -> Order:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What files are verified on: samples, the source's outputs, and perhaps labels with a metric."""
+    """What files are verified on: samples, the source's outputs (`reference`), and perhaps a metric of labels."""
 
-    samples: Samples
-    reference: dict[str, Array]
+    samples: Answer[Kept]
+    reference: Path
     metric: str | None = None
     max_drop: float | None = None
 
@@ -241,43 +276,44 @@ def verification(
     Raises:
         Unsupported: a float file disagrees with its source; the first tensor that diverges is named.
     """
-    inputs = store_samples(session, evidence.samples)
+    samples = evidence.samples
+    inputs = samples.folder / "samples.npz"
 
     def run(out: Path) -> Verification:
+        from edgekit import verify  # noqa: PLC0415  numpy is only needed on a cold path
+
         outputs = out / "outputs.npz"
         artifact = built.folder / built.result.files[0]
         session.call(
             "backends", order.variant.backend, "run",
             artifact=artifact, signature=built.result.signature, inputs=inputs, outputs=outputs,
         )  # fmt: skip
-        got = _arrays(outputs)
-        outputs.unlink()
-        measured = None
-        if evidence.metric is not None and evidence.samples.labels is not None:
-            measured = verify.task_metric(evidence.metric, evidence.reference, got, evidence.samples.labels)
-        return verify.judge(
+        judged = verify.judge_files(
             order.precision,
-            evidence.samples.origin,
+            samples.result.origin,
             evidence.reference,
-            got,
-            measured=measured,
+            outputs,
+            metric=evidence.metric,
+            labels=samples.folder / "labels.npy" if samples.result.labelled else None,
             max_drop=evidence.max_drop,
         )
+        outputs.unlink()
+        return judged
 
     question = {
         "step": "verify",
         "files": built.sha256,
         "backend": order.variant.backend,
         "precision": order.precision,
-        "samples": evidence.samples.sha256,
-        "origin": evidence.samples.origin,
+        "samples": samples.result.sha256,
+        "origin": samples.result.origin,
         "metric": evidence.metric,
         "max_drop": evidence.max_drop,
     }
     judged = session.ask(
         f"verifying {order.variant.file}", question | subject.network.question, Verification, run
     ).result
-    if order.precision in verify.FLOATS and judged.sqnr_db is not None and judged.sqnr_db < judged.threshold_db:
+    if order.precision in FLOATS and judged.sqnr_db is not None and judged.sqnr_db < judged.threshold_db:
         raise _disagreement(session, subject, order, inputs, judged)
     return judged
 
@@ -298,8 +334,3 @@ def _disagreement(session: Session, subject: Subject, order: Order, inputs: Path
         place=str(network.path),
         fix="simplify that operator in the model, or choose another precision or target",
     )
-
-
-def _arrays(path: Path) -> dict[str, Array]:
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}

@@ -5,8 +5,12 @@ Its SHA-256 names the folder ``answers/<key>/``, which holds the files of the an
 ``answer.json`` with their digests. A folder appears whole, by one rename, or not at all, so runs
 may be killed or run side by side at any moment; whoever finishes second throws its own away.
 A damaged answer is dropped and asked anew.
+
+A run reads its answers under hard links of its own in ``tmp/``, made before it looks at them and
+removed when it ends. So a prune may come at any moment too: what it drops stays for whoever reads it.
 """
 
+import errno
 import hashlib
 import os
 import shutil
@@ -14,8 +18,8 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,6 +27,7 @@ from typing import Any
 
 import msgspec
 
+from edgekit.errors import InputError, from_os
 from edgekit.types import FileDigest
 
 ANSWER = "answer.json"
@@ -61,9 +66,11 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._own: Path | None = None
+        self._opening = threading.Lock()
 
     def ask[T](self, question: dict[str, Any], kind: type[T], make: Callable[[Path], T]) -> Answer[T]:
-        """The stored answer, or a new one.
+        """The stored answer, or a new one. Its files stay until `close`.
 
         Args:
             question: plain data that determines the answer.
@@ -71,6 +78,7 @@ class Store:
             make: writes the answer's files into the folder it is given, and returns the result.
 
         Raises:
+            InputError: the answer is not there, and the cache cannot be written to.
             Whatever ``make`` raises; then nothing is stored.
         """
         key = digest_of(question)
@@ -78,46 +86,109 @@ class Store:
             found = self._find(key, kind)
             return found if found is not None else self._make(key, question, kind, make)
 
+    def close(self) -> None:
+        """Let go of the answers: the folders of all that were given are gone then, as far as they were pruned."""
+        own, self._own = self._own, None
+        if own is not None:
+            shutil.rmtree(own, ignore_errors=True)
+
     def _find[T](self, key: str, kind: type[T]) -> Answer[T] | None:
         folder = self.root / "answers" / key
         try:
-            stored = msgspec.json.decode((folder / ANSWER).read_bytes(), type=Stored)
-            intact = all(file_digest(folder / name) == digest for name, digest in stored.files.items())
+            held = self._hold(folder, key)
+            stored = msgspec.json.decode((held / ANSWER).read_bytes(), type=Stored)
+            intact = all(file_digest(held / name) == digest for name, digest in stored.files.items())
             result = msgspec.convert(stored.result, kind)
-        except FileNotFoundError:
-            if folder.is_dir():
-                self._drop(folder)
-            return None
         except (msgspec.MsgspecError, OSError):
             intact = False
         if not intact:
-            self._drop(folder)
+            self._forget(key)
             return None
         with suppress(OSError):  # last use, for prune; a read-only cache is still a cache
             os.utime(folder / ANSWER)
-        return Answer(result, folder, stored.files, from_cache=True)
+        return Answer(result, held, stored.files, from_cache=True)
 
     def _make[T](self, key: str, question: dict[str, Any], kind: type[T], make: Callable[[Path], T]) -> Answer[T]:
         folder = self.root / "answers" / key
-        temporary = self.scratch()
-        try:
-            result = make(temporary)
-            files = {
-                str(path.relative_to(temporary)): file_digest(path)
-                for path in sorted(temporary.rglob("*"))
-                if path.is_file()
-            }
-            stored = Stored(question, msgspec.to_builtins(result), files)
-            (temporary / ANSWER).write_bytes(msgspec.json.format(msgspec.json.encode(stored)))
-            folder.parent.mkdir(parents=True, exist_ok=True)
+        with self._writing():
+            temporary = self.scratch()
             try:
-                temporary.rename(folder)
-            except OSError:
-                if not (folder / ANSWER).is_file():
-                    raise
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-        return Answer(msgspec.convert(stored.result, kind), folder, files, from_cache=False)
+                result = make(temporary)
+                files = {
+                    str(path.relative_to(temporary)): file_digest(path)
+                    for path in sorted(temporary.rglob("*"))
+                    if path.is_file()
+                }
+                stored = Stored(question, msgspec.to_builtins(result), files)
+                (temporary / ANSWER).write_bytes(msgspec.json.format(msgspec.json.encode(stored)))
+                held = self._hold(temporary, key)  # before others see it, who might drop it
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    temporary.rename(folder)
+                except OSError as error:
+                    lost = error.errno in {errno.ENOTEMPTY, errno.EEXIST} and held != temporary
+                    if not lost and not (folder / ANSWER).is_file():
+                        raise
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+        held = folder if held == temporary else held
+        return Answer(msgspec.convert(stored.result, kind), held, files, from_cache=False)
+
+    def _hold(self, folder: Path, key: str) -> Path:
+        """An answer's files under names of this run's own; the answer itself where no such can be made.
+
+        Raises:
+            FileNotFoundError: there is no such answer, or it is being dropped.
+        """
+        if self._own is not None and (self._own / key).is_dir():
+            return self._own / key  # asked before
+        names = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+        if Path(ANSWER) not in names:
+            raise FileNotFoundError(errno.ENOENT, "no answer", str(folder))
+        try:
+            own = self._private() / key
+            for name in names:
+                (own / name).parent.mkdir(parents=True, exist_ok=True)
+                _link(folder / name, own / name)
+        except OSError as error:
+            self._release(key)
+            if isinstance(error, FileNotFoundError):
+                raise
+            return folder  # a read-only cache, which nobody prunes, or a full disk
+        return own
+
+    def _private(self) -> Path:
+        with self._opening:
+            if self._own is None:
+                self._own = self.scratch()
+            return self._own
+
+    def _release(self, key: str) -> None:
+        if self._own is not None:
+            shutil.rmtree(self._own / key, ignore_errors=True)
+
+    def _forget(self, key: str) -> None:
+        """Drop what is there of an answer that is none."""
+        self._release(key)
+        if (folder := self.root / "answers" / key).is_dir():
+            self._drop(folder)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A refusal of the cache's own disk gets its place and its remedy."""
+        try:
+            yield
+        except OSError as error:
+            mended = from_os(error)
+            elsewhere = error.filename is not None and not Path(error.filename).is_relative_to(self.root)
+            if mended is None or elsewhere:
+                raise
+            full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+            raise InputError(
+                f"The cache cannot be written to: {error.strerror}.",
+                place=str(self.root),
+                fix=mended.fix if full else "set EDGEKIT_CACHE to a folder that you can write to",
+            ) from error
 
     def scratch(self) -> Path:
         """A new temporary folder on the cache's own disk, named by this process; also sweeps dead ones."""
@@ -145,7 +216,7 @@ class Store:
         return sorted(rows, key=lambda row: row[2])
 
     def prune(self, max_bytes: int = 0, min_age_s: float = 0.0) -> tuple[int, int]:
-        """Drop the answers longest unused until ``max_bytes`` remain.
+        """Drop the answers longest unused until ``max_bytes`` remain; a build that reads them goes on.
 
         Args:
             max_bytes: what may stay.
@@ -162,6 +233,16 @@ class Store:
             self._drop(folder)
             dropped, freed = dropped + 1, freed + size
         return dropped, freed
+
+
+def _link(file: Path, name: Path) -> None:
+    """Another name for a file, or a copy where the disk or its owner permits none."""
+    try:
+        name.hardlink_to(file)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copyfile(file, name)
 
 
 def digest_of(value: Any) -> str:
@@ -195,13 +276,13 @@ def code_digest() -> str:
     """Digest of edgekit's own code, less what only shows: a changed line invalidates what it may have made."""
     root = Path(__file__).parent
     shows = {"cli", "report", "measure", "devices", "meters", "runner", "profiles.py"}  # measurements are no answers
-    return digest_of(
-        {
-            str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(root.rglob("*.py"))
-            if path.relative_to(root).parts[0] not in shows
-        }
-    )
+    digests = {}
+    for folder, _, names in root.walk():
+        place = folder.relative_to(root)
+        for path in (place / name for name in names if name.endswith(".py")):
+            if path.parts[0] not in shows:
+                digests[str(path)] = hashlib.sha256((root / path).read_bytes()).hexdigest()
+    return digest_of(digests)
 
 
 def alive(pid: str) -> bool:

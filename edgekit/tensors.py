@@ -1,7 +1,9 @@
-"""How values cross the border between a source and an artifact: permutation and quantization.
+"""How values cross the border between a source and an artifact, and how far they are from one another.
 
 All arrays here carry a leading sample axis: ``[N, *shape]``.
 """
+
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,3 +65,39 @@ def inputs_to_file(signature: Signature, samples: dict[str, Array]) -> dict[str,
 def outputs_to_source(signature: Signature, outputs: dict[str, Array]) -> dict[str, Array]:
     """The file's outputs under its names to the source's names, layout and dtype."""
     return {spec.source_name: to_source(spec, outputs[spec.name]) for spec in signature.outputs}
+
+
+BLOCK = 1 << 20
+"""Elements compared at once: whole outputs may hold half a gigabyte, and float64 copies more."""
+
+
+def blocks(a: Array, b: Array) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Both arrays in float64, block by block."""
+    a, b = a.reshape(-1), b.reshape(-1)
+    for start in range(0, a.size, BLOCK):
+        yield a[start : start + BLOCK].astype(np.float64), b[start : start + BLOCK].astype(np.float64)
+
+
+IDENTICAL_DB = 999.0
+"""What stands for an infinite SQNR: no noise at all."""
+
+
+def sqnr_db(reference: Array, output: Array) -> float:
+    """Signal-to-quantization-noise ratio in dB, 10·log10(Σ r² / Σ (r − o)²).
+
+    Of two arrays of one shape, of any dtype. -inf becomes -999 and +inf `IDENTICAL_DB` (JSON has no
+    infinities). Elements that are the same NaN or
+    infinity on both sides do not count; one that is not finite on one side only makes it -999.
+    """
+    signal = noise = 0.0
+    for r, o in blocks(reference, output):
+        same = (r == o) | (np.isnan(r) & np.isnan(o))
+        if not np.all(same | (np.isfinite(r) & np.isfinite(o))):
+            return -999.0
+        signal += float(np.sum(np.square(r[np.isfinite(r)])))
+        noise += float(np.sum(np.square(r[~same] - o[~same])))
+    if noise == 0.0:
+        return IDENTICAL_DB
+    if signal == 0.0:
+        return -999.0
+    return float(10.0 * np.log10(signal / noise))

@@ -14,6 +14,9 @@ Precision = Literal["float32", "float16", "dynamic-int8", "int8", "int16x8", "in
 CALIBRATED: frozenset[Precision] = frozenset({"int8", "int16x8"})
 """Precisions whose activations are quantized, so that they need samples."""
 
+FLOATS: frozenset[Precision] = frozenset({"float32", "float16"})
+"""Precisions whose files must agree with the source; a quantized one may only be worse."""
+
 Boundary = Literal["float32", "int8", "uint8"]
 """The dtype of a full-integer artifact's inputs and outputs."""
 

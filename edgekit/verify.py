@@ -3,13 +3,13 @@
 All arrays are ``[N, *shape]`` in the source's layout and dtype.
 """
 
-from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import InputError
-from edgekit.tensors import Array
+from edgekit.tensors import Array, blocks, sqnr_db
 from edgekit.types import Agreement, Precision, TaskMetric, Verification
 
 THRESHOLDS_DB: dict[Precision, float] = {
@@ -27,9 +27,6 @@ falls to a few dB. float16: an 11-bit significand gives about 66 dB per rounding
 for depth. Quantized: SQNR of a uniform quantizer is about 6 dB per bit (Bennett 1948); the values
 leave half of the bits to accumulation over layers.
 """
-
-FLOATS: frozenset[Precision] = frozenset({"float32", "float16"})
-"""Precisions that must agree; a quantized one may only be worse."""
 
 METRICS = ("top1", "top5", "auc", "mae", "mse")
 """Task metrics. For mae and mse lower is better."""
@@ -52,21 +49,10 @@ def _agreement(name: str, expected: Array, got: Array) -> Agreement:
         output=name,
         identical=identical,
         sqnr_db=None if identical else sqnr_db(expected, got),
-        max_abs_error=max((_max_abs_error(a, b) for a, b in _blocks(expected, got)), default=0.0),
+        max_abs_error=max((_max_abs_error(a, b) for a, b in blocks(expected, got)), default=0.0),
         cosine=_cosine(expected, got),
         top1_agreement=_top1_agreement(expected, got),
     )
-
-
-BLOCK = 1 << 20
-"""Elements compared at once: whole outputs may hold half a gigabyte, and float64 copies more."""
-
-
-def _blocks(a: Array, b: Array) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Both arrays in float64, block by block."""
-    a, b = a.reshape(-1), b.reshape(-1)
-    for start in range(0, a.size, BLOCK):
-        yield a[start : start + BLOCK].astype(np.float64), b[start : start + BLOCK].astype(np.float64)
 
 
 def _max_abs_error(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
@@ -74,28 +60,8 @@ def _max_abs_error(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     return float(np.abs(a[finite] - b[finite]).max(initial=0.0))
 
 
-def sqnr_db(reference: Array, output: Array) -> float:
-    """Signal-to-quantization-noise ratio in dB, 10·log10(Σ r² / Σ (r − o)²).
-
-    -inf becomes -999 and +inf 999 (JSON has no infinities). Elements that are the same NaN or
-    infinity on both sides do not count; one that is not finite on one side only makes it -999.
-    """
-    signal = noise = 0.0
-    for r, o in _blocks(reference, output):
-        same = (r == o) | (np.isnan(r) & np.isnan(o))
-        if not np.all(same | (np.isfinite(r) & np.isfinite(o))):
-            return -999.0
-        signal += float(np.sum(np.square(r[np.isfinite(r)])))
-        noise += float(np.sum(np.square(r[~same] - o[~same])))
-    if noise == 0.0:
-        return 999.0
-    if signal == 0.0:
-        return -999.0
-    return float(10.0 * np.log10(signal / noise))
-
-
 def _cosine(expected: Array, got: Array) -> float | None:
-    squares = [(np.vdot(a, a), np.vdot(b, b), np.vdot(a, b)) for a, b in _blocks(expected, got)]
+    squares = [(np.vdot(a, a), np.vdot(b, b), np.vdot(a, b)) for a, b in blocks(expected, got)]
     own, other, product = (float(np.sum(column)) for column in zip(*squares, strict=True)) if squares else (0.0,) * 3
     norm = float(np.sqrt(own) * np.sqrt(other))
     return product / norm if np.isfinite(norm) and norm > 0 else None
@@ -204,3 +170,26 @@ def judge(
         verdict="miss" if missed else "warn" if low else "pass",
         reason=reason,
     )
+
+
+def judge_files(
+    precision: Precision,
+    origin: str,
+    reference: Path,
+    outputs: Path,
+    *,
+    metric: str | None = None,
+    labels: Path | None = None,
+    max_drop: float | None = None,
+) -> Verification:
+    """`judge` on the ``.npz`` files of both sides; the task metric needs ``labels``, an ``.npy``."""
+    wanted, got = _arrays(reference), _arrays(outputs)
+    measured = None
+    if metric is not None and labels is not None:
+        measured = task_metric(metric, wanted, got, np.load(labels, allow_pickle=False))
+    return judge(precision, origin, wanted, got, measured=measured, max_drop=max_drop)
+
+
+def _arrays(path: Path) -> dict[str, Array]:
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}

@@ -5,6 +5,7 @@ edgekit: the child's output goes to the log file, its death becomes an `Unsuppor
 replies are lines of JSON over the child's own pipes.
 """
 
+import gc
 import os
 import shutil
 import signal
@@ -14,7 +15,8 @@ import tempfile
 import threading
 import time
 import typing
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +25,7 @@ from typing import IO, Any, Self
 import msgspec
 
 from edgekit import registry
-from edgekit.errors import REMEDIES, EdgekitError, Unsupported, from_os
+from edgekit.errors import REMEDIES, EdgekitError, InputError, Unsupported, from_os, full_disk
 
 
 class Request(msgspec.Struct):
@@ -78,6 +80,9 @@ class Worker:
             line = stdout.readline()
         except (BrokenPipeError, ValueError):  # ValueError: closed meanwhile by another thread
             line = b""
+        except KeyboardInterrupt:  # nobody waits for the reply any more, and the next call must not get it
+            self.close()
+            raise
         if not line.endswith(b"\n"):  # the end of the child, perhaps in the middle of a reply
             code = process.wait()
             self.close()
@@ -103,7 +108,8 @@ class Worker:
             self.close()
             self._log.parent.mkdir(parents=True, exist_ok=True)
             # Converters leave files in the current folder; it is not the user's.
-            self._folder = tempfile.TemporaryDirectory(prefix="edgekit-", ignore_cleanup_errors=True)
+            with temporary_place():
+                self._folder = tempfile.TemporaryDirectory(prefix="edgekit-", ignore_cleanup_errors=True)
             with self._log.open("ab") as log:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "edgekit.worker", str(Path.cwd())],
@@ -136,6 +142,23 @@ class Worker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+@contextmanager
+def temporary_place() -> Iterator[None]:
+    """While open, a machine without any usable temporary folder is the user's to mend.
+
+    Raises:
+        InputError: every place that Python knows is full or cannot be written to.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:  # so Python reports it, with the places in its text
+        raise InputError(
+            "There is no temporary folder that can be written to.",
+            place=os.environ.get("TMPDIR", "the system's temporary folders"),
+            fix="free some space, or set TMPDIR to a folder that you can write to",
+        ) from error
 
 
 def _death(code: int) -> str:
@@ -180,6 +203,16 @@ def _answer(leaf: Any, request: Request) -> Any:
     return msgspec.to_builtins(getattr(leaf, request.method)(**arguments))
 
 
+def _loaded(room: str, name: str) -> Any:
+    """A leaf; what its libraries bring stays for good, so the garbage collector need not walk through it."""
+    gc.disable()
+    try:
+        return registry.leaf(room, name)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def _serve(requests: IO[bytes], replies: IO[bytes]) -> None:
     leaves: dict[tuple[str, str], Any] = {}
     for line in requests:
@@ -187,20 +220,21 @@ def _serve(requests: IO[bytes], replies: IO[bytes]) -> None:
         try:
             key = request.room, request.leaf
             if key not in leaves:
-                leaves[key] = registry.leaf(*key)
+                leaves[key] = _loaded(*key)
             reply = Reply(result=_answer(leaves[key], request) if request.method else None)
         except EdgekitError as error:
-            reply = Reply(error=(_remedy(error), error.problem, error.place, error.fix))
+            reply = _refusal(full_disk(error) or error)
         except OSError as error:
             if (mended := from_os(error)) is None:
                 raise
-            reply = Reply(error=(_remedy(mended), mended.problem, mended.place, mended.fix))
+            reply = _refusal(mended)
         replies.write(msgspec.json.encode(reply) + b"\n")
         replies.flush()
 
 
-def _remedy(error: EdgekitError) -> str:
-    return next(name for name, kind in REMEDIES.items() if isinstance(error, kind))
+def _refusal(error: EdgekitError) -> Reply:
+    remedy = next(name for name, kind in REMEDIES.items() if isinstance(error, kind))
+    return Reply(error=(remedy, error.problem, error.place, error.fix))
 
 
 def main() -> None:
@@ -208,6 +242,7 @@ def main() -> None:
 
     Its argument is the user's current folder, where the user's own modules may lie.
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all: the parent decides what ends
     sys.path.append(sys.argv[1])  # last, so that a user's onnx.py or profile.py hides no library
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

@@ -121,6 +121,19 @@ def test_a_second_build_converts_nothing(bench: Bench, built: tuple[Path, Run], 
     assert first | {"created_utc": ""} == second | {"created_utc": ""}
 
 
+def test_a_build_that_the_cache_answers_loads_no_numbers(bench: Bench, built: tuple[Path, Run], tmp_path: Path) -> None:
+    """Samples and reference outputs are known by digest: numpy alone takes longer to import than all else."""
+    code = (
+        "import sys; from edgekit.cli import run; "
+        f"code = run(['build', {str(DIGITS)!r}, '-o', 'out']); "
+        "print(code, *sorted({'numpy', 'importlib.metadata', 'rich.progress'} & set(sys.modules)))"
+    )
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, cwd=tmp_path, env=bench.environment(), capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0"], done.stderr
+    assert (tmp_path / "out" / "manifest.json").is_file()
+
+
 def test_another_option_reruns_only_what_depends_on_it(bench: Bench, built: tuple[Path, Run], tmp_path: Path) -> None:
     run = bench.run("build", str(DIGITS), "--io", "uint8", "-o", "out", cwd=tmp_path)
     assert run.code == 0, run.err

@@ -187,3 +187,24 @@ def test_two_builds_at_once_both_succeed(first: tuple[flow.Result, Watch], tmp_p
     both = [command(tmp_path / "cache", out) for _ in range(2)]
     assert [running.wait() for running in both] == [0, 0]
     assert whole(out)
+
+
+def test_a_prune_at_any_moment_ends_no_build(cache: Path, first: tuple[flow.Result, Watch], tmp_path: Path) -> None:
+    """A warm and a cold build while `edgekit cache prune` runs over and over."""
+    shared = tmp_path / "cache"
+    shutil.copytree(cache, shared)
+    environment = os.environ | {"EDGEKIT_CACHE": str(shared), "PYTHONPATH": str(ROOT)}
+    prune = f"while '{sys.executable}' -m edgekit cache prune --json; do sleep 0.2; done"
+    pruning = subprocess.Popen(
+        ["bash", "-c", prune], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    try:
+        assert [command(shared, tmp_path / name).wait() for name in ("warm", "cold")] == [0, 0]
+        assert pruning.poll() is None
+    finally:
+        pruning.kill()
+        told, _ = pruning.communicate()
+    assert whole(tmp_path / "warm")
+    assert whole(tmp_path / "cold")
+    dropped = [int(line.split(":")[1].strip(" ,")) for line in told.splitlines() if '"dropped"' in line]
+    assert len([number for number in dropped if number]) > 2  # it was pruned in the middle

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from edgekit import verify
+from edgekit import tensors, verify
 from edgekit.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -138,7 +138,7 @@ def test_the_worst_output_decides() -> None:
 
 def test_outputs_larger_than_a_block_are_compared_as_one() -> None:
     random = np.random.default_rng(0)
-    expected = random.standard_normal((3, 1, verify.BLOCK // 2 + 5)).astype(np.float32)
+    expected = random.standard_normal((3, 1, tensors.BLOCK // 2 + 5)).astype(np.float32)
     got = expected + np.float32(0.01) * random.standard_normal(expected.shape).astype(np.float32)
     (agreement,) = verify.compare({"y": expected}, {"y": got})
     a, b = expected.astype(np.float64), got.astype(np.float64)

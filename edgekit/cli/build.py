@@ -1,7 +1,7 @@
 """``edgekit build``."""
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 import msgspec
@@ -11,7 +11,11 @@ from edgekit.cli import as_dict, options
 from edgekit.config import FILE_NAME, Project, project
 from edgekit.errors import BudgetMissed, InputError
 from edgekit.report import screens
+from edgekit.session import Session
 from edgekit.types import Precision
+
+if TYPE_CHECKING:
+    from edgekit.cli.measuring import Measurements
 
 
 @click.command(epilog="Exit codes: 0 built, 1 a budget missed, 2 wrong input, 3 a tool missing, 4 unsupported.")
@@ -32,6 +36,10 @@ from edgekit.types import Precision
     "--seed", type=click.IntRange(0, 2**32 - 1), metavar="N", help="Drives every random choice.  [default: 0]"
 )
 @click.option("--require-compiled", is_flag=True, default=None, help="Exit 3 where a compiler is missing.")
+@click.option("--profile", is_flag=True, default=None, help="Measure what was built (see edgekit profile).")
+@click.option("--device", metavar="ID", help="Where to measure.  [default: this host]")
+@click.option("--quick", is_flag=True, default=None, help="Measure for seconds only.")
+@click.option("--verify-on", metavar="ID", help="Prove the outputs on this device too, such as arm64-emulated.")
 @options.source_options
 @click.option("-o", "--output", metavar="DIR", help="Where results go, instead of dist/MODEL/TARGET/.")
 @click.option("--dry-run", is_flag=True, help="Show what would be built.")
@@ -53,10 +61,20 @@ def verb(model: str | None, *, dry_run: bool, as_json: bool, **flags: Any) -> in
         return _show_plan(flow.plan(wanted, path), as_json=as_json)
     with options.session(console) as session:
         results = flow.build(session, wanted, path)
+        measured = _measure(session, wanted, results) if wanted.profile or wanted.verify_on else None
     console.print(screens.results(results))
+    if measured is not None:
+        results = measured.results
+        console.print(measured.screen)
     if as_json:
         options.print_json({"results": [_as_dict(result) for result in results]})
-    return _exit_code(results)
+    return _exit_code(results) or (measured.exit_code if measured is not None else 0)
+
+
+def _measure(session: Session, wanted: Project, results: list[flow.Result]) -> "Measurements":
+    from edgekit.cli.measuring import after_build  # noqa: PLC0415  statistics and plots, which few builds need
+
+    return after_build(session, wanted, results)
 
 
 def _project(model: str | None) -> tuple[Path, Project]:

@@ -1,5 +1,6 @@
 """Options that several verbs share, and what stands behind them: session, console, progress."""
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +10,6 @@ from typing import Any
 import click
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from edgekit.errors import InputError
 from edgekit.session import Session, cache_folder, log_file
@@ -66,38 +66,6 @@ def source_options[F: Callable[..., Any]](command: F) -> F:
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 
 
-class Bar:
-    """Progress on a terminal: the steps done, what is under way, the time it took so far."""
-
-    def __init__(self, console: Console) -> None:
-        self._bar = Progress(
-            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-            console=console, transient=True,
-        )  # fmt: skip
-        self._task = self._bar.add_task("starting", total=None)
-        self._steps = 0
-
-    def plan(self, steps: int) -> None:
-        """More steps to come."""
-        self._steps += steps
-        self._bar.update(self._task, total=self._steps)
-
-    def begin(self, step: str) -> None:
-        """Show what is under way."""
-        self._bar.update(self._task, description=step)
-
-    def end(self, step: str, *, from_cache: bool) -> None:  # noqa: ARG002  the protocol's
-        """One step further."""
-        self._bar.advance(self._task)
-
-    def __enter__(self) -> "Bar":
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-
 class Lines:
     """Progress where there is no terminal: a line for each step that really runs."""
 
@@ -117,9 +85,28 @@ class Lines:
 
 @contextmanager
 def session(console: Console) -> Iterator[Session]:
-    """A session with the user's cache, a log file, and progress on a terminal."""
+    """A session with the user's cache, a log file, and progress on a terminal.
+
+    A request to end (SIGTERM) is an interruption as from the keyboard: what lies on a device is taken back.
+    """
+    before = signal.signal(signal.SIGTERM, _interrupted)
+    try:
+        with _session(console) as running:
+            yield running
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _session(console: Console) -> Iterator[Session]:
     store = Store(cache_folder())
     if sys.stderr.isatty():
+        from edgekit.cli.bar import Bar  # noqa: PLC0415  logs and other programs wait for no bar
+
         with Bar(console) as bar, Session(store, log_file(), bar) as running:
             yield running
     else:

@@ -27,6 +27,18 @@ class Driver(ABC):
         so is one whose tools are missing. Takes a few seconds at most.
         """
 
+    def set_up(self, config: DeviceConfig) -> tuple[str, ...]:  # noqa: ARG002  most kinds need nothing
+        """Put in place on this host what a device of this kind needs, once; may take minutes.
+
+        Returns:
+            What there is now, line by line, for people; nothing where nothing is needed.
+
+        Raises:
+            MissingTool: a program is not installed; the command that installs it is given.
+            DeviceError: something could not be fetched.
+        """
+        return ()
+
     @abstractmethod
     def state(self, device: Device) -> State:
         """Read what can change a measurement.

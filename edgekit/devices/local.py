@@ -9,9 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import msgspec
-import platformdirs
 
 from edgekit import runner
+from edgekit.config import cache_folder
 from edgekit.devices import PLACE, Driver
 from edgekit.errors import DeviceError, Unsupported
 from edgekit.profiles import Block, Device, DeviceConfig, Output, Run, Stand, State
@@ -26,8 +26,7 @@ SAID = "said.txt"
 
 def places() -> Path:
     """The folder on this host that holds every place, on the cache's own disk so that files can be linked."""
-    cache = os.environ.get("EDGEKIT_CACHE")
-    return (Path(cache) if cache else platformdirs.user_cache_path("edgekit")) / "places"
+    return cache_folder() / "places"
 
 
 class Local(Driver):

@@ -8,7 +8,7 @@ Integration over blocks, idle and intervals are the same for all (`edgekit.measu
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from edgekit.profiles import Availability, Device, Output, PowerTrace, Probe, Provenance
 
@@ -21,19 +21,38 @@ class Meter(ABC):
     """
 
     provenance: ClassVar[Provenance]
-    attached: ClassVar[str] = "device"
+    attached: ClassVar[Literal["device", "host"]] = "device"
 
     @abstractmethod
     def look(self, device: Device) -> tuple[str, ...]:
         """Shell lines whose output tells whether the sensor is there.
 
         None for an instrument on this host, or where such a device cannot have the sensor. A line reads
-        below ``$EDGEKIT_SENSORS``, a prefix that is empty on a real device.
+        below ``$EDGEKIT_SENSORS``, a prefix that is empty on a real device, and takes a second or two at most.
         """
 
     @abstractmethod
     def available(self, device: Device, seen: tuple[Output, ...]) -> Availability:
         """Judge what the lines of `look` said: the probe that samples the sensor, or why it cannot be had."""
+
+    def calibration(self, device: Device, probe: Probe) -> tuple[str, ...]:  # noqa: ARG002  most need none
+        """Shell lines to run once before the first block, for a sensor whose sign or unit differs by model.
+
+        They load the device and take up to a minute; none for a sensor that is known.
+        """
+        return ()
+
+    def calibrated(self, device: Device, probe: Probe, seen: tuple[Output, ...]) -> Availability:  # noqa: ARG002
+        """Judge what the lines of `calibration` said: the probe with what was learnt, or why it cannot be used."""
+        return self.offer(probe)
+
+    def offer(self, probe: Probe) -> Availability:
+        """The meter can be had, by this probe."""
+        return Availability(probe=probe, provenance=self.provenance, attached=self.attached)
+
+    def refuse(self, reason: str, fix: str) -> Availability:
+        """The meter cannot be had, for this reason, with what helps."""
+        return Availability(reason=reason, fix=fix, provenance=self.provenance, attached=self.attached)
 
     def start(self, probe: Probe) -> None:  # noqa: B027  most meters are sampled by the device
         """Begin to sample an instrument on this host.
@@ -51,3 +70,18 @@ class Meter(ABC):
         Raises:
             DeviceError: the instrument went away.
         """
+
+
+def on_android(device: Device) -> bool:
+    """Whether a device has Android's sensors."""
+    return device.kind == "adb"
+
+
+def on_linux(device: Device) -> bool:
+    """Whether a device has a Linux board's sensors, and times that mean something."""
+    return device.kind in {"local", "ssh"} and device.times
+
+
+def stdout(seen: tuple[Output, ...], index: int = 0) -> str:
+    """What the line of this index printed; empty where there is none or it failed without a word."""
+    return seen[index].stdout if index < len(seen) else ""

@@ -60,8 +60,10 @@ class Samples:
         labels = None if self.labels is None else self.labels[rows]
         return Samples.of(inputs, labels, origin=self.origin, notes=self.notes)
 
-    def save(self, path: Path) -> Path:
-        """Write the inputs (not the labels) as ``.npz`` under the source's names, whole or not at all."""
+    def save(self, path: Path, labels: Path | None = None) -> Path:
+        """Write the inputs as ``.npz`` under the source's names, whole or not at all; labels, if any, as ``.npy``."""
+        if labels is not None and self.labels is not None:
+            np.save(labels, self.labels, allow_pickle=False)
         return write_npz(path, self.inputs)
 
 

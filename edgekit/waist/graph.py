@@ -88,6 +88,13 @@ def read(path: Path) -> tuple[Graph, ...]:
     return describe(load(path))
 
 
+def operator_names(path: Path) -> set[str]:
+    """Names of the operators that a well-formed file says it uses; its tensors are not looked at."""
+    model = schema.Model.GetRootAs(path.read_bytes(), 0)
+    codes = (model.OperatorCodes(i) for i in range(model.OperatorCodesLength()))
+    return {_name(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()), code.CustomCode()) for code in codes}
+
+
 def describe(model: Any) -> tuple[Graph, ...]:
     """All subgraphs of the schema's object tree."""
     return tuple(_graph(model, subgraph) for subgraph in model.subgraphs)
@@ -163,18 +170,19 @@ def _tensor(model: Any, index: int, tensor: Any) -> Tensor:
 
 def _operator(model: Any, index: int, operator: Any) -> Operator:
     code = model.operatorCodes[operator.opcodeIndex]
-    builtin = max(code.builtinCode, code.deprecatedBuiltinCode)
-    name = _builtin_names().get(builtin, f"BUILTIN{builtin}")
-    if name == "CUSTOM":
-        name = f"CUSTOM:{(code.customCode or b'').decode('utf8', 'replace')}"
     return Operator(
         index=index,
-        name=name,
+        name=_name(max(code.builtinCode, code.deprecatedBuiltinCode), code.customCode),
         inputs=_ints(operator.inputs),
         outputs=_ints(operator.outputs),
         options=_options(operator.builtinOptions) | _options(operator.builtinOptions2),
         version=code.version or 1,
     )
+
+
+def _name(builtin: int, custom: bytes | None) -> str:
+    name = _builtin_names().get(builtin, f"BUILTIN{builtin}")
+    return f"CUSTOM:{(custom or b'').decode('utf8', 'replace')}" if name == "CUSTOM" else name
 
 
 def _options(options: Any) -> dict[str, Any]:

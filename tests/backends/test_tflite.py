@@ -144,9 +144,60 @@ def test_float16_keeps_what_it_cannot_hold(tmp_path: Path) -> None:
     x = net.operator("MUL", [x, net.constant("tiny", np.full(4, 1e-3, np.float32))], (1, 4), kind="MulOptions")
     path = net.save(tmp_path / "waist.tflite", x)
     made, artifact = built(networks.job(path, "float16"), tmp_path)
-    assert made.notes == ("kept float32, beyond float16's range: huge",)
+    assert made.notes == ("kept float32, which float16 represents badly: huge",)
     found = outputs(made, artifact, {"source_x": np.ones((1, 1, 4), np.float32)}, tmp_path)
     assert found["source_mul_1"] == pytest.approx(1e3, rel=1e-3)
+
+
+def band_pass(taps: int, bands: int) -> np.ndarray:
+    """Windowed sines whose taps sum to nothing, ``[bands, 1, taps, 1]``, as spectrograms are made of."""
+    time = np.arange(taps)
+    waves = [np.sin(2 * np.pi * (i + 1) * time / taps) * np.hanning(taps) / taps for i in range(bands)]
+    return np.array([wave - wave.mean() for wave in waves], np.float32).reshape(bands, 1, taps, 1)
+
+
+@pytest.mark.parametrize("cancel", [True, False])
+def test_float16_keeps_filters_whose_taps_cancel(cancel: bool, tmp_path: Path) -> None:
+    """On samples with a mean, half the digits of such a filter are all of its output."""
+    net = networks.Network()
+    x = net.input("x", (1, 1, 256, 1))
+    filters = band_pass(256, 4) if cancel else networks.weights(4, 1, 256, 1)
+    bias = net.constant("bias", np.zeros(4, np.float32))
+    y = net.operator("CONV_2D", [x, net.constant("bank", filters), bias], (1, 1, 1, 4), kind="Conv2DOptions",
+                     strideW=1, strideH=1, dilationWFactor=1, dilationHFactor=1, padding=1)  # fmt: skip
+    path = net.save(tmp_path / "waist.tflite", y)
+    made, artifact = built(networks.job(path, "float16"), tmp_path)
+    assert any("bank" in note for note in made.notes) == cancel
+    samples = {"source_x": (100 + np.random.default_rng(0).random((4, 1, 1, 256, 1))).astype(np.float32)}
+    exact = np.einsum("nijkl,okl->no", samples["source_x"].astype(np.float64), filters[:, 0].astype(np.float64))
+    found = outputs(made, artifact, samples, tmp_path)
+    assert sqnr_db(exact, next(iter(found.values())).reshape(4, 4)) > 40
+
+
+def test_a_note_names_a_few_constants_and_counts_the_others(tmp_path: Path) -> None:
+    net = networks.Network()
+    x = net.input("x", (1, 4))
+    for i in range(5):
+        x = net.operator("MUL", [x, net.constant(f"tiny{i}", np.full(4, 1e-9, np.float32))], (1, 4), kind="MulOptions")
+    _, notes = weights.to_float16(net.save(tmp_path / "waist.tflite", x))
+    assert notes == ("kept float32, which float16 represents badly: tiny0, tiny1, tiny2 and 2 more",)
+
+
+@pytest.mark.shared
+@pytest.mark.slow
+def test_basic_pitch_is_float16_on_any_samples(shared: Path, tmp_path: Path) -> None:
+    """A logarithm over a filter bank: on samples with a mean all float16 had 28 dB."""
+    path = shared / "models/tflite/basic_pitch_nmp.tflite"
+    content, notes = weights.to_float16(path)
+    artifact = tmp_path / "float16.tflite"
+    artifact.write_bytes(content)
+    name = graph.read(path)[0].tensors[graph.read(path)[0].inputs[0]].name
+    shape = graph.read(path)[0].tensors[graph.read(path)[0].inputs[0]].shape
+    samples = {name: np.random.default_rng(0).random((2, *shape)).astype(np.float32)}
+    wanted, found = run.run(path, samples), run.run(artifact, samples)
+    assert min(sqnr_db(wanted[output], found[output]) for output in wanted) > 45
+    assert len(content) < 0.9 * path.stat().st_size
+    assert "normalized_log" in notes[0]
 
 
 def test_float16_stores_a_shared_constant_once(tmp_path: Path) -> None:

@@ -1,13 +1,16 @@
 """Measure speed and write docs/reference/benchmarks.md.
 
-Usage: python -m tests.benchmarks [--repetitions 3] [--blocks 8]
+Usage: python -m tests.benchmarks [SECTION ...] [--repetitions 3] [--blocks 8]
+
+Without sections all are measured and the page is written. With sections (start-up, one-build,
+ten-models, four-targets, int8-files) only these are measured, and shown: the page holds one whole run.
 """
 
 import argparse
 import os
 import platform
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tests.benchmarks import int8_speed, speed
@@ -60,25 +63,47 @@ def page(where: str, repetitions: int, rows: Iterable[Speed], int8: str) -> str:
     )
 
 
+def measured(sections: Iterable[str], shared: Path, repetitions: int) -> list[Speed]:
+    """The rows of some sections of `BUILDS`, each shown as soon as it is there."""
+    rows: list[Speed] = []
+    for section in sections:
+        found = BUILDS[section](shared, repetitions)
+        sys.stderr.write(f"{section}\n{table(found)}\n")
+        rows += found
+    return rows
+
+
+BUILDS: dict[str, Callable[[Path, int], list[Speed]]] = {
+    "start-up": lambda _, n: speed.start_up(5 * n),
+    "one-build": speed.one_build,
+    "ten-models": speed.ten_models,
+    "four-targets": speed.four_targets,
+}
+"""Sections of the first table; those that come last take longest."""
+
+INT8 = "int8-files"
+"""The section of the second table."""
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join([*BUILDS, INT8]))
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--blocks", type=int, default=8)
     given = parser.parse_args()
+    if unknown := set(given.sections) - {*BUILDS, INT8}:
+        parser.error(f"there is no section {', '.join(sorted(unknown))}; choose among {', '.join([*BUILDS, INT8])}")
+    chosen = given.sections or [*BUILDS, INT8]
     shared, where = shared_folder(), machine()
-    rows: list[Speed] = []
-    for measure, repetitions in (
-        (speed.start_up, 5 * given.repetitions),
-        (lambda n: speed.one_build(shared, n), given.repetitions),
-        (lambda n: speed.ten_models(shared, n), 1),
-        (lambda n: speed.four_targets(shared, n), given.repetitions),
-    ):
-        rows += measure(repetitions)
-        sys.stderr.write(table(rows))
-    int8 = int8_speed.markdown(int8_speed.measure(shared, list(int8_speed.MODELS), given.blocks))
-    PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text(page(where, given.repetitions, rows, int8), encoding="utf8")
+    rows = measured([section for section in chosen if section != INT8], shared, given.repetitions)
+    int8 = ""
+    if INT8 in chosen:
+        int8 = int8_speed.markdown(int8_speed.measure(shared, list(int8_speed.MODELS), given.blocks))
+        sys.stderr.write(f"{INT8}\n{int8}\n")
+    if not given.sections:
+        PAGE.parent.mkdir(parents=True, exist_ok=True)
+        PAGE.write_text(page(where, given.repetitions, rows, int8), encoding="utf8")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from edgekit.waist import run as waist_run
 from tests.benchmarks import __main__ as command
 from tests.benchmarks import speed
 from tests.benchmarks.speed import Speed
@@ -51,3 +53,46 @@ def test_models_of_the_conversion_race_are_ten() -> None:
 @pytest.mark.shared
 def test_models_of_the_conversion_race_are_there(shared: Path) -> None:
     assert all((shared / f"models/onnx/{name}.onnx").is_file() for name in speed.TEN)
+
+
+@pytest.mark.shared
+@pytest.mark.slow
+def test_the_straight_script_makes_files_that_compute_what_edgekits_compute(shared: Path, tmp_path: Path) -> None:
+    data = speed.resnet_samples(tmp_path)
+    speed.build(shared, data, tmp_path / "cache", ("android",))
+    speed.straight_script(shared, data, tmp_path)
+    for precision in ("int8", "float16"):
+        files = tmp_path / f"cache-out/model_{precision}.tflite", tmp_path / f"plain_{precision}.tflite"
+        ours, plain = (answers(file) for file in files)
+        assert np.array_equal(ours, plain)
+        assert len(np.unique(ours, axis=0)) > 1
+
+
+def answers(file: Path) -> np.ndarray:
+    """Outputs of 32 random samples in the file's own dtype."""
+    made = waist_run.interpreter(file)
+    (into,), (out,) = made.get_input_details(), made.get_output_details()
+    results = []
+    for values in np.random.default_rng(1).integers(-128, 128, (32, *into["shape"])):
+        made.set_tensor(into["index"], values.astype(into["dtype"]))
+        made.invoke()
+        results.append(made.get_tensor(out["index"]))
+    return np.concatenate(results)
+
+
+def test_only_the_sections_asked_for_are_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(command.BUILDS, "one-build", lambda *_: [Speed("cold build", 3.0, "script", 2.0, 1.5, 1.15)])
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "one-build"])
+    before = command.PAGE.read_text(encoding="utf8")
+    command.main()
+    assert "| cold build | 3.00 | script |" in capsys.readouterr().err
+    assert command.PAGE.read_text(encoding="utf8") == before
+
+
+def test_an_unknown_section_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "one-built"])
+    with pytest.raises(SystemExit):
+        command.main()
+    assert "choose among start-up, one-build" in capsys.readouterr().err

@@ -15,9 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 from edgekit import registry, sources
 from edgekit.errors import EdgekitError, InputError
 from edgekit.store import tree_digest
-from edgekit.tensors import inputs_to_file, outputs_to_source
+from edgekit.tensors import inputs_to_file, outputs_to_source, sqnr_db
 from edgekit.types import Model, SourceOptions, Waist
-from edgekit.verify import sqnr_db
 from edgekit.waist import graph, run
 from edgekit.worker import Worker
 

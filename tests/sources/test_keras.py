@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from edgekit.errors import InputError, Unsupported
-from edgekit.tensors import inputs_to_file, outputs_to_source
+from edgekit.tensors import inputs_to_file, outputs_to_source, sqnr_db
 from edgekit.types import Divergence, Model, SourceOptions, Waist
-from edgekit.verify import sqnr_db
 from edgekit.waist import graph, run
 from edgekit.worker import Worker
 

@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.tensors import inputs_to_file, outputs_to_source
+from edgekit.tensors import inputs_to_file, outputs_to_source, sqnr_db
 from edgekit.types import Model, SourceOptions, Waist
-from edgekit.verify import sqnr_db
 from edgekit.waist import run
 from edgekit.worker import Worker
 

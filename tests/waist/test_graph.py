@@ -33,6 +33,10 @@ def test_a_graph_is_read(file: Path) -> None:
     assert main.operators[3].options["newShape"] == [1, 64]
 
 
+def test_names_of_operators_need_not_the_whole_file(file: Path) -> None:
+    assert graph.operator_names(file) == {operator.name for main in graph.read(file) for operator in main.operators}
+
+
 def test_indices_point_at_themselves(file: Path) -> None:
     (main,) = graph.read(file)
     assert [tensor.index for tensor in main.tensors] == list(range(len(main.tensors)))
@@ -74,7 +78,9 @@ def test_dynamic_dimensions_and_custom_operators(tmp_path: Path) -> None:
     net.subgraph.tensors[x].shapeSignature = np.array([-1, 4], np.int32)
     y = net.operator("CUSTOM", [x], (1, 4))
     net.model.operatorCodes[0].customCode = b"Mine"
-    (main,) = graph.read(net.save(tmp_path / "net.tflite", y))
+    file = net.save(tmp_path / "net.tflite", y)
+    (main,) = graph.read(file)
+    assert graph.operator_names(file) == {"CUSTOM:Mine"}
     assert (main.tensors[x].shape, main.tensors[x].signature_shape) == ((1, 4), (-1, 4))
     assert main.operators[0].name == "CUSTOM:Mine"
 

@@ -43,7 +43,7 @@ class OpenVINOBackend(Backend):
         chosen = settings.of(job)
         self._check(job, file)
         model, signature, notes = _network(job, chosen)
-        ov.save_model(model, out / file, compress_to_fp16=False)
+        _save(model, out / file)
         saved = CORE.read_model(out / file)
         built = Built(
             files=(file, str(Path(file).with_suffix(".bin"))),
@@ -93,6 +93,23 @@ class OpenVINOBackend(Backend):
         except FAILURES as error:
             raise _refused(artifact, error) from error
         write_npz(outputs, outputs_to_source(signature, {name: np.stack(rows) for name, rows in collected.items()}))
+
+
+PROBE = 1 << 20
+"""Bytes that a disk must still take if it was not the disk that refused a file."""
+
+
+def _save(model: Any, path: Path) -> None:
+    """Write a network. OpenVINO's stream tells only that it failed; Python's own tells why.
+
+    Raises:
+        OSError: the disk took no more.
+    """
+    try:
+        ov.save_model(model, path, compress_to_fp16=False)
+    except RuntimeError:
+        path.with_suffix(".probe").write_bytes(bytes(PROBE))
+        raise
 
 
 def _network(job: Job, chosen: settings.Settings) -> tuple[Any, Signature, tuple[str, ...]]:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.backends.openvino.libraries import compress_model_transformation, ov
-from edgekit.tensors import Array
+from edgekit.tensors import Array, sqnr_db
 
 SMALLEST = 512
 """Constants with fewer elements stay float32: biases, scales, the epsilon under a logarithm.
@@ -42,7 +42,5 @@ def loses(values: Array) -> bool:
     """Whether float32 values should not be stored as float16."""
     if values.size < SMALLEST:
         return True
-    exact = values.astype(np.float64)
     with np.errstate(over="ignore"):
-        noise = float(np.square(exact - values.astype(np.float16)).sum())
-    return not noise * 10 ** (FLOOR_DB / 10) <= float(np.square(exact).sum())
+        return sqnr_db(values, values.astype(np.float16)) < FLOOR_DB

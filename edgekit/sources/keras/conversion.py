@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import flatbuffers
-import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edgekit.errors import Unsupported
 from edgekit.sources.keras.libraries import FAILURES, first_line, tf
 from edgekit.sources.keras.lstm import fused, fusible
 from edgekit.sources.keras.network import Fixed, sample, traced
-from edgekit.tensors import Array
+from edgekit.tensors import IDENTICAL_DB, sqnr_db
 from edgekit.waist import graph, run
 
 AGREEMENT_DB = 60.0
@@ -98,7 +97,7 @@ def convert(fixed: Fixed, path: Path) -> Converted:
 
 
 def _shown(decibels: float) -> str:
-    return "identical" if np.isinf(decibels) and decibels > 0 else f"SQNR {decibels:.1f} dB"
+    return "identical" if decibels == IDENTICAL_DB else f"SQNR {decibels:.1f} dB"
 
 
 def _reason(error: Exception) -> str:
@@ -190,21 +189,3 @@ def agreement(content: bytes, fixed: Fixed) -> float:
         if wanted.shape != have.shape:
             raise ValueError(f"an output has the shape {list(have.shape)} instead of {list(wanted.shape)}")
     return min(sqnr_db(wanted, have) for wanted, have in zip(expected, found, strict=True))
-
-
-def sqnr_db(reference: Array, output: Array) -> float:
-    """10·log10(Σ reference² / Σ (reference − output)²), in dB.
-
-    Infinite where both are equal (NaN equals NaN), −inf where only one is finite.
-    """
-    if np.array_equal(reference, output, equal_nan=np.issubdtype(reference.dtype, np.inexact)):
-        return float("inf")
-    wide = reference.astype(np.float64)
-    both = np.isfinite(wide) | np.isfinite(output.astype(np.float64))
-    noise = float(np.sum(np.square(wide[both] - output.astype(np.float64)[both])))
-    signal = float(np.sum(np.square(wide[both])))
-    if noise == 0.0:
-        return float("inf")
-    if not np.isfinite(noise) or signal == 0.0:
-        return float("-inf")
-    return 10.0 * float(np.log10(signal / noise))

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekit.sources.keras.conversion import sqnr_db
 from edgekit.sources.keras.libraries import FAILURES, keras3, tf, tf_keras
 from edgekit.sources.keras.network import Fixed, restored_state
-from edgekit.tensors import Array
+from edgekit.tensors import Array, sqnr_db
 from edgekit.types import Divergence
 from edgekit.waist import graph, run
 

@@ -4,6 +4,7 @@ import hashlib
 import shutil
 import tempfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,24 @@ __all__ = ["OnnxSource"]
 
 @dataclass(frozen=True)
 class Opened:
-    """A model in memory with fixed input shapes, as the user wrote it otherwise."""
+    """A model in memory with fixed input shapes, as the user wrote it otherwise. Nothing in it is changed any more."""
 
     path: Path
+    companions: tuple[str, ...]
     model: onnx.ModelProto
     session: onnxruntime.InferenceSession
     shapes: dict[str, tuple[int, ...]]
     dtypes: dict[str, np.dtype[Any]]
     assumed: list[str]
+
+    @cached_property
+    def known(self) -> agreement.Reference:
+        """What the source gives for made-up inputs.
+
+        Raises:
+            Unsupported: it runs on none of them, or the shape of an output depends on values.
+        """
+        return agreement.reference(self.session, self.shapes, self.dtypes)
 
 
 def open_model(path: Path, options: SourceOptions) -> Opened:
@@ -39,20 +50,23 @@ def open_model(path: Path, options: SourceOptions) -> Opened:
         Unsupported: operators or types that cannot run.
     """
     model = reading.read(path)
+    companions = reading.companions(path)
     fixed, assumed = shapes.fixed(path, model, options.shapes)
     running = reading.session_of(path, model)  # of the user's own model: the reference must not depend on edits
     shapes.fix(model, fixed)
     dtypes = {value.name: reading.dtype_of(value) for value in shapes.true_inputs(model)}
-    return Opened(path, model, running, fixed, dtypes, assumed)
+    return Opened(path, companions, model, running, fixed, dtypes, assumed)
 
 
 class OnnxSource(Source):
     """ONNX of opset 7 and later."""
 
+    def __init__(self) -> None:
+        self._kept: tuple[Any, Opened] | None = None
+
     def describe(self, path: Path, options: SourceOptions) -> Model:
         """See `Source.describe`."""
-        opened = open_model(path, options)
-        known = agreement.reference(opened.session, opened.shapes, opened.dtypes)
+        opened = self._open(path, options)
         content = path.read_bytes()
         opset = [entry.version for entry in opened.model.opset_import if entry.domain in reading.STANDARD]
         producer = f"{opened.model.producer_name} {opened.model.producer_version}".strip()
@@ -64,16 +78,15 @@ class OnnxSource(Source):
             producer=producer or None,
             opset=opset[0] if opset else None,
             bytes=len(content),
-            signature=source_signature(opened, known),
-            companions=reading.companions(path),
+            signature=source_signature(opened),
+            companions=opened.companions,
             warnings=tuple(opened.assumed),
         )
 
     def to_waist(self, path: Path, options: SourceOptions, out: Path) -> Waist:
         """See `Source.to_waist`. Strategies are tried in order; the first that agrees is taken."""
-        opened = open_model(path, options)
-        known = agreement.reference(opened.session, opened.shapes, opened.dtypes)
-        source = source_signature(opened, known)
+        opened = self._open(path, options)
+        source = source_signature(opened)
         network = prepare.prepare(reading.only_float32(opened.model))
         refusal.refuse_unresolved(path, network)
         prepared, complaints = network.proto(), []
@@ -82,7 +95,7 @@ class OnnxSource(Source):
             for strategy in lowering.strategies(prepared):
                 try:
                     signature = convert(prepared, strategy, source, file, keep_layout=options.keep_layout)
-                    agreement.check(file, signature, known)
+                    agreement.check(file, signature, opened.known)
                 except (Unsupported, *lowering.CONVERTER_ERRORS) as error:
                     complaints.append(error)
                     continue
@@ -98,7 +111,7 @@ class OnnxSource(Source):
             InputError: ONNX Runtime refuses a sample.
             Unsupported: the shape of an output depends on the values of the inputs.
         """
-        opened = open_model(path, options)
+        opened = self._open(path, options)
         names = [value.name for value in opened.session.get_outputs()]
         results = []
         for number, sample in enumerate(runtime.each_sample(inputs)):
@@ -118,16 +131,30 @@ class OnnxSource(Source):
         self, path: Path, options: SourceOptions, waist: Waist, inputs: Path, threshold_db: float
     ) -> Divergence | None:
         """See `Source.first_divergence`."""
-        opened = open_model(path, options)
+        opened = self._open(path, options)
         sample = next(runtime.each_sample(inputs))
         feed = {name: sample[name].astype(opened.dtypes[name]) for name in opened.shapes}
         file = Path(waist.file) if Path(waist.file).is_absolute() else path.parent / waist.file
         return divergence.first(opened.model, waist.signature, file, feed, threshold_db)
 
+    def _open(self, path: Path, options: SourceOptions) -> Opened:
+        """The model of a file, read again only when the file, its external data or the options changed."""
+        if self._kept is None or self._kept[0] != (options, _stamps(path, self._kept[1].companions)):
+            self._kept = None  # two models at once may not fit into memory
+            opened = open_model(path, options)
+            self._kept = (options, _stamps(path, opened.companions)), opened
+        return self._kept[1]
 
-def source_signature(opened: Opened, known: agreement.Reference) -> Signature:
+
+def _stamps(path: Path, companions: tuple[str, ...]) -> list[tuple[Path, int, int]]:
+    """Path, time of change in ns and bytes of the files that a model is made of, as far as they exist."""
+    files = [path, *(path.parent / name for name in companions)]
+    return [(file, file.stat().st_mtime_ns, file.stat().st_size) for file in files if file.exists()]
+
+
+def source_signature(opened: Opened) -> Signature:
     """The signature as the source has it, on both sides; output shapes are those that came out."""
-    results = known.outputs[0]
+    results = opened.known.outputs[0]
     return Signature(
         inputs=tuple(_same(n, opened.shapes[n], str(opened.dtypes[n])) for n in opened.shapes),
         outputs=tuple(_same(n, value.shape, str(value.dtype)) for n, value in results.items()),

@@ -10,7 +10,7 @@ import onnx
 from numpy.typing import NDArray
 
 from edgekit import tensors
-from edgekit.sources.onnx.agreement import sqnr_db
+from edgekit.sources.onnx.agreement import closeness_db
 from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, run, session
 from edgekit.types import Divergence, Signature
 from edgekit.waist import graph as waist_graph
@@ -95,9 +95,9 @@ def _best_db(expected: Array, value: Array) -> float | None:
     if expected.size != value.size or expected.dtype == object:
         return None
     if expected.ndim != value.ndim or expected.ndim > MAX_RANK:
-        return sqnr_db(expected.reshape(-1), value.reshape(-1).astype(expected.dtype))
+        return closeness_db(expected.reshape(-1), value.reshape(-1).astype(expected.dtype))
     fitting = [
-        sqnr_db(np.transpose(expected, order), value.astype(expected.dtype))
+        closeness_db(np.transpose(expected, order), value.astype(expected.dtype))
         for order in permutations(range(expected.ndim))
         if tuple(expected.shape[axis] for axis in order) == value.shape
     ]

@@ -205,3 +205,29 @@ def test_shape_arithmetic_of_exporters_folds_away(worker: Worker, tmp_path: Path
     model = build("float[N,3,8,8] x", body, w=(4, 3, 3, 3), zero=np.int64(0), axis=i64(0), rest=i64(-1))
     waist = assert_faithful(worker, save(tmp_path, model), tmp_path)
     assert waist.signature.outputs[0].shape == (1, 144)
+
+
+def test_a_file_that_changes_is_read_again(worker: Worker, tmp_path: Path) -> None:
+    """A worker keeps what it read last."""
+    path = save(tmp_path, build("float[1,4] x", "y = Relu(x)"))
+    assert describe(worker, path).signature.inputs[0].shape == (1, 4)
+    save(tmp_path, build("float[1,6] x", "y = Relu(x)"))
+    assert describe(worker, path).signature.inputs[0].shape == (1, 6)
+    assert convert(worker, path, tmp_path / "waist").signature.inputs[0].shape == (1, 6)
+
+
+def test_external_data_that_changes_is_read_again(worker: Worker, tmp_path: Path) -> None:
+    path = _external(tmp_path)
+    assert_faithful(worker, path, tmp_path)
+    weights = np.fromfile(tmp_path / "weights.bin", np.float32)
+    (-weights).tofile(tmp_path / "weights.bin")
+    again = tmp_path / "again"
+    again.mkdir()
+    assert_faithful(worker, path, again)
+
+
+def test_options_that_change_are_heeded(worker: Worker, tmp_path: Path) -> None:
+    path = save(tmp_path, build("float[B,T] x", "y = Relu(x)"))
+    for shape in ((1, 3), (2, 5)):
+        described = describe(worker, path, SourceOptions(shapes={"x": shape}))
+        assert described.signature.inputs[0].shape == shape

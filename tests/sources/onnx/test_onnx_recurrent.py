@@ -144,3 +144,15 @@ def test_any_recurrent_node_computes_what_the_source_computes(
     )
     folder = tmp_path_factory.mktemp("recurrent")
     assert_faithful(worker, save(folder, model), folder)
+
+
+def test_unrolled_steps_share_their_weights(worker: Worker, tmp_path: Path) -> None:
+    """Twelve steps of two directions, and each direction's matrices once."""
+    model = recurrent("LSTM", steps=12, batch=1, size=32, hidden=32, direction="bidirectional")
+    path = save(tmp_path, model)
+    waist = assert_faithful(worker, path, tmp_path)
+    file = tmp_path / "waist" / waist.file
+    assert file.stat().st_size < 2.5 * path.stat().st_size
+    products = [operator for operator in graph.read(file)[0].operators if operator.name == "FULLY_CONNECTED"]
+    assert len(products) >= 24
+    assert len({operator.inputs[1] for operator in products}) == 4

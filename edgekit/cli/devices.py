@@ -1,0 +1,147 @@
+"""``edgekit devices``."""
+
+from typing import Any
+
+import click
+import msgspec
+
+from edgekit import config, registry
+from edgekit.cli import measuring, options
+from edgekit.errors import DeviceError, EdgekitError, InputError
+from edgekit.measure import attached
+from edgekit.profiles import Availability, Device, DeviceConfig
+from edgekit.report import profiles as screens
+from edgekit.session import Session
+
+EMULATED = "arm64-emulated"
+"""The one device whose kind its name tells."""
+
+
+@click.group(invoke_without_command=True)
+@options.json_option
+@click.pass_context
+def verb(context: click.Context, *, as_json: bool) -> int:
+    """List what is attached, what each device can run, and what is wrong with it.
+
+    \b
+    edgekit devices
+    edgekit devices add pi5 --host pi5.local --user pi
+    edgekit devices check pi5
+    edgekit devices add arm64-emulated
+    """
+    if context.invoked_subcommand is not None:
+        return 0
+    with options.session(options.stderr()) as session:
+        found = [
+            (device, _meters(session, device)) for device in attached.find(session, config.devices(measuring.project()))
+        ]
+    options.stderr().print(screens.devices(found))
+    if as_json:
+        options.print_json({"devices": [_document(*row) for row in found]})
+    return 0
+
+
+def _meters(session: Session, device: Device) -> dict[str, Availability]:
+    """What the device offers; a device that stops answering meanwhile offers nothing."""
+    if not device.usable or not device.times:
+        return {}
+    try:
+        return attached.meters(session, device)
+    except DeviceError as error:
+        return {"all": Availability(reason=error.problem, fix=error.fix)}
+
+
+def _document(device: Device, offers: dict[str, Availability]) -> dict[str, Any]:
+    meters = {
+        name: {"works": offer.probe is not None, "reason": offer.reason, "fix": offer.fix}
+        for name, offer in offers.items()
+    }
+    plain: dict[str, Any] = msgspec.to_builtins(device)
+    return plain | {"meters": meters}
+
+
+@verb.command()
+@click.argument("name")
+@click.option("--kind", help="How it is reached.  [default: ssh]")
+@click.option("--host", help="Name or address of a board.")
+@click.option("--user", help="Login name there.")
+@click.option("--port", type=click.IntRange(1, 65535), help="TCP port of its SSH server.  [default: 22]")
+@click.option("--key", metavar="FILE", help="Private key; without it the agent's keys.")
+@click.option("--known-hosts", metavar="FILE", help="Accepted host keys.  [default: ~/.ssh/known_hosts]")
+@click.option("--python", metavar="PATH", help="The interpreter there.  [default: python3]")
+@click.option("--delegate-library", metavar="PATH", help="The Edge TPU delegate there.")
+@click.option("--serial-port", metavar="PATH", help="Port of a microcontroller, such as /dev/ttyACM0.")
+@click.option("--baud", type=click.IntRange(min=1), help="Its speed.  [default: 115200]")
+@click.option("--cpu", metavar="CORE", help="Core that an emulator plays.  [default: cortex-a76]")
+@options.json_option
+def add(name: str, *, kind: str | None, as_json: bool, **flags: Any) -> int:
+    """Configure a device in your own devices.toml, and look whether it answers.
+
+    \b
+    edgekit devices add pi5 --host pi5.local --user pi --key ~/.ssh/id_ed25519
+    edgekit devices add mcu --kind serial --serial-port /dev/ttyACM0
+    edgekit devices add arm64-emulated
+    """
+    kind = kind or ("emulated" if name == EMULATED else "serial" if flags["serial_port"] else "ssh")
+    if kind not in registry.names("devices"):
+        raise InputError(
+            f"There is no kind of device named {kind}.",
+            place="--kind",
+            fix=f"choose one of: {', '.join(registry.names('devices'))}",
+        )
+    if kind == "ssh" and not flags["host"]:
+        raise InputError("A board is reached by its name or address.", place="--host", fix="add --host pi5.local")
+    made = DeviceConfig(kind=kind, **{key: value for key, value in flags.items() if value is not None})
+    with options.session(options.stderr()) as session:
+        registry.require(kind)
+        remarks = session.call("devices", kind, "set_up", config=made)
+        config.write_device(name, made)
+    for remark in (*remarks, f"{name} is written to {config.devices_file()}"):
+        click.echo(remark, err=True)
+    return _check(name, as_json=as_json)
+
+
+@verb.command()
+@click.argument("name")
+def remove(name: str) -> int:
+    """Take a device out of your own devices.toml.
+
+    \b
+    edgekit devices remove pi5
+    """
+    config.remove_device(name)
+    click.echo(f"{name} is no longer in {config.devices_file()}", err=True)
+    return 0
+
+
+@verb.command()
+@click.argument("name")
+@options.json_option
+def check(name: str, *, as_json: bool) -> int:
+    """Look at one device closely: runtimes, state, meters, and what is wrong.
+
+    \b
+    edgekit devices check pi5
+    """
+    return _check(name, as_json=as_json)
+
+
+def _check(name: str, *, as_json: bool) -> int:
+    with options.session(options.stderr()) as session:
+        device, error = _reached(session, name)
+        offers = _meters(session, device) if device.usable else {}
+    options.stderr().print(screens.device(device, offers))
+    if as_json:
+        options.print_json(_document(device, offers))
+    return 0 if error is None else error.exit_code
+
+
+def _reached(session: Session, name: str) -> tuple[Device, EdgekitError | None]:
+    """The device, usable or not."""
+    configured = config.devices(measuring.project())
+    try:
+        return attached.choose(session, configured, name), None
+    except DeviceError as error:
+        kind = configured[name].kind if name in configured else "adb"
+        found = attached.find(session, {k: v for k, v in configured.items() if k == name}, (kind,))
+        return next(device for device in found if device.id == name), error

@@ -1,0 +1,45 @@
+"""``edgekit profile``."""
+
+from typing import Any
+
+import click
+
+from edgekit import config
+from edgekit.cli import measuring, options
+from edgekit.measure import attached, profiling
+from edgekit.measure.subject import subjects
+from edgekit.report import profiles as screens
+
+
+@click.command(epilog="Exit codes: 0 measured, 2 wrong input, 3 a runtime missing, 4 unsupported there, 5 the device.")
+@click.argument("artifact")
+@measuring.measuring_options
+@click.option("--ops", is_flag=True, help="Time every operator too, in a run of its own.")
+@click.option("--energy", is_flag=True, help="Measure energy with the best meter that the device offers.")
+@click.option("--meter", metavar="NAME", help="Measure energy with this meter.")
+@click.option(
+    "--model-energy", is_flag=True, help="Where nothing is measured, estimate energy from MACs and bytes moved."
+)
+@options.json_option
+def verb(artifact: str, *, as_json: bool, device: str | None, **flags: Any) -> int:
+    """Measure latency, memory and energy of an artifact on a device.
+
+    \b
+    edgekit profile dist/model/android/
+    edgekit profile dist/model/android/model_int8.tflite --device 8A2X0Y --ops
+    edgekit profile dist/model/linux-arm64/ --device pi5 --energy
+    edgekit profile model.tflite --quick --json
+
+    ARTIFACT is a folder that edgekit build wrote, or a .tflite, .xml or .onnx file. The device is this
+    host unless --device names another; edgekit devices lists them.
+    """
+    path = options.existing(artifact)
+    settings, wishes = measuring.wanted(flags)
+    console = options.stderr()
+    with options.session(console) as session:
+        chosen = attached.choose(session, config.devices(measuring.project()), device)
+        measured = profiling.profile(session, chosen, subjects(session, path, chosen.runs), settings, wishes)
+    console.print(screens.profiles(measured))
+    if as_json:
+        options.print_json({"profiles": [measuring.document(row) for row in measured]})
+    return measuring.exit_code(measured)

@@ -1,0 +1,112 @@
+"""Finding devices, and the meters that each offers."""
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+
+from edgekit import registry, toml
+from edgekit.errors import DeviceError, EdgekitError, InputError
+from edgekit.profiles import Availability, Device, DeviceConfig
+from edgekit.session import Session
+
+LOCAL = "local"
+"""The id, and the leaf, of this host."""
+
+DISCOVERED = (LOCAL, "adb")
+"""Leaves whose devices are found without being configured."""
+
+Configured = dict[str, DeviceConfig]
+
+
+def find(session: Session, configured: Configured, kinds: tuple[str, ...] | None = None) -> list[Device]:
+    """Everything attached or configured, this host first; a kind that cannot be looked for is a problem of its own.
+
+    Args:
+        session: whose workers look.
+        configured: devices by id (`edgekit.config.devices`).
+        kinds: leaves to ask; those that can have a device without.
+    """
+    used = {config.kind for config in configured.values()}
+    asked = kinds or tuple(name for name in registry.names("devices") if name in used or name in DISCOVERED)
+    with ThreadPoolExecutor(max(len(asked), 1)) as pool:
+        found = list(pool.map(lambda kind: _find(session, kind, configured), asked))
+    every = itertools.chain.from_iterable(found)
+    return sorted(every, key=lambda device: (device.id != LOCAL, not device.usable, device.kind, device.id))
+
+
+def _find(session: Session, kind: str, configured: Configured) -> tuple[Device, ...]:
+    own = {name: config for name, config in configured.items() if config.kind == kind}
+    try:
+        registry.require(kind)
+        devices: tuple[Device, ...] = session.call("devices", kind, "find", configured=own)
+    except EdgekitError as error:
+        missing = Device(id=kind, kind=kind, title=f"devices over {kind}", usable=False, problems=(_words(error),))
+        return tuple(_unreached(name, config, error) for name, config in own.items()) or (missing,)
+    return devices
+
+
+def _unreached(name: str, config: DeviceConfig, error: EdgekitError) -> Device:
+    return Device(
+        id=name, kind=config.kind, title=config.host or name, usable=False, problems=(_words(error),), config=config
+    )
+
+
+def _words(error: EdgekitError) -> str:
+    return f"{error.problem} fix: {error.fix}" if error.fix else error.problem
+
+
+def choose(session: Session, configured: Configured, wanted: str | None) -> Device:
+    """The device of an id; this host where none is given.
+
+    Raises:
+        InputError: nothing of that id is attached or configured.
+        DeviceError: it is not usable; its problems are named.
+    """
+    name = wanted or LOCAL
+    if name == LOCAL:
+        kinds: tuple[str, ...] = (LOCAL,)
+    elif name in configured:
+        kinds = (configured[name].kind,)
+    else:
+        kinds = ("adb",)
+    if unknown := set(kinds) - set(registry.names("devices")):
+        raise InputError(
+            f"There is no kind of device named {unknown.pop()}.",
+            place=f"devices.{name}.kind",
+            fix=f"choose one of: {', '.join(registry.names('devices'))}",
+        )
+    found = find(session, {name: configured[name]} if name in configured else {}, kinds)
+    device = next((device for device in found if device.id == name), None)
+    if device is None:
+        known = (LOCAL, *configured, *(d.id for d in found if d.id != d.kind))
+        near = toml.nearest(name, known)
+        reasons = [problem for d in found if not d.usable for problem in d.problems]
+        raise InputError(
+            f"There is no device {name}." + (f" {reasons[0]}" if reasons else ""),
+            place="--device",
+            fix=near or "edgekit devices lists what is attached; edgekit devices add configures a board",
+        )
+    if not device.usable:
+        raise DeviceError(
+            f"{device.title} cannot be used: {'; '.join(device.problems) or 'it does not answer'}",
+            place=f"device {device.id}",
+            fix=f"mend that, then see: edgekit devices check {device.id}",
+        )
+    return device
+
+
+def meters(session: Session, device: Device) -> dict[str, Availability]:
+    """Whether each meter can measure on a device, by the meter's name."""
+    lines: dict[str, tuple[str, ...]] = {}
+    found: dict[str, Availability] = {}
+    for name in registry.names("meters"):
+        try:
+            registry.require(name)
+            lines[name] = session.call("meters", name, "look", device=device)
+        except EdgekitError as error:
+            found[name] = Availability(reason=error.problem, fix=error.fix)
+    every = tuple(line for name in lines for line in lines[name])
+    outputs = session.call("devices", device.kind, "execute", device=device, lines=every) if every else ()
+    for name, own in lines.items():
+        seen, outputs = outputs[: len(own)], outputs[len(own) :]
+        found[name] = session.call("meters", name, "available", device=device, seen=seen)
+    return dict(sorted(found.items()))

@@ -1,0 +1,259 @@
+"""The protocol: which blocks run in which order on a device, and which of them count.
+
+The unit of replication is the block, a fresh process. Two files are compared by blocks that take
+turns, in pairs whose inner order is drawn (AB or BA), so that drift meets both alike.
+`docs/explanation/measurement.md` says why.
+"""
+
+import itertools
+import random
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edgekit import runner
+from edgekit.errors import EdgekitError
+from edgekit.measure.subject import Subject
+from edgekit.profiles import Block, Device, PowerTrace, Probe, Protocol, Provenance, Run, Stand, State
+from edgekit.session import Session
+
+COOL_DOWN_C = 2.0
+"""A block begins when the device is at most this much warmer than before the first one."""
+
+COOL_DOWN_LIMIT_S = 120.0
+"""Longest wait for that; after it the block runs, and a flag says so."""
+
+_places = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How thoroughly to measure.
+
+    ``run`` is what each block runs, ``idle_s`` the length of each idle baseline (energy only).
+    """
+
+    protocol: Protocol
+    run: Run
+    idle_s: float = 30.0
+    energy: bool = False
+    operators: bool = False
+    model_energy: bool = False
+
+
+FULL = Settings(Protocol(name="full", blocks=10, cool_down_c=COOL_DOWN_C), Run())
+"""10 blocks of 6 s and at least 103 runs: 60 s and 1,030 runs (`docs/explanation/measurement.md`)."""
+
+QUICK = Settings(
+    Protocol(name="quick", blocks=10),
+    Run(warm_up_runs=10, warm_up_s=0.1, min_runs=10, min_s=0.25, max_s=5.0),
+    idle_s=5.0,
+)
+"""An answer within seconds: the same blocks, each too short for a figure to publish."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """What was seen: for each subject its blocks in order, with the folder of each one's files.
+
+    ``traces`` are what the meter saw of each block, ``idle`` the baselines before and after; no trace
+    and no baseline where no energy was measured.
+    """
+
+    blocks: tuple[tuple[Block, ...], ...]
+    folders: tuple[tuple[Path, ...], ...]
+    traces: tuple[tuple[PowerTrace | None, ...], ...]
+    idle: tuple[tuple[Block, PowerTrace | None], ...]
+    order: str
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Metering:
+    """A meter in use: its name, what samples it, and whether it stands at this host instead of on the device."""
+
+    name: str
+    probe: Probe
+    provenance: Provenance
+    at_host: bool = False
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A device, with the session whose worker reaches it."""
+
+    session: Session
+    device: Device
+
+    def call(self, method: str, **arguments: Any) -> Any:
+        """A method of the device's `edgekit.devices.Driver`."""
+        return self.session.call("devices", self.device.kind, method, device=self.device, **arguments)
+
+
+@contextmanager
+def stands(bench: Bench, subjects: list[Subject], inputs: list[Path], run: Run) -> Iterator[list[Stand]]:
+    """Put the files on the device, and take everything away again, whatever happens in between.
+
+    Raises:
+        DeviceError, MissingTool, Unsupported: see `edgekit.devices.Driver.open`.
+    """
+    with ExitStack() as stack:
+        made: list[Stand] = []
+        for subject, given in zip(subjects, inputs, strict=True):
+            place = runner.place_name(next(_places))
+            stack.callback(_close, bench, Stand(place=place, model="", inputs=""), made)
+            made.append(bench.call("open", artifact=subject.path.absolute(), inputs=given, run=run, place=place))
+        yield made
+
+
+def _close(bench: Bench, bare: Stand, made: list[Stand]) -> None:
+    """Close a stand; one whose opening failed is known by its place alone."""
+    stand = next((s for s in made if Path(s.place).name == bare.place), bare)
+    bench.call("close", stand=stand)
+
+
+def run_block(bench: Bench, stand: Stand, run: Run, out: Path) -> Block:
+    """One block, with its files in ``out``, which is made."""
+    out.mkdir(parents=True)
+    block: Block = bench.call("run", stand=stand, run=run, out=out)
+    return block
+
+
+def _metered(
+    bench: Bench, stand: Stand, run: Run, metering: Metering | None, out: Path
+) -> tuple[Block, PowerTrace | None]:
+    """One block and what the meter saw of it, on the device's clock."""
+    if metering is None:
+        return run_block(bench, stand, run, out), None
+    ask = bench.session.call
+    if not metering.at_host:
+        block = run_block(bench, stand, msgspec.structs.replace(run, probe=metering.probe), out)
+        sensed = out / block.sensed if block.sensed is not None else None
+        return block, ask("meters", metering.name, "stop", probe=metering.probe, sensed=sensed)
+    ask("meters", metering.name, "start", probe=metering.probe)
+    try:
+        block = run_block(bench, stand, run, out)
+    finally:
+        trace: PowerTrace = ask("meters", metering.name, "stop", probe=metering.probe, sensed=None)
+    return block, _shifted(trace, -block.host_offset_s)
+
+
+def _shifted(trace: PowerTrace, by_s: float) -> PowerTrace:
+    rails = {
+        name: msgspec.structs.replace(series, t_s=tuple(t + by_s for t in series.t_s))
+        for name, series in trace.rails.items()
+    }
+    return msgspec.structs.replace(trace, rails=rails)
+
+
+def course(bench: Bench, made: list[Stand], settings: Settings, metering: Metering | None, out: Path) -> Course:
+    """Run all blocks in their order.
+
+    Raises:
+        DeviceError: the device went away.
+        Unsupported: it cannot run the file.
+    """
+    run = msgspec.structs.replace(settings.run, mode="time")
+    flags: list[str] = []
+    rows: list[list[tuple[Block, Path, PowerTrace | None]]] = [[] for _ in made]
+    idle = [_idle(bench, made[0], settings, metering, out / "idle-before")] if metering else []
+    start: State = bench.call("state")
+    order = turns(len(made), settings.protocol.blocks, settings.protocol.seed)
+    for i, which in enumerate(order):
+        step = f"block {i + 1} of {len(order)} on {bench.device.id}"
+        bench.session.progress.begin(step)
+        if settings.protocol.cool_down_c is not None and i > 0:
+            flags += _cool_down(bench, start, settings.protocol.cool_down_c)
+        folder = out / f"block-{i}"
+        block, trace = _metered(bench, made[which], run, metering, folder)
+        rows[which].append((msgspec.structs.replace(block, index=i, counted=_counts(block)), folder, trace))
+        bench.session.progress.end(step, from_cache=False)
+    if metering:
+        idle.append(_idle(bench, made[0], settings, metering, out / "idle-after"))
+    return Course(
+        tuple(tuple(block for block, _, _ in row) for row in rows),
+        tuple(tuple(folder for _, folder, _ in row) for row in rows),
+        tuple(tuple(trace for _, _, trace in row) for row in rows),
+        tuple(idle),
+        "".join("AB"[which] for which in order),
+        tuple(dict.fromkeys(flags)),
+    )
+
+
+def nothing(subjects: int) -> Course:
+    """The course of a measurement without blocks, on a device whose times mean nothing."""
+    empty = ((),) * subjects
+    return Course(empty, empty, empty, (), "", ())
+
+
+def turns(subjects: int, blocks: int, seed: int) -> list[int]:
+    """Which subject runs when: ``blocks`` of each, two in pairs whose inner order is drawn.
+
+    Pairs come in twos that mirror each other (ABBA or BAAB), so that a steady drift cancels.
+    """
+    if subjects == 1:
+        return [0] * blocks
+    draw = random.Random(seed)  # noqa: S311  an order, no secret
+    order: list[int] = []
+    while len(order) < 2 * blocks:
+        first = draw.randrange(2)
+        order += [first, 1 - first, 1 - first, first]
+    return order[: 2 * blocks]
+
+
+def _idle(
+    bench: Bench, stand: Stand, settings: Settings, metering: Metering, out: Path
+) -> tuple[Block, PowerTrace | None]:
+    step = f"idle for {settings.idle_s:.0f} s"
+    bench.session.progress.begin(step)
+    run = msgspec.structs.replace(settings.run, mode="idle", idle_s=settings.idle_s)
+    seen = _metered(bench, stand, run, metering, out)
+    bench.session.progress.end(step, from_cache=False)
+    return seen
+
+
+def _counts(block: Block) -> bool:
+    """A block in which the device held its clock down says nothing about the file."""
+    return not (block.after is not None and block.after.throttled)
+
+
+def _cool_down(bench: Bench, start: State, limit_c: float) -> list[str]:
+    """Wait until the device is as cool as at the start; a flag where it does not get there."""
+    if start.temperature_c is None:
+        return []
+    end = time.monotonic() + COOL_DOWN_LIMIT_S
+    while True:
+        now: State = bench.call("state")
+        if now.temperature_c is None or now.temperature_c <= start.temperature_c + limit_c:
+            return []
+        if time.monotonic() > end:
+            return [f"the device did not cool down to within {limit_c:g} °C of its temperature at the start"]
+        time.sleep(1.0)
+
+
+def energy_settings(settings: Settings, provenance: Provenance) -> Settings:
+    """Blocks long enough for a meter: 10 s, for a battery gauge 5 minutes (measurement protocol, §2.4)."""
+    least_s = 300.0 if provenance == "battery_gauge" else 10.0
+    if settings.protocol.name == "quick" and provenance != "battery_gauge":
+        least_s = 2.0
+    run = settings.run
+    longer = msgspec.structs.replace(run, min_s=max(run.min_s, least_s), max_s=max(run.max_s, 2 * least_s))
+    return replace(settings, run=msgspec.structs.replace(longer, max_runs=10_000_000))
+
+
+@contextmanager
+def workbench() -> Iterator[Path]:
+    """A folder for a measurement's files until they are recorded."""
+    with tempfile.TemporaryDirectory(prefix="edgekit-measure-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+def in_words(error: EdgekitError) -> str:
+    """An error as a reason in a profile's ``unavailable``."""
+    return f"{error.problem} ({error.fix})" if error.fix else error.problem

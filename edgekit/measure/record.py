@@ -1,0 +1,165 @@
+"""Recording profiles: a measurement is appended, never changed.
+
+Beside an artifact stands ``profiles/`` with, for each measurement, ``NAME.json`` (the profile),
+``NAME.npz`` (latencies and power of every block) and its plots; the artifact's ``manifest.json``
+lists the profiles of the files that it holds. A file on its own is recorded in ``dist/NAME/profiles/``.
+"""
+
+import os
+import re
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from edgekit import manifest as manifests
+from edgekit.errors import InputError
+from edgekit.manifest import Manifest
+from edgekit.measure.protocol import Course
+from edgekit.measure.subject import Subject
+from edgekit.profiles import DeviceVerification, Profile
+from edgekit.tensors import Array
+
+FOLDER = "profiles"
+
+RAW_LATENCIES = 100_000
+"""Most latencies of a block that are kept; of more, every k-th is (a block of µs-long inferences has millions)."""
+
+
+def folder(subject: Subject, output: str | None = None) -> Path:
+    """Where a subject's profiles stand."""
+    if output is not None:
+        return Path(output)
+    if subject.manifest is not None:
+        return subject.manifest.parent / FOLDER
+    return Path("dist") / subject.path.stem / FOLDER
+
+
+def name(subject: Subject, device: str, now: datetime) -> str:
+    """The name of a measurement's files: when, where and of what."""
+    return f"{now.astimezone(UTC):%Y%m%dT%H%M%S}-{re.sub(r'[^A-Za-z0-9.]+', '_', device)}-{subject.path.stem}"
+
+
+def raw(course: Course, which: int) -> dict[str, Array]:
+    """Every block's samples: ``latencies_ms_I`` float64 ``[runs]``; power of block I as ``power_w_I_RAIL`` or
+    ``energy_j_I_RAIL``, ``[2, n]`` (t_s on the device's clock; value), and of the idle baselines as
+    ``…_before_RAIL`` and ``…_after_RAIL``.
+    """
+    arrays: dict[str, Array] = {}
+    for i, (block, where) in enumerate(zip(course.blocks[which], course.folders[which], strict=True)):
+        if block.latencies is not None:
+            taken = np.load(where / block.latencies, allow_pickle=False)
+            arrays[f"latencies_ms_{i}"] = taken[:: -(-len(taken) // RAW_LATENCIES)]
+    when = [*map(str, range(len(course.traces[which]))), "before", "after"]
+    for part, trace in zip(when, [*course.traces[which], *(trace for _, trace in course.idle)], strict=False):
+        if trace is not None:
+            prefix = "energy_j" if trace.quantity == "energy" else "power_w"
+            for rail, series in trace.rails.items():
+                arrays[f"{prefix}_{part}_{rail}"] = np.array([series.t_s, series.values], np.float64)
+    return arrays
+
+
+def arrays(path: Path) -> dict[str, Array]:
+    """Every array of an ``.npz``."""
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def write(profile: Profile, samples: dict[str, Array], plots: dict[str, str], subject: Subject, where: Path) -> Path:
+    """Append a profile: its files appear whole, and the manifest lists it.
+
+    Args:
+        profile: whose ``raw`` names the ``.npz``.
+        samples: what `raw` collected.
+        plots: SVG by the end of its file's name.
+        subject: what was measured.
+        where: the folder; made if it is not there.
+
+    Returns:
+        The profile's ``.json``.
+
+    Raises:
+        InputError: nothing can be written there.
+    """
+    stem = Path(profile.raw or "profile.npz").stem
+    try:
+        where.mkdir(parents=True, exist_ok=True)
+        _replace(where / f"{stem}.npz", lambda path: _save(path, samples))
+        for end, svg in plots.items():
+            _replace(where / f"{stem}-{end}.svg", partial(Path.write_bytes, data=svg.encode()))
+        document = msgspec.json.format(msgspec.json.encode(profile)) + b"\n"
+        _replace(where / f"{stem}.json", lambda path: path.write_bytes(document))
+    except OSError as error:
+        raise InputError(
+            f"The profile cannot be written: {error.strerror}.", place=str(where), fix="choose another folder with -o"
+        ) from error
+    if subject.manifest is not None:
+        _list(
+            subject.manifest, lambda manifest: msgspec.structs.replace(manifest, profiles=(*manifest.profiles, profile))
+        )
+    return where / f"{stem}.json"
+
+
+def _save(path: Path, arrays: dict[str, Any]) -> None:
+    with path.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def _replace(path: Path, make: Callable[[Path], object]) -> None:
+    """Write a file aside and rename it."""
+    handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    try:
+        make(Path(aside))
+        Path(aside).chmod(0o644)
+        Path(aside).replace(path)
+    finally:
+        Path(aside).unlink(missing_ok=True)
+
+
+def _list(path: Path, change: Callable[[Manifest], Manifest]) -> None:
+    """Change a manifest; the file is replaced whole."""
+    document = msgspec.json.format(msgspec.json.encode(change(manifests.read(path)))) + b"\n"
+    _replace(path, lambda aside: aside.write_bytes(document))
+
+
+def read(path: Path) -> Profile:
+    """A recorded profile.
+
+    Raises:
+        InputError: the file is none.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Profile)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise InputError(
+            f"{path.name} is no profile: {error}.", place=str(path), fix="name a .json below a profiles/ folder"
+        ) from error
+
+
+def verified(path: Path, file: str, verification: DeviceVerification) -> None:
+    """Put a verification on a device into the manifest, in the place of an earlier one on the same device."""
+
+    def change(manifest: Manifest) -> Manifest:
+        return msgspec.structs.replace(
+            manifest,
+            artifacts=tuple(
+                msgspec.structs.replace(
+                    artifact,
+                    device_verifications=(
+                        *(v for v in artifact.device_verifications if v.device != verification.device),
+                        verification,
+                    ),
+                )
+                if artifact.file == file
+                else artifact
+                for artifact in manifest.artifacts
+            ),
+        )
+
+    _list(path, change)

@@ -1,0 +1,160 @@
+"""What is measured: an artifact's file with its signature, and the inputs that it is given."""
+
+import re
+import xml.etree.ElementTree as ET  # the file is the user's own, and is compiled right after
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekit import manifest as manifests
+from edgekit import registry, samples, sources, tensors
+from edgekit.errors import InputError
+from edgekit.manifest import ArtifactFile
+from edgekit.session import Session
+from edgekit.store import file_digest
+from edgekit.types import Cost, Precision, Signature, SourceOptions, TensorSpec
+
+SAMPLES = 4
+"""Samples on which a device's outputs are compared with this host's."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One file to measure.
+
+    ``sha256`` is that of the file, or where it has companions the digest of all (`edgekit.manifest.digest`).
+    ``manifest`` is the ``manifest.json`` that describes it, None for a file on its own.
+    """
+
+    path: Path
+    sha256: str
+    signature: Signature
+    manifest: Path | None = None
+    cost: Cost | None = None
+    precision: Precision | None = None
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.path.name
+
+
+def subjects(session: Session, path: Path, suffixes: tuple[str, ...] = ()) -> list[Subject]:
+    """The file, or every file of an artifact folder (only those of ``suffixes``, where given).
+
+    Raises:
+        InputError: it is neither a runnable file nor a folder with a manifest, or it does not hold such a file.
+    """
+    if path.is_dir():
+        described = manifests.read(path / manifests.FILE_NAME)
+        found = [_described(path, file) for file in described.artifacts]
+        kept = [subject for subject in found if not suffixes or subject.path.suffix in suffixes]
+        if not kept:
+            raise InputError(
+                f"{path} holds no file that this device runs ({', '.join(suffixes)}).",
+                place=str(path),
+                fix="choose another device, or build for another target",
+            )
+        return kept
+    if not path.is_file():
+        raise InputError(f"There is no file or folder {path}.", place=str(path), fix="check the path")
+    beside = path.parent / manifests.FILE_NAME
+    if beside.is_file():
+        for file in manifests.read(beside).artifacts:
+            if file.file == path.name:
+                return [_described(path.parent, file)]
+    return [_alone(session, path)]
+
+
+def _described(folder: Path, file: ArtifactFile) -> Subject:
+    for name, expected in file.files.items():
+        if not (folder / name).is_file() or file_digest(folder / name) != expected:
+            raise InputError(
+                f"{name} is not the file that the manifest describes.",
+                place=str(folder / name),
+                fix="build it again, or measure a copy of the file in a folder of its own",
+            )
+    return Subject(
+        folder / file.file, file.sha256, file.signature, folder / manifests.FILE_NAME, file.cost, file.precision
+    )
+
+
+def _alone(session: Session, path: Path) -> Subject:
+    """A file without a manifest: its signature is read from the file itself."""
+    if path.suffix == ".xml":
+        signature, files = _ir_signature(path), (path, path.with_suffix(".bin"))
+    else:
+        kind = sources.sniff(path)
+        if kind not in {"tflite", "onnx"}:
+            raise InputError(
+                f"{path.name} is a {kind} model, which no device runs as it is.",
+                place=str(path),
+                fix="build it first: edgekit build MODEL -t android, then profile the result",
+            )
+        leaf = sources.FORMATS[kind]
+        registry.require(leaf)
+        model = session.call("sources", leaf, "describe", path=path.absolute(), options=SourceOptions())
+        signature, files = model.signature, (path, *(path.parent / name for name in model.companions))
+    return Subject(
+        path, manifests.digest({file.name: file_digest(file).sha256 for file in files if file.is_file()}), signature
+    )
+
+
+_IR_DTYPES = {"f32": "float32", "f16": "float16", "i8": "int8", "u8": "uint8", "i32": "int32", "i64": "int64"}
+
+
+def _ir_signature(path: Path) -> Signature:
+    """Inputs and outputs of an OpenVINO IR, from its XML (OpenVINO documentation, Operation Sets in IR)."""
+    try:
+        layers = list(ET.parse(path).getroot().iter("layer"))  # noqa: S314  see the import
+    except ET.ParseError as error:
+        raise InputError(f"{path.name} is no OpenVINO IR: {error}.", place=str(path), fix="export it again") from error
+    inputs = [_ir_spec(layer, "output", path) for layer in layers if layer.get("type") == "Parameter"]
+    outputs = [_ir_spec(layer, "input", path) for layer in layers if layer.get("type") == "Result"]
+    if not inputs:
+        raise InputError(f"{path.name} is no OpenVINO IR: it has no inputs.", place=str(path), fix="export it again")
+    return Signature(inputs=tuple(inputs), outputs=tuple(outputs))
+
+
+def _ir_spec(layer: ET.Element, side: str, path: Path) -> TensorSpec:
+    port = layer.find(f"{side}/port")
+    sizes = [dim.text or "" for dim in port.findall("dim")] if port is not None else []
+    if not all(re.fullmatch(r"\d+", size) for size in sizes):
+        raise InputError(
+            f"{path.name} has dynamic shapes ({layer.get('name')}: {', '.join(sizes)}).",
+            place=str(path),
+            fix="export it with fixed shapes, or build it with edgekit, which fixes them",
+        )
+    names = (port.get("names") if port is not None else None) or layer.get("name") or ""
+    data = layer.find("data")
+    kind = (data.get("element_type") if data is not None else None) or "f32"
+    name, shape, dtype = names.split(",")[0], tuple(int(size) for size in sizes), _IR_DTYPES.get(kind, kind)
+    return TensorSpec(name=name, shape=shape, dtype=dtype, source_name=name, source_shape=shape, source_dtype=dtype)
+
+
+def write_inputs(subject: Subject, given: str | None, seed: int, out: Path) -> str:
+    """Write the inputs of a measurement as the file wants them: ``.npz``, ``[N, *shape]`` under its names.
+
+    Args:
+        subject: what is measured.
+        given: the user's samples in the source's terms (`edgekit.samples.load`), None for random ones.
+        seed: of the random ones.
+        out: the file to write.
+
+    Returns:
+        Where they come from, in words.
+
+    Raises:
+        InputError: the samples do not fit.
+    """
+    signature = subject.signature
+    if given is None:
+        taken = samples.random(signature, SAMPLES, seed)
+    else:
+        declared = {s.source_name: s.preprocessing for s in signature.inputs if s.preprocessing is not None}
+        taken = samples.load(given, signature, declared).take(SAMPLES)
+    arrays: dict[str, Any] = dict(tensors.inputs_to_file(signature, taken.inputs))
+    np.savez(out, **arrays)
+    return taken.origin

@@ -1,0 +1,227 @@
+"""Devices, profiles and comparisons as screens."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from edgekit.measure.profiling import Measured
+from edgekit.profiles import (
+    Availability,
+    Comparison,
+    Device,
+    DeviceVerification,
+    Energy,
+    Estimate,
+    Latency,
+    OperatorTime,
+    Profile,
+    State,
+)
+from edgekit.report.screens import size
+
+BAR = 24
+"""Cells of the longest operator's bar."""
+
+OPERATORS = 15
+"""Operators that are shown one by one; the rest is one line."""
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def milliseconds(value: float) -> str:
+    """A latency with three significant digits, in µs below a tenth of a millisecond."""
+    if value < 0.1:
+        return f"{value * 1000:.3g} µs"
+    return f"{value:.3g} ms" if value < 1000 else f"{value / 1000:.3g} s"
+
+
+def _estimate(found: Estimate) -> str:
+    if found.value is None:
+        return found.reason or "unknown"
+    return milliseconds(found.value)
+
+
+def _interval(found: Estimate) -> str:
+    if found.value is None or found.low is None or found.high is None:
+        return ""
+    return f" ({milliseconds(found.low)} – {milliseconds(found.high)})"
+
+
+def profiles(measured: Iterable[Measured]) -> RenderableType:
+    """The table that ends a measurement, a column for each file, and below it what needs attention."""
+    rows = list(measured)
+    table = _table("", *(row.profile.artifact for row in rows))
+    figures = [_figures(row.profile) for row in rows]
+    for name in figures[0] if figures else ():
+        table.add_row(Text(name, style="bold"), *(column[name] for column in figures))
+    return Group(table, *(part for row in rows for part in _remarks(row)))
+
+
+def _figures(profile: Profile) -> dict[str, str]:
+    """Every figure of the table, by its name."""
+    latency, memory = profile.latency, profile.memory
+    names = ("init", "first", "median", "p90", "p99")
+    times = dict.fromkeys(names, "unavailable") if latency is None else _times(latency)
+    loaded = "" if memory.loaded_bytes is None else f", {size(memory.loaded_bytes)} of it loading"
+    arena = "" if memory.arena_bytes is None else f", arena {size(memory.arena_bytes)}"
+    used = "unavailable" if memory.peak_bytes is None else f"{size(memory.peak_bytes)}{loaded}{arena}"
+    return times | {"memory": used, "energy": _energy(profile.energy)}
+
+
+def _times(latency: Latency) -> dict[str, str]:
+    found = {
+        "init": latency.init_ms,
+        "first": latency.first_ms,
+        "median": latency.median_ms,
+        "p90": latency.p90_ms,
+        "p99": latency.p99_ms,
+    }
+    return {name: _estimate(figure) + _interval(figure) for name, figure in found.items()}
+
+
+def _energy(energy: Energy | None) -> str:
+    if energy is None:
+        return "unavailable"
+    best = energy.net_mj if energy.net_mj.value is not None else energy.gross_mj
+    if best.value is None:
+        return "unavailable"
+    what = "net" if best is energy.net_mj else "gross"
+    interval = "" if best.low is None or best.high is None else f" ({best.low:.3g} – {best.high:.3g})"
+    return f"{best.value:.3g} mJ {what}{interval}, {energy.provenance}"
+
+
+def _remarks(row: Measured) -> Iterable[RenderableType]:
+    profile = row.profile
+    yield Text()
+    yield Text(profile.artifact, style="bold")
+    yield Text(f"  {_conditions(profile)}")
+    if profile.verification is not None:
+        yield verification(profile.verification)
+    if profile.delegation is not None and profile.delegation.share != "all":
+        yield Text(f"  {profile.delegation.delegate} took {profile.delegation.share}: {profile.delegation.words}")
+    for flag in profile.flags:
+        yield Text(f"  {flag}", style="yellow")
+    for what, reason in profile.unavailable.items():
+        yield Text(f"  {what} unavailable: {reason}")
+    if profile.operators:
+        yield operators(profile.operators)
+    yield Text(f"  {row.file}")
+
+
+def _conditions(profile: Profile) -> str:
+    device, latency = profile.device, profile.latency
+    runs = "" if latency is None else f"{latency.runs:,} runs in {latency.blocks} blocks, {latency.seconds:.3g} s; "
+    threads = f"{profile.run.threads} thread" + ("s" if profile.run.threads > 1 else "")
+    where = device.title + (f" ({device.cpu})" if device.cpu else "")
+    how = f"{threads}, {profile.run.delegate}, {profile.runtime or 'no runtime'}, {profile.protocol.name}"
+    return f"{runs}{how}, on {where}"
+
+
+def verification(found: DeviceVerification, name: str = "") -> Text:
+    """Whether a device computes what this host computes."""
+    name = f"{name} " if name else "  "
+    if found.verdict == "pass":
+        how = "bit for bit" if found.identical else f"{found.sqnr_db:.1f} dB"
+        return Text(f"{name}verified on {found.device}: {how} on {found.samples} samples", style="green")
+    sqnr = "" if found.sqnr_db is None else f", {found.sqnr_db:.1f} dB"
+    where = f": {found.first_difference}" if found.first_difference else ""
+    return Text(f"{name}differs on {found.device}{sqnr}{where}", style="red")
+
+
+def operators(times: tuple[OperatorTime, ...]) -> RenderableType:
+    """Operators by time, the longest first, with a bar for each."""
+    total = sum(row.mean_ms for row in times) or 1.0
+    ranked = sorted(times, key=lambda row: -row.mean_ms)
+    longest = ranked[0].mean_ms or 1.0
+    table = _table("  time", "share", "", "operator")
+    for row in ranked[:OPERATORS]:
+        bar = Text("█" * max(round(BAR * row.mean_ms / longest), 1), style="blue")
+        what = row.name if row.kind in row.name else f"{row.kind} {row.name}"
+        table.add_row(f"  {milliseconds(row.mean_ms)}", f"{row.mean_ms / total:.1%}", bar, what)
+    rest = sum(row.mean_ms for row in ranked[OPERATORS:])
+    if len(ranked) > OPERATORS:
+        more = f"{len(ranked) - OPERATORS} more"
+        table.add_row(f"  {milliseconds(rest)}", f"{rest / total:.1%}", "", more)
+    kinds: dict[str, float] = defaultdict(float)
+    for row in times:
+        kinds[row.kind] += row.mean_ms
+    by_kind = ", ".join(f"{kind} {spent / total:.0%}" for kind, spent in sorted(kinds.items(), key=lambda k: -k[1])[:4])
+    return Group(Text(f"  operators, in a run of their own: {by_kind}"), table)
+
+
+def comparison(found: Comparison, a: str, b: str, device: str) -> RenderableType:
+    """The verdict on A against B, with the ratio and its interval."""
+    style = {"faster": "green", "slower": "red"}.get(found.verdict, "yellow")
+    if found.verdict == "no difference shown":
+        verdict = f"no difference shown between {a} and {b} on {device}"
+    else:
+        verdict = f"{a} is {found.verdict} than {b} on {device}"
+    interval = "" if found.low is None or found.high is None else f", 95 % interval {found.low:.3f} – {found.high:.3f}"
+    value = "unknown" if found.ratio is None else f"{found.ratio:.3f}"
+    ratio = f"time of {a} / time of {b}: {value}{interval}, {found.pairs} pairs of blocks"
+    return Group(Text(), Text(verdict, style=style), Text(f"  {ratio}"), *_reason(found.reason))
+
+
+def _reason(reason: str) -> list[Text]:
+    return [Text(f"  {reason}")] if reason else []
+
+
+def devices(found: Iterable[tuple[Device, dict[str, Availability]]]) -> RenderableType:
+    """A line for each device, and below it what is wrong and which meters it offers."""
+    table = _table("device", "what", "system", "runs", "meters")
+    remarks: list[RenderableType] = []
+    for device, offers in found:
+        usable = Text(device.id, style="green" if device.usable else "yellow")
+        here = [name for name, offer in offers.items() if offer.probe is not None]
+        runs = ", ".join(device.runs) if device.usable else "not usable"
+        table.add_row(usable, device.title, _system(device), runs, ", ".join(here) or ("none" if device.usable else ""))
+        remarks += [Text(f"{device.id}: {problem}", style="yellow") for problem in device.problems]
+    return Group(table, *remarks)
+
+
+def _system(device: Device) -> str:
+    parts = [device.cpu, device.abi, device.os, f"{device.cores} cores" if device.cores else None]
+    return ", ".join(part for part in parts if part)
+
+
+def device(found: Device, offers: dict[str, Availability]) -> RenderableType:
+    """Everything about one device: what it runs, its state, and every meter with its reason."""
+    facts = _table("", "")
+    facts.show_header = False
+    facts.add_row("system", _system(found))
+    facts.add_row("runtimes", ", ".join(f"{name} {version}" for name, version in found.runtimes.items()) or "none")
+    facts.add_row("runs", ", ".join(found.runs) or "nothing")
+    facts.add_row("delegates", ", ".join(found.delegates) or "none")
+    if found.state is not None:
+        facts.add_row("state", state(found.state))
+    parts: list[RenderableType] = [Text(f"{found.id}: {found.title}", style="bold"), facts]
+    if offers:
+        table = _table("meter", "works", "remark")
+        for name, offer in offers.items():
+            works = Text("yes", style="green") if offer.probe is not None else Text("no", style="yellow")
+            table.add_row(name, works, offer.reason + (f"\nfix: {offer.fix}" if offer.fix else ""))
+        parts += [Text(), table]
+    return Group(*parts, *(Text(problem, style="yellow") for problem in found.problems))
+
+
+def state(found: State) -> str:
+    """What is known of a state, in words."""
+    words = [
+        found.governor and f"governor {found.governor}",
+        found.frequencies_khz and f"{max(found.frequencies_khz) / 1e6:.2f} GHz",
+        found.temperature_c is not None and f"{found.temperature_c:.0f} °C",
+        found.throttled and f"throttled: {', '.join(found.throttled)}",
+        found.battery_percent is not None and f"battery {found.battery_percent:.0f} %",
+        found.charging and "charging",
+        found.screen_on is not None and f"screen {'on' if found.screen_on else 'off'}",
+        found.load is not None and f"load {found.load:.2f}",
+    ]
+    return ", ".join(word for word in words if word) or "not known"

@@ -1,0 +1,91 @@
+"""What a user sees of devices and of wrong measurements; ``pytest --update-golden`` writes it anew."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from edgekit import cli
+from tests import networks
+
+GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "measuring"
+
+SCREENS = {
+    "no_file": ["profile", "nope.tflite"],
+    "no_artifact_folder": ["profile", "folder"],
+    "a_source": ["profile", "model.keras"],
+    "text": ["profile", "text.tflite"],
+    "truncated": ["profile", "truncated.tflite", "--quick"],
+    "unknown_device": ["profile", "model.tflite", "--device", "locl"],
+    "unknown_meter": ["profile", "model.tflite", "--quick", "--meter", "rappl"],
+    "unknown_delegate": ["profile", "model.tflite", "--delegate", "xnnpak"],
+    "samples_do_not_fit": ["profile", "model.tflite", "--quick", "--input", "wrong.npy"],
+    "compare_one": ["compare", "model.tflite"],
+    "compare_text": ["compare", "a.json", "a.json"],
+    "add_without_host": ["devices", "add", "pi5"],
+    "add_odd_kind": ["devices", "add", "pi5", "--kind", "telnet"],
+    "add_odd_name": ["devices", "add", "p i", "--host", "127.0.0.1"],
+    "remove_unknown": ["devices", "remove", "pi6"],
+    "check_unknown": ["devices", "check", "nothing"],
+    "subverb": ["devices", "ad"],
+}
+"""Name → command line."""
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with good and bad files, as the current one."""
+    desk = tmp_path / "desk"
+    (desk / "folder").mkdir(parents=True)
+    networks.classifier(desk / "model.tflite")
+    (desk / "truncated.tflite").write_bytes((desk / "model.tflite").read_bytes()[:1000])
+    (desk / "text.tflite").write_text("hello")
+    (desk / "a.json").write_text('{"a": 1}')
+    (desk / "model.keras").write_bytes(b"PK\x03\x04" + bytes(60))
+    __import__("numpy").save(desk / "wrong.npy", __import__("numpy").zeros((3, 2, 2), "float32"))
+    monkeypatch.chdir(desk)
+    monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("EDGEKIT_CONFIG", str(tmp_path / "config"))
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", "1")  # no server answers there, whatever hangs at this machine
+    monkeypatch.setenv("COLUMNS", "100")
+    return desk
+
+
+@pytest.mark.parametrize("name", SCREENS)
+def test_screen(name: str, desk: Path, capfd: pytest.CaptureFixture[str], request: pytest.FixtureRequest) -> None:
+    before = set(desk.rglob("*"))
+    code = cli.run(SCREENS[name])
+    out, err = capfd.readouterr()
+    seen = f"$ edgekit {' '.join(SCREENS[name])}\n{err}{out}exit code {code}\n"
+    for path, word in ((desk, "DESK"), (desk.parent / "cache", "CACHE"), (desk.parent / "config", "CONFIG")):
+        seen = seen.replace(str(path), word)
+    seen = re.sub(r"[ \t]+$", "", seen, flags=re.MULTILINE)
+    assert code in {2, 4, 5}
+    assert "Traceback" not in seen
+    assert "fix: " in seen
+    assert set(desk.rglob("*")) == before
+    golden = GOLDEN / f"{name}.txt"
+    if request.config.getoption("--update-golden"):
+        golden.write_text(seen, encoding="utf8")
+    assert seen == golden.read_text(encoding="utf8")
+
+
+def test_there_is_no_golden_without_its_command() -> None:
+    assert {path.stem for path in GOLDEN.glob("*.txt")} == set(SCREENS)
+
+
+def test_a_device_is_added_checked_and_removed(desk: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    file = desk.parent / "config" / "devices.toml"
+    file.parent.mkdir()
+    file.write_text('# mine\n[devices.old]\nkind = "ssh"\nhost = "10.0.0.1"  # in the cellar\n')
+    # Nothing listens on port 9 here: the board is configured all the same, and the screen says what is wrong.
+    assert cli.run(["devices", "add", "pi5", "--host", "127.0.0.1", "--port", "9", "--user", "pi"]) == 5
+    assert "pi5" in capfd.readouterr().err
+    text = file.read_text()
+    assert text.startswith("# mine\n")
+    assert "# in the cellar" in text
+    assert "[devices.pi5]" in text
+    assert cli.run(["devices", "check", "pi5"]) == 5
+    assert cli.run(["devices", "remove", "pi5"]) == 0
+    assert "pi5" not in file.read_text()
+    assert "# in the cellar" in file.read_text()

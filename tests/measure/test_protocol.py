@@ -1,0 +1,137 @@
+"""The order of blocks, which of them count, and that nothing stays on a device."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgekit.errors import DeviceError
+from edgekit.measure import protocol
+from edgekit.measure.protocol import QUICK, Bench, Metering, turns
+from edgekit.measure.subject import Subject
+from edgekit.profiles import Probe, State
+from edgekit.session import Session
+from edgekit.types import Signature
+from tests.measure.scripted import DEVICE, Scripted
+
+SUBJECT = Subject(Path("a.tflite"), "0" * 64, Signature(inputs=(), outputs=()))
+
+
+def bench(session: Scripted) -> Bench:
+    return Bench(cast("Session", session), DEVICE)
+
+
+def run(session: Scripted, tmp_path: Path, subjects: int = 1, **more: Any) -> protocol.Course:
+    with protocol.stands(bench(session), [SUBJECT] * subjects, [tmp_path / "i.npz"] * subjects, QUICK.run) as made:
+        return protocol.course(
+            bench(session), made, more.pop("settings", QUICK), more.pop("metering", None), tmp_path / "out"
+        )
+
+
+@given(st.integers(1, 30), st.integers(0, 1000))
+def test_two_files_take_turns_in_mirrored_pairs(blocks: int, seed: int) -> None:
+    order = turns(2, blocks, seed)
+    assert len(order) == 2 * blocks
+    pairs = [tuple(order[i : i + 2]) for i in range(0, len(order), 2)]
+    assert set(pairs) <= {(0, 1), (1, 0)}
+    assert all(second == first[::-1] for first, second in zip(pairs[::2], pairs[1::2], strict=False))
+    assert order == turns(2, blocks, seed)
+
+
+def test_the_turn_that_begins_is_drawn() -> None:
+    assert {turns(2, 2, seed)[0] for seed in range(20)} == {0, 1}
+
+
+def test_one_file_has_its_blocks_one_after_the_other(tmp_path: Path) -> None:
+    session = Scripted()
+    seen = run(session, tmp_path)
+    assert [block.index for block in seen.blocks[0]] == list(range(10))
+    assert all(block.counted for block in seen.blocks[0])
+    assert seen.order == "A" * 10
+    assert session.open_places == []
+
+
+def test_what_was_put_on_a_device_is_taken_back_when_it_fails_half_way(tmp_path: Path) -> None:
+    session = Scripted(dies_at=3)
+    with pytest.raises(DeviceError, match="went away"):
+        run(session, tmp_path, subjects=2)
+    assert session.open_places == []
+
+
+def test_what_was_put_on_a_device_is_taken_back_when_the_user_interrupts(tmp_path: Path) -> None:
+    session = Scripted()
+
+    class Impatient:
+        def begin(self, step: str) -> None:
+            if "block 3" in step:
+                raise KeyboardInterrupt
+
+        def plan(self, steps: int) -> None: ...
+        def end(self, step: str, *, from_cache: bool) -> None: ...
+
+    session.progress = cast("Any", Impatient())
+    with pytest.raises(KeyboardInterrupt):
+        run(session, tmp_path)
+    assert session.open_places == []
+
+
+def test_a_failed_opening_closes_its_place_and_those_before(tmp_path: Path) -> None:
+    session = Scripted()
+    real = session._devices_open
+    calls = iter(range(2))
+
+    def fails_second(**arguments: Any) -> Any:
+        made = real(**arguments)
+        if next(calls) == 1:
+            raise DeviceError("no room")
+        return made
+
+    session._devices_open = fails_second  # type: ignore[method-assign]
+    with pytest.raises(DeviceError, match="no room"):
+        run(session, tmp_path, subjects=2)
+    assert session.open_places == []
+
+
+def test_a_block_in_which_the_device_throttled_does_not_count(tmp_path: Path) -> None:
+    cool, hot = State(utc="t", throttled=()), State(utc="t", throttled=("throttled",))
+    seen = run(Scripted(states=(cool, cool, hot, hot, cool)), tmp_path)
+    assert [block.counted for block in seen.blocks[0]] == [True, False, False] + [True] * 7
+
+
+def test_the_protocol_waits_until_the_device_is_cool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(protocol.time, "sleep", waited.append)
+    warm = [State(utc="t", temperature_c=t) for t in (40.0, 50.0, 48.0, 44.0, 41.5, 41.0)]
+    settings = protocol.replace(QUICK, protocol=protocol.FULL.protocol)
+    seen = run(Scripted(states=tuple(warm)), tmp_path, settings=settings)
+    assert len(waited) == 3 - 1  # 50 was seen by the first block itself; then 48 and 44 are too warm
+    assert seen.flags == ()
+
+
+def test_a_device_that_stays_warm_is_flagged_not_waited_for_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(0, 100_000, 10))
+    monkeypatch.setattr(protocol.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(protocol.time, "sleep", lambda s: None)
+    settings = protocol.replace(QUICK, protocol=protocol.FULL.protocol)
+    states = (State(utc="t", temperature_c=40.0), State(utc="t", temperature_c=60.0))
+    seen = run(Scripted(states=states), tmp_path, settings=settings)
+    assert seen.flags == ("the device did not cool down to within 2 °C of its temperature at the start",)
+
+
+def test_an_instrument_on_the_desk_is_read_on_the_devices_clock(tmp_path: Path) -> None:
+    metering = Metering("desk", Probe(meter="desk"), "external_meter", at_host=True)
+    seen = run(Scripted(), tmp_path, metering=metering)
+    for block, trace in zip(seen.blocks[0], seen.traces[0], strict=True):
+        assert trace is not None
+        assert trace.rails["all"].t_s[0] == pytest.approx(block.begin_s)
+        assert trace.rails["all"].t_s[-1] == pytest.approx(block.end_s)
+    assert len(seen.idle) == 2
+
+
+@pytest.mark.parametrize(("provenance", "least_s"), [("battery_gauge", 300.0), ("measured_rail", 10.0)])
+def test_energy_needs_long_blocks(provenance: str, least_s: float) -> None:
+    assert protocol.energy_settings(protocol.FULL, provenance).run.min_s == least_s

@@ -1,0 +1,253 @@
+"""Disks that are full or read-only: real ones, mounted for the test."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from edgekit.errors import InputError, Unsupported, full_disk
+from edgekit.publish import publish
+from edgekit.store import ANSWER, Store, Stored, file_digest
+from edgekit.types import Manifest
+from edgekit.worker import Worker
+from tests.conftest import ROOT
+
+DIGITS = ROOT / "docs" / "examples" / "digits"
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A file system in memory of a size that can be changed."""
+
+    path: Path
+
+    def resize(self, kib: int) -> None:
+        subprocess.run(["mount", "-o", f"remount,size={kib}k", self.path], check=True)
+
+    def protect(self) -> None:
+        subprocess.run(["mount", "-o", "remount,ro", self.path], check=True)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    """An empty disk of 4 KiB. Where mounting is not permitted there is none, except in CI, which must permit it."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", place], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        assert not os.environ.get("CI"), mounted.stderr
+        pytest.skip(f"a disk can be mounted by root only: {mounted.stderr.strip()}")
+    yield Disk(place)
+    subprocess.run(["umount", "--lazy", place], check=True)
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a build ended."""
+
+    code: int
+    err: str
+
+
+def build(out: Path, cache: Path, *more: str, **environment: str) -> Run:
+    """The bundled example for android; a hang ends the test."""
+    done = subprocess.run(
+        [sys.executable, "-m", "edgekit", "build", DIGITS, "-o", out, *more],
+        env=os.environ | {"EDGEKIT_CACHE": str(cache), "PYTHONPATH": str(ROOT), "COLUMNS": "200"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    return Run(done.returncode, done.stderr)
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that holds every answer of the example's build."""
+    folder = tmp_path_factory.mktemp("warm")
+    run = build(folder / "out", folder / "cache")
+    assert run.code == 0, run.err
+    return folder / "cache"
+
+
+def whole(out: Path) -> bool:
+    """All files that the manifest names are there with their digests, and no others."""
+    manifest = msgspec.json.decode((out / "manifest.json").read_bytes(), type=Manifest)
+    files = {name: digest for artifact in manifest.artifacts for name, digest in artifact.files.items()}
+    intact = all(file_digest(out / name) == digest for name, digest in files.items())
+    return intact and {path.name for path in out.iterdir()} == {*files, "manifest.json"}
+
+
+def broken(cache: Path) -> list[Path]:
+    """Answers that are not what their digests say, and scratch that stayed."""
+    found = list((cache / "tmp").glob("*"))
+    for folder in (cache / "answers").glob("*"):
+        stored = msgspec.json.decode((folder / ANSWER).read_bytes(), type=Stored)
+        if any(file_digest(folder / name) != digest for name, digest in stored.files.items()):
+            found.append(folder)
+    return found
+
+
+def three_files(out: Path) -> int:
+    for name in "abc":
+        (out / name).write_bytes(os.urandom(10_000))
+    return 3
+
+
+def test_a_question_to_a_full_cache_leaves_nothing_and_works_once_there_is_space(disk: Disk) -> None:
+    for kib in range(4, 40, 4):
+        disk.resize(kib)
+        store = Store(disk.path / "cache")
+        with pytest.raises(InputError, match="No space left") as refused:
+            store.ask({"a": 1}, int, three_files)
+        assert refused.value.place == str(disk.path / "cache")
+        assert refused.value.fix.startswith("free some space")
+        store.close()
+        assert [path for path in disk.path.rglob("*") if path.is_file()] == []
+    disk.resize(100)
+    store = Store(disk.path / "cache")
+    assert store.ask({"a": 1}, int, three_files).result == 3
+    store.close()
+    assert broken(disk.path / "cache") == []
+
+
+def result(size: int):
+    def make(out: Path) -> None:
+        (out / "model.tflite").write_bytes(os.urandom(size))
+        (out / "manifest.json").write_text('{"artifacts": [{"files": {"model.tflite": {}}}]}')
+
+    return make
+
+
+def test_an_earlier_result_survives_a_full_disk(disk: Disk) -> None:
+    disk.resize(40)
+    publish(disk.path / "out", result(12_000))
+    before = (disk.path / "out" / "model.tflite").read_bytes()
+    with pytest.raises(InputError, match="no space left") as refused:
+        publish(disk.path / "out", result(30_000))
+    assert refused.value.place == str(disk.path / "out")
+    assert [path.name for path in disk.path.iterdir()] == ["out"]
+    assert (disk.path / "out" / "model.tflite").read_bytes() == before
+
+
+def test_a_machine_without_any_temporary_folder_is_the_users_to_mend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "none")])
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    with pytest.raises(InputError, match="no temporary folder") as refused:
+        Worker(tmp_path / "log.txt").start()
+    assert "TMPDIR" in refused.value.fix
+
+
+def test_a_librarys_complaint_about_space_is_not_the_models_fault() -> None:
+    assert full_disk(Unsupported("It does not convert. SavedModel: /tmp/x; No space left on device")) is not None
+    try:
+        try:
+            raise RuntimeError("[Errno 28] No space left on device")
+        except RuntimeError as error:
+            raise Unsupported("It does not convert.") from error
+    except Unsupported as error:
+        mended = full_disk(error)
+    assert mended is not None
+    assert "free some space" in mended.fix
+    assert full_disk(Unsupported("It does not convert.")) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("target", "sizes_kib"), [("android", (4, 24, 100, 170, 230)), ("openvino-cpu", (210, 240, 260))]
+)
+def test_a_build_goes_on_where_its_cache_was_full(
+    target: str, sizes_kib: tuple[int, ...], disk: Disk, tmp_path: Path
+) -> None:
+    out, cache = tmp_path / "out", disk.path / "cache"
+    for kib in sizes_kib:
+        disk.resize(kib)
+        run = build(out, cache, "-t", target)
+        assert run.code == 2, run.err
+        assert "fix: free some space" in run.err
+        assert "Traceback" not in run.err
+        assert not out.exists()
+        assert broken(cache) == []
+    disk.resize(10_000)
+    run = build(out, cache, "-t", target)
+    assert run.code == 0, run.err
+    assert "reading model.keras (cached)" in run.err
+    assert whole(out)
+
+
+@pytest.mark.slow
+def test_a_result_that_does_not_fit_is_not_begun(disk: Disk, warm: Path) -> None:
+    out = disk.path / "out"
+    for kib in (4, 12, 20, 28, 36):
+        disk.resize(kib)
+        run = build(out, warm)
+        assert run.code == 2, run.err
+        assert f"at: {out}" in run.err
+        assert "fix: free some space, or choose another folder with -o" in run.err
+        assert list(disk.path.iterdir()) == []
+    disk.resize(100)
+    assert build(out, warm).code == 0
+    assert whole(out)
+    disk.resize(60)
+    assert build(out, warm).code == 2  # the new result does not fit beside the old one
+    assert whole(out)
+    assert list(disk.path.iterdir()) == [out]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [(), ("-t", "openvino-cpu")], ids=["android", "openvino"])
+def test_no_space_for_temporary_files_is_not_the_models_fault(
+    options: tuple[str, ...], disk: Disk, tmp_path: Path
+) -> None:
+    out, cache = tmp_path / "out", tmp_path / "cache"
+    for kib in (4, 40):
+        disk.resize(kib)
+        run = build(out, cache, *options, TMPDIR=str(disk.path))
+        assert (run.code, out.exists()) in {(2, False), (0, True)}, run.err
+        if kib == 4:
+            assert run.code == 2
+            assert "TMPDIR" in run.err
+        assert list(disk.path.iterdir()) == []
+        assert broken(cache) == []
+    disk.resize(10_000)
+    assert build(out, cache, *options, TMPDIR=str(disk.path)).code == 0
+    assert whole(out)
+
+
+@pytest.mark.slow
+def test_a_read_only_cache_that_holds_every_answer_serves_a_build(disk: Disk, warm: Path, tmp_path: Path) -> None:
+    disk.resize(10_000)
+    shutil.copytree(warm, disk.path / "cache")
+    disk.protect()
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    run = build(tmp_path / "out", disk.path / "cache", TMPDIR=str(scratch))
+    assert run.code == 0, run.err
+    assert run.err.count(" (cached)") == 8
+    assert whole(tmp_path / "out")
+    assert str(scratch) not in run.err  # where the log lies matters to nobody
+    assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_read_only_cache_without_an_answer_is_refused_before_the_work(disk: Disk, warm: Path, tmp_path: Path) -> None:
+    disk.resize(10_000)
+    shutil.copytree(warm, disk.path / "cache")
+    disk.protect()
+    run = build(tmp_path / "out", disk.path / "cache", "--seed", "7")
+    assert run.code == 2, run.err
+    assert f"at: {disk.path / 'cache'}" in run.err
+    assert "EDGEKIT_CACHE" in run.err
+    assert not (tmp_path / "out").exists()
