@@ -79,13 +79,23 @@ async def _found(name: str, config: DeviceConfig) -> Device:
     try:
         async with asyncio.timeout(FIND_S):
             board = Board(name, config)
-            seen = await look(board)
+            try:
+                seen = await look(board)
+            except MissingTool as error:
+                return await _without_python(board, device, error)
             return await _described(board, seen, seen.of(device))
     except TimeoutError:
         problem = f"it does not answer within {FIND_S:.0f} s; fix: check its load and network"
     except EdgekitError as error:
         problem = _words(error)
     return msgspec.structs.replace(device, usable=False, problems=(problem,))
+
+
+async def _without_python(board: Board, device: Device, error: MissingTool) -> Device:
+    """A board that answers, but has no Python to be looked at with."""
+    said = await board.command("uname -sr; uname -m", doing="asking for its system")
+    system, _, machine = said.stdout.strip().rpartition("\n")
+    return msgspec.structs.replace(device, os=system, abi=machine, usable=False, problems=(_words(error),))
 
 
 async def _described(board: Board, seen: Seen, device: Device) -> Device:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import numpy
+
 from edgekit.profiles import DeviceConfig
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
@@ -213,6 +215,17 @@ def interpreter(version: str) -> str | None:
         if found == version:
             return path
     return None
+
+
+def bare(folder: Path, *borrowed: str) -> str:
+    """A Python without packages, but for some of this one's."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    (target,) = (folder / "lib").glob("python3*/site-packages")
+    source = Path(numpy.__file__).parent.parent
+    for name in borrowed:
+        for path in [source / name, *source.glob(f"{name}-*.dist-info"), *source.glob(f"{name}.libs")]:
+            (target / path.name).symlink_to(path)
+    return str(folder / "bin/python")
 
 
 def processes(word: str) -> list[str]:

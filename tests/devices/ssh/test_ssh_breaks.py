@@ -22,7 +22,7 @@ from edgekit.errors import DeviceError, MissingTool, Unsupported
 from edgekit.profiles import DeviceConfig, Probe, Run, Stand
 from edgekit.worker import Worker
 from tests.devices.ssh.conftest import QUICK, device_of, through
-from tests.devices.ssh.server import Server, Wire, interpreter, processes, until
+from tests.devices.ssh.server import Server, Wire, bare, interpreter, processes, until
 
 Make = Callable[..., DeviceConfig]
 Network = tuple[Path, Path]
@@ -279,17 +279,6 @@ def test_a_board_without_file_transfer_is_told(driver: Ssh, board: Make, network
     assert "sftp-server" in caught.value.fix
 
 
-def bare(folder: Path, *borrowed: str) -> str:
-    """A Python without packages, but for some of this one's."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
-    (target,) = (folder / "lib").glob("python3*/site-packages")
-    source = Path(np.__file__).parent.parent
-    for name in borrowed:
-        for path in [source / name, *source.glob(f"{name}-*.dist-info"), *source.glob(f"{name}.libs")]:
-            (target / path.name).symlink_to(path)
-    return str(folder / "bin/python")
-
-
 @pytest.mark.parametrize(("borrowed", "problem"), [((), "numpy is not installed"), (("numpy",), "No runtime there")])
 def test_what_is_missing_comes_with_pips_line(
     driver: Ssh, board: Make, network: Network, tmp_path: Path, borrowed: tuple[str, ...], problem: str
@@ -317,8 +306,12 @@ def test_a_file_that_needs_another_runtime_is_told(driver: Ssh, board: Make, net
 
 
 def test_a_python_that_is_not_there_is_told(driver: Ssh, board: Make, network: Network) -> None:
+    config = board(python="python3.99")
+    (found,) = driver.find({"bench": config})
+    assert (found.usable, found.os, found.abi) == (False, f"Linux {os.uname().release}", os.uname().machine)
     with pytest.raises(MissingTool) as caught:
-        driver.open(device_of(board(python="python3.99")), *network, QUICK, runner.place_name(0))
+        driver.open(found, *network, QUICK, runner.place_name(0))
+    assert found.problems[0].startswith("There is no python3.99 there; fix: name another one as python in [devices.")
     assert caught.value.problem == "There is no python3.99 there."
     assert "apt-get install python3" in caught.value.fix
 
