@@ -4,7 +4,7 @@ import itertools
 from concurrent.futures import ThreadPoolExecutor
 
 from edgekit import registry, toml
-from edgekit.errors import DeviceError, EdgekitError, InputError
+from edgekit.errors import DeviceError, EdgekitError, InputError, MissingTool
 from edgekit.profiles import Availability, Device, DeviceConfig
 from edgekit.session import Session
 
@@ -59,7 +59,8 @@ def choose(session: Session, configured: Configured, wanted: str | None) -> Devi
 
     Raises:
         InputError: nothing of that id is attached or configured.
-        DeviceError: it is not usable; its problems are named.
+        MissingTool: it answers, but lacks what a measurement needs; the command that installs it is given.
+        DeviceError: it is not usable for another reason; its problems are named.
     """
     name = wanted or LOCAL
     if name == LOCAL:
@@ -86,12 +87,19 @@ def choose(session: Session, configured: Configured, wanted: str | None) -> Devi
             fix=near or "edgekit devices lists what is attached; edgekit devices add configures a board",
         )
     if not device.usable:
-        raise DeviceError(
-            f"{device.title} cannot be used: {'; '.join(device.problems) or 'it does not answer'}",
-            place=f"device {device.id}",
-            fix=f"mend that, then see: edgekit devices check {device.id}",
-        )
+        raise _unusable(device)
     return device
+
+
+def _unusable(device: Device) -> EdgekitError:
+    """Why a device cannot be used. One whose system is known answers: then something is to be installed there."""
+    kind = DeviceError if device.os is None else MissingTool
+    first, _, fix = next(iter(device.problems), "it does not answer").partition(" fix: ")
+    return kind(
+        f"{device.title} cannot be used: {'; '.join((first.rstrip('.;'), *device.problems[1:]))}.",
+        place=f"device {device.id}",
+        fix=fix or f"mend that, then see: edgekit devices check {device.id}",
+    )
 
 
 def meters(session: Session, device: Device) -> dict[str, Availability]:

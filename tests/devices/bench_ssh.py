@@ -2,19 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-import pytest
-
-from edgekit.devices.ssh import Ssh
-from edgekit.profiles import Device, DeviceConfig
+from tests.devices.benches import Bench
 from tests.devices.ssh.server import served
 
 
 @contextmanager
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, DeviceConfig], Device]]:
-    """The table of configured devices, and the device that is found; nothing may stay in its home."""
-    with served(tmp_path_factory.mktemp("bench_ssh")) as server:
-        table = {"board": server.board("board")}
-        (device,) = Ssh().find(table)
-        yield table, device
-        assert server.tree(table["board"]) == []
+def bench(folder: Path) -> Iterator[Bench]:
+    """The board is named ``board``; its home and its temporary folder are watched."""
+    with served(folder) as server:
+        config = server.board("board")
+        yield Bench(id="board", configured={"board": config}, left=lambda: set(server.tree(config)))

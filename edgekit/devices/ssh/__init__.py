@@ -19,7 +19,7 @@ from edgekit.devices.ssh.connection import Board, wait
 from edgekit.devices.ssh.looking import Seen, delegate_problem, look
 from edgekit.devices.ssh.transfer import fetch, prepare, removed, upload
 from edgekit.devices.ssh.trust import target
-from edgekit.errors import DeviceError, EdgekitError, MissingTool, Unsupported
+from edgekit.errors import DeviceError, EdgekitError, InputError, MissingTool, Unsupported
 from edgekit.profiles import Block, Delegate, Device, DeviceConfig, Output, Run, Stand, State
 
 LIBRARY = "libedgetpu.so.1"
@@ -79,7 +79,10 @@ async def _found(name: str, config: DeviceConfig) -> Device:
     try:
         async with asyncio.timeout(FIND_S):
             board = Board(name, config)
-            seen = await look(board)
+            try:
+                seen = await look(board)
+            except MissingTool as error:
+                return await _without_python(board, device, error)
             return await _described(board, seen, seen.of(device))
     except TimeoutError:
         problem = f"it does not answer within {FIND_S:.0f} s; fix: check its load and network"
@@ -88,9 +91,16 @@ async def _found(name: str, config: DeviceConfig) -> Device:
     return msgspec.structs.replace(device, usable=False, problems=(problem,))
 
 
+async def _without_python(board: Board, device: Device, error: MissingTool) -> Device:
+    """A board that answers, but has no Python to be looked at with."""
+    said = await board.command("uname -sr; uname -m", doing="asking for its system")
+    system, _, machine = said.stdout.strip().rpartition("\n")
+    return msgspec.structs.replace(device, os=system, abi=machine, usable=False, problems=(_words(error),))
+
+
 async def _described(board: Board, seen: Seen, device: Device) -> Device:
     """A board that was looked at, with its delegates and what is wrong with it."""
-    problems: list[str] = []
+    problems = list(device.problems)
     delegates: tuple[Delegate, ...] = ("xnnpack", "none") if ".tflite" in device.runs else ()
     usable = seen.facts.numpy and bool(device.runs)
     if not usable:
@@ -114,6 +124,9 @@ async def _open(board: Board, artifact: Path, inputs: Path, run: Run, place: str
             place=str(artifact),
             fix="name one of the files that edgekit build made",
         )
+    for file in (artifact, inputs):
+        if not file.is_file():
+            raise InputError("There is no such file.", place=str(file), fix="correct its path")
     seen = await look(board)
     if not seen.facts.numpy or not any(artifact.suffix in runner.RUNS.get(name, ()) for name in seen.runner.runtimes):
         raise missing(board, artifact.suffix, seen.facts)

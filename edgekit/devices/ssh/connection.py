@@ -17,7 +17,7 @@ from typing import Any
 
 import asyncssh
 
-from edgekit.devices.ssh.trust import DEFAULT_PORT, KnownHosts, client_keys, place, ssh_command, target
+from edgekit.devices.ssh.trust import DEFAULT_PORT, KnownHosts, client_keys, identity, place, ssh_command, target
 from edgekit.errors import DeviceError, EdgekitError, InputError
 from edgekit.profiles import Device, DeviceConfig, Output
 
@@ -36,8 +36,8 @@ UNANSWERED = 3
 LINE_S = 30.0
 """How long a shell line may take."""
 
-LOST = (asyncssh.ConnectionLost, asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection, asyncssh.DisconnectError)
-"""What asyncssh raises on calls over a connection that has ended."""
+LOST = (asyncssh.DisconnectError, asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection, ConnectionError, TimeoutError)
+"""What asyncssh raises on calls over a connection that has ended, or just then."""
 
 
 @cache
@@ -110,6 +110,8 @@ class Board:
     async def _connect(self) -> asyncssh.SSHClientConnection:
         accepted = KnownHosts(self.name, self.config)
         options: dict[str, Any] = await client_keys(self.name, self.config)
+        if algorithms := accepted.algorithms():
+            options["server_host_key_algs"] = algorithms
         if self.config.user:
             options["username"] = self.config.user
         if self.config.port != DEFAULT_PORT:
@@ -127,10 +129,6 @@ class Board:
             )
         except asyncssh.HostKeyNotVerifiable as error:
             raise accepted.complaint() from error
-        except asyncssh.KeyExchangeFailed as error:
-            if accepted.known:  # it has no key of the kind that was accepted
-                raise accepted.complaint() from error
-            raise self._refusal(error) from error
         except asyncssh.ConfigParseError as error:
             raise InputError(f"~/.ssh/config cannot be understood: {error}.", fix="mend the line") from error
         except (asyncssh.Error, OSError) as error:
@@ -140,9 +138,9 @@ class Board:
         """What a failure to connect means."""
         host, port = self.config.host, self.config.port
         if isinstance(error, asyncssh.PermissionDenied):
-            key = f"-i {quote(self.config.key)} " if self.config.key else ""
             problem = f"The board does not accept the key for {target(self.config)}"
-            fix = f"ssh-copy-id {key}-p {port} {target(self.config)}; check user and key in [devices.{self.name}]"
+            options = " ".join([*identity(self.config), f"-p {port}"])
+            fix = f"ssh-copy-id {options} {target(self.config)}; check user and key in [devices.{self.name}]"
         elif isinstance(error, socket.gaierror):
             problem, fix = (
                 f"There is no machine named {host}",
@@ -197,21 +195,22 @@ class Board:
         except LOST as error:
             raise self.lost(doing) from error
         except (asyncssh.ChannelOpenError, OSError) as error:
-            raise self.refused(doing, error) from error
+            raise (self.lost(doing) if connection.is_closed() else self.refused(doing, error)) from error
         if done.returncode is None:
             raise self.lost(doing)
         return Output(code=done.returncode, stdout=_text(done.stdout), stderr=_text(done.stderr))
 
-    async def script(self, code: str, *, doing: str, given: bytes = b"", words: str = "") -> Output:
+    async def script(self, code: str, *, doing: str, given: bytes = b"", words: str = "", flags: str = "") -> Output:
         """Run Python there from the command line, with ``words`` as its arguments; see `command`."""
-        return await self.command(f"exec {self.python} -c {quote(code)} {words}", doing=doing, given=given)
+        return await self.command(f"exec {self.python} {flags} -c {quote(code)} {words}", doing=doing, given=given)
 
     def refused(self, doing: str, error: Exception) -> DeviceError:
         """The complaint that the board does not do what SSH servers do."""
         return DeviceError(
             f"The board refused while {doing}: {getattr(error, 'reason', '') or error}.",
             place=self.place,
-            fix=f"see what the board says: {ssh_command(self.config)}; its SSH server needs sftp-server and a shell",
+            fix=f"see what the board says: {ssh_command(self.config)}; "
+            "its SSH server needs a shell and sftp-server (package openssh-sftp-server)",
         )
 
     @asynccontextmanager
@@ -222,15 +221,17 @@ class Board:
             DeviceError: no connection, it ended while ``doing``, or the board refused a file.
         """
         connection = await self.connection()
+        started = False
         try:
             async with connection.start_sftp_client() as client:
+                started = True
                 yield client
-        except LOST as error:
-            raise self.lost(doing) from error
-        except (asyncssh.SFTPError, asyncssh.ChannelOpenError, asyncssh.ProcessError) as error:
-            if connection.is_closed():
+        except (*LOST, asyncssh.SFTPError, asyncssh.ChannelOpenError, OSError) as error:
+            if connection.is_closed() or (started and isinstance(error, LOST)):
                 raise self.lost(doing) from error
-            raise self.refused(doing, error) from error
+            if isinstance(error, OSError):  # of this host's disk
+                raise
+            raise self.refused(doing if started else "starting its sftp-server", error) from error
 
 
 def shell(line: str) -> str:

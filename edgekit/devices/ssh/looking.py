@@ -47,8 +47,8 @@ class Seen(msgspec.Struct, frozen=True):
     facts: Facts
 
     def of(self, device: Device) -> Device:
-        """A device with what was seen there; what keeps it from measuring is for `find` to say."""
-        own = msgspec.structs.replace(self.runner, problems=())
+        """A device with what was seen there; that numpy is missing is for `find` to say, with the line that helps."""
+        own = self.runner if self.facts.numpy else msgspec.structs.replace(self.runner, problems=())
         return runner.described(device, own)
 
 
@@ -79,7 +79,7 @@ async def delegate_problem(board: Board, library: str) -> str:
     Raises:
         DeviceError: the board does not answer.
     """
-    said = await board.script(DELEGATE, words=quote(library), doing="looking for the delegate's library")
+    said = await board.script(DELEGATE, words=quote(library), flags="-S", doing="looking for the delegate's library")
     if said.code == 0:
         return ""
     return f"{library} cannot be loaded there: {said.stderr.strip().rpartition(': ')[2] or f'exit code {said.code}'}"

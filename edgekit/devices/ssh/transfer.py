@@ -145,7 +145,8 @@ async def removed(board: Board, place: str) -> None:
     Raises:
         DeviceError: it cannot be removed; it is named.
     """
-    assert Path(place).name.startswith(PLACE), place
+    if not Path(place).name.startswith(PLACE):
+        raise ValueError(f"{place} is no place")  # a bug must not cost a user's files
     by_hand = f"remove it by hand: {ssh_command(board.config)} rm -r {quote(place)}"
     try:
         done = await board.command(REMOVE.format(quote(place)), doing=f"removing {place}")

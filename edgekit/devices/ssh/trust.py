@@ -10,6 +10,7 @@ from shlex import quote
 from typing import Any
 
 import asyncssh
+from asyncssh.public_key import get_default_certificate_algs, get_default_public_key_algs
 
 from edgekit.errors import DeviceError, EdgekitError, InputError
 from edgekit.profiles import DeviceConfig
@@ -26,8 +27,12 @@ def target(config: DeviceConfig) -> str:
 def ssh_command(config: DeviceConfig) -> str:
     """The command that logs in on a board, for a user to type."""
     port = [f"-p {config.port}"] if config.port != DEFAULT_PORT else []
-    key = [f"-i {quote(config.key)}"] if config.key else []
-    return " ".join(["ssh", *port, *key, target(config)])
+    return " ".join(["ssh", *port, *identity(config), target(config)])
+
+
+def identity(config: DeviceConfig) -> list[str]:
+    """The option of ``ssh`` and ``ssh-copy-id`` that names the configured key."""
+    return [f"-i {quote(str(Path(config.key).expanduser()))}"] if config.key else []
 
 
 def place(name: str, config: DeviceConfig) -> str:
@@ -68,6 +73,18 @@ class KnownHosts:
         found = self._hosts.match(host, address, port)
         self.known = any((found[0], found[1], found[3]))
         return found
+
+    def algorithms(self) -> list[str]:
+        """Kinds of host keys to ask the board for: those it is known by, then all others, as OpenSSH does.
+
+        Only so does a board that has no key of the known kind show the one that it has. Empty, for
+        asyncssh's own choice, where the configured name is not in the file.
+        """
+        port = self._config.port if self._config.port != DEFAULT_PORT else None
+        keys, authorities = self._hosts.match(str(self._config.host), "", port)[:2]
+        known = [*(get_default_certificate_algs() if authorities else ()), *(a for k in keys for a in k.sig_algorithms)]
+        every = dict.fromkeys([*known, *get_default_public_key_algs()])
+        return [name.decode("ascii") for name in every] if known else []
 
     def complaint(self) -> EdgekitError:
         """Why the board's key was not accepted, with the commands that mend it."""

@@ -1,5 +1,6 @@
 """One server for all tests of this folder; a board of its own for each."""
 
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,12 @@ from tests.networks import classifier
 
 QUICK = Run(warm_up_runs=2, warm_up_s=0.01, min_runs=20, min_s=0.02)
 """A block that ends at once."""
+
+
+@pytest.fixture(autouse=True)
+def quiet(caplog: pytest.LogCaptureFixture) -> None:
+    """asyncio complains once for every packet of a connection that a test cuts."""
+    caplog.set_level(logging.ERROR, "asyncio")
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import numpy
+
 from edgekit.profiles import DeviceConfig
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
@@ -149,6 +151,7 @@ class Wire:
                     time.sleep(0.01)
                 setattr(self, way, getattr(self, way) + len(content))
                 if getattr(self, way) > getattr(self, f"cut_{way}"):
+                    self.cut_up = self.cut_down = 1 << 62  # this once
                     break
                 sink.sendall(content)
         self._end(source, sink)
@@ -164,11 +167,16 @@ class Wire:
         for pair in self._pairs:
             self._end(*pair)
         self._pairs.clear()
-        self.cut_up = self.cut_down = 1 << 62
+
+    def unplug(self) -> None:
+        """Nobody gets through any more; what is connected stays so."""
+        with suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+        self._listening.close()
 
     def close(self) -> None:
         self.frozen.clear()
-        self._listening.close()
+        self.unplug()
         self.cut()
 
 
@@ -187,6 +195,37 @@ def until(holds: Callable[[], bool], seconds: float = 10.0) -> bool:
     while not holds() and time.monotonic() < end:
         time.sleep(0.02)
     return holds()
+
+
+def says(*command: str) -> str:
+    """What a command prints outside of this project's folder (pyenv obeys files there); nothing if it fails."""
+    try:
+        done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False, timeout=60)
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def interpreter(version: str) -> str | None:
+    """An installed Python of a version such as 3.11; None where there is none."""
+    kept = sorted(Path("~/.pyenv/versions").expanduser().glob(f"{version}.*/bin/python"))
+    code = "import sys; print('%d.%d %s' % (sys.version_info[0], sys.version_info[1], sys.executable))"
+    for name in (f"python{version}", f"/usr/bin/python{version}", *map(str, kept)):
+        found, _, path = says(name, "-c", code).partition(" ")
+        if found == version:
+            return path
+    return None
+
+
+def bare(folder: Path, *borrowed: str) -> str:
+    """A Python without packages, but for some of this one's."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    (target,) = (folder / "lib").glob("python3*/site-packages")
+    source = Path(numpy.__file__).parent.parent
+    for name in borrowed:
+        for path in [source / name, *source.glob(f"{name}-*.dist-info"), *source.glob(f"{name}.libs")]:
+            (target / path.name).symlink_to(path)
+    return str(folder / "bin/python")
 
 
 def processes(word: str) -> list[str]:
