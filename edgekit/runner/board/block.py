@@ -7,6 +7,8 @@ import os
 import time
 from array import array
 from contextlib import suppress
+from itertools import repeat
+from operator import sub
 from pathlib import Path
 from statistics import median
 from typing import Any, Callable
@@ -25,7 +27,10 @@ FLAT = 0.02
 WARM_UP_LIMIT = 3
 """Warm-up ends at this multiple of its shortest length even where latencies still fall."""
 
-EMPTY_CALLS = 4096
+CHUNK = 1024
+"""Calls at most between two looks at the limits."""
+
+EMPTY_CALLS = 1025
 """Iterations of the loop around an empty call, from which the harness's own share is taken."""
 
 OPERATOR_RUNS = 100
@@ -43,17 +48,26 @@ def resident(field: str) -> int | None:
 
 
 def timed(invoke: Callable[[], Any], *, min_runs: int, max_runs: int, min_s: float, max_s: float) -> array[int]:
-    """Call until there are enough runs and seconds; each call's time in ns, as the loop saw it."""
-    clock, taken = time.perf_counter_ns, array("q")
+    """Call until there are enough runs and seconds; each call's time in ns, as the loop saw it.
+
+    Between two calls there is one reading of the clock, which ends one and begins the next; limits are
+    looked at once in up to `CHUNK` calls.
+    """
+    clock, taken, calls = time.perf_counter_ns, array("q"), 1
     begin = clock()
     earliest, latest = begin + int(min_s * 1e9), begin + int(max_s * 1e9)
     while True:
-        before = clock()
-        invoke()
-        after = clock()
-        taken.append(after - before)
-        if (after >= earliest and len(taken) >= min_runs) or after >= latest or len(taken) >= max_runs:
+        stamps = [clock()]
+        stamp = stamps.append
+        for _ in repeat(None, calls):
+            invoke()
+            stamp(clock())
+        taken.extend(map(sub, stamps[1:], stamps))
+        now, each = stamps[-1], max((stamps[-1] - stamps[0]) // calls, 1)
+        if (now >= earliest and len(taken) >= min_runs) or now >= latest or len(taken) >= max_runs:
             return taken
+        wanted = max(-((now - earliest) // each), min_runs - len(taken))
+        calls = max(min(wanted, -((now - latest) // each), max_runs - len(taken), CHUNK), 1)
 
 
 def falling(taken: array[int]) -> bool:
@@ -71,11 +85,14 @@ def warm_up(invoke: Callable[[], Any], runs: int, least_s: float) -> int:
     return len(taken)
 
 
-def harness_share(mean_ns: float) -> float:
-    """The loop's own time around an empty call, as a share of an inference's mean time."""
-    begin = time.perf_counter_ns()
-    timed(lambda: None, min_runs=EMPTY_CALLS, max_runs=MANY, min_s=0, max_s=10)
-    return (time.perf_counter_ns() - begin) / EMPTY_CALLS / mean_ns
+def harness_share(median_ns: float) -> float:
+    """The loop's own time around an empty call, as a share of an inference's: medians, as load strikes both."""
+    taken = []
+    for _ in range(9):
+        begin = time.perf_counter_ns()
+        timed(lambda: None, min_runs=EMPTY_CALLS, max_runs=MANY, min_s=0, max_s=10)
+        taken.append((time.perf_counter_ns() - begin) / EMPTY_CALLS)
+    return median(taken) / median_ns
 
 
 def samples(path: str) -> dict[str, Any]:
@@ -166,7 +183,7 @@ def time_block(order: dict[str, Any], made: Any, out: Path, empty: int | None) -
             "std_ms": float(latencies.std()),
             "p95_ms": float(numpy.quantile(latencies, 0.95)),
         },
-        "harness_share": harness_share(float(latencies.mean()) * 1e6),
+        "harness_share": harness_share(float(numpy.median(latencies)) * 1e6),
         "latencies": "latencies.npy",
         "sensed": sensed,
         "notes": sensor.notes,

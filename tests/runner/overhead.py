@@ -1,0 +1,109 @@
+"""What the runner itself costs: the loop's share of an inference, and a quick run's seconds.
+
+    python -m tests.runner.overhead
+
+One line a network of MLPerf Tiny: the share is the loop's own time around an empty call over the mean
+time of an inference. The last lines say where the seconds of a quick run go (`QUICK`).
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from edgekit import runner
+from edgekit.devices.local import Local
+from edgekit.profiles import Block, Run
+from edgekit.waist.run import Interpreter
+
+QUICK = Run(threads=1, warm_up_runs=3, warm_up_s=0.3, min_runs=10, min_s=0.4)
+"""A block of a quick run."""
+
+BLOCKS = 10
+
+NETWORKS = (
+    "pretrainedResnet_quant",
+    "kws_ref_model",
+    "vww_96_int8",
+    "ad01_int8",
+    "pretrainedResnet",
+    "kws_ref_model_float32",
+)
+
+PARTS = {"Python": "pass", "with numpy": "import numpy", "with LiteRT": "import ai_edge_litert.interpreter"}
+"""What a process imports → the code that does it."""
+
+
+def models() -> Path:
+    """The folder with the MLPerf Tiny networks."""
+    default = Path(__file__).resolve().parents[2].parent / "shared"
+    return Path(os.environ.get("EDGEKIT_SHARED", default)) / "models" / "mlperf_tiny"
+
+
+def inputs(model: Path, folder: Path) -> Path:
+    """One random sample."""
+    random = np.random.default_rng(0)
+    made = Interpreter(model_path=str(model))
+    given = {}
+    for detail in made.get_input_details():
+        low, high = (-128, 127) if detail["dtype"] is np.int8 else (0, 255)
+        given[detail["name"]] = random.integers(low, high, (1, *detail["shape"])).astype(detail["dtype"])
+    path = folder / f"{model.stem}.npz"
+    np.savez(path, allow_pickle=False, **given)
+    return path
+
+
+def blocks(model: Path, count: int, run: Run = QUICK) -> tuple[list[Block], float]:
+    """That many blocks on this host, and the seconds that all took with putting files there and removing them."""
+    driver = Local()
+    with tempfile.TemporaryDirectory() as name:
+        given = inputs(model, Path(name))
+        begin = time.perf_counter()
+        device = driver.find({})[0]
+        stand = driver.open(device, model, given, run, runner.place_name(0))
+        seen = []
+        for i in range(count):
+            out = Path(name) / f"block{i}"
+            out.mkdir()
+            seen.append(driver.run(device, stand, run, out))
+        driver.close(device, stand)
+        return seen, time.perf_counter() - begin
+
+
+def start_s(code: str) -> float:
+    """Seconds of a process that does this and ends: the quickest of five."""
+    taken = []
+    for _ in range(5):
+        begin = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True, stderr=subprocess.DEVNULL)
+        taken.append(time.perf_counter() - begin)
+    return min(taken)
+
+
+def write(line: str) -> None:
+    """A line on standard output."""
+    sys.stdout.write(line + "\n")
+
+
+def main() -> None:
+    """Print all of it."""
+    write(f"{'network':24} {'median ms':>10} {'loop / inference':>18}")
+    for name in NETWORKS:
+        seen, _ = blocks(models() / f"{name}.tflite", 3)
+        median = np.median([block.latency.median_ms for block in seen if block.latency])
+        share = np.median([block.harness_share for block in seen])
+        write(f"{name:24} {median:10.4f} {share:17.3%}")
+    write("")
+    for words, code in PARTS.items():
+        write(f"{'start, ' + words:24} {start_s(code):8.3f} s")
+    _, whole_s = blocks(models() / f"{NETWORKS[0]}.tflite", BLOCKS)
+    loops_s = BLOCKS * (QUICK.warm_up_s + QUICK.min_s)
+    write(f"{f'{BLOCKS} quick blocks':24} {whole_s:8.3f} s, of which {loops_s:.1f} s are warm-up and timed loops")
+
+
+if __name__ == "__main__":
+    main()
