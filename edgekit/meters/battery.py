@@ -110,7 +110,7 @@ class Battery(Meter):
         amperes, per_volt = _unit(abs(load)), _voltage_unit(volts)
         if any(reading.powered for reading in idle + busy):
             return self.refuse("a charger was connected during calibration", UNPLUG)
-        if rest * load < 0 or abs(load) - abs(rest) < max(RISE * abs(rest), 2 * spread):
+        if rest * load < 0 or abs(load) - abs(rest) <= max(RISE * abs(rest), 2 * spread):
             return self.refuse(
                 f"a busy loop does not raise the discharge by the gauge ({rest:g} at rest, {load:g} under load)",
                 "its sign or its renewal cannot be trusted on this model: use an external meter",
