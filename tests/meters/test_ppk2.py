@@ -20,10 +20,10 @@ from tests.meters.sensor_trees import LOCAL, probe_of
 
 BOARD = Device(id="mcu", kind="serial", title="a microcontroller", config=DeviceConfig(kind="serial", supply_mv=3300))
 
-METADATA = "Calibrated: 1\nR0: 1031.64\nR1: 101.65\nR2: 10.15\nR3: 0.94\nR4: 0.043\nHW: 9173\nIA: 56\nEND"
+METADATA = "Calibrated: 1\nR0: 1031.64\nR1: 101.65\nR2: 10.15\nR3: 0.94\nR4: 0.043\nGS2: 0\nHW: 9173\nIA: 56\nEND"
 
 COUNT_A = 4 * 1.8 / 163840 / 10.15
-"""Amperes a count in range 2 by the library's formula, where gain is 1 and offset 0."""
+"""Amperes a count in range 2 by the library's formula, where gain is linear and offset 0."""
 
 
 class Port:
