@@ -14,7 +14,7 @@ from typing import ClassVar, NamedTuple
 
 from edgekit.meters import Meter, on_android, stdout
 from edgekit.profiles import Availability, Device, Output, PowerTrace, Probe, Provenance, Sample
-from edgekit.traces import Readings, plausible, product, read, readings, renewal_s, step, trace, whole
+from edgekit.traces import Readings, plausible, product, read, readings, renewal_s, step, took_s, trace, whole
 
 LOOK_FILES = (
     'for s in "$EDGEKIT_SENSORS"/sys/class/power_supply/*; do '
@@ -153,7 +153,7 @@ class Battery(Meter):
             "power",
             {"battery": watts},
             resolution=step(amps.values, 1) * factor * max(volts.values, default=0),
-            period_s=renewed_s,
+            period_s=renewed_s + took_s(samples),
             notes=(f"the whole phone; the gauge is renewed every {renewed_s:.3g} s",),
             invalid=invalid,
         )

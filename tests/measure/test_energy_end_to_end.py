@@ -30,6 +30,7 @@ class Package(threading.Thread):
     def __init__(self, root: Path) -> None:
         super().__init__(daemon=True)
         self.watts, self.stop = 3.0, threading.Event()
+        self.late_s = 0.0  # how late this thread renewed its counters at worst: a processor's do it every ms
         here = root / "sys/class/powercap"
         self._files = [here / "intel-rapl:0/energy_uj", here / "intel-rapl:0:2/energy_uj"]
 
@@ -37,6 +38,7 @@ class Package(threading.Thread):
         last, joules = time.monotonic(), 0.0
         while not self.stop.wait(0.002):
             now = time.monotonic()
+            self.late_s = max(self.late_s, now - last)
             joules, last = joules + self.watts * (now - last), now
             for file, share in zip(self._files, (1.0, 0.25), strict=True):  # DRAM takes a quarter as much
                 aside = file.with_suffix(".new")
@@ -106,5 +108,7 @@ def test_a_fake_rapl_beside_the_real_runner_gives_the_right_joules(tmp_path: Pat
     assert told.net_mj.value == pytest.approx(net_mj, rel=0.05)
     for (each, _), seen in zip(blocks, windows(blocks), strict=True):
         truth = 20.0 * 1.25 * (each.end_s - each.begin_s)
-        assert abs(seen.joules - truth) <= seen.half_width_j < 0.2 * truth
+        assert abs(seen.joules - truth) <= seen.half_width_j + 25.0 * package.late_s
+        assert seen.half_width_j < 0.2 * truth
+    assert package.late_s < 0.2
     assert told.idle_power_w == pytest.approx(3.0 * 1.25, rel=0.05)

@@ -105,3 +105,14 @@ def test_a_counter_that_starts_anew_is_no_wrap(tmp_path: Path) -> None:
 def test_files_that_vanish_in_the_middle_invalidate(tmp_path: Path) -> None:
     trace = _trace(tmp_path, [str(1_000_000 * i) for i in range(10)] + [None] * 10)
     assert "10 of 20" in trace.invalid
+
+
+def test_a_slow_reading_makes_the_edges_uncertain(tmp_path: Path) -> None:
+    rows = "".join(
+        f'{{"t_s": {i / 10}, "source": "/e", "took_s": 0.03, "text": "{i * 1_000_000}"}}\n' for i in range(100)
+    )
+    (tmp_path / "s.jsonl").write_text(rows)
+    probe = Probe(meter="rapl", files=("/e",), settings={"name /e": "package-0", "limit /e": LIMIT})
+    trace = Rapl().stop(probe, tmp_path / "s.jsonl")
+    assert trace.period_s == pytest.approx(0.031)
+    assert window(trace, 1, 9).edges_j == pytest.approx(0.031 * 10)
