@@ -1,9 +1,6 @@
 """The whole way once: a sensor that counts, the real runner that samples it in processes, the meter, the energy."""
 
 import json
-import os
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -18,7 +15,7 @@ from edgekit import runner
 from edgekit.measure.energy import energy, windows
 from edgekit.meters.rapl import Rapl
 from edgekit.profiles import Block, PowerTrace, Probe, Run, Stand
-from tests.meters.sensor_trees import LOCAL, execute, probe_of, rapl
+from tests.meters.sensor_trees import LOCAL, execute, probe_of, rapl, run_block
 
 LIMIT = 40_000_000
 """µJ: the counter wraps in most blocks."""
@@ -57,22 +54,10 @@ def network(folder: Path) -> tuple[Path, Path]:
 
 
 def block(folder: Path, root: Path, run: Run, model: Path, inputs: Path) -> tuple[Block, PowerTrace]:
-    """One block in a process of its own, as every driver runs it."""
-    folder.mkdir()
-    program = folder.parent / runner.PROGRAM
-    program.write_bytes(runner.program())
-    stand = Stand(place=str(folder), model=str(model), inputs=str(inputs))
-    (folder / runner.ORDER).write_bytes(runner.order(stand, run, str(folder)))
-    command = [sys.executable, str(program), str(folder)]
-    environment = os.environ | {"EDGEKIT_SENSORS": str(root)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
-    answer = folder / runner.ANSWER
-    told = runner.block(
-        answer.read_bytes() if answer.exists() else b"", code=done.returncode, place="here", last_words=done.stderr
-    )
+    """One block and what the meter makes of its samples."""
+    told, sensed = run_block(folder, root, run, Stand(place=str(folder), model=str(model), inputs=str(inputs)))
     assert run.probe is not None
-    assert told.sensed is not None
-    return told, Rapl().stop(run.probe, folder / told.sensed)
+    return told, Rapl().stop(run.probe, sensed)
 
 
 @pytest.mark.slow

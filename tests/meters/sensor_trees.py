@@ -4,10 +4,12 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from edgekit.profiles import Availability, Device, Output, Probe
+from edgekit import runner
+from edgekit.profiles import Availability, Block, Device, Output, Probe, Run, Stand
 
 OUTPUTS = Path(__file__).parent / "outputs"
 
@@ -103,6 +105,25 @@ def execute(
         )
         said.append(Output(code=done.returncode, stdout=done.stdout, stderr=done.stderr))
     return tuple(said)
+
+
+def run_block(
+    folder: Path, root: Path, run: Run, stand: Stand | None = None, path: str | None = None
+) -> tuple[Block, Path]:
+    """One block in a process of its own, as every driver runs it: what it told, and the file of its samples."""
+    folder.mkdir()
+    packed = folder.parent / runner.PROGRAM
+    packed.write_bytes(runner.program())
+    stand = stand or Stand(place=str(folder), model="", inputs="")
+    (folder / runner.ORDER).write_bytes(runner.order(stand, run, str(folder)))
+    environment = os.environ | {"EDGEKIT_SENSORS": str(root), "PATH": path or os.environ["PATH"]}
+    command = [sys.executable, str(packed), str(folder)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    answer = folder / runner.ANSWER
+    words = answer.read_bytes() if answer.exists() else b""
+    told = runner.block(words, code=done.returncode, place="here", last_words=done.stderr)
+    assert told.sensed is not None
+    return told, folder / told.sensed
 
 
 def program(folder: Path, name: str, script: str) -> str:
