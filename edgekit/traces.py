@@ -47,6 +47,12 @@ def _sample(line: bytes) -> Sample | None:
     return sample if math.isfinite(sample.t_s) and math.isfinite(sample.took_s) else None
 
 
+def took_s(samples: Sequence[Sample]) -> float:
+    """How long a reading took, in 19 of 20 cases: by so much the time of a sample is uncertain."""
+    lengths = sorted(sample.took_s for sample in samples)
+    return max(lengths[min(19 * len(lengths) // 20, len(lengths) - 1)], 0.0) if lengths else 0.0
+
+
 def whole(text: str) -> int | None:
     """A text as an integer of at most 20 digits; None where it is none."""
     return int(text) if re.fullmatch(r"\s*-?[0-9]{1,20}\s*", text) else None

@@ -128,7 +128,7 @@ class _Result(NamedTuple):
         notes: tuple[str, ...] = ()
         least_s = LEAST_S.get(self.trace.provenance, LEAST_OTHERS_S)
         if min(part.seconds for part in parts) < 0.9 * least_s:
-            notes = (f"blocks are shorter than the {least_s:g} s that this kind of meter needs: the interval is wide",)
+            notes = (f"blocks are shorter than the {least_s:g} s that this kind of meter needs",)
         terms = self._terms(parts, count)
         gross, blocks_mj = self._estimate([part.joules for part in parts], runs, terms, seed)
         reason = idle.problem or _unfit(average_w, net_w, idle)
@@ -234,7 +234,8 @@ def _student(degrees: int) -> float:
     first = (z**3 + z) / 4
     second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
     third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
-    return z + first / degrees + second / degrees**2 + third / degrees**3
+    fourth = (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160
+    return z + first / degrees + second / degrees**2 + third / degrees**3 + fourth / degrees**4
 
 
 def by_block(metered: Sequence[Metered], idle_w: float = 0.0) -> tuple[float | None, ...]:

@@ -14,7 +14,7 @@ from typing import ClassVar, NamedTuple
 
 from edgekit.meters import Meter, on_android, stdout
 from edgekit.profiles import Availability, Device, Output, PowerTrace, Probe, Provenance, Sample
-from edgekit.traces import Readings, plausible, product, read, readings, renewal_s, step, trace, whole
+from edgekit.traces import Readings, plausible, product, read, readings, renewal_s, step, took_s, trace, whole
 
 LOOK_FILES = (
     'for s in "$EDGEKIT_SENSORS"/sys/class/power_supply/*; do '
@@ -110,7 +110,7 @@ class Battery(Meter):
         amperes, per_volt = _unit(abs(load)), _voltage_unit(volts)
         if any(reading.powered for reading in idle + busy):
             return self.refuse("a charger was connected during calibration", UNPLUG)
-        if rest * load < 0 or abs(load) - abs(rest) < max(RISE * abs(rest), 2 * spread):
+        if rest * load < 0 or abs(load) - abs(rest) <= max(RISE * abs(rest), 2 * spread):
             return self.refuse(
                 f"a busy loop does not raise the discharge by the gauge ({rest:g} at rest, {load:g} under load)",
                 "its sign or its renewal cannot be trusted on this model: use an external meter",
@@ -153,7 +153,7 @@ class Battery(Meter):
             "power",
             {"battery": watts},
             resolution=step(amps.values, 1) * factor * max(volts.values, default=0),
-            period_s=renewed_s,
+            period_s=renewed_s + took_s(samples),
             notes=(f"the whole phone; the gauge is renewed every {renewed_s:.3g} s",),
             invalid=invalid,
         )

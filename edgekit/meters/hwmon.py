@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 
 from edgekit.meters import Meter, on_linux, stdout
 from edgekit.profiles import Availability, Device, Output, PowerTrace, Probe, Provenance
-from edgekit.traces import plausible, read, readings, step, trace, whole
+from edgekit.traces import plausible, read, readings, step, took_s, trace, whole
 
 LOOK = (
     'for h in "$EDGEKIT_SENSORS"/sys/class/hwmon/hwmon*; do for f in "$h"/power*_input "$h"/power*_average; do '
@@ -72,7 +72,8 @@ class Hwmon(Meter):
 
     def stop(self, probe: Probe, sensed: Path | None) -> PowerTrace:
         """See `Meter.stop`."""
-        raw = readings(read(sensed), probe.files[0])
+        samples = read(sensed)
+        raw = readings(samples, probe.files[0])
         watts = plausible(raw._replace(values=[value * 1e-6 for value in raw.values]))
         return trace(
             "hwmon",
@@ -80,7 +81,7 @@ class Hwmon(Meter):
             "power",
             {str(probe.settings["rail"]): watts},
             resolution=step(watts.values, 1e-6),
-            period_s=float(probe.settings["period_s"]),
+            period_s=float(probe.settings["period_s"]) + took_s(samples),
             notes=("what this sensor covers depends on the board",),
         )
 

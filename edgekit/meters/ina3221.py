@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from edgekit.meters import Meter, on_linux, stdout
 from edgekit.profiles import Availability, Device, Output, PowerTrace, Probe, Provenance
-from edgekit.traces import apart, plausible, product, read, readings, trace, whole
+from edgekit.traces import apart, plausible, product, read, readings, took_s, trace, whole
 
 LOOK = (
     'for h in "$EDGEKIT_SENSORS"/sys/bus/i2c/drivers/ina3221*/*/hwmon/hwmon*; do for i in 1 2 3; do '
@@ -83,5 +83,5 @@ class Ina3221(Meter):
             "power",
             rails,
             resolution=float(probe.settings["resolution_w"]),
-            period_s=float(probe.settings["period_s"]),
+            period_s=float(probe.settings["period_s"]) + took_s(samples),
         )

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from edgekit.meters import Meter, on_android, stdout
 from edgekit.profiles import Availability, Device, Output, PowerTrace, Probe, Provenance
-from edgekit.traces import MOST_W, Readings, read, readings, trace
+from edgekit.traces import MOST_W, Readings, read, readings, took_s, trace
 
 COMMAND = "dumpsys android.hardware.power.stats.IPowerStats/default delta"
 
@@ -75,7 +75,8 @@ class Odpm(Meter):
 
     def stop(self, probe: Probe, sensed: Path | None) -> PowerTrace:
         """See `Meter.stop`."""
-        dumps = readings(read(sensed), COMMAND, lambda text: channels(text) or None)
+        samples = read(sensed)
+        dumps = readings(samples, COMMAND, lambda text: channels(text) or None)
         names = str(probe.settings["rails"]).split("\n")
         rails = {name: _joules(dumps, name) for name in names}
         exact = all(_exact(dumps, name) for name in names)
@@ -89,7 +90,7 @@ class Odpm(Meter):
             "energy",
             rails,
             resolution=RESOLUTION_J if exact else max(RESOLUTION_J, coarsest),
-            period_s=PERIOD_S,
+            period_s=PERIOD_S + took_s(samples),
             notes=notes,
         )
 

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from edgekit.meters import Meter, on_linux, stdout
 from edgekit.profiles import Availability, Device, Output, PowerTrace, Probe, Provenance
-from edgekit.traces import Readings, plausible, read, readings, step, trace
+from edgekit.traces import Readings, plausible, read, readings, step, took_s, trace
 
 COMMAND = "vcgencmd pmic_read_adc"
 
@@ -58,7 +58,8 @@ class Pmic(Meter):
 
     def stop(self, probe: Probe, sensed: Path | None) -> PowerTrace:
         """See `Meter.stop`."""
-        seen = readings(read(sensed), COMMAND, lambda text: rails(text) or None)
+        samples = read(sensed)
+        seen = readings(samples, COMMAND, lambda text: rails(text) or None)
         found = {name: _one(seen, name) for name in str(probe.settings["rails"]).split(",")}
         return trace(
             "pmic",
@@ -66,7 +67,7 @@ class Pmic(Meter):
             "power",
             found,
             resolution=max((step(taken.values, 1e-4) for taken in found.values()), default=1e-4),
-            period_s=INTERVAL_S,
+            period_s=INTERVAL_S + took_s(samples),
             notes=("what the power chip gives out: without its losses, the 5 V rail, USB and fan",),
         )
 

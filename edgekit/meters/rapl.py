@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from edgekit.meters import Meter, on_linux, stdout
 from edgekit.profiles import Availability, Device, Output, PowerTrace, Probe, Provenance
-from edgekit.traces import counted, read, readings, trace, whole
+from edgekit.traces import counted, read, readings, took_s, trace, whole
 
 LOOK = (
     'for z in "$EDGEKIT_SENSORS"/sys/class/powercap/*rapl*:*; do '
@@ -81,7 +81,7 @@ class Rapl(Meter):
             "energy",
             rails,
             resolution=RESOLUTION_J,
-            period_s=PERIOD_S,
+            period_s=PERIOD_S + took_s(samples),
             notes=notes,
         )
 
