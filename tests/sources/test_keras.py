@@ -138,6 +138,26 @@ def test_the_producer_is_the_library_that_wrote_the_file(worker: Worker, models:
     assert major.startswith("Keras 3." if (models / "keras_layers.py").exists() else "Keras 2.")
 
 
+def test_a_fused_lstm_is_noted_to_keep_its_state(worker: Worker, models: Path, tmp_path: Path) -> None:
+    """What the note says is so: the second run differs, and does not after a reset."""
+    waist, _, _ = both(worker, models / "lstm.keras", tmp_path)
+    assert [note for note in waist.notes if "reset_all_variables" in note]
+    made = run.interpreter(tmp_path / waist.file)
+    given, told = made.get_input_details()[0], made.get_output_details()[0]["index"]
+    results = []
+    for reset in (False, False, True):
+        if reset:
+            made.reset_all_variables()
+        made.set_tensor(given["index"], np.full(given["shape"], 0.5, np.float32))
+        made.invoke()
+        results.append(made.get_tensor(told))
+    assert np.array_equal(results[0], results[2])
+    assert np.abs(results[0] - results[1]).max() > 1e-3
+    (tmp_path / "gru").mkdir()
+    stateless, _, _ = both(worker, models / "gru.keras", tmp_path / "gru")
+    assert not [note for note in stateless.notes if "reset" in note]
+
+
 @pytest.mark.parametrize(("name", "count"), [("lstm", 1), ("bidirectional", 3)])
 def test_every_lstm_becomes_one_operator(worker: Worker, models: Path, tmp_path: Path, name: str, count: int) -> None:
     waist, reference, found = both(worker, models / f"{name}.keras", tmp_path)

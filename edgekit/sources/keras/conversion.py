@@ -27,6 +27,12 @@ from edgekit.waist import graph, run
 AGREEMENT_DB = 60.0
 """The least SQNR of a float conversion; below it the file computes something else."""
 
+KEPT_STATE = (
+    "TFLite's LSTM keeps its state from run to run: reset the interpreter's variables before every new sequence "
+    "(reset_all_variables, on Android resetVariableTensors)"
+)
+"""Measured: without it a second run with the same input gives another output."""
+
 
 @dataclass(frozen=True)
 class Converted:
@@ -87,13 +93,19 @@ def convert(fixed: Fixed, path: Path) -> Converted:
             notes.append(f"{name}: {_reason(error)}")
             continue
         if decibels >= AGREEMENT_DB:
-            return Converted(content, (*notes, f"converted through a {name}; {_shown(decibels)} on a random sample"))
+            how = f"converted through a {name}; {_shown(decibels)} on a random sample"
+            return Converted(content, (*notes, how, *_kept_state(content, path)))
         notes.append(f"{name}: agrees with the source only to {_shown(decibels)}")
     raise Unsupported(
         f"{path.name} does not convert to TFLite. {' '.join(note + '.' for note in notes)}",
         place=str(path),
         fix="replace the operators named by ones that TFLite has, and save again",
     )
+
+
+def _kept_state(content: bytes, path: Path) -> tuple[str, ...]:
+    codes = {code.builtinCode for code in graph.parse(content, path).operatorCodes}
+    return (KEPT_STATE,) if schema.BuiltinOperator.UNIDIRECTIONAL_SEQUENCE_LSTM in codes else ()
 
 
 def _shown(decibels: float) -> str:
