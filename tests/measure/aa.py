@@ -63,8 +63,8 @@ def main() -> None:
             a, b = medians(bench, [Arm("A", file), Arm("A again", file)], given.pairs, repetition)
             found.append(compare(a, b))
             blocks.append(np.log(a + b).std(ddof=1))
+            page.write("A/A", section(found, float(np.median(blocks))))  # now: a long run may be broken off
             sys.stderr.write(f"{repetition + 1}: {found[-1].ratio:.3f} {found[-1].verdict}, {found[-1].reason}\n")
-    page.write("A/A", section(found, float(np.median(blocks))))
     called = sum(row.verdict != "no difference shown" for row in found)
     sys.exit(int(called > LIMIT * len(found)))
 

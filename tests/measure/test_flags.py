@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from edgekit.measure.flags import (
@@ -168,6 +168,7 @@ def test_the_dip_is_that_of_its_definition() -> None:
     assert dip(np.array([0.1, 0.2, 0.25, 0.3, 2.0, 2.2, 2.25, 2.4, 2.5])) == pytest.approx(0.19883040935672514)
 
 
+@settings(max_examples=50)
 @given(st.lists(st.floats(-100, 100), min_size=4, max_size=60, unique=True), st.floats(0.1, 10), st.floats(-10, 10))
 def test_the_dip_has_no_unit_and_no_origin(values: list[float], factor: float, shift: float) -> None:
     x = np.array(values)
