@@ -5,6 +5,7 @@ Blocks in which the device itself reports that it throttled were marked by the p
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,7 @@ DIP_LIMITS = {
 """
 
 
-def remarks(blocks: Sequence[Block], latencies: Sequence[Array | None]) -> tuple[str, ...]:
+def remarks(blocks: Sequence[Block], latencies: Sequence[NDArray[Any] | None]) -> tuple[str, ...]:
     """All remarks on the blocks of one artifact, in the order in which they were run.
 
     Blocks that are not counted are named, and left out of everything else. They are called by their
@@ -193,8 +194,8 @@ def split(values: Array) -> float:
 def several_modes(values: Array) -> bool:
     """Whether the dip is larger than that of 95 % of uniform samples (Hartigan & Hartigan 1985, Ann. Stat. 13:70).
 
-    Two groups of 10 blocks are seen from 7 to 3 on, and smaller ones never. Rejected: Ashman's D > 2 on a
-    2-means split, which is 2.65 for the two halves of any normal distribution.
+    Of 10 blocks a group is seen from 4 on; a smaller one is seen by `far_out`. Rejected: Ashman's D > 2 on a
+    2-means split (Ashman et al. 1994, Astron. J. 108:2348), which is 2.65 for the halves of a normal distribution.
     """
     n, sizes = len(values), list(DIP_LIMITS)
     limit = float(np.interp(math.log(n), np.log(sizes), list(DIP_LIMITS.values())))
