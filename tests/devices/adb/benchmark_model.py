@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from statistics import mean, median, pstdev
 
-VAR = Path(os.environ["ANDROID_ROOT"]) / "var"
+VAR = Path(os.environ.get("ANDROID_ROOT", "/nowhere")) / "var"
 FLAGS = {
     "graph": "",
     "num_threads": "1",

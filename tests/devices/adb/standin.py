@@ -146,7 +146,7 @@ class Standin:
         return ROOTED.sub(rf"{self.root}/\1", text)
 
     def start(self, line: str, *, merge: bool = False) -> subprocess.Popen[bytes]:
-        path = f"{self.root}/system/bin:/usr/bin:/bin"
+        path = f"{self.root}/system/bin:{self.root}/vendor/bin:/usr/bin:/bin"
         environment = {"PATH": path, "ANDROID_ROOT": str(self.root), "EDGEKIT_SENSORS": str(self.root), "LANG": "C.UTF-8"}
         return subprocess.Popen(
             [self.shell, "-c", self.rooted(line)],
@@ -431,7 +431,7 @@ def _deliver(stream: Stream, path: Path) -> None:
 
 def furnish(root: Path, *, tool: bool = True) -> Path:
     """A file system that plays a Pixel 6: its commands, its properties, its sensors, and benchmark_model."""
-    for folder in ("data/local/tmp", "sys/class/power_supply/battery", "system/bin", "var/prop"):
+    for folder in ("data/local/tmp", "sys/class/power_supply/battery", "system/bin", "vendor/bin", "var/prop"):
         (root / folder).mkdir(parents=True)
     for script in sorted(SCRIPTS.glob("*.sh")):
         shutil.copyfile(script, root / "system/bin" / script.stem)

@@ -208,11 +208,15 @@ def test_two_files_on_one_phone_share_its_settings(
 
 
 def test_the_next_run_sweeps_what_a_dead_one_left(
-    phone: Standin, device: Device, model: Path, inputs: Path, as_before: Callable[[], None]
+    phone: Standin, device: Device, model: Path, inputs: Path, out: Path, as_before: Callable[[], None]
 ) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     dead = opened(device, model, inputs, place=f"{PLACE.rsplit('-', 2)[0]}-{gone.pid}-0")
+    phone.faults.drop_when_running = "--num_runs"
+    with pytest.raises(DeviceError):
+        DRIVER.run(device, dead, LONG, out)
+    assert running(str(phone.root))
     assert phone.var("fixed_performance") == "true"
     stand = opened(device, model, inputs)
     assert not (phone.root / dead.place.lstrip("/")).exists()
