@@ -174,7 +174,7 @@ def _check_room(phone: Phone, size: int) -> None:
     """See that a phone has room, where it tells."""
     row = phone.shell(f"df -k {places.FOLDER} | tail -n 1").stdout.split()
     free = next((row[i - 1] for i, word in enumerate(row) if word.endswith("%")), "")
-    if free.isdigit() and int(free) * 1024 < size + SPARE:
+    if free.isdecimal() and int(free) * 1024 < size + SPARE:
         words = f"{int(free) // 1024} MiB are free, {(size + SPARE) >> 20} are needed"
         raise bridge.no_room(phone.id, f"{places.FOLDER} ({words})")
 

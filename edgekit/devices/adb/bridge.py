@@ -140,7 +140,8 @@ class Phone:
         """Run one shell line; ``limit_s`` is the longest silence."""
         with self._way(doing):
             said = self._adb.shell2(line, timeout=limit_s, encoding="utf-8", v2=True)
-        return Output(code=said.returncode, stdout=said.stdout or said.output, stderr=said.stderr)
+        mixed = "" if said.stdout or said.stderr else said.output  # phones before Android 7 do not tell them apart
+        return Output(code=said.returncode, stdout=said.stdout or mixed, stderr=said.stderr)
 
     @contextlib.contextmanager
     def _sync(self, command: bytes, argument: str) -> Iterator[AdbConnection]:

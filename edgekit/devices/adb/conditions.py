@@ -4,6 +4,7 @@ Sources: the texts are printed by AOSP's BatteryService, PowerManagerService and
 (``dumpsys``); the numbers of temperature types and thermal statuses are those of ``android.os.Temperature``.
 """
 
+import math
 import re
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -74,7 +75,7 @@ def battery(text: str) -> Battery:
 
 def thermal_status(text: str) -> int | None:
     """The number after ``Thermal Status:`` in ``dumpsys thermalservice``; None where there is no such service."""
-    found = re.search(r"^\s*Thermal Status: (\d+)", text, re.MULTILINE)
+    found = re.search(r"^\s*Thermal Status: (\d{1,3})\b", text, re.MULTILINE)
     return int(found[1]) if found else None
 
 
@@ -125,7 +126,7 @@ def state(text: str) -> State:
     parts = [part.strip("\n") for part in text.split(MARK)] + [""] * len(COMMANDS)
     charge = battery(parts[0])
     governors = sorted(set(parts[3].split()))
-    frequencies = [int(word) for word in parts[4].split() if word.isdigit()]
+    frequencies = [int(word) for word in parts[4].split() if word.isdecimal() and len(word) < 12]
     hot = hottest_c(temperatures(parts[2]))
     return State(
         utc=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -142,6 +143,7 @@ def state(text: str) -> State:
 
 def _number(text: str | None) -> float | None:
     try:
-        return float(text) if text is not None else None
+        value = float(text) if text is not None else None
     except ValueError:
         return None
+    return value if value is not None and math.isfinite(value) else None

@@ -15,14 +15,14 @@ NAMES: dict[Delegate, str] = {"xnnpack": "XNNPACK", "gpu": "GPU", "nnapi": "NNAP
 
 _APPLIED = re.compile(
     r"(?:Explicitly applied|Though) (?P<name>\w+) delegate(?: is explicitly applied)?, (?:and )?the model graph will "
-    r"(?P<how>be completely|be partially|not be) executed by the delegate(?: w/ (?P<kernels>\d+) delegate kernels)?"
+    r"(?P<how>be completely|be partially|not be) executed by the delegate(?: w/ (?P<kernels>\d{1,9}) delegate kernels)?"
 )
 _REPLACED = re.compile(
-    r"Replacing (?P<some>\d+) out of (?P<all>\d+) node\(s\) with delegate \((?P<kind>\w+)\)"
-    r".*?(?:yielding (?P<partitions>\d+) partitions|$)",
+    r"Replacing (?P<some>\d{1,9}) out of (?P<all>\d{1,9}) node\(s\) with delegate \((?P<kind>\w+)\)"
+    r".*?(?:yielding (?P<partitions>\d{1,9}) partitions|$)",
     re.MULTILINE,
 )
-_FAILED = re.compile(r"Failed to apply (\w+) delegate|(\w+) acceleration is unsupported on this platform")
+_FAILED = re.compile(r"Failed to apply (\w+) delegate|\b(\w{1,20}) acceleration is unsupported on this platform")
 
 DISALLOWED = "Disallowed CPU fallback detected"
 """What the tool says where it refuses to go on without a full delegation."""

@@ -68,7 +68,7 @@ def carry_out(made: Room, started: Block) -> Block:
 
 
 def _process(made: Room, sample: int, *more: str) -> block.Ended:
-    """Run the tool once, with the probe beside it, and read its log."""
+    """Run the tool once, where it is timed with the probe beside it, and read its log."""
     stand, run = made.stand, made.run
     generation: Any = stand.settings["generation"]
     flags = block.flags(generation, run, stand.model, f"{stand.place}/{made.there}/result.pb")
@@ -83,7 +83,8 @@ def _process(made: Room, sample: int, *more: str) -> block.Ended:
 
 
 def _shell(made: Room, lines: list[str]) -> str:
-    text = block.script(made.stand.place, made.there, lines, made.run.probe)
+    probe = made.run.probe if made.run.mode in {"time", "idle"} else None
+    text = block.script(made.stand.place, made.there, lines, probe)
     said = made.phone.shell(text, limit_s=block.limit_s(made.run), doing="in the middle of a block")
     if said.code == GONE:
         raise DeviceError(

@@ -14,6 +14,9 @@ from edgekit.profiles import OperatorTime
 REGULAR = "Operator-wise Profiling Info for Regular Benchmark Runs"
 """The heading after which the timed runs' tables come; those before it are of loading."""
 
+LONGEST = 2000
+"""The most characters of a row that are looked at."""
+
 _HEADER = re.compile(r"^(?:\w+: )?\s*(?:\[node type\].*\[Name\]|node type,.*, *name)\s*$", re.IGNORECASE)
 _COLUMN = re.compile(r"\[([^\]]+)\]")
 
@@ -38,7 +41,7 @@ def times(text: str) -> tuple[OperatorTime, ...]:
                 names = columns(line)
                 row = _row(len(names) - 2)
             continue
-        match = row.match(line)
+        match = row.match(line[:LONGEST])
         if match is None:
             break
         rows.append(_operator(names, match))

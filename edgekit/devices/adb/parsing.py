@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from edgekit.profiles import Distribution, Memory
 
-NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-"""A number as C++ streams write it, such as ``2.95034e+06``."""
+NUMBER = r"[-+]?(?:\d{1,30}(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,2})?"
+"""A number as C++ streams write it, such as ``2.95034e+06``; short enough to be finite."""
 
 MIB = 1 << 20
 """What both tools call MB: they divide the system's KiB by 1,024."""
@@ -28,9 +28,9 @@ _FOOTPRINT = re.compile(
     rf"(?:Memory footprint delta.*|Peak memory footprint) \(MB\): init=({NUMBER}) overall=({NUMBER})"
 )
 _RESULTS = re.compile(
-    rf"(Model initialization|Warmup \(first\)|Inference \(\w+\)|\w+ footprint|Peak memory): +({NUMBER})"
+    rf"(Model initialization|Warmup \(first\)|Inference \(\w+\)|Init footprint|Overall footprint): +({NUMBER})"
 )
-_RUNS = re.compile(r"(Warmup|Inference) \(avg\):.*\((\d+) runs\)")
+_RUNS = re.compile(r"(Warmup|Inference) \(avg\):.*\((\d{1,12}) runs\)")
 _UNKNOWN_FLAGS = re.compile(r"Unconsumed cmdline flags:(.*)")
 
 

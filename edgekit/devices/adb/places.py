@@ -110,8 +110,8 @@ def remove(phone: Phone, place: str) -> str:
     """
     folder = shlex.quote(place)
     line = (
-        f"for p in $(cat {folder}/{PROCESSES} 2>/dev/null); do "
-        f"case \"$(tr '\\0' ' ' < /proc/$p/cmdline 2>/dev/null)\" in *{folder}*) kill -9 $p;; esac; done; "
-        f"rm -rf {folder} 2>&1; [ -e {folder} ] && echo {folder}; true"
+        f"{{ for p in $(cat {folder}/{PROCESSES}); do "
+        f"case \"$(tr '\\0' ' ' < /proc/$p/cmdline)\" in *{folder}*) kill -9 $p;; esac; done; }} 2>/dev/null; "
+        f"rm -rf {folder} 2>/dev/null; [ -e {folder} ] && echo {folder}; true"
     )
     return phone.shell(line).stdout.strip()

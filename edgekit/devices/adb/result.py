@@ -5,6 +5,7 @@ are known; anything else is skipped. Source: ``tflite/tools/benchmark/proto/benc
 (tensorflow, google-ai-edge/LiteRT) and protobuf's "Encoding".
 """
 
+import math
 import struct
 from collections.abc import Iterator
 
@@ -41,7 +42,8 @@ def read(content: bytes) -> Printed | None:
         latency, memory, misc = (dict(fields(_bytes(whole.get(name)))) for name in (LATENCY, MEMORY, MISC))
     except ValueError:
         return None
-    if not isinstance(mean := latency.get(AVG), float):
+    mean = _real(latency.get(AVG))
+    if mean is None:
         return None
     return Printed(
         latency=Distribution(
@@ -106,7 +108,7 @@ def _bytes(value: Value | None) -> bytes:
 
 
 def _real[T](value: Value | None, missing: T = None) -> float | T:  # type: ignore[assignment]
-    return value if isinstance(value, float) else missing
+    return value if isinstance(value, float) and math.isfinite(value) else missing
 
 
 def _whole(value: Value | None) -> int | None:

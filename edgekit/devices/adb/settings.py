@@ -109,4 +109,4 @@ def boot(phone: Phone) -> str:
         DeviceError: it does not answer.
     """
     said = phone.shell("settings get global boot_count 2>/dev/null").stdout.strip()
-    return said if said.isdigit() else ""
+    return said if said.isdecimal() else ""

@@ -37,6 +37,9 @@ DOWNLOAD = "download"
 MACHINES = {"arm64-v8a": (2, 183), "armeabi-v7a": (1, 40), "x86_64": (2, 62), "x86": (1, 3)}
 """ABI → ELF class (1: 32 bits, 2: 64 bits) and machine."""
 
+HEADER = 52
+"""Bytes of the shorter ELF header."""
+
 LARGEST = 200 << 20
 """Bytes after which a download is given up; the tool has 4 to 10 MiB."""
 
@@ -149,6 +152,8 @@ def wrong_machine(content: bytes, abi: str | None) -> str:
     wanted = MACHINES.get(abi or "")
     if content[:4] != b"\x7fELF" or wanted is None:
         return ""
+    if len(content) < HEADER:
+        return "The program is cut off."
     found = content[4], int.from_bytes(content[18:20], "little")
     if found == wanted or (abi == "arm64-v8a" and found == MACHINES["armeabi-v7a"]):
         return ""
@@ -188,12 +193,19 @@ def download(device: Device) -> Path:
     try:
         with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:  # noqa: S310  one of the constants above
             content = answer.read(LARGEST)
+            promised = answer.headers.get("Content-Length")
     except (urllib.error.URLError, HTTPException, OSError) as error:
         raise MissingTool(
             f"benchmark_model could not be downloaded: {getattr(error, 'reason', error)}.",
             place=url,
             fix=f"fetch it where there is a network: curl -LO {url}, and name it with --benchmark-binary PATH",
         ) from error
+    if promised is not None and promised != str(len(content)):
+        raise MissingTool(
+            f"The download of benchmark_model broke off after {len(content):,} of {promised} bytes.",
+            place=url,
+            fix="run it again",
+        )
     if content[:4] != b"\x7fELF" or wrong_machine(content, device.abi):
         raise MissingTool(
             "What was downloaded is no program for the phone's processor.",
