@@ -37,6 +37,11 @@ def system_folder() -> Path:
     return cache_folder() / "emulators" / "arm64"
 
 
+def _places() -> Path:
+    """The folder of everything that is opened; `edgekit.profiles.Stand.place` may be the name alone."""
+    return system_folder().with_name("places")
+
+
 class Emulated(Driver):
     """Runs TFLite files on an emulated aarch64 core of this host."""
 
@@ -99,7 +104,7 @@ class Emulated(Driver):
                 fix="choose the artifact's .tflite file, or another device",
             )
         _ready(device)
-        folder = system_folder().with_name("places") / place
+        folder = _places() / place
         _clear(folder.parent)
         folder.mkdir(parents=True)
         try:
@@ -133,8 +138,8 @@ class Emulated(Driver):
         return Block(runtime=seen.runtime, outputs="outputs.npz", notes=(f"emulated {_core(device)}",))
 
     def close(self, device: Device, stand: Stand) -> None:  # noqa: ARG002
-        """End what still runs there and remove the folder."""
-        _remove(Path(stand.place))
+        """End what still runs there and remove the folder, which its name alone tells."""
+        _remove(_places() / Path(stand.place).name)
 
 
 def _core(device: Device) -> str:

@@ -35,6 +35,9 @@ UNREAD = ("usr/share/doc", "usr/share/locale", "usr/share/man", "usr/share/info"
 READY = "ready.json"
 """The file that makes a folder complete."""
 
+SBIN = "/usr/sbin"
+"""Where debootstrap is; not on every user's PATH, because it can do more than download as root."""
+
 LIMIT_S = 1800
 """The longest that one step may take: on a slow line the packages take minutes."""
 
@@ -76,7 +79,7 @@ def tools() -> Tools:
     Raises:
         MissingTool: one is not installed; the command that installs all is given.
     """
-    sbin = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])  # debootstrap is for root elsewhere
+    sbin = os.pathsep.join([os.environ.get("PATH", os.defpath), SBIN])
     debootstrap, dpkg, installer = shutil.which("debootstrap", path=sbin), shutil.which("dpkg"), _installer()
     found = {"qemu-user-static": emulator(), "debootstrap": debootstrap, "dpkg": dpkg, "python3-pip": installer}
     missing = [package for package, program in found.items() if not program]
