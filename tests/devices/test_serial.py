@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import serial
 
+from edgekit import runner
 from edgekit.devices.serial import Serial
 from edgekit.errors import DeviceError, EdgekitError, Unsupported
 from edgekit.profiles import Block, Device, DeviceConfig, Run
@@ -37,7 +38,7 @@ def measured(board: Firmware, file: Path, order: Run, out: Path, samples: int = 
     draw = np.random.default_rng(3)
     values = draw.integers(-128, 127, (samples, *given.shape), endpoint=True).astype(given.dtype)
     np.savez(out / "given.npz", allow_pickle=False, **{given.name: values})
-    stand = Serial().open(device, file, out / "given.npz", order, "edgekit-test-1-1")
+    stand = Serial().open(device, file, out / "given.npz", order, runner.place_name(1))
     try:
         return Serial().run(device, stand, order, out)
     finally:
@@ -269,7 +270,7 @@ def test_a_board_with_a_smaller_buffer(tmp_path: Path) -> None:
 
 def test_only_tflite_files(tmp_path: Path) -> None:
     with Firmware() as board, pytest.raises(Unsupported, match=r"a \.tflite file, not \.onnx"):
-        Serial().open(device_at(board), tmp_path / "model.onnx", tmp_path / "given.npz", QUICK, "edgekit-test-1-1")
+        Serial().open(device_at(board), tmp_path / "model.onnx", tmp_path / "given.npz", QUICK, runner.place_name(1))
 
 
 # Bad lines
@@ -311,7 +312,7 @@ def test_noise_in_results_is_no_result(tmp_path: Path) -> None:
 
 
 def test_a_board_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgekit.devices.serial.FIRST_S", 0.5)
+    monkeypatch.setattr("edgekit.devices.serial.blocks.FIRST_S", 0.5)
     board = Firmware(network(tmp_path), model="own")
     board.tamper = lambda said: (
         b""
@@ -339,8 +340,8 @@ def test_a_complaint_of_the_firmware_is_passed_on(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
 def test_every_broken_line_is_an_error_with_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgekit.devices.serial.FIRST_S", 0.4)
-    monkeypatch.setattr("edgekit.devices.serial.MOMENT_S", 0.4)
+    monkeypatch.setattr("edgekit.devices.serial.blocks.FIRST_S", 0.4)
+    monkeypatch.setattr("edgekit.devices.serial.blocks.MOMENT_S", 0.4)
     draw = np.random.default_rng(11)
     failed: list[EdgekitError] = []
     for _ in range(6):
@@ -356,7 +357,7 @@ def test_every_broken_line_is_an_error_with_a_remedy(tmp_path: Path, monkeypatch
             board.tamper = noisy
             np.savez(tmp_path / "given.npz", x=np.zeros((1, 1, 4), np.int8))
             try:
-                stand = Serial().open(device, network(tmp_path), tmp_path / "given.npz", QUICK, "edgekit-test-1-1")
+                stand = Serial().open(device, network(tmp_path), tmp_path / "given.npz", QUICK, runner.place_name(1))
                 Serial().run(device, stand, Run(mode="outputs"), tmp_path)
             except EdgekitError as error:
                 failed.append(error)

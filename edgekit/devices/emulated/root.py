@@ -7,7 +7,6 @@ debootstrap knows its own), its pip configuration names the package index.
 
 import contextlib
 import os
-import platform
 import re
 import shutil
 import subprocess
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from edgekit import runner
 from edgekit.errors import DeviceError, MissingTool
 from edgekit.types import Noun
 
@@ -129,7 +129,7 @@ def build(root: Path) -> Root:
     """Make the folder, unless it is there. Appears whole or not at all; an interrupted one is gone on with.
 
     Args:
-        root: the folder to make; its neighbours ``NAME.building-*`` are work in progress.
+        root: the folder to make; its neighbours ``NAME.edgekit-HOST-PID-0`` are work in progress.
 
     Raises:
         MissingTool: a program is not installed.
@@ -153,25 +153,14 @@ def build(root: Path) -> Root:
 def _work(root: Path) -> Path:
     """A folder to build in, taken over from a dead run where there is one."""
     root.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f"{root.name}.building-{platform.node()}-"
-    work = root.with_name(prefix + str(os.getpid()))
+    prefix = f"{root.name}."
+    work = root.with_name(prefix + runner.place_name(0))
     for left in root.parent.glob(prefix + "*"):
-        if not alive(int(left.name.removeprefix(prefix))):
+        if runner.abandoned(left.name.removeprefix(prefix)):
             with contextlib.suppress(OSError):  # another run took it
                 left.rename(work)
     work.mkdir(exist_ok=True)
     return work
-
-
-def alive(process: int) -> bool:
-    """Whether a process of this machine still runs."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it does, as another user
-        return True
-    return True
 
 
 def _unpack_debian(needed: Tools, work: Path) -> dict[str, str]:
