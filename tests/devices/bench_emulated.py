@@ -7,45 +7,56 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.devices import PLACE
+from edgekit import runner
+from edgekit.config import cache_folder
 from edgekit.devices.emulated import Emulated
 from edgekit.errors import MissingTool
 from edgekit.measure.agreement import Runs
 from edgekit.profiles import Device, DeviceConfig, Run
 from edgekit.tensors import Array
+from tests.devices.benches import Bench
 
 ID = "arm64-emulated"
 
 
+def places() -> set[str]:
+    """What lies in the cache's folder of places."""
+    folder = cache_folder() / "places"
+    return {path.name for path in folder.iterdir() if path.is_dir()} if folder.is_dir() else set()
+
+
 @contextmanager
-def bench(
-    tmp_path_factory: pytest.TempPathFactory, cpu: str = "cortex-a76"
-) -> Iterator[tuple[dict[str, DeviceConfig], Device]]:
-    """Tables of devices, and one device that can be used; skips where qemu or debootstrap are missing."""
+def bench(folder: Path, cpu: str = "cortex-a76") -> Iterator[Bench]:
+    """An emulated core; skips where qemu or debootstrap are missing."""
     configured = {ID: DeviceConfig(kind="emulated", cpu=cpu)}
     try:
         Emulated().set_up(configured[ID])
     except MissingTool as missing:
         pytest.skip(f"{missing.problem} fix: {missing.fix}")
-    (device,) = Emulated().find(configured)
+    yield Bench(id=ID, left=places, configured=configured)
+
+
+def found(made: Bench) -> Device:
+    """The device of a bench."""
+    (device,) = Emulated().find(made.configured)
     assert device.usable, device.problems
-    yield configured, device
+    return device
 
 
-def runs_on(device: Device, folder: Path, *, name: str = f"{PLACE}test-1-1") -> Runs:
+def runs_on(device: Device, folder: Path) -> Runs:
     """Runs a file on a device through its driver, as a measurement does."""
 
     def run(file: Path, inputs: dict[str, Array]) -> dict[str, Array]:
         given = folder / "given.npz"
         np.savez(given, allow_pickle=False, **inputs)
         order = Run(mode="outputs")
-        stand = Emulated().open(device, file, given, order, name)
+        stand = Emulated().open(device, file, given, order, runner.place_name(1))
         try:
             block = Emulated().run(device, stand, order, folder)
         finally:
             Emulated().close(device, stand)
         assert block.outputs is not None
-        with np.load(folder / block.outputs) as found:
-            return dict(found)
+        with np.load(folder / block.outputs) as made:
+            return dict(made)
 
     return run

@@ -7,12 +7,10 @@ The core must be named: with ``-cpu max`` qemu 7.2 offers SME, with which LiteRT
 out wrong and 60 times slower (tried on MLPerf Tiny's keyword spotting).
 """
 
-import contextlib
 import os
-import platform
 import shutil
-import signal
 import subprocess
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,13 +18,19 @@ import msgspec
 
 from edgekit import runner
 from edgekit.config import cache_folder
-from edgekit.devices import PLACE, Driver
+from edgekit.devices import Driver
 from edgekit.devices.emulated import root
 from edgekit.errors import DeviceError, EdgekitError, MissingTool, Unsupported
 from edgekit.profiles import Block, Device, DeviceConfig, Output, Run, Stand, State
 
-LOOK_LIMIT_S, OUTPUTS_LIMIT_S = 60, 3600
-"""How long Python may take to start, and a file to run over its samples: emulation is up to 60 times slower."""
+LOOK_S = 60
+"""How long Python may take to start under emulation, on a busy machine."""
+
+CLOSE_S = 5.0
+"""How long a folder may resist being removed."""
+
+SAID = "said.txt"
+"""What a block's process printed, in its folder."""
 
 NO_CORE = "max is no real core, and LiteRT computes wrongly on it. fix: name a core, such as cortex-a76"
 """What is wrong with the name ``max`` (see above)."""
@@ -35,6 +39,11 @@ NO_CORE = "max is no real core, and LiteRT computes wrongly on it. fix: name a c
 def system_folder() -> Path:
     """The folder with the aarch64 system."""
     return cache_folder() / "emulators" / "arm64"
+
+
+def _places() -> Path:
+    """The folder of everything that is opened; `edgekit.profiles.Stand.place` may be the name alone."""
+    return cache_folder() / "places"
 
 
 class Emulated(Driver):
@@ -70,15 +79,27 @@ class Emulated(Driver):
         place = system_folder() / runner.PROGRAM
         if system_folder().is_dir() and not (place.is_file() and place.read_bytes() == runner.program()):
             _write(place, runner.program())
-        done = _python(device, str(place), "look", limit_s=LOOK_LIMIT_S)
+        try:
+            done = subprocess.run(
+                _command(device, str(place), "look"),
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=LOOK_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise DeviceError(
+                f"Python did not start under qemu within {LOOK_S} s.", place=device.id, fix="try it again"
+            ) from error
         if done.returncode:
-            words = (done.stderr.strip().splitlines() or ["nothing"])[-1]
+            words = (done.stderr.decode("utf8", "replace").strip().splitlines() or ["nothing"])[-1]
             raise DeviceError(
                 f"Python does not run under qemu: {words[:300]}",
                 place=device.id,
                 fix="name a core that qemu-aarch64-static -cpu help lists, such as cortex-a76",
             )
-        return runner.seen(done.stdout.encode(), device.id)
+        return runner.seen(done.stdout, device.id)
 
     def state(self, device: Device) -> State:
         """Only the time: nothing of an emulated core can throttle."""
@@ -99,17 +120,23 @@ class Emulated(Driver):
                 fix="choose the artifact's .tflite file, or another device",
             )
         _ready(device)
-        folder = system_folder().with_name("places") / place
-        _clear(folder.parent)
-        folder.mkdir(parents=True)
+        folder = _places() / place
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(folder.parent)
+        folder.mkdir()
+        stand = Stand(place=str(folder), model=str(folder / artifact.name), inputs=str(folder / "inputs.npz"))
         try:
-            shutil.copy(artifact, folder / "model.tflite")
-            shutil.copy(inputs, folder / "inputs.npz")
+            shutil.copyfile(artifact, stand.model)
+            shutil.copyfile(inputs, stand.inputs)
             (folder / runner.PROGRAM).write_bytes(runner.program())
-        except OSError:
+        except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
-            raise
-        return Stand(place=str(folder), model=str(folder / "model.tflite"), inputs=str(folder / "inputs.npz"))
+            raise DeviceError(
+                f"The files cannot be put in place: {error.strerror}.",
+                place=str(error.filename or folder),
+                fix="free some space, or choose another folder with EDGEKIT_CACHE",
+            ) from error
+        return stand
 
     def run(self, device: Device, stand: Stand, run: Run, out: Path) -> Block:
         """The outputs of every sample; no other mode."""
@@ -119,22 +146,39 @@ class Emulated(Driver):
                 place=device.id,
                 fix="measure on a real device: edgekit devices lists those attached",
             )
-        folder = Path(stand.place)
-        results = folder / "results"
-        shutil.rmtree(results, ignore_errors=True)
-        results.mkdir()
-        (folder / runner.ORDER).write_bytes(runner.order(stand, run, str(results)))
+        command = _command(device, str(Path(stand.place) / runner.PROGRAM))
+        folder = Path(stand.place) / "block"
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            folder.mkdir()
+        except OSError as error:
+            raise DeviceError(
+                "What was put in place for this run is gone.",
+                place=stand.place,
+                fix="run it again, without removing files of the cache meanwhile",
+            ) from error
+        (folder / runner.ORDER).write_bytes(runner.order(stand, run, str(folder)))
+        code = _carried_out([*command, str(folder), "follow"], folder, runner.limit_s(run))
         answer = folder / runner.ANSWER
-        answer.unlink(missing_ok=True)
-        done = _python(device, str(folder / runner.PROGRAM), str(folder), limit_s=OUTPUTS_LIMIT_S)
-        content = answer.read_bytes() if answer.is_file() else b""
-        seen = runner.block(content, code=done.returncode, place=device.id, last_words=done.stdout + done.stderr)
-        shutil.copy(results / "outputs.npz", out / "outputs.npz")
+        seen = runner.block(
+            answer.read_bytes() if answer.is_file() else b"",
+            code=code,
+            place=f"{Path(stand.model).name} on {device.id}",
+            last_words=(folder / SAID).read_text(encoding="utf8", errors="replace"),
+        )
+        shutil.move(folder / "outputs.npz", out / "outputs.npz")
         return Block(runtime=seen.runtime, outputs="outputs.npz", notes=(f"emulated {_core(device)}",))
 
     def close(self, device: Device, stand: Stand) -> None:  # noqa: ARG002
-        """End what still runs there and remove the folder."""
-        _remove(Path(stand.place))
+        """Remove the folder, which its name alone tells."""
+        folder = _places() / Path(stand.place).name
+        end = time.monotonic() + CLOSE_S
+        while folder.exists():  # a process that is just ending may still write into it
+            shutil.rmtree(folder, ignore_errors=True)
+            if folder.exists() and time.monotonic() > end:
+                raise DeviceError(
+                    "A folder cannot be removed.", place=str(folder), fix=f"remove it by hand: rm -r {folder}"
+                )
 
 
 def _core(device: Device) -> str:
@@ -159,41 +203,45 @@ def _ready(device: Device) -> str:
     return program
 
 
-def _python(device: Device, *arguments: str, limit_s: float) -> subprocess.CompletedProcess[str]:
-    """Run the system's Python under qemu; a file ``pid`` beside the runner lets `_remove` end it.
+def _command(device: Device, *arguments: str) -> list[str]:
+    """The system's Python under qemu.
 
     Raises:
         MissingTool: it is not set up.
-        DeviceError: it takes longer than ``limit_s``.
     """
-    program, system = _ready(device), system_folder()
-    hidden = ("PYTHON", "LD_", "QEMU_")
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(hidden)}
-    environment |= {"PYTHONHOME": str(system / "usr"), "PYTHONPATH": str(system / "wheels"), "PYTHONSAFEPATH": "1"}
+    system = system_folder()
     python = str(system / "usr" / "bin" / f"python{root.PYTHON}")
-    process = subprocess.Popen(
-        [program, "-cpu", _core(device), "-L", str(system), python, *arguments],
-        env=environment | {"PYTHONDONTWRITEBYTECODE": "1"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-    )
-    folder = Path(arguments[-1])
-    try:
-        if folder.is_dir():
-            (folder / "pid").write_text(str(process.pid), encoding="utf8")
-        stdout, stderr = process.communicate(timeout=limit_s)
-    except subprocess.TimeoutExpired as error:
-        raise DeviceError(
-            f"It did not answer within {limit_s:g} s.", place=device.id, fix="use fewer samples, or a smaller model"
-        ) from error
-    finally:
-        if process.poll() is None:
+    return [_ready(device), "-cpu", _core(device), "-L", str(system), python, *arguments]
+
+
+def _environment() -> dict[str, str]:
+    """This host's, without what is meant for its own Python and loader."""
+    system, hidden = system_folder(), ("PYTHON", "LD_", "QEMU_")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(hidden)}
+    own = {"PYTHONHOME": str(system / "usr"), "PYTHONPATH": str(system / "wheels"), "PYTHONDONTWRITEBYTECODE": "1"}
+    return kept | own
+
+
+def _carried_out(command: list[str], folder: Path, limit_s: float) -> int:
+    """Run a block's process to its end; its exit code. It ends with this one, because its standard input does.
+
+    Raises:
+        DeviceError: it takes longer than it may.
+    """
+    with (
+        (folder / SAID).open("wb") as said,
+        subprocess.Popen(command, env=_environment(), stdin=subprocess.PIPE, stdout=said, stderr=said) as process,
+    ):
+        try:
+            return process.wait(limit_s)
+        except subprocess.TimeoutExpired as error:
+            raise DeviceError(
+                f"It did not answer within {limit_s:g} s.",
+                place=command[5],
+                fix="use fewer samples, or a smaller model",
+            ) from error
+        finally:
             process.kill()
-            process.communicate()
-    return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
 
 
 def _write(file: Path, content: bytes) -> None:
@@ -203,18 +251,8 @@ def _write(file: Path, content: bytes) -> None:
     made.replace(file)
 
 
-def _clear(places: Path) -> None:
-    """Remove what dead runs of this host left."""
-    for left in places.glob(f"{PLACE}{platform.node()}-*"):
-        process = left.name.rsplit("-", 2)[1]
-        if process.isdigit() and not root.alive(int(process)):
-            _remove(left)
-
-
-def _remove(folder: Path) -> None:
-    """End the process that works in a folder, if one still does, and remove the folder."""
-    with contextlib.suppress(OSError, ValueError):
-        process = int((folder / "pid").read_text(encoding="utf8"))
-        if str(folder).encode() in Path(f"/proc/{process}/cmdline").read_bytes():
-            os.kill(process, signal.SIGKILL)
-    shutil.rmtree(folder, ignore_errors=True)
+def _sweep(places: Path) -> None:
+    """Remove what killed runs left."""
+    for left in places.iterdir():
+        if runner.abandoned(left.name):
+            shutil.rmtree(left, ignore_errors=True)

@@ -7,7 +7,6 @@ debootstrap knows its own), its pip configuration names the package index.
 
 import contextlib
 import os
-import platform
 import re
 import shutil
 import subprocess
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from edgekit import runner
 from edgekit.errors import DeviceError, MissingTool
 from edgekit.types import Noun
 
@@ -34,6 +34,9 @@ UNREAD = ("usr/share/doc", "usr/share/locale", "usr/share/man", "usr/share/info"
 
 READY = "ready.json"
 """The file that makes a folder complete."""
+
+SBIN = "/usr/sbin"
+"""Where debootstrap is; not on every user's PATH, because it can do more than download as root."""
 
 LIMIT_S = 1800
 """The longest that one step may take: on a slow line the packages take minutes."""
@@ -76,7 +79,7 @@ def tools() -> Tools:
     Raises:
         MissingTool: one is not installed; the command that installs all is given.
     """
-    sbin = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])  # debootstrap is for root elsewhere
+    sbin = os.pathsep.join([os.environ.get("PATH", os.defpath), SBIN])
     debootstrap, dpkg, installer = shutil.which("debootstrap", path=sbin), shutil.which("dpkg"), _installer()
     found = {"qemu-user-static": emulator(), "debootstrap": debootstrap, "dpkg": dpkg, "python3-pip": installer}
     missing = [package for package, program in found.items() if not program]
@@ -126,7 +129,7 @@ def build(root: Path) -> Root:
     """Make the folder, unless it is there. Appears whole or not at all; an interrupted one is gone on with.
 
     Args:
-        root: the folder to make; its neighbours ``NAME.building-*`` are work in progress.
+        root: the folder to make; its neighbours ``NAME.edgekit-HOST-PID-0`` are work in progress.
 
     Raises:
         MissingTool: a program is not installed.
@@ -150,25 +153,14 @@ def build(root: Path) -> Root:
 def _work(root: Path) -> Path:
     """A folder to build in, taken over from a dead run where there is one."""
     root.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f"{root.name}.building-{platform.node()}-"
-    work = root.with_name(prefix + str(os.getpid()))
+    prefix = f"{root.name}."
+    work = root.with_name(prefix + runner.place_name(0))
     for left in root.parent.glob(prefix + "*"):
-        if not alive(int(left.name.removeprefix(prefix))):
+        if runner.abandoned(left.name.removeprefix(prefix)):
             with contextlib.suppress(OSError):  # another run took it
                 left.rename(work)
     work.mkdir(exist_ok=True)
     return work
-
-
-def alive(process: int) -> bool:
-    """Whether a process of this machine still runs."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it does, as another user
-        return True
-    return True
 
 
 def _unpack_debian(needed: Tools, work: Path) -> dict[str, str]:
