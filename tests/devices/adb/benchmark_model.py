@@ -34,8 +34,16 @@ FLAGS = {
     "require_full_delegation": "false",
 }
 LITERT = {"use_cpu": "true", "use_npu": "false", "dispatch_library_path": ""}
-CLASSIC_ONLY = {"input_layer", "input_layer_shape", "input_layer_value_files", "output_filepath", "enable_op_profiling",
-                "profiling_output_csv_file", "use_xnnpack", "use_nnapi"}
+CLASSIC_ONLY = {
+    "input_layer",
+    "input_layer_shape",
+    "input_layer_value_files",
+    "output_filepath",
+    "enable_op_profiling",
+    "profiling_output_csv_file",
+    "use_xnnpack",
+    "use_nnapi",
+}
 
 
 def var(name: str) -> str:
@@ -66,7 +74,9 @@ def line(taken: list[float]) -> str:
 
 
 def loop(invoke, runs: int, least_s: float, most_s: float) -> list[float]:
-    say(f"Running benchmark for at least {runs} iterations and at least {least_s:g} seconds but terminate if exceeding {most_s:g} seconds.")
+    say(
+        f"Running benchmark for at least {runs} iterations and at least {least_s:g} seconds but terminate if exceeding {most_s:g} seconds."
+    )
     begin, taken = time.monotonic(), []
     while (len(taken) < runs or time.monotonic() < begin + least_s) and time.monotonic() <= begin + most_s:
         before = time.perf_counter_ns()
@@ -127,7 +137,10 @@ def delegate(flags: dict[str, str], operators: int) -> bool:
         say(f"Created TensorFlow Lite delegate for {name}.")
         if some:
             kernels = 1 if takes == "all" else 2
-            print(f"VERBOSE: Replacing {some} out of {operators} node(s) with delegate ({kind}) node, yielding {kernels} partitions for subgraph 0.", flush=True)
+            print(
+                f"VERBOSE: Replacing {some} out of {operators} node(s) with delegate ({kind}) node, yielding {kernels} partitions for subgraph 0.",
+                flush=True,
+            )
         if flags.get("require_full_delegation") == "true" and takes != "all":
             print("ERROR: Disallowed CPU fallback detected.", flush=True)
             return False
@@ -199,10 +212,16 @@ def main() -> int:
     taken = loop(made.invoke, int(flags["num_runs"]), float(flags["min_secs"]), most_s)
     print(flush=True)
     overall_kib = resident_kib() - start_kib
-    say(f"Inference timings in us: Init: {init_us:.0f}, First inference: {warm[0] if warm else 0:.0f}, "
-        f"Warmup (avg): {mean(warm) if warm else 0:g}, Inference (avg): {mean(taken):g}")
-    say("Note: as the benchmark tool itself affects memory footprint, the following is only APPROXIMATE to the actual memory footprint of the model at runtime. Take the information at your discretion.")
-    say(f"Memory footprint delta from the start of the tool (MB): init={init_kib / 1024:g} overall={overall_kib / 1024:g}")
+    say(
+        f"Inference timings in us: Init: {init_us:.0f}, First inference: {warm[0] if warm else 0:.0f}, "
+        f"Warmup (avg): {mean(warm) if warm else 0:g}, Inference (avg): {mean(taken):g}"
+    )
+    say(
+        "Note: as the benchmark tool itself affects memory footprint, the following is only APPROXIMATE to the actual memory footprint of the model at runtime. Take the information at your discretion."
+    )
+    say(
+        f"Memory footprint delta from the start of the tool (MB): init={init_kib / 1024:g} overall={overall_kib / 1024:g}"
+    )
     if flags.get("output_filepath"):
         outputs = [made.get_tensor(detail["index"]).tobytes() for detail in made.get_output_details()]
         Path(flags["output_filepath"]).write_bytes(b"".join(outputs))

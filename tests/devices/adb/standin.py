@@ -28,7 +28,9 @@ CNXN, AUTH, OPEN, OKAY, CLSE, WRTE = (
     struct.unpack("<I", word)[0] for word in (b"CNXN", b"AUTH", b"OPEN", b"OKAY", b"CLSE", b"WRTE")
 )
 VERSION, MAX_DATA = 0x01000001, 1 << 20
-BANNER = "device::ro.product.name={name};ro.product.model={model};ro.product.device={name};features=shell_v2,cmd,stat_v2"
+BANNER = (
+    "device::ro.product.name={name};ro.product.model={model};ro.product.device={name};features=shell_v2,cmd,stat_v2"
+)
 SCRIPTS = Path(__file__).parent / "android"
 RECORDINGS = Path(__file__).parent / "recordings"
 TOOL = Path(__file__).parent / "benchmark_model.py"
@@ -147,7 +149,12 @@ class Standin:
 
     def start(self, line: str, *, merge: bool = False) -> subprocess.Popen[bytes]:
         path = f"{self.root}/system/bin:{self.root}/vendor/bin:/usr/bin:/bin"
-        environment = {"PATH": path, "ANDROID_ROOT": str(self.root), "EDGEKIT_SENSORS": str(self.root), "LANG": "C.UTF-8"}
+        environment = {
+            "PATH": path,
+            "ANDROID_ROOT": str(self.root),
+            "EDGEKIT_SENSORS": str(self.root),
+            "LANG": "C.UTF-8",
+        }
         return subprocess.Popen(
             [self.shell, "-c", self.rooted(line)],
             stdin=subprocess.DEVNULL,
@@ -208,7 +215,9 @@ class Link:
 
     def _packet(self, command: int, first: int, second: int, data: bytes) -> None:
         if command == CNXN and self.phone.faults.authorize:
-            banner = BANNER.format(name=self.phone.name, model=self.phone.var("prop/ro.product.model").replace(" ", "_"))
+            banner = BANNER.format(
+                name=self.phone.name, model=self.phone.var("prop/ro.product.model").replace(" ", "_")
+            )
             self.send(CNXN, VERSION, MAX_DATA, banner.encode())
         elif command in {CNXN, AUTH}:
             if command == CNXN:
@@ -367,7 +376,9 @@ def sync(stream: Stream) -> None:
         elif word == b"LIST":
             for entry in sorted(path.iterdir()) if path.is_dir() else []:
                 name, seen = entry.name.encode(), entry.stat()
-                stream.write(b"DENT" + struct.pack("<4I", seen.st_mode, seen.st_size, int(seen.st_mtime), len(name)) + name)
+                stream.write(
+                    b"DENT" + struct.pack("<4I", seen.st_mode, seen.st_size, int(seen.st_mtime), len(name)) + name
+                )
             stream.write(b"DONE" + bytes(16))
 
 

@@ -115,9 +115,7 @@ def test_a_block_brings_the_tools_own_figures(phone: Standin, device: Device, st
     assert not (phone.root / stand.place.lstrip("/") / "block").exists()
 
 
-def test_outputs_are_this_hosts_bit_for_bit(
-    device: Device, stand: Stand, model: Path, inputs: Path, out: Path
-) -> None:
+def test_outputs_are_this_hosts_bit_for_bit(device: Device, stand: Stand, model: Path, inputs: Path, out: Path) -> None:
     block = DRIVER.run(device, stand, replaced(QUICK, mode="outputs"), out)
     with np.load(out / block.outputs) as there, np.load(inputs) as fed:
         here = waist.run(model, dict(fed))
@@ -166,7 +164,9 @@ def test_a_stream_is_stamped_line_by_line(device: Device, stand: Stand, out: Pat
     assert len(samples) >= 3
 
 
-@pytest.mark.parametrize(("takes", "share", "partitions"), [("all", "all", 1), ("part", "part", 2), ("none", "none", None)])
+@pytest.mark.parametrize(
+    ("takes", "share", "partitions"), [("all", "all", 1), ("part", "part", 2), ("none", "none", None)]
+)
 def test_a_silent_fall_back_to_the_cpu_is_seen(
     phone: Standin, device: Device, stand: Stand, out: Path, takes: str, share: str, partitions: int | None
 ) -> None:

@@ -136,7 +136,13 @@ def test_a_phone_that_starts_anew_in_the_middle_of_a_run(
 
 
 def test_a_phone_that_takes_its_permission_back(
-    phone: Standin, device: Device, model: Path, inputs: Path, out: Path, as_before: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+    phone: Standin,
+    device: Device,
+    model: Path,
+    inputs: Path,
+    out: Path,
+    as_before: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("edgekit.devices.adb.COMING_BACK_S", 1.0)
     stand = opened(device, model, inputs)

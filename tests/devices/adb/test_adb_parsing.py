@@ -82,7 +82,9 @@ def test_the_last_error_is_the_complaint() -> None:
     assert parsing.complaint("\n") == "it printed nothing"
 
 
-@given(st.lists(st.integers(1, 10**7), min_size=2, max_size=50), st.lists(st.integers(1, 10**7), min_size=1, max_size=9))
+@given(
+    st.lists(st.integers(1, 10**7), min_size=2, max_size=50), st.lists(st.integers(1, 10**7), min_size=1, max_size=9)
+)
 def test_lines_are_read_as_they_were_written(taken: list[int], warm: list[int]) -> None:
     text = f"INFO: {benchmark_model.line(list(map(float, warm)))}\n\nINFO: {benchmark_model.line(list(map(float, taken)))}\n"
     read = parsing.printed(text)
@@ -174,7 +176,14 @@ def test_fields_are_read_as_they_were_written(wanted: list[tuple[int, int | floa
 
 def test_the_table_of_an_old_build() -> None:
     rows = operators.times(recording("classic_2022_riscv.txt"))
-    assert [row.kind for row in rows] == ["CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D", "AVERAGE_POOL_2D", "SQUEEZE", "SOFTMAX"]
+    assert [row.kind for row in rows] == [
+        "CONV_2D",
+        "DEPTHWISE_CONV_2D",
+        "CONV_2D",
+        "AVERAGE_POOL_2D",
+        "SQUEEZE",
+        "SOFTMAX",
+    ]
     assert rows[1].mean_ms == 49.87
     assert rows[1].name == "[MobilenetV1/MobilenetV1/Conv2d_1_depthwise/Relu6]:1"
     assert {row.runs_on for row in rows} == {"CPU"}
@@ -290,7 +299,12 @@ def test_a_full_battery_on_the_cable_still_charges() -> None:
 
 @pytest.mark.parametrize(
     ("text", "on"),
-    [("Display Power: state=OFF\n  mWakefulness=Awake", False), ("mWakefulness=Dozing", False), ("mWakefulness=Awake", True), ("", None)],
+    [
+        ("Display Power: state=OFF\n  mWakefulness=Awake", False),
+        ("mWakefulness=Dozing", False),
+        ("mWakefulness=Awake", True),
+        ("", None),
+    ],
 )
 def test_the_screen(text: str, on: bool | None) -> None:
     assert conditions.screen_on(text) is on

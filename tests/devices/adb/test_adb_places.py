@@ -42,7 +42,9 @@ def test_a_process_that_got_a_dead_ones_number_does_not_keep_its_place() -> None
     assert places.dead(f"edgekit-desk-{os.getpid()}-3", "1", HERE)
 
 
-@pytest.mark.parametrize("name", ["edgekit-desk-2-{}-0", "edgekit-another-{}-0", "edgekit-desk-x", "edgekit-", "tflite"])
+@pytest.mark.parametrize(
+    "name", ["edgekit-desk-2-{}-0", "edgekit-another-{}-0", "edgekit-desk-x", "edgekit-", "tflite"]
+)
 def test_what_is_not_this_hosts_is_never_dead(name: str, gone: int) -> None:
     assert not places.dead(name.format(gone), "", HERE)
 

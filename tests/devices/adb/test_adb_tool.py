@@ -184,7 +184,15 @@ def test_a_download_that_does_not_answer_is_thrown_away(
     ids=["not there", "cut off", "a page", "another processor"],
 )
 def test_a_download_that_fails_leaves_nothing(
-    bare: Standin, shop: Shop, model: Path, inputs: Path, cache: Path, content: bytes, status: int, promised: int | None, words: str
+    bare: Standin,
+    shop: Shop,
+    model: Path,
+    inputs: Path,
+    cache: Path,
+    content: bytes,
+    status: int,
+    promised: int | None,
+    words: str,
 ) -> None:
     shop.content, shop.status, shop.promised = content, status, promised
     with pytest.raises(MissingTool, match=words):
@@ -192,7 +200,9 @@ def test_a_download_that_fails_leaves_nothing(
     assert not cache.exists() or list(cache.iterdir()) == []
 
 
-def test_no_network_names_the_command(bare: Standin, model: Path, inputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_network_names_the_command(
+    bare: Standin, model: Path, inputs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tool, "URLS", {"x86_64": "http://127.0.0.1:9/benchmark_model"})
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with pytest.raises(MissingTool, match="Connection refused") as caught:
@@ -217,7 +227,12 @@ def test_a_kept_file_that_was_changed_is_not_used(cache: Path) -> None:
 
 @pytest.mark.parametrize(
     ("abi", "machine", "bits", "fits"),
-    [("arm64-v8a", 183, 2, True), ("arm64-v8a", 40, 1, True), ("armeabi-v7a", 183, 2, False), ("arm64-v8a", 62, 2, False)],
+    [
+        ("arm64-v8a", 183, 2, True),
+        ("arm64-v8a", 40, 1, True),
+        ("armeabi-v7a", 183, 2, False),
+        ("arm64-v8a", 62, 2, False),
+    ],
 )
 def test_processors(abi: str, machine: int, bits: int, fits: bool) -> None:
     assert (tool.wrong_machine(program(HELP, machine, bits), abi) == "") is fits
