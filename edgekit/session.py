@@ -158,6 +158,7 @@ class Session:
         whole = question | {"code": code_digest(), "tools": tool_versions()}
 
         def work(out: Path) -> T:
+            """The answer is not there: now the libraries are needed."""
             self._load_expected()
             return make(out)
 

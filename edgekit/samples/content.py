@@ -81,15 +81,14 @@ def write_npz(path: Path, arrays: Mapping[str, Array]) -> Path:
     """
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".partial", delete=False) as file:
         partial = Path(file.name)
-        try:
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-                for name, values in arrays.items():
-                    with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
-                        np.lib.format.write_array(entry, np.ascontiguousarray(values), allow_pickle=False)  # type: ignore[no-untyped-call]
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
-    return partial.replace(path)
+    try:
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+            for name, values in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                    np.lib.format.write_array(entry, np.ascontiguousarray(values), allow_pickle=False)  # type: ignore[no-untyped-call]
+        return partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _digest(inputs: Mapping[str, Array], labels: Array | None) -> str:

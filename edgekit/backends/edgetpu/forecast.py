@@ -59,6 +59,7 @@ def forecast(file: Path) -> Forecast:
     graph = waist.read(file)[0]
 
     def value(tensor: Tensor) -> NDArray[np.generic] | None:
+        """A constant's values; None for what is computed."""
         return waist.constant(model, 0, tensor.index) if tensor.constant_bytes else None
 
     refused = _unreadable(graph)

@@ -79,12 +79,16 @@ def quantize(model: Any, job: Job, signature: Signature, settings: Settings) -> 
             place=job.source,
             fix="use --precision float16 for this target",
         ) from error
+    return quantized, _notes(quantized, recurrent=recurrent, transformer=transformer)
+
+
+def _notes(quantized: Any, *, recurrent: bool, transformer: bool) -> tuple[str, ...]:
     notes: tuple[str, ...] = ("attention was found: quantized as a transformer",) if transformer else ()
     if recurrent:
         notes += ("recurrent operators stay float (float16 weights): OpenVINO's int8 kernel for them is wrong",)
     if not any(node.get_type_name() == "FakeQuantize" for node in quantized.get_ordered_ops()):
         notes += ("no operator of this network can be quantized: it computes in float",)
-    return quantized, notes
+    return notes
 
 
 def _samples(model: Any, path: Path, signature: Signature) -> list[dict[str, Any]]:

@@ -145,6 +145,7 @@ def described(signature: Signature, graph: waist_graph.Graph) -> Signature:
     by_name = {graph.tensors[index].name: graph.tensors[index] for index in (*graph.inputs, *graph.outputs)}
 
     def seen(spec: TensorSpec) -> TensorSpec:
+        """The spec with the file's dtype and grid."""
         tensor = by_name[spec.name]
         quantized = len(tensor.scales) == 1 and tensor.dtype != "float32"
         return msgspec.structs.replace(

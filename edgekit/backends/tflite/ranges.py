@@ -171,6 +171,7 @@ def _extremes(seen: Observed) -> Range:
 
 def _percentile(share: float) -> Callable[[Observed], Range]:
     def chosen(seen: Observed) -> Range:
+        """Clip both tails."""
         low, high = np.percentile(np.concatenate(seen.values), [100 - share, share])
         return float(low), float(high)
 

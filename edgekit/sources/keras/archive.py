@@ -285,6 +285,7 @@ def _repair_weights(old: Path, new: Path) -> None:
     with h5py.File(old, "r") as source, h5py.File(new, "w") as target:
 
         def copy(name: str, item: Any) -> None:
+            """A group or dataset with its attributes, under a name that both systems read."""
             fixed = name.replace("\\", "/")
             if isinstance(item, h5py.Dataset):
                 made = target.create_dataset(fixed, data=item[()])

@@ -167,6 +167,7 @@ def _boundary(model: Any, main: Any, inputs: int, outputs: int) -> tuple[list[in
 
 def _signature(fixed: Fixed, inputs: list[int], outputs: list[int]) -> Any:
     def entries(names: tuple[str, ...], indices: list[int]) -> list[Any]:
+        """One entry for each name, with its tensor."""
         made = []
         for name, index in zip(names, indices, strict=True):
             entry = schema.TensorMapT()

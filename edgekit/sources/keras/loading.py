@@ -139,6 +139,7 @@ def _network(model: Any, described: archive.Archive, notes: tuple[str, ...]) -> 
     structure = _structure(model, tensors)
 
     def call(*values: Any) -> list[Any]:
+        """The model's outputs as a flat list."""
         result = model(tf.nest.pack_sequence_as(structure, list(values)), training=False)
         return [tensor for tensor in tf.nest.flatten(result) if tensor is not None]
 

@@ -54,6 +54,7 @@ def _loop(layer: Any, own: Callable[..., Any]) -> Callable[..., Any]:
     twin.set_weights([variable.numpy() for variable in (cell.kernel, cell.recurrent_kernel, cell.bias)])
 
     def loop(sequences: Any, initial_state: Any, mask: Any, *, training: bool = False) -> Any:
+        """``inner_loop`` of Keras 3: the last output, all outputs, the last states."""
         if mask is not None:
             return own(sequences, initial_state, mask, training=training)
         outputs, hidden, carried = twin(sequences, initial_state=list(initial_state), training=False)

@@ -107,6 +107,7 @@ def traced(network: Network, specs: list[Any]) -> Any:
     """The network as a concrete function of ``specs``; its outputs are a dict whose sorted keys keep their order."""
 
     def call(*tensors: Any) -> dict[str, Any]:
+        """The outputs by keys that sort in their order."""
         return {f"output_{i:04d}": tensor for i, tensor in enumerate(network.call(*tensors))}
 
     return tf.function(call, autograph=False).get_concrete_function(*specs)

@@ -30,6 +30,7 @@ def load(path: Path) -> Network:
     names, outputs = sorted(specs), sorted(signature.structured_outputs)
 
     def call(*values: Any) -> list[Any]:
+        """The signature's outputs in the order of their names."""
         result = signature(**dict(zip(names, values, strict=True)))
         return [result[name] for name in outputs]
 

@@ -13,6 +13,7 @@ from edgekit.sources.onnx.recurrent import unroll
 
 def _first_of(*rules: Rewrite) -> Rewrite:
     def apply(builder: Builder, node: onnx.NodeProto) -> bool:
+        """Whether one of the rules took the node."""
         return any(rule(builder, node) for rule in rules)
 
     return apply
