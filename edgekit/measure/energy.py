@@ -4,7 +4,6 @@ Pure functions. `edgekit.meters` say what a sensor saw, here it is set against t
 `docs/explanation/energy.md` says what each term of the uncertainty is and what is refused.
 """
 
-import itertools
 import math
 from collections.abc import Iterable, Sequence
 from statistics import NormalDist
@@ -14,6 +13,7 @@ import numpy as np
 
 from edgekit.errors import DeviceError, InputError
 from edgekit.measure.integral import Window, window
+from edgekit.measure.statistics import FEWEST_BLOCKS, RESAMPLES, compare, student
 from edgekit.profiles import Availability, Block, Energy, Estimate, PowerTrace, Provenance
 
 RANK: tuple[Provenance, ...] = (
@@ -36,11 +36,6 @@ LEAST_OTHERS_S = 10.0
 
 DRIFT = 0.1
 """Largest difference of the two idle powers, as a share of net power, with which net energy is told."""
-
-BLOCKS = 6
-"""Fewest blocks for an interval: of fewer the range does not hold a median in 95 % of cases (1 − 2·2⁻⁶ = 97 %)."""
-
-RESAMPLES = 2_000
 
 Metered = tuple[Block, PowerTrace | None]
 """A block and what the meter saw of it, on the device's clock."""
@@ -100,7 +95,7 @@ def energy(metered: Sequence[Metered], idle: Sequence[Metered], seed: int = 0) -
     runs = [block.latency.runs if block.latency is not None else 0 for block, _ in metered]
     used = [i for i, part in enumerate(seen) if not part.problem and runs[i] > 0]
     notes = list(dict.fromkeys(note for trace in traces for note in trace.notes))
-    notes += [f"block {metered[i][0].index}: {part.problem}" for i, part in enumerate(seen) if part.problem]
+    notes += [f"block {metered[i][0].index + 1}: {part.problem}" for i, part in enumerate(seen) if part.problem]
     if traces[0].gain_error is None:
         notes.append("gain unknown: ratios only")
     base = _Result(traces[0], tuple(notes))
@@ -163,8 +158,8 @@ class _Result(NamedTuple):
     ) -> tuple[Estimate, dict[str, float]]:
         """Energy an inference in mJ: the blocks' bootstrap interval, widened by the other terms in quadrature."""
         value = sum(joules) / sum(runs) * 1e3
-        if len(joules) < BLOCKS:
-            few = f"{len(joules)} blocks: an interval needs {BLOCKS}"
+        if len(joules) < FEWEST_BLOCKS:
+            few = f"{len(joules)} blocks give no 95 % interval; that needs {FEWEST_BLOCKS}"
             return Estimate(value=value, n=len(joules), reason=few), {}
         totals, counts = np.asarray(joules), np.asarray(runs, np.float64)
         drawn = _drawn(len(joules), seed)
@@ -223,19 +218,9 @@ def _interval(values: Any, count: int) -> tuple[float, float]:
     The percentiles are those of Hesterberg, "What Teachers Should Know About the Bootstrap", Am. Stat. 69
     (2015): Φ(−√(n/(n−1))·t), with t of Student's distribution at n−1 degrees of freedom.
     """
-    tail = NormalDist().cdf(-math.sqrt(count / (count - 1)) * _student(count - 1))
+    tail = NormalDist().cdf(-math.sqrt(count / (count - 1)) * student(count - 1))
     low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)
-
-
-def _student(degrees: int) -> float:
-    """The 97.5 % quantile of Student's t by its expansion in 1/degrees (Abramowitz and Stegun 26.7.5)."""
-    z = NormalDist().inv_cdf(0.975)
-    first = (z**3 + z) / 4
-    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
-    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
-    fourth = (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160
-    return z + first / degrees + second / degrees**2 + third / degrees**3 + fourth / degrees**4
 
 
 def by_block(metered: Sequence[Metered], idle_w: float = 0.0) -> tuple[float | None, ...]:
@@ -258,30 +243,23 @@ def systematic(told: Energy) -> float:
     return math.hypot(*shared) / abs(value) if value else 0.0
 
 
-def ratio(
-    first_mj: Sequence[float | None], second_mj: Sequence[float | None], *, shared: float = 0.0, seed: int = 0
-) -> Estimate:
-    """How many times the energy of ``second`` is that of ``first``: paired bootstrap over log-ratios.
+def ratio(first_mj: Sequence[float | None], second_mj: Sequence[float | None], *, shared: float = 0.0) -> Estimate:
+    """How many times the energy of ``second`` is that of ``first``, from pairs of blocks (`statistics.compare`).
 
     Args:
         first_mj: per block, as `by_block` gives it; a pair with a None is left out.
         second_mj: of the other artifact, block by block beside it.
         shared: a relative half-width that the blocks do not show (`systematic` of both, in quadrature).
-        seed: of the bootstrap.
     """
     pairs = [(a, b) for a, b in zip(first_mj, second_mj, strict=True) if a is not None and b is not None]
-    if len(pairs) < BLOCKS:
-        return Estimate(value=None, n=len(pairs), reason=f"{len(pairs)} pairs of blocks: an interval needs {BLOCKS}")
-    if min(itertools.chain.from_iterable(pairs)) <= 0:
+    if any(mj <= 0 for pair in pairs for mj in pair):
         return Estimate(value=None, n=len(pairs), reason="a block took no energy above idle: there is no ratio")
-    logs = np.log([a / b for a, b in pairs])
-    middle = float(logs.mean())
-    low, high = _interval(logs[_drawn(len(logs), seed)].mean(axis=1), len(logs))
+    seen = compare([a for a, _ in pairs], [b for _, b in pairs])
+    if seen.ratio is None or seen.low is None or seen.high is None:
+        return Estimate(value=seen.ratio, n=len(pairs), reason=seen.reason)
+    below, above = (math.hypot(math.log(end / seen.ratio), shared) for end in (seen.low, seen.high))
     return Estimate(
-        value=math.exp(middle),
-        low=math.exp(middle - math.hypot(max(middle - low, 0.0), shared)),
-        high=math.exp(middle + math.hypot(max(high - middle, 0.0), shared)),
-        n=len(pairs),
+        value=seen.ratio, low=seen.ratio * math.exp(-below), high=seen.ratio * math.exp(above), n=len(pairs)
     )
 
 
