@@ -166,7 +166,7 @@ def main() -> None:
             litert_pair(
                 "ResNet-8 int8, .tflite", shared() / "mlperf_tiny/pretrainedResnet_quant.tflite", folder, board
             ),
-            litert_pair("basic_pitch, .tflite", shared() / "tflite/basic_pitch_nmp.tflite", folder, board),
+            litert_pair("DTLN 1, .tflite", shared() / "tflite/dtln_model_1.tflite", folder, board),
             openvino_pair("UltraFace slim, .xml", shared() / "onnx/ultraface_version-slim-320.onnx", folder),
             openvino_pair("FastestDet, .xml", shared() / "onnx/FastestDet.onnx", folder),
         ]
