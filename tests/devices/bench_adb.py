@@ -2,20 +2,25 @@
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
-import pytest
-
-from edgekit.devices.adb import AdbDriver
-from edgekit.profiles import Device, DeviceConfig
+from edgekit.profiles import DeviceConfig
 from tests.devices.adb import standin
+from tests.devices.benches import Bench
 
 NAME = "bench-phone"
 
 
 @contextlib.contextmanager
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, DeviceConfig], Device]]:
-    """The configured table and the one device of it, as the driver found it; all of it is gone afterwards."""
-    with standin.server(tmp_path_factory.mktemp("adb-home")), standin.phone(tmp_path_factory.mktemp("phone")) as phone:
-        configured = {NAME: DeviceConfig(kind="adb", host="127.0.0.1", port=phone.port)}
-        (device,) = AdbDriver().find(configured)
-        yield configured, device
+def bench(folder: Path) -> Iterator[Bench]:
+    """A stand-in for a phone with a benchmark_model that runs files with this host's LiteRT."""
+    home, root = folder / "adb-home", folder / "phone"
+    home.mkdir()
+    root.mkdir()
+    with standin.server(home), standin.phone(root) as phone:
+        place = phone.root / "data/local/tmp"
+
+        def left() -> set[str]:
+            return {str(path.relative_to(place)) for path in place.rglob("*")}
+
+        yield Bench(id=NAME, left=left, configured={NAME: DeviceConfig(kind="adb", host="127.0.0.1", port=phone.port)})

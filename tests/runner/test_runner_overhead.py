@@ -1,5 +1,6 @@
 """The runner's own cost on real networks, without a limit that load would break; the figures are printed by ``python -m tests.runner.overhead``."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ SHORT = Run(threads=1, warm_up_runs=3, warm_up_s=0.05, min_runs=10, min_s=0.1)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_loop_is_small_beside_an_inference(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property: pytest.RecordProperty
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
 ) -> None:
     """A ratio of two times of the same process: load slows both."""
     monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path))

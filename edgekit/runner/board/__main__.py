@@ -11,7 +11,6 @@ from typing import Any
 
 from .machine import look
 from .refusal import Refusal
-from .sensing import sense
 
 
 def follow() -> None:
@@ -41,6 +40,8 @@ def main() -> None:
     if sys.argv[1:] == ["look"]:
         print(json.dumps(look()))
     elif sys.argv[1] == "sense":
+        from .sensing import sense
+
         sense(Path(sys.argv[2]))
     else:
         if sys.argv[2:] == ["follow"]:

@@ -10,7 +10,6 @@ from contextlib import suppress
 from itertools import repeat
 from operator import sub
 from pathlib import Path
-from statistics import median
 from typing import Any, Callable
 
 import numpy
@@ -19,7 +18,6 @@ from .machine import read, state
 from .refusal import OTHER, Refusal, first_line
 from .runtimes import made as loader
 from .runtimes import runtime
-from .sensing import Sensor
 
 FLAT = 0.02
 """Warm-up goes on until the median of its last quarter is no longer this share below that of the quarter before."""
@@ -37,6 +35,30 @@ OPERATOR_RUNS = 100
 """Runs of an ``operators`` block, at most."""
 
 MANY = 1 << 62
+
+
+def median(values: Any) -> float:
+    """The middle of some times; `statistics` takes longer to import than to use."""
+    ordered = sorted(values)
+    return float(ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+
+
+class Unsensed:
+    """No sensors."""
+
+    notes: tuple[str, ...] = ()
+
+    def stop(self) -> None:
+        """Nothing was sampled."""
+
+
+def sensor_of(order: dict[str, Any], out: Path) -> Any:
+    """What samples the order's probe from now on."""
+    if order.get("probe") is None:
+        return Unsensed()
+    from .sensing import Sensor
+
+    return Sensor(order["probe"], out)
 
 
 def resident(field: str) -> int | None:
@@ -162,7 +184,7 @@ def time_block(order: dict[str, Any], made: Any, out: Path, empty: int | None) -
     few = timed(made.invoke, min_runs=order["warm_up_runs"], max_runs=max(order["warm_up_runs"], 1), min_s=0, max_s=60)
     peak = resident("VmHWM")  # before there are lists of times
     warm = len(few) + warm_up(made.invoke, 1, order["warm_up_s"])
-    sensor = Sensor(order, out)
+    sensor = sensor_of(order, out)
     begin_s = time.monotonic()
     taken = timed(made.invoke, **{key: order[key] for key in ("min_runs", "max_runs", "min_s", "max_s")})
     end_s = time.monotonic()
@@ -193,7 +215,7 @@ def time_block(order: dict[str, Any], made: Any, out: Path, empty: int | None) -
 
 def idle_block(order: dict[str, Any], out: Path) -> dict[str, Any]:
     """Nothing but the sensors."""
-    sensor = Sensor(order, out)
+    sensor = sensor_of(order, out)
     begin_s = time.monotonic()
     time.sleep(order["idle_s"])
     end_s = time.monotonic()

@@ -5,10 +5,9 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
-import subprocess
 import sys
 import time
-from importlib import metadata
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +84,10 @@ THROTTLED = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft
 
 def throttled() -> list[str] | None:
     """Why the firmware holds the clock down now; None where it does not tell."""
+    if not any(os.access(os.path.join(folder, "vcgencmd"), os.X_OK) for folder in os.get_exec_path()):  # noqa: PTH118
+        return None
+    import subprocess  # slow to import, and most machines need it not
+
     try:
         command = ["vcgencmd", "get_throttled"]
         said = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
@@ -107,10 +110,21 @@ def processor() -> str | None:
 
 def version_of(distribution: str) -> str | None:
     """An installed distribution's version; None where it is not installed."""
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
+    return _distributions().get(distribution.replace("-", "_"))
+
+
+@cache
+def _distributions() -> dict[str, str]:
+    """Versions by name, from the names of metadata folders; importing ``importlib.metadata`` takes longer than that."""
+    found: dict[str, str] = {}
+    for folder in sys.path:
+        names = sorted(os.listdir(folder)) if os.path.isdir(folder) else ()  # noqa: PTH112, PTH208
+        for name in names:
+            stem, dot, kind = name.rpartition(".")
+            if dot and kind in {"dist-info", "egg-info"}:
+                title, _, version = stem.partition("-")
+                found.setdefault(title.lower().replace(".", "_"), version.partition("-py")[0])
+    return found
 
 
 def installed(runtime: str) -> str | None:

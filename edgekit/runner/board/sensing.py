@@ -23,17 +23,15 @@ COMMAND_S = 10.0
 
 
 class Sensor:
-    """A process beside the block that samples the order's probe, so that the loop is not disturbed.
+    """A process beside the block that samples a probe, so that the loop is not disturbed.
 
     ``notes`` say what went wrong.
     """
 
-    def __init__(self, order: dict[str, Any], out: Path) -> None:
-        self._probe, self._out = order.get("probe"), out
+    def __init__(self, probe: dict[str, Any], out: Path) -> None:
+        self._probe, self._out = probe, out
         self._process: subprocess.Popen[bytes] | None = None
         self.notes: list[str] = []
-        if self._probe is None:
-            return
         if self._probe["interval_s"] is None and not self._probe["stream"]:
             self._write(sampled(self._probe))
             return
@@ -49,8 +47,6 @@ class Sensor:
 
     def stop(self) -> str | None:
         """Take the last samples; the name of the file that holds all."""
-        if self._probe is None:
-            return None
         if self._process is None:
             self._write(sampled(self._probe))
             return "sensed.jsonl"
