@@ -6,6 +6,7 @@ holds flags that this build does not know; ``var/dies`` a signal to die of; ``va
 """
 
 import os
+import resource
 import struct
 import sys
 import time
@@ -51,8 +52,14 @@ def var(name: str) -> str:
     return file.read_text(encoding="utf8").strip() if file.is_file() else ""
 
 
+def write(text: str = "") -> None:
+    """A line at once, as the tool writes it."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
 def say(text: str) -> None:
-    print(f"INFO: {text}", flush=True)
+    write(f"INFO: {text}")
 
 
 def known() -> dict[str, str]:
@@ -118,8 +125,6 @@ def result(taken: list[float], warm: list[float], init_us: float, memory_kib: tu
 
 
 def resident_kib() -> int:
-    import resource
-
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
@@ -137,12 +142,11 @@ def delegate(flags: dict[str, str], operators: int) -> bool:
         say(f"Created TensorFlow Lite delegate for {name}.")
         if some:
             kernels = 1 if takes == "all" else 2
-            print(
-                f"VERBOSE: Replacing {some} out of {operators} node(s) with delegate ({kind}) node, yielding {kernels} partitions for subgraph 0.",
-                flush=True,
+            write(
+                f"VERBOSE: Replacing {some} out of {operators} node(s) with delegate ({kind}) node, yielding {kernels} partitions for subgraph 0."
             )
         if flags.get("require_full_delegation") == "true" and takes != "all":
-            print("ERROR: Disallowed CPU fallback detected.", flush=True)
+            write("ERROR: Disallowed CPU fallback detected.")
             return False
         how = {
             "all": f"Explicitly applied {name} delegate, and the model graph will be completely executed by the delegate.",
@@ -158,7 +162,7 @@ def replay(flags: dict[str, str], recording: str) -> None:
     text = Path(recording).read_text(encoding="utf8")
     for row in text.splitlines():
         if not row.startswith("#"):
-            print(row, flush=True)
+            write(row)
     if flags.get("result_file_path") and Path(recording + ".pb").is_file():
         Path(flags["result_file_path"]).write_bytes(Path(recording + ".pb").read_bytes())
 
@@ -167,28 +171,53 @@ def main() -> int:
     names = known()
     given = dict(part[2:].partition("=")[::2] for part in sys.argv[1:] if part.startswith("--"))
     if "help" in given:
-        print("usage: benchmark_model <flags>\nFlags:")
-        print("".join(f"\t--{name}={value}\tstring\toptional\n" for name, value in names.items()))
+        write("usage: benchmark_model <flags>\nFlags:")
+        write("".join(f"\t--{name}={value}\tstring\toptional\n" for name, value in names.items()))
         return 1
     flags = names | {name: value for name, value in given.items() if name in names}
     say("STARTING!")
     if unknown := [f"--{name}={value}" for name, value in given.items() if name not in names]:
-        print(f"WARN: Unconsumed cmdline flags: {' '.join(unknown)}", flush=True)
+        write(f"WARN: Unconsumed cmdline flags: {' '.join(unknown)}")
     say(f"Graph: [{flags['graph']}]")
     if var("replay"):
         replay(flags, var("replay"))
         return 0
-    import numpy as np
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+    return run(flags)
 
-    start_kib, begin = resident_kib(), time.perf_counter()
+
+def loaded(flags: dict[str, str]):
+    """The file in an interpreter, with its tensors; None where it cannot be loaded."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType  # noqa: PLC0415  --help answers at once
+
     plain = flags.get("use_xnnpack") == "false"
     kind = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES if plain else OpResolverType.AUTO
     try:
         made = Interpreter(flags["graph"], num_threads=int(flags["num_threads"]), experimental_op_resolver_type=kind)
         made.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        print(f"ERROR: Failed to load model {flags['graph']}: {error}", flush=True)
+        write(f"ERROR: Failed to load model {flags['graph']}: {error}")
+        return None
+    return made
+
+
+def feed(made, flags: dict[str, str]) -> None:
+    """Set every input, from a file of raw bytes or made up."""
+    import numpy as np  # noqa: PLC0415  --help answers at once
+
+    files = dict(part.split(":") for part in flags.get("input_layer_value_files", "").split(",") if part)
+    for i, detail in enumerate(made.get_input_details()):
+        if f"in{i}" in files:
+            value = np.frombuffer(Path(files[f"in{i}"]).read_bytes(), detail["dtype"]).reshape(detail["shape"])
+        else:
+            value = np.random.default_rng(0).random(detail["shape"]).astype(detail["dtype"])
+        made.set_tensor(detail["index"], value)
+
+
+def run(flags: dict[str, str]) -> int:
+    """Load, warm up, time, and tell."""
+    start_kib, begin = resident_kib(), time.perf_counter()
+    made = loaded(flags)
+    if made is None:
         return 1
     say(f"Loaded model {flags['graph']}")
     if not delegate(flags, len(made._get_ops_details())):
@@ -198,19 +227,12 @@ def main() -> int:
     say(f"Initialized session in {init_us / 1e3:g}ms.")
     if var("dies"):
         os.kill(os.getpid(), int(var("dies")))
-    files = dict(part.split(":") for part in flags.get("input_layer_value_files", "").split(",") if part)
-    for i, detail in enumerate(made.get_input_details()):
-        if f"in{i}" in files:
-            content = Path(files[f"in{i}"]).read_bytes()
-            value = np.frombuffer(content, detail["dtype"]).reshape(detail["shape"])
-        else:
-            value = np.random.default_rng(0).random(detail["shape"]).astype(detail["dtype"])
-        made.set_tensor(detail["index"], value)
+    feed(made, flags)
     most_s = float(flags["max_secs"])
     warm = loop(made.invoke, int(flags["warmup_runs"]), float(flags["warmup_min_secs"]), most_s)
-    print(flush=True)
+    write()
     taken = loop(made.invoke, int(flags["num_runs"]), float(flags["min_secs"]), most_s)
-    print(flush=True)
+    write()
     overall_kib = resident_kib() - start_kib
     say(
         f"Inference timings in us: Init: {init_us:.0f}, First inference: {warm[0] if warm else 0:.0f}, "
@@ -228,7 +250,7 @@ def main() -> int:
     if flags.get("result_file_path"):
         Path(flags["result_file_path"]).write_bytes(result(taken, warm, init_us, (init_kib, overall_kib)))
     if flags.get("enable_op_profiling") == "true":
-        print((VAR.parent / "operators.txt").read_text(encoding="utf8"), flush=True)
+        write((VAR.parent / "operators.txt").read_text(encoding="utf8"))
     return 0
 
 
