@@ -1,0 +1,75 @@
+"""The verbs that measure, on every kind of device: from devices.toml to the profile, and nothing left there."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgekit import cli, config, registry
+from tests.devices.benches import Bench, bench_of, network
+
+pytestmark = pytest.mark.slow
+
+
+class Desk:
+    """A folder with an artifact and its inputs, and a device on the bench."""
+
+    def __init__(self, bench: Bench, folder: Path) -> None:
+        self.bench = bench
+        self.artifact, self.inputs = network(folder)
+        if bench.artifact is not None and bench.inputs is not None:
+            self.artifact, self.inputs = bench.artifact, bench.inputs
+
+
+@pytest.fixture(params=registry.names("devices"))
+def desk(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Desk]:
+    found = bench_of(request.param)
+    assert found is not None
+    folder = tmp_path_factory.mktemp("desk")
+    with found(tmp_path_factory.mktemp("bench")) as bench:
+        monkeypatch.setenv("EDGEKIT_CONFIG", str(folder / "config"))
+        monkeypatch.setenv("COLUMNS", "100")
+        monkeypatch.chdir(folder)
+        for name, device in bench.configured.items():
+            config.write_device(name, device)
+        yield Desk(bench, folder)
+
+
+def run(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, Any, str]:
+    capfd.readouterr()
+    code = cli.run([*arguments, "--json"])
+    out, err = capfd.readouterr()
+    return code, json.loads(out), err
+
+
+def test_a_device_is_listed_checked_and_measured(desk: Desk, capfd: pytest.CaptureFixture[str]) -> None:
+    before, device = desk.bench.left(), desk.bench.id
+    code, listed, _ = run(capfd, "devices")
+    assert code == 0
+    assert device in {row["id"] for row in listed["devices"]}
+    code, checked, screen = run(capfd, "devices", "check", device)
+    assert code == 0
+    assert checked["usable"]
+    assert device in screen
+    code, document, screen = run(capfd, "profile", str(desk.artifact), "--device", device, "--quick", "-o", "profiles")
+    assert code == 0, screen
+    [profile] = document["profiles"]
+    assert Path(profile["file"]).is_file()
+    assert profile["device"]["id"] == device
+    if checked["times"]:
+        assert profile["latency"]["blocks"] == 10
+        assert profile["latency"]["median_ms"]["value"] > 0
+    else:
+        assert profile["latency"] is None
+        assert "emulation" in profile["unavailable"]["latency"]
+        assert "median" not in {key for key, value in profile.items() if value}
+    if device != "local":
+        judged = profile["verification"]
+        assert judged is not None, profile["unavailable"]
+        assert judged["verdict"] == "pass"
+        assert f"verified on {device}" in screen
+    assert desk.bench.left() <= before  # what dead runs left there before may be gone too
