@@ -20,6 +20,8 @@ from edgekit.session import Session, cache_folder
 from edgekit.store import Store
 from tests import networks
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
