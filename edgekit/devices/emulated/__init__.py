@@ -218,8 +218,7 @@ def _environment() -> dict[str, str]:
     """This host's, without what is meant for its own Python and loader."""
     system, hidden = system_folder(), ("PYTHON", "LD_", "QEMU_")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(hidden)}
-    own = {"PYTHONHOME": str(system / "usr"), "PYTHONPATH": str(system / "wheels"), "PYTHONDONTWRITEBYTECODE": "1"}
-    return kept | own
+    return kept | {"PYTHONHOME": str(system / "usr"), "PYTHONPATH": str(system / "wheels")}
 
 
 def _carried_out(command: list[str], folder: Path, limit_s: float) -> int:
