@@ -63,8 +63,7 @@ class Emulated(Driver):
         return tuple(self._found(name, config) for name, config in configured.items())
 
     def _found(self, name: str, config: DeviceConfig) -> Device:
-        title = f"arm64 under qemu, {config.cpu}"
-        device = Device(id=name, kind="emulated", title=title, times=False, config=config)
+        device = Device(id=name, kind="emulated", title="arm64 under qemu", times=False, config=config)
         try:
             seen = runner.described(device, self._look(device))
         except EdgekitError as error:
