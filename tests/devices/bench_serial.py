@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from edgekit.config import cache_folder
 from edgekit.profiles import DeviceConfig
@@ -27,6 +28,7 @@ def bench(folder: Path) -> Iterator[Bench]:
     artifact, inputs = integer_network.write(folder / "network.tflite"), folder / "inputs.npz"
     values = np.random.default_rng(4).integers(-128, 127, (3, 1, 4), endpoint=True).astype(np.int8)
     np.savez(inputs, allow_pickle=False, x=values)
-    with Firmware(artifact, model="own") as board:
+    with pytest.MonkeyPatch.context() as patch, Firmware(artifact, model="own") as board:
+        patch.setenv("EDGEKIT_CACHE", str(folder / "cache"))
         configured = {ID: DeviceConfig(kind="serial", serial_port=board.port)}
         yield Bench(id=ID, left=places, configured=configured, artifact=artifact, inputs=inputs)

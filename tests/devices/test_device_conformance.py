@@ -18,7 +18,10 @@ from edgekit.waist.run import Interpreter
 from edgekit.worker import Worker
 from tests.devices.benches import Bench, bench_of, network
 
-LEAVES = registry.names("devices")
+SLOW = {"emulated"}
+"""Leaves whose bench takes minutes to set up."""
+
+LEAVES = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in registry.names("devices")]
 
 
 class Session:

@@ -22,7 +22,7 @@ from tests.devices.bench_emulated import ID, bench, found, places, runs_on
 pytestmark = pytest.mark.slow
 
 INT8 = ("ad01_int8", "kws_ref_model", "pretrainedResnet_quant", "str_ww_ref_model", "vww_96_int8")
-FLOAT32 = ("kws_ref_model_float32", "pretrainedResnet")
+FLOATS = {"kws_ref_model_float32": agreement.HYBRID_DB, "pretrainedResnet": 60.0}  # the first has int8 weights
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_integer_files_are_bit_identical_on_arm_kernels(
     name: str, device: Device, shared: Path, tmp_path: Path
 ) -> None:
     file = shared / "models" / "mlperf_tiny" / f"{name}.tflite"
-    assert agreement.integer_only(file)
+    assert agreement.least_db(file) is None
     seen = verified(file, device, runs_on(device, tmp_path), tmp_path, samples=4)
     assert seen == DeviceVerification(
         device=ID,
@@ -80,12 +80,12 @@ def test_integer_files_are_bit_identical_on_arm_kernels(
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("name", FLOAT32)
+@pytest.mark.parametrize("name", FLOATS)
 def test_float_files_agree_as_kernels_that_add_in_another_order_do(
     name: str, device: Device, shared: Path, tmp_path: Path
 ) -> None:
     file = shared / "models" / "mlperf_tiny" / f"{name}.tflite"
-    assert not agreement.integer_only(file)
+    assert agreement.least_db(file) == FLOATS[name]
     seen = verified(file, device, runs_on(device, tmp_path), tmp_path, samples=4)
     assert seen.verdict == "pass"
     assert not seen.identical  # or the host's own kernels ran
@@ -189,7 +189,7 @@ def test_a_run_ends_when_whoever_started_it_is_killed(device: Device, tmp_path: 
         assert time.monotonic() < end
         time.sleep(0.1)
     Emulated().close(device, stand)
-    assert not places()
+    assert not Path(stand.place).exists()
 
 
 def working_in(place: str) -> list[str]:
@@ -243,7 +243,7 @@ def test_a_run_that_takes_too_long_is_ended(
     monkeypatch.setattr("edgekit.runner.limit_s", lambda _: 0.2)
     with pytest.raises(DeviceError, match=r"did not answer within 0\.2 s"):
         runs_on(device, tmp_path)(shared / "models" / "mlperf_tiny" / "kws_ref_model.tflite", {})
-    assert not places()
+    assert runner.place_name(1) not in places()
 
 
 def test_before_it_is_set_up_it_says_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

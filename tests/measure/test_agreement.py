@@ -14,7 +14,7 @@ from edgekit.profiles import DeviceVerification
 from edgekit.tensors import Array
 from edgekit.waist import graph, run
 from tests.devices import integer_network
-from tests.networks import classifier, element_wise
+from tests.networks import Network, classifier, element_wise
 
 Change = Callable[[Array], Array]
 
@@ -86,7 +86,7 @@ def test_rounding_of_floats_is_no_difference(tmp_path: Path) -> None:
 
 def test_one_flipped_bit_in_an_integer_file_is_a_difference(tmp_path: Path) -> None:
     file = integer_network.write(tmp_path / "net.tflite")
-    assert agreement.integer_only(file)
+    assert agreement.least_db(file) is None
     inputs = {"x": np.random.default_rng(1).integers(-128, 127, (8, 1, 4), endpoint=True).astype(np.int8)}
 
     def flipped(weights: Array) -> Array:
@@ -101,9 +101,18 @@ def test_one_flipped_bit_in_an_integer_file_is_a_difference(tmp_path: Path) -> N
     )
 
 
-def test_a_float_file_is_no_integer_file(tmp_path: Path) -> None:
-    assert not agreement.integer_only(classifier(tmp_path / "net.tflite"))
-    assert not agreement.integer_only(tmp_path / "net.xml")
+def test_what_computes_in_floats_may_differ_in_last_bits(tmp_path: Path) -> None:
+    assert agreement.least_db(classifier(tmp_path / "net.tflite")) == 60
+    assert agreement.least_db(tmp_path / "net.xml") == 60
+
+
+def test_what_quantizes_on_the_way_may_differ_in_single_steps(tmp_path: Path) -> None:
+    net = Network()
+    x, dense = net.input("x", (1, 8)), net.constant("k", np.ones((4, 8), np.int8))
+    net.subgraph.tensors[dense].quantization = made = graph.schema.QuantizationParametersT()
+    made.scale, made.zeroPoint = np.array([0.1], np.float32), np.array([0], np.int64)
+    y = net.operator("FULLY_CONNECTED", [x, dense, -1], (1, 4), kind="FullyConnectedOptions")
+    assert agreement.least_db(net.save(tmp_path / "net.tflite", y)) == 40
 
 
 def test_the_copy_has_every_result_as_an_output_in_order(tmp_path: Path) -> None:
@@ -157,15 +166,15 @@ def test_a_copy_that_does_not_run_there_is_said_to(tmp_path: Path) -> None:
     ],
 )
 def test_other_outputs_are_a_failure_of_the_device(there: dict[str, Array], words: str) -> None:
-    seen = agreement.judge({"y": np.zeros((1, 2), np.int8)}, there, exact=True, device="board", runtime="")
+    seen = agreement.judge({"y": np.zeros((1, 2), np.int8)}, there, least=None, device="board", runtime="")
     assert (seen.verdict, seen.first_difference, seen.sqnr_db) == ("fail", words, None)
 
 
 def test_not_a_number_on_one_side_fails() -> None:
     here = {"y": np.ones((1, 4), np.float32)}
     there = {"y": np.array([[1, 1, np.nan, 1]], np.float32)}
-    assert agreement.judge(here, there, exact=False, device="", runtime="").verdict == "fail"
-    assert agreement.judge(there, there, exact=False, device="", runtime="").verdict == "pass"
+    assert agreement.judge(here, there, least=60.0, device="", runtime="").verdict == "fail"
+    assert agreement.judge(there, there, least=60.0, device="", runtime="").verdict == "pass"
 
 
 @given(st.lists(st.integers(-128, 127), min_size=1, max_size=20), st.data())
@@ -174,7 +183,7 @@ def test_integers_pass_exactly_where_they_are_the_same(values: list[int], data: 
     which, flipped = data.draw(st.integers(0, len(values) - 1)), data.draw(st.integers(1, 255))
     there = here.copy()
     there.view(np.uint8)[0, which] ^= np.uint8(flipped)
-    assert agreement.judge({"y": here}, {"y": here.copy()}, exact=True, device="", runtime="").verdict == "pass"
-    seen = agreement.judge({"y": here}, {"y": there}, exact=True, device="", runtime="")
+    assert agreement.judge({"y": here}, {"y": here.copy()}, least=None, device="", runtime="").verdict == "pass"
+    seen = agreement.judge({"y": here}, {"y": there}, least=None, device="", runtime="")
     assert seen.verdict == "fail"
     assert seen.max_abs_error == abs(int(here[0, which]) - int(there[0, which]))

@@ -63,8 +63,7 @@ class Emulated(Driver):
         return tuple(self._found(name, config) for name, config in configured.items())
 
     def _found(self, name: str, config: DeviceConfig) -> Device:
-        title = f"arm64 under qemu, {config.cpu}"
-        device = Device(id=name, kind="emulated", title=title, times=False, config=config)
+        device = Device(id=name, kind="emulated", title="arm64 under qemu", times=False, config=config)
         try:
             seen = runner.described(device, self._look(device))
         except EdgekitError as error:
@@ -218,8 +217,7 @@ def _environment() -> dict[str, str]:
     """This host's, without what is meant for its own Python and loader."""
     system, hidden = system_folder(), ("PYTHON", "LD_", "QEMU_")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(hidden)}
-    own = {"PYTHONHOME": str(system / "usr"), "PYTHONPATH": str(system / "wheels"), "PYTHONDONTWRITEBYTECODE": "1"}
-    return kept | own
+    return kept | {"PYTHONHOME": str(system / "usr"), "PYTHONPATH": str(system / "wheels")}
 
 
 def _carried_out(command: list[str], folder: Path, limit_s: float) -> int:
