@@ -179,7 +179,7 @@ def _hints(room: str, method: str) -> dict[str, Any]:
 
 def _decode(hints: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
     return {
-        name: Path(value) if hints[name] is Path else msgspec.convert(value, hints[name])
+        name: msgspec.convert(value, hints[name], dec_hook=lambda kind, text: kind(text))  # a Path, or a Path or None
         for name, value in arguments.items()
     }
 

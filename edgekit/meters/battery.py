@@ -66,8 +66,10 @@ class Battery(Meter):
         """See `Meter.look`."""
         return (LOOK_FILES, LOOK_SERVICE, COMMAND) if on_android(device) else ()
 
-    def available(self, device: Device, seen: tuple[Output, ...]) -> Availability:  # noqa: ARG002  the contract
+    def available(self, device: Device, seen: tuple[Output, ...]) -> Availability:
         """See `Meter.available`."""
+        if not on_android(device):
+            return self.refuse("only Android's battery gauge is read", "use another meter, or an external one")
         service = stdout(seen, 1)
         rows = [line.split("|") for line in stdout(seen).splitlines()]
         readable = [row for row in rows if len(row) == 4 and None not in map(whole, row[1:3])]

@@ -56,8 +56,10 @@ class Odpm(Meter):
         """See `Meter.look`."""
         return (COMMAND,) if on_android(device) else ()
 
-    def available(self, device: Device, seen: tuple[Output, ...]) -> Availability:  # noqa: ARG002  the contract
+    def available(self, device: Device, seen: tuple[Output, ...]) -> Availability:
         """See `Meter.available`."""
+        if not on_android(device):
+            return self.refuse("only Android phones have these rails", "use another meter, or an external one")
         found = channels(stdout(seen))
         wanted = tuple(name for name in found if COMPUTE.search(name))
         if not found:

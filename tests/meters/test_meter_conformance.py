@@ -160,12 +160,13 @@ def test_words_are_no_figures(meter: Any, tmp_path: Path) -> None:
         assert meter.stop(probe, sensed(tmp_path / "s.jsonl", rows)).invalid
 
 
-def test_it_crosses_the_worker(meter: Any, worker: Worker) -> None:
+def test_it_crosses_the_worker(meter: Any, worker: Worker, tmp_path: Path) -> None:
     name = _name(meter)
     found: Availability = worker.call("meters", name, "available", device=DEVICES[0], seen=())
     _judged(meter, found)
-    trace: PowerTrace = worker.call("meters", name, "stop", probe=PROBES[name], sensed=None)
-    assert trace.invalid
+    for given_file in (None, sensed(tmp_path / "empty.jsonl", [])):
+        trace: PowerTrace = worker.call("meters", name, "stop", probe=PROBES[name], sensed=given_file)
+        assert trace.invalid
     assert worker.call("meters", name, "calibration", device=DEVICES[3], probe=PROBES[name]) == meter.calibration(
         DEVICES[3], PROBES[name]
     )
