@@ -1,21 +1,23 @@
-"""A bench with one phone on it, for every test that needs a device which adb reaches."""
+"""A bench with one phone on it: adbd's protocol on loopback, real adb, and LiteRT in benchmark_model's place."""
 
-import contextlib
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-import pytest
-
-from edgekit.devices.adb import AdbDriver
-from edgekit.profiles import Device, DeviceConfig
+from edgekit.profiles import DeviceConfig
 from tests.devices.adb import standin
+from tests.devices.benches import Bench
 
-NAME = "bench-phone"
+NAME = "phone"
 
 
-@contextlib.contextmanager
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, DeviceConfig], Device]]:
-    """The configured table and the one device of it, as the driver found it; all of it is gone afterwards."""
-    with standin.server(tmp_path_factory.mktemp("adb-home")), standin.phone(tmp_path_factory.mktemp("phone")) as phone:
-        configured = {NAME: DeviceConfig(kind="adb", host="127.0.0.1", port=phone.port)}
-        (device,) = AdbDriver().find(configured)
-        yield configured, device
+@contextmanager
+def bench(folder: Path) -> Iterator[Bench]:
+    """The phone is configured as ``phone``; all its files and settings are watched."""
+    with standin.server(folder / "home"), standin.phone(folder / "root") as phone:
+        config = DeviceConfig(kind="adb", host="127.0.0.1", port=phone.port)
+
+        def left() -> set[str]:
+            return {f"{name} {content!r}" for name, content in phone.tree().items()}
+
+        yield Bench(id=NAME, configured={NAME: config}, left=left)

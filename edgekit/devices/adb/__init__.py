@@ -15,7 +15,7 @@ import msgspec
 from edgekit.devices import Driver
 from edgekit.devices.adb import bridge, conditions, feeding, finding, modes, places, sensing, settings, tool
 from edgekit.devices.adb.bridge import Phone
-from edgekit.errors import DeviceError, EdgekitError, Unsupported
+from edgekit.errors import DeviceError, EdgekitError, InputError, Unsupported
 from edgekit.profiles import Block, Device, DeviceConfig, Output, Run, Stand, State
 
 CLOCK_TRIES = 3
@@ -69,6 +69,8 @@ class AdbDriver(Driver):
                 place=str(artifact),
                 fix="choose the .tflite file",
             )
+        if not artifact.is_file():
+            raise InputError("There is no such file.", place=str(artifact), fix="build it, or name another")
         phone = bridge.reach(device)
         for name in places.left(phone, place):
             _clear(phone, places.path(name))
@@ -107,7 +109,7 @@ class AdbDriver(Driver):
     def close(self, device: Device, stand: Stand) -> None:
         """See `edgekit.devices.Driver.close`."""
         try:
-            stays = _clear(bridge.reach(device, COMING_BACK_S), stand.place)
+            stays = _clear(bridge.reach(device, COMING_BACK_S), places.path(stand.place))
         except DeviceError as error:
             raise DeviceError(
                 f"{error.problem} What edgekit put there stays: {stand.place}, and its performance mode.",
