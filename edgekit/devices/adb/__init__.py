@@ -93,6 +93,10 @@ class AdbDriver(Driver):
                 fix="run it again",
             )
         before = conditions.state(phone.shell(conditions.LINE).stdout)
+        energy = run.mode == "idle" or (run.mode == "time" and run.probe is not None)
+        if energy and before.screen_on:
+            settings.darken(phone, stand.place)
+            before = conditions.state(phone.shell(conditions.LINE).stdout)
         offset_s, error_s = _clock(phone)
         notes = tuple(msgspec.json.decode(stand.settings.get("notes", "[]"), type=list[str]))
         made = Block(
@@ -148,7 +152,7 @@ def _furnish(phone: Phone, device: Device, stand: Stand, run: Run, artifact: Pat
     folders = " ".join(f"{quoted}/inputs/{i}" for i in range(len(samples)))
     phone.shell(f"rm -rf {quoted}; mkdir -p {quoted} {folders} && chmod 700 {quoted}")
     phone.push(places.owner(place.rpartition("/")[2]).encode(), f"{place}/{places.OWNER}")
-    before = settings.planned(phone.shell(conditions.LINE).stdout, finding.api_level(device), run)
+    before = settings.planned(phone.shell(conditions.LINE).stdout, finding.api_level(device))
     phone.push(msgspec.json.encode(before), f"{place}/{places.RESTORE}")
     found = tool.place_tool(phone, device, run.benchmark_binary, place)
     phone.push(model, stand.model)
