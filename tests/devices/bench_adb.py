@@ -1,26 +1,23 @@
-"""A bench with one phone on it, for every test that needs a device which adb reaches."""
+"""A bench with one phone on it: adbd's protocol on loopback, real adb, and LiteRT in benchmark_model's place."""
 
-import contextlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from edgekit.profiles import DeviceConfig
 from tests.devices.adb import standin
 from tests.devices.benches import Bench
 
-NAME = "bench-phone"
+NAME = "phone"
 
 
-@contextlib.contextmanager
+@contextmanager
 def bench(folder: Path) -> Iterator[Bench]:
-    """A stand-in for a phone with a benchmark_model that runs files with this host's LiteRT."""
-    home, root = folder / "adb-home", folder / "phone"
-    home.mkdir()
-    root.mkdir()
-    with standin.server(home), standin.phone(root) as phone:
-        place = phone.root / "data/local/tmp"
+    """The phone is configured as ``phone``; all its files and settings are watched."""
+    with standin.server(folder / "home"), standin.phone(folder / "root") as phone:
+        config = DeviceConfig(kind="adb", host="127.0.0.1", port=phone.port)
 
         def left() -> set[str]:
-            return {str(path.relative_to(place)) for path in place.rglob("*")}
+            return {f"{name} {content!r}" for name, content in phone.tree().items()}
 
-        yield Bench(id=NAME, left=left, configured={NAME: DeviceConfig(kind="adb", host="127.0.0.1", port=phone.port)})
+        yield Bench(id=NAME, configured={NAME: config}, left=left)

@@ -15,7 +15,7 @@ import msgspec
 from edgekit.devices import Driver
 from edgekit.devices.adb import bridge, conditions, feeding, finding, modes, places, sensing, settings, tool
 from edgekit.devices.adb.bridge import Phone
-from edgekit.errors import DeviceError, EdgekitError, Unsupported
+from edgekit.errors import DeviceError, EdgekitError, InputError, Unsupported
 from edgekit.profiles import Block, Device, DeviceConfig, Output, Run, Stand, State
 
 CLOCK_TRIES = 3
@@ -69,6 +69,8 @@ class AdbDriver(Driver):
                 place=str(artifact),
                 fix="choose the .tflite file",
             )
+        if not artifact.is_file():
+            raise InputError("There is no such file.", place=str(artifact), fix="build it, or name another")
         phone = bridge.reach(device)
         for name in places.left(phone, place):
             _clear(phone, places.path(name))
@@ -91,6 +93,10 @@ class AdbDriver(Driver):
                 fix="run it again",
             )
         before = conditions.state(phone.shell(conditions.LINE).stdout)
+        energy = run.mode == "idle" or (run.mode == "time" and run.probe is not None)
+        if energy and before.screen_on:
+            settings.darken(phone, stand.place)
+            before = conditions.state(phone.shell(conditions.LINE).stdout)
         offset_s, error_s = _clock(phone)
         notes = tuple(msgspec.json.decode(stand.settings.get("notes", "[]"), type=list[str]))
         made = Block(
@@ -107,7 +113,7 @@ class AdbDriver(Driver):
     def close(self, device: Device, stand: Stand) -> None:
         """See `edgekit.devices.Driver.close`."""
         try:
-            stays = _clear(bridge.reach(device, COMING_BACK_S), stand.place)
+            stays = _clear(bridge.reach(device, COMING_BACK_S), places.path(stand.place))
         except DeviceError as error:
             raise DeviceError(
                 f"{error.problem} What edgekit put there stays: {stand.place}, and its performance mode.",
@@ -146,7 +152,7 @@ def _furnish(phone: Phone, device: Device, stand: Stand, run: Run, artifact: Pat
     folders = " ".join(f"{quoted}/inputs/{i}" for i in range(len(samples)))
     phone.shell(f"rm -rf {quoted}; mkdir -p {quoted} {folders} && chmod 700 {quoted}")
     phone.push(places.owner(place.rpartition("/")[2]).encode(), f"{place}/{places.OWNER}")
-    before = settings.planned(phone.shell(conditions.LINE).stdout, finding.api_level(device), run)
+    before = settings.planned(phone.shell(conditions.LINE).stdout, finding.api_level(device))
     phone.push(msgspec.json.encode(before), f"{place}/{places.RESTORE}")
     found = tool.place_tool(phone, device, run.benchmark_binary, place)
     phone.push(model, stand.model)

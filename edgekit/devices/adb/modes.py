@@ -100,6 +100,8 @@ def _sensed(made: Room) -> str | None:
         return None
     wanted = [sensing.FILES[0]] if sensing.sources(probe) else []
     wanted += [sensing.FILES[1]] if probe.stream is not None else []
+    if not wanted:
+        return None
     texts = [made.pull(name).decode(errors="replace") for name in wanted]
     (made.out / "sensed.jsonl").write_bytes(sensing.lines(sensing.samples(probe, texts)))
     return "sensed.jsonl"

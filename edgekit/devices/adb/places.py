@@ -23,8 +23,15 @@ OWNER, PROCESSES, RESTORE = "owner", "processes", "restore.json"
 _NAME = re.compile(rf"{re.escape(PLACE)}(?P<host>.+)-(?P<pid>\d+)-(?P<n>\d+)")
 
 
-def path(name: str) -> str:
-    """A place's path on the phone."""
+def path(place: str) -> str:
+    """A place's path on the phone, by its name or path.
+
+    Raises:
+        ValueError: it is not called as edgekit's places are, so nothing there may be removed.
+    """
+    name = place.rpartition("/")[2]
+    if not name.startswith(PLACE):
+        raise ValueError(f"{place!r} is no place of edgekit")
     return f"{FOLDER}/{name}"
 
 

@@ -27,8 +27,10 @@ def begin(probe: Probe | None, out: str) -> list[str]:
     """Shell lines that take the first samples and start the loop; ``out`` is the block's folder there."""
     if probe is None:
         return []
-    lines = ["sample() {", *(_reading(source, i, out) for i, source in enumerate(sources(probe))), ":", "}", "sample"]
-    if probe.interval_s is not None:
+    files = [f"cat {shlex.quote(file)}" for file in probe.files]
+    commands = [*files, *(f"sh -c {shlex.quote(command)}" for command in probe.commands)]
+    lines = ["sample() {", *(_reading(command, i, out) for i, command in enumerate(commands)), ":", "}", "sample"]
+    if probe.interval_s is not None and commands:
         rounds = int(ROUNDS_S / max(probe.interval_s, 0.001))
         alive = f"[ -e {out}/go ] && [ $n -lt {rounds} ]"
         loop = f"n=0; while {alive}; do sleep {probe.interval_s:g}; sample; n=$((n+1)); done"
@@ -48,7 +50,7 @@ def end(probe: Probe | None, out: str) -> list[str]:
     if probe is None:
         return []
     lines = []
-    if probe.interval_s is not None:
+    if probe.interval_s is not None and sources(probe):
         lines.append(f"rm -f {out}/go; wait $SAMPLER")
     lines.append("sample")
     if probe.stream is not None:
@@ -61,10 +63,7 @@ def sources(probe: Probe) -> tuple[str, ...]:
     return (*probe.files, *probe.commands)
 
 
-def _reading(source: str, number: int, out: str) -> str:
-    command = (
-        f"cat {shlex.quote(source)}" if source.startswith("/") and " " not in source else f"sh -c {shlex.quote(source)}"
-    )
+def _reading(command: str, number: int, out: str) -> str:
     return (
         f"read a x < /proc/uptime; t=$({command} 2>{out}/error); c=$?; read b x < /proc/uptime; "
         f"[ $c = 0 ] || t=$(cat {out}/error); "

@@ -11,7 +11,6 @@ import msgspec
 
 from edgekit.devices.adb import conditions, places
 from edgekit.devices.adb.bridge import Phone
-from edgekit.profiles import Run
 
 FIXED_PERFORMANCE_API = 30
 """The first API level with ``cmd power set-fixed-performance-mode-enabled``."""
@@ -34,18 +33,10 @@ class Before(msgspec.Struct, frozen=True, kw_only=True):
     battery_stopped: bool = False
 
 
-def planned(state: str, api: int, run: Run) -> Before:
-    """What a run will change, by the output of `edgekit.devices.adb.conditions.LINE`.
-
-    The screen goes off for energy only: it would dominate the battery's current.
-    """
-    parts = [*state.split(conditions.MARK), "", ""]
-    energy = run.probe is not None or run.mode == "idle"
-    return Before(
-        fixed_performance=api >= FIXED_PERFORMANCE_API,
-        screen_on=energy and conditions.screen_on(parts[1]) is True,
-        battery_stopped=conditions.battery(parts[0]).stopped,
-    )
+def planned(state: str, api: int) -> Before:
+    """What opening a place will change, by the output of `edgekit.devices.adb.conditions.LINE`."""
+    parts = state.split(conditions.MARK)
+    return Before(fixed_performance=api >= FIXED_PERFORMANCE_API, battery_stopped=conditions.battery(parts[0]).stopped)
 
 
 def apply(phone: Phone, before: Before) -> tuple[str, ...]:
@@ -59,9 +50,18 @@ def apply(phone: Phone, before: Before) -> tuple[str, ...]:
         said = phone.shell(f"{_FIXED} true")
         if said.code or "failed" in (said.stdout + said.stderr).lower():
             notes.append("this phone has no fixed performance mode: its clock may move")
-    if before.screen_on:
-        phone.shell(f"input keyevent {SLEEP}")
     return tuple(notes)
+
+
+def darken(phone: Phone, place: str) -> None:
+    """Switch the screen off, which would take more than the network; it is written down first.
+
+    Raises:
+        DeviceError: the phone does not answer.
+    """
+    before = _written(phone, place) or Before()
+    phone.push(msgspec.json.encode(msgspec.structs.replace(before, screen_on=True)), f"{place}/{places.RESTORE}")
+    phone.shell(f"input keyevent {SLEEP}")
 
 
 def restore(phone: Phone, place: str) -> None:

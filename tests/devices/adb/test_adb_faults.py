@@ -24,6 +24,8 @@ PROBE = Probe(meter="x", commands=("dumpsys battery",), interval_s=0.1)
 LONG = msgspec.structs.replace(QUICK, min_s=60.0, max_s=90.0, probe=PROBE)
 """A block that something will end before its time; it has a probe, so the screen goes off for it."""
 
+IDLE = msgspec.structs.replace(QUICK, mode="idle", idle_s=0.1)
+
 
 @pytest.fixture
 def as_before(phone: Standin, device: Device) -> Callable[[], None]:
@@ -49,8 +51,10 @@ def test_a_run_that_goes_well_leaves_nothing(
 ) -> None:
     stand = opened(device, model, inputs)
     assert phone.var("fixed_performance") == "true"
-    assert phone.var("wakefulness") == "Asleep"
     DRIVER.run(device, stand, QUICK, out)
+    assert phone.var("wakefulness") == "Awake", "a screen is left alone where no energy is measured"
+    assert DRIVER.run(device, stand, IDLE, out).before.screen_on is False
+    assert phone.var("wakefulness") == "Asleep"
     DRIVER.close(device, stand)
     as_before()
     DRIVER.close(device, stand)
@@ -178,9 +182,11 @@ def test_battery_updates_that_were_stopped_before_stay_so(
     assert phone.tree() == before
 
 
-def test_a_screen_that_was_off_stays_off(phone: Standin, device: Device, model: Path, inputs: Path) -> None:
+def test_a_screen_that_was_off_stays_off(phone: Standin, device: Device, model: Path, inputs: Path, out: Path) -> None:
     phone.var("wakefulness", "Asleep")
-    DRIVER.close(device, opened(device, model, inputs))
+    stand = opened(device, model, inputs)
+    DRIVER.run(device, stand, IDLE, out)
+    DRIVER.close(device, stand)
     assert phone.var("wakefulness") == "Asleep"
 
 
@@ -203,9 +209,10 @@ def test_an_older_android_has_no_such_mode(phone: Standin, model: Path, inputs: 
 
 
 def test_two_files_on_one_phone_share_its_settings(
-    phone: Standin, device: Device, model: Path, inputs: Path, as_before: Callable[[], None]
+    phone: Standin, device: Device, model: Path, inputs: Path, out: Path, as_before: Callable[[], None]
 ) -> None:
     first, second = opened(device, model, inputs), opened(device, model, inputs, place=PLACE[:-1] + "1")
+    DRIVER.run(device, first, IDLE, out)
     DRIVER.close(device, first)
     assert phone.var("fixed_performance") == "true", "the other file is still measured"
     assert phone.var("wakefulness") == "Asleep"

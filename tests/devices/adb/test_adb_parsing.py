@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from edgekit.devices.adb import conditions, delegation, operators, parsing, result, sensing
 from edgekit.devices.adb.settings import planned
 from edgekit.errors import Unsupported
-from edgekit.profiles import Distribution, Memory, Probe, Run
+from edgekit.profiles import Distribution, Memory, Probe
 from tests.devices.adb import benchmark_model
 from tests.devices.adb.standin import RECORDINGS
 
@@ -336,6 +336,6 @@ def test_anything_that_is_printed_is_read_without_a_crash(text: str) -> None:
 @given(ANYTHING)
 def test_any_state_is_read_without_a_crash(text: str) -> None:
     conditions.state(text)
-    planned(text, 34, Run())
+    planned(text, 34)
     probe = Probe(meter="x", files=("/a",), stream="b")
     sensing.lines(sensing.samples(probe, [text]))

@@ -49,6 +49,13 @@ def test_what_is_not_this_hosts_is_never_dead(name: str, gone: int) -> None:
     assert not places.dead(name.format(gone), "", HERE)
 
 
+def test_only_places_of_edgekit_are_ever_removed() -> None:
+    assert places.path(HERE) == places.path(f"/data/local/tmp/{HERE}") == f"/data/local/tmp/{HERE}"
+    for place in ("", "/", "/data/local/tmp", "/data/local/tmp/", "/data/local/tmp/benchmark_model"):
+        with pytest.raises(ValueError, match="no place of edgekit"):
+            places.path(place)
+
+
 def test_a_configured_phone_has_an_address() -> None:
     config = DeviceConfig(kind="adb", host="192.168.0.7")
     assert bridge.address(config) == "192.168.0.7:5555"
