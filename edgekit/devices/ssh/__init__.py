@@ -15,7 +15,7 @@ import msgspec
 from edgekit import runner
 from edgekit.devices import Driver
 from edgekit.devices.ssh.advice import missing
-from edgekit.devices.ssh.clock import Offset, clock, joined
+from edgekit.devices.ssh.clock import Offset, clock_of, joined
 from edgekit.devices.ssh.connection import Board, wait
 from edgekit.devices.ssh.looking import Seen, delegate_problem, look
 from edgekit.devices.ssh.transfer import fetch, prepare, removed, upload
@@ -169,7 +169,7 @@ async def _run(board: Board, stand: Stand, run: Run, out: Path) -> Block:
     async with board.files("preparing a block") as files:
         await prepare(board, files, folder, runner.order(stand, run, folder))
         if run.mode in {"time", "idle"}:
-            async with clock(board) as there:
+            async with clock_of(board) as there:
                 first = await there.read()
                 said = await _process(board, stand, run, folder)
                 shift = joined(first, await there.read())

@@ -82,7 +82,7 @@ class Clock:
 
 
 @asynccontextmanager
-async def clock(board: Board) -> AsyncIterator[Clock]:
+async def clock_of(board: Board) -> AsyncIterator[Clock]:
     """The clock of a board for as long as it is needed.
 
     Raises:
