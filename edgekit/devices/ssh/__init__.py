@@ -6,6 +6,7 @@ that does, so that nothing goes on computing on a board that nobody listens to.
 """
 
 import asyncio
+import secrets
 from pathlib import Path
 from shlex import quote
 
@@ -13,8 +14,8 @@ import msgspec
 
 from edgekit import runner
 from edgekit.devices import Driver
-from edgekit.devices.ssh import clock
 from edgekit.devices.ssh.advice import missing
+from edgekit.devices.ssh.clock import Offset, clock_of, joined
 from edgekit.devices.ssh.connection import Board, wait
 from edgekit.devices.ssh.looking import Seen, delegate_problem, look
 from edgekit.devices.ssh.transfer import fetch, prepare, removed, upload
@@ -164,13 +165,28 @@ async def _delegate(board: Board, run: Run) -> str | None:
 
 
 async def _run(board: Board, stand: Stand, run: Run, out: Path) -> Block:
-    folder = f"{stand.place}/block"
-    await prepare(board, folder, runner.order(stand, run, folder))
-    timed = run.mode in {"time", "idle"}
-    first = await clock.read(board) if timed else clock.UNKNOWN
-    program = f"{stand.place}/{runner.PROGRAM}"
-    line = ALONE.format(folder=quote(folder), command=f"{board.python} {quote(program)} {quote(folder)} follow")
+    folder = f"{stand.place}/block-{secrets.token_hex(4)}"
+    async with board.files("preparing a block") as files:
+        await prepare(board, files, folder, runner.order(stand, run, folder))
+        if run.mode in {"time", "idle"}:
+            async with clock_of(board) as there:
+                first = await there.read()
+                said = await _process(board, stand, run, folder)
+                shift = joined(first, await there.read())
+        else:
+            said, shift = await _process(board, stand, run, folder), Offset(0.0, 0.0)  # no moment of it matters
+        answer = await fetch(files, folder, out)
+    name = stand.model.rpartition("/")[2]
+    words = said.stdout + said.stderr
+    block = runner.block(answer, code=said.code, place=f"{name} on {board.place}", last_words=words)
+    return msgspec.structs.replace(block, host_offset_s=shift.offset_s, host_offset_error_s=shift.error_s)
+
+
+async def _process(board: Board, stand: Stand, run: Run, folder: str) -> Output:
+    """The block's process, from its start to its end."""
+    command = f"{board.python} {quote(f'{stand.place}/{runner.PROGRAM}')} {quote(folder)} follow"
     limit_s = runner.limit_s(run)
+    line = ALONE.format(folder=quote(folder), command=command)
     said = await board.command(line, doing="running a block", limit_s=limit_s)
     if said.code == 124:
         raise DeviceError(
@@ -178,10 +194,4 @@ async def _run(board: Board, stand: Stand, run: Run, out: Path) -> Block:
             place=board.place,
             fix="measure a smaller file, or shorter blocks",
         )
-    last = await clock.read(board) if timed else clock.UNKNOWN
-    answer = await fetch(board, folder, out)
-    name = stand.model.rpartition("/")[2]
-    words = said.stdout + said.stderr
-    block = runner.block(answer, code=said.code, place=f"{name} on {board.place}", last_words=words)
-    shift = clock.joined(first, last)
-    return msgspec.structs.replace(block, host_offset_s=shift.offset_s, host_offset_error_s=shift.error_s)
+    return said

@@ -1,16 +1,20 @@
 """How a board's monotonic clock stands to this host's."""
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from shlex import quote
 from typing import NamedTuple
 
 import asyncssh
 
-from edgekit.devices.ssh.connection import LOST, Board, shell
+from edgekit.devices.ssh.connection import LINE_S, LOST, Board, shell
 
 READINGS = 15
 """How often the board's clock is read; every reading narrows the interval or leaves it."""
+
+DOING = "reading its clock"
 
 CLOCK = """
 import sys, time
@@ -24,10 +28,6 @@ class Offset(NamedTuple):
 
     offset_s: float
     error_s: float
-
-
-UNKNOWN = Offset(0.0, 0.0)
-"""Where no moment of the block matters."""
 
 
 def offset(readings: Sequence[tuple[float, float, float]]) -> Offset:
@@ -52,26 +52,48 @@ def joined(first: Offset, last: Offset) -> Offset:
     return Offset((first.offset_s + last.offset_s) / 2, error)
 
 
-async def read(board: Board) -> Offset:
-    """Read a board's clock through one process there.
+class Clock:
+    """A board's clock: one small process there that waits for questions.
 
-    Raises:
-        DeviceError: it does not answer.
+    Args:
+        board: whose clock.
+        process: runs `CLOCK`.
     """
-    doing = "reading its clock"
-    connection = await board.connection()
-    readings = []
-    try:
-        line = shell(f"exec {board.python} -S -c {quote(CLOCK)}")
-        async with connection.create_process(line, request_pty=False) as process:
+
+    def __init__(self, board: Board, process: asyncssh.SSHClientProcess[str]) -> None:
+        self._board, self._process = board, process
+
+    async def read(self) -> Offset:
+        """How it stands now.
+
+        Raises:
+            DeviceError: it does not answer.
+        """
+        readings = []
+        try:
             for _ in range(READINGS + 1):
                 before = time.monotonic()
-                process.stdin.write("\n")
-                said = await process.stdout.readline()
+                self._process.stdin.write("\n")
+                said = await asyncio.wait_for(self._process.stdout.readline(), LINE_S)
                 readings.append((before, float(said), time.monotonic()))
-            process.stdin.write_eof()
-    except LOST as error:
-        raise board.lost(doing) from error
-    except (ValueError, asyncssh.Error) as error:
-        raise board.refused(doing, error) from error
-    return offset(readings[1:])  # the first one waited for Python
+        except (*LOST, asyncssh.Error, OSError, ValueError) as error:  # ValueError: an empty line, for it has ended
+            raise self._board.lost(DOING) from error
+        return offset(readings[1:])  # the first one may have waited for Python
+
+
+@asynccontextmanager
+async def clock_of(board: Board) -> AsyncIterator[Clock]:
+    """The clock of a board for as long as it is needed.
+
+    Raises:
+        DeviceError: no connection.
+    """
+    connection = await board.connection()
+    try:
+        process = await connection.create_process(shell(f"exec {board.python} -S -c {quote(CLOCK)}"), request_pty=False)
+    except (*LOST, asyncssh.Error, OSError) as error:
+        raise board.lost(DOING) from error
+    try:
+        yield Clock(board, process)
+    finally:
+        process.close()

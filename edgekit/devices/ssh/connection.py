@@ -11,6 +11,7 @@ from asyncio import AbstractEventLoop, Lock
 from collections import defaultdict
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import cache
 from shlex import quote
 from typing import Any
@@ -214,24 +215,32 @@ class Board:
         )
 
     @asynccontextmanager
-    async def files(self, doing: str) -> AsyncIterator[asyncssh.SFTPClient]:
+    async def files(self, doing: str) -> AsyncIterator["Files"]:
         """File transfer over the connection.
 
         Raises:
             DeviceError: no connection, it ended while ``doing``, or the board refused a file.
         """
         connection = await self.connection()
-        started = False
+        files: Files | None = None
         try:
             async with connection.start_sftp_client() as client:
-                started = True
-                yield client
+                files = Files(client, doing)
+                yield files
         except (*LOST, asyncssh.SFTPError, asyncssh.ChannelOpenError, OSError) as error:
-            if connection.is_closed() or (started and isinstance(error, LOST)):
-                raise self.lost(doing) from error
+            if connection.is_closed() or (files is not None and isinstance(error, LOST)):
+                raise self.lost(files.doing if files else doing) from error
             if isinstance(error, OSError):  # of this host's disk
                 raise
-            raise self.refused(doing if started else "starting its sftp-server", error) from error
+            raise self.refused(files.doing if files else "starting its sftp-server", error) from error
+
+
+@dataclass
+class Files:
+    """File transfer, and what it is just needed for, in words for complaints."""
+
+    client: asyncssh.SFTPClient
+    doing: str
 
 
 def shell(line: str) -> str:

@@ -8,7 +8,7 @@ import asyncssh
 
 from edgekit import runner
 from edgekit.devices import PLACE
-from edgekit.devices.ssh.connection import Board
+from edgekit.devices.ssh.connection import Board, Files
 from edgekit.devices.ssh.trust import ssh_command
 from edgekit.errors import DeviceError
 
@@ -33,7 +33,8 @@ async def upload(board: Board, place: str, files: dict[str, Path | bytes]) -> st
     Raises:
         DeviceError: no connection, no room, or nothing may be written there; nothing stays.
     """
-    async with board.files("copying files to it") as client:
+    async with board.files("copying files to it") as transfer:
+        client = transfer.client
         home = str(await client.realpath("."))
         await _sweep(board, client, home)
         folder = f"{home}/{place}"
@@ -103,39 +104,35 @@ def _not_writable(board: Board, home: str, error: Exception) -> DeviceError:
     )
 
 
-async def prepare(board: Board, folder: str, order: bytes) -> None:
-    """Make an empty folder for a block, with its order.
+async def prepare(board: Board, files: Files, folder: str, order: bytes) -> None:
+    """Make a folder for a block, with its order.
 
     Raises:
-        DeviceError: no connection, or the folder above is gone.
+        DeviceError: the folder above is gone.
     """
-    doing = "preparing a block"
-    made = await board.command(f"rm -rf -- {quote(folder)} && mkdir -- {quote(folder)}", doing=doing)
-    if made.code:
+    try:
+        await files.client.mkdir(folder)
+    except asyncssh.SFTPNoSuchFile as error:
         raise DeviceError(
-            f"No folder for a block can be made there: {made.stderr.strip()}.",
-            place=board.place,
-            fix="run it again; something there removed it, or the disk is full",
-        )
-    async with board.files(doing) as client:
-        await _put(client, order, f"{folder}/{runner.ORDER}")
+            "What was put there for this run is gone.",
+            place=f"{board.place}, {folder}",
+            fix="run it again, without removing files there meanwhile",
+        ) from error
+    await _put(files.client, order, f"{folder}/{runner.ORDER}")
 
 
-async def fetch(board: Board, folder: str, out: Path) -> bytes:
-    """Bring back what a block left, into a folder on this host; its answer, empty if there is none.
-
-    Raises:
-        DeviceError: the connection ended.
-    """
+async def fetch(files: Files, folder: str, out: Path) -> bytes:
+    """Bring back what a block left, into a folder on this host; its answer, empty if there is none."""
+    files.doing = "bringing back what it measured"
     answer = b""
-    async with board.files("bringing back what it measured") as client:
-        for name in runner.FETCHED:
-            with suppress(asyncssh.SFTPNoSuchFile):
-                await client.get(f"{folder}/{name}", str(out / name))
+    for name in runner.FETCHED:
         with suppress(asyncssh.SFTPNoSuchFile):
-            await client.get(f"{folder}/{runner.ANSWER}", str(out / runner.ANSWER))
-            answer = (out / runner.ANSWER).read_bytes()
-            (out / runner.ANSWER).unlink()
+            await files.client.get(f"{folder}/{name}", str(out / name))
+    with suppress(asyncssh.SFTPNoSuchFile):
+        await files.client.get(f"{folder}/{runner.ANSWER}", str(out / runner.ANSWER))
+        answer = (out / runner.ANSWER).read_bytes()
+        (out / runner.ANSWER).unlink()
+    await files.client.rmtree(folder, ignore_errors=True)  # samples of many blocks may fill a small disk
     return answer
 
 

@@ -96,6 +96,7 @@ def test_sensors_are_sampled_beside_a_block(
     assert len(inside) >= 3
 
 
+@pytest.mark.slow
 def test_several_stands_and_blocks_share_a_board(
     driver: Ssh, board: Make, network: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -160,7 +161,7 @@ def test_lines_run_one_after_the_other(driver: Ssh, board: Make, monkeypatch: py
         (0, "", ""),
         (0, "\ufffd", ""),
     ]
-    monkeypatch.setattr(connection, "LINE_S", 0.5)
+    monkeypatch.setattr(connection, "LINE_S", 5.0)
     (late, after) = driver.execute(device, ("echo begun; sleep 60", "echo on"))
     assert (late.code, late.stdout) == (124, "begun\n")
     assert after.stdout == "on\n"

@@ -193,7 +193,7 @@ def test_a_board_that_is_off_is_told_from_one_that_is_not_there(
 def test_boards_that_say_nothing_are_given_up_together(
     driver: Ssh, board: Make, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "LOGIN_S", 2.0)
+    monkeypatch.setattr(connection, "LOGIN_S", 5.0)
     wire.frozen.set()
     good = board()
     silent = {f"silent{i}": msgspec.structs.replace(good, port=wire.port, python=f"python{i}") for i in range(4)}
