@@ -114,6 +114,8 @@ def litert_pair(name: str, model: Path, folder: Path, board: Board) -> Pair:
 
 def openvino_pair(name: str, source: Path, folder: Path) -> Pair:
     """A file for OpenVINO, converted from ONNX."""
+    folder = folder / source.stem
+    folder.mkdir()
     model = folder / f"{source.stem}.xml"
     converted = ov.convert_model(source)
     ov.save_model(converted, model, compress_to_fp16=False)
@@ -135,6 +137,7 @@ def rows(pair: Pair, rounds: int) -> str:
     assert other.value is not None
     within = own.low is not None and own.high is not None and own.low <= other.value <= own.high
     agrees = "yes" if within or ratio.verdict == "no difference shown" else "no"
+    agrees = agrees if ratio.low is not None else "–"
     span = f"{ratio.ratio:.3f} ({ratio.low:.3f}–{ratio.high:.3f})" if ratio.low is not None else f"{ratio.ratio:.3f}"
     return (
         f"| {pair.name} | edgekit | {own.value:.3f} | {_interval(own)} | | |\n"

@@ -26,8 +26,9 @@ def test_tools_agree_within_the_interval(factor: float, verdict: str) -> None:
 
 
 def test_too_few_rounds_give_no_interval() -> None:
-    first, _ = rows(pair([1.0, 2.0], [1.0, 2.0]), 2).splitlines()
+    first, second = rows(pair([1.0, 2.0], [1.0, 2.0]), 2).splitlines()
     assert "| 1.500 | – |" in first
+    assert second.endswith(" | – |")
 
 
 def test_both_go_first_in_turns() -> None:
