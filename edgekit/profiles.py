@@ -311,7 +311,10 @@ class Estimate(Noun, frozen=True, kw_only=True):
 
 
 class Comparison(Noun, frozen=True, kw_only=True):
-    """A's latency by B's over ``pairs`` of blocks, with its 95 % interval; below 1 A is faster. None: too few pairs."""
+    """A's latency by B's over ``pairs`` of blocks, with its 95 % interval; below 1 A is faster. None: too few pairs.
+
+    ``energy`` is the same ratio of the energy of an inference; None where it was not measured of both.
+    """
 
     ratio: float | None
     low: float | None = None
@@ -319,6 +322,7 @@ class Comparison(Noun, frozen=True, kw_only=True):
     pairs: int = 0
     verdict: Literal["faster", "slower", "no difference shown"] = "no difference shown"
     reason: str = ""
+    energy: Estimate | None = None
 
 
 class Latency(Noun, frozen=True, kw_only=True):
@@ -344,7 +348,8 @@ class Energy(Noun, frozen=True, kw_only=True):
 
     ``terms_mj`` are half-widths by cause, of the net figure where there is one: blocks, resolution, edges,
     sampling, baseline, gain (absent where the instrument's is unknown). ``average_power_w`` is that of the
-    timed loops.
+    timed loops. ``blocks_mj`` is the energy of an inference in each block, above idle where net energy is
+    known; None for a block without.
     """
 
     provenance: Provenance
@@ -355,6 +360,7 @@ class Energy(Noun, frozen=True, kw_only=True):
     average_power_w: float | None
     idle_power_w: float | None
     terms_mj: dict[str, float] = {}
+    blocks_mj: tuple[float | None, ...] = ()
     notes: tuple[str, ...] = ()
 
 

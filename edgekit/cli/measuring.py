@@ -33,6 +33,8 @@ def measuring_options[F: Callable[..., Any]](command: F) -> F:
                 help="What takes operators off LiteRT's own kernels.",
             ),
             click.option("--require-full-delegation", is_flag=True, help="Exit 4 where the delegate leaves operators."),
+            click.option("--energy", is_flag=True, help="Measure energy too, with the best meter there."),
+            click.option("--meter", metavar="NAME", help="Measure energy with this meter."),
             click.option("--quick", is_flag=True, help="An answer within seconds; no figure to publish."),
             click.option("--input", "inputs", metavar="PATH", help="Samples to run on, instead of random ones."),
             click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Of random inputs and turns."),
@@ -54,16 +56,15 @@ def wanted(flags: dict[str, Any]) -> tuple[Settings, Wishes]:
         require_full_delegation=flags["require_full_delegation"],
         benchmark_binary=flags["benchmark_binary"],
     )
-    meter = flags.get("meter")
     made = replace(
         settings,
         run=run,
         protocol=msgspec.structs.replace(settings.protocol, seed=flags["seed"]),
-        energy=bool(flags.get("energy") or meter),
+        energy=bool(flags["energy"] or flags["meter"]),
         operators=bool(flags.get("ops")),
         model_energy=bool(flags.get("model_energy")),
     )
-    return made, Wishes(inputs=flags["inputs"], meter=meter, output=flags["output"])
+    return made, Wishes(inputs=flags["inputs"], meter=flags["meter"], output=flags["output"])
 
 
 def project() -> config.Project | None:

@@ -15,8 +15,6 @@ from edgekit.report import profiles as screens
 @click.argument("artifact")
 @measuring.measuring_options
 @click.option("--ops", is_flag=True, help="Time every operator too, in a run of its own.")
-@click.option("--energy", is_flag=True, help="Measure energy with the best meter that the device offers.")
-@click.option("--meter", metavar="NAME", help="Measure energy with this meter.")
 @click.option(
     "--model-energy", is_flag=True, help="Where nothing is measured, estimate energy from MACs and bytes moved."
 )

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from statistics import NormalDist
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from edgekit.errors import DeviceError, InputError
@@ -101,7 +102,9 @@ def energy(metered: Sequence[Metered], idle: Sequence[Metered], seed: int = 0) -
     base = _Result(traces[0], tuple(notes))
     if not used:
         return base.without(next((part.problem for part in seen if part.problem), "no block ran an inference"))
-    return base.told([seen[i] for i in used], [runs[i] for i in used], idle_power(idle), seed)
+    told = base.told([seen[i] for i in used], [runs[i] for i in used], idle_power(idle), seed)
+    idle_w = told.idle_power_w if told.net_mj.value is not None else None
+    return msgspec.structs.replace(told, blocks_mj=by_block(metered, idle_w or 0.0))
 
 
 class _Result(NamedTuple):
@@ -261,6 +264,22 @@ def ratio(first_mj: Sequence[float | None], second_mj: Sequence[float | None], *
     return Estimate(
         value=seen.ratio, low=seen.ratio * math.exp(-below), high=seen.ratio * math.exp(above), n=len(pairs)
     )
+
+
+def compared(first: Energy | None, second: Energy | None) -> Estimate | None:
+    """How many times the energy of ``second`` is that of ``first``; None where it was not measured of both.
+
+    Where the two must not be compared the estimate has no value, but the reason.
+    """
+    if first is None or second is None:
+        return None
+    reason = comparable(first, second)
+    if not reason and (first.net_mj.value is None) != (second.net_mj.value is None):
+        reason = "energy above idle is known of one of them only"
+    if reason:
+        return Estimate(value=None, reason=reason)
+    shared = math.hypot(systematic(first), systematic(second))
+    return ratio(first.blocks_mj, second.blocks_mj, shared=shared)
 
 
 def comparable(first: Energy, second: Energy) -> str:

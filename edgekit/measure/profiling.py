@@ -121,7 +121,7 @@ def compare_profiles(a: Profile, b: Profile) -> Comparison:
             place=f"{a.artifact} ({a.created_utc}) and {b.artifact} ({b.created_utc})",
             fix="compare the artifacts themselves, which measures both in turns: edgekit compare A B",
         )
-    return _compared(a.blocks, b.blocks)
+    return msgspec.structs.replace(_compared(a.blocks, b.blocks), energy=energy.compared(a.energy, b.energy))
 
 
 def _measure(bench: Bench, subjects: list[Subject], settings: Settings, wishes: Wishes) -> list[Measured]:

@@ -189,7 +189,17 @@ def comparison(found: Comparison, a: str, b: str, device: str) -> RenderableType
     interval = "" if found.low is None or found.high is None else f", 95 % interval {found.low:.3f} – {found.high:.3f}"
     value = "unknown" if found.ratio is None else f"{found.ratio:.3f}"
     ratio = f"time of {a} / time of {b}: {value}{interval}, {found.pairs} pairs of blocks"
-    return Group(Text(), Text(verdict, style=style), Text(f"  {ratio}"), *_reason(found.reason))
+    lines = [Text(), Text(verdict, style=style), Text(f"  {ratio}"), *_reason(found.reason)]
+    if found.energy is not None:
+        lines.append(Text(f"  energy of {a} / energy of {b}: {_ratio(found.energy)}"))
+    return Group(*lines)
+
+
+def _ratio(found: Estimate) -> str:
+    if found.value is None:
+        return f"unavailable: {found.reason}"
+    interval = "" if found.low is None or found.high is None else f", 95 % interval {found.low:.3f} – {found.high:.3f}"
+    return f"{found.value:.3f}{interval}" + (f" ({found.reason})" if found.reason else "")
 
 
 def _reason(reason: str) -> list[Text]:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from edgekit.manifest import Manifest
 from edgekit.session import Session, cache_folder
 from edgekit.store import Store
 from tests import networks
+from tests.measure.test_energy_end_to_end import Package
+from tests.meters.sensor_trees import rapl
 
 pytestmark = pytest.mark.slow
 
@@ -171,3 +174,75 @@ def test_what_a_killed_profile_left_is_cleared_by_the_next(desk: Path, capfd: py
     assert left.is_dir()
     assert run(capfd, "profile", "twin.tflite", "--quick")[0] == 0
     assert not places(desk)
+
+
+class Busy(Package):
+    """A processor that takes 8 W while a timed block runs on this host, and 3 W otherwise."""
+
+    def __init__(self, root: Path, places: Path) -> None:
+        super().__init__(root)
+        self._orders = places
+
+    @property
+    def watts(self) -> float:
+        orders = [order.read_bytes() for order in self._orders.glob("edgekit-*/block/order.json")]
+        return 8.0 if any(b'"mode":"time"' in order for order in orders) else 3.0
+
+    @watts.setter
+    def watts(self, _: float) -> None: ...
+
+
+@pytest.fixture
+def package(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Busy]:
+    """This host with a RAPL counter that runs."""
+    root = rapl(desk.parent / "sensors", limit=40_000_000)
+    monkeypatch.setenv("EDGEKIT_SENSORS", str(root))
+    busy = Busy(root, desk.parent / "cache" / "places")
+    busy.start()
+    yield busy
+    busy.stop.set()
+    busy.join()
+
+
+def test_energy_is_measured_where_there_is_a_sensor(
+    desk: Path, package: Busy, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code, document, screen = run(capfd, "profile", "model.tflite", "--quick", "--energy")
+    assert code == 0
+    [profile] = document["profiles"]
+    energy = profile["energy"]
+    assert energy["provenance"] == "rapl_package"
+    assert "rapl_package" in screen
+    # Package and DRAM together: 8 W busy and 3 W idle, and a quarter of it more.
+    assert energy["average_power_w"] == pytest.approx(10.0, rel=0.2)
+    assert energy["idle_power_w"] == pytest.approx(3.75, rel=0.2)
+    assert energy["gross_mj"]["value"] == pytest.approx(
+        energy["average_power_w"] * profile["latency"]["mean_ms"]["value"], rel=0.3
+    )
+    assert "-power.svg" in " ".join(path.name for path in Path(profile["file"]).parent.iterdir())
+
+
+def test_two_files_are_compared_by_their_energy_too(
+    desk: Path, package: Busy, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code, document, screen = run(capfd, "compare", "model.tflite", "twin.tflite", "--quick", "--energy")
+    assert code == 0
+    found = document["comparison"]["energy"]
+    assert found["reason"] or found["low"] <= found["value"] <= found["high"]
+    assert "energy of model.tflite / energy of twin.tflite" in screen
+
+
+def test_without_a_sensor_energy_is_unavailable_and_says_why(desk: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    code, document, screen = run(capfd, "profile", "model.tflite", "--quick", "--energy", "--model-energy")
+    assert code == 0
+    [profile] = document["profiles"]
+    assert "rapl" in profile["unavailable"]["energy"]
+    assert profile["energy"] is None  # an estimate needs the MACs that only a manifest holds
+    assert "energy unavailable" in screen
+
+
+def test_an_estimate_says_that_it_is_one(artifact: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    code, document, screen = run(capfd, "profile", "built", "--quick", "--model-energy")
+    assert code == 0
+    assert document["profiles"][0]["energy"]["provenance"] == "modelled_estimate"
+    assert "modelled_estimate" in screen
