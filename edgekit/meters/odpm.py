@@ -4,14 +4,15 @@
 ``[RAIL]:SUBSYSTEM``, the energy since boot and the difference to the dump before (Android, hardware/google/pixel,
 ``powerstats/PowerStatsAidl.cpp``). The HAL rounds both to float32 before it prints them: after a day the
 energy since boot has a step of many millijoules, the difference has not. So differences are summed up
-wherever they agree with the counter, which they do unless somebody else dumps too.
+where they agree with the counter and with the elapsed time that the dump tells: both fail where somebody else
+dumped in between and took a part of the difference away.
 """
 
 import itertools
 import re
 import struct
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from edgekit.meters import Meter, on_android, stdout
 from edgekit.profiles import Availability, Device, Output, PowerTrace, Probe, Provenance
@@ -43,8 +44,17 @@ They are bucks and LDOs side by side. What feeds LDOs (subsystem LDO), the whole
 cameras are left out: nothing is counted twice, and the screen is not taken for the network.
 """
 
-Dump = dict[str, tuple[float, float | None]]
+ELAPSED = re.compile(r"Elapsed time: ([0-9]{1,12}) ms")
+
+Channels = dict[str, tuple[float, float | None]]
 """Channel → joules since boot, and joules since the dump before."""
+
+
+class Dump(NamedTuple):
+    """One dump: its channels, and the seconds since the dump before, whoever asked for that."""
+
+    channels: Channels
+    elapsed_s: float | None
 
 
 class Odpm(Meter):
@@ -60,7 +70,7 @@ class Odpm(Meter):
         """See `Meter.available`."""
         if not on_android(device):
             return self.refuse("only Android phones have these rails", "use another meter, or an external one")
-        found = channels(stdout(seen))
+        found = table(stdout(seen)).channels
         wanted = tuple(name for name in found if COMPUTE.search(name))
         if not found:
             return self.refuse(
@@ -78,11 +88,12 @@ class Odpm(Meter):
     def stop(self, probe: Probe, sensed: Path | None) -> PowerTrace:
         """See `Meter.stop`."""
         samples = read(sensed)
-        dumps = readings(samples, COMMAND, lambda text: channels(text) or None)
+        dumps = readings(samples, COMMAND, lambda text: dump if (dump := table(text)).channels else None)
         names = str(probe.settings["rails"]).split("\n")
-        rails = {name: _joules(dumps, name) for name in names}
-        exact = all(_exact(dumps, name) for name in names)
-        coarsest = max((_ulp_j(dump[name][0]) for dump in dumps.values for name in names if name in dump), default=0.0)
+        exact = _undisturbed(dumps, PERIOD_S + took_s(samples)) and all(_agrees(dumps, name) for name in names)
+        rails = {name: _joules(dumps, name, exact=exact) for name in names}
+        since_boot = [dump.channels[name][0] for dump in dumps.values for name in names if name in dump.channels]
+        coarsest = max(map(_ulp_j, since_boot), default=0.0)
         notes: tuple[str, ...] = ("compute and memory rails only: no display, radios or cameras",)
         if not exact:
             notes += (f"the counters since boot were used: they step by {coarsest * 1000:.3g} mJ",)
@@ -97,11 +108,15 @@ class Odpm(Meter):
         )
 
 
-def channels(text: str) -> Dump:
-    """The energy meter's table of a dump; empty where it is none."""
+def table(text: str) -> Dump:
+    """The energy meter's table of a dump; without channels where it is none."""
     section = SECTION.search(text)
-    rows = ROW.findall(section[1]) if section else []
-    return {name: (float(sum_) / 1000, float(delta) / 1000 if delta else None) for name, sum_, delta in rows}
+    if section is None:
+        return Dump({}, None)
+    elapsed = ELAPSED.search(section[1])
+    rows = ROW.findall(section[1])
+    found = {name: (float(sum_) / 1000, float(delta) / 1000 if delta else None) for name, sum_, delta in rows}
+    return Dump(found, int(elapsed[1]) / 1000 if elapsed else None)
 
 
 def _ulp_j(joules: float) -> float:
@@ -113,25 +128,31 @@ def _ulp_j(joules: float) -> float:
     )
 
 
-def _agrees(before: float, after: float, delta: float | None) -> bool:
-    """Whether a difference is that of the two counters, within what float32 and two decimals leave of them."""
-    return delta is not None and abs(after - before - delta) <= _ulp_j(before) + _ulp_j(after) + 2 * RESOLUTION_J
+def _undisturbed(dumps: Readings, within_s: float) -> bool:
+    """Whether every dump but the first tells the time since the one before it here: nobody else dumped."""
+    spans = (b - a for a, b in itertools.pairwise(dumps.t_s))
+    told = (dump.elapsed_s for dump in dumps.values[1:])
+    return all(each is not None and abs(each - span) <= within_s for each, span in zip(told, spans, strict=True))
 
 
 def _of(dumps: Readings, name: str) -> list[tuple[float, tuple[float, float | None]]]:
-    return [(t_s, dump[name]) for t_s, dump in zip(dumps.t_s, dumps.values, strict=True) if name in dump]
+    pairs = zip(dumps.t_s, dumps.values, strict=True)
+    return [(t_s, dump.channels[name]) for t_s, dump in pairs if name in dump.channels]
 
 
-def _exact(dumps: Readings, name: str) -> bool:
-    rows = [row for _, row in _of(dumps, name)]
-    return all(_agrees(a[0], b[0], b[1]) for a, b in itertools.pairwise(rows))
+def _agrees(dumps: Readings, name: str) -> bool:
+    """Whether each difference is that of the two counters, within what float32 and two decimals leave of them."""
+    pairs = itertools.pairwise(row for _, row in _of(dumps, name))
+    return all(
+        delta is not None and abs(after - before - delta) <= _ulp_j(before) + _ulp_j(after) + 2 * RESOLUTION_J
+        for (before, _), (after, delta) in pairs
+    )
 
 
-def _joules(dumps: Readings, name: str) -> Readings:
-    """Joules since the first dump; a counter that falls or leaps is refused."""
-    rows, exact = _of(dumps, name), _exact(dumps, name)
-    taken = Readings([], [], dumps.refused + len(dumps.t_s) - len(rows))
-    refused, total_j = taken.refused, 0.0
+def _joules(dumps: Readings, name: str, *, exact: bool) -> Readings:
+    """Joules since the first dump, by differences where they are exact; a counter that falls or leaps is refused."""
+    rows = _of(dumps, name)
+    taken, refused, total_j = Readings([], [], 0), dumps.refused + len(dumps.t_s) - len(rows), 0.0
     last: tuple[float, float] | None = None
     for t_s, (sum_j, delta_j) in rows:
         rise = 0.0 if last is None else (delta_j if exact and delta_j is not None else sum_j - last[1])

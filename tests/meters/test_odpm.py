@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgekit.measure.integral import window
-from edgekit.meters.odpm import COMMAND, Odpm, channels
+from edgekit.meters.odpm import COMMAND, Odpm, table
 from edgekit.profiles import Probe
 from tests.meters.sensor_trees import LOCAL, PHONE, probe_of, recorded, said, sensed
 
@@ -18,11 +18,12 @@ def single(number: float) -> float:
     return float(struct.unpack("<f", struct.pack("<f", number))[0])
 
 
-def dump(micro: int, before: int | None) -> str:
+def dump(micro: int, before: int | None, elapsed_ms: int = 1000) -> str:
     """As the HAL prints one channel: both figures through float32 (``PowerStatsAidl.cpp``)."""
     delta = 0 if before is None else micro - before
     return (
-        "\n============= PowerStats HAL 2.0 energy meter ==============\nElapsed time: 1000 ms\n"
+        "\n============= PowerStats HAL 2.0 energy meter ==============\n"
+        + f"Elapsed time: {elapsed_ms} ms\n"
         + f"  {'Channel':>32}   {'Cumulative Energy':>18} ({'Delta   ':>14})\n"
         + f"  {RAIL:>32}   {single(micro) / 1000:14.2f} mWs ({single(delta) / 1000:14.2f})\n"
         + "========== End of PowerStats HAL 2.0 energy meter ==========\n"
@@ -45,8 +46,9 @@ def test_compute_and_memory_rails_are_taken_and_nothing_is_counted_twice() -> No
 
 
 def test_consumers_and_residencies_are_no_rails() -> None:
-    assert "CPUCluster" not in channels(DUMP)
-    assert len(channels(DUMP)) == 12
+    assert "CPUCluster" not in table(DUMP).channels
+    assert len(table(DUMP).channels) == 12
+    assert table(DUMP).elapsed_s == pytest.approx(1.002)
 
 
 def test_rails_without_a_subsystem_are_known_by_name() -> None:
@@ -76,7 +78,7 @@ def test_float32_since_boot_does_not_spoil_a_block(
 ) -> None:
     counter, before, rows = since_boot, None, []
     for i, power in enumerate(milliwatts):
-        rows.append((float(i), COMMAND, dump(counter, before)))
+        rows.append((float(i), COMMAND, dump(counter, before, 500 if disturbed and i == 6 else 1000)))
         # Somebody else's dump in between takes part of the next difference away.
         before = counter + (power * 500 if disturbed and i == 5 else 0)
         counter += power * 1000
