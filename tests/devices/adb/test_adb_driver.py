@@ -86,6 +86,7 @@ def test_a_phone_that_is_not_there_is_listed_as_such(phone: Standin) -> None:
     assert "adb does not see it" in device.problems[0]
 
 
+@pytest.mark.slow
 def test_two_phones_are_kept_apart(phones: Callable[..., Standin], model: Path, inputs: Path, out: Path) -> None:
     first, second = phones("oriole"), phones("raven")
     second.prop("ro.product.model", "Pixel 6 Pro")
@@ -157,6 +158,7 @@ def test_a_probe_at_the_edges_is_read_twice(device: Device, stand: Stand, out: P
     assert samples[0].t_s <= block.begin_s < block.end_s <= samples[1].t_s + 0.01
 
 
+@pytest.mark.slow
 def test_power_rails_are_read_through_a_block(device: Device, stand: Stand, out: Path) -> None:
     meter = Odpm()
     offer = meter.available(device, DRIVER.execute(device, meter.look(device)))
@@ -193,6 +195,7 @@ def test_a_stream_is_stamped_line_by_line(device: Device, stand: Stand, out: Pat
     assert len(samples) >= 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("takes", "share", "partitions"), [("all", "all", 1), ("part", "part", 2), ("none", "none", None)]
 )
@@ -219,6 +222,7 @@ def test_an_older_build_without_outputs_says_so(phone: Standin, device: Device, 
         DRIVER.run(device, stand, replaced(QUICK, mode="outputs"), out)
 
 
+@pytest.mark.slow
 def test_litert_own_tool_measures_but_shows_nothing_else(
     phone: Standin, device: Device, model: Path, inputs: Path, out: Path
 ) -> None:
