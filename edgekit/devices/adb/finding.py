@@ -55,7 +55,7 @@ def described(name: str, said: str, config: DeviceConfig | None = None) -> Devic
     return Device(
         id=name,
         kind="adb",
-        title=f"{model or 'Android device'}{f' ({chip})' if chip else ''}",
+        title=model or "Android device",
         os=_system(fields),
         cpu=chip,
         abi=fields.get("ro.product.cpu.abi") or None,

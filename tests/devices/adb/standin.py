@@ -31,10 +31,13 @@ VERSION, MAX_DATA = 0x01000001, 1 << 20
 BANNER = (
     "device::ro.product.name={name};ro.product.model={model};ro.product.device={name};features=shell_v2,cmd,stat_v2"
 )
+COUNTING = {"calls", "boot_count", "rails_read"}
+"""Files of a phone's state that only count what happened."""
+
 SCRIPTS = Path(__file__).parent / "android"
 RECORDINGS = Path(__file__).parent / "recordings"
 TOOL = Path(__file__).parent / "benchmark_model.py"
-ROOTED = re.compile(r"(?<![\w./}-])/(data|sys|vendor)(?=/)")
+ROOTED = re.compile(r"""(?<!SENSORS")(?<![\w./}-])/(data|sys|vendor)(?=/)""")
 
 
 @dataclass
@@ -86,7 +89,7 @@ class Standin:
 
     def tree(self) -> dict[str, bytes]:
         """Every file of the phone and its content, its state aside what only counts."""
-        files = [path for path in self.root.rglob("*") if path.is_file() and path.name not in {"calls", "boot_count"}]
+        files = [path for path in self.root.rglob("*") if path.is_file() and path.name not in COUNTING]
         folders = [path for path in self.root.rglob("*") if path.is_dir()]
         return {str(path.relative_to(self.root)): path.read_bytes() for path in files} | {
             f"{path.relative_to(self.root)}/": b"" for path in folders
@@ -477,7 +480,13 @@ def furnish(root: Path, *, tool: bool = True) -> Path:
         folder.mkdir(parents=True)
         (folder / "scaling_governor").write_text("sched_pixel\n", encoding="utf8")
         (folder / "scaling_cur_freq").write_text(f"{khz}\n", encoding="utf8")
-    (root / "sys/class/power_supply/battery/current_now").write_text("-412500\n", encoding="utf8")
+    for name, value in {
+        "type": "Battery",
+        "status": "Discharging",
+        "current_now": "-412500",
+        "voltage_now": "4120000",
+    }.items():
+        (root / "sys/class/power_supply/battery" / name).write_text(value + "\n", encoding="utf8")
     table = (RECORDINGS / "classic_2022_riscv.txt").read_text(encoding="utf8").partition("Operator-wise")
     (root / "operators.txt").write_text(table[1] + table[2], encoding="utf8")
     if tool:

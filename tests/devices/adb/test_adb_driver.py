@@ -9,6 +9,8 @@ import pytest
 
 from edgekit.devices.adb import AdbDriver
 from edgekit.errors import DeviceError, Unsupported
+from edgekit.meters.battery import Battery
+from edgekit.meters.odpm import Odpm
 from edgekit.profiles import Device, Probe, Run, Sample, Stand
 from edgekit.waist import run as waist
 from tests.devices.adb.conftest import PLACE, QUICK, config, found
@@ -29,7 +31,7 @@ def replaced(run: Run, **fields: object) -> Run:
 
 def test_a_phone_is_found_with_what_it_is(phone: Standin) -> None:
     device = found(phone)
-    assert device.title == "Google Pixel 6 (Google GS101)"
+    assert device.title == "Google Pixel 6"
     assert device.os == "Android 14 (API 34), UQ1A.240205.002"
     assert (device.cpu, device.abi, device.cores) == ("Google GS101", "arm64-v8a", 4)
     assert device.runs == (".tflite",)
@@ -84,12 +86,13 @@ def test_a_phone_that_is_not_there_is_listed_as_such(phone: Standin) -> None:
     assert "adb does not see it" in device.problems[0]
 
 
+@pytest.mark.slow
 def test_two_phones_are_kept_apart(phones: Callable[..., Standin], model: Path, inputs: Path, out: Path) -> None:
     first, second = phones("oriole"), phones("raven")
     second.prop("ro.product.model", "Pixel 6 Pro")
     devices = {device.id: device for device in DRIVER.find({"a": config(first), "b": config(second)})}
-    assert devices["a"].title.startswith("Google Pixel 6 (")
-    assert devices["b"].title.startswith("Google Pixel 6 Pro")
+    assert devices["a"].title == "Google Pixel 6"
+    assert devices["b"].title == "Google Pixel 6 Pro"
     stand = DRIVER.open(devices["b"], model, inputs, QUICK, PLACE)
     assert not (first.root / stand.place.lstrip("/")).exists()
     assert (second.root / stand.place.lstrip("/")).is_dir()
@@ -155,6 +158,34 @@ def test_a_probe_at_the_edges_is_read_twice(device: Device, stand: Stand, out: P
     assert samples[0].t_s <= block.begin_s < block.end_s <= samples[1].t_s + 0.01
 
 
+@pytest.mark.slow
+def test_power_rails_are_read_through_a_block(device: Device, stand: Stand, out: Path) -> None:
+    meter = Odpm()
+    offer = meter.available(device, DRIVER.execute(device, meter.look(device)))
+    probe = replaced(offer.probe, interval_s=0.1)
+    block = DRIVER.run(device, stand, replaced(QUICK, mode="idle", idle_s=1.0, probe=probe), out)
+    trace = meter.stop(probe, out / block.sensed)
+    assert not trace.invalid
+    watts = {
+        name: (rail.values[-1] - rail.values[0]) / (rail.t_s[-1] - rail.t_s[0]) for name, rail in trace.rails.items()
+    }
+    assert watts == {
+        "[S2M_VDD_CPUCL2]:CPU(BIG)": pytest.approx(1.5, rel=0.1),
+        "[S1M_VDD_MIF]:MIF": pytest.approx(0.25, rel=0.1),
+    }
+
+
+def test_the_battery_gauge_is_read_through_a_block(device: Device, stand: Stand, out: Path) -> None:
+    meter = Battery()
+    offer = meter.available(device, DRIVER.execute(device, meter.look(device)))
+    learnt = {"sign": -1, "amperes": 1e-6, "volts": 1e-6}
+    probe = replaced(offer.probe, interval_s=0.1, settings=learnt)
+    block = DRIVER.run(device, stand, replaced(QUICK, mode="idle", idle_s=0.5, probe=probe), out)
+    trace = meter.stop(probe, out / block.sensed)
+    assert not trace.invalid
+    assert trace.rails["battery"].values[0] == pytest.approx(0.4125 * 4.12)
+
+
 def test_a_stream_is_stamped_line_by_line(device: Device, stand: Stand, out: Path) -> None:
     stream = "while true; do echo tick; sleep 0.05; done"
     probe = Probe(meter="x", stream=stream, interval_s=0.1)
@@ -164,6 +195,7 @@ def test_a_stream_is_stamped_line_by_line(device: Device, stand: Stand, out: Pat
     assert len(samples) >= 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("takes", "share", "partitions"), [("all", "all", 1), ("part", "part", 2), ("none", "none", None)]
 )
@@ -190,6 +222,7 @@ def test_an_older_build_without_outputs_says_so(phone: Standin, device: Device, 
         DRIVER.run(device, stand, replaced(QUICK, mode="outputs"), out)
 
 
+@pytest.mark.slow
 def test_litert_own_tool_measures_but_shows_nothing_else(
     phone: Standin, device: Device, model: Path, inputs: Path, out: Path
 ) -> None:

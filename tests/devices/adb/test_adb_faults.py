@@ -94,6 +94,7 @@ def test_a_disconnect_in_the_middle_of_a_run(
     as_before()
 
 
+@pytest.mark.slow
 def test_a_disconnect_in_the_middle_of_a_pull(
     phone: Standin, device: Device, model: Path, inputs: Path, out: Path, as_before: Callable[[], None]
 ) -> None:
@@ -190,6 +191,7 @@ def test_a_screen_that_was_off_stays_off(phone: Standin, device: Device, model: 
     assert phone.var("wakefulness") == "Asleep"
 
 
+@pytest.mark.slow
 def test_a_phone_without_the_mode_is_measured_with_a_remark(
     phone: Standin, device: Device, model: Path, inputs: Path, out: Path, as_before: Callable[[], None]
 ) -> None:
@@ -208,6 +210,7 @@ def test_an_older_android_has_no_such_mode(phone: Standin, model: Path, inputs: 
     DRIVER.close(found(phone), stand)
 
 
+@pytest.mark.slow
 def test_two_files_on_one_phone_share_its_settings(
     phone: Standin, device: Device, model: Path, inputs: Path, out: Path, as_before: Callable[[], None]
 ) -> None:
@@ -220,6 +223,7 @@ def test_two_files_on_one_phone_share_its_settings(
     as_before()
 
 
+@pytest.mark.slow
 def test_the_next_run_sweeps_what_a_dead_one_left(
     phone: Standin, device: Device, model: Path, inputs: Path, out: Path, as_before: Callable[[], None]
 ) -> None:

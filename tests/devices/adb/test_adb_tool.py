@@ -143,6 +143,7 @@ def test_the_phones_own_broken_tool_is_the_benchs_fault(phone: Standin, model: P
         opened(phone, model, inputs, None)
 
 
+@pytest.mark.slow
 @INTEL
 def test_a_download_is_checked_kept_and_not_fetched_again(
     bare: Standin, shop: Shop, model: Path, inputs: Path, cache: Path

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Plays Android's dumpsys: battery, power and thermalservice, in the words of AOSP.
+# Plays Android's dumpsys: battery, power, thermalservice and power rails, in the words of AOSP.
 var="$ANDROID_ROOT/var"
 case "$1 $2" in
   "battery unplug") printf true > "$var/updates_stopped" ;;
@@ -39,6 +39,19 @@ case "$1 $2" in
     printf '\tTemperature{mValue=31.25, mType=3, mName=VIRTUAL-SKIN, mStatus=0}\n'
     echo "Current cooling devices from HAL:"
     printf '\tCoolingDevice{mValue=0, mType=5, mName=tpu_cooling}\n'
+    ;;
+  "android.hardware.power.stats.IPowerStats/default delta")
+    # Rails that take 1.5 W and 0.25 W all the time: since the start, and since the dump before.
+    read -r now rest < /proc/uptime
+    before=$(cat "$var/rails_read" 2>/dev/null || echo "$now")
+    printf %s "$now" > "$var/rails_read"
+    echo "============= PowerStats HAL 2.0 energy meter =============="
+    echo "Elapsed time: 1000 ms"
+    echo "                           Channel    Cumulative Energy (      Delta   )"
+    for rail in "[S2M_VDD_CPUCL2]:CPU(BIG) 1500" "[S1M_VDD_MIF]:MIF 250" "[PPVAR_VSYS_PWR_DISP]:Display 900"; do
+      echo "$rail $now $before" | awk '{ printf "%34s   %14.2f mWs (%14.2f)\n", $1, $2 * $3, $2 * ($3 - $4) }'
+    done
+    echo "========== End of PowerStats HAL 2.0 energy meter =========="
     ;;
   *) echo "Can't find service: $1" >&2; exit 1 ;;
 esac
