@@ -275,7 +275,17 @@ def tree_digest(path: Path) -> FileDigest:
 def code_digest() -> str:
     """Digest of edgekit's own code, less what only shows: a changed line invalidates what it may have made."""
     root = Path(__file__).parent
-    shows = {"cli", "report", "measure", "devices", "meters", "runner", "profiles.py"}  # measurements are no answers
+    shows = {
+        "cli",
+        "report",
+        "measure",
+        "devices",
+        "meters",
+        "runner",
+        "profiles.py",
+        "sensors.py",
+        "traces.py",
+    }  # measurements are no answers
     digests = {}
     for folder, _, names in root.walk():
         place = folder.relative_to(root)

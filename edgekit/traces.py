@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from edgekit.profiles import PowerTrace, Provenance, Sample, Series
+from edgekit.sensors import PowerTrace, Provenance, Sample, Series
 
 MOST_W = 10_000.0
 """More than any rail here carries (a rack of servers takes as much): a reading above it is garbage."""

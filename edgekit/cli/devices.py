@@ -9,8 +9,9 @@ from edgekit import config, registry
 from edgekit.cli import measuring, options
 from edgekit.errors import DeviceError, EdgekitError, InputError
 from edgekit.measure import attached
-from edgekit.profiles import Availability, Device, DeviceConfig
+from edgekit.profiles import Device, DeviceConfig
 from edgekit.report import profiles as screens
+from edgekit.sensors import Availability
 from edgekit.session import Session
 
 EMULATED = "arm64-emulated"

@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from edgekit import registry, toml
 from edgekit.errors import DeviceError, EdgekitError, InputError, MissingTool
-from edgekit.profiles import Availability, Device, DeviceConfig
+from edgekit.profiles import Device, DeviceConfig
+from edgekit.sensors import Availability
 from edgekit.session import Session
 
 LOCAL = "local"

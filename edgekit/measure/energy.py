@@ -15,7 +15,8 @@ import numpy as np
 from edgekit.errors import DeviceError, InputError
 from edgekit.measure.integral import Window, window
 from edgekit.measure.statistics import FEWEST_BLOCKS, RESAMPLES, compare, student
-from edgekit.profiles import Availability, Block, Energy, Estimate, PowerTrace, Provenance
+from edgekit.profiles import Block, Energy, Estimate
+from edgekit.sensors import Availability, PowerTrace, Provenance
 
 RANK: tuple[Provenance, ...] = (
     "external_meter",

@@ -12,17 +12,8 @@ from edgekit.measure import attached, energy, protocol, record, statistics
 from edgekit.measure.assembly import Measured, Recorder, Seen
 from edgekit.measure.protocol import Bench, Metering, Settings, in_words
 from edgekit.measure.subject import Subject, write_inputs
-from edgekit.profiles import (
-    Availability,
-    Block,
-    Comparison,
-    Device,
-    DeviceVerification,
-    OperatorTime,
-    Profile,
-    Run,
-    Stand,
-)
+from edgekit.profiles import Block, Comparison, Device, DeviceVerification, OperatorTime, Profile, Run, Stand
+from edgekit.sensors import Availability
 from edgekit.session import Session
 
 

@@ -20,7 +20,8 @@ import msgspec
 from edgekit import runner
 from edgekit.errors import EdgekitError
 from edgekit.measure.subject import Subject
-from edgekit.profiles import Block, Device, PowerTrace, Probe, Protocol, Provenance, Run, Stand, State
+from edgekit.profiles import Block, Device, Protocol, Run, Stand, State
+from edgekit.sensors import PowerTrace, Probe, Provenance
 from edgekit.session import Session
 
 COOL_DOWN_C = 2.0

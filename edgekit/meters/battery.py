@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from edgekit.meters import Meter, on_android, stdout
-from edgekit.profiles import Availability, Device, Output, PowerTrace, Probe, Provenance, Sample
+from edgekit.profiles import Device, Output
+from edgekit.sensors import Availability, PowerTrace, Probe, Provenance, Sample
 from edgekit.traces import Readings, plausible, product, read, readings, renewal_s, step, took_s, trace, whole
 
 LOOK_FILES = (

@@ -15,7 +15,8 @@ from pyjoulescope_driver import Driver, time64
 
 from edgekit.errors import DeviceError
 from edgekit.meters import Meter
-from edgekit.profiles import Availability, Device, Output, PowerTrace, Probe, Provenance
+from edgekit.profiles import Device, Output
+from edgekit.sensors import Availability, PowerTrace, Probe, Provenance
 from edgekit.traces import MOST_W, Readings, trace
 
 MODELS = {"js110": 2_000_000, "js220": 1_000_000, "js320": 1_000_000}

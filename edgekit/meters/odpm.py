@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from edgekit.meters import Meter, on_android, stdout
-from edgekit.profiles import Availability, Device, Output, PowerTrace, Probe, Provenance
+from edgekit.profiles import Device, Output
+from edgekit.sensors import Availability, PowerTrace, Probe, Provenance
 from edgekit.traces import MOST_W, Readings, read, readings, took_s, trace
 
 COMMAND = "dumpsys android.hardware.power.stats.IPowerStats/default delta"

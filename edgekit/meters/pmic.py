@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from edgekit.meters import Meter, on_linux, stdout
-from edgekit.profiles import Availability, Device, Output, PowerTrace, Probe, Provenance
+from edgekit.profiles import Device, Output
+from edgekit.sensors import Availability, PowerTrace, Probe, Provenance
 from edgekit.traces import Readings, plausible, read, readings, step, took_s, trace
 
 COMMAND = "vcgencmd pmic_read_adc"

@@ -17,7 +17,8 @@ from serial import SerialException
 
 from edgekit.errors import DeviceError
 from edgekit.meters import Meter
-from edgekit.profiles import Availability, Device, Output, PowerTrace, Probe, Provenance
+from edgekit.profiles import Device, Output
+from edgekit.sensors import Availability, PowerTrace, Probe, Provenance
 from edgekit.traces import Readings, plausible, trace
 
 RATE_HZ = 100_000

@@ -9,7 +9,6 @@ from rich.text import Text
 
 from edgekit.measure.assembly import Measured
 from edgekit.profiles import (
-    Availability,
     Comparison,
     Device,
     DeviceVerification,
@@ -21,6 +20,7 @@ from edgekit.profiles import (
     State,
 )
 from edgekit.report.screens import size
+from edgekit.sensors import Availability
 
 BAR = 24
 """Cells of the longest operator's bar."""

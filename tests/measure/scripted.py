@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from edgekit.errors import DeviceError
-from edgekit.profiles import Block, Device, Distribution, PowerTrace, Run, Series, Stand, State
+from edgekit.profiles import Block, Device, Distribution, Run, Stand, State
+from edgekit.sensors import PowerTrace, Series
 from edgekit.session import Silent
 
 DEVICE = Device(id="board", kind="scripted", title="a board")

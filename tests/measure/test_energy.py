@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from edgekit.errors import DeviceError, InputError
 from edgekit.measure.energy import RANK, by_block, choose, comparable, energy, idle_power, ratio, systematic
-from edgekit.profiles import Availability, Block, Distribution, Energy, Estimate, PowerTrace, Probe, Series
+from edgekit.profiles import Block, Distribution, Energy, Estimate
+from edgekit.sensors import Availability, PowerTrace, Probe, Series
 
 RUNS = 1000
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgekit.measure.integral import window
-from edgekit.profiles import PowerTrace, Series
+from edgekit.sensors import PowerTrace, Series
 
 
 class Load:

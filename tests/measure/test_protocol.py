@@ -13,7 +13,8 @@ from edgekit.measure import protocol
 from edgekit.measure.protocol import QUICK, Bench, Metering, turns
 from edgekit.measure.statistics import compare
 from edgekit.measure.subject import Subject
-from edgekit.profiles import Probe, State
+from edgekit.profiles import State
+from edgekit.sensors import Probe
 from edgekit.session import Session
 from edgekit.types import Signature
 from tests.measure.scripted import DEVICE, Scripted

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from edgekit.measure.integral import window
 from edgekit.meters.battery import COMMAND, READINGS, SETTLE_S, Battery
-from edgekit.profiles import Availability, Output, Probe
+from edgekit.profiles import Output
+from edgekit.sensors import Availability, Probe
 from tests.meters.sensor_trees import PHONE, execute, phone, probe_of, recorded, sensed, shells
 
 SERVICE = recorded("dumpsys_battery.txt")

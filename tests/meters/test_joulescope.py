@@ -14,7 +14,7 @@ from edgekit.errors import DeviceError
 from edgekit.measure.integral import window
 from edgekit.meters import joulescope
 from edgekit.meters.joulescope import Joulescope
-from edgekit.profiles import Availability
+from edgekit.sensors import Availability
 from edgekit.worker import Worker
 from tests.meters.sensor_trees import LOCAL, probe_of
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from edgekit import registry
 from edgekit.measure.energy import RANK
-from edgekit.profiles import Availability, Device, Output, PowerTrace, Probe
+from edgekit.profiles import Device, Output
+from edgekit.sensors import Availability, PowerTrace, Probe
 from edgekit.worker import Worker
 from tests.meters.sensor_trees import DEVICES, OUTPUTS, execute, sensed, shells
 

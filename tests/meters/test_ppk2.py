@@ -14,7 +14,8 @@ from serial import SerialException
 from edgekit.errors import DeviceError
 from edgekit.measure.integral import window
 from edgekit.meters.ppk2 import RATE_HZ, Ppk2
-from edgekit.profiles import Availability, Device, DeviceConfig, Probe
+from edgekit.profiles import Device, DeviceConfig
+from edgekit.sensors import Availability, Probe
 from edgekit.worker import Worker
 from tests.meters.sensor_trees import LOCAL, probe_of
 

@@ -8,7 +8,6 @@ from rich.console import Console, RenderableType
 
 from edgekit.measure.assembly import Measured
 from edgekit.profiles import (
-    Availability,
     Comparison,
     Delegation,
     Device,
@@ -18,13 +17,13 @@ from edgekit.profiles import (
     Latency,
     Memory,
     OperatorTime,
-    Probe,
     Profile,
     Protocol,
     Run,
     State,
 )
 from edgekit.report import profiles as screens
+from edgekit.sensors import Availability, Probe
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "profiles"
 

@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from edgekit import runner
-from edgekit.profiles import Probe, Run, Sample, Stand
+from edgekit.profiles import Run, Stand
+from edgekit.sensors import Probe, Sample
 from tests.runner.boards import QUICK, Board, lines
 
 

@@ -9,7 +9,7 @@ import shlex
 
 import msgspec
 
-from edgekit.profiles import Probe, Sample
+from edgekit.sensors import Probe, Sample
 
 CLOCK_STEP_S = 0.01
 """The step of ``/proc/uptime``."""

@@ -14,7 +14,8 @@ import pytest
 
 from edgekit.devices.adb import AdbDriver, bridge
 from edgekit.errors import DeviceError, EdgekitError, Unsupported
-from edgekit.profiles import Device, Probe, Stand
+from edgekit.profiles import Device, Stand
+from edgekit.sensors import Probe
 from edgekit.worker import Worker
 from tests.devices.adb.conftest import PLACE, QUICK, found
 from tests.devices.adb.standin import Standin, running

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from edgekit.devices.adb import conditions, delegation, operators, parsing, result, sensing
 from edgekit.devices.adb.settings import planned
 from edgekit.errors import Unsupported
-from edgekit.profiles import Distribution, Memory, Probe
+from edgekit.profiles import Distribution, Memory
+from edgekit.sensors import Probe
 from tests.devices.adb import benchmark_model
 from tests.devices.adb.standin import RECORDINGS
 

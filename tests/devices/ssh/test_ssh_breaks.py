@@ -20,7 +20,8 @@ import pytest
 from edgekit import runner
 from edgekit.devices.ssh import Ssh, connection, transfer
 from edgekit.errors import DeviceError, MissingTool, Unsupported
-from edgekit.profiles import DeviceConfig, Probe, Run, Stand
+from edgekit.profiles import DeviceConfig, Run, Stand
+from edgekit.sensors import Probe
 from edgekit.worker import Worker
 from tests.devices.ssh.conftest import QUICK, device_of, through
 from tests.devices.ssh.server import Server, Wire, bare, interpreter, processes, until

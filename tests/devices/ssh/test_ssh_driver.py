@@ -15,7 +15,8 @@ from ai_edge_litert.interpreter import Interpreter
 from edgekit import runner
 from edgekit.devices.ssh import Ssh, connection
 from edgekit.errors import InputError, Unsupported
-from edgekit.profiles import DeviceConfig, Probe, Run, Sample, Stand
+from edgekit.profiles import DeviceConfig, Run, Stand
+from edgekit.sensors import Probe, Sample
 from edgekit.worker import Worker
 from tests.devices.ssh.conftest import QUICK, device_of
 from tests.devices.ssh.server import Server
