@@ -8,8 +8,11 @@ import numpy as np
 from edgekit.profiles import Profile
 from edgekit.tensors import Array
 
-SHOWN = 400
+SHOWN = 150
 """Most single latencies of a block that a plot shows; of more, every k-th is."""
+
+LOGARITHMIC = 4.0
+"""Where the slowest of a hundred takes this many times a median, the axis is logarithmic."""
 
 INK, PALE, RED, PALE_RED = "#1f5fa8", "#c9d8ea", "#c0392b", "#f2c9c4"
 
@@ -47,7 +50,7 @@ def _latency(figure: Any, profile: Profile, arrays: dict[str, Array]) -> Any:
     """A column of dots for each block, its median as a line; blocks that do not count are red."""
     axes = figure.add_subplot()
     spread = np.random.default_rng(0)
-    tops = []
+    tops, medians = [], []
     for i, block in enumerate(profile.blocks):
         taken = arrays.get(f"latencies_ms_{i}")
         if taken is None:
@@ -59,10 +62,16 @@ def _latency(figure: Any, profile: Profile, arrays: dict[str, Array]) -> Any:
         median = float(np.median(values))
         axes.plot([i + 0.65, i + 1.35], [median, median], color=INK if block.counted else RED, linewidth=2, zorder=2)
         tops.append(float(np.quantile(values, 0.99)))
+        medians.append(median)
     latency = profile.latency
     if latency is not None and latency.median_ms.low is not None:
         axes.axhspan(latency.median_ms.low, latency.median_ms.high, color=INK, alpha=0.12, linewidth=0, zorder=0)
-    axes.set_ylim(0, max(tops) * 1.15)
+    if max(tops) > LOGARITHMIC * min(medians):
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("")
+    else:
+        axes.set_ylim(0, max(tops) * 1.15)
     axes.set_xticks(range(1, len(profile.blocks) + 1))
     axes.set_xlabel("block (a fresh process each)")
     axes.set_ylabel("latency in ms")
