@@ -3,7 +3,7 @@
 It runs an artifact on the kernels that a phone runs and brings back outputs, so that arithmetic can be
 proven where there is no phone. Times under emulation mean nothing: it never reports one, nor memory.
 
-The core must be named: with ``-cpu max`` qemu 7.2 offers SME, with which LiteRT's float32 kernels come
+The core must be named: with ``-cpu max`` qemu 7.2 offers SME, with which LiteRT's float kernels come
 out wrong and 60 times slower (tried on MLPerf Tiny's keyword spotting).
 """
 
