@@ -122,6 +122,7 @@ class Phone:
     def __init__(self, device: Device) -> None:
         self.id = device.id
         self._adb = adbutils.AdbClient().device(serial=serial(device))
+        self._apart: bool | None = None
 
     @contextlib.contextmanager
     def _way(self, doing: str) -> Iterator[None]:
@@ -139,9 +140,12 @@ class Phone:
     def shell(self, line: str, *, limit_s: float = SHELL_LIMIT_S, doing: str = "while it ran a command") -> Output:
         """Run one shell line; ``limit_s`` is the longest silence."""
         with self._way(doing):
-            said = self._adb.shell2(line, timeout=limit_s, encoding="utf-8", v2=True)
-        mixed = "" if said.stdout or said.stderr else said.output  # phones before Android 7 do not tell them apart
-        return Output(code=said.returncode, stdout=said.stdout or mixed, stderr=said.stderr)
+            if self._apart is None:
+                self._apart = "shell_v2" in self._adb.get_features().split(",")
+            # Before Android 7 the code is what a line appended here prints, so no exit may skip that.
+            whole = line if self._apart else f"(\n{line}\n)"
+            said = self._adb.shell2(whole, timeout=limit_s, encoding="utf-8", v2=self._apart)
+        return Output(code=said.returncode, stdout=said.stdout if self._apart else said.output, stderr=said.stderr)
 
     @contextlib.contextmanager
     def _sync(self, command: bytes, argument: str) -> Iterator[AdbConnection]:

@@ -204,7 +204,7 @@ def _no_outputs(made: Room, reason: str) -> Unsupported:
     return Unsupported(
         f"This benchmark_model cannot show what the network computes: {reason}.",
         place=made.tool(),
-        fix="name a classic build of 2023 or later: --benchmark-binary download, or --benchmark-binary PATH",
+        fix="name a newer classic build: --benchmark-binary download, or --benchmark-binary PATH",
     )
 
 

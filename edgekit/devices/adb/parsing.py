@@ -2,7 +2,7 @@
 
 The classic tool (TFLite) prints ``Inference timings in us``; LiteRT's own prints a block of
 ``BENCHMARK RESULTS`` in ms with two decimals. Both print ``count=`` lines in µs, the first one of
-warm-up, and builds since 2024 add percentiles. A prefix (``INFO:``, logcat's, a source line) may stand
+warm-up, and newer builds add percentiles. A prefix (``INFO:``, logcat's, a source line) may stand
 before each. Sources: ``tensorflow/lite/tools/benchmark/benchmark_model.cc`` and ``core/util/stats_calculator.h``
 (tensorflow), ``litert/tools/benchmark_litert_model.h`` (google-ai-edge/LiteRT).
 """

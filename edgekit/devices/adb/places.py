@@ -116,9 +116,11 @@ def remove(phone: Phone, place: str) -> str:
         DeviceError: it does not answer.
     """
     folder = shlex.quote(place)
+    ended = f"grep -qF {folder} /proc/$p/cmdline && kill -9 $p"
+    # What just ended may still write, so a second try follows.
+    gone = f"rm -rf {folder} 2>/dev/null"
     line = (
-        f"{{ for p in $(cat {folder}/{PROCESSES}); do "
-        f"case \"$(tr '\\0' ' ' < /proc/$p/cmdline)\" in *{folder}*) kill -9 $p;; esac; done; }} 2>/dev/null; "
-        f"rm -rf {folder} 2>/dev/null; [ -e {folder} ] && echo {folder}; true"
+        f"{{ for p in $(cat {folder}/{PROCESSES}); do {ended}; done; }} 2>/dev/null; "
+        f"{gone} || {{ sleep 1; {gone}; }}; [ -e {folder} ] && echo {folder}; true"
     )
     return phone.shell(line).stdout.strip()

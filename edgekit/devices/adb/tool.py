@@ -103,7 +103,7 @@ def _own(phone: Phone, device: Device, path: str) -> Tool:
 def missing(device: Device) -> MissingTool:
     """There is no benchmark_model."""
     return MissingTool(
-        "There is no benchmark_model on the phone.", place=f"{device.id}: {' and '.join(TOOLS)}", fix=_ways(device)
+        "There is no benchmark_model on the phone.", place=f"{device.id}: {TOOLS[0]} and its PATH", fix=_ways(device)
     )
 
 

@@ -28,9 +28,7 @@ CNXN, AUTH, OPEN, OKAY, CLSE, WRTE = (
     struct.unpack("<I", word)[0] for word in (b"CNXN", b"AUTH", b"OPEN", b"OKAY", b"CLSE", b"WRTE")
 )
 VERSION, MAX_DATA = 0x01000001, 1 << 20
-BANNER = (
-    "device::ro.product.name={name};ro.product.model={model};ro.product.device={name};features=shell_v2,cmd,stat_v2"
-)
+BANNER = "device::ro.product.name={name};ro.product.model={model};ro.product.device={name};features={features}"
 COUNTING = {"calls", "boot_count", "rails_read"}
 """Files of a phone's state that only count what happened."""
 
@@ -61,6 +59,7 @@ class Standin:
     root: Path
     name: str = "oriole"
     shell: str = "/bin/sh"
+    features: str = "shell_v2,cmd,stat_v2"
     faults: Faults = field(default_factory=Faults)
     port: int = 0
 
@@ -219,7 +218,9 @@ class Link:
     def _packet(self, command: int, first: int, second: int, data: bytes) -> None:
         if command == CNXN and self.phone.faults.authorize:
             banner = BANNER.format(
-                name=self.phone.name, model=self.phone.var("prop/ro.product.model").replace(" ", "_")
+                name=self.phone.name,
+                model=self.phone.var("prop/ro.product.model").replace(" ", "_"),
+                features=self.phone.features,
             )
             self.send(CNXN, VERSION, MAX_DATA, banner.encode())
         elif command in {CNXN, AUTH}:

@@ -255,6 +255,19 @@ def test_a_tool_that_dies_is_no_bug_of_ours(phone: Standin, device: Device, stan
         DRIVER.run(device, stand, QUICK, out)
 
 
+@pytest.mark.slow
+def test_an_android_that_tells_output_and_error_not_apart(phone: Standin, model: Path, inputs: Path, out: Path) -> None:
+    phone.features = "cmd"
+    phone.prop("ro.build.version.sdk", "23")
+    device = found(phone)
+    (said,) = DRIVER.execute(device, ("echo a; echo b >&2; exit 3",))
+    assert (said.code, said.stdout) == (3, "a\nb\n")
+    stand = DRIVER.open(device, model, inputs, QUICK, PLACE)
+    assert DRIVER.run(device, stand, QUICK, out).latency.runs >= 20
+    DRIVER.close(device, stand)
+    assert not (phone.root / stand.place.lstrip("/")).exists()
+
+
 def test_a_file_that_is_no_network_is_refused(device: Device, tmp_path: Path, inputs: Path) -> None:
     with pytest.raises(Unsupported, match=r"runs \.tflite files, not \.onnx"):
         DRIVER.open(device, tmp_path / "model.onnx", inputs, QUICK, PLACE)
