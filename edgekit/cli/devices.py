@@ -95,6 +95,8 @@ def add(name: str, *, kind: str | None, as_json: bool, **flags: Any) -> int:
     made = DeviceConfig(kind=kind, **{key: value for key, value in flags.items() if value is not None})
     with options.session(options.stderr()) as session:
         registry.require(kind)
+        if kind == "emulated":
+            click.echo(f"setting up {name}, for a minute or so; what it does is logged in {session.log}", err=True)
         remarks = session.call("devices", kind, "set_up", config=made)
         config.write_device(name, made)
     for remark in (*remarks, f"{name} is written to {config.devices_file()}"):
