@@ -10,6 +10,7 @@ import msgspec
 from rich.console import Group, RenderableType
 
 from edgekit import config, manifest
+from edgekit.cli import options
 from edgekit.errors import BudgetMissed
 from edgekit.flow import Result
 from edgekit.measure import attached, profiling
@@ -49,12 +50,15 @@ def measuring_options[F: Callable[..., Any]](command: F) -> F:
 def wanted(flags: dict[str, Any]) -> tuple[Settings, Wishes]:
     """What `measuring_options` and the verb's own flags ask for."""
     settings = QUICK if flags["quick"] else FULL
+    binary = flags["benchmark_binary"]
+    if binary not in {None, "download"}:
+        binary = str(options.existing(binary).absolute())  # drivers run in another folder
     run = msgspec.structs.replace(
         settings.run,
         threads=flags["threads"],
         delegate=flags["delegate"],
         require_full_delegation=flags["require_full_delegation"],
-        benchmark_binary=flags["benchmark_binary"],
+        benchmark_binary=binary,
     )
     made = replace(
         settings,

@@ -1,12 +1,14 @@
 """What a user sees of devices and of wrong measurements; ``pytest --update-golden`` writes it anew."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from edgekit import cli
 from tests import networks
+from tests.devices.adb import standin
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "measuring"
 
@@ -18,6 +20,7 @@ SCREENS = {
     "truncated": ["profile", "truncated.tflite", "--quick"],
     "unknown_device": ["profile", "model.tflite", "--device", "locl"],
     "unknown_meter": ["profile", "model.tflite", "--quick", "--meter", "rappl"],
+    "no_binary": ["profile", "model.tflite", "--benchmark-binary", "nope"],
     "unknown_delegate": ["profile", "model.tflite", "--delegate", "xnnpak"],
     "samples_do_not_fit": ["profile", "model.tflite", "--quick", "--input", "wrong.npy"],
     "compare_one": ["compare", "model.tflite"],
@@ -33,7 +36,7 @@ SCREENS = {
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with good and bad files, as the current one."""
     desk = tmp_path / "desk"
     (desk / "folder").mkdir(parents=True)
@@ -46,9 +49,9 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(desk)
     monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("EDGEKIT_CONFIG", str(tmp_path / "config"))
-    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", "1")  # no server answers there, whatever hangs at this machine
     monkeypatch.setenv("COLUMNS", "100")
-    return desk
+    with standin.server(tmp_path / "adb-home"):  # a server of its own, whatever hangs at this machine
+        yield desk
 
 
 @pytest.mark.parametrize("name", SCREENS)
