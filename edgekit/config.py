@@ -109,6 +109,7 @@ def project(folder_or_file: Path) -> Project:
     return msgspec.structs.replace(
         made,
         targets=tuple(_absolute(name, folder) if name.endswith(".toml") else name for name in made.targets),
+        devices={name: _reachable(device, folder) for name, device in made.devices.items()},
         **{key: _absolute(getattr(made, key), folder) for key in ("model", "calibration", "eval", "output")},
     )
 
@@ -137,7 +138,17 @@ def devices(given: Project | None = None) -> dict[str, DeviceConfig]:
     """
     file = devices_file()
     found: DeviceFile = toml.convert(toml.read(file), DeviceFile, file) if file.is_file() else DeviceFile()
-    return found.devices | (given.devices if given is not None else {})
+    own = {name: _reachable(device, file.parent) for name, device in found.devices.items()}
+    return own | (given.devices if given is not None else {})
+
+
+def _reachable(device: DeviceConfig, folder: Path) -> DeviceConfig:
+    """A device whose files on this host are absolute paths, relative ones being below ``folder``."""
+    here = ("key", "known_hosts", *(("python", "delegate_library") if device.kind == "local" else ()))
+    given = {name: value for name in here if (value := getattr(device, name)) is not None and "/" in value}
+    given |= {name: value for name in ("key", "known_hosts") if (value := getattr(device, name)) is not None}
+    paths = {name: str(folder / Path(value).expanduser()) for name, value in given.items()}
+    return msgspec.structs.replace(device, **paths)
 
 
 def write_device(name: str, made: DeviceConfig) -> None:
@@ -146,11 +157,12 @@ def write_device(name: str, made: DeviceConfig) -> None:
     Raises:
         InputError: the name is no plain word, or the file cannot be read or written.
     """
-    if not re.fullmatch(r"[\w.-]+", name, re.ASCII):
-        raise InputError(f"{name!r} is no name for a device.", place="NAME", fix="use letters, digits, . _ and -")
+    if not re.fullmatch(r"[\w.-]+", name, re.ASCII) or name == "local":
+        fix = "use letters, digits, . _ and -; local is this host"
+        raise InputError(f"{name!r} is no name for a device.", place="NAME", fix=fix)
 
     def put(tables: Any) -> None:
-        plain = msgspec.to_builtins(made)
+        plain = msgspec.to_builtins(_reachable(made, Path.cwd()))
         defaults = msgspec.to_builtins(DeviceConfig(kind=made.kind))
         tables[name] = {key: value for key, value in plain.items() if key == "kind" or value != defaults[key]}
 

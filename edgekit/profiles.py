@@ -128,7 +128,7 @@ class Run(Noun, frozen=True, kw_only=True):
     min_runs: int = 103
     min_s: float = 6.0
     max_s: float = 60.0
-    max_runs: int = 100_000
+    max_runs: int = 10_000_000
     idle_s: float = 30.0
     probe: Probe | None = None
     benchmark_binary: str | None = None
@@ -300,7 +300,7 @@ class DeviceVerification(Noun, frozen=True, kw_only=True):
     samples: int
     identical: bool
     sqnr_db: float | None
-    max_abs_error: float
+    max_abs_error: float | None
     verdict: Literal["pass", "fail"]
     first_difference: str = ""
 

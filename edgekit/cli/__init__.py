@@ -93,7 +93,7 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911  one way out for each kin
     except click.UsageError as error:
         return _complain(_usage(error), arguments)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted. Nothing half-written stays behind; the same command goes on from here.", err=True)
+        click.echo("Interrupted. Nothing half-written stays behind.", err=True)
         return 130
     except EdgekitError as error:
         return _complain(error, arguments)

@@ -9,13 +9,15 @@ import msgspec
 from edgekit import flow
 from edgekit.cli import as_dict, options
 from edgekit.config import FILE_NAME, Project, project
-from edgekit.errors import BudgetMissed, InputError
+from edgekit.errors import BudgetMissed, EdgekitError, InputError
 from edgekit.report import screens
 from edgekit.session import Session
 from edgekit.types import Precision
 
 if TYPE_CHECKING:
-    from edgekit.cli.measuring import Measurements
+    from rich.console import Console
+
+    from edgekit.cli.measuring import AfterBuild
 
 
 @click.command(epilog="Exit codes: 0 built, 1 a budget missed, 2 wrong input, 3 a tool missing, 4 unsupported.")
@@ -60,21 +62,38 @@ def verb(model: str | None, *, dry_run: bool, as_json: bool, **flags: Any) -> in
     if dry_run:
         return _show_plan(flow.plan(wanted, path), as_json=as_json)
     with options.session(console) as session:
+        after = _after(session, wanted) if wanted.profile or wanted.verify_on else None
         results = flow.build(session, wanted, path)
-        measured = _measure(session, wanted, results) if wanted.profile or wanted.verify_on else None
-    console.print(screens.results(results))
-    if measured is not None:
-        results = measured.results
-        console.print(measured.screen)
+        console.print(screens.results(results))
+        code = _exit_code(results)
+        if after is not None:
+            results, errors, measured = _measured(after, results, console)
+            code = code or measured
     if as_json:
-        options.print_json({"results": [_as_dict(result) for result in results]})
-    return _exit_code(results) or (measured.exit_code if measured is not None else 0)
+        document: dict[str, Any] = {"results": [_as_dict(result) for result in results]}
+        if after is not None:
+            document["measuring_errors"] = [as_dict(error) for error in errors]
+        options.print_json(document)
+    return code
 
 
-def _measure(session: Session, wanted: Project, results: list[flow.Result]) -> "Measurements":
-    from edgekit.cli.measuring import after_build  # noqa: PLC0415  statistics and plots, which few builds need
+def _after(session: Session, wanted: Project) -> "AfterBuild":
+    from edgekit.cli.measuring import AfterBuild  # noqa: PLC0415  statistics and plots, which few builds need
 
-    return after_build(session, wanted, results)
+    return AfterBuild.of(session, wanted)
+
+
+def _measured(
+    after: "AfterBuild", results: list[flow.Result], console: "Console"
+) -> tuple[list[flow.Result], list[EdgekitError], int]:
+    """What was measured, shown: the results with their manifests as they are now, the errors, the exit code."""
+    from edgekit.cli.measuring import refreshed  # noqa: PLC0415  as above
+
+    found = after.measure(results)
+    console.print(found.screen)
+    for error in found.errors:
+        click.echo(str(error), err=True)
+    return refreshed(results), found.errors, found.exit_code
 
 
 def _project(model: str | None) -> tuple[Path, Project]:

@@ -51,7 +51,7 @@ def verb(a: str, b: str, *, as_json: bool, device: str | None, **flags: Any) -> 
     if as_json:
         document = {"comparison": msgspec.to_builtins(found) | {"a": names[0], "b": names[1]}}
         options.print_json(document | {"profiles": [measuring.document(row) for row in measured]})
-    return 0
+    return measuring.exit_code(measured)
 
 
 def _one(session: Session, path: Path, runs: tuple[str, ...]) -> Subject:

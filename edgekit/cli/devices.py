@@ -7,15 +7,12 @@ import msgspec
 
 from edgekit import config, registry
 from edgekit.cli import measuring, options
-from edgekit.errors import DeviceError, EdgekitError, InputError
+from edgekit.errors import DeviceError, EdgekitError, InputError, MissingTool
 from edgekit.measure import attached
 from edgekit.profiles import Device, DeviceConfig
 from edgekit.report import profiles as screens
 from edgekit.sensors import Availability
 from edgekit.session import Session
-
-EMULATED = "arm64-emulated"
-"""The one device whose kind its name tells."""
 
 
 @click.group(invoke_without_command=True)
@@ -83,7 +80,7 @@ def add(name: str, *, kind: str | None, as_json: bool, **flags: Any) -> int:
     edgekit devices add mcu --kind serial --serial-port /dev/ttyACM0
     edgekit devices add arm64-emulated
     """
-    kind = kind or ("emulated" if name == EMULATED else "serial" if flags["serial_port"] else "ssh")
+    kind = kind or ("emulated" if name == attached.EMULATED else "serial" if flags["serial_port"] else "ssh")
     if kind not in registry.names("devices"):
         raise InputError(
             f"There is no kind of device named {kind}.",
@@ -144,7 +141,7 @@ def _reached(session: Session, name: str) -> tuple[Device, EdgekitError | None]:
     configured = config.devices(measuring.project())
     try:
         return attached.choose(session, configured, name), None
-    except DeviceError as error:
+    except (DeviceError, MissingTool) as error:
         kind = configured[name].kind if name in configured else "adb"
         found = attached.find(session, {k: v for k, v in configured.items() if k == name}, (kind,))
         return next(device for device in found if device.id == name), error

@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 
 from edgekit import config, manifest
 from edgekit.cli import options
-from edgekit.errors import BudgetMissed
+from edgekit.errors import BudgetMissed, EdgekitError, InputError, Unsupported
 from edgekit.flow import Result
 from edgekit.measure import attached, profiling
 from edgekit.measure.assembly import Measured
@@ -23,6 +23,20 @@ from edgekit.report import profiles as screens
 from edgekit.session import Session
 
 
+def cores(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, ...]:
+    """``0,1`` → (0, 1).
+
+    Raises:
+        InputError: it is written otherwise.
+    """
+    if value is None:
+        return ()
+    numbers = value.split(",")
+    if not all(number.strip().isdecimal() for number in numbers):
+        raise InputError(f"Cores are numbers, not {value!r}.", place="--cores", fix="write for instance --cores 0,1")
+    return tuple(int(number) for number in numbers)
+
+
 def measuring_options[F: Callable[..., Any]](command: F) -> F:
     """Where and how a measurement runs."""
     for option in reversed(
@@ -30,8 +44,11 @@ def measuring_options[F: Callable[..., Any]](command: F) -> F:
             click.option("--device", metavar="ID", help="Where to run.  [default: this host]"),
             click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads."),
             click.option(
-                "--delegate", type=click.Choice(get_args(Delegate)), default="xnnpack", show_default=True,
-                help="What takes operators off LiteRT's own kernels.",
+                "--delegate", type=click.Choice(get_args(Delegate)),
+                help="What takes operators off LiteRT's own kernels.  [default: the file's, else xnnpack]",
+            ),
+            click.option(
+                "--cores", metavar="0,1", callback=cores, help="Pin the process to these CPUs of the device."
             ),
             click.option("--require-full-delegation", is_flag=True, help="Exit 4 where the delegate leaves operators."),
             click.option("--energy", is_flag=True, help="Measure energy too, with the best meter there."),
@@ -56,7 +73,7 @@ def wanted(flags: dict[str, Any]) -> tuple[Settings, Wishes]:
     run = msgspec.structs.replace(
         settings.run,
         threads=flags["threads"],
-        delegate=flags["delegate"],
+        cores=flags["cores"],
         require_full_delegation=flags["require_full_delegation"],
         benchmark_binary=binary,
     )
@@ -68,7 +85,9 @@ def wanted(flags: dict[str, Any]) -> tuple[Settings, Wishes]:
         operators=bool(flags.get("ops")),
         model_energy=bool(flags.get("model_energy")),
     )
-    return made, Wishes(inputs=flags["inputs"], meter=flags["meter"], output=flags["output"])
+    return made, Wishes(
+        delegate=flags["delegate"], inputs=flags["inputs"], meter=flags["meter"], output=flags["output"]
+    )
 
 
 def project() -> config.Project | None:
@@ -90,52 +109,97 @@ def exit_code(measured: list[Measured]) -> int:
 
 @dataclass(frozen=True)
 class Measurements:
-    """What was measured after a build: the results with their manifests as they are now, and the screen."""
+    """What was measured after a build: the screen, the errors, and the exit code."""
 
-    results: list[Result]
     screen: RenderableType
+    errors: list[EdgekitError]
     exit_code: int
 
 
-def after_build(session: Session, wanted: config.Project, results: list[Result]) -> Measurements:
-    """Verify on a device, and profile, every file just built that the device runs.
+@dataclass(frozen=True)
+class AfterBuild:
+    """The devices on which a build is to be verified and measured, known to be usable before the build begins."""
+
+    session: Session
+    wanted: config.Project
+    verify_on: Device | None
+    profile_on: Device | None
+
+    @classmethod
+    def of(cls, session: Session, wanted: config.Project) -> "AfterBuild":
+        """Find the devices.
+
+        Raises:
+            InputError: there is no such device.
+            DeviceError, MissingTool: it is not usable.
+        """
+        configured = config.devices(wanted)
+        verify_on = attached.choose(session, configured, wanted.verify_on) if wanted.verify_on is not None else None
+        profile_on = attached.choose(session, configured, wanted.device) if wanted.profile else None
+        return cls(session, wanted, verify_on, profile_on)
+
+    def measure(self, results: list[Result]) -> Measurements:
+        """Verify and profile every file just built; a file that fails does not keep the others from it."""
+        parts: list[RenderableType] = []
+        codes: list[int] = []
+        errors: list[EdgekitError] = []
+        for device, measure in ((self.verify_on, self._verify), (self.profile_on, self._profile)):
+            if device is None:
+                continue
+            try:
+                found = _built(self.session, results, device)
+            except EdgekitError as error:
+                errors.append(error)
+                continue
+            for subject in found:
+                try:
+                    screen, code = measure(device, subject)
+                except EdgekitError as error:
+                    errors.append(error)
+                else:
+                    parts.append(screen)
+                    codes.append(code)
+        first = errors[0].exit_code if errors else 0
+        return Measurements(Group(*parts), errors, first or max(codes, default=0))
+
+    def _verify(self, device: Device, subject: Subject) -> tuple[RenderableType, int]:
+        wishes = Wishes(inputs=self.wanted.eval or self.wanted.calibration)
+        name, found = profiling.verify_on(self.session, device, subject, wishes, self.wanted.seed)
+        return screens.verification(found, name), BudgetMissed.exit_code if found.verdict == "fail" else 0
+
+    def _profile(self, device: Device, subject: Subject) -> tuple[RenderableType, int]:
+        settings = QUICK if self.wanted.quick else FULL
+        seeded = replace(settings, protocol=msgspec.structs.replace(settings.protocol, seed=self.wanted.seed))
+        measured = profiling.profile(self.session, device, [subject], seeded, Wishes())
+        return screens.profiles(measured), exit_code(measured)
+
+
+def _built(session: Session, results: list[Result], device: Device) -> list[Subject]:
+    """The files of all results that a device runs.
 
     Raises:
-        InputError: there is no such device.
-        DeviceError: it is not usable, or went away.
+        Unsupported: it runs none of them, so that nothing would be shown.
     """
-    configured = config.devices(wanted)
-    parts: list[RenderableType] = []
-    code = 0
-    if wanted.verify_on is not None:
-        device = attached.choose(session, configured, wanted.verify_on)
-        samples = wanted.eval or wanted.calibration
-        verified = [
-            profiling.verify_on(session, device, subject, Wishes(inputs=samples), wanted.seed)
-            for subject in _built(session, results, device)
-        ]
-        parts += [screens.verification(found, name) for name, found in verified]
-        code = BudgetMissed.exit_code if any(found.verdict == "fail" for _, found in verified) else code
-    if wanted.profile:
-        device = attached.choose(session, configured, wanted.device)
-        settings = QUICK if wanted.quick else FULL
-        measured = profiling.profile(session, device, _built(session, results, device), settings, Wishes())
-        parts.append(screens.profiles(measured))
-        code = code or exit_code(measured)
-    now = [
+    made = [result for result in results if result.manifest is not None]
+    folders = [
+        result.folder
+        for result in made
+        if result.manifest is not None and any(f.file.endswith(device.runs) for f in result.manifest.artifacts)
+    ]
+    if made and not folders:
+        raise Unsupported(
+            f"{device.title} runs none of the files that were built; it runs {', '.join(device.runs) or 'nothing'}.",
+            place=f"device {device.id}",
+            fix="choose another device, or build for another target",
+        )
+    return [subject for folder in folders for subject in subjects(session, folder, device.runs)]
+
+
+def refreshed(results: list[Result]) -> list[Result]:
+    """Results with their manifests as they are now that measurements stand in them."""
+    return [
         result
         if result.manifest is None
         else replace(result, manifest=manifest.read(result.folder / manifest.FILE_NAME))
         for result in results
     ]
-    return Measurements(now, Group(*parts), code)
-
-
-def _built(session: Session, results: list[Result], device: Device) -> list[Subject]:
-    """The files of all results that a device runs."""
-    folders = [
-        result.folder
-        for result in results
-        if result.manifest is not None and any(f.file.endswith(device.runs) for f in result.manifest.artifacts)
-    ]
-    return [subject for folder in folders for subject in subjects(session, folder, device.runs)]

@@ -87,14 +87,19 @@ class Lines:
 def session(console: Console) -> Iterator[Session]:
     """A session with the user's cache, a log file, and progress on a terminal.
 
-    A request to end (SIGTERM) is an interruption as from the keyboard: what lies on a device is taken back.
+    A request to end, or the end of the terminal, is an interruption as from the keyboard: what lies on a
+    device is taken back. Whoever started edgekit with nohup wants it to go on.
     """
-    before = signal.signal(signal.SIGTERM, _interrupted)
+    heard = [signal.SIGTERM, signal.SIGHUP]
+    before = {
+        number: signal.signal(number, _interrupted) for number in heard if signal.getsignal(number) != signal.SIG_IGN
+    }
     try:
         with _session(console) as running:
             yield running
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _interrupted(*_: object) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 
 from edgekit import verify
 from edgekit.errors import Unsupported
-from edgekit.profiles import DeviceVerification
+from edgekit.profiles import Delegate, DeviceVerification
 from edgekit.tensors import Array, sqnr_db
 from edgekit.waist import graph
 
@@ -66,8 +66,15 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def least_db(file: Path) -> float | None:
-    """How closely a file's outputs must agree, in dB; None where they must be bit-identical."""
+def least_db(file: Path, delegate: Delegate = "xnnpack") -> float | None:
+    """How closely a file's outputs must agree, in dB; None where they must be bit-identical.
+
+    A phone's GPU computes in float16, integers too, and what NNAPI chooses is not known: there float16's
+    limit holds, and for files in integers that of their precision (`edgekit.verify.THRESHOLDS_DB`).
+    """
+    if delegate in {"gpu", "nnapi"}:
+        kinds = {_kind(operator, part) for part in graph.read(file) for operator in part.operators}
+        return verify.THRESHOLDS_DB["float16" if kinds != {"integer"} else "int8"]
     if file.suffix != ".tflite":
         return verify.THRESHOLDS_DB["float32"]
     kinds = {_kind(operator, part) for part in graph.read(file) for operator in part.operators}
@@ -94,6 +101,7 @@ def verified(
     device: str,
     runtime: Callable[[], str],
     folder: Path,
+    delegate: Delegate = "xnnpack",
 ) -> DeviceVerification:
     """Run a file on both sides and judge; where they differ, find out where that begins.
 
@@ -105,12 +113,13 @@ def verified(
         device: its id, for the record.
         runtime: name and version of what ran it there, asked after the run.
         folder: where the copy with more outputs may be written.
+        delegate: what took the operators there.
 
     Raises:
         EdgekitError: as the two functions raise it.
     """
     here, there = run_host(file, inputs), run_device(file, inputs)
-    judged = judge(here, there, least=least_db(file), device=device, runtime=runtime())
+    judged = judge(here, there, least=least_db(file, delegate), device=device, runtime=runtime())
     if judged.verdict == "pass" or judged.first_difference or file.suffix != ".tflite":
         return judged
     found = first_difference(file, _worst_sample(here, there, inputs), run_host, run_device, folder)
@@ -139,7 +148,7 @@ def judge(
             samples=samples,
             identical=False,
             sqnr_db=None,
-            max_abs_error=float("inf"),
+            max_abs_error=None,
             verdict="fail",
             first_difference=wrong,
         )

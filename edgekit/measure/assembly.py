@@ -22,6 +22,7 @@ from edgekit.profiles import (
     Memory,
     OperatorTime,
     Profile,
+    Run,
 )
 from edgekit.tensors import Array
 
@@ -39,6 +40,7 @@ class Seen:
     """What is known of a subject beside its blocks."""
 
     subject: Subject
+    run: Run
     verification: DeviceVerification | None
     unavailable: dict[str, str]
     operators: tuple[OperatorTime, ...] = ()
@@ -46,7 +48,7 @@ class Seen:
     def with_operators(self, operators: tuple[OperatorTime, ...], reason: str) -> "Seen":
         """The same with times by operator, or with the reason why there are none."""
         more = {"operators": reason} if reason else {}
-        return Seen(self.subject, self.verification, self.unavailable | more, operators)
+        return Seen(self.subject, self.run, self.verification, self.unavailable | more, operators)
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class Recorder:
             runtime=next(
                 (b.runtime for b in blocks if b.runtime), seen.verification.runtime if seen.verification else ""
             ),
-            run=self.settings.run,
+            run=seen.run,
             protocol=msgspec.structs.replace(self.settings.protocol, order=self.course.order),
             blocks=blocks,
             latency=latency,
@@ -103,7 +105,7 @@ class Recorder:
             operators=seen.operators,
             delegation=_delegation(blocks),
             verification=seen.verification,
-            flags=(*self.course.flags, *flags.remarks(blocks, self._latencies(which)), *device.problems),
+            flags=(*self.course.flags, *flags.remarks(blocks, self._latencies(which))),
             raw=f"{name}.npz",
             unavailable=unavailable,
         )

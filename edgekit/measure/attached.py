@@ -12,6 +12,9 @@ from edgekit.session import Session
 LOCAL = "local"
 """The id, and the leaf, of this host."""
 
+EMULATED = "arm64-emulated"
+"""The usual id of the emulator, which only needs to be added."""
+
 DISCOVERED = (LOCAL, "adb")
 """Leaves whose devices are found without being configured."""
 
@@ -80,7 +83,7 @@ def choose(session: Session, configured: Configured, wanted: str | None) -> Devi
     device = next((device for device in found if device.id == name), None)
     if device is None:
         known = (LOCAL, *configured, *(d.id for d in found if d.id != d.kind))
-        near = toml.nearest(name, known)
+        near = toml.nearest(name, known) if name != EMULATED else f"edgekit devices add {EMULATED}"
         reasons = [problem for d in found if not d.usable for problem in d.problems]
         raise InputError(
             f"There is no device {name}." + (f" {reasons[0]}" if reasons else ""),

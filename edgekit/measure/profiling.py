@@ -10,9 +10,9 @@ import msgspec
 from edgekit.errors import DeviceError, InputError, Unsupported
 from edgekit.measure import attached, energy, protocol, record, statistics
 from edgekit.measure.assembly import Measured, Recorder, Seen
-from edgekit.measure.protocol import Bench, Metering, Settings, in_words
+from edgekit.measure.protocol import Arm, Bench, Metering, Settings, in_words
 from edgekit.measure.subject import Subject, write_inputs
-from edgekit.profiles import Block, Comparison, Device, DeviceVerification, OperatorTime, Profile, Run, Stand
+from edgekit.profiles import Block, Comparison, Delegate, Device, DeviceVerification, OperatorTime, Profile, Run
 from edgekit.sensors import Availability
 from edgekit.session import Session
 
@@ -21,10 +21,12 @@ from edgekit.session import Session
 class Wishes:
     """What a user may say about a measurement, beside `Settings`.
 
-    ``inputs`` are samples for the file's inputs (`edgekit.samples.load`), ``meter`` the name of the
-    one to use, ``output`` the folder for profiles.
+    ``delegate`` is the one to use instead of the one that each file is made for, ``inputs`` are samples for the
+    file's inputs (`edgekit.samples.load`), ``meter`` is the name of the one to use, ``output`` the folder for
+    profiles.
     """
 
+    delegate: Delegate | None = None
     inputs: str | None = None
     meter: str | None = None
     output: str | None = None
@@ -41,7 +43,7 @@ def profile(
         Unsupported: the device cannot run the file.
     """
     bench = Bench(session, device)
-    session.progress.plan(len(subjects) * steps(settings))
+    session.progress.plan(len(subjects) * steps(device, settings))
     return [one for subject in subjects for one in _measure(bench, [subject], settings, wishes)]
 
 
@@ -56,12 +58,20 @@ def verify_on(
     Raises:
         As `profile`.
     """
+    if device.id == attached.LOCAL:
+        raise InputError(
+            "This host is what a device is compared with.",
+            place="--verify-on",
+            fix="name another device: edgekit devices lists them, edgekit devices add arm64-emulated makes one",
+        )
     bench = Bench(session, device)
     session.progress.plan(1)
     with protocol.workbench() as out:
         inputs = out / "inputs.npz"
         write_inputs(subject, wishes.inputs, seed, inputs)
-        found, unavailable = _verified(bench, subject, inputs, protocol.QUICK.run, out / "outputs")
+        found, unavailable = _verified(
+            bench, subject, inputs, run_of(subject, device, protocol.QUICK, wishes), out / "outputs"
+        )
     if found is None:
         raise Unsupported(unavailable["verification"], place=f"device {device.id}", fix="choose another device")
     if subject.manifest is not None:
@@ -79,14 +89,27 @@ def compare(
         Unsupported: this device gives no times.
     """
     bench = Bench(session, device)
-    session.progress.plan(2 * steps(settings))
+    if not device.times:
+        raise Unsupported(
+            f"{device.title} gives no times, so that nothing can be compared on it.",
+            place=f"device {device.id}",
+            fix="compare on this host, or on a phone or board",
+        )
+    session.progress.plan(2 * steps(device, settings))
     measured = _measure(bench, list(pair), settings, wishes)
     return measured, compare_profiles(measured[0].profile, measured[1].profile)
 
 
-def steps(settings: Settings) -> int:
-    """How many steps of progress one file takes."""
-    return settings.protocol.blocks + 2 * settings.energy + settings.operators + 1
+def steps(device: Device, settings: Settings) -> int:
+    """How many steps of progress one file takes; idle baselines come on top where there is a meter."""
+    timed = settings.protocol.blocks + settings.operators if device.times else 0
+    return timed + (device.id != attached.LOCAL)
+
+
+def run_of(subject: Subject, device: Device, settings: Settings, wishes: Wishes) -> Run:
+    """How a file is run: by the delegate that is wished for, else by the one it is made for where the device has it."""
+    delegate = wishes.delegate or (subject.delegate if subject.delegate in device.delegates else None)
+    return settings.run if delegate is None else msgspec.structs.replace(settings.run, delegate=delegate)
 
 
 def compare_profiles(a: Profile, b: Profile) -> Comparison:
@@ -120,20 +143,23 @@ def _measure(bench: Bench, subjects: list[Subject], settings: Settings, wishes: 
     metering = _metering(bench, wishes.meter, unavailable) if settings.energy else None
     if metering is not None:
         settings = protocol.energy_settings(settings, metering.provenance)
+        bench.session.progress.plan(2)
+    runs = [run_of(subject, bench.device, settings, wishes) for subject in subjects]
     with protocol.workbench() as out:
         inputs = [out / f"inputs-{i}.npz" for i in range(len(subjects))]
         for subject, file in zip(subjects, inputs, strict=True):
             write_inputs(subject, wishes.inputs, settings.protocol.seed, file)
         seen = [
-            Seen(subject, *_verified(bench, subject, given, settings.run, out / f"outputs-{i}"))
-            for i, (subject, given) in enumerate(zip(subjects, inputs, strict=True))
+            Seen(subject, run, *_verified(bench, subject, given, run, out / f"outputs-{i}"))
+            for i, (subject, given, run) in enumerate(zip(subjects, inputs, runs, strict=True))
         ]
         if not bench.device.times:
             course = protocol.nothing(len(subjects))
             unavailable["latency"] = "times under emulation mean nothing"
         else:
-            with protocol.stands(bench, subjects, inputs, settings.run) as made:
-                operators = [_operators(bench, stand, settings, out / f"ops-{i}") for i, stand in enumerate(made)]
+            with protocol.stands(bench, subjects, inputs, runs) as stands:
+                made = [Arm(stand, run) for stand, run in zip(stands, runs, strict=True)]
+                operators = [_operators(bench, arm, settings, out / f"ops-{i}") for i, arm in enumerate(made)]
                 seen = [one.with_operators(*found) for one, found in zip(seen, operators, strict=True)]
                 course = protocol.course(bench, made, settings, metering, out)
         run_id, now = uuid.uuid4().hex[:12], datetime.now(UTC)
@@ -183,15 +209,15 @@ def _verified(
     return verified(bench, subject, inputs, run, out)
 
 
-def _operators(bench: Bench, stand: Stand, settings: Settings, out: Path) -> tuple[tuple[OperatorTime, ...], str]:
+def _operators(bench: Bench, arm: Arm, settings: Settings, out: Path) -> tuple[tuple[OperatorTime, ...], str]:
     """Times by operator, in a run of their own; or why there are none."""
     if not settings.operators:
         return (), ""
     step = "timing operators"
     bench.session.progress.begin(step)
-    run = msgspec.structs.replace(settings.run, mode="operators")
+    run = msgspec.structs.replace(arm.run, mode="operators")
     try:
-        return protocol.run_block(bench, stand, run, out).operators, ""
+        return protocol.run_block(bench, arm.stand, run, out).operators, ""
     except Unsupported as error:
         return (), in_words(error)
     finally:

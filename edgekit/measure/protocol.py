@@ -76,6 +76,14 @@ class Course:
 
 
 @dataclass(frozen=True)
+class Arm:
+    """One side of a measurement: where its file lies on the device, and how it is run."""
+
+    stand: Stand
+    run: Run
+
+
+@dataclass(frozen=True)
 class Metering:
     """A meter in use: its name, what samples it, and whether it stands at this host instead of on the device."""
 
@@ -98,7 +106,7 @@ class Bench:
 
 
 @contextmanager
-def stands(bench: Bench, subjects: list[Subject], inputs: list[Path], run: Run) -> Iterator[list[Stand]]:
+def stands(bench: Bench, subjects: list[Subject], inputs: list[Path], runs: list[Run]) -> Iterator[list[Stand]]:
     """Put the files on the device, and take everything away again, whatever happens in between.
 
     Raises:
@@ -106,7 +114,7 @@ def stands(bench: Bench, subjects: list[Subject], inputs: list[Path], run: Run) 
     """
     with ExitStack() as stack:
         made: list[Stand] = []
-        for subject, given in zip(subjects, inputs, strict=True):
+        for subject, given, run in zip(subjects, inputs, runs, strict=True):
             place = runner.place_name(next(_places))
             stack.callback(_close, bench, Stand(place=place, model="", inputs=""), made)
             made.append(bench.call("open", artifact=subject.path.absolute(), inputs=given, run=run, place=place))
@@ -153,17 +161,16 @@ def _shifted(trace: PowerTrace, by_s: float) -> PowerTrace:
     return msgspec.structs.replace(trace, rails=rails)
 
 
-def course(bench: Bench, made: list[Stand], settings: Settings, metering: Metering | None, out: Path) -> Course:
+def course(bench: Bench, made: list[Arm], settings: Settings, metering: Metering | None, out: Path) -> Course:
     """Run all blocks in their order.
 
     Raises:
         DeviceError: the device went away.
         Unsupported: it cannot run the file.
     """
-    run = msgspec.structs.replace(settings.run, mode="time")
     flags: list[str] = []
     rows: list[list[tuple[Block, Path, PowerTrace | None]]] = [[] for _ in made]
-    idle = [_idle(bench, made[0], settings, metering, out / "idle-before")] if metering else []
+    idle = [_idle(bench, made[0].stand, settings, metering, out / "idle-before")] if metering else []
     start: State = bench.call("state")
     order = turns(len(made), settings.protocol.blocks, settings.protocol.seed)
     for i, which in enumerate(order):
@@ -172,11 +179,13 @@ def course(bench: Bench, made: list[Stand], settings: Settings, metering: Meteri
         if settings.protocol.cool_down_c is not None and i > 0:
             flags += _cool_down(bench, start, settings.protocol.cool_down_c)
         folder = out / f"block-{i}"
-        block, trace = _metered(bench, made[which], run, metering, folder)
+        arm = made[which]
+        run = msgspec.structs.replace(arm.run, mode="time")
+        block, trace = _metered(bench, arm.stand, run, metering, folder)
         rows[which].append((msgspec.structs.replace(block, index=i, counted=_counts(block)), folder, trace))
         bench.session.progress.end(step, from_cache=False)
     if metering:
-        idle.append(_idle(bench, made[0], settings, metering, out / "idle-after"))
+        idle.append(_idle(bench, made[0].stand, settings, metering, out / "idle-after"))
     return Course(
         tuple(tuple(block for block, _, _ in row) for row in rows),
         tuple(tuple(folder for _, folder, _ in row) for row in rows),
@@ -248,7 +257,7 @@ def energy_settings(settings: Settings, provenance: Provenance) -> Settings:
         least_s = 2.0
     run = settings.run
     longer = msgspec.structs.replace(run, min_s=max(run.min_s, least_s), max_s=max(run.max_s, 2 * least_s))
-    return replace(settings, run=msgspec.structs.replace(longer, max_runs=10_000_000))
+    return replace(settings, run=longer)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ Beside an artifact stands ``profiles/`` with, for each measurement, ``NAME.json`
 lists the profiles of the files that it holds. A file on its own is recorded in ``dist/NAME/profiles/``.
 """
 
+import fcntl
 import os
 import re
 import tempfile
@@ -105,6 +106,13 @@ def write(profile: Profile, samples: dict[str, Array], plots: dict[str, str], su
     return where / f"{stem}.json"
 
 
+def _with_profile(old: Manifest, profile: Profile) -> Manifest:
+    """A manifest that lists a profile too, unless a rebuild has meanwhile put another file in that place."""
+    if profile.artifact_sha256 not in {file.sha256 for file in old.artifacts}:
+        return old
+    return msgspec.structs.replace(old, profiles=(*old.profiles, profile))
+
+
 def _save(path: Path, arrays: dict[str, Any]) -> None:
     with path.open("wb") as file:
         np.savez_compressed(file, **arrays)
@@ -123,9 +131,14 @@ def _replace(path: Path, make: Callable[[Path], object]) -> None:
 
 
 def _list(path: Path, change: Callable[[Manifest], Manifest]) -> None:
-    """Change a manifest; the file is replaced whole."""
-    document = msgspec.json.format(msgspec.json.encode(change(manifests.read(path)))) + b"\n"
-    _replace(path, lambda aside: aside.write_bytes(document))
+    """Change a manifest; the file is replaced whole, and measurements that end at once wait for one another."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)  # of the folder, so that no lock file is left in it; ends with the process
+        document = msgspec.json.format(msgspec.json.encode(change(manifests.read(path)))) + b"\n"
+        _replace(path, lambda aside: aside.write_bytes(document))
+    finally:
+        os.close(folder)
 
 
 def read(path: Path) -> Profile:

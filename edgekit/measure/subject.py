@@ -25,7 +25,8 @@ class Subject:
     """One file to measure.
 
     ``sha256`` is that of the file, or where it has companions the digest of all (`edgekit.manifest.digest`).
-    ``manifest`` is the ``manifest.json`` that describes it, None for a file on its own.
+    ``manifest`` is the ``manifest.json`` that describes it, None for a file on its own;
+    ``delegate`` is what the file is made for.
     """
 
     path: Path
@@ -34,6 +35,7 @@ class Subject:
     manifest: Path | None = None
     cost: Cost | None = None
     precision: Precision | None = None
+    delegate: str | None = None
 
     @property
     def name(self) -> str:
@@ -77,7 +79,13 @@ def _described(folder: Path, file: ArtifactFile) -> Subject:
                 fix="build it again, or measure a copy of the file in a folder of its own",
             )
     return Subject(
-        folder / file.file, file.sha256, file.signature, folder / manifests.FILE_NAME, file.cost, file.precision
+        folder / file.file,
+        file.sha256,
+        file.signature,
+        folder / manifests.FILE_NAME,
+        file.cost,
+        file.precision,
+        file.delegate,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edgekit.errors import Unsupported
+from edgekit.errors import MissingTool, Unsupported
 from edgekit.measure import agreement, attached, protocol, record
 from edgekit.measure.protocol import Bench, in_words
 from edgekit.measure.subject import Subject
@@ -33,7 +33,8 @@ def verified(
     bench.session.progress.begin(step)
     try:
         out.mkdir()
-        here = _Outputs(Bench(bench.session, attached.choose(bench.session, {}, None)), run, out)
+        plain = msgspec.structs.replace(run, delegate="xnnpack", require_full_delegation=False)
+        here = _Outputs(Bench(bench.session, attached.choose(bench.session, {}, None)), plain, out)
         there = _Outputs(bench, run, out)
         found = agreement.verified(
             subject.path,
@@ -43,8 +44,9 @@ def verified(
             device=bench.device.id,
             runtime=lambda: there.runtime,
             folder=out,
+            delegate=run.delegate,
         )
-    except Unsupported as error:
+    except (Unsupported, MissingTool) as error:  # this host may lack what the device has
         return None, {"verification": in_words(error)}
     finally:
         bench.session.progress.end(step, from_cache=False)
@@ -65,7 +67,7 @@ class _Outputs:
             arrays: dict[str, Any] = dict(inputs)
             np.savez(given, **arrays)
             subject = Subject(file, "", Signature(inputs=(), outputs=()))
-            with protocol.stands(self._bench, [subject], [given], self._run) as stands:
+            with protocol.stands(self._bench, [subject], [given], [self._run]) as stands:
                 block = protocol.run_block(self._bench, stands[0], self._run, Path(made) / "block")
             self.runtime = block.runtime
             if block.outputs is None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from edgekit import cli, flow
 from edgekit.config import Project
 from edgekit.manifest import Manifest
+from edgekit.measure import agreement
 from edgekit.session import Session, cache_folder
 from edgekit.store import Store
 from tests import networks
@@ -185,8 +187,11 @@ class Busy(Package):
 
     @property
     def watts(self) -> float:
-        orders = [order.read_bytes() for order in self._orders.glob("edgekit-*/block/order.json")]
-        return 8.0 if any(b'"mode":"time"' in order for order in orders) else 3.0
+        for order in self._orders.glob("edgekit-*/block/order.json"):
+            with suppress(FileNotFoundError):  # the block has just ended
+                if b'"mode":"time"' in order.read_bytes():
+                    return 8.0
+        return 3.0
 
     @watts.setter
     def watts(self, _: float) -> None: ...
@@ -246,3 +251,103 @@ def test_an_estimate_says_that_it_is_one(artifact: Path, capfd: pytest.CaptureFi
     assert code == 0
     assert document["profiles"][0]["energy"]["provenance"] == "modelled_estimate"
     assert "modelled_estimate" in screen
+
+
+@pytest.fixture
+def twin(desk: Path) -> str:
+    """This host's Python once more, as a device of its own, so that outputs are compared."""
+    (desk.parent / "config").mkdir()
+    table = f'[devices.twin]\nkind = "local"\npython = "{sys.executable}"\n'
+    (desk.parent / "config" / "devices.toml").write_text(table)
+    return "twin"
+
+
+BUILD = ("build", "model.tflite", "-t", "linux-arm64", "--precision", "float32", "-o", "built")
+
+
+def test_a_build_is_verified_on_a_device(desk: Path, twin: str, capfd: pytest.CaptureFixture[str]) -> None:
+    code, document, screen = run(capfd, *BUILD, "--verify-on", twin)
+    assert code == 0
+    [artifact] = document["results"][0]["manifest"]["artifacts"]
+    [judged] = artifact["device_verifications"]
+    assert (judged["device"], judged["verdict"], judged["identical"]) == ("twin", "pass", True)
+    assert "verified on twin: bit for bit" in screen
+    # A rebuild of the same file keeps the evidence.
+    code, again, _ = run(capfd, *BUILD)
+    assert again["results"][0]["manifest"]["artifacts"][0]["device_verifications"] == [judged]
+
+
+def test_verifying_nothing_is_no_success(desk: Path, twin: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(capfd, *BUILD, "--verify-on", "local")[0] == 2
+    assert run(capfd, *BUILD, "--verify-on", "nobody")[0] == 2
+    assert not (desk / "built").exists()  # a wrong device is noticed before the work
+
+    table = desk.parent / "config" / "devices.toml"
+    table.write_text(table.read_text() + '[devices.bare]\nkind = "local"\npython = "/nowhere/python"\n')
+    code, document, _ = run(capfd, *BUILD, "--verify-on", "bare")
+    assert code in {3, 5}
+    assert "bare" in document["error"]["place"] + document["error"]["problem"]
+
+
+def test_a_device_that_computes_something_else_fails_the_build_and_keeps_the_manifest_whole(
+    desk: Path, twin: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = agreement.judge
+
+    def lacks_an_output(here: Any, there: Any, **more: Any) -> Any:
+        return real(here, {}, **more)
+
+    monkeypatch.setattr(agreement, "judge", lacks_an_output)
+    code, _, screen = run(capfd, *BUILD, "--verify-on", twin)
+    assert code == 1
+    assert "differs on twin" in screen
+    manifest = msgspec.json.decode((desk / "built" / "manifest.json").read_bytes(), type=Manifest)
+    assert manifest.artifacts[0].device_verifications[0].verdict == "fail"
+    assert manifest.artifacts[0].device_verifications[0].max_abs_error is None
+
+
+def test_profiles_that_end_at_once_are_all_listed(artifact: Path) -> None:
+    """Several measurements of one folder may be recorded by different processes."""
+    profiles = [
+        subprocess.Popen([sys.executable, "-c", RECORD, str(artifact), str(i)], stderr=subprocess.PIPE)
+        for i in range(6)
+    ]
+    for process in profiles:
+        _, error = process.communicate(timeout=120)
+        assert process.returncode == 0, error.decode()
+    manifest = msgspec.json.decode((artifact / "manifest.json").read_bytes(), type=Manifest)
+    assert sorted(profile.session for profile in manifest.profiles) == [str(i) for i in range(6)]
+
+
+RECORD = """
+import sys
+from pathlib import Path
+from edgekit import manifest
+from edgekit.measure import record
+from edgekit.measure.subject import Subject
+from edgekit.profiles import Device, Profile, Protocol, Run
+folder, session = Path(sys.argv[1]), sys.argv[2]
+file = manifest.read(folder / manifest.FILE_NAME).artifacts[0]
+subject = Subject(folder / file.file, file.sha256, file.signature, folder / manifest.FILE_NAME)
+made = Profile(
+    edgekit="0", created_utc="t", session=session, artifact=file.file, artifact_sha256=file.sha256,
+    device=Device(id="d", kind="local", title="d"), runtime="r", run=Run(), protocol=Protocol(name="quick", blocks=0),
+    blocks=(), raw=f"{session}.npz",
+)
+record.write(made, {}, {}, subject, record.folder(subject))
+"""
+
+
+def test_cores_are_pinned_and_wrong_ones_are_refused(desk: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    code, document, _ = run(capfd, "profile", "model.tflite", "--quick", "--cores", "0")
+    assert code == 0
+    assert document["profiles"][0]["run"]["cores"] == [0]
+    code, document, _ = run(capfd, "profile", "model.tflite", "--quick", "--cores", "99")
+    assert code == 2
+    assert "99" in document["error"]["problem"]
+    assert run(capfd, "profile", "model.tflite", "--quick", "--cores", "0-1")[0] == 2
+
+
+def test_a_full_delegation_cannot_be_had_from_no_delegate(desk: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    arguments = ("profile", "model.tflite", "--quick", "--delegate", "none", "--require-full-delegation")
+    assert run(capfd, *arguments)[0] == 4

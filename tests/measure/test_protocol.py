@@ -27,7 +27,9 @@ def bench(session: Scripted) -> Bench:
 
 
 def run(session: Scripted, tmp_path: Path, subjects: int = 1, **more: Any) -> protocol.Course:
-    with protocol.stands(bench(session), [SUBJECT] * subjects, [tmp_path / "i.npz"] * subjects, QUICK.run) as made:
+    runs = [QUICK.run] * subjects
+    with protocol.stands(bench(session), [SUBJECT] * subjects, [tmp_path / "i.npz"] * subjects, runs) as stands:
+        made = [protocol.Arm(stand, QUICK.run) for stand in stands]
         return protocol.course(
             bench(session), made, more.pop("settings", QUICK), more.pop("metering", None), tmp_path / "out"
         )

@@ -256,6 +256,12 @@ def delegated(order: dict[str, Any], made: Any) -> dict[str, Any] | None:
         Refusal: all of it was required, and it is less.
     """
     found: dict[str, Any] | None = made.delegation() if hasattr(made, "delegation") else None
+    if order["require_full_delegation"] and found is None:
+        raise Refusal(
+            "Unsupported",
+            "No delegate runs here, so that none can take the whole network.",
+            "leave out --require-full-delegation, or choose a delegate",
+        )
     if order["require_full_delegation"] and found is not None and found["share"] != "all":
         raise Refusal(
             "Unsupported",
