@@ -180,7 +180,7 @@ def remove_device(name: str) -> None:
         raise InputError(
             f"{devices_file().name} holds no device {name}.",
             place=str(devices_file()),
-            fix=toml.nearest(name, known) or f"it holds: {', '.join(known) or 'nothing'}",
+            fix=toml.nearest(name, known, 0.75) or f"it holds: {', '.join(known) or 'nothing'}",
         )
     _edit_devices(lambda tables: tables.pop(name))
 

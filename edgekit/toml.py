@@ -144,7 +144,7 @@ def _join(key: str, name: str) -> str:
     return f"{key}.{shown}" if key else shown
 
 
-def nearest(name: str, names: tuple[str, ...]) -> str:
-    """``did you mean …?`` with the nearest name; empty where none is near."""
-    close = difflib.get_close_matches(name, names, 1, 0.5)
+def nearest(name: str, names: tuple[str, ...], alike: float = 0.5) -> str:
+    """``did you mean …?`` with the nearest name, if it is so much alike (1: the same); empty where none is."""
+    close = difflib.get_close_matches(name, names, 1, alike)
     return f"did you mean {close[0]}?" if close else ""

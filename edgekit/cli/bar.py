@@ -18,7 +18,7 @@ class Bar:
     def __init__(self, console: Console) -> None:
         self._bar = Progress(
             SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-            TextColumn("left"), TimeRemainingColumn(), console=console, transient=True,
+            TextColumn("·"), TimeRemainingColumn(), TextColumn("left"), console=console, transient=True,
         )  # fmt: skip
         self._task = self._bar.add_task("starting", total=None)
         self._steps = 0

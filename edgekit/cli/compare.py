@@ -6,11 +6,11 @@ from typing import Any
 import click
 import msgspec
 
-from edgekit import config
 from edgekit.cli import measuring, options
 from edgekit.errors import InputError
-from edgekit.measure import attached, profiling, record
-from edgekit.measure.subject import Subject, subjects
+from edgekit.measure import profiling, record
+from edgekit.measure.subject import Subject
+from edgekit.profiles import Device
 from edgekit.report import profiles as screens
 from edgekit.session import Session
 
@@ -42,8 +42,8 @@ def verb(a: str, b: str, *, as_json: bool, device: str | None, **flags: Any) -> 
         return 0
     settings, wishes = measuring.wanted(flags)
     with options.session(console) as session:
-        chosen = attached.choose(session, config.devices(measuring.project()), device)
-        pair = _one(session, first, chosen.runs), _one(session, second, chosen.runs)
+        chosen = measuring.chosen(session, device, settings)
+        pair = _one(session, first, chosen, flags), _one(session, second, chosen, flags)
         measured, found = profiling.compare(session, chosen, pair, settings, wishes)
     console.print(screens.profiles(measured))
     names = _names(pair)
@@ -54,8 +54,8 @@ def verb(a: str, b: str, *, as_json: bool, device: str | None, **flags: Any) -> 
     return measuring.exit_code(measured)
 
 
-def _one(session: Session, path: Path, runs: tuple[str, ...]) -> Subject:
-    found = subjects(session, path, runs)
+def _one(session: Session, path: Path, device: Device, flags: dict[str, Any]) -> Subject:
+    found = measuring.subjects_of(session, path, device, flags)
     if len(found) > 1:
         raise InputError(
             f"{path} holds several files: {', '.join(subject.name for subject in found)}.",

@@ -98,7 +98,10 @@ def add(name: str, *, kind: str | None, as_json: bool, **flags: Any) -> int:
         config.write_device(name, made)
     for remark in (*remarks, f"{name} is written to {config.devices_file()}"):
         click.echo(remark, err=True)
-    return _check(name, as_json=as_json)
+    code = _check(name, as_json=as_json)
+    if code:
+        click.echo(f"It stays configured; edgekit devices remove {name} takes it out again.", err=True)
+    return code
 
 
 @verb.command()

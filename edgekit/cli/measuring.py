@@ -21,6 +21,7 @@ from edgekit.measure.subject import Subject, subjects
 from edgekit.profiles import Delegate, Device
 from edgekit.report import profiles as screens
 from edgekit.session import Session
+from edgekit.types import SourceOptions
 
 
 def cores(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, ...]:
@@ -55,6 +56,10 @@ def measuring_options[F: Callable[..., Any]](command: F) -> F:
             click.option("--meter", metavar="NAME", help="Measure energy with this meter."),
             click.option("--quick", is_flag=True, help="An answer within seconds; no figure to publish."),
             click.option("--input", "inputs", metavar="PATH", help="Samples to run on, instead of random ones."),
+            click.option(
+                "--shape", "shapes", multiple=True, metavar="NAME=1,3,224,224", callback=options.shape,
+                help="Fix an ONNX input's dynamic dimensions.",
+            ),
             click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Of random inputs and turns."),
             click.option("--benchmark-binary", metavar="FILE", help="Android's tool: a file, or `download`."),
             click.option("-o", "--output", metavar="DIR", help="Where profiles go, instead of beside the artifact."),
@@ -88,6 +93,26 @@ def wanted(flags: dict[str, Any]) -> tuple[Settings, Wishes]:
     return made, Wishes(
         delegate=flags["delegate"], inputs=flags["inputs"], meter=flags["meter"], output=flags["output"]
     )
+
+
+def subjects_of(session: Session, path: Path, device: Device, flags: dict[str, Any]) -> list[Subject]:
+    """The file, or all files of a folder that the device runs."""
+    return subjects(session, path, device.runs, SourceOptions(shapes=flags["shapes"]))
+
+
+def chosen(session: Session, device: str | None, settings: Settings) -> Device:
+    """The device to measure on.
+
+    Raises:
+        InputError: there is none of that id, or an option is for another kind.
+        DeviceError, MissingTool: it is not usable.
+    """
+    found = attached.choose(session, config.devices(project()), device)
+    if settings.run.benchmark_binary is not None and found.kind != "adb":
+        raise InputError(
+            f"{found.title} runs no benchmark_model; only phones do.", place="--benchmark-binary", fix="leave it out"
+        )
+    return found
 
 
 def project() -> config.Project | None:
@@ -135,6 +160,8 @@ class AfterBuild:
         """
         configured = config.devices(wanted)
         verify_on = attached.choose(session, configured, wanted.verify_on) if wanted.verify_on is not None else None
+        if verify_on is not None:
+            profiling.refuse_host(verify_on)
         profile_on = attached.choose(session, configured, wanted.device) if wanted.profile else None
         return cls(session, wanted, verify_on, profile_on)
 

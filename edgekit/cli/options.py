@@ -16,9 +16,17 @@ from edgekit.session import Session, cache_folder, log_file
 from edgekit.store import Store
 
 
+class People(Console):
+    """The console for people."""
+
+    def on_broken_pipe(self) -> None:
+        """Whoever read has gone: the front desk ends the run with the exit code of a closed pipe, rich with 1."""
+        raise BrokenPipeError
+
+
 def stderr() -> Console:
     """The console for people; honours ``NO_COLOR``, ``COLUMNS`` and whether it is a terminal."""
-    return Console(stderr=True, highlight=False, soft_wrap=False)
+    return People(stderr=True, highlight=False, soft_wrap=False)
 
 
 def print_json(document: Any) -> None:

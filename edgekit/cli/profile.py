@@ -4,10 +4,8 @@ from typing import Any
 
 import click
 
-from edgekit import config
 from edgekit.cli import measuring, options
-from edgekit.measure import attached, profiling
-from edgekit.measure.subject import subjects
+from edgekit.measure import profiling
 from edgekit.report import profiles as screens
 
 
@@ -35,8 +33,10 @@ def verb(artifact: str, *, as_json: bool, device: str | None, **flags: Any) -> i
     settings, wishes = measuring.wanted(flags)
     console = options.stderr()
     with options.session(console) as session:
-        chosen = attached.choose(session, config.devices(measuring.project()), device)
-        measured = profiling.profile(session, chosen, subjects(session, path, chosen.runs), settings, wishes)
+        chosen = measuring.chosen(session, device, settings)
+        measured = profiling.profile(
+            session, chosen, measuring.subjects_of(session, path, chosen, flags), settings, wishes
+        )
     console.print(screens.profiles(measured))
     if as_json:
         options.print_json({"profiles": [measuring.document(row) for row in measured]})

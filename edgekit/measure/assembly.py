@@ -85,7 +85,8 @@ class Recorder:
         spent, why = self._energy(seen, which)
         if why:
             unavailable.setdefault("energy", why)
-        name = f"{record.name(subject, device.id, self.now)}-{self.run_id}"
+        side = "ab"[which] if len(self.course.blocks) > 1 else ""  # a file may be compared with itself
+        name = f"{record.name(subject, device.id, self.now)}-{self.run_id}{side}"
         made = Profile(
             edgekit=edgekit_version,
             created_utc=self.now.isoformat(timespec="seconds"),

@@ -83,7 +83,7 @@ def choose(session: Session, configured: Configured, wanted: str | None) -> Devi
     device = next((device for device in found if device.id == name), None)
     if device is None:
         known = (LOCAL, *configured, *(d.id for d in found if d.id != d.kind))
-        near = toml.nearest(name, known) if name != EMULATED else f"edgekit devices add {EMULATED}"
+        near = toml.nearest(name, known, 0.75) if name != EMULATED else f"edgekit devices add {EMULATED}"
         reasons = [problem for d in found if not d.usable for problem in d.problems]
         raise InputError(
             f"There is no device {name}." + (f" {reasons[0]}" if reasons else ""),

@@ -1,6 +1,7 @@
 """Plots of a profile, as SVG: latencies by block, and power over time with the blocks marked."""
 
 import io
+import warnings
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,9 @@ def draw(profile: Profile, arrays: dict[str, Array]) -> dict[str, str]:
 
 def _svg(figure: Any) -> str:
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # the text stays text, and whoever shows it has more fonts
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()
 
 
@@ -75,7 +78,8 @@ def _latency(figure: Any, profile: Profile, arrays: dict[str, Array]) -> Any:
     axes.set_xticks(range(1, len(profile.blocks) + 1))
     axes.set_xlabel("block (a fresh process each)")
     axes.set_ylabel("latency in ms")
-    axes.set_title(f"{profile.artifact} on {profile.device.title}: a dot is one inference, a line a block's median")
+    axes.set_title(f"{profile.artifact} on {profile.device.title}: dots are single inferences, lines are medians")
+
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 

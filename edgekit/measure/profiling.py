@@ -47,6 +47,20 @@ def profile(
     return [one for subject in subjects for one in _measure(bench, [subject], settings, wishes)]
 
 
+def refuse_host(device: Device) -> None:
+    """Refuse this host where another device is needed.
+
+    Raises:
+        InputError: the device is this host.
+    """
+    if device.id == attached.LOCAL:
+        raise InputError(
+            "This host is what a device is compared with.",
+            place="--verify-on",
+            fix="name another device: edgekit devices lists them, edgekit devices add arm64-emulated makes one",
+        )
+
+
 def verify_on(
     session: Session, device: Device, subject: Subject, wishes: Wishes, seed: int
 ) -> tuple[str, DeviceVerification]:
@@ -58,12 +72,7 @@ def verify_on(
     Raises:
         As `profile`.
     """
-    if device.id == attached.LOCAL:
-        raise InputError(
-            "This host is what a device is compared with.",
-            place="--verify-on",
-            fix="name another device: edgekit devices lists them, edgekit devices add arm64-emulated makes one",
-        )
+    refuse_host(device)
     bench = Bench(session, device)
     session.progress.plan(1)
     with protocol.workbench() as out:
@@ -107,7 +116,17 @@ def steps(device: Device, settings: Settings) -> int:
 
 
 def run_of(subject: Subject, device: Device, settings: Settings, wishes: Wishes) -> Run:
-    """How a file is run: by the delegate that is wished for, else by the one it is made for where the device has it."""
+    """How a file is run: by the delegate that is wished for, else by the one it is made for where the device has it.
+
+    Raises:
+        InputError: a delegate is wished for where there can be none.
+    """
+    if wishes.delegate is not None and subject.path.suffix != ".tflite":
+        raise InputError(
+            f"{subject.name} is no LiteRT file, and only these have delegates.",
+            place="--delegate",
+            fix="leave it out",
+        )
     delegate = wishes.delegate or (subject.delegate if subject.delegate in device.delegates else None)
     return settings.run if delegate is None else msgspec.structs.replace(settings.run, delegate=delegate)
 
@@ -139,6 +158,8 @@ def compare_profiles(a: Profile, b: Profile) -> Comparison:
 
 
 def _measure(bench: Bench, subjects: list[Subject], settings: Settings, wishes: Wishes) -> list[Measured]:
+    for subject in subjects:
+        record.check(record.folder(subject, wishes.output))
     unavailable: dict[str, str] = {}
     metering = _metering(bench, wishes.meter, unavailable) if settings.energy else None
     if metering is not None:
@@ -158,7 +179,7 @@ def _measure(bench: Bench, subjects: list[Subject], settings: Settings, wishes: 
             unavailable["latency"] = "times under emulation mean nothing"
         else:
             with protocol.stands(bench, subjects, inputs, runs) as stands:
-                made = [Arm(stand, run) for stand, run in zip(stands, runs, strict=True)]
+                made = [Arm(stand, run, one.subject.name) for stand, run, one in zip(stands, runs, seen, strict=True)]
                 operators = [_operators(bench, arm, settings, out / f"ops-{i}") for i, arm in enumerate(made)]
                 seen = [one.with_operators(*found) for one, found in zip(seen, operators, strict=True)]
                 course = protocol.course(bench, made, settings, metering, out)
@@ -213,7 +234,7 @@ def _operators(bench: Bench, arm: Arm, settings: Settings, out: Path) -> tuple[t
     """Times by operator, in a run of their own; or why there are none."""
     if not settings.operators:
         return (), ""
-    step = "timing operators"
+    step = f"{arm.name}: timing operators"
     bench.session.progress.begin(step)
     run = msgspec.structs.replace(arm.run, mode="operators")
     try:

@@ -81,6 +81,7 @@ class Arm:
 
     stand: Stand
     run: Run
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ def course(bench: Bench, made: list[Arm], settings: Settings, metering: Metering
     start: State = bench.call("state")
     order = turns(len(made), settings.protocol.blocks, settings.protocol.seed)
     for i, which in enumerate(order):
-        step = f"block {i + 1} of {len(order)} on {bench.device.id}"
+        step = f"{made[which].name}: block {i + 1} of {len(order)} on {bench.device.id}"
         bench.session.progress.begin(step)
         if settings.protocol.cool_down_c is not None and i > 0:
             flags += _cool_down(bench, start, settings.protocol.cool_down_c)

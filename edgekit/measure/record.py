@@ -5,6 +5,7 @@ Beside an artifact stands ``profiles/`` with, for each measurement, ``NAME.json`
 lists the profiles of the files that it holds. A file on its own is recorded in ``dist/NAME/profiles/``.
 """
 
+import errno
 import fcntl
 import os
 import re
@@ -39,6 +40,25 @@ def folder(subject: Subject, output: str | None = None) -> Path:
     if subject.manifest is not None:
         return subject.manifest.parent / FOLDER
     return Path("dist") / subject.path.stem / FOLDER
+
+
+def check(where: Path) -> None:
+    """Look, before anything is measured, whether profiles can be written there; leaves nothing behind.
+
+    Raises:
+        InputError: they cannot.
+    """
+    there = next(parent for parent in (where.absolute(), *where.absolute().parents) if parent.exists())
+    try:
+        if not there.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "a file stands where a folder is needed", str(there))
+        Path(tempfile.mkdtemp(prefix=".edgekit-", dir=there)).rmdir()
+    except OSError as error:
+        raise InputError(
+            f"Profiles cannot be written there: {(error.strerror or str(error)).lower()}.",
+            place=str(where),
+            fix="choose another folder with -o",
+        ) from error
 
 
 def name(subject: Subject, device: str, now: datetime) -> str:

@@ -43,8 +43,12 @@ class Subject:
         return self.path.name
 
 
-def subjects(session: Session, path: Path, suffixes: tuple[str, ...] = ()) -> list[Subject]:
+def subjects(
+    session: Session, path: Path, suffixes: tuple[str, ...] = (), options: SourceOptions | None = None
+) -> list[Subject]:
     """The file, or every file of an artifact folder (only those of ``suffixes``, where given).
+
+    ``options`` fix the shapes of an ONNX file that leaves them open.
 
     Raises:
         InputError: it is neither a runnable file nor a folder with a manifest, or it does not hold such a file.
@@ -67,12 +71,16 @@ def subjects(session: Session, path: Path, suffixes: tuple[str, ...] = ()) -> li
         for file in manifests.read(beside).artifacts:
             if file.file == path.name:
                 return [_described(path.parent, file)]
-    return [_alone(session, path)]
+    return [_alone(session, path, options or SourceOptions())]
 
 
 def _described(folder: Path, file: ArtifactFile) -> Subject:
     for name, expected in file.files.items():
-        if not (folder / name).is_file() or file_digest(folder / name) != expected:
+        if not (folder / name).is_file():
+            raise InputError(
+                f"{name}, which the manifest describes, is not there.", place=str(folder / name), fix="build it again"
+            )
+        if file_digest(folder / name) != expected:
             raise InputError(
                 f"{name} is not the file that the manifest describes.",
                 place=str(folder / name),
@@ -89,8 +97,15 @@ def _described(folder: Path, file: ArtifactFile) -> Subject:
     )
 
 
-def _alone(session: Session, path: Path) -> Subject:
+def _alone(session: Session, path: Path, options: SourceOptions) -> Subject:
     """A file without a manifest: its signature is read from the file itself."""
+    if path.suffix in {".json", ".bin"}:
+        other = {".json": "a recorded profile: edgekit compare takes two of them", ".bin": "half of an OpenVINO IR"}
+        raise InputError(
+            f"{path.name} is no network, but perhaps {other[path.suffix]}.",
+            place=str(path),
+            fix="name the network's own file (.tflite, .xml or .onnx)",
+        )
     if path.suffix == ".xml":
         signature, files = _ir_signature(path), (path, path.with_suffix(".bin"))
     else:
@@ -103,7 +118,7 @@ def _alone(session: Session, path: Path) -> Subject:
             )
         leaf = sources.FORMATS[kind]
         registry.require(leaf)
-        model = session.call("sources", leaf, "describe", path=path.absolute(), options=SourceOptions())
+        model = session.call("sources", leaf, "describe", path=path.absolute(), options=options)
         signature, files = model.signature, (path, *(path.parent / name for name in model.companions))
     return Subject(
         path, manifests.digest({file.name: file_digest(file).sha256 for file in files if file.is_file()}), signature

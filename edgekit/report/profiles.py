@@ -4,6 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -24,6 +26,9 @@ from edgekit.sensors import Availability
 
 BAR = 24
 """Cells of the longest operator's bar."""
+
+NO_METER = "No meter can be used on this device"
+"""How the reason begins where there is none (`edgekit.measure.energy.choose`)."""
 
 OPERATORS = 15
 """Operators that are shown one by one; the rest is one line."""
@@ -56,15 +61,15 @@ def _figure(found: Estimate) -> str:
         return found.reason or "unknown"
     value = found.value
     _, factor, unit = next(row for row in UNITS if value >= row[0])
-    low, high = (None if end is None else _digits(end * factor) for end in (found.low, found.high))
-    interval = "" if low is None or high is None else f" ({low} – {high})"
+    low, high = ("" if end is None else _digits(end * factor) for end in (found.low, found.high))
+    interval = f" ({low} – {high})" if low and high else f" (≥ {low})" if low else f" (≤ {high})" if high else ""
     return f"{_digits(value * factor)} {unit}{interval}"
 
 
 def profiles(measured: Iterable[Measured]) -> RenderableType:
     """The table that ends a measurement, a column for each file, and below it what needs attention."""
     rows = list(measured)
-    table = _table("", *(row.profile.artifact for row in rows))
+    table = _table("", *(escape(row.profile.artifact) for row in rows))
     figures = [_figures(row.profile) for row in rows]
     for name in figures[0] if figures else ():
         table.add_row(Text(name, style="bold"), *(column[name] for column in figures))
@@ -100,28 +105,55 @@ def _energy(energy: Energy | None) -> str:
     if best.value is None:
         return "unavailable"
     what = "net" if best is energy.net_mj else "gross"
-    interval = "" if best.low is None or best.high is None else f" ({best.low:.3g} – {best.high:.3g})"
-    return f"{best.value:.3g} mJ {what}{interval}, {energy.provenance}"
+    factor, unit = (1.0, "mJ") if best.value >= 0.1 else (1000.0, "µJ")
+    low, high = (None if end is None else _digits(end * factor) for end in (best.low, best.high))
+    interval = "" if low is None or high is None else f" ({low} – {high})"
+    return f"{_digits(best.value * factor)} {unit} {what}{interval}, {energy.provenance}"
 
 
 def _remarks(row: Measured) -> Iterable[RenderableType]:
     profile = row.profile
     yield Text()
     yield Text(profile.artifact, style="bold")
-    yield Text(f"  {_conditions(profile)}")
+    yield _remark(_conditions(profile))
     if profile.verification is not None:
-        yield verification(profile.verification)
+        yield Padding(verification(profile.verification), (0, 0, 0, 2))
     if profile.delegation is not None and profile.delegation.share != "all":
-        yield Text(f"  {profile.delegation.delegate} took {profile.delegation.share}: {profile.delegation.words}")
+        yield _remark(f"{profile.delegation.delegate} took {profile.delegation.share}: {profile.delegation.words}")
     if profile.energy is not None:
-        yield Text(f"  energy: {_energy_terms(profile.energy)}")
+        yield _remark(f"energy: {_energy_terms(profile.energy)}")
+    for reason in _missing_limits(profile.latency):
+        yield _remark(reason)
     for flag in profile.flags:
-        yield Text(f"  {flag}", style="yellow")
+        yield _remark(flag, "yellow")
     for what, reason in profile.unavailable.items():
-        yield Text(f"  {what} unavailable: {reason}")
+        yield _remark(_unavailable(profile, what, reason))
     if profile.operators:
         yield operators(profile.operators)
-    yield Text(f"  {row.file}")
+    yield Text(f"  {row.file}", no_wrap=True, overflow="ignore")  # a path is there to be copied
+
+
+def _remark(text: str, style: str = "") -> RenderableType:
+    """A line below a file's name; where it is wrapped it stays indented."""
+    return Padding(Text(text, style=style), (0, 0, 0, 2))
+
+
+def _missing_limits(latency: Latency | None) -> Iterable[str]:
+    """Why a figure has no interval, or an open one."""
+    if latency is not None:
+        for name in ("median", "p90", "p99"):
+            found: Estimate = getattr(latency, f"{name}_ms")
+            if found.value is not None and found.reason:
+                yield f"{name}: {found.reason}"
+
+
+def _unavailable(profile: Profile, what: str, reason: str) -> str:
+    """What could not be had, and why; of nine meters the device's own page tells."""
+    if what == "energy" and reason.startswith(NO_METER):
+        reason = f"{NO_METER}; edgekit devices check {profile.device.id} tells why"
+        if profile.energy is not None:
+            return f"energy not measured: {reason}"
+    return f"{what} unavailable: {reason}"
 
 
 def _energy_terms(energy: Energy) -> str:
@@ -142,14 +174,17 @@ def _conditions(profile: Profile) -> str:
     device, latency = profile.device, profile.latency
     runs = "" if latency is None else f"{latency.runs:,} runs in {latency.blocks} blocks, {latency.seconds:.3g} s; "
     threads = f"{profile.run.threads} thread" + ("s" if profile.run.threads > 1 else "")
-    where = device.title + (f" ({device.cpu})" if device.cpu else "")
-    how = f"{threads}, {profile.run.delegate}, {profile.runtime or 'no runtime'}, {profile.protocol.name}"
+    known = [word for word in (device.title if device.title != device.id else "", device.cpu) if word]
+    where = "this host" if device.id == "local" else device.id
+    where += f" ({', '.join(word for word in known if word != where)})"
+    delegate = f", {profile.run.delegate}" if profile.artifact.endswith(".tflite") else ""
+    how = f"{threads}{delegate}, {profile.runtime or 'no runtime'}, {profile.protocol.name}"
     return f"{runs}{how}, on {where}"
 
 
 def verification(found: DeviceVerification, name: str = "") -> Text:
     """Whether a device computes what this host computes."""
-    name = f"{name} " if name else "  "
+    name = f"{name} " if name else ""
     if found.verdict == "pass":
         how = "bit for bit" if found.identical else f"{found.sqnr_db:.1f} dB"
         return Text(f"{name}verified on {found.device}: {how} on {found.samples} samples", style="green")
@@ -165,7 +200,7 @@ def operators(times: tuple[OperatorTime, ...]) -> RenderableType:
     longest = ranked[0].mean_ms or 1.0
     table = _table("  time", "share", "", "operator")
     for row in ranked[:OPERATORS]:
-        bar = Text("█" * max(round(BAR * row.mean_ms / longest), 1), style="blue")
+        bar = Text("█" * round(BAR * row.mean_ms / longest), style="blue")
         what = row.name if row.kind in row.name else f"{row.kind} {row.name}"
         table.add_row(f"  {milliseconds(row.mean_ms)}", f"{row.mean_ms / total:.1%}", bar, what)
     rest = sum(row.mean_ms for row in ranked[OPERATORS:])
@@ -176,7 +211,8 @@ def operators(times: tuple[OperatorTime, ...]) -> RenderableType:
     for row in times:
         kinds[row.kind] += row.mean_ms
     by_kind = ", ".join(f"{kind} {spent / total:.0%}" for kind, spent in sorted(kinds.items(), key=lambda k: -k[1])[:4])
-    return Group(Text(f"  operators, in a run of their own: {by_kind}"), table)
+    head = f"operators, in a run of their own, which takes time itself, to 1 µs: {by_kind}"
+    return Group(_remark(head), table)
 
 
 def comparison(found: Comparison, a: str, b: str, device: str) -> RenderableType:
@@ -189,9 +225,11 @@ def comparison(found: Comparison, a: str, b: str, device: str) -> RenderableType
     interval = "" if found.low is None or found.high is None else f", 95 % interval {found.low:.3f} – {found.high:.3f}"
     value = "unknown" if found.ratio is None else f"{found.ratio:.3f}"
     ratio = f"time of {a} / time of {b}: {value}{interval}, {found.pairs} pairs of blocks"
-    lines = [Text(), Text(verdict, style=style), Text(f"  {ratio}"), *_reason(found.reason)]
+    lines: list[RenderableType] = [Text(), Text(verdict, style=style), _remark(ratio)]
+    if found.low is None or "pair" in found.reason:  # else it repeats the interval
+        lines.append(_remark(found.reason))
     if found.energy is not None:
-        lines.append(Text(f"  energy of {a} / energy of {b}: {_ratio(found.energy)}"))
+        lines.append(_remark(f"energy of {a} / energy of {b}: {_ratio(found.energy)}"))
     return Group(*lines)
 
 
@@ -200,10 +238,6 @@ def _ratio(found: Estimate) -> str:
         return f"unavailable: {found.reason}"
     interval = "" if found.low is None or found.high is None else f", 95 % interval {found.low:.3f} – {found.high:.3f}"
     return f"{found.value:.3f}{interval}" + (f" ({found.reason})" if found.reason else "")
-
-
-def _reason(reason: str) -> list[Text]:
-    return [Text(f"  {reason}")] if reason else []
 
 
 def devices(found: Iterable[tuple[Device, dict[str, Availability]]]) -> RenderableType:
@@ -228,10 +262,11 @@ def device(found: Device, offers: dict[str, Availability]) -> RenderableType:
     """Everything about one device: what it runs, its state, and every meter with its reason."""
     facts = _table("", "")
     facts.show_header = False
-    facts.add_row("system", _system(found))
-    facts.add_row("runtimes", ", ".join(f"{name} {version}" for name, version in found.runtimes.items()) or "none")
-    facts.add_row("runs", ", ".join(found.runs) or "nothing")
-    facts.add_row("delegates", ", ".join(found.delegates) or "none")
+    if _system(found):
+        facts.add_row("system", _system(found))
+        facts.add_row("runtimes", ", ".join(f"{name} {version}" for name, version in found.runtimes.items()) or "none")
+        facts.add_row("runs", ", ".join(found.runs) or "nothing")
+        facts.add_row("delegates", ", ".join(found.delegates) or "none")
     if found.state is not None:
         facts.add_row("state", state(found.state))
     parts: list[RenderableType] = [Text(f"{found.id}: {found.title}", style="bold"), facts]
