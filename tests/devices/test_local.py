@@ -124,11 +124,6 @@ def test_a_missing_runtime_is_installed_by_the_line_that_is_given(here: Device, 
     assert caught.value.fix == f"{sys.executable} -m pip install ai-edge-litert"
 
 
-def test_an_opening_that_was_interrupted_is_closed_by_its_name(here: Device, stand: Stand) -> None:
-    DRIVER.close(here, Stand(place=Path(stand.place).name, model="", inputs=""))  # all that is known of it then
-    assert not Path(stand.place).exists()
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="no other system tells here when a process started")
 def test_a_place_whose_makers_number_is_taken_again_is_swept(
     here: Device, stand: Stand, files: tuple[Path, Path]
