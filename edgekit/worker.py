@@ -1,8 +1,8 @@
 """A child process in which leaves run, started once and kept for a build.
 
 A model that aborts its interpreter, or a converter that talks to the screen, never reaches
-edgekit: the child's output goes to the log file, its death becomes an `Unsupported`. Requests and
-replies are lines of JSON over the child's own pipes.
+edgekit: the child's output goes to the log file, its death becomes an `Unsupported`, or a `DeviceError`
+where it was busy at the bench. Requests and replies are lines of JSON over the child's own pipes.
 """
 
 import gc
@@ -25,7 +25,10 @@ from typing import IO, Any, Self
 import msgspec
 
 from edgekit import registry
-from edgekit.errors import REMEDIES, EdgekitError, InputError, Unsupported, from_os, full_disk
+from edgekit.errors import REMEDIES, DeviceError, EdgekitError, InputError, Unsupported, from_os, full_disk
+
+BENCH = {"devices", "meters"}
+"""Rooms whose leaves load no model: where one dies, the bench is to be looked at."""
 
 
 class Request(msgspec.Struct):
@@ -68,7 +71,8 @@ class Worker:
 
         Raises:
             EdgekitError: as the leaf raised it.
-            Unsupported: the child died, for instance of a fault in a native library.
+            Unsupported: the child died, for instance of a fault in a native library that read a model.
+            DeviceError: it died while it was busy with a device or a meter.
             LeafCrashError: the leaf raised anything else.
         """
         process = self._running()
@@ -88,10 +92,12 @@ class Worker:
             self.close()
             if code == 1:  # Python's own exit code for an exception that nobody caught
                 raise LeafCrashError(f"{leaf} failed in {method}; the traceback is in {self._log}")
-            raise Unsupported(
+            bench = room in BENCH
+            place = getattr(arguments.get("device"), "id", arguments.get("path", arguments.get("artifact", leaf)))
+            raise (DeviceError if bench else Unsupported)(
                 f"{leaf} died while it was busy with {method} ({_death(code)}).",
-                place=str(arguments.get("path", arguments.get("artifact", leaf))),
-                fix=f"{_help(code)}; its last words are in {self._log}",
+                place=str(place),
+                fix=f"{_help(code, bench=bench)}; its last words are in {self._log}",
             )
         reply = msgspec.json.decode(line, type=Reply)
         if reply.error is not None:
@@ -165,10 +171,12 @@ def _death(code: int) -> str:
     return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
-def _help(code: int) -> str:
+def _help(code: int, *, bench: bool) -> str:
     """What a user can do about a dead child; the kernel kills by SIGKILL where memory runs out."""
     if code == -signal.SIGKILL:
         return "it was killed, most often for want of memory: free some, or use a machine with more"
+    if bench:
+        return "see that the device is attached and answers (edgekit devices), then run it again"
     return "the model makes a native library abort: simplify it, or choose another precision or target"
 
 

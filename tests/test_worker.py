@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.errors import InputError, Unsupported
+from edgekit.errors import DeviceError, InputError, Unsupported
+from edgekit.profiles import Device
+from edgekit.sensors import Probe
 from edgekit.types import SourceOptions
 from edgekit.worker import LeafCrashError, Worker
 
@@ -52,18 +54,52 @@ class Rogue(Source):
         time.sleep(60)
 """
 
+BENCH = """
+import os
+from edgekit.devices import Driver
+from edgekit.meters import Meter
+
+
+class RogueDriver(Driver):
+
+    def state(self, device):
+        os.kill(os.getpid(), 9)
+
+    def execute(self, device, lines):
+        os.abort()
+
+    def find(self, configured):
+        raise NotImplementedError
+
+    open = run = close = find
+
+
+class RogueMeter(Meter):
+
+    def look(self, device):
+        raise NotImplementedError
+
+    def stop(self, probe, sensed):
+        os.abort()
+
+    available = look
+"""
+
 METADATA = "Metadata-Version: 2.1\nName: rogue\nVersion: 1\n"
 
 
 @pytest.fixture
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A third-party distribution with one leaf, found by its entry point."""
+    """A third-party distribution with leaves, found by their entry points."""
     site = tmp_path / "site"
     info = site / "rogue-1.dist-info"
     info.mkdir(parents=True)
     (site / "rogue_leaf.py").write_text(LEAF)
+    (site / "rogue_bench.py").write_text(BENCH)
     (info / "METADATA").write_text(METADATA)
-    (info / "entry_points.txt").write_text("[edgekit.sources]\nrogue = rogue_leaf\n")
+    rooms = {"sources": "leaf", "devices": "bench", "meters": "bench"}
+    points = "".join(f"[edgekit.{room}]\nrogue = rogue_{module}\n" for room, module in rooms.items())
+    (info / "entry_points.txt").write_text(points)
     monkeypatch.setenv("PYTHONPATH", str(site))
     return site
 
@@ -89,6 +125,20 @@ def test_a_dead_child_is_unsupported_and_the_next_call_gets_a_new_one(rogue: Wor
         describe(rogue, "half")
     with pytest.raises(InputError, match="wrong"):
         describe(rogue, "refused")
+
+
+def test_a_child_that_dies_at_the_bench_blames_no_model(rogue: Worker) -> None:
+    device = Device(id="phone", kind="rogue", title="")
+    with pytest.raises(DeviceError, match="SIGABRT") as died:
+        rogue.call("devices", "rogue", "execute", device=device, lines=("true",))
+    assert died.value.place == "phone"
+    assert "attached" in died.value.fix
+    with pytest.raises(DeviceError) as killed:
+        rogue.call("devices", "rogue", "state", device=device)
+    assert "memory" in killed.value.fix
+    with pytest.raises(DeviceError) as stopped:
+        rogue.call("meters", "rogue", "stop", probe=Probe(meter="rogue"), sensed=None)
+    assert stopped.value.place == "rogue"
 
 
 def test_a_bug_is_a_crash_with_its_traceback_in_the_log(rogue: Worker, tmp_path: Path) -> None:

@@ -12,9 +12,6 @@ from pathlib import Path
 
 from edgekit.profiles import Block, Device, DeviceConfig, Output, Run, Stand, State
 
-PLACE = "edgekit-"
-"""How the name of every folder begins that edgekit makes on a device: ``edgekit-HOST-PID-N``."""
-
 
 class Driver(ABC):
     """Finds devices of one kind and runs artifacts on them."""

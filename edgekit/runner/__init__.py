@@ -2,7 +2,8 @@
 
 `edgekit.runner.board` packed by `program` is that file. It is copied to the device and knows nothing
 of edgekit. This module is its other side: it writes the order that the file reads, and reads the
-answer. Drivers only differ in how they copy files and start a process.
+answer. Drivers only differ in how they copy files and start a process; those of what lives on this
+host share that too (`edgekit.runner.here`).
 """
 
 import io
@@ -13,6 +14,7 @@ import re
 import signal
 import sys
 import zipfile
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -22,6 +24,13 @@ import msgspec
 
 from edgekit.errors import REMEDIES, DeviceError, MissingTool, Unsupported
 from edgekit.profiles import Block, Device, Run, Stand, State
+from edgekit.runner.board import machine
+
+PLACE = "edgekit-"
+"""How the name of every folder begins that edgekit makes on a device: ``edgekit-HOST-PID-N``."""
+
+OWNER = "owner"
+"""The file of a place that holds when its maker started (`owner`)."""
 
 PROGRAM = "edgekit_runner.pyz"
 """What the file to copy is called."""
@@ -56,16 +65,6 @@ class Seen(msgspec.Struct, frozen=True):
     runtimes: dict[str, str]
     problems: tuple[str, ...]
     state: State
-
-
-RUNS: dict[str, tuple[str, ...]] = {
-    "ai-edge-litert": (".tflite",),
-    "tflite-runtime": (".tflite",),
-    "tensorflow": (".tflite",),
-    "openvino": (".xml", ".onnx"),
-    "onnxruntime": (".onnx",),
-}
-"""Every runtime that the runner knows → suffixes of the files that it runs there."""
 
 
 LOADING_S = 300.0
@@ -123,23 +122,55 @@ def _host() -> str:
     return re.sub(r"[^A-Za-z0-9]+", "_", platform.node())
 
 
-def abandoned(place: str) -> bool:
-    """Whether a folder's name is that of a place whose process, one of this host, is dead."""
-    named = re.fullmatch(r"edgekit-(.*)-(\d+)-\d+", place)
+def maker(place: str) -> int | None:
+    """The number of the process of this host that a place is named after; None for what is not this host's."""
+    named = re.fullmatch(re.escape(PLACE) + r"(.*)-(\d+)-\d+", place)
     if named is None or re.sub(r"[^A-Za-z0-9]+", "_", named[1]) != _host():
-        return False
+        return None
+    return int(named[2])
+
+
+def born(pid: int) -> str | None:
+    """When a process of this host started, in its own ticks; empty where the system does not tell, None: it is gone."""
     try:
-        os.kill(int(named[2]), 0)
+        os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
-        return True
-    except PermissionError:
+        return None
+    except PermissionError:  # it lives and belongs to somebody else
+        pass
+    with suppress(OSError, IndexError):  # proc(5): starttime is field 22, 20 of those after the name
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf8").rpartition(")")[2].split()[19]
+    return ""
+
+
+def owner(place: str) -> str:
+    """What a new place's file `OWNER` holds: when the process in its name started, empty if that is not known."""
+    pid = maker(place)
+    return (born(pid) or "") if pid is not None else ""
+
+
+def abandoned(place: str, written: str = "") -> bool:
+    """Whether a folder's name is that of a place which a dead process of this host left.
+
+    Args:
+        place: the name.
+        written: the content of its file `OWNER`, which tells a process from a later one that got its number.
+    """
+    pid = maker(place)
+    if pid is None:
         return False
-    return False
+    now = born(pid)
+    return now is None or bool(now and written and now != written)
+
+
+def runs(runtimes: Iterable[str]) -> tuple[str, ...]:
+    """Suffixes of the files that any of these runtimes (distributions) runs."""
+    return tuple(suffix for suffix, choices in machine.RUNTIMES.items() if not choices.keys().isdisjoint(runtimes))
 
 
 def missing(suffix: str, place: str, python: str = sys.executable) -> MissingTool:
     """The complaint that no runtime there runs files of a suffix."""
-    names = [name for name, suffixes in RUNS.items() if suffix in suffixes]
+    names = list(machine.RUNTIMES.get(suffix, ()))
     return MissingTool(
         f"There is no runtime for {suffix} files there ({', '.join(names)}).",
         place=place,
@@ -215,7 +246,6 @@ def seen(answer: bytes, place: str) -> Seen:
 
 def described(device: Device, found: Seen) -> Device:
     """A device with what the runner saw there."""
-    suffixes = {suffix for runtime in found.runtimes for suffix in RUNS.get(runtime, ())}
     return msgspec.structs.replace(
         device,
         os=found.os,
@@ -223,7 +253,7 @@ def described(device: Device, found: Seen) -> Device:
         abi=found.abi,
         cores=found.cores,
         runtimes=found.runtimes,
-        runs=tuple(suffix for suffix in (".tflite", ".xml", ".onnx") if suffix in suffixes),
+        runs=runs(found.runtimes),
         problems=device.problems + found.problems,
         state=found.state,
     )

@@ -164,6 +164,15 @@ def test_a_failed_opening_leaves_nothing(session: Session) -> None:
     session.close(Stand(place=place, model=f"{place}/gone.tflite", inputs=f"{place}/inputs.npz"))
 
 
+def test_an_opening_that_was_interrupted_is_closed_by_its_name_alone(session: Session) -> None:
+    before = session.bench.left()
+    place = runner.place_name(1)
+    session.open(place)
+    session.kill()
+    session.close(Stand(place=place, model="", inputs=""))
+    assert session.bench.left() == before
+
+
 def test_a_fresh_process_closes_what_a_killed_one_opened(session: Session) -> None:
     before = session.bench.left()
     stand = session.open()

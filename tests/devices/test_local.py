@@ -18,6 +18,7 @@ from edgekit import runner
 from edgekit.devices import local
 from edgekit.errors import DeviceError, MissingTool, Unsupported
 from edgekit.profiles import Device, DeviceConfig, Run, Stand
+from edgekit.runner.here import SAID
 from tests.devices.benches import QUICK, network
 
 DRIVER = local.Local()
@@ -123,6 +124,15 @@ def test_a_missing_runtime_is_installed_by_the_line_that_is_given(here: Device, 
     assert caught.value.fix == f"{sys.executable} -m pip install ai-edge-litert"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system tells here when a process started")
+def test_a_place_whose_makers_number_is_taken_again_is_swept(
+    here: Device, stand: Stand, files: tuple[Path, Path]
+) -> None:
+    (Path(stand.place) / runner.OWNER).write_text("1")  # as if a process that started with the system had made it
+    DRIVER.close(here, DRIVER.open(here, *files, QUICK, runner.place_name(2)))
+    assert not Path(stand.place).exists()
+
+
 def test_a_full_disk_leaves_nothing(
     here: Device, files: tuple[Path, Path], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,7 +189,7 @@ def test_a_block_ends_with_the_process_that_started_it(stand: Stand, how: signal
     (place / runner.PROGRAM).unlink()
     (place / runner.PROGRAM).write_bytes(runner.program())
     with subprocess.Popen([sys.executable, "-c", STARTER, str(place)], stderr=subprocess.DEVNULL) as starter:
-        _until((place / "block" / local.SAID).exists)
+        _until((place / "block" / SAID).exists)
         _until(lambda: _children(starter.pid) != [])
         child = _children(starter.pid)[0]
         starter.send_signal(how)

@@ -111,6 +111,29 @@ def test_a_place_is_abandoned_when_its_process_is_dead() -> None:
     assert runner.abandoned(f"{head}-{10**30}-0")  # no process has such a number
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system tells here when a process started")
+def test_a_process_that_got_a_dead_ones_number_does_not_keep_its_place() -> None:
+    own = runner.place_name(3)
+    assert runner.owner(own) == runner.born(os.getpid()) != ""
+    assert not runner.abandoned(own, runner.owner(own))
+    assert runner.abandoned(own, "1")
+    assert not runner.abandoned("edgekit-another_host-1-0", "1")
+
+
+def test_only_a_living_process_has_a_start() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    assert runner.born(process.pid) is None
+    assert runner.owner(runner.place_name(0).replace(str(os.getpid()), str(process.pid))) == ""
+    assert runner.owner("photos-1-1") == ""
+
+
+def test_a_suffix_runs_where_one_of_its_runtimes_is() -> None:
+    assert runner.runs(["openvino"]) == (".xml", ".onnx")
+    assert runner.runs({"tensorflow": "2", "onnxruntime": "1"}) == (".tflite", ".onnx")
+    assert runner.runs(["unheard-of"]) == ()
+
+
 @given(st.text(max_size=60))
 def test_no_name_of_others_is_abandoned(name: str) -> None:
     assert not runner.abandoned(f"holiday{name}")
@@ -178,3 +201,4 @@ def test_a_description_lists_what_its_runtimes_run() -> None:
 def test_a_missing_runtime_comes_with_the_line_that_installs_one() -> None:
     assert runner.missing(".tflite", "b", "/usr/bin/python3").fix == "/usr/bin/python3 -m pip install ai-edge-litert"
     assert "openvino" in runner.missing(".xml", "b").fix
+    assert runner.missing(".onnx", "b").fix.endswith("pip install onnxruntime")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from edgekit import runner
 from edgekit.devices import Driver
 from edgekit.devices.adb import bridge, conditions, feeding, finding, modes, places, sensing, settings, tool
 from edgekit.devices.adb.bridge import Phone
@@ -151,7 +152,7 @@ def _furnish(phone: Phone, device: Device, stand: Stand, run: Run, artifact: Pat
     quoted = shlex.quote(place)
     folders = " ".join(f"{quoted}/inputs/{i}" for i in range(len(samples)))
     phone.shell(f"rm -rf {quoted}; mkdir -p {quoted} {folders} && chmod 700 {quoted}")
-    phone.push(places.owner(place.rpartition("/")[2]).encode(), f"{place}/{places.OWNER}")
+    phone.push(runner.owner(place.rpartition("/")[2]).encode(), f"{place}/{runner.OWNER}")
     before = settings.planned(phone.shell(conditions.LINE).stdout, finding.api_level(device))
     phone.push(msgspec.json.encode(before), f"{place}/{places.RESTORE}")
     found = tool.place_tool(phone, device, run.benchmark_binary, place)

@@ -96,14 +96,10 @@ def _shell(made: Room, lines: list[str]) -> str:
 def _sensed(made: Room) -> str | None:
     """Fetch what a probe saw and write ``sensed.jsonl``."""
     probe = made.run.probe
-    if probe is None:
+    if probe is None or not sensing.sources(probe):
         return None
-    wanted = [sensing.FILES[0]] if sensing.sources(probe) else []
-    wanted += [sensing.FILES[1]] if probe.stream is not None else []
-    if not wanted:
-        return None
-    texts = [made.pull(name).decode(errors="replace") for name in wanted]
-    (made.out / "sensed.jsonl").write_bytes(sensing.lines(sensing.samples(probe, texts)))
+    text = made.pull(sensing.FILE).decode(errors="replace")
+    (made.out / "sensed.jsonl").write_bytes(sensing.lines(sensing.samples(probe, text)))
     return "sensed.jsonl"
 
 

@@ -2,7 +2,7 @@
 
 A phone has no Python. Its shell appends one record a reading to a file in the place: the byte 1E, the clock
 before and after, the exit code and the source's number, then the text. ``/proc/uptime`` is the clock: it
-goes on while the phone sleeps, in steps of 10 ms.
+goes on while the phone sleeps, in steps of 10 ms. No meter of a phone streams.
 """
 
 import shlex
@@ -19,7 +19,7 @@ RECORD = "\x1e"
 ROUNDS_S = 7200.0
 """The sampling loop ends after this time by itself, should nobody end it."""
 
-FILES = ("sensed", "streamed")
+FILE = "sensed"
 """What a block's folder holds of a probe, in a phone's own form."""
 
 
@@ -35,13 +35,6 @@ def begin(probe: Probe | None, out: str) -> list[str]:
         alive = f"[ -e {out}/go ] && [ $n -lt {rounds} ]"
         loop = f"n=0; while {alive}; do sleep {probe.interval_s:g}; sample; n=$((n+1)); done"
         lines += [f": > {out}/go", f"( {loop} ) & SAMPLER=$!", "echo $SAMPLER >> processes"]
-    if probe.stream is not None:
-        command = shlex.quote(f"echo $$ > {out}/stream; echo $$ >> processes; exec sh -c {shlex.quote(probe.stream)}")
-        number = len(sources(probe))
-        lines.append(
-            f"sh -c {command} 2>/dev/null | while IFS= read -r text; do read a x < /proc/uptime; "
-            f'printf \'\\036%s %s 0 {number}\\n%s\\n\' "$a" "$a" "$text"; done > {out}/streamed & STREAM=$!'
-        )
     return lines
 
 
@@ -52,10 +45,7 @@ def end(probe: Probe | None, out: str) -> list[str]:
     lines = []
     if probe.interval_s is not None and sources(probe):
         lines.append(f"rm -f {out}/go; wait $SAMPLER")
-    lines.append("sample")
-    if probe.stream is not None:
-        lines.append(f"kill $(cat {out}/stream) 2>/dev/null; wait $STREAM")
-    return lines
+    return [*lines, "sample"]
 
 
 def sources(probe: Probe) -> tuple[str, ...]:
@@ -67,15 +57,15 @@ def _reading(command: str, number: int, out: str) -> str:
     return (
         f"read a x < /proc/uptime; t=$({command} 2>{out}/error); c=$?; read b x < /proc/uptime; "
         f"[ $c = 0 ] || t=$(cat {out}/error); "
-        f'printf \'\\036%s %s %s {number}\\n%s\\n\' "$a" "$b" $c "$t" >> {out}/sensed'
+        f'printf \'\\036%s %s %s {number}\\n%s\\n\' "$a" "$b" $c "$t" >> {out}/{FILE}'
     )
 
 
-def samples(probe: Probe, texts: list[str]) -> list[Sample]:
+def samples(probe: Probe, text: str) -> list[Sample]:
     """Read a phone's records, in the order of time; one that was cut off is left out."""
-    names = [*sources(probe), *([probe.stream] if probe.stream is not None else [])]
+    names = sources(probe)
     found = []
-    for record in (record for text in texts for record in text.split(RECORD)[1:]):
+    for record in text.split(RECORD)[1:]:
         head, newline, body = record.partition("\n")
         words = head.split()
         try:

@@ -7,7 +7,6 @@ times operators). Source of the numbers of processors: the ELF specification's `
 """
 
 import hashlib
-import os
 import shlex
 import tempfile
 import urllib.error
@@ -16,8 +15,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import platformdirs
-
+from edgekit.config import cache_folder
 from edgekit.devices.adb.bridge import Phone
 from edgekit.devices.adb.finding import TOOLS
 from edgekit.errors import DeviceError, InputError, MissingTool
@@ -161,15 +159,9 @@ def wrong_machine(content: bytes, abi: str | None) -> str:
     return f"The program is for {names.get(found, f'another processor (ELF machine {found[1]})')}, the phone is {abi}."
 
 
-def folder() -> Path:
-    """Where fetched tools are kept, in the cache."""
-    named = os.environ.get("EDGEKIT_CACHE")
-    return (Path(named) if named else platformdirs.user_cache_path("edgekit")) / "tools"
-
-
 def cached(abi: str | None) -> Path | None:
     """The newest kept tool for an ABI whose content is what its name says."""
-    files = folder().glob(f"benchmark_model-{abi}-*")
+    files = (cache_folder() / "tools").glob(f"benchmark_model-{abi}-*")
     for file in sorted(files, key=lambda path: path.stat().st_mtime, reverse=True):
         if hashlib.sha256(file.read_bytes()).hexdigest() == file.name.rpartition("-")[2]:
             return file
@@ -216,7 +208,7 @@ def download(device: Device) -> Path:
 
 
 def _keep(content: bytes, abi: str) -> Path:
-    into = folder()
+    into = cache_folder() / "tools"
     into.mkdir(parents=True, exist_ok=True)
     file = into / f"benchmark_model-{abi}-{hashlib.sha256(content).hexdigest()}"
     with tempfile.NamedTemporaryFile(dir=into, prefix=".", delete=False) as written:

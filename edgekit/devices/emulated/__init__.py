@@ -8,9 +8,6 @@ out wrong and 60 times slower (tried on MLPerf Tiny's keyword spotting).
 """
 
 import os
-import shutil
-import subprocess
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,17 +17,9 @@ from edgekit import runner
 from edgekit.config import cache_folder
 from edgekit.devices import Driver
 from edgekit.devices.emulated import root
-from edgekit.errors import DeviceError, EdgekitError, MissingTool, Unsupported
+from edgekit.errors import EdgekitError, MissingTool, Unsupported
 from edgekit.profiles import Block, Device, DeviceConfig, Output, Run, Stand, State
-
-LOOK_S = 60
-"""How long Python may take to start under emulation, on a busy machine."""
-
-CLOSE_S = 5.0
-"""How long a folder may resist being removed."""
-
-SAID = "said.txt"
-"""What a block's process printed, in its folder."""
+from edgekit.runner import here
 
 NO_CORE = "max is no real core, and LiteRT computes wrongly on it. fix: name a core, such as cortex-a76"
 """What is wrong with the name ``max`` (see above)."""
@@ -39,11 +28,6 @@ NO_CORE = "max is no real core, and LiteRT computes wrongly on it. fix: name a c
 def system_folder() -> Path:
     """The folder with the aarch64 system."""
     return cache_folder() / "emulators" / "arm64"
-
-
-def _places() -> Path:
-    """The folder of everything that is opened; `edgekit.profiles.Stand.place` may be the name alone."""
-    return cache_folder() / "places"
 
 
 class Emulated(Driver):
@@ -75,30 +59,8 @@ class Emulated(Driver):
         )
 
     def _look(self, device: Device) -> runner.Seen:
-        place = system_folder() / runner.PROGRAM
-        if system_folder().is_dir() and not (place.is_file() and place.read_bytes() == runner.program()):
-            _write(place, runner.program())
-        try:
-            done = subprocess.run(
-                _command(device, str(place), "look"),
-                env=_environment(),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=LOOK_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise DeviceError(
-                f"Python did not start under qemu within {LOOK_S} s.", place=device.id, fix="try it again"
-            ) from error
-        if done.returncode:
-            words = (done.stderr.decode("utf8", "replace").strip().splitlines() or ["nothing"])[-1]
-            raise DeviceError(
-                f"Python does not run under qemu: {words[:300]}",
-                place=device.id,
-                fix="name a core that qemu-aarch64-static -cpu help lists, such as cortex-a76",
-            )
-        return runner.seen(done.stdout, device.id)
+        fix = "name a core that qemu-aarch64-static -cpu help lists, such as cortex-a76"
+        return here.look(_python(device), device, fix=fix, environment=_environment())
 
     def state(self, device: Device) -> State:
         """Only the time: nothing of an emulated core can throttle."""
@@ -119,23 +81,7 @@ class Emulated(Driver):
                 fix="choose the artifact's .tflite file, or another device",
             )
         _ready(device)
-        folder = _places() / place
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(folder.parent)
-        folder.mkdir()
-        stand = Stand(place=str(folder), model=str(folder / artifact.name), inputs=str(folder / "inputs.npz"))
-        try:
-            shutil.copyfile(artifact, stand.model)
-            shutil.copyfile(inputs, stand.inputs)
-            (folder / runner.PROGRAM).write_bytes(runner.program())
-        except OSError as error:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise DeviceError(
-                f"The files cannot be put in place: {error.strerror}.",
-                place=str(error.filename or folder),
-                fix="free some space, or choose another folder with EDGEKIT_CACHE",
-            ) from error
-        return stand
+        return here.open_place(place, artifact, inputs)
 
     def run(self, device: Device, stand: Stand, run: Run, out: Path) -> Block:
         """The outputs of every sample; no other mode."""
@@ -145,39 +91,12 @@ class Emulated(Driver):
                 place=device.id,
                 fix="measure on a real device: edgekit devices lists those attached",
             )
-        command = _command(device, str(Path(stand.place) / runner.PROGRAM))
-        folder = Path(stand.place) / "block"
-        shutil.rmtree(folder, ignore_errors=True)
-        try:
-            folder.mkdir()
-        except OSError as error:
-            raise DeviceError(
-                "What was put in place for this run is gone.",
-                place=stand.place,
-                fix="run it again, without removing files of the cache meanwhile",
-            ) from error
-        (folder / runner.ORDER).write_bytes(runner.order(stand, run, str(folder)))
-        code = _carried_out([*command, str(folder), "follow"], folder, runner.limit_s(run))
-        answer = folder / runner.ANSWER
-        seen = runner.block(
-            answer.read_bytes() if answer.is_file() else b"",
-            code=code,
-            place=f"{Path(stand.model).name} on {device.id}",
-            last_words=(folder / SAID).read_text(encoding="utf8", errors="replace"),
-        )
-        shutil.move(folder / "outputs.npz", out / "outputs.npz")
-        return Block(runtime=seen.runtime, outputs="outputs.npz", notes=(f"emulated {_core(device)}",))
+        seen = here.run_block(_python(device), device, stand, run, out, environment=_environment())
+        return Block(runtime=seen.runtime, outputs=seen.outputs, notes=(f"emulated {_core(device)}",))
 
     def close(self, device: Device, stand: Stand) -> None:  # noqa: ARG002
-        """Remove the folder, which its name alone tells."""
-        folder = _places() / Path(stand.place).name
-        end = time.monotonic() + CLOSE_S
-        while folder.exists():  # a process that is just ending may still write into it
-            shutil.rmtree(folder, ignore_errors=True)
-            if folder.exists() and time.monotonic() > end:
-                raise DeviceError(
-                    "A folder cannot be removed.", place=str(folder), fix=f"remove it by hand: rm -r {folder}"
-                )
+        """Remove the folder."""
+        here.close_place(stand)
 
 
 def _core(device: Device) -> str:
@@ -202,15 +121,15 @@ def _ready(device: Device) -> str:
     return program
 
 
-def _command(device: Device, *arguments: str) -> list[str]:
-    """The system's Python under qemu.
+def _python(device: Device) -> list[str]:
+    """The command that starts the system's Python under qemu.
 
     Raises:
         MissingTool: it is not set up.
     """
     system = system_folder()
     python = str(system / "usr" / "bin" / f"python{root.PYTHON}")
-    return [_ready(device), "-cpu", _core(device), "-L", str(system), python, *arguments]
+    return [_ready(device), "-cpu", _core(device), "-L", str(system), python]
 
 
 def _environment() -> dict[str, str]:
@@ -218,39 +137,3 @@ def _environment() -> dict[str, str]:
     system, hidden = system_folder(), ("PYTHON", "LD_", "QEMU_")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(hidden)}
     return kept | {"PYTHONHOME": str(system / "usr"), "PYTHONPATH": str(system / "wheels")}
-
-
-def _carried_out(command: list[str], folder: Path, limit_s: float) -> int:
-    """Run a block's process to its end; its exit code. It ends with this one, because its standard input does.
-
-    Raises:
-        DeviceError: it takes longer than it may.
-    """
-    with (
-        (folder / SAID).open("wb") as said,
-        subprocess.Popen(command, env=_environment(), stdin=subprocess.PIPE, stdout=said, stderr=said) as process,
-    ):
-        try:
-            return process.wait(limit_s)
-        except subprocess.TimeoutExpired as error:
-            raise DeviceError(
-                f"It did not answer within {limit_s:g} s.",
-                place=command[5],
-                fix="use fewer samples, or a smaller model",
-            ) from error
-        finally:
-            process.kill()
-
-
-def _write(file: Path, content: bytes) -> None:
-    """Write a file that another process may write too."""
-    made = file.with_name(f"{file.name}.{os.getpid()}")
-    made.write_bytes(content)
-    made.replace(file)
-
-
-def _sweep(places: Path) -> None:
-    """Remove what killed runs left."""
-    for left in places.iterdir():
-        if runner.abandoned(left.name):
-            shutil.rmtree(left, ignore_errors=True)

@@ -15,7 +15,6 @@ external meter with an input (Joulescope's GPI) finds the block in its own trace
 """
 
 import math
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,13 +22,12 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from edgekit import runner
-from edgekit.config import cache_folder
 from edgekit.devices import Driver
 from edgekit.devices.serial import blocks, protocol
 from edgekit.devices.serial.monitor import Monitor
 from edgekit.errors import DeviceError, EdgekitError, InputError, Unsupported
 from edgekit.profiles import Block, Device, DeviceConfig, Output, Run, Stand, State
+from edgekit.runner import here
 
 
 class Serial(Driver):
@@ -71,7 +69,7 @@ class Serial(Driver):
                 place=artifact.name,
                 fix=blocks.FLASH,
             )
-        return _kept(artifact, inputs, place)
+        return here.open_place(place, artifact, inputs)
 
     def run(self, device: Device, stand: Stand, run: Run, out: Path) -> Block:
         """One block; opening the port restarts most boards, which is their fresh process."""
@@ -79,12 +77,7 @@ class Serial(Driver):
             raise Unsupported(
                 "The firmware tells no times of operators.", place=device.id, fix="leave out --ops for this device"
             )
-        if not Path(stand.place).is_dir():
-            raise DeviceError(
-                "What was put in place for this run is gone.",
-                place=stand.place,
-                fix="run it again, without removing files of the cache meanwhile",
-            )
+        here.place_of(stand)
         with _monitor(device) as monitor:
             if run.mode == "idle":
                 return blocks.idle(monitor, run)
@@ -98,38 +91,7 @@ class Serial(Driver):
 
     def close(self, device: Device, stand: Stand) -> None:  # noqa: ARG002
         """Remove what is kept here; nothing stays on the board."""
-        shutil.rmtree(_places() / Path(stand.place).name, ignore_errors=True)
-
-
-def _places() -> Path:
-    """The folder of everything that is opened; `edgekit.profiles.Stand.place` may be the name alone."""
-    return cache_folder() / "places"
-
-
-def _kept(artifact: Path, inputs: Path, place: str) -> Stand:
-    """Copies for `Serial.run`, which comes when the originals may be gone.
-
-    Raises:
-        DeviceError: the disk takes none.
-    """
-    folder = _places() / place
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        for left in folder.parent.iterdir():
-            if runner.abandoned(left.name):
-                shutil.rmtree(left, ignore_errors=True)
-        folder.mkdir()
-        stand = Stand(place=str(folder), model=str(folder / artifact.name), inputs=str(folder / "inputs.npz"))
-        shutil.copyfile(artifact, stand.model)
-        shutil.copyfile(inputs, stand.inputs)
-    except OSError as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise DeviceError(
-            f"The files cannot be kept: {error.strerror}.",
-            place=str(error.filename or folder),
-            fix="free some space, or choose another folder with EDGEKIT_CACHE",
-        ) from error
-    return stand
+        here.close_place(stand)
 
 
 def _found(name: str, config: DeviceConfig) -> Device:

@@ -129,7 +129,7 @@ async def _open(board: Board, artifact: Path, inputs: Path, run: Run, place: str
         if not file.is_file():
             raise InputError("There is no such file.", place=str(file), fix="correct its path")
     seen = await look(board)
-    if not seen.facts.numpy or not any(artifact.suffix in runner.RUNS.get(name, ()) for name in seen.runner.runtimes):
+    if not seen.facts.numpy or artifact.suffix not in runner.runs(seen.runner.runtimes):
         raise missing(board, artifact.suffix, seen.facts)
     library = await _delegate(board, run)
     files: dict[str, Path | bytes] = {runner.PROGRAM: runner.program(), "inputs.npz": inputs}

@@ -7,7 +7,6 @@ from shlex import quote
 import asyncssh
 
 from edgekit import runner
-from edgekit.devices import PLACE
 from edgekit.devices.ssh.connection import Board, Files
 from edgekit.devices.ssh.trust import ssh_command
 from edgekit.errors import DeviceError
@@ -142,7 +141,7 @@ async def removed(board: Board, place: str) -> None:
     Raises:
         DeviceError: it cannot be removed; it is named.
     """
-    if not Path(place).name.startswith(PLACE):
+    if not Path(place).name.startswith(runner.PLACE):
         raise ValueError(f"{place} is no place")  # a bug must not cost a user's files
     by_hand = f"remove it by hand: {ssh_command(board.config)} rm -r {quote(place)}"
     try:

@@ -187,15 +187,6 @@ def test_the_battery_gauge_is_read_through_a_block(device: Device, stand: Stand,
     assert trace.rails["battery"].values[0] == pytest.approx(0.4125 * 4.12)
 
 
-def test_a_stream_is_stamped_line_by_line(device: Device, stand: Stand, out: Path) -> None:
-    stream = "while true; do echo tick; sleep 0.05; done"
-    probe = Probe(meter="x", stream=stream, interval_s=0.1)
-    block = DRIVER.run(device, stand, replaced(QUICK, mode="idle", idle_s=0.3, probe=probe), out)
-    samples = [msgspec.json.decode(line, type=Sample) for line in (out / block.sensed).read_bytes().splitlines()]
-    assert {(sample.source, sample.text) for sample in samples} == {(stream, "tick\n")}
-    assert len(samples) >= 3
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("takes", "share", "partitions"), [("all", "all", 1), ("part", "part", 2), ("none", "none", None)]

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from edgekit.devices.adb import AdbDriver, bridge
-from edgekit.errors import DeviceError, EdgekitError, Unsupported
+from edgekit.errors import DeviceError, EdgekitError
 from edgekit.profiles import Device, Stand
 from edgekit.sensors import Probe
 from edgekit.worker import Worker
@@ -271,7 +271,7 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_run(
             time.sleep(0.05)
         os.kill(worker._running().pid, signal.SIGKILL)
         thread.join(30)
-        assert isinstance(died[0], Unsupported)
+        assert isinstance(died[0], DeviceError)
         assert phone.var("fixed_performance") == "true"
         worker.call("devices", "adb", "close", device=device, stand=stand)
     as_before()

@@ -312,11 +312,11 @@ def test_the_screen(text: str, on: bool | None) -> None:
 
 
 def test_records_of_a_probe_come_back_in_the_order_of_time() -> None:
-    probe = Probe(meter="x", files=("/sys/a",), commands=("b",), stream="c")
-    text = "\x1e10.00 10.02 0 0\n5\n\x1e10.02 10.04 1 1\nno\n\x1e10.05 10.05 0 9\nx\n\x1e10.06"
-    read = sensing.samples(probe, [text, "\x1e9.99 9.99 0 2\ntick\n"])
+    probe = Probe(meter="x", files=("/sys/a",), commands=("b",))
+    text = "\x1e10.00 10.02 0 0\n5\n\x1e10.02 10.04 1 1\nno\n\x1e9.99 9.99 0 0\n4\n\x1e10.05 10.05 0 9\nx\n\x1e10.06"
+    read = sensing.samples(probe, text)
     assert [(sample.source, sample.text, sample.error) for sample in read] == [
-        ("c", "tick\n", ""),
+        ("/sys/a", "4\n", ""),
         ("/sys/a", "5\n", ""),
         ("b", None, "no"),
     ]
@@ -338,5 +338,5 @@ def test_anything_that_is_printed_is_read_without_a_crash(text: str) -> None:
 def test_any_state_is_read_without_a_crash(text: str) -> None:
     conditions.state(text)
     planned(text, 34)
-    probe = Probe(meter="x", files=("/a",), stream="b")
-    sensing.lines(sensing.samples(probe, [text]))
+    probe = Probe(meter="x", files=("/a",))
+    sensing.lines(sensing.samples(probe, text))

@@ -181,7 +181,7 @@ def test_a_killed_worker_leaves_no_process(
     with Worker(tmp_path / "log.txt") as running:
 
         def block() -> None:
-            with pytest.raises(Unsupported):  # it died
+            with pytest.raises(DeviceError):  # it died
                 running.call("devices", "ssh", "run", **plain)
 
         thread = threading.Thread(target=block)
