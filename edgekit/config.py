@@ -205,7 +205,7 @@ def cache_folder() -> Path:
     """``EDGEKIT_CACHE``, or the platform's cache folder for edgekit."""
     named = os.environ.get("EDGEKIT_CACHE")
     if named:
-        return Path(named)
+        return Path(named).absolute()  # workers run in other folders
     import platformdirs  # noqa: PLC0415  only where nothing is named
 
     return platformdirs.user_cache_path("edgekit")

@@ -25,6 +25,7 @@ from typing import IO, Any, Self
 import msgspec
 
 from edgekit import registry
+from edgekit.config import cache_folder
 from edgekit.errors import REMEDIES, DeviceError, EdgekitError, InputError, Unsupported, from_os, full_disk
 
 BENCH = {"devices", "meters"}
@@ -120,7 +121,7 @@ class Worker:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "edgekit.worker", str(Path.cwd())],
                     cwd=self._folder.name,
-                    env=os.environ | {"TMPDIR": self._folder.name},
+                    env=os.environ | {"TMPDIR": self._folder.name, "EDGEKIT_CACHE": str(cache_folder())},
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,

@@ -45,7 +45,7 @@ def verb(a: str, b: str, *, as_json: bool, device: str | None, **flags: Any) -> 
         chosen = measuring.chosen(session, device, settings)
         pair = _one(session, first, chosen, flags), _one(session, second, chosen, flags)
         measured, found = profiling.compare(session, chosen, pair, settings, wishes)
-    console.print(screens.profiles(measured))
+    measuring.show(console, measured)
     names = _names(pair)
     console.print(screens.comparison(found, *names, chosen.title))
     if as_json:

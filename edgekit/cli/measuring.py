@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import click
 import msgspec
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 
 from edgekit import config, manifest
 from edgekit.cli import options
@@ -118,6 +118,14 @@ def chosen(session: Session, device: str | None, settings: Settings) -> Device:
 def project() -> config.Project | None:
     """The ``edgekit.toml`` of the current folder, which may configure devices."""
     return config.project(Path.cwd()) if (Path.cwd() / config.FILE_NAME).is_file() else None
+
+
+def show(console: Console, measured: list[Measured]) -> None:
+    """The table and remarks of profiles, then where they stand, on lines that are there to be copied."""
+    console.print(screens.profiles(measured))
+    click.echo(err=True)
+    for row in measured:
+        click.echo(str(row.file), err=True)
 
 
 def document(row: Measured) -> dict[str, Any]:

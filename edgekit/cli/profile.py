@@ -6,7 +6,6 @@ import click
 
 from edgekit.cli import measuring, options
 from edgekit.measure import profiling
-from edgekit.report import profiles as screens
 
 
 @click.command(epilog="Exit codes: 0 measured, 2 wrong input, 3 a runtime missing, 4 unsupported there, 5 the device.")
@@ -37,7 +36,7 @@ def verb(artifact: str, *, as_json: bool, device: str | None, **flags: Any) -> i
         measured = profiling.profile(
             session, chosen, measuring.subjects_of(session, path, chosen, flags), settings, wishes
         )
-    console.print(screens.profiles(measured))
+    measuring.show(console, measured)
     if as_json:
         options.print_json({"profiles": [measuring.document(row) for row in measured]})
     return measuring.exit_code(measured)

@@ -53,7 +53,7 @@ FULL = Settings(Protocol(name="full", blocks=10, cool_down_c=COOL_DOWN_C), Run()
 
 QUICK = Settings(
     Protocol(name="quick", blocks=10),
-    Run(warm_up_runs=10, warm_up_s=0.1, min_runs=10, min_s=0.25, max_s=5.0),
+    Run(warm_up_runs=10, warm_up_s=0.1, min_runs=10, min_s=0.2, max_s=5.0),
     idle_s=5.0,
 )
 """An answer within seconds: the same blocks, each too short for a figure to publish."""

@@ -130,7 +130,6 @@ def _remarks(row: Measured) -> Iterable[RenderableType]:
         yield _remark(_unavailable(profile, what, reason))
     if profile.operators:
         yield operators(profile.operators)
-    yield Text(f"  {row.file}", no_wrap=True, overflow="ignore")  # a path is there to be copied
 
 
 def _remark(text: str, style: str = "") -> RenderableType:
