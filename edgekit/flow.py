@@ -1,7 +1,6 @@
 """The verbs: what a user asks for, as sequences of steps."""
 
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -180,6 +179,10 @@ def build(session: Session, project: Project, model: Path) -> list[Result]:
                 raise
             return Result(target.name, folder, error=mended)
         return Result(target.name, folder, manifest=manifest)
+
+    if len(planned.targets) == 1:
+        return [one(row) for row in planned.targets]
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  one target needs no threads
 
     with ThreadPoolExecutor(2) as pool:
         return list(pool.map(one, planned.targets))

@@ -7,16 +7,19 @@ import tempfile
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from edgekit import registry
 from edgekit.config import cache_folder as cache_folder  # noqa: PLC0414  the verbs know it from here
 from edgekit.store import Answer, Store, code_digest
-from edgekit.worker import Worker, temporary_place
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from edgekit.worker import Worker
 
 LOGS_KEPT = 20
 
@@ -75,6 +78,8 @@ def _age(path: Path) -> float:
 
 
 def _temporary_log() -> Path:
+    from edgekit.worker import temporary_place  # noqa: PLC0415  as in Session.call
+
     with temporary_place():
         handle, name = tempfile.mkstemp(prefix="edgekit-", suffix=".log")
     os.close(handle)
@@ -120,10 +125,12 @@ class Session:
         self._workers: dict[tuple[str, str], Worker] = {}
         self._locks: dict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
         self._expected: tuple[tuple[str, str], ...] = ()
-        self._background = ThreadPoolExecutor(thread_name_prefix="edgekit-load")
+        self._background: ThreadPoolExecutor | None = None
 
     def call(self, room: str, leaf: str, method: str, /, **arguments: Any) -> Any:
         """Call a leaf's method in its worker process (see `edgekit.worker.Worker.call`)."""
+        from edgekit.worker import Worker  # noqa: PLC0415  a run that the cache answers starts no process
+
         key = room, "" if room == "meters" else leaf  # meters import little and are many: one worker serves all
         with self._locks[key]:
             if key not in self._workers:
@@ -140,6 +147,11 @@ class Session:
 
     def _load_expected(self) -> None:
         expected, self._expected = self._expected, ()
+        if not expected:
+            return
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  as in call
+
+        self._background = ThreadPoolExecutor(thread_name_prefix="edgekit-load")
         for room, leaf in expected:
             self._background.submit(self.call, room, leaf, "")
 
@@ -172,7 +184,8 @@ class Session:
     ) -> None:
         for worker in list(self._workers.values()):
             worker.close()
-        self._background.shutdown(wait=True, cancel_futures=True)
+        if self._background is not None:
+            self._background.shutdown(wait=True, cancel_futures=True)
         self.store.close()
         if not self._workers and not self.log.is_relative_to(cache_folder()):
             self.log.unlink(missing_ok=True)  # a temporary log into which nobody wrote

@@ -1,6 +1,5 @@
 """TOML to nouns. A complaint names the file, the key by its dotted path, and the nearest right key."""
 
-import difflib
 import math
 import re
 import tomllib
@@ -146,5 +145,7 @@ def _join(key: str, name: str) -> str:
 
 def nearest(name: str, names: tuple[str, ...], alike: float = 0.5) -> str:
     """``did you mean …?`` with the nearest name, if it is so much alike (1: the same); empty where none is."""
+    import difflib  # noqa: PLC0415  only after a mistake
+
     close = difflib.get_close_matches(name, names, 1, alike)
     return f"did you mean {close[0]}?" if close else ""

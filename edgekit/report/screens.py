@@ -2,15 +2,18 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from edgekit.doctor import Health
 from edgekit.flow import Check, Inspection, Plan, Result
 from edgekit.manifest import ArtifactFile, Manifest
 from edgekit.types import Signature, Target, TensorSpec, Verification
+
+if TYPE_CHECKING:
+    from edgekit.doctor import Health  # only its own verb examines
 
 VERDICT_STYLES = {"pass": "green", "warn": "yellow", "miss": "red"}
 
@@ -188,7 +191,7 @@ def target(found: Target) -> RenderableType:
     return Group(*parts, Text(), Text(f"documentation: {found.documentation}"))
 
 
-def health(found: Health) -> RenderableType:
+def health(found: "Health") -> RenderableType:
     """What works here, and the command for what does not."""
     tools = ", ".join(f"{name} {version}" for name, version in found.tools.items())
     table = _table("", "", "works", "remark")
