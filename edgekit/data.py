@@ -5,7 +5,6 @@ in the cache, and not before.
 """
 
 import functools
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,7 @@ AGREEMENT_SAMPLES = 64
 """Most samples on which agreement is computed when no task metric is asked for."""
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """One part of the data: how all of it is read, and what of it is used."""
 
     given: Given
@@ -42,8 +40,7 @@ class Part:
         )
 
 
-@dataclass(frozen=True)
-class Loaded:
+class Loaded(msgspec.Struct, frozen=True):
     """What the user gave, fitted to the source's signature."""
 
     calibration: Part | None
@@ -59,8 +56,7 @@ class Loaded:
         return msgspec.structs.replace(signature, inputs=inputs)
 
 
-@dataclass(frozen=True)
-class Data:
+class Data(msgspec.Struct, frozen=True):
     """What a build works with: samples for calibration, what the manifest says of them, the evidence."""
 
     loaded: Loaded

@@ -1,7 +1,6 @@
 """The verbs: what a user asks for, as sequences of steps."""
 
 import shutil
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,8 +33,7 @@ from edgekit.types import (
 )
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(msgspec.Struct, frozen=True):
     """What became of one target: its folder and manifest, or the error that prevented them."""
 
     target: str
@@ -53,8 +51,7 @@ class Inspection(Noun, frozen=True, kw_only=True):
     reason: str = ""
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """What a build will make: for each target its folder and the files with their precision."""
 
     recipe: Recipe
@@ -297,7 +294,7 @@ def check(session: Session, project: Project, model: Path) -> list[Check]:
 
 def _check(session: Session, subject: Subject, target: str, order: Order) -> Check:
     if order.precision not in CALIBRATED:
-        order = replace(order, calibration=None)
+        order = msgspec.structs.replace(order, calibration=None)
     file = order.variant.file
     try:
         _require_waist(subject, order.variant)

@@ -1,7 +1,6 @@
 """The steps of a build: each a question to the cache, answered by a leaf in a worker process."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +29,7 @@ if TYPE_CHECKING:
     from edgekit.samples import Samples
 
 
-@dataclass(frozen=True)
-class Network:
+class Network(msgspec.Struct, frozen=True):
     """A source that is being built: where it lies, the leaf that reads it, and its digest with companions."""
 
     path: Path
@@ -68,8 +66,7 @@ def open_network(session: Session, path: Path, options: SourceOptions) -> Networ
     return Network(path, leaf, digest_of(parts), options, model)
 
 
-@dataclass(frozen=True)
-class Subject:
+class Subject(msgspec.Struct, frozen=True):
     """A source with its waist and what that needs; both None where it has no waist, for a ``reason``."""
 
     network: Network
@@ -123,8 +120,7 @@ def input_ranges(session: Session, subject: Subject) -> dict[str, tuple[float, f
     return {spec.source_name: found[spec.name] for spec in waist.result.signature.inputs if spec.name in found}
 
 
-@dataclass(frozen=True)
-class Given:
+class Given(msgspec.Struct, frozen=True):
     """Samples that fit a network: ``question`` is what decides them, ``read`` loads them.
 
     Whatever the cache can answer from the question alone needs neither the samples nor numpy.
@@ -187,8 +183,7 @@ def reference(session: Session, network: Network, samples: Answer[Kept]) -> Path
     return session.ask(f"running {network.path.name}", question, int, run).folder / "outputs.npz"
 
 
-@dataclass(frozen=True)
-class Order:
+class Order(msgspec.Struct, frozen=True):
     """One file to build, with everything that decides how."""
 
     variant: Variant
@@ -255,11 +250,10 @@ def _base_order(order: Order) -> Order:
         use=variant.use,
         settings=variant.settings | {"full_integer": True},
     )
-    return replace(order, variant=base)
+    return msgspec.structs.replace(order, variant=base)
 
 
-@dataclass(frozen=True)
-class Evidence:
+class Evidence(msgspec.Struct, frozen=True):
     """What files are verified on: samples, the source's outputs (`reference`), and perhaps a metric of labels."""
 
     samples: Answer[Kept]

@@ -20,7 +20,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -41,8 +40,7 @@ class Stored(msgspec.Struct, frozen=True):
     files: dict[str, FileDigest]
 
 
-@dataclass(frozen=True)
-class Answer[T]:
+class Answer[T](msgspec.Struct, frozen=True):
     """An answer: its value, and the folder with its files (read only)."""
 
     result: T
@@ -271,28 +269,25 @@ def tree_digest(path: Path) -> FileDigest:
     )
 
 
+SHOWS = {"cli", "report", "measure", "devices", "meters", "runner", "__pycache__"}
+"""Folders of edgekit whose code makes no answers: it shows, or it measures."""
+
+NOUNS = {"profiles.py", "sensors.py", "traces.py"}
+"""Modules beside them that only measuring uses."""
+
+
 @cache
 def code_digest() -> str:
-    """Digest of edgekit's own code, less what only shows: a changed line invalidates what it may have made."""
-    root = Path(__file__).parent
-    shows = {
-        "cli",
-        "report",
-        "measure",
-        "devices",
-        "meters",
-        "runner",
-        "profiles.py",
-        "sensors.py",
-        "traces.py",
-    }  # measurements are no answers
-    digests = {}
-    for folder, _, names in root.walk():
-        place = folder.relative_to(root)
-        for path in (place / name for name in names if name.endswith(".py")):
-            if path.parts[0] not in shows:
-                digests[str(path)] = hashlib.sha256((root / path).read_bytes()).hexdigest()
-    return digest_of(digests)
+    """Digest of edgekit's own code, less what makes no answers: a changed line invalidates what it may have made."""
+    root = str(Path(__file__).parent)
+    digest = hashlib.sha256()
+    for folder, below, names in os.walk(root):
+        below[:] = sorted(name for name in below if name not in SHOWS)
+        for name in sorted(names):
+            if name.endswith(".py") and name not in NOUNS:
+                content = Path(folder, name).read_bytes()
+                digest.update(f"{folder.removeprefix(root)}/{name} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
 
 
 def alive(pid: str) -> bool:

@@ -235,6 +235,6 @@ def refreshed(results: list[Result]) -> list[Result]:
     return [
         result
         if result.manifest is None
-        else replace(result, manifest=manifest.read(result.folder / manifest.FILE_NAME))
+        else msgspec.structs.replace(result, manifest=manifest.read(result.folder / manifest.FILE_NAME))
         for result in results
     ]

@@ -41,7 +41,7 @@ def section(found: list[Comparison], spread: float) -> str:
     ratios = [row.ratio for row in found if row.ratio is not None]
     widths = [row.high / row.low - 1 for row in found if row.high is not None and row.low is not None]
     return (
-        f"`python -m tests.measure.aa`, {page.when_and_where()}\n\n"
+        f"`python -m tests.measure.aa --repetitions {len(found)} --pairs {found[0].pairs}`, {page.when_and_where()}\n\n"
         "| repetitions | pairs each | difference called | share, 95 % interval | ratios from, to "
         "| median interval's width | blocks differ by (sd) |\n| ---: | ---: | ---: | --- | --- | ---: | ---: |\n"
         f"| {len(found)} | {found[0].pairs} | {called} | {called / len(found):.1%} ({low:.1%}–{high:.1%}) "

@@ -45,7 +45,8 @@ def found_one_way(rows: list[Comparison]) -> bool:
 def section(found: dict[str, list[Comparison]]) -> str:
     """The result in Markdown."""
     lines = [
-        f"`python -m tests.measure.ab`, {page.when_and_where()}\n",
+        f"`python -m tests.measure.ab --repetitions {len(next(iter(found.values())))} "
+        f"--pairs {next(iter(found.values()))[0].pairs}`, {page.when_and_where()}\n",
         "| A against B | pairs | A faster, slower, not shown | median ratio | median interval | all ratios |",
         "| --- | ---: | --- | ---: | --- | --- |",
     ]
