@@ -68,6 +68,17 @@ def test_it_builds_from_tflite(installed: Path, tmp_path: Path) -> None:
     assert all((out / file["file"]).stat().st_size for file in manifest["artifacts"])
 
 
+def test_it_profiles_a_tflite_file(installed: Path, tmp_path: Path) -> None:
+    networks.classifier(tmp_path / "model.tflite")
+    measured = edgekit(installed, tmp_path, "profile", "model.tflite", "--quick", "--json")
+    assert measured.returncode == 0, measured.stderr
+    [profile] = json.loads(measured.stdout)["profiles"]
+    assert profile["latency"]["blocks"] == 10
+    assert Path(tmp_path, profile["raw"]).is_file()
+    phones = edgekit(installed, tmp_path, "devices", "--json")
+    assert "pip install 'edgekit[android]'" in phones.stdout  # what it cannot reach it says how to
+
+
 def test_without_the_extra_it_names_the_line_to_install(installed: Path, tmp_path: Path) -> None:
     shutil.copy(ROOT / "docs/examples/digits/model.keras", tmp_path)
     refused = edgekit(installed, tmp_path, "build", "model.keras", "-t", "android", "--precision", "float16")
