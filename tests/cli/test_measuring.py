@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from edgekit import cli, flow
 from edgekit.config import Project
 from edgekit.manifest import Manifest
 from edgekit.measure import agreement
+from edgekit.measure.protocol import QUICK
 from edgekit.session import Session, cache_folder
 from edgekit.store import Store
 from tests import networks
@@ -39,6 +41,8 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("EDGEKIT_CONFIG", str(tmp_path / "config"))
     monkeypatch.setenv("COLUMNS", "100")
+    short = msgspec.structs.replace(QUICK.run, warm_up_s=0.01, min_s=0.05)
+    monkeypatch.setattr("edgekit.cli.measuring.QUICK", replace(QUICK, run=short, idle_s=2.0))
     return desk
 
 

@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from edgekit import cli, config, registry
+from edgekit.measure.protocol import QUICK
 from tests.devices.benches import Bench, bench_of, network
 
 pytestmark = pytest.mark.slow
@@ -33,6 +36,8 @@ def desk(
     with found(tmp_path_factory.mktemp("bench")) as bench:
         monkeypatch.setenv("EDGEKIT_CONFIG", str(folder / "config"))
         monkeypatch.setenv("COLUMNS", "100")
+        short = msgspec.structs.replace(QUICK.run, warm_up_s=0.01, min_s=0.05)
+        monkeypatch.setattr("edgekit.cli.measuring.QUICK", replace(QUICK, run=short))
         monkeypatch.chdir(folder)
         for name, device in bench.configured.items():
             config.write_device(name, device)
