@@ -181,7 +181,7 @@ def test_the_battery_gauge_is_read_through_a_block(device: Device, stand: Stand,
     offer = meter.available(device, DRIVER.execute(device, meter.look(device)))
     learnt = {"sign": -1, "amperes": 1e-6, "volts": 1e-6}
     probe = replaced(offer.probe, interval_s=0.1, settings=learnt)
-    block = DRIVER.run(device, stand, replaced(QUICK, mode="idle", idle_s=0.5, probe=probe), out)
+    block = DRIVER.run(device, stand, replaced(QUICK, mode="idle", idle_s=2.0, probe=probe), out)
     trace = meter.stop(probe, out / block.sensed)
     assert not trace.invalid
     assert trace.rails["battery"].values[0] == pytest.approx(0.4125 * 4.12)
