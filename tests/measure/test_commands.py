@@ -55,7 +55,7 @@ def test_the_page_holds_the_result_of_every_command() -> None:
     for name, command in (("A/A", "aa"), ("A/B", "ab"), ("coverage", "coverage")):
         found = re.search(f"<!-- {name} -->(.*)<!-- /{name} -->", text, flags=re.DOTALL)
         assert found is not None
-        assert f"`python -m tests.measure.{command}`" in found[1]
+        assert f"`python -m tests.measure.{command}" in found[1]
 
 
 @pytest.mark.shared
