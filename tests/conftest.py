@@ -5,8 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from edgekit.worker import Worker
+
+settings.register_profile("edgekit", deadline=None)  # a busy machine is no failure
+settings.load_profile("edgekit")
 
 ROOT = Path(__file__).resolve().parent.parent
 

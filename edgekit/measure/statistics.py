@@ -103,6 +103,8 @@ def estimate_mean(values: Sequence[float], seed: int = 0) -> Estimate:
     # n times the same block has no spread: infinitely far away, unless it is the mean itself.
     t = np.divide(away, spread, out=np.where(away > 0, np.inf, 0.0), where=spread > 0)
     half = float(np.quantile(t, CONFIDENCE, method="higher") * x.std(ddof=1)) if x.std() > 0 else 0.0
+    if not math.isfinite(half):
+        return Estimate(value=mean, n=n, reason="most blocks are equal to the last digit, so that no interval is told")
     return Estimate(value=mean, low=mean - half, high=mean + half, n=n)
 
 

@@ -69,7 +69,8 @@ def test_estimates_scale_with_the_unit(values: list[float], factor: float) -> No
         one, other = estimate(values), estimate([factor * value for value in values])
         assert one.value is not None
         assert other.value == pytest.approx(factor * one.value)
-        assert (one.low is None) == (other.low is None) == (len(values) < 6)
+        assert (one.low is None) == (other.low is None) == bool(one.reason)
+        assert one.low is None or len(values) >= 6
         if one.low is not None and one.high is not None:
             assert other.low == pytest.approx(factor * one.low, abs=1e-6 * factor * max(values))
             assert other.high == pytest.approx(factor * one.high, abs=1e-6 * factor * max(values))
