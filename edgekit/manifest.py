@@ -24,6 +24,9 @@ from edgekit.types import (
 
 FILE_NAME = "manifest.json"
 
+PROFILES = "profiles"
+"""The folder inside a result in which measurements are recorded; they outlive a rebuild."""
+
 
 class ArtifactFile(Noun, frozen=True, kw_only=True):
     """One runnable file of an artifact with its evidence; ``files`` names all parts with digests."""

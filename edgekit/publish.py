@@ -10,15 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from edgekit.errors import InputError, from_os
+from edgekit.manifest import FILE_NAME, PROFILES
 from edgekit.store import alive
 
 ATTEMPTS = 20
 """Renames before giving up on a place into which other builds keep putting their results."""
-
-MANIFEST = "manifest.json"
-
-PROFILES = "profiles"
-"""The folder inside a result in which measurements are recorded; they outlive a rebuild."""
 
 
 def publish(folder: Path, make: Callable[[Path], None]) -> None:
@@ -115,11 +111,11 @@ def _foreign(folder: Path) -> str:
     found = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
     found = [name for name in found if Path(name).parts[0] != PROFILES]
     try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
-        own = {MANIFEST, *(name for artifact in manifest["artifacts"] for name in artifact["files"])}
+        manifest = json.loads((folder / FILE_NAME).read_bytes())
+        own = {FILE_NAME, *(name for artifact in manifest["artifacts"] for name in artifact["files"])}
     except FileNotFoundError:
         own = set()
-        if MANIFEST in found or not folder.is_dir():
+        if FILE_NAME in found or not folder.is_dir():
             return ""  # another build is replacing its result at this moment
     except (OSError, ValueError, KeyError, TypeError):
         own = set()

@@ -4,6 +4,7 @@ All arrays here carry a leading sample axis: ``[N, *shape]``.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,12 @@ from numpy.typing import NDArray
 from edgekit.types import Signature, TensorSpec
 
 Array = NDArray[np.generic]
+
+
+def arrays(path: Path) -> dict[str, Array]:
+    """Every array of an ``.npz``."""
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
 
 
 def quantize(real: Array, scale: float, zero_point: int, dtype: str) -> Array:

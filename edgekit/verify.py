@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import InputError
-from edgekit.tensors import Array, blocks, sqnr_db
+from edgekit.tensors import Array, arrays, blocks, sqnr_db
 from edgekit.types import Agreement, Precision, TaskMetric, Verification
 
 THRESHOLDS_DB: dict[Precision, float] = {
@@ -183,13 +183,8 @@ def judge_files(
     max_drop: float | None = None,
 ) -> Verification:
     """`judge` on the ``.npz`` files of both sides; the task metric needs ``labels``, an ``.npy``."""
-    wanted, got = _arrays(reference), _arrays(outputs)
+    wanted, got = arrays(reference), arrays(outputs)
     measured = None
     if metric is not None and labels is not None:
         measured = task_metric(metric, wanted, got, np.load(labels, allow_pickle=False))
     return judge(precision, origin, wanted, got, measured=measured, max_drop=max_drop)
-
-
-def _arrays(path: Path) -> dict[str, Array]:
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}

@@ -36,6 +36,12 @@ LEAST_S: dict[Provenance, float] = {"battery_gauge": 300.0}
 
 LEAST_OTHERS_S = 10.0
 
+
+def least_s(provenance: Provenance) -> float:
+    """How long in seconds a block should be at least for a meter of this kind (measurement protocol, §2.4)."""
+    return LEAST_S.get(provenance, LEAST_OTHERS_S)
+
+
 DRIFT = 0.1
 """Largest difference of the two idle powers, as a share of net power, with which net energy is told."""
 
@@ -125,9 +131,9 @@ class _Result(NamedTuple):
         average_w = sum(part.joules for part in parts) / lasted_s
         net_w = average_w - idle.watts
         notes: tuple[str, ...] = ()
-        least_s = LEAST_S.get(self.trace.provenance, LEAST_OTHERS_S)
-        if min(part.seconds for part in parts) < 0.9 * least_s:
-            notes = (f"blocks are shorter than the {least_s:g} s that this kind of meter needs",)
+        shortest_s = least_s(self.trace.provenance)
+        if min(part.seconds for part in parts) < 0.9 * shortest_s:
+            notes = (f"blocks are shorter than the {shortest_s:g} s that this kind of meter needs",)
         terms = self._terms(parts, count)
         gross, blocks_mj = self._estimate([part.joules for part in parts], runs, terms, seed)
         reason = idle.problem or _unfit(average_w, net_w, idle)

@@ -19,6 +19,7 @@ import msgspec
 
 from edgekit import runner
 from edgekit.errors import EdgekitError
+from edgekit.measure import energy
 from edgekit.measure.subject import Subject
 from edgekit.profiles import Block, Device, Protocol, Run, Stand, State
 from edgekit.sensors import PowerTrace, Probe, Provenance
@@ -252,8 +253,8 @@ def _cool_down(bench: Bench, start: State, limit_c: float) -> list[str]:
 
 
 def energy_settings(settings: Settings, provenance: Provenance) -> Settings:
-    """Blocks long enough for a meter: 10 s, for a battery gauge 5 minutes (measurement protocol, §2.4)."""
-    least_s = 300.0 if provenance == "battery_gauge" else 10.0
+    """Blocks long enough for a meter (`energy.least_s`); quick ones are shorter, but for a battery gauge."""
+    least_s = energy.least_s(provenance)
     if settings.protocol.name == "quick" and provenance != "battery_gauge":
         least_s = 2.0
     run = settings.run

@@ -21,13 +21,11 @@ import numpy as np
 
 from edgekit import manifest as manifests
 from edgekit.errors import InputError
-from edgekit.manifest import Manifest
+from edgekit.manifest import PROFILES, Manifest
 from edgekit.measure.protocol import Course
 from edgekit.measure.subject import Subject
 from edgekit.profiles import DeviceVerification, Profile
 from edgekit.tensors import Array
-
-FOLDER = "profiles"
 
 RAW_LATENCIES = 100_000
 """Most latencies of a block that are kept; of more, every k-th is (a block of µs-long inferences has millions)."""
@@ -38,8 +36,8 @@ def folder(subject: Subject, output: str | None = None) -> Path:
     if output is not None:
         return Path(output)
     if subject.manifest is not None:
-        return subject.manifest.parent / FOLDER
-    return Path("dist") / subject.path.stem / FOLDER
+        return subject.manifest.parent / PROFILES
+    return Path("dist") / subject.path.stem / PROFILES
 
 
 def check(where: Path) -> None:
@@ -83,12 +81,6 @@ def raw(course: Course, which: int) -> dict[str, Array]:
             for rail, series in trace.rails.items():
                 arrays[f"{prefix}_{part}_{rail}"] = np.array([series.t_s, series.values], np.float64)
     return arrays
-
-
-def arrays(path: Path) -> dict[str, Array]:
-    """Every array of an ``.npz``."""
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
 
 
 def write(profile: Profile, samples: dict[str, Array], plots: dict[str, str], subject: Subject, where: Path) -> Path:

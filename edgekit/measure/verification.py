@@ -8,11 +8,11 @@ import msgspec
 import numpy as np
 
 from edgekit.errors import MissingTool, Unsupported
-from edgekit.measure import agreement, attached, protocol, record
+from edgekit.measure import agreement, attached, protocol
 from edgekit.measure.protocol import Bench, in_words
 from edgekit.measure.subject import Subject
 from edgekit.profiles import DeviceVerification, Run
-from edgekit.tensors import Array
+from edgekit.tensors import Array, arrays
 from edgekit.types import Signature
 
 
@@ -38,7 +38,7 @@ def verified(
         there = _Outputs(bench, run, out)
         found = agreement.verified(
             subject.path,
-            record.arrays(inputs),
+            arrays(inputs),
             run_host=here.of,
             run_device=there.of,
             device=bench.device.id,
@@ -64,12 +64,12 @@ class _Outputs:
         """Outputs ``[N, *shape]`` by name for inputs ``[N, *shape]`` by name."""
         with tempfile.TemporaryDirectory(dir=self._folder) as made:
             given = Path(made) / "inputs.npz"
-            arrays: dict[str, Any] = dict(inputs)
-            np.savez(given, **arrays)
+            written: dict[str, Any] = dict(inputs)
+            np.savez(given, **written)
             subject = Subject(file, "", Signature(inputs=(), outputs=()))
             with protocol.stands(self._bench, [subject], [given], [self._run]) as stands:
                 block = protocol.run_block(self._bench, stands[0], self._run, Path(made) / "block")
             self.runtime = block.runtime
             if block.outputs is None:
                 raise Unsupported("The device gives no outputs.", place=str(file), fix="verify on another device")
-            return record.arrays(Path(made) / "block" / block.outputs)
+            return arrays(Path(made) / "block" / block.outputs)
