@@ -285,8 +285,10 @@ def test_runs_read_whole_answers_while_a_prune_drops_them(store: Store) -> None:
     seen: list[bool | str] = []
 
     def run() -> None:
-        for i in range(300):
+        for i in range(6000):  # how often the pruner comes first differs by machine: on until both ends were seen
             ask_and_read(store.root, i % 3, seen)
+            if i >= 300 and min(seen.count(True), seen.count(False)) > 10:
+                break
 
     command = [sys.executable, "-c", PRUNE, str(store.root)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as pruner:
