@@ -202,6 +202,28 @@ def test_every_setting_builds(worker: Worker, waist: Path, tmp_path: Path, estim
     assert '<fast_bias_correction value="False" />' in text
 
 
+def largest_weights(file: Path) -> list[int]:
+    """The largest 8-bit weight of each layer."""
+    model = CORE.read_model(str(file))
+    constants = [node for node in model.get_ordered_ops() if node.get_type_name() == "Constant"]
+    return [
+        int(np.abs(c.get_data().astype(int)).max()) for c in constants if c.get_element_type().get_type_name() == "i8"
+    ]
+
+
+@pytest.mark.parametrize(("fix", "half"), [("enable", (0, 2)), ("first_layer_only", (0,)), ("disable", ())])
+def test_no_two_products_overflow_16_bits_unless_wished(
+    worker: Worker, waist: Path, tmp_path: Path, fix: str, half: tuple[int, ...]
+) -> None:
+    """CPUs without VNNI add two products of 8 bits in 16, and clip them there; not in a depthwise layer."""
+    wishes = {} if fix == "enable" else {"overflow_fix": fix}
+    build(worker, calibrated(waist, settings=wishes), tmp_path / "out")
+    convolution_depthwise_dense = largest_weights(tmp_path / "out" / "model.xml")
+    assert len(convolution_depthwise_dense) == 3
+    for i, weight in enumerate(convolution_depthwise_dense):
+        assert (2 * 255 * weight < 2**15) == (i in half)
+
+
 # --- from ONNX ---------------------------------------------------------------------------------
 
 

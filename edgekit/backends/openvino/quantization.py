@@ -69,7 +69,8 @@ def quantize(model: Any, job: Job, signature: Signature, settings: Settings) -> 
                 fast_bias_correction=settings.fast_bias_correction,
                 model_type=nncf.ModelType.TRANSFORMER if transformer else None,
                 advanced_parameters=nncf.AdvancedQuantizationParameters(
-                    activations_range_estimator_params=ESTIMATORS[settings.range_estimator]
+                    overflow_fix=nncf.OverflowFix(settings.overflow_fix),
+                    activations_range_estimator_params=ESTIMATORS[settings.range_estimator],
                 ),
                 ignored_scope=nncf.IgnoredScope(types=list(RECURRENT), validate=False),
             )

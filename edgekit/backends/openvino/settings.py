@@ -22,6 +22,9 @@ class Settings(Noun, frozen=True, kw_only=True):
         subset_size: the most calibration samples that are used.
         model_type: ``transformer`` keeps the operators of attention that lose most in float;
             ``auto`` does so where the graph holds attention.
+        overflow_fix: which layers' weights take only half of the 8 bits, so that no sum of two products
+            overflows the 16 bits that CPUs without VNNI have for it: all (``enable``), as the file may
+            meet any CPU, the first (``first_layer_only``) or none (``disable``).
         fast_bias_correction: False corrects biases layer by layer: slower, more accurate.
         npu_platform: NPU generation to compile for where no NPU is present ("3720", "4000").
     """
@@ -31,6 +34,7 @@ class Settings(Noun, frozen=True, kw_only=True):
     range_estimator: Literal["histogram", "minmax", "nncf"] = "histogram"
     subset_size: Annotated[int, msgspec.Meta(ge=1)] = 300
     model_type: Literal["auto", "transformer", "none"] = "auto"
+    overflow_fix: Literal["enable", "first_layer_only", "disable"] = "enable"
     fast_bias_correction: bool = True
     npu_platform: str = ""
 
