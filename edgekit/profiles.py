@@ -149,9 +149,14 @@ class Stand(Noun, frozen=True, kw_only=True):
 
 
 class Distribution(Noun, frozen=True, kw_only=True):
-    """Latencies of a block in ms. Percentiles the device did not give are None."""
+    """Latencies of a block in ms. Percentiles the device did not give are None.
+
+    Where an inference is too short for a reading of the clock of its own, each time is the mean of
+    ``inferences_per_reading`` in a row, and all figures but the mean are of these means.
+    """
 
     runs: int
+    inferences_per_reading: int = 1
     mean_ms: float
     min_ms: float
     max_ms: float
@@ -196,7 +201,7 @@ class Block(Noun, frozen=True, kw_only=True):
 
     ``begin_s`` and ``end_s`` bound the timed loop on the device's monotonic clock. ``host_offset_s`` is
     what to add to come to the host's monotonic clock, known to ``host_offset_error_s``.
-    ``latencies`` (``.npy``, float64 ``[runs]``, ms), ``outputs`` (``.npz``) and ``sensed`` (``.jsonl`` of
+    ``latencies`` (``.npy``, float64 ``[readings]``, ms), ``outputs`` (``.npz``) and ``sensed`` (``.jsonl`` of
     `Sample`) name files in the folder that the block was given. ``harness_share`` is the loop's own
     part of an inference's time, measured around an empty call.
     """

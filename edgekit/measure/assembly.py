@@ -16,6 +16,7 @@ from edgekit.profiles import (
     Block,
     Delegation,
     DeviceVerification,
+    Distribution,
     Energy,
     Estimate,
     Latency,
@@ -127,7 +128,8 @@ class Recorder:
         arrays = [taken for _, taken in counted if taken is not None]
         if len(arrays) < len(own):
             return _summarized(own, inits, firsts), ""
-        return statistics.latency(arrays, inits, firsts), ""
+        found = statistics.latency(arrays, inits, firsts)
+        return _of_several(found, [b.latency for b in own if b.latency is not None]), ""
 
     def _energy(self, seen: Seen, which: int) -> tuple[Energy | None, str]:
         if self.metering is not None:
@@ -140,6 +142,16 @@ class Recorder:
                 return None, "an estimate needs the MACs of the artifact, which only a manifest holds"
             return estimate.modelled(seen.subject.cost, seen.subject.precision), ""
         return None, "" if self.settings.energy else "not asked for (--energy)"
+
+
+def _of_several(found: Latency, told: list[Distribution]) -> Latency:
+    """The same where each time is the mean of several inferences: those have no percentiles of single ones."""
+    each = max(row.inferences_per_reading for row in told)
+    if each == 1:
+        return found
+    none = Estimate(value=None, reason=f"each time is the mean of {each}")
+    runs, seconds = sum(row.runs for row in told), sum(row.runs * row.mean_ms for row in told) / 1e3
+    return msgspec.structs.replace(found, runs=runs, seconds=seconds, p90_ms=none, p99_ms=none)
 
 
 def _summarized(blocks: list[Block], inits: list[float | None], firsts: list[float | None]) -> Latency:

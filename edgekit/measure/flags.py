@@ -41,15 +41,17 @@ def remarks(blocks: Sequence[Block], latencies: Sequence[NDArray[Any] | None]) -
 
     Args:
         blocks: all blocks.
-        latencies: those of each block in ms, ``[runs]``; None where the device gives no single ones.
+        latencies: those of each block in ms, ``[readings]``; None where the device gives no single ones.
     """
     rows = [(b, taken) for b, taken in zip(blocks, latencies, strict=True) if b.counted and b.latency is not None]
     medians = np.array([b.latency.median_ms or b.latency.mean_ms for b, _ in rows if b.latency is not None])
     names = [block.index + 1 for block, _ in rows]
     arrays = [np.asarray(taken, np.float64) for _, taken in rows if taken is not None and len(taken)]
+    each = max((b.latency.inferences_per_reading for b, _ in rows if b.latency is not None), default=1)
     found = [
         left_out(blocks),
-        outlying_inferences(arrays),
+        shared_readings(each),
+        outlying_inferences(arrays) if each == 1 else "",
         slower_blocks(medians, names) or outlying_blocks(medians, names),
         trend(medians),
         trend_within(arrays),
@@ -69,6 +71,13 @@ def left_out(blocks: Sequence[Block]) -> str:
     return (
         f"the device throttled{why} in block{'' if one else 's'} {names}; {'it is' if one else 'they are'} not counted"
     )
+
+
+def shared_readings(each: int) -> str:
+    """That several inferences share a reading of the clock."""
+    if each == 1:
+        return ""
+    return f"an inference is too short to be timed alone: each time is the mean of up to {each}; no percentiles"
 
 
 def far_out(values: Array) -> NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 import itertools
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -68,6 +69,18 @@ def test_a_device_without_single_latencies_has_remarks_on_blocks_all_the_same() 
     rows = seen(blocks([1 + 0.02 * i for i in range(10)]))
     assert remarks(rows, [None] * 10) == ("latency rose by 16 % from the first block to the last",)
     assert remarks([], []) == ()
+
+
+def test_times_that_several_inferences_share_are_said_to_be_means() -> None:
+    rows = [np.append(row, row[0] * 9) for row in blocks([1.0] * 6)]
+    shared = seen(rows)
+    for i, block in enumerate(shared):
+        assert block.latency is not None
+        latency = msgspec.structs.replace(block.latency, inferences_per_reading=8)
+        shared[i] = msgspec.structs.replace(block, latency=latency)
+    remark = "an inference is too short to be timed alone: each time is the mean of up to 8; no percentiles"
+    assert remarks(shared, rows) == (remark,)
+    assert "lie far from" in remarks(seen(rows), rows)[0]  # which would count means as inferences
 
 
 def test_outliers_are_counted_and_said() -> None:

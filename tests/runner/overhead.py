@@ -2,8 +2,9 @@
 
     python -m tests.runner.overhead
 
-One line a network of MLPerf Tiny: the share is the loop's own time around an empty call over the mean
-time of an inference. The last lines say where the seconds of a quick run go (`QUICK`).
+One line a network of MLPerf Tiny: the share is the loop's own time around an empty call over the median
+time of an inference. The last lines say how long ``edgekit profile --quick`` takes from its start to its end,
+and where its seconds go.
 """
 
 import os
@@ -17,13 +18,9 @@ import numpy as np
 
 from edgekit import runner
 from edgekit.devices.local import Local
+from edgekit.measure.protocol import QUICK
 from edgekit.profiles import Block, Run
 from edgekit.waist.run import Interpreter
-
-QUICK = Run(threads=1, warm_up_runs=3, warm_up_s=0.3, min_runs=10, min_s=0.4)
-"""A block of a quick run."""
-
-BLOCKS = 10
 
 NETWORKS = (
     "pretrainedResnet_quant",
@@ -57,7 +54,7 @@ def inputs(model: Path, folder: Path) -> Path:
     return path
 
 
-def blocks(model: Path, count: int, run: Run = QUICK) -> tuple[list[Block], float]:
+def blocks(model: Path, count: int, run: Run = QUICK.run) -> tuple[list[Block], float]:
     """That many blocks on this host, and the seconds that all took with putting files there and removing them."""
     driver = Local()
     with tempfile.TemporaryDirectory() as name:
@@ -84,6 +81,15 @@ def start_s(code: str) -> float:
     return min(taken)
 
 
+def quick_s(model: Path) -> float:
+    """Seconds of ``edgekit profile MODEL --quick``, from its start to its end."""
+    with tempfile.TemporaryDirectory() as name:
+        begin = time.perf_counter()
+        command = [sys.executable, "-m", "edgekit", "profile", str(model), "--quick", "-o", name]
+        subprocess.run(command, check=True, capture_output=True)
+        return time.perf_counter() - begin
+
+
 def write(line: str) -> None:
     """A line on standard output."""
     sys.stdout.write(line + "\n")
@@ -91,18 +97,24 @@ def write(line: str) -> None:
 
 def main() -> None:
     """Print all of it."""
-    write(f"{'network':24} {'median ms':>10} {'loop / inference':>18}")
+    write(f"{'network':24} {'median ms':>10} {'loop / inference':>18} {'inferences a reading':>22}")
     for name in NETWORKS:
         seen, _ = blocks(models() / f"{name}.tflite", 3)
         median = np.median([block.latency.median_ms for block in seen if block.latency])
         share = np.median([block.harness_share for block in seen])
-        write(f"{name:24} {median:10.4f} {share:17.3%}")
+        each = max(block.latency.inferences_per_reading for block in seen if block.latency)
+        write(f"{name:24} {median:10.4f} {share:17.3%} {each:22}")
     write("")
     for words, code in PARTS.items():
         write(f"{'start, ' + words:24} {start_s(code):8.3f} s")
-    _, whole_s = blocks(models() / f"{NETWORKS[0]}.tflite", BLOCKS)
-    loops_s = BLOCKS * (QUICK.warm_up_s + QUICK.min_s)
-    write(f"{f'{BLOCKS} quick blocks':24} {whole_s:8.3f} s, of which {loops_s:.1f} s are warm-up and timed loops")
+    count, run = QUICK.protocol.blocks, QUICK.run
+    _, blocks_s = blocks(models() / f"{NETWORKS[0]}.tflite", count)
+    loops_s = count * (run.warm_up_s + run.min_s)
+    write(f"{f'{count} quick blocks':24} {blocks_s:8.3f} s, of which {loops_s:.1f} s are warm-up and timed loops")
+    whole_s = [quick_s(models() / f"{NETWORKS[0]}.tflite") for _ in range(3)]
+    write(
+        f"{'profile --quick':24} {np.median(whole_s):8.3f} s, the median of {len(whole_s)}; at most {max(whole_s):.3f} s"
+    )
 
 
 if __name__ == "__main__":

@@ -71,12 +71,12 @@ def test_the_loop_keeps_its_limits(lengths_ms: list[float], runs: int, min_s: fl
 
 def test_warm_up_of_flat_latencies_is_the_shortest(clock: Callable[..., Clock]) -> None:
     running = clock(4)
-    assert block.warm_up(running.invoke, 5, 0.1) == running.calls == 25
+    assert len(block.warm_up(running.invoke, 5, 0.1)) == running.calls == 25
 
 
 def test_warm_up_lasts_while_latencies_fall(clock: Callable[..., Clock]) -> None:
     running = clock(*(4 * 0.99**i for i in range(50)), 2)
-    assert block.warm_up(running.invoke, 5, 0.1) > 50
+    assert len(block.warm_up(running.invoke, 5, 0.1)) > 50
     assert 0.1 < running.perf_counter() < 0.3
 
 
@@ -88,7 +88,7 @@ def test_warm_up_ends_although_latencies_fall_forever(clock: Callable[..., Clock
 
 def test_warm_up_makes_its_runs_even_where_seconds_are_few(clock: Callable[..., Clock]) -> None:
     running = clock(1)
-    assert block.warm_up(running.invoke, 12, 0) == running.calls == 12
+    assert len(block.warm_up(running.invoke, 12, 0)) == running.calls == 12
 
 
 @given(st.lists(st.integers(1000, 10**9), min_size=8, max_size=200))
@@ -104,8 +104,31 @@ def test_falling_is_judged_by_the_last_half() -> None:
 
 
 def test_the_harness_share_is_a_share() -> None:
-    share = block.harness_share(1e6)
+    share = block.harness_share(1, 1e6)
     assert 0 < share < 0.05  # of one millisecond
+
+
+@pytest.mark.parametrize(("inference_ns", "each"), [(40_000, 1), (26_000, 4), (13_000, 8), (4_000, 32), (1_000, 128)])
+def test_a_reading_of_the_clock_is_shared_where_it_would_cost_too_much(
+    monkeypatch: pytest.MonkeyPatch, inference_ns: int, each: int
+) -> None:
+    monkeypatch.setattr(block, "loop_ns", lambda _: 200.0)
+    assert block.per_reading(inference_ns) == each
+
+
+@given(st.floats(1, 1e4), st.floats(1, 1e9))
+def test_a_shared_reading_costs_little_of_each(empty_ns: float, inference_ns: float) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(block, "loop_ns", lambda _: empty_ns)
+        each = block.per_reading(inference_ns)
+    assert empty_ns / each <= block.LARGE_SHARE * inference_ns
+    assert each == 1 or block.SMALL_SHARE / 2 < empty_ns / each / inference_ns <= block.SMALL_SHARE
+
+
+def test_inferences_that_share_a_reading_are_all_run(clock: Callable[..., Clock]) -> None:
+    running = clock(1)
+    assert list(block.timed(block.grouped(running.invoke, 8), min_runs=3, max_runs=9, min_s=0, max_s=9)) == [8e6] * 3
+    assert running.calls == 24
 
 
 def test_samples_must_be_there_and_as_many_of_each(tmp_path: Path) -> None:

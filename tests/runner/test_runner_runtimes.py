@@ -66,7 +66,9 @@ def test_a_block_of_litert(board: Board, tmp_path: Path) -> None:
     assert block.harness_share is not None
     assert block.before is not None
     assert block.after is not None
-    assert np.load(out / "latencies.npy").shape == (block.latency.runs,)
+    readings = np.load(out / "latencies.npy")
+    assert len(readings) * block.latency.inferences_per_reading == block.latency.runs
+    assert readings.mean() == pytest.approx(block.latency.mean_ms)
     assert block.memory.loaded_bytes is not None
     assert block.memory.peak_bytes is not None
     assert block.memory.peak_bytes >= block.memory.loaded_bytes

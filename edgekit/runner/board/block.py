@@ -34,6 +34,12 @@ EMPTY_CALLS = 1025
 OPERATOR_RUNS = 100
 """Runs of an ``operators`` block, at most."""
 
+LARGE_SHARE = 0.0075
+"""A reading of the clock that takes a larger share of an inference is one for several of them."""
+
+SMALL_SHARE = 0.002
+"""Then so many share it that it takes at most this much of each."""
+
 MANY = 1 << 62
 
 
@@ -98,23 +104,53 @@ def falling(taken: array[int]) -> bool:
     return quarter > 1 and median(taken[-2 * quarter : -quarter]) - median(taken[-quarter:]) > FLAT * median(taken)
 
 
-def warm_up(invoke: Callable[[], Any], runs: int, least_s: float) -> int:
-    """Call at least that often and long, and on until latencies no longer fall; the number of calls."""
+def warm_up(invoke: Callable[[], Any], runs: int, least_s: float) -> array[int]:
+    """Call at least that often and long, and on until latencies no longer fall; each call's time in ns."""
     begin = time.perf_counter()
     taken = timed(invoke, min_runs=runs, max_runs=MANY, min_s=least_s, max_s=max(10 * least_s, 60.0))
     while falling(taken) and time.perf_counter() - begin < WARM_UP_LIMIT * least_s:
         taken += timed(invoke, min_runs=len(taken) // 4, max_runs=MANY, min_s=least_s / 4, max_s=least_s)
-    return len(taken)
+    return taken
 
 
-def harness_share(median_ns: float) -> float:
-    """The loop's own time around an empty call, as a share of an inference's: medians, as load strikes both."""
+def loop_ns(invoke: Callable[[], Any]) -> float:
+    """The loop's time for one call: the median of nine, as load strikes both the loop and what it times."""
     taken = []
     for _ in range(9):
         begin = time.perf_counter_ns()
-        timed(lambda: None, min_runs=EMPTY_CALLS, max_runs=MANY, min_s=0, max_s=10)
+        timed(invoke, min_runs=EMPTY_CALLS, max_runs=MANY, min_s=0, max_s=10)
         taken.append((time.perf_counter_ns() - begin) / EMPTY_CALLS)
-    return median(taken) / median_ns
+    return median(taken)
+
+
+def grouped(invoke: Callable[[], Any], each: int) -> Callable[[], Any]:
+    """What calls it ``each`` times."""
+    if each == 1:
+        return invoke
+
+    def several() -> None:
+        for _ in repeat(None, each):
+            invoke()
+
+    return several
+
+
+def per_reading(median_ns: float) -> int:
+    """How many inferences share a reading of the clock: one, or a power of 2 where an inference is too short for it."""
+    empty_ns, each = loop_ns(nothing), 1
+    if empty_ns > LARGE_SHARE * median_ns:
+        while empty_ns / each > SMALL_SHARE * median_ns:
+            each *= 2
+    return each
+
+
+def nothing() -> None:
+    """An empty call."""
+
+
+def harness_share(each: int, median_ns: float) -> float:
+    """The loop's own time around empty calls, as a share of an inference's."""
+    return loop_ns(grouped(nothing, each)) / each / median_ns
 
 
 def samples(path: str) -> dict[str, Any]:
@@ -183,21 +219,29 @@ def time_block(order: dict[str, Any], made: Any, out: Path, empty: int | None) -
     first = time.perf_counter_ns() - begin
     few = timed(made.invoke, min_runs=order["warm_up_runs"], max_runs=max(order["warm_up_runs"], 1), min_s=0, max_s=60)
     peak = resident("VmHWM")  # before there are lists of times
-    warm = len(few) + warm_up(made.invoke, 1, order["warm_up_s"])
+    warm = warm_up(made.invoke, 1, order["warm_up_s"])
+    each = min(per_reading(median(warm)), max(order["max_runs"], 1))
     sensor = sensor_of(order, out)
     begin_s = time.monotonic()
-    taken = timed(made.invoke, **{key: order[key] for key in ("min_runs", "max_runs", "min_s", "max_s")})
+    taken = timed(
+        grouped(made.invoke, each),
+        min_runs=-(-order["min_runs"] // each),
+        max_runs=order["max_runs"] // each,
+        min_s=order["min_s"],
+        max_s=order["max_s"],
+    )
     end_s = time.monotonic()
     sensed = sensor.stop()
-    latencies = numpy.frombuffer(taken, numpy.int64) / 1e6
+    latencies = numpy.frombuffer(taken, numpy.int64) / 1e6 / each
     numpy.save(out / "latencies.npy", latencies)
     return {
         "first_ms": first / 1e6,
-        "warm_up_runs": warm,
+        "warm_up_runs": len(few) + len(warm),
         "begin_s": begin_s,
         "end_s": end_s,
         "latency": {
-            "runs": len(taken),
+            "runs": len(taken) * each,
+            "inferences_per_reading": each,
             "mean_ms": float(latencies.mean()),
             "min_ms": float(latencies.min()),
             "max_ms": float(latencies.max()),
@@ -205,7 +249,7 @@ def time_block(order: dict[str, Any], made: Any, out: Path, empty: int | None) -
             "std_ms": float(latencies.std()),
             "p95_ms": float(numpy.quantile(latencies, 0.95)),
         },
-        "harness_share": harness_share(float(numpy.median(latencies)) * 1e6),
+        "harness_share": harness_share(each, float(numpy.median(latencies)) * 1e6),
         "latencies": "latencies.npy",
         "sensed": sensed,
         "notes": sensor.notes,
