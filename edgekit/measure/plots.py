@@ -78,7 +78,9 @@ def _latency(figure: Any, profile: Profile, arrays: dict[str, Array]) -> Any:
     axes.set_xticks(range(1, len(profile.blocks) + 1))
     axes.set_xlabel("block (a fresh process each)")
     axes.set_ylabel("latency in ms")
-    axes.set_title(f"{profile.artifact} on {profile.device.title}: dots are single inferences, lines are medians")
+    each = max(block.latency.inferences_per_reading for block in profile.blocks if block.latency is not None)
+    dots = "single inferences" if each == 1 else f"means of up to {each} inferences"
+    axes.set_title(f"{profile.artifact} on {profile.device.title}: dots are {dots}, lines are medians")
 
     axes.spines[["top", "right"]].set_visible(False)
     return figure

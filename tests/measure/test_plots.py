@@ -61,6 +61,18 @@ def test_a_long_tail_makes_the_axis_logarithmic(slowest: float, *, logarithmic: 
     assert bool(zero) != logarithmic
 
 
+def test_dots_that_are_means_are_called_so() -> None:
+    made = profile()
+    alone = next(block.latency for block in made.blocks)
+    assert alone is not None
+    shared = msgspec.structs.replace(alone, inferences_per_reading=8)
+    several = msgspec.structs.replace(
+        made, blocks=tuple(msgspec.structs.replace(block, latency=shared) for block in made.blocks)
+    )
+    assert "dots are single inferences" in plots.draw(made, samples())["latency"]
+    assert "dots are means of up to 8 inferences" in plots.draw(several, samples())["latency"]
+
+
 def test_a_block_that_does_not_count_is_red() -> None:
     assert plots.RED not in plots.draw(profile(), samples())["latency"]
     assert plots.RED in plots.draw(profile(left_out=3), samples())["latency"]
