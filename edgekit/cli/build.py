@@ -105,7 +105,7 @@ def _project(model: str | None) -> tuple[Path, Project]:
             raise InputError(
                 f"{FILE_NAME} names no model.", place=str(where / FILE_NAME), fix='add model = "model.onnx"'
             )
-        return options.existing(found.model), found
+        return options.existing(found.model, f"{where / FILE_NAME}, model"), found
     options.existing(str(where))
     beside = where.absolute().parent / FILE_NAME
     if beside.is_file():
@@ -120,6 +120,10 @@ def _merge(given: Project, flags: dict[str, Any]) -> Project:
     said = {name: value for name, value in flags.items() if value not in (None, (), {})}
     if given.shapes and "shapes" in said:
         said["shapes"] = given.shapes | said["shapes"]
+    for key in ("calibration", "eval"):
+        samples = getattr(given, key)
+        if samples and key not in said and ":" not in Path(samples).name:  # else it is module:function
+            options.existing(samples, f"{FILE_NAME}, {key}")
     return msgspec.structs.replace(given, **said)
 
 

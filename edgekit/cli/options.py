@@ -127,12 +127,17 @@ def _session(console: Console) -> Iterator[Session]:
             yield running
 
 
-def existing(path: str) -> Path:
+def existing(path: str, named_in: str | None = None) -> Path:
     """A path that must exist.
+
+    Args:
+        path: as the user gave it.
+        named_in: the file and the key that give it, where no argument does.
 
     Raises:
         InputError: it does not.
     """
     if not Path(path).exists():
-        raise InputError(f"There is no file or folder {path}.", place=path, fix="check the path")
+        fix = "check the path" if named_in is None else "correct it there"
+        raise InputError(f"There is no file or folder {path}.", place=named_in or path, fix=fix)
     return Path(path)

@@ -26,6 +26,8 @@ PLAIN = {
     "subverb": ["targets", "shw"],
     "argument": ["inspect"],
     "no_file": ["build", "nope.onnx", "-t", "android"],
+    "no_file_in_project": ["build", "lost", "-t", "android"],
+    "no_samples_in_project": ["build", "unfed", "-t", "android"],
     "no_project": ["build"],
     "no_target": ["build", "model.keras"],
     "target": ["build", "model.keras", "-t", "andorid"],
@@ -66,7 +68,13 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (desk / "text.onnx").write_text("hello, this is text")
     (desk / "truncated.tflite").write_bytes(struct.pack("<I", 4216) + b"TFL3" + bytes(100))
     (desk / "huge.tflite").write_bytes(struct.pack("<I", 2**31 - 1) + b"TFL3" + b"\xff" * 200)
-    for name, text in {"project": 'model = "model.keras"\ntarget = ["android"]\n', "broken": "model = \n"}.items():
+    projects = {
+        "project": 'model = "model.keras"\ntarget = ["android"]\n',
+        "broken": "model = \n",
+        "lost": 'model = "nope.keras"\n',
+        "unfed": 'model = "model.keras"\ncalibration = "nope.npz"\n',
+    }
+    for name, text in projects.items():
         (desk / name).mkdir()
         (desk / name / "edgekit.toml").write_text(text)
         (desk / name / "model.keras").write_bytes(DIGITS.read_bytes())
