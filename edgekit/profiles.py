@@ -112,10 +112,11 @@ class Run(Noun, frozen=True, kw_only=True):
 
     ``cores`` pins the process to these CPUs. Warm-up lasts at least ``warm_up_runs`` and
     ``warm_up_s``, and until its latencies stop falling. The block ends when ``min_runs`` and
-    ``min_s`` are both reached, at the latest after ``max_s`` or ``max_runs``. ``idle_s`` is the length of an
-    ``idle`` block. ``require_full_delegation`` makes a partial one an error. ``benchmark_binary`` is the
-    benchmark_model to run on a phone: a path here, or ``download`` for Google's own build; without it
-    the one that the phone has, or that was downloaded before.
+    ``min_s`` are both reached, at the latest after ``max_s`` or ``max_runs``.
+    ``inferences_per_reading`` share a reading of the clock; None leaves the number to the device.
+    ``idle_s`` is the length of an ``idle`` block. ``require_full_delegation`` makes a partial one an
+    error. ``benchmark_binary`` is the benchmark_model to run on a phone: a path here, or ``download`` for
+    Google's own build; without it the one that the phone has, or that was downloaded before.
     """
 
     mode: Mode = "time"
@@ -129,6 +130,7 @@ class Run(Noun, frozen=True, kw_only=True):
     min_s: float = 6.0
     max_s: float = 60.0
     max_runs: int = 10_000_000
+    inferences_per_reading: int | None = None
     idle_s: float = 30.0
     probe: Probe | None = None
     benchmark_binary: str | None = None
@@ -168,11 +170,13 @@ class Distribution(Noun, frozen=True, kw_only=True):
 class Memory(Noun, frozen=True, kw_only=True):
     """What a process on the device took, in bytes; None where the device does not tell.
 
-    ``loaded_bytes`` is how much resident memory loading the model added, ``peak_bytes`` how much the
-    whole block added at its highest, ``arena_bytes`` what the runtime says that its activations take.
+    ``loaded_bytes`` is how much resident memory loading the model added, ``steady_bytes`` how much was
+    added and stayed once the first inferences were done, ``peak_bytes`` how much was at the highest until
+    then, ``arena_bytes`` what the runtime says that its activations take.
     """
 
     loaded_bytes: int | None = None
+    steady_bytes: int | None = None
     peak_bytes: int | None = None
     arena_bytes: int | None = None
 

@@ -99,7 +99,7 @@ class Recorder:
                 (b.runtime for b in blocks if b.runtime), seen.verification.runtime if seen.verification else ""
             ),
             run=seen.run,
-            protocol=msgspec.structs.replace(self.settings.protocol, order=self.course.order),
+            protocol=msgspec.structs.replace(self.settings.protocol, order=self.course.order, blocks=len(blocks)),
             blocks=blocks,
             latency=latency,
             memory=_memory(blocks),
@@ -129,7 +129,7 @@ class Recorder:
         if len(arrays) < len(own):
             return _summarized(own, inits, firsts), ""
         found = statistics.latency(arrays, inits, firsts)
-        return _of_several(found, [b.latency for b in own if b.latency is not None]), ""
+        return of_several(found, [b.latency for b in own if b.latency is not None]), ""
 
     def _energy(self, seen: Seen, which: int) -> tuple[Energy | None, str]:
         if self.metering is not None:
@@ -144,12 +144,17 @@ class Recorder:
         return None, "" if self.settings.energy else "not asked for (--energy)"
 
 
-def _of_several(found: Latency, told: list[Distribution]) -> Latency:
-    """The same where each time is the mean of several inferences: those have no percentiles of single ones."""
+def of_several(found: Latency, told: list[Distribution]) -> Latency:
+    """Latency over blocks whose times are means of several inferences: they have no percentiles of single ones.
+
+    Args:
+        found: what the times give as they are.
+        told: each block's own account; where an inference was timed alone, ``found`` comes back.
+    """
     each = max(row.inferences_per_reading for row in told)
     if each == 1:
         return found
-    none = Estimate(value=None, reason=f"each time is the mean of {each}")
+    none = Estimate(value=None, reason="too short to be timed alone")
     runs, seconds = sum(row.runs for row in told), sum(row.runs * row.mean_ms for row in told) / 1e3
     return msgspec.structs.replace(found, runs=runs, seconds=seconds, p90_ms=none, p99_ms=none)
 
@@ -178,7 +183,7 @@ def _memory(blocks: tuple[Block, ...]) -> Memory:
     def largest(field: str) -> int | None:
         return max((v for b in blocks if (v := getattr(b.memory, field)) is not None), default=None)
 
-    return Memory(**{field: largest(field) for field in ("loaded_bytes", "peak_bytes", "arena_bytes")})
+    return Memory(**{field: largest(field) for field in ("loaded_bytes", "steady_bytes", "peak_bytes", "arena_bytes")})
 
 
 def _delegation(blocks: tuple[Block, ...]) -> Delegation | None:

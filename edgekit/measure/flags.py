@@ -18,6 +18,9 @@ Array = NDArray[np.float64]
 NOTABLE = 0.03
 """A smaller difference between blocks, modes, first and last is not worth a remark."""
 
+LOUD = 0.01
+"""A larger share of the loop in an inference's time is worth a remark."""
+
 SMALLEST_MODE = 0.1
 """A share of inferences that is smaller is a tail, not a mode."""
 
@@ -48,9 +51,11 @@ def remarks(blocks: Sequence[Block], latencies: Sequence[NDArray[Any] | None]) -
     names = [block.index + 1 for block, _ in rows]
     arrays = [np.asarray(taken, np.float64) for _, taken in rows if taken is not None and len(taken)]
     each = max((b.latency.inferences_per_reading for b, _ in rows if b.latency is not None), default=1)
+    shares = [b.harness_share for b, _ in rows if b.harness_share is not None]
     found = [
         left_out(blocks),
         shared_readings(each),
+        loud_harness(shares),
         outlying_inferences(arrays) if each == 1 else "",
         slower_blocks(medians, names) or outlying_blocks(medians, names),
         trend(medians),
@@ -77,7 +82,13 @@ def shared_readings(each: int) -> str:
     """That several inferences share a reading of the clock."""
     if each == 1:
         return ""
-    return f"an inference is too short to be timed alone: each time is the mean of up to {each}; no percentiles"
+    return f"an inference is too short to be timed alone: each time is the mean of {each} in a row; no percentiles"
+
+
+def loud_harness(shares: Sequence[float]) -> str:
+    """That the loop itself takes a part of an inference's time that is worth a remark."""
+    share = float(np.median(shares)) if shares else 0.0
+    return f"the timing loop itself is {100 * share:.1f} % of each time" if share > LOUD else ""
 
 
 def far_out(values: Array) -> NDArray[np.bool_]:

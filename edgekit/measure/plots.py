@@ -79,7 +79,7 @@ def _latency(figure: Any, profile: Profile, arrays: dict[str, Array]) -> Any:
     axes.set_xlabel("block (a fresh process each)")
     axes.set_ylabel("latency in ms")
     each = max(block.latency.inferences_per_reading for block in profile.blocks if block.latency is not None)
-    dots = "single inferences" if each == 1 else f"means of up to {each} inferences"
+    dots = "single inferences" if each == 1 else f"means of {each} inferences in a row"
     axes.set_title(f"{profile.artifact} on {profile.device.title}: dots are {dots}, lines are medians")
 
     axes.spines[["top", "right"]].set_visible(False)

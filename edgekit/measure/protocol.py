@@ -20,6 +20,7 @@ import msgspec
 from edgekit import runner
 from edgekit.errors import EdgekitError
 from edgekit.measure import energy
+from edgekit.measure.statistics import FEWEST_BLOCKS
 from edgekit.measure.subject import Subject
 from edgekit.profiles import Block, Device, Protocol, Run, Stand, State
 from edgekit.sensors import PowerTrace, Probe, Provenance
@@ -38,12 +39,14 @@ _places = itertools.count(1)
 class Settings:
     """How thoroughly to measure.
 
-    ``run`` is what each block runs, ``idle_s`` the length of each idle baseline (energy only).
+    ``run`` is what each block runs, ``idle_s`` the length of each idle baseline (energy only). After
+    ``limit_s`` seconds for each file no further block begins once there are enough for an interval.
     """
 
     protocol: Protocol
     run: Run
     idle_s: float = 30.0
+    limit_s: float | None = None
     energy: bool = False
     operators: bool = False
     model_energy: bool = False
@@ -56,8 +59,9 @@ QUICK = Settings(
     Protocol(name="quick", blocks=10),
     Run(warm_up_runs=10, warm_up_s=0.1, min_runs=10, min_s=0.2, max_s=5.0),
     idle_s=5.0,
+    limit_s=6.5,
 )
-"""An answer within seconds: the same blocks, each too short for a figure to publish."""
+"""An answer within seconds: up to as many blocks, each too short for a figure to publish."""
 
 
 @dataclass(frozen=True)
@@ -175,17 +179,31 @@ def course(bench: Bench, made: list[Arm], settings: Settings, metering: Metering
     idle = [_idle(bench, made[0].stand, settings, metering, out / "idle-before")] if metering else []
     start: State = bench.call("state")
     order = turns(len(made), settings.protocol.blocks, settings.protocol.seed)
-    for i, which in enumerate(order):
-        step = f"{made[which].name}: block {i + 1} of {len(order)} on {bench.device.id}"
+    folders = (out / f"block-{i}" for i in itertools.count())
+    begin_s, each, i = time.monotonic(), None, 0
+    while i < len(order):
+        which = order[i]
+        arm = made[which]
+        step = f"{arm.name}: block {i + 1} of {len(order)} on {bench.device.id}"
         bench.session.progress.begin(step)
         if settings.protocol.cool_down_c is not None and i > 0:
             flags += _cool_down(bench, start, settings.protocol.cool_down_c)
-        folder = out / f"block-{i}"
-        arm = made[which]
-        run = msgspec.structs.replace(arm.run, mode="time")
+        folder = next(folders)
+        run = msgspec.structs.replace(arm.run, mode="time", inferences_per_reading=each)
         block, trace = _metered(bench, arm.stand, run, metering, folder)
         rows[which].append((msgspec.structs.replace(block, index=i, counted=_counts(block)), folder, trace))
         bench.session.progress.end(step, from_cache=False)
+        i += 1
+        if each is None and i == len(made):
+            each = max(_per_reading(block) for row in rows for block, _, _ in row)
+            if any(_per_reading(block) < each for row in rows for block, _, _ in row):
+                # a median of single times and one of means are two things: both files begin again
+                bench.session.progress.plan(i)
+                rows, i = [[] for _ in made], 0
+        if i % len(made) == 0 and _late(settings, metering, begin_s, i // len(made), len(made)):
+            bench.session.progress.plan(i - len(order))
+            flags.append(f"{i // len(made)} blocks instead of {settings.protocol.blocks}, so that it stays quick")
+            order = order[:i]
     if metering:
         idle.append(_idle(bench, made[0].stand, settings, metering, out / "idle-after"))
     return Course(
@@ -196,6 +214,17 @@ def course(bench: Bench, made: list[Arm], settings: Settings, metering: Metering
         "".join("AB"[which] for which in order),
         tuple(dict.fromkeys(flags)),
     )
+
+
+def _per_reading(block: Block) -> int:
+    return 1 if block.latency is None else block.latency.inferences_per_reading
+
+
+def _late(settings: Settings, metering: Metering | None, begin_s: float, done: int, files: int) -> bool:
+    """Whether the next blocks would end after the limit, and there are enough; what energy takes has no limit."""
+    if settings.limit_s is None or metering is not None or not FEWEST_BLOCKS <= done < settings.protocol.blocks:
+        return False
+    return (time.monotonic() - begin_s) * (done + 1) / done > settings.limit_s * files
 
 
 def nothing(subjects: int) -> Course:

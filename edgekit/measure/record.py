@@ -65,7 +65,7 @@ def name(subject: Subject, device: str, now: datetime) -> str:
 
 
 def raw(course: Course, which: int) -> dict[str, Array]:
-    """Every block's samples: ``latencies_ms_I`` float64 ``[runs]``; power of block I as ``power_w_I_RAIL`` or
+    """Every block's samples: ``latencies_ms_I`` float64 ``[readings]``; power of block I as ``power_w_I_RAIL`` or
     ``energy_j_I_RAIL``, ``[2, n]`` (t_s on the device's clock; value), and of the idle baselines as
     ``…_before_RAIL`` and ``…_after_RAIL``.
     """

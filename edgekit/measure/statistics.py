@@ -182,7 +182,7 @@ def latency(blocks: Sequence[Array], init_ms: Sequence[float | None], first_ms: 
     """Latency over the counted blocks.
 
     Args:
-        blocks: latencies of each counted block in ms, ``[runs]``.
+        blocks: times of each counted block in ms, ``[readings]``.
         init_ms: what each of the same blocks took to load, None where it did not say.
         first_ms: what its first inference took.
     """

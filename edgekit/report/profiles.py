@@ -81,9 +81,10 @@ def _figures(profile: Profile) -> dict[str, str]:
     latency, memory = profile.latency, profile.memory
     names = ("init", "first", "median", "p90", "p99")
     times = dict.fromkeys(names, "unavailable") if latency is None else _times(latency)
+    steady = "" if memory.steady_bytes is None else f", {size(memory.steady_bytes)} steady"
     loaded = "" if memory.loaded_bytes is None else f", {size(memory.loaded_bytes)} of it loading"
     arena = "" if memory.arena_bytes is None else f", arena {size(memory.arena_bytes)}"
-    used = "unavailable" if memory.peak_bytes is None else f"{size(memory.peak_bytes)}{loaded}{arena}"
+    used = "unavailable" if memory.peak_bytes is None else f"{size(memory.peak_bytes)}{steady}{loaded}{arena}"
     return times | {"memory": used, "energy": _energy(profile.energy)}
 
 

@@ -18,7 +18,8 @@ class Scripted:
     """Stands in for a session: answers for the driver ``scripted`` and for one meter.
 
     ``latency_ms(which, i)`` is the latency of block ``i`` (over all) of subject ``which``; ``states`` are
-    given one after the other, the last one for ever.
+    given one after the other, the last one for ever. ``per_reading(which)`` inferences of a subject share a
+    reading of the clock where the device may choose.
     """
 
     def __init__(
@@ -26,13 +27,14 @@ class Scripted:
         latency_ms: Callable[[int, int], float] = lambda which, i: 1.0,
         states: tuple[State, ...] = (State(utc="2026-01-01T00:00:00+00:00"),),
         dies_at: int | None = None,
+        per_reading: Callable[[int], int] = lambda which: 1,
     ) -> None:
         self.progress = Silent()
         self.asked: list[tuple[str, str, dict[str, Any]]] = []
         self.open_places: list[str] = []
         self.now_s = 100.0
         self._latency_ms, self._states, self._dies_at = latency_ms, list(states), dies_at
-        self._blocks = 0
+        self._blocks, self._per_reading = 0, per_reading
 
     def call(self, room: str, leaf: str, method: str, /, **arguments: Any) -> Any:
         self.asked.append((leaf, method, arguments))
@@ -70,7 +72,7 @@ class Scripted:
             init_ms=3.0,
             first_ms=2.0,
             latency=Distribution(
-                runs=400, mean_ms=float(taken.mean()), min_ms=float(taken.min()), max_ms=float(taken.max()),
+                runs=400, inferences_per_reading=run.inferences_per_reading or self._per_reading(which), mean_ms=float(taken.mean()), min_ms=float(taken.min()), max_ms=float(taken.max()),
                 median_ms=float(np.median(taken)),
             ),
             after=self._devices_state(device),

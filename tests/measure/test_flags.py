@@ -78,9 +78,15 @@ def test_times_that_several_inferences_share_are_said_to_be_means() -> None:
         assert block.latency is not None
         latency = msgspec.structs.replace(block.latency, inferences_per_reading=8)
         shared[i] = msgspec.structs.replace(block, latency=latency)
-    remark = "an inference is too short to be timed alone: each time is the mean of up to 8; no percentiles"
+    remark = "an inference is too short to be timed alone: each time is the mean of 8 in a row; no percentiles"
     assert remarks(shared, rows) == (remark,)
     assert "lie far from" in remarks(seen(rows), rows)[0]  # which would count means as inferences
+
+
+@pytest.mark.parametrize(("share", "said"), [(0.002, ()), (0.013, ("the timing loop itself is 1.3 % of each time",))])
+def test_a_loop_that_takes_much_of_an_inference_is_said(share: float, said: tuple[str, ...]) -> None:
+    rows = blocks([1.0] * 6)
+    assert remarks([msgspec.structs.replace(block, harness_share=share) for block in seen(rows)], rows) == said
 
 
 def test_outliers_are_counted_and_said() -> None:

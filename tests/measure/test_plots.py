@@ -70,7 +70,7 @@ def test_dots_that_are_means_are_called_so() -> None:
         made, blocks=tuple(msgspec.structs.replace(block, latency=shared) for block in made.blocks)
     )
     assert "dots are single inferences" in plots.draw(made, samples())["latency"]
-    assert "dots are means of up to 8 inferences" in plots.draw(several, samples())["latency"]
+    assert "dots are means of 8 inferences in a row" in plots.draw(several, samples())["latency"]
 
 
 def test_a_block_that_does_not_count_is_red() -> None:

@@ -77,6 +77,46 @@ def test_one_file_has_its_blocks_one_after_the_other(tmp_path: Path) -> None:
     assert session.open_places == []
 
 
+def readings(course: protocol.Course) -> list[list[int]]:
+    return [[block.latency.inferences_per_reading for block in row if block.latency] for row in course.blocks]
+
+
+def test_all_blocks_share_readings_as_the_first_one_does(tmp_path: Path) -> None:
+    chosen = iter((8, 16, 4))
+    session = Scripted(per_reading=lambda _: next(chosen))
+    assert readings(run(session, tmp_path)) == [[8] * 10]
+    assert blocks_run(session) == 10
+
+
+@pytest.mark.parametrize("long_one", [0, 1])
+def test_files_of_which_one_is_too_short_to_be_timed_alone_are_timed_alike(tmp_path: Path, long_one: int) -> None:
+    """Medians of single times and of means differ by themselves: 10 real blocks gave 0.96 for means of 16."""
+    session = Scripted(per_reading=lambda which: 1 if which == long_one else 16)
+    seen = run(session, tmp_path, subjects=2)
+    assert readings(seen) == [[16] * 10, [16] * 10]
+    assert blocks_run(session) == 22  # the first pair again
+    assert [sorted(block.index for block in row) for row in seen.blocks] == [
+        [i for i, letter in enumerate(seen.order) if letter == side] for side in "AB"
+    ]
+
+
+def blocks_run(session: Scripted) -> int:
+    return sum(method == "run" for _, method, _ in session.asked)
+
+
+@pytest.mark.parametrize(("each_s", "subjects", "blocks"), [(0.6, 1, 10), (0.8, 1, 8), (3.0, 1, 6), (0.9, 2, 7)])
+def test_a_quick_measurement_ends_in_time_but_with_enough_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, each_s: float, subjects: int, blocks: int
+) -> None:
+    session = Scripted()
+    monkeypatch.setattr(protocol.time, "monotonic", lambda: session.now_s * each_s / QUICK.run.min_s)
+    seen = run(session, tmp_path, subjects)
+    assert [len(row) for row in seen.blocks] == [blocks] * subjects
+    assert len(seen.order) == blocks * subjects
+    fewer = f"{blocks} blocks instead of 10, so that it stays quick"
+    assert seen.flags == (() if blocks == 10 else (fewer,))
+
+
 def test_what_was_put_on_a_device_is_taken_back_when_it_fails_half_way(tmp_path: Path) -> None:
     session = Scripted(dies_at=3)
     with pytest.raises(DeviceError, match="went away"):
@@ -128,7 +168,7 @@ def test_the_protocol_waits_until_the_device_is_cool(tmp_path: Path, monkeypatch
     waited: list[float] = []
     monkeypatch.setattr(protocol.time, "sleep", waited.append)
     warm = [State(utc="t", temperature_c=t) for t in (40.0, 50.0, 48.0, 44.0, 41.5, 41.0)]
-    settings = protocol.replace(QUICK, protocol=protocol.FULL.protocol)
+    settings = protocol.replace(QUICK, protocol=protocol.FULL.protocol, limit_s=None)
     seen = run(Scripted(states=tuple(warm)), tmp_path, settings=settings)
     assert len(waited) == 3 - 1  # 50 was seen by the first block itself; then 48 and 44 are too warm
     assert seen.flags == ()
@@ -140,7 +180,7 @@ def test_a_device_that_stays_warm_is_flagged_not_waited_for_for_ever(
     clock = iter(range(0, 100_000, 10))
     monkeypatch.setattr(protocol.time, "monotonic", lambda: float(next(clock)))
     monkeypatch.setattr(protocol.time, "sleep", lambda s: None)
-    settings = protocol.replace(QUICK, protocol=protocol.FULL.protocol)
+    settings = protocol.replace(QUICK, protocol=protocol.FULL.protocol, limit_s=None)
     states = (State(utc="t", temperature_c=40.0), State(utc="t", temperature_c=60.0))
     seen = run(Scripted(states=states), tmp_path, settings=settings)
     assert seen.flags == ("the device did not cool down to within 2 °C of its temperature at the start",)

@@ -6,12 +6,14 @@ import msgspec
 import pytest
 from rich.console import Console, RenderableType
 
-from edgekit.measure.assembly import Measured
+from edgekit.measure import flags
+from edgekit.measure.assembly import Measured, of_several
 from edgekit.profiles import (
     Comparison,
     Delegation,
     Device,
     DeviceVerification,
+    Distribution,
     Energy,
     Estimate,
     Latency,
@@ -83,7 +85,15 @@ ESTIMATED = msgspec.structs.replace(
     ),
 )  # fmt: skip
 
+SHORT = msgspec.structs.replace(
+    FULL, artifact="ad01_int8.tflite", device=Device(id="local", kind="local", title="this host"), energy=None, operators=(),
+    delegation=None, verification=None, flags=(flags.shared_readings(8),),
+    latency=of_several(FULL.latency, [Distribution(runs=96_000, inferences_per_reading=8, mean_ms=0.013, min_ms=0.01, max_ms=1)]),
+    memory=Memory(peak_bytes=2_900_000, steady_bytes=2_600_000, loaded_bytes=2_200_000, arena_bytes=1_500),
+)  # fmt: skip
+
 SCREENS: dict[str, RenderableType] = {
+    "short": screens.profiles([Measured(SHORT, Path("profiles/d.json"))]),
     "profile": screens.profiles([Measured(FULL, Path("profiles/a.json"))]),
     "two_profiles": screens.profiles([Measured(p, Path("profiles/b.json")) for p in (FULL, BARE)]),
     "estimated": screens.profiles([Measured(ESTIMATED, Path("profiles/c.json"))]),

@@ -5,48 +5,20 @@ from __future__ import annotations
 import gc
 import os
 import time
-from array import array
 from contextlib import suppress
-from itertools import repeat
-from operator import sub
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import numpy
 
+from . import loop
 from .machine import read, state
 from .refusal import OTHER, Refusal, first_line
 from .runtimes import made as loader
 from .runtimes import runtime
 
-FLAT = 0.02
-"""Warm-up goes on until the median of its last quarter is no longer this share below that of the quarter before."""
-
-WARM_UP_LIMIT = 3
-"""Warm-up ends at this multiple of its shortest length even where latencies still fall."""
-
-CHUNK = 1024
-"""Calls at most between two looks at the limits."""
-
-EMPTY_CALLS = 1025
-"""Iterations of the loop around an empty call, from which the harness's own share is taken."""
-
 OPERATOR_RUNS = 100
 """Runs of an ``operators`` block, at most."""
-
-LARGE_SHARE = 0.0075
-"""A reading of the clock that takes a larger share of an inference is one for several of them."""
-
-SMALL_SHARE = 0.002
-"""Then so many share it that it takes at most this much of each."""
-
-MANY = 1 << 62
-
-
-def median(values: Any) -> float:
-    """The middle of some times; `statistics` takes longer to import than to use."""
-    ordered = sorted(values)
-    return float(ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
 
 
 class Unsensed:
@@ -75,82 +47,9 @@ def resident(field: str) -> int | None:
     return None
 
 
-def timed(invoke: Callable[[], Any], *, min_runs: int, max_runs: int, min_s: float, max_s: float) -> array[int]:
-    """Call until there are enough runs and seconds; each call's time in ns, as the loop saw it.
-
-    Between two calls there is one reading of the clock, which ends one and begins the next; limits are
-    looked at once in up to `CHUNK` calls.
-    """
-    clock, taken, calls = time.perf_counter_ns, array("q"), 1
-    begin = clock()
-    earliest, latest = begin + int(min_s * 1e9), begin + int(max_s * 1e9)
-    while True:
-        stamps = [clock()]
-        stamp = stamps.append
-        for _ in repeat(None, calls):
-            invoke()
-            stamp(clock())
-        taken.extend(map(sub, stamps[1:], stamps))
-        now, each = stamps[-1], max((stamps[-1] - stamps[0]) // calls, 1)
-        if (now >= earliest and len(taken) >= min_runs) or now >= latest or len(taken) >= max_runs:
-            return taken
-        wanted = max(-((now - earliest) // each), min_runs - len(taken))
-        calls = max(min(wanted, -((now - latest) // each), max_runs - len(taken), CHUNK), 1)
-
-
-def falling(taken: array[int]) -> bool:
-    """Whether the last quarter of these times is clearly below the quarter before."""
-    quarter = len(taken) // 4
-    return quarter > 1 and median(taken[-2 * quarter : -quarter]) - median(taken[-quarter:]) > FLAT * median(taken)
-
-
-def warm_up(invoke: Callable[[], Any], runs: int, least_s: float) -> array[int]:
-    """Call at least that often and long, and on until latencies no longer fall; each call's time in ns."""
-    begin = time.perf_counter()
-    taken = timed(invoke, min_runs=runs, max_runs=MANY, min_s=least_s, max_s=max(10 * least_s, 60.0))
-    while falling(taken) and time.perf_counter() - begin < WARM_UP_LIMIT * least_s:
-        taken += timed(invoke, min_runs=len(taken) // 4, max_runs=MANY, min_s=least_s / 4, max_s=least_s)
-    return taken
-
-
-def loop_ns(invoke: Callable[[], Any]) -> float:
-    """The loop's time for one call: the median of nine, as load strikes both the loop and what it times."""
-    taken = []
-    for _ in range(9):
-        begin = time.perf_counter_ns()
-        timed(invoke, min_runs=EMPTY_CALLS, max_runs=MANY, min_s=0, max_s=10)
-        taken.append((time.perf_counter_ns() - begin) / EMPTY_CALLS)
-    return median(taken)
-
-
-def grouped(invoke: Callable[[], Any], each: int) -> Callable[[], Any]:
-    """What calls it ``each`` times."""
-    if each == 1:
-        return invoke
-
-    def several() -> None:
-        for _ in repeat(None, each):
-            invoke()
-
-    return several
-
-
-def per_reading(median_ns: float) -> int:
-    """How many inferences share a reading of the clock: one, or a power of 2 where an inference is too short for it."""
-    empty_ns, each = loop_ns(nothing), 1
-    if empty_ns > LARGE_SHARE * median_ns:
-        while empty_ns / each > SMALL_SHARE * median_ns:
-            each *= 2
-    return each
-
-
-def nothing() -> None:
-    """An empty call."""
-
-
-def harness_share(each: int, median_ns: float) -> float:
-    """The loop's own time around empty calls, as a share of an inference's."""
-    return loop_ns(grouped(nothing, each)) / each / median_ns
+def added(now: int | None, before: int | None) -> int | None:
+    """How many bytes more there are; None where one of both is not known."""
+    return None if now is None or before is None else max(now - before, 0)
 
 
 def samples(path: str) -> dict[str, Any]:
@@ -217,14 +116,15 @@ def time_block(order: dict[str, Any], made: Any, out: Path, empty: int | None) -
     begin = time.perf_counter_ns()
     attempt(made)
     first = time.perf_counter_ns() - begin
-    few = timed(made.invoke, min_runs=order["warm_up_runs"], max_runs=max(order["warm_up_runs"], 1), min_s=0, max_s=60)
-    peak = resident("VmHWM")  # before there are lists of times
-    warm = warm_up(made.invoke, 1, order["warm_up_s"])
-    each = min(per_reading(median(warm)), max(order["max_runs"], 1))
+    runs = order["warm_up_runs"]
+    few = loop.timed(made.invoke, min_runs=runs, max_runs=max(runs, 1), min_s=0, max_s=60)
+    peak, steady = resident("VmHWM"), resident("VmRSS")  # before there are lists of times
+    warm = loop.warm_up(made.invoke, 1, order["warm_up_s"])
+    each = min(order["inferences_per_reading"] or loop.per_reading(loop.median(warm)), max(order["max_runs"], 1))
     sensor = sensor_of(order, out)
     begin_s = time.monotonic()
-    taken = timed(
-        grouped(made.invoke, each),
+    taken = loop.timed(
+        loop.grouped(made.invoke, each),
         min_runs=-(-order["min_runs"] // each),
         max_runs=order["max_runs"] // each,
         min_s=order["min_s"],
@@ -249,11 +149,11 @@ def time_block(order: dict[str, Any], made: Any, out: Path, empty: int | None) -
             "std_ms": float(latencies.std()),
             "p95_ms": float(numpy.quantile(latencies, 0.95)),
         },
-        "harness_share": harness_share(each, float(numpy.median(latencies)) * 1e6),
+        "harness_share": loop.harness_share(each, float(numpy.median(latencies)) * 1e6),
         "latencies": "latencies.npy",
         "sensed": sensed,
         "notes": sensor.notes,
-        "memory": {"peak_bytes": None if peak is None or empty is None else max(peak - empty, 0)},
+        "memory": {"peak_bytes": added(peak, empty), "steady_bytes": added(steady, empty)},
     }
 
 
@@ -271,7 +171,7 @@ def operators(order: dict[str, Any], made: Any) -> list[dict[str, Any]]:
     if not hasattr(made, "operators"):
         raise Refusal("Unsupported", "This runtime does not time operators.", "leave out --ops")
     attempt(made)
-    warm_up(made.invoke, order["warm_up_runs"], order["warm_up_s"])
+    loop.warm_up(made.invoke, order["warm_up_runs"], order["warm_up_s"])
     rows: list[dict[str, Any]] = made.operators(max(min(order["min_runs"], OPERATOR_RUNS), 1))
     return rows
 
@@ -349,6 +249,6 @@ def working_block(order: dict[str, Any], out: Path) -> dict[str, Any]:
         answer["operators"] = operators(order, made)
     else:
         answer.update(time_block(order, made, out, empty))
-        answer["memory"]["loaded_bytes"] = None if empty is None or loaded is None else max(loaded - empty, 0)
+        answer["memory"]["loaded_bytes"] = added(loaded, empty)
         answer["memory"]["arena_bytes"] = made.arena_bytes() if hasattr(made, "arena_bytes") else None
     return answer
