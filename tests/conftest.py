@@ -7,12 +7,19 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from edgekit.config import cache_folder
 from edgekit.worker import Worker
 
 settings.register_profile("edgekit", deadline=None)  # a busy machine is no failure
 settings.load_profile("edgekit")
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_configure() -> None:
+    """Give each process of pytest-xdist a cache of its own: devices are swept and locked there."""
+    if process := os.environ.get("PYTEST_XDIST_WORKER"):
+        os.environ["EDGEKIT_CACHE"] = str(cache_folder() / process)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
