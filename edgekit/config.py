@@ -7,6 +7,7 @@ Three kinds of file are read: one TOML per target (`target`), a project's ``edge
 import os
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -57,7 +58,7 @@ class Project(Noun, frozen=True, kw_only=True):
         quick: measure for seconds only.
         verify_on: a device whose outputs must be this host's, such as ``arm64-emulated``.
         devices: boards that this project measures on, ``[devices.ID]`` for each; its keys are those of
-            `edgekit.profiles.DeviceConfig`.
+            `edgekit.profiles.DeviceConfig`. An ID is of letters, digits, . _ and -; ``local`` is this host.
     """
 
     model: str | None = None
@@ -109,7 +110,7 @@ def project(folder_or_file: Path) -> Project:
     return msgspec.structs.replace(
         made,
         targets=tuple(_absolute(name, folder) if name.endswith(".toml") else name for name in made.targets),
-        devices={name: _reachable(device, folder) for name, device in made.devices.items()},
+        devices=_devices(made.devices, file, folder),
         **{key: _absolute(getattr(made, key), folder) for key in ("model", "calibration", "eval", "output")},
     )
 
@@ -138,17 +139,47 @@ def devices(given: Project | None = None) -> dict[str, DeviceConfig]:
     """
     file = devices_file()
     found: DeviceFile = toml.convert(toml.read(file), DeviceFile, file) if file.is_file() else DeviceFile()
-    own = {name: _reachable(device, file.parent) for name, device in found.devices.items()}
-    return own | (given.devices if given is not None else {})
+    return _devices(found.devices, file, file.parent) | (given.devices if given is not None else {})
 
 
-def _reachable(device: DeviceConfig, folder: Path) -> DeviceConfig:
-    """A device whose files on this host are absolute paths, relative ones being below ``folder``."""
+def _devices(found: dict[str, DeviceConfig], file: Path, folder: Path) -> dict[str, DeviceConfig]:
+    """The devices of a file with proper names, and with paths of this host below ``folder``."""
+    made = {}
+    for name, device in found.items():
+        place = f"{file}: {toml.join('devices', name)}"
+        check_device_name(name, place)
+        made[name] = _reachable(device, folder, partial(toml.join, place))
+    return made
+
+
+def check_device_name(name: str, place: str) -> None:
+    """Refuse a name that no device can have.
+
+    Raises:
+        InputError: it is no plain word, or that of this host.
+    """
+    if not re.fullmatch(r"[\w.-]+", name, re.ASCII) or name == "local":
+        fix = "use letters, digits, . _ and -; local is this host"
+        raise InputError(f"{name!r} is no name for a device.", place=place, fix=fix)
+
+
+def _reachable(device: DeviceConfig, folder: Path, place: Callable[[str], str]) -> DeviceConfig:
+    """A device whose files on this host are absolute paths, relative ones being below ``folder``.
+
+    ``place`` gives a key's place, for complaints.
+    """
     here = ("key", "known_hosts", *(("python", "delegate_library") if device.kind == "local" else ()))
     given = {name: value for name in here if (value := getattr(device, name)) is not None and "/" in value}
     given |= {name: value for name in ("key", "known_hosts") if (value := getattr(device, name)) is not None}
-    paths = {name: str(folder / Path(value).expanduser()) for name, value in given.items()}
+    paths = {name: _below(folder, value, place(name)) for name, value in given.items()}
     return msgspec.structs.replace(device, **paths)
+
+
+def _below(folder: Path, value: str, place: str) -> str:
+    try:
+        return str(folder / Path(value).expanduser())
+    except RuntimeError as error:  # ~name, and nobody here has that name
+        raise InputError(f"There is no home folder for {value}.", place=place, fix="write the whole path") from error
 
 
 def write_device(name: str, made: DeviceConfig) -> None:
@@ -157,16 +188,20 @@ def write_device(name: str, made: DeviceConfig) -> None:
     Raises:
         InputError: the name is no plain word, or the file cannot be read or written.
     """
-    if not re.fullmatch(r"[\w.-]+", name, re.ASCII) or name == "local":
-        fix = "use letters, digits, . _ and -; local is this host"
-        raise InputError(f"{name!r} is no name for a device.", place="NAME", fix=fix)
+    check_device_name(name, "NAME")
+    reachable = _reachable(made, Path.cwd(), lambda key: f"--{key.replace('_', '-')}")
 
     def put(tables: Any) -> None:
-        plain = msgspec.to_builtins(_reachable(made, Path.cwd()))
-        defaults = msgspec.to_builtins(DeviceConfig(kind=made.kind))
-        tables[name] = {key: value for key, value in plain.items() if key == "kind" or value != defaults[key]}
+        tables[name] = device_table(reachable)
 
     _edit_devices(put)
+
+
+def device_table(device: DeviceConfig) -> dict[str, Any]:
+    """What a device's table holds: its kind, and every key that is not as it would be without."""
+    plain = msgspec.to_builtins(device)
+    defaults = msgspec.to_builtins(DeviceConfig(kind=device.kind))
+    return {key: value for key, value in plain.items() if key == "kind" or value != defaults[key]}
 
 
 def remove_device(name: str) -> None:

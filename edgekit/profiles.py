@@ -7,7 +7,9 @@ which device, in which state, by which protocol, block by block. What is not kno
 The unit of replication is the block, a fresh process on the device (`edgekit.measure`).
 """
 
-from typing import Literal
+from typing import Annotated, Literal
+
+import msgspec
 
 from edgekit.sensors import Probe, Provenance
 from edgekit.types import Noun
@@ -29,7 +31,7 @@ class DeviceConfig(Noun, frozen=True, kw_only=True):
         kind: which leaf of `edgekit.devices` reaches it.
         host: name or address of a board (ssh).
         user: login name (ssh).
-        port: TCP port (ssh).
+        port: TCP port (ssh, adb), 1 to 65535.
         key: file of the private key (ssh); the agent's keys without it. There is no key for a password.
         known_hosts: file of accepted host keys (ssh), instead of ``~/.ssh/known_hosts``.
         python: the interpreter there that has numpy and a runtime.
@@ -43,15 +45,15 @@ class DeviceConfig(Noun, frozen=True, kw_only=True):
     kind: str
     host: str | None = None
     user: str | None = None
-    port: int = 22
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 22
     key: str | None = None
     known_hosts: str | None = None
     python: str = "python3"
     delegate_library: str | None = None
     serial_port: str | None = None
-    baud: int = 115200
+    baud: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)] = 115200
     cpu: str = "cortex-a76"
-    supply_mv: int | None = None
+    supply_mv: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)] | None = None
 
 
 class State(Noun, frozen=True, kw_only=True):

@@ -56,7 +56,7 @@ def check(value: Any, kind: Any, file: Path, key: str) -> None:
         _check_table(value, kind, file, key)
     elif origin is dict and isinstance(value, dict):
         for name, item in value.items():
-            check(item, arguments[1], file, _join(key, name))
+            check(item, arguments[1], file, join(key, name))
     elif origin is tuple and arguments[-1] is Ellipsis and isinstance(value, list):
         for i, item in enumerate(value):
             check(item, arguments[0], file, f"{key}[{i}]")
@@ -71,16 +71,16 @@ def _check_table(value: Any, kind: type[msgspec.Struct], file: Path, key: str) -
     for name in value:
         if name not in hints:
             raise InputError(
-                f"{file.name} has an unknown key `{_join(key, name)}`.",
-                place=f"{file}: {_join(key, name)}",
+                f"{file.name} has an unknown key `{join(key, name)}`.",
+                place=f"{file}: {join(key, name)}",
                 fix=nearest(name, tuple(hints)) or f"use one of: {', '.join(hints)}",
             )
     for field in msgspec.structs.fields(kind):
         if field.name in value:
-            check(value[field.name], hints[field.name], file, _join(key, field.name))
+            check(value[field.name], hints[field.name], file, join(key, field.name))
         elif field.required:
             raise InputError(
-                f"{file.name} lacks the key `{_join(key, field.name)}`.",
+                f"{file.name} lacks the key `{join(key, field.name)}`.",
                 place=str(file),
                 fix=f"add {field.name} = … {f'to [{key}]' if key else 'at its top'}",
             )
@@ -138,7 +138,8 @@ def shown(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}…"
 
 
-def _join(key: str, name: str) -> str:
+def join(key: str, name: str) -> str:
+    """The dotted key of ``name`` in the table ``key``."""
     shown = name if re.fullmatch(r"[\w-]+", name, re.ASCII) else f'"{name}"'
     return f"{key}.{shown}" if key else shown
 

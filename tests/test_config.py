@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from edgekit import config
 from edgekit.errors import InputError
+from edgekit.profiles import DeviceConfig
 from edgekit.types import Preprocessing
 
 TARGET = """\
@@ -142,6 +143,10 @@ def test_a_plain_preprocessing_table_is_for_every_input(tmp_path: Path) -> None:
         ("[preprocessing]\nmean = [1, 2]", "is 2 numbers long", "preprocessing.mean", "1 number or 3"),
         ("seed = 1979-05-27", "`seed` is a date", "seed", "expected a whole number"),
         (f"seed = 0x{'f' * 5000}", "`seed` is a number of 20000 bits", "seed", "expected a whole number"),
+        ("[devices.pi]\nkind='ssh'\nport=70000", "`devices.pi.port` is 70000", "devices.pi.port", "<= 65535"),
+        ("[devices.pi]\nkind='ssh'\nport=0", "`devices.pi.port` is 0", "devices.pi.port", ">= 1"),
+        ("[devices.mcu]\nkind='serial'\nbaud=-1", "`devices.mcu.baud` is -1", "devices.mcu.baud", ">= 1"),
+        ("[devices.mcu]\nkind='x'\nsupply_mv=-5", "`devices.mcu.supply_mv` is -5", "devices.mcu.supply_mv", ">= 1"),
     ],
 )
 def test_a_complaint_names_key_and_remedy(tmp_path: Path, text: str, problem: str, key: str, fix: str) -> None:
@@ -150,6 +155,35 @@ def test_a_complaint_names_key_and_remedy(tmp_path: Path, text: str, problem: st
     assert problem in error.problem
     assert error.place == f"{tmp_path / 'edgekit.toml'}: {key}"
     assert fix in error.fix
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("p i", 'devices."p i"'), ("", 'devices.""'), ("local", "devices.local"), ("a/b", 'devices."a/b"')],
+)
+def test_a_table_of_a_name_that_no_device_can_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, key: str
+) -> None:
+    table = f'[devices."{name}"]\nkind = "ssh"\n'
+    error = complaint(tmp_path, table)
+    assert error.place == f"{tmp_path / 'edgekit.toml'}: {key}"
+    assert "letters, digits" in error.fix
+    # The user's own devices.toml is read with the same eyes.
+    (tmp_path / "devices.toml").write_text(table)
+    monkeypatch.setenv("EDGEKIT_CONFIG", str(tmp_path))
+    with pytest.raises(InputError, match="is no name for a device") as caught:
+        config.devices()
+    assert caught.value.place == f"{tmp_path / 'devices.toml'}: {key}"
+
+
+def test_a_home_that_is_nobodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = complaint(tmp_path, '[devices.pi]\nkind = "ssh"\nkey = "~nobody-of-this-name/id"\n')
+    assert error.place == f"{tmp_path / 'edgekit.toml'}: devices.pi.key"
+    monkeypatch.setenv("EDGEKIT_CONFIG", str(tmp_path))
+    with pytest.raises(InputError, match="no home folder for ~nobody-of-this-name") as caught:
+        config.write_device("pi", DeviceConfig(kind="ssh", known_hosts="~nobody-of-this-name/hosts"))
+    assert caught.value.place == "--known-hosts"
+    assert not (tmp_path / "devices.toml").exists()
 
 
 def test_a_syntax_error_names_its_line(tmp_path: Path) -> None:

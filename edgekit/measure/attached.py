@@ -27,13 +27,17 @@ def find(session: Session, configured: Configured, kinds: tuple[str, ...] | None
     Args:
         session: whose workers look.
         configured: devices by id (`edgekit.config.devices`).
-        kinds: leaves to ask; those that can have a device without.
+        kinds: leaves to ask; those that can have a device without, and then tables of other kinds are problems too.
     """
     used = {config.kind for config in configured.values()}
     asked = kinds or tuple(name for name in registry.names("devices") if name in used or name in DISCOVERED)
     with ThreadPoolExecutor(max(len(asked), 1)) as pool:
         found = list(pool.map(lambda kind: _find(session, kind, configured), asked))
-    every = itertools.chain.from_iterable(found)
+    every = list(itertools.chain.from_iterable(found))
+    if kinds is None:
+        known = registry.names("devices")
+        odd = {name: config for name, config in configured.items() if config.kind not in known}
+        every += [_unreached(name, config, _no_kind(name, config.kind)) for name, config in odd.items()]
     return sorted(every, key=lambda device: (device.id != LOCAL, not device.usable, device.kind, device.id))
 
 
@@ -58,8 +62,23 @@ def _words(error: EdgekitError) -> str:
     return f"{error.problem} fix: {error.fix}" if error.fix else error.problem
 
 
-def choose(session: Session, configured: Configured, wanted: str | None) -> Device:
+def _no_kind(name: str, kind: str) -> InputError:
+    known = registry.names("devices")
+    return InputError(
+        f"There is no kind of device named {kind}.",
+        place=f"devices.{name}.kind",
+        fix=f"choose one of: {', '.join(known)}",
+    )
+
+
+def choose(session: Session, configured: Configured, wanted: str | None, place: str = "--device") -> Device:
     """The device of an id; this host where none is given.
+
+    Args:
+        session: whose workers look.
+        configured: devices by id (`edgekit.config.devices`).
+        wanted: the id.
+        place: what named it, for complaints.
 
     Raises:
         InputError: nothing of that id is attached or configured.
@@ -74,11 +93,7 @@ def choose(session: Session, configured: Configured, wanted: str | None) -> Devi
     else:
         kinds = ("adb",)
     if unknown := set(kinds) - set(registry.names("devices")):
-        raise InputError(
-            f"There is no kind of device named {unknown.pop()}.",
-            place=f"devices.{name}.kind",
-            fix=f"choose one of: {', '.join(registry.names('devices'))}",
-        )
+        raise _no_kind(name, unknown.pop())
     found = find(session, {name: configured[name]} if name in configured else {}, kinds)
     device = next((device for device in found if device.id == name), None)
     if device is None:
@@ -87,7 +102,7 @@ def choose(session: Session, configured: Configured, wanted: str | None) -> Devi
         reasons = [problem for d in found if not d.usable for problem in d.problems]
         raise InputError(
             f"There is no device {name}." + (f" {reasons[0]}" if reasons else ""),
-            place="--device",
+            place=place,
             fix=near or "edgekit devices lists what is attached; edgekit devices add configures a board",
         )
     if not device.usable:

@@ -131,6 +131,7 @@ def test_a_port_that_another_program_has() -> None:
 
 def test_a_table_without_a_port() -> None:
     (found,) = Serial().find({"nucleo": DeviceConfig(kind="serial")})
+    assert found.title == "nucleo"
     assert found.problems == (
         'No port is configured for this board. fix: add serial_port = "/dev/ttyACM0" to its table',
     )

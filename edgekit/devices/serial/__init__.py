@@ -95,7 +95,8 @@ class Serial(Driver):
 
 
 def _found(name: str, config: DeviceConfig) -> Device:
-    device = Device(id=name, kind="serial", title=f"board at {config.serial_port}", config=config)
+    title = f"board at {config.serial_port}" if config.serial_port else name
+    device = Device(id=name, kind="serial", title=title, config=config)
     try:
         with _monitor(device) as monitor:
             vendor, firmware, model = monitor.identity

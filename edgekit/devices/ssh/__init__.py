@@ -76,7 +76,7 @@ class Ssh(Driver):
 
 
 async def _found(name: str, config: DeviceConfig) -> Device:
-    device = Device(id=name, kind="ssh", title=target(config), config=config)
+    device = Device(id=name, kind="ssh", title=target(config) if config.host else name, config=config)
     try:
         async with asyncio.timeout(FIND_S):
             board = Board(name, config)

@@ -132,7 +132,7 @@ class Board:
             raise accepted.complaint() from error
         except asyncssh.ConfigParseError as error:
             raise InputError(f"~/.ssh/config cannot be understood: {error}.", fix="mend the line") from error
-        except (asyncssh.Error, OSError) as error:
+        except (asyncssh.Error, OSError, UnicodeError) as error:  # a..b is no name in IDNA
             raise self._refusal(error) from error
 
     def _refusal(self, error: Exception) -> EdgekitError:
@@ -142,7 +142,7 @@ class Board:
             problem = f"The board does not accept the key for {target(self.config)}"
             options = " ".join([*identity(self.config), f"-p {port}"])
             fix = f"ssh-copy-id {options} {target(self.config)}; check user and key in [devices.{self.name}]"
-        elif isinstance(error, socket.gaierror):
+        elif isinstance(error, socket.gaierror | UnicodeError):
             problem, fix = (
                 f"There is no machine named {host}",
                 f"correct host in [devices.{self.name}], or use an address",

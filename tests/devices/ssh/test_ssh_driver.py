@@ -239,10 +239,16 @@ def test_only_folders_of_edgekit_are_removed(driver: Ssh, board: Make) -> None:
         driver.close(device_of(board()), Stand(place="/etc", model="", inputs=""))
 
 
+def test_a_host_that_no_machine_can_be_called(driver: Ssh) -> None:
+    (found,) = driver.find({"bench": DeviceConfig(kind="ssh", host="a..b")})
+    assert not found.usable
+    assert "no machine named a..b" in found.problems[0]
+
+
 def test_a_table_without_a_host_is_named(driver: Ssh) -> None:
     config = DeviceConfig(kind="ssh")
     (found,) = driver.find({"bench": config})
-    assert not found.usable
+    assert (found.title, found.usable) == ("bench", False)
     assert "needs a host" in found.problems[0]
     with pytest.raises(InputError, match="needs a host"):
         driver.state(device_of(config))
