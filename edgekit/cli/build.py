@@ -62,7 +62,7 @@ def verb(model: str | None, *, dry_run: bool, as_json: bool, **flags: Any) -> in
     if dry_run:
         return _show_plan(flow.plan(wanted, path), as_json=as_json)
     with options.session(console) as session:
-        after = _after(session, wanted) if wanted.profile or wanted.verify_on else None
+        after = _after(session, wanted, flags) if wanted.profile or wanted.verify_on else None
         results = flow.build(session, wanted, path)
         console.print(screens.results(results))
         code = _exit_code(results)
@@ -77,10 +77,12 @@ def verb(model: str | None, *, dry_run: bool, as_json: bool, **flags: Any) -> in
     return code
 
 
-def _after(session: Session, wanted: Project) -> "AfterBuild":
+def _after(session: Session, wanted: Project, flags: dict[str, Any]) -> "AfterBuild":
     from edgekit.cli.measuring import AfterBuild  # noqa: PLC0415  statistics and plots, which few builds need
 
-    return AfterBuild.of(session, wanted)
+    options = {"verify_on": "--verify-on", "device": "--device"}
+    places = {key: option if flags[key] else f"{FILE_NAME}, {key}" for key, option in options.items()}
+    return AfterBuild.of(session, wanted, places)
 
 
 def _measured(

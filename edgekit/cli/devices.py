@@ -5,7 +5,7 @@ from typing import Any
 import click
 import msgspec
 
-from edgekit import config, registry
+from edgekit import config, registry, toml
 from edgekit.cli import measuring, options
 from edgekit.errors import DeviceError, EdgekitError, InputError, MissingTool
 from edgekit.measure import attached
@@ -13,6 +13,22 @@ from edgekit.profiles import Device, DeviceConfig
 from edgekit.report import profiles as screens
 from edgekit.sensors import Availability
 from edgekit.session import Session
+
+NEEDED = {
+    "ssh": ("host", "A board is reached by its name or address.", "pi5.local"),
+    "adb": ("host", "A phone that is not plugged in is reached by its address.", "192.168.0.7"),
+    "serial": ("serial_port", "A microcontroller is reached by the port it hangs at.", "/dev/ttyACM0"),
+}
+"""Kind → the key that its table cannot do without, why, and an example."""
+
+TAKEN = {
+    "ssh": {"host", "user", "port", "key", "known_hosts", "python", "delegate_library"},
+    "adb": {"host", "port"},
+    "serial": {"serial_port", "baud"},
+    "local": {"python", "delegate_library"},
+    "emulated": {"cpu"},
+}
+"""Kind → the keys that it reads; a third party's kind may read any."""
 
 
 @click.group(invoke_without_command=True)
@@ -69,7 +85,7 @@ def _document(device: Device, offers: dict[str, Availability]) -> dict[str, Any]
 @click.option("--python", metavar="PATH", help="The interpreter there.  [default: python3]")
 @click.option("--delegate-library", metavar="PATH", help="The Edge TPU delegate there.")
 @click.option("--serial-port", metavar="PATH", help="Port of a microcontroller, such as /dev/ttyACM0.")
-@click.option("--baud", type=click.IntRange(min=1), help="Its speed.  [default: 115200]")
+@click.option("--baud", type=click.IntRange(1, 2**31 - 1), help="Its speed.  [default: 115200]")
 @click.option("--cpu", metavar="CORE", help="Core that an emulator plays.  [default: cortex-a76]")
 @options.json_option
 def add(name: str, *, kind: str | None, as_json: bool, **flags: Any) -> int:
@@ -79,6 +95,8 @@ def add(name: str, *, kind: str | None, as_json: bool, **flags: Any) -> int:
     edgekit devices add pi5 --host pi5.local --user pi --key ~/.ssh/id_ed25519
     edgekit devices add mcu --kind serial --serial-port /dev/ttyACM0
     edgekit devices add arm64-emulated
+
+    It takes the place of a device of that name.
     """
     kind = kind or ("emulated" if name == attached.EMULATED else "serial" if flags["serial_port"] else "ssh")
     if kind not in registry.names("devices"):
@@ -87,21 +105,47 @@ def add(name: str, *, kind: str | None, as_json: bool, **flags: Any) -> int:
             place="--kind",
             fix=f"choose one of: {', '.join(registry.names('devices'))}",
         )
-    if kind == "ssh" and not flags["host"]:
-        raise InputError("A board is reached by its name or address.", place="--host", fix="add --host pi5.local")
-    made = DeviceConfig(kind=kind, **{key: value for key, value in flags.items() if value is not None})
+    config.check_device_name(name, "NAME")
+    given = {key: value for key, value in flags.items() if value is not None}
+    _check_given(kind, given)
+    made, before = DeviceConfig(kind=kind, **given), config.devices().get(name)
     with options.session(options.stderr()) as session:
         registry.require(kind)
         if kind == "emulated":
             click.echo(f"setting up {name}, for a minute or so; what it does is logged in {session.log}", err=True)
         remarks = session.call("devices", kind, "set_up", config=made)
         config.write_device(name, made)
-    for remark in (*remarks, f"{name} is written to {config.devices_file()}"):
+    for remark in (*remarks, f"{name} is written to {config.devices_file()}", *_replaced(name, before)):
         click.echo(remark, err=True)
     code = _check(name, as_json=as_json)
     if code:
         click.echo(f"It stays configured; edgekit devices remove {name} takes it out again.", err=True)
     return code
+
+
+def _check_given(kind: str, given: dict[str, Any]) -> None:
+    """Refuse options that lack what the kind needs, or that it would not read."""
+    if odd := [key for key in given if key not in TAKEN.get(kind, given)]:
+        raise InputError(
+            f"A device of kind {kind} has no {odd[0].replace('_', ' ')}.",
+            place=_option(odd[0]),
+            fix=f"leave it out; this kind takes {', '.join(map(_option, sorted(TAKEN[kind])))}",
+        )
+    key, why, example = NEEDED.get(kind, ("", "", ""))
+    if key and not given.get(key):
+        raise InputError(why, place=_option(key), fix=f"add {_option(key)} {example}")
+
+
+def _option(key: str) -> str:
+    return f"--{key.replace('_', '-')}"
+
+
+def _replaced(name: str, before: DeviceConfig | None) -> tuple[str, ...]:
+    """What stood under a name, for people who want it back; nothing where it is the same."""
+    if before is None or before == config.devices()[name]:
+        return ()
+    table = ", ".join(f"{key} = {toml.shown(value)}" for key, value in config.device_table(before).items())
+    return (f"it takes the place of: {table}",)
 
 
 @verb.command()
@@ -143,7 +187,7 @@ def _reached(session: Session, name: str) -> tuple[Device, EdgekitError | None]:
     """The device, usable or not."""
     configured = config.devices(measuring.project())
     try:
-        return attached.choose(session, configured, name), None
+        return attached.choose(session, configured, name, "NAME"), None
     except (DeviceError, MissingTool) as error:
         kind = configured[name].kind if name in configured else "adb"
         found = attached.find(session, {k: v for k, v in configured.items() if k == name}, (kind,))

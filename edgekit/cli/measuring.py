@@ -159,19 +159,27 @@ class AfterBuild:
     profile_on: Device | None
 
     @classmethod
-    def of(cls, session: Session, wanted: config.Project) -> "AfterBuild":
+    def of(cls, session: Session, wanted: config.Project, places: dict[str, str]) -> "AfterBuild":
         """Find the devices.
+
+        Args:
+            session: whose workers look.
+            wanted: what names them, under ``verify_on`` and ``device``.
+            places: where each of these two was said, for complaints.
 
         Raises:
             InputError: there is no such device.
             DeviceError, MissingTool: it is not usable.
         """
         configured = config.devices(wanted)
-        verify_on = attached.choose(session, configured, wanted.verify_on) if wanted.verify_on is not None else None
+
+        def choose(key: str) -> Device:
+            return attached.choose(session, configured, getattr(wanted, key), places[key])
+
+        verify_on = choose("verify_on") if wanted.verify_on is not None else None
         if verify_on is not None:
             profiling.refuse_host(verify_on)
-        profile_on = attached.choose(session, configured, wanted.device) if wanted.profile else None
-        return cls(session, wanted, verify_on, profile_on)
+        return cls(session, wanted, verify_on, choose("device") if wanted.profile else None)
 
     def measure(self, results: list[Result]) -> Measurements:
         """Verify and profile every file just built; a file that fails does not keep the others from it."""

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edgekit import cli
+from edgekit import cli, registry
+from edgekit.cli import devices
 from tests import networks
 from tests.devices.adb import standin
 
@@ -26,10 +27,17 @@ SCREENS = {
     "compare_one": ["compare", "model.tflite"],
     "compare_text": ["compare", "a.json", "a.json"],
     "add_without_host": ["devices", "add", "pi5"],
+    "add_without_port": ["devices", "add", "mcu", "--kind", "serial"],
+    "add_without_address": ["devices", "add", "phone", "--kind", "adb"],
+    "add_host_to_emulated": ["devices", "add", "arm64-emulated", "--host", "10.0.0.1"],
+    "add_host_and_port": ["devices", "add", "mcu", "--serial-port", "/dev/ttyACM0", "--host", "10.0.0.1"],
+    "add_local": ["devices", "add", "local"],
     "add_odd_kind": ["devices", "add", "pi5", "--kind", "telnet"],
     "add_odd_name": ["devices", "add", "p i", "--host", "127.0.0.1"],
     "remove_unknown": ["devices", "remove", "pi6"],
     "check_unknown": ["devices", "check", "nothing"],
+    "verify_on_unknown": ["build", "model.tflite", "-t", "android", "--verify-on", "arm64-emulated"],
+    "verify_on_unknown_in_project": ["build", "project"],
     "subverb": ["devices", "ad"],
 }
 """Name → command line."""
@@ -41,6 +49,10 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     desk = tmp_path / "desk"
     (desk / "folder").mkdir(parents=True)
     networks.classifier(desk / "model.tflite")
+    (desk / "project").mkdir()
+    (desk / "project" / "edgekit.toml").write_text(
+        'model = "../model.tflite"\ntargets = ["android"]\nverify_on = "pi5"\n'
+    )
     (desk / "truncated.tflite").write_bytes((desk / "model.tflite").read_bytes()[:1000])
     (desk / "text.tflite").write_text("hello")
     (desk / "a.json").write_text('{"a": 1}')
@@ -77,6 +89,14 @@ def test_there_is_no_golden_without_its_command() -> None:
     assert {path.stem for path in GOLDEN.glob("*.txt")} == set(SCREENS)
 
 
+def test_every_kind_and_every_option_of_a_device_is_known() -> None:
+    assert set(devices.TAKEN) == set(registry.names("devices"))
+    assert set.union(*devices.TAKEN.values()) == {
+        str(option.name) for option in devices.add.params if option.name not in {"name", "kind", "as_json"}
+    }
+    assert all(key in devices.TAKEN[kind] for kind, (key, *_) in devices.NEEDED.items())
+
+
 def test_a_device_is_added_checked_and_removed(desk: Path, capfd: pytest.CaptureFixture[str]) -> None:
     file = desk.parent / "config" / "devices.toml"
     file.parent.mkdir()
@@ -89,6 +109,13 @@ def test_a_device_is_added_checked_and_removed(desk: Path, capfd: pytest.Capture
     assert "# in the cellar" in text
     assert "[devices.pi5]" in text
     assert cli.run(["devices", "check", "pi5"]) == 5
+    # What another one takes the place of is said, and nothing where nothing changes.
+    again = ["devices", "add", "pi5", "--host", "127.0.0.1", "--port", "9"]
+    capfd.readouterr()
+    assert cli.run(again) == 5
+    assert 'takes the place of: kind = "ssh", host = "127.0.0.1", user = "pi", port = 9' in capfd.readouterr().err
+    assert cli.run(again) == 5
+    assert "takes the place" not in capfd.readouterr().err
     assert cli.run(["devices", "remove", "pi5"]) == 0
     assert "pi5" not in file.read_text()
     assert "# in the cellar" in file.read_text()
