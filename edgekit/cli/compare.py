@@ -5,12 +5,13 @@ from typing import Any
 
 import click
 import msgspec
+from click.core import ParameterSource
 
 from edgekit.cli import measuring, options
 from edgekit.errors import InputError
 from edgekit.measure import profiling, record
 from edgekit.measure.subject import Subject
-from edgekit.profiles import Device
+from edgekit.profiles import Comparison, Device
 from edgekit.report import profiles as screens
 from edgekit.session import Session
 
@@ -20,7 +21,8 @@ from edgekit.session import Session
 @click.argument("b")
 @measuring.measuring_options
 @options.json_option
-def verb(a: str, b: str, *, as_json: bool, device: str | None, **flags: Any) -> int:
+@click.pass_context
+def verb(context: click.Context, /, a: str, b: str, *, as_json: bool, device: str | None, **flags: Any) -> int:
     """Tell whether A is faster than B on a device, or whether no difference is shown.
 
     \b
@@ -33,12 +35,14 @@ def verb(a: str, b: str, *, as_json: bool, device: str | None, **flags: Any) -> 
     """
     first, second = options.existing(a), options.existing(b)
     console = options.stderr()
-    if first.suffix == ".json" or second.suffix == ".json":
+    if ".json" in {first.suffix, second.suffix}:
+        _refuse(context, first, second)
         left, right = record.read(first), record.read(second)
-        found = profiling.compare_profiles(left, right)
-        console.print(screens.comparison(found, left.artifact, right.artifact, left.device.title))
+        found, names = profiling.compare_profiles(left, right), (left.artifact, right.artifact)
+        names = _lettered(names) if names[0] == names[1] else names
+        console.print(screens.comparison(found, *names, left.device.title))
         if as_json:
-            options.print_json({"comparison": found})
+            options.print_json(_document(found, names))
         return 0
     settings, wishes = measuring.wanted(flags)
     with options.session(console) as session:
@@ -49,9 +53,36 @@ def verb(a: str, b: str, *, as_json: bool, device: str | None, **flags: Any) -> 
     names = _names(pair)
     console.print(screens.comparison(found, *names, chosen.title))
     if as_json:
-        document = {"comparison": msgspec.to_builtins(found) | {"a": names[0], "b": names[1]}}
-        options.print_json(document | {"profiles": [measuring.document(row) for row in measured]})
+        options.print_json(_document(found, names) | {"profiles": [measuring.document(row) for row in measured]})
     return measuring.exit_code(measured)
+
+
+def _refuse(context: click.Context, first: Path, second: Path) -> None:
+    """Refuse to compare what is recorded with what is not, and options of a measurement where none is made.
+
+    Raises:
+        InputError: one of both is the case.
+    """
+    if first.suffix != second.suffix:
+        recorded, other = (first, second) if first.suffix == ".json" else (second, first)
+        raise InputError(
+            f"{recorded.name} is named as a recorded profile, {other.name} as a file to measure.",
+            place=str(other),
+            fix="name two recorded profiles, or two files to measure",
+        )
+    for option in context.command.params:
+        typed = context.get_parameter_source(str(option.name)) is ParameterSource.COMMANDLINE
+        if isinstance(option, click.Option) and typed and option.name != "as_json":
+            raise InputError(
+                "Recorded profiles are only read: nothing is measured to which this would apply.",
+                place=" / ".join(option.opts),
+                fix="leave it out, or name the files that were measured instead of their profiles",
+            )
+
+
+def _document(found: Comparison, names: tuple[str, str]) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(found)
+    return {"comparison": plain | {"a": names[0], "b": names[1]}}
 
 
 def _one(session: Session, path: Path, device: Device, flags: dict[str, Any]) -> Subject:
@@ -70,5 +101,9 @@ def _names(pair: tuple[Subject, Subject]) -> tuple[str, str]:
     if pair[0].name != pair[1].name:
         return pair[0].name, pair[1].name
     if pair[0].path.resolve() == pair[1].path.resolve():
-        return f"{pair[0].name} (A)", f"{pair[1].name} (B)"
+        return _lettered((pair[0].name, pair[1].name))
     return str(pair[0].path), str(pair[1].path)
+
+
+def _lettered(names: tuple[str, str]) -> tuple[str, str]:
+    return f"{names[0]} (A)", f"{names[1]} (B)"

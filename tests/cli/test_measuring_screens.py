@@ -1,15 +1,18 @@
 """What a user sees of devices and of wrong measurements; ``pytest --update-golden`` writes it anew."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from edgekit import cli, registry
 from edgekit.cli import devices
 from tests import networks
 from tests.devices.adb import standin
+from tests.report.test_profile_screens import FULL
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "measuring"
 
@@ -26,6 +29,9 @@ SCREENS = {
     "samples_do_not_fit": ["profile", "model.tflite", "--quick", "--input", "wrong.npy"],
     "compare_one": ["compare", "model.tflite"],
     "compare_text": ["compare", "a.json", "a.json"],
+    "compare_mixed": ["compare", "one.json", "model.tflite"],
+    "compare_recorded_elsewhere": ["compare", "one.json", "other.json", "--device", "nosuch"],
+    "compare_recorded_anew": ["compare", "one.json", "other.json", "-o", "profiles"],
     "add_without_host": ["devices", "add", "pi5"],
     "add_without_port": ["devices", "add", "mcu", "--kind", "serial"],
     "add_without_address": ["devices", "add", "phone", "--kind", "adb"],
@@ -56,6 +62,8 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (desk / "truncated.tflite").write_bytes((desk / "model.tflite").read_bytes()[:1000])
     (desk / "text.tflite").write_text("hello")
     (desk / "a.json").write_text('{"a": 1}')
+    for name in ("one", "other"):
+        (desk / f"{name}.json").write_bytes(msgspec.json.encode(FULL))
     (desk / "model.keras").write_bytes(b"PK\x03\x04" + bytes(60))
     __import__("numpy").save(desk / "wrong.npy", __import__("numpy").zeros((3, 2, 2), "float32"))
     monkeypatch.chdir(desk)
@@ -87,6 +95,27 @@ def test_screen(name: str, desk: Path, capfd: pytest.CaptureFixture[str], reques
 
 def test_there_is_no_golden_without_its_command() -> None:
     assert {path.stem for path in GOLDEN.glob("*.txt")} == set(SCREENS)
+
+
+def test_recorded_profiles_of_one_name_are_told_apart(desk: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["compare", "one.json", "other.json", "--json"]) == 0
+    out, err = capfd.readouterr()
+    assert "between model_int8.tflite (A) and model_int8.tflite (B) on" in " ".join(err.split())
+    found = json.loads(out)["comparison"]
+    assert (found["a"], found["b"]) == ("model_int8.tflite (A)", "model_int8.tflite (B)")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--threads", "1"], ["--energy"], ["--quick"], ["--cores", "0"], ["--shape", "x=1"], ["--input", "wrong.npy"],
+     ["--seed", "0"], ["--meter", "rapl"], ["--delegate", "none"], ["--require-full-delegation"],
+     ["--benchmark-binary", "download"]],
+)  # fmt: skip
+def test_no_option_of_a_measurement_is_taken_for_recorded_profiles(
+    words: list[str], desk: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["compare", "one.json", "other.json", *words]) == 2
+    assert f"at: {words[0]}\n" in capfd.readouterr().err
 
 
 def test_every_kind_and_every_option_of_a_device_is_known() -> None:
