@@ -62,7 +62,10 @@ def measuring_options[F: Callable[..., Any]](command: F) -> F:
             ),
             click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Of random inputs and turns."),
             click.option("--benchmark-binary", metavar="FILE", help="Android's tool: a file, or `download`."),
-            click.option("-o", "--output", metavar="DIR", help="Where profiles go, instead of beside the artifact."),
+            click.option(
+                "-o", "--output", metavar="DIR",
+                help="Where profiles go.  [default: profiles/ in an artifact's folder, dist/NAME/profiles/ for a file]",
+            ),
         )
     ):  # fmt: skip
         command = option(command)

@@ -76,7 +76,8 @@ def _looked(device: Device) -> Device:
     try:
         return runner.described(device, here.look([python], device, fix=f"try it: {python} --version"))
     except DeviceError as error:
-        return msgspec.structs.replace(device, usable=False, problems=(*device.problems, error.problem))
+        problem = f"{error.problem} fix: {error.fix}"
+        return msgspec.structs.replace(device, usable=False, problems=(*device.problems, problem))
 
 
 def _execute(line: str) -> Output:

@@ -109,7 +109,7 @@ def _alone(session: Session, path: Path, options: SourceOptions) -> Subject:
     if path.suffix == ".xml":
         signature, files = _ir_signature(path), (path, path.with_suffix(".bin"))
     else:
-        kind = sources.sniff(path)
+        kind = sources.sniff(path, "build it again, or name another .tflite, .xml or .onnx file")
         if kind not in {"tflite", "onnx"}:
             raise InputError(
                 f"{path.name} is a {kind} model, which no device runs as it is.",

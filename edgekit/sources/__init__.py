@@ -62,8 +62,12 @@ class Source(ABC):
         """
 
 
-def sniff(path: Path) -> str:
+def sniff(path: Path, fix: str = "export it as .keras, .h5, SavedModel, .onnx or .tflite") -> str:
     """The format of a file or folder by its content, never by its name.
+
+    Args:
+        path: what is looked at.
+        fix: what helps where it is none of them.
 
     Returns:
         A key of `FORMATS`.
@@ -96,7 +100,7 @@ def sniff(path: Path) -> str:
     raise InputError(
         f"{path.name} is no Keras, SavedModel, ONNX or TFLite model: its first bytes are {head[:8]!r}.",
         place=str(path),
-        fix="export it as .keras, .h5, SavedModel, .onnx or .tflite",
+        fix=fix,
     )
 
 

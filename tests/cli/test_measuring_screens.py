@@ -21,6 +21,8 @@ SCREENS = {
     "no_artifact_folder": ["profile", "folder"],
     "a_source": ["profile", "model.keras"],
     "text": ["profile", "text.tflite"],
+    "no_network": ["profile", "notes.txt"],
+    "no_such_cores": ["profile", "model.tflite", "--quick", "--cores", "4000"],
     "truncated": ["profile", "truncated.tflite", "--quick"],
     "unknown_device": ["profile", "model.tflite", "--device", "locl"],
     "unknown_meter": ["profile", "model.tflite", "--quick", "--meter", "rappl"],
@@ -61,6 +63,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     )
     (desk / "truncated.tflite").write_bytes((desk / "model.tflite").read_bytes()[:1000])
     (desk / "text.tflite").write_text("hello")
+    (desk / "notes.txt").write_text("hello")
     (desk / "a.json").write_text('{"a": 1}')
     for name in ("one", "other"):
         (desk / f"{name}.json").write_bytes(msgspec.json.encode(FULL))
@@ -82,6 +85,7 @@ def test_screen(name: str, desk: Path, capfd: pytest.CaptureFixture[str], reques
     seen = f"$ edgekit {' '.join(SCREENS[name])}\n{err}{out}exit code {code}\n"
     for path, word in ((desk, "DESK"), (desk.parent / "cache", "CACHE"), (desk.parent / "config", "CONFIG")):
         seen = seen.replace(str(path), word)
+    seen = re.sub(r"choose from [\d, ]+", "choose from CORES", seen)
     seen = re.sub(r"[ \t]+$", "", seen, flags=re.MULTILINE)
     assert code in {2, 4, 5}
     assert "Traceback" not in seen

@@ -227,6 +227,7 @@ def test_another_interpreter_is_another_device() -> None:
     assert (twin.id, twin.usable, twin.runs) == ("twin", True, here.runs)
     assert not gone.usable
     assert "/nowhere/python3 does not start" in gone.problems[0]
+    assert gone.problems[0].endswith("fix: try it: /nowhere/python3 --version")
 
 
 def test_closing_touches_no_folder_of_others(here: Device, tmp_path: Path) -> None:

@@ -25,8 +25,9 @@ def test_no_core_no_pinning_and_a_wrong_core_is_named() -> None:
     before = os.sched_getaffinity(0)
     block.pin([])
     assert os.sched_getaffinity(0) == before
-    with pytest.raises(Refusal, match="no such cores"):
+    with pytest.raises(Refusal, match=r"no such cores: 4000\.") as caught:
         block.pin([4000])
+    assert caught.value.plain["place"] == "--cores"
     try:
         block.pin([min(before)])
         assert os.sched_getaffinity(0) == {min(before)}

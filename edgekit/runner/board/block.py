@@ -190,7 +190,8 @@ def pin(cores: list[int]) -> None:
         os.sched_setaffinity(0, cores)
     except (OSError, ValueError) as error:
         there = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
-        raise Refusal("InputError", f"There are no such cores: {cores}.", f"choose from {there}") from error
+        problem = f"There are no such cores: {', '.join(map(str, cores))}."
+        raise Refusal("InputError", problem, f"choose from {there}", "--cores") from error
 
 
 def delegated(order: dict[str, Any], made: Any) -> dict[str, Any] | None:
