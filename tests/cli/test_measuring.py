@@ -71,7 +71,7 @@ def test_a_quick_profile_says_what_it_saw_and_keeps_every_sample(desk: Path, cap
     assert code == 0
     [profile] = document["profiles"]
     latency = profile["latency"]
-    assert latency["blocks"] == 10 == len(profile["blocks"])
+    assert 6 <= latency["blocks"] == len(profile["blocks"]) <= 10  # a busy machine ends a quick one early
     assert latency["median_ms"]["low"] <= latency["median_ms"]["value"] <= latency["median_ms"]["high"]
     with np.load(profile["raw"]) as raw:
         kept = [raw[f"latencies_ms_{i}"] for i in range(10)]
@@ -113,7 +113,7 @@ def test_a_build_can_measure_what_it_made(desk: Path, capfd: pytest.CaptureFixtu
     code, document, screen = run(capfd, *arguments)
     assert code == 0
     [result] = document["results"]
-    assert result["manifest"]["profiles"][0]["latency"]["blocks"] == 10
+    assert 6 <= result["manifest"]["profiles"][0]["latency"]["blocks"] <= 10
     assert "median" in screen
 
 
@@ -123,13 +123,13 @@ def test_two_files_are_measured_in_turns_and_judged_by_their_pairs(
     code, document, screen = run(capfd, "compare", "model.tflite", "twin.tflite", "--quick")
     assert code == 0
     found = document["comparison"]
-    assert found["pairs"] == 10
+    assert 6 <= found["pairs"] <= 10
     assert found["low"] <= found["ratio"] <= found["high"]
     assert found["verdict"] in screen
     first, second = document["profiles"]
     assert first["session"] == second["session"]
     order = first["protocol"]["order"]
-    assert sorted(order) == ["A"] * 10 + ["B"] * 10
+    assert sorted(order) == ["A"] * found["pairs"] + ["B"] * found["pairs"]
     assert [block["index"] for block in first["blocks"]] == [i for i, which in enumerate(order) if which == "A"]
     # The recorded profiles give the same verdict again.
     code, again, _ = run(capfd, "compare", first["file"], second["file"])

@@ -66,7 +66,7 @@ def test_a_device_is_listed_checked_and_measured(desk: Desk, capfd: pytest.Captu
     assert Path(profile["file"]).is_file()
     assert profile["device"]["id"] == device
     if checked["times"]:
-        assert profile["latency"]["blocks"] == 10
+        assert 6 <= profile["latency"]["blocks"] <= 10
         assert profile["latency"]["median_ms"]["value"] > 0
     else:
         assert profile["latency"] is None
