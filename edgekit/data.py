@@ -156,6 +156,7 @@ def _warnings(session: Session, subject: Subject, loaded: Loaded, calibration: P
 
     question = {
         "step": "lint",
+        "read": calibration.given.question,  # the same arrays may be doubted as images, not as an .npz
         "calibration": calibration.kept.result.total_sha256,
         "evaluation": None if evaluation is None else evaluation.kept.result.total_sha256,
         "inputs": msgspec.to_builtins(signature.inputs),

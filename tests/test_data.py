@@ -1,9 +1,13 @@
 """The data of a build: what decides it, when it is read, what of it is kept."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
+from PIL import Image
 
 from edgekit import data, samples, steps
 from edgekit.config import Project
@@ -110,3 +114,22 @@ def test_a_metric_without_labels_is_refused(session: Session, tmp_path: Path) ->
 def test_nothing_of_that_name_is_refused(session: Session) -> None:
     with pytest.raises(InputError, match="no file, folder or module:function"):
         kept(session, "nowhere.npz")
+
+
+def test_the_linter_is_asked_anew_where_the_same_arrays_are_read_otherwise(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = (1, 8, 8, 3)
+    signature = Signature(inputs=(msgspec.structs.replace(SPEC, shape=shape, source_shape=shape),), outputs=())
+    (tmp_path / "images").mkdir()
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "images" / "i.png")
+    np.savez(tmp_path / "same.npz", x=np.zeros((1, 8, 8, 3), np.float32))
+    monkeypatch.setattr(steps, "input_ranges", lambda *_: None)
+    subject: Any = SimpleNamespace(network=SimpleNamespace(model=SimpleNamespace(signature=signature)))
+    warned = {}
+    for name in ("same.npz", "images"):
+        loaded = data.load(session, Project(calibration=str(tmp_path / name)), signature)
+        assert loaded.calibration is not None
+        warned[name] = data._warnings(session, subject, loaded, loaded.calibration)
+    assert "[preprocessing]" in warned["images"][0]
+    assert warned["same.npz"] == warned["images"][1:]

@@ -1,5 +1,6 @@
 """What users have in hand becomes samples, or a complaint that shows both sides."""
 
+import re
 import zipfile
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from edgekit import samples
+from edgekit.config import project
 from edgekit.errors import InputError
 from edgekit.types import Preprocessing, Signature, TensorSpec
 
@@ -357,6 +359,37 @@ def test_images_come_as_pixels_where_nothing_is_declared(tmp_path: Path, pixels:
     np.testing.assert_array_equal(got.inputs["image"][0, 0], pixels)
 
 
+@pytest.mark.parametrize(
+    ("sizes", "dtype", "said"),
+    [
+        ([(8, 8)], "float32", "pixels stay 0..255"),
+        ([(20, 30), (8, 8)], "float32", "pixels stay 0..255, images of 20×30 were scaled to 8×8"),
+        ([(20, 30), (9, 9), (9, 8)], "uint8", "images of 9×8 and 2 other sizes were scaled to 8×8"),
+        ([(8, 8)], "uint8", None),
+    ],
+)
+def test_what_was_assumed_of_images_is_a_doubt(
+    tmp_path: Path, sizes: list[tuple[int, int]], dtype: str, said: str | None
+) -> None:
+    for i, size in enumerate(sizes):
+        Image.fromarray(np.zeros((*size, 3), np.uint8)).save(tmp_path / f"{i}.png")
+    wanted = signature(tensor("image", (1, 8, 8, 3), dtype))
+    got = samples.load(str(tmp_path), wanted)
+    expected = () if said is None else (f"image: edgekit.toml has no [preprocessing] for these images: {said}",)
+    assert got.doubts == got.take(1).doubts == expected
+    assert samples.lint(got, wanted)[: len(expected)] == expected
+    assert samples.load(str(tmp_path), wanted, {"image": Preprocessing()}).doubts == ()
+
+
+def test_each_input_has_its_own_doubts(tmp_path: Path, pixels: np.ndarray) -> None:
+    for name in ("left", "right"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(pixels).save(tmp_path / name / "i.png")
+    both = signature(tensor("left", (1, 8, 8, 3)), tensor("right", (1, 8, 8, 3)))
+    (doubt,) = samples.load(str(tmp_path), both, {"left": Preprocessing()}).doubts
+    assert doubt.startswith("right: ")
+
+
 def test_preprocessing_is_scale_then_mean_then_std_in_channel_order(tmp_path: Path, pixels: np.ndarray) -> None:
     Image.fromarray(pixels).save(tmp_path / "i.png")
     declared = Preprocessing(size=(8, 8), channels="BGR", scale=1 / 255, mean=(0.1, 0.2, 0.3), std=(2.0, 4.0, 8.0))
@@ -411,8 +444,13 @@ def test_preprocessing_that_does_not_fit_is_refused(
     tmp_path: Path, pixels: np.ndarray, declared: Preprocessing, complaint: str
 ) -> None:
     Image.fromarray(pixels).save(tmp_path / "i.png")
-    with pytest.raises(InputError, match=complaint):
+    with pytest.raises(InputError, match=complaint) as refused:
         samples.load(str(tmp_path), IMAGE, {"image": declared})
+    assert refused.value.place == "edgekit.toml: [preprocessing] or [preprocessing.image]"
+    tables = re.findall(r"\[(preprocessing[^\]]*)\]", refused.value.place)
+    for table in tables:  # both are tables that edgekit.toml knows
+        (tmp_path / "edgekit.toml").write_text(f'[{table}]\nchannels = "RGB"\n')
+        assert project(tmp_path).preprocessing.keys() <= {"*", "image"}
 
 
 def test_a_damaged_image_and_an_input_that_is_no_image_are_refused(tmp_path: Path, pixels: np.ndarray) -> None:

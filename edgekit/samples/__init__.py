@@ -51,7 +51,7 @@ def load(spec: str, signature: Signature, preprocessing: dict[str, Preprocessing
             place=spec,
             fix="give one label for each sample",
         )
-    return Samples.of(inputs, raw.labels, origin=spec, notes=raw.notes + notes)
+    return Samples.of(inputs, raw.labels, origin=spec, notes=raw.notes + notes, doubts=raw.doubts)
 
 
 def _read(spec: str, signature: Signature, preprocessing: dict[str, Preprocessing]) -> Raw:

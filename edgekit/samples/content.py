@@ -18,11 +18,15 @@ LABEL_KEYS = ("y", "labels", "label")
 
 @dataclass(frozen=True)
 class Raw:
-    """Arrays as found: by name, each with a leading sample axis; names starting with ``#`` are positions."""
+    """Arrays as found: by name, each with a leading sample axis; names starting with ``#`` are positions.
+
+    ``notes`` and ``doubts`` are those of `Samples`.
+    """
 
     arrays: dict[str, Array]
     labels: Array | None = None
     notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,8 @@ class Samples:
     ``inputs`` maps each input's source name to ``[N, *source_shape]`` in the source's dtype;
     ``labels`` is ``[N, ...]`` or None; ``origin`` says where they come from; ``sha256`` is the
     digest of names, dtypes, shapes and little-endian contents, whatever file held them; ``notes``
-    say how they were read (casts, guessed label columns).
+    say how they were read (casts, guessed label columns); ``doubts`` are what had to be assumed and
+    may be wrong (images without preprocessing), each of which the linter passes on.
     """
 
     inputs: dict[str, Array]
@@ -40,13 +45,20 @@ class Samples:
     origin: str
     sha256: str
     notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     @classmethod
     def of(
-        cls, inputs: Mapping[str, Array], labels: Array | None = None, *, origin: str, notes: tuple[str, ...] = ()
+        cls,
+        inputs: Mapping[str, Array],
+        labels: Array | None = None,
+        *,
+        origin: str,
+        notes: tuple[str, ...] = (),
+        doubts: tuple[str, ...] = (),
     ) -> Self:
         """Samples with their digest; see the class for shapes."""
-        return cls(dict(inputs), labels, origin, _digest(inputs, labels), notes)
+        return cls(dict(inputs), labels, origin, _digest(inputs, labels), notes, doubts)
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
@@ -58,7 +70,7 @@ class Samples:
         rows = np.arange(n) * len(self) // n
         inputs = {name: values[rows] for name, values in self.inputs.items()}
         labels = None if self.labels is None else self.labels[rows]
-        return Samples.of(inputs, labels, origin=self.origin, notes=self.notes)
+        return Samples.of(inputs, labels, origin=self.origin, notes=self.notes, doubts=self.doubts)
 
     def save(self, path: Path, labels: Path | None = None) -> Path:
         """Write the inputs as ``.npz`` under the source's names, whole or not at all; labels, if any, as ``.npy``."""

@@ -35,15 +35,17 @@ def read(folder: Path, signature: Signature, preprocessing: dict[str, Preprocess
     Args:
         folder: images; its sub-folders are class labels, or inputs where they carry inputs' names.
         signature: of the source.
-        preprocessing: by input name; what is absent is read from the input's shape.
+        preprocessing: by input name; what is absent is read from the input's shape, and that this was
+            done is among the doubts.
 
     Raises:
         InputError: an image is damaged, or preprocessing and input do not fit.
     """
     specs = {spec.source_name: spec for spec in signature.inputs}
     if all((folder / name).is_dir() for name in specs):
-        arrays = {name: _stack(_files(folder / name), spec, preprocessing.get(name)) for name, spec in specs.items()}
-        return Raw(arrays)
+        stacks = {name: _stack(_files(folder / name), spec, preprocessing.get(name)) for name, spec in specs.items()}
+        arrays = {name: array for name, (array, _) in stacks.items()}
+        return Raw(arrays, doubts=tuple(doubt for _, doubts in stacks.values() for doubt in doubts))
     if len(specs) != 1:
         raise InputError(
             f"The folder {folder.name} holds images for one input, the model has {len(specs)}.",
@@ -53,22 +55,38 @@ def read(folder: Path, signature: Signature, preprocessing: dict[str, Preprocess
     (spec,) = specs.values()
     files = _files(folder)
     labels, notes = class_labels(folder, files)
-    return Raw({spec.source_name: _stack(files, spec, preprocessing.get(spec.source_name))}, labels, notes)
+    array, doubts = _stack(files, spec, preprocessing.get(spec.source_name))
+    return Raw({spec.source_name: array}, labels, notes, doubts)
 
 
-def _stack(files: list[Path], spec: TensorSpec, declared: Preprocessing | None) -> Array:
-    settings = declared or spec.preprocessing or Preprocessing()
+def _stack(files: list[Path], spec: TensorSpec, declared: Preprocessing | None) -> tuple[Array, tuple[str, ...]]:
+    """The images of an input, and where nothing was declared for it, what was assumed."""
+    known = declared or spec.preprocessing
+    settings = known or Preprocessing()
     layout, height, width, channels = _geometry(spec, settings)
     mode = settings.channels if declared is not None or channels != 1 else "L"
-    _check(spec, settings, mode, (height, width), channels)
+    size = (height, width)
+    _check(spec, settings, mode, size, channels)
     stacked = np.empty((len(files), *spec.source_shape), np.float32)
+    sizes: set[tuple[int, int]] = set()
     for i, file in enumerate(files):
-        pixels = _pixels(file, mode, (height, width)).astype(np.float32)
-        values = (pixels * np.float32(settings.scale) - np.asarray(settings.mean, np.float32)) / np.asarray(
-            settings.std, np.float32
-        )
+        pixels, found_size = _pixels(file, mode, size)
+        sizes.add(found_size)
+        scaled = pixels.astype(np.float32) * np.float32(settings.scale)
+        values = (scaled - np.asarray(settings.mean, np.float32)) / np.asarray(settings.std, np.float32)
         stacked[i] = (values.transpose(2, 0, 1) if layout == "NCHW" else values)[np.newaxis]
-    return stacked
+    return stacked, () if known is not None else _assumed(spec, sizes - {size}, size)
+
+
+def _assumed(spec: TensorSpec, others: set[tuple[int, int]], size: tuple[int, int]) -> tuple[str, ...]:
+    """What nobody said about images: that pixels stay as they are, and that other sizes may be scaled."""
+    parts = [] if np.dtype(spec.source_dtype).kind in "iu" else ["pixels stay 0..255"]
+    if others:
+        (height, width), more = min(others), len(others) - 1
+        sizes = f"{height}×{width}" + (f" and {more} other size{'s' * (more > 1)}" if more else "")
+        parts.append(f"images of {sizes} were scaled to {size[0]}×{size[1]}")
+    said = f"{spec.source_name}: edgekit.toml has no [preprocessing] for these images: {', '.join(parts)}"
+    return (said,) if parts else ()
 
 
 def _geometry(spec: TensorSpec, settings: Preprocessing) -> tuple[Literal["NHWC", "NCHW"], int, int, int]:
@@ -100,23 +118,24 @@ def _check(spec: TensorSpec, settings: Preprocessing, mode: str, size: tuple[int
     if wrong:
         raise InputError(
             f"Preprocessing of {spec.source_name} does not fit: {wrong}; the model wants {list(spec.source_shape)}.",
-            place=f"[inputs.{spec.source_name}]",
-            fix="correct size, channels, mean, std or layout in edgekit.toml",
+            place=f"edgekit.toml: [preprocessing] or [preprocessing.{spec.source_name}]",
+            fix="correct size, channels, mean, std or layout there",
         )
 
 
-def _pixels(file: Path, mode: str, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Pixels ``[height, width, channels]``, 0..255, upright, in the channel order asked for."""
+def _pixels(file: Path, mode: str, size: tuple[int, int]) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """Pixels ``[height, width, channels]``, 0..255, upright, in the channel order asked for; and the size as found."""
     from PIL import Image, ImageOps, UnidentifiedImageError  # noqa: PLC0415 (only image folders need Pillow)
 
     try:
         with Image.open(file) as opened:
             upright = ImageOps.exif_transpose(opened).convert("L" if mode == "L" else "RGB")
-            if upright.size != size[::-1]:
+            found_size = (upright.height, upright.width)
+            if found_size != size:
                 upright = upright.resize(size[::-1], Image.Resampling.BILINEAR)
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError, EOFError) as error:
         raise InputError(
             f"{file.name} is no image that can be read: {error}.", place=str(file), fix="remove or replace it"
         ) from error
     pixels = np.asarray(upright, np.uint8).reshape(*size, len(mode))
-    return pixels[..., ::-1] if mode == "BGR" else pixels
+    return (pixels[..., ::-1] if mode == "BGR" else pixels), found_size

@@ -38,7 +38,7 @@ def lint(
     """Warnings about samples, each one sentence.
 
     Args:
-        samples: for calibration.
+        samples: for calibration; their doubts come first.
         signature: of the source; declared preprocessing gives the expected range.
         evaluation: samples that must be disjoint from them.
         ranges: by input name, the lowest and highest value that the network's first layer expects
@@ -47,7 +47,7 @@ def lint(
     Returns:
         Nothing, where nothing is suspicious.
     """
-    found: list[str] = []
+    found = list(samples.doubts)
     if len(samples) < FEWEST_SAMPLES:
         found.append(f"only {len(samples)} samples: fewer than {FEWEST_SAMPLES} make the activation ranges a guess")
     for spec in signature.inputs:

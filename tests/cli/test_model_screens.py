@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 
 from edgekit import cli
 from tests.conftest import ROOT
@@ -120,6 +121,10 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     truncated(desk / "truncated.keras")
     np.savez(desk / "narrow.npz", np.zeros((100, 4, 4, 1), np.float32))
     np.savez(desk / "other.npz", left=np.zeros((9, 8, 8, 1), np.float32), right=np.zeros((9, 2), np.float32))
+    (desk / "pictures").mkdir()
+    for i in range(5):
+        pixels = np.random.default_rng(i).integers(0, 256, (20, 20, 3), np.uint8)
+        Image.fromarray(pixels).save(desk / "pictures" / f"{i}.png")
     np.savez(desk / "words.npz", np.array(["a", "b"]))
     monkeypatch.chdir(desk)
     monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "cache"))
@@ -190,6 +195,7 @@ ACCEPTED = {
     "built": android(
         "model.keras", "--calibration", "digits.npz", "--eval", "test.npz", "--metric", "top1", "--max-drop", "0.01"
     ),
+    "pictures": android("model.keras", "--calibration", "pictures", "--precision", "int8"),
     "inspected": ["inspect", "model.keras"],
     "checked": ["check", "model.keras", "-t", "android", "-t", "edgetpu"],
     "float_onnx": android("open.onnx", "--shape", "x=1,4", "--precision", "float32"),
