@@ -5,13 +5,26 @@ import os
 import shutil
 from pathlib import Path
 
+EDGETPU_VARIABLE = "EDGEKIT_EDGETPU_COMPILER"
+"""The environment variable that names the Edge TPU compiler or the command that runs it."""
+
+EDGETPU_PROGRAM = "edgetpu_compiler"
+"""The program's name on ``PATH``."""
+
+EDGETPU_INSTALL = (
+    "on x86-64 Debian or Ubuntu: sudo apt-get install edgetpu-compiler, after adding Google's repository as "
+    "https://coral.ai/docs/edgetpu/compiler/#download shows; elsewhere: set "
+    f"{EDGETPU_VARIABLE} to a command that runs it in a container or on another host"
+)
+"""How to get it."""
+
 NPU_LIBRARIES = ("libopenvino_intel_npu_compiler_loader.so", "openvino_intel_npu_compiler_loader.dll")
 """OpenVINO's NPU compiler is a library beside its plugins (read off the Linux and Windows wheels of 2026.4)."""
 
 
 def edgetpu() -> str:
     """The command of the Edge TPU compiler: ``EDGEKIT_EDGETPU_COMPILER``, or from ``PATH``; empty without."""
-    return os.environ.get("EDGEKIT_EDGETPU_COMPILER") or shutil.which("edgetpu_compiler") or ""
+    return os.environ.get(EDGETPU_VARIABLE) or shutil.which(EDGETPU_PROGRAM) or ""
 
 
 def npu() -> str:

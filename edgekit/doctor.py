@@ -113,7 +113,7 @@ def _edgetpu_compiler() -> Part:
         name="edgetpu_compiler",
         works=bool(found),
         detail=found or "without it the target edgetpu gives the compile-ready model and a forecast",
-        fix="" if found else "see https://coral.ai/docs/edgetpu/compiler/, or set EDGEKIT_EDGETPU_COMPILER",
+        fix="" if found else compilers.EDGETPU_INSTALL,
     )
 
 

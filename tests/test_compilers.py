@@ -29,6 +29,8 @@ def test_without_any_there_is_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("edgetpu_compiler", "openvino npu compiler"):
         assert not parts[name].works
         assert parts[name].fix
+    assert parts["edgetpu_compiler"].fix == compilers.EDGETPU_INSTALL
+    assert "sudo apt-get install edgetpu-compiler" in parts["edgetpu_compiler"].fix
 
 
 def test_the_npu_library_beside_the_plugins_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

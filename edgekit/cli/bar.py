@@ -17,7 +17,7 @@ class Bar:
 
     def __init__(self, console: Console) -> None:
         self._bar = Progress(
-            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
             TextColumn("·"), TimeRemainingColumn(), TextColumn("left"), console=console, transient=True,
         )  # fmt: skip
         self._task = self._bar.add_task("starting", total=None)

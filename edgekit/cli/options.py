@@ -25,8 +25,11 @@ class People(Console):
 
 
 def stderr() -> Console:
-    """The console for people; honours ``NO_COLOR``, ``COLUMNS`` and whether it is a terminal."""
-    return People(stderr=True, highlight=False, soft_wrap=False)
+    """The console for people; honours ``NO_COLOR``, ``COLUMNS`` and whether it is a terminal.
+
+    Names and commands are shown as they are: ``edgekit[onnx]`` and ``:x:`` are no markup.
+    """
+    return People(stderr=True, highlight=False, soft_wrap=False, markup=False, emoji=False)
 
 
 def print_json(document: Any) -> None:

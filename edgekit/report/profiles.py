@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -69,7 +68,7 @@ def _figure(found: Estimate) -> str:
 def profiles(measured: Iterable[Measured]) -> RenderableType:
     """The table that ends a measurement, a column for each file, and below it what needs attention."""
     rows = list(measured)
-    table = _table("", *(escape(row.profile.artifact) for row in rows))
+    table = _table("", *(row.profile.artifact for row in rows))
     figures = [_figures(row.profile) for row in rows]
     for name in figures[0] if figures else ():
         table.add_row(Text(name, style="bold"), *(column[name] for column in figures))

@@ -1,14 +1,18 @@
 """What a user sees, kept in tests/golden; ``pytest --update-golden`` writes it anew: then read the diff."""
 
+import importlib.machinery
+import importlib.util
 import json
+import platform
 import re
+import shutil
 import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edgekit import cli
+from edgekit import cli, compilers, doctor, registry
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 ROOT = GOLDEN.parent.parent
@@ -113,8 +117,39 @@ def test_screen(name: str, desk: Path, capfd: pytest.CaptureFixture[str], reques
     assert seen == golden.read_text(encoding="utf8")
 
 
+@pytest.mark.parametrize("name", ["doctor_bare", "doctor_full"])
+def test_a_doctors_report(
+    name: str,
+    desk: Path,
+    capfd: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a machine with the base install alone, and on one where nothing is missing."""
+    bare = name == "doctor_bare"
+    optional = {module for _, modules in registry.LIBRARIES.values() for module in modules}
+    find, here = importlib.util.find_spec, importlib.machinery.ModuleSpec("here", None)
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda module, *rest: (None if bare else here) if module in optional else find(module, *rest),
+    )
+    monkeypatch.setattr(shutil, "which", lambda program, **_: None if bare else f"/usr/bin/{program}")
+    if not bare:
+        monkeypatch.setattr(compilers, "npu", lambda: "/openvino/libs/compiler.so")
+    monkeypatch.setattr(doctor, "tool_versions", lambda: {"numpy": "2.0.0", "pillow": "11.0.0"})
+    monkeypatch.setattr(platform, "python_version", lambda: "3.12.0")
+    monkeypatch.setattr(platform, "platform", lambda **_: "Linux-6.1")
+    seen = screen(desk, ["doctor"], capfd)
+    golden = GOLDEN / f"{name}.txt"
+    if request.config.getoption("--update-golden"):
+        golden.write_text(seen, encoding="utf8")
+    assert seen == golden.read_text(encoding="utf8")
+    assert (" no " in seen) == bare
+
+
 def test_there_is_no_golden_without_its_command() -> None:
-    assert {path.stem for path in GOLDEN.glob("*.txt")} == set(PLAIN)
+    assert {path.stem for path in GOLDEN.glob("*.txt")} == {*PLAIN, "doctor_bare", "doctor_full"}
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ SCREENS: dict[str, RenderableType] = {
 
 @pytest.mark.parametrize("name", SCREENS)
 def test_screen(name: str, request: pytest.FixtureRequest) -> None:
-    console = Console(width=90, record=True, file=Path("/dev/null").open("w"), highlight=False)  # noqa: SIM115
+    console = Console(width=90, record=True, file=Path("/dev/null").open("w"), highlight=False, markup=False)  # noqa: SIM115
     console.print(SCREENS[name])
     console.file.close()
     seen = "\n".join(line.rstrip() for line in console.export_text().splitlines()) + "\n"

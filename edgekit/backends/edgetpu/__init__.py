@@ -9,6 +9,7 @@ import numpy as np
 from edgekit.backends import Backend
 from edgekit.backends.edgetpu import compiled, compiler, dense, log
 from edgekit.backends.edgetpu.forecast import CPU, EDGE_TPU, ONE_SUBGRAPH, Forecast, forecast
+from edgekit.compilers import EDGETPU_INSTALL, EDGETPU_PROGRAM
 from edgekit.errors import InputError, MissingTool, Unsupported
 from edgekit.tensors import inputs_to_file, outputs_to_source
 from edgekit.types import Built, Job, Placement, Precision, Signature
@@ -41,7 +42,7 @@ class EdgeTPUBackend(Backend):
         _check(job)
         words = compiler.command()
         if words is None and job.settings.get("require_compiled"):
-            raise MissingTool("edgetpu_compiler is not installed.", place="--require-compiled", fix=compiler.INSTALL)
+            raise MissingTool("edgetpu_compiler is not installed.", place="--require-compiled", fix=EDGETPU_INSTALL)
         target = out / file
         notes = _prepare(Path(str(job.waist)), target)
         expected = forecast(target)
@@ -62,7 +63,7 @@ class EdgeTPUBackend(Backend):
             signature=job.signature,
             placements=placements,
             notes=(*notes, *_summary(placements, made.report)),
-            tools={compiler.PROGRAM: made.report.version or "unknown"},
+            tools={EDGETPU_PROGRAM: made.report.version or "unknown"},
         )
 
     def run(self, artifact: Path, signature: Signature, inputs: Path, outputs: Path) -> None:
@@ -113,7 +114,7 @@ def _prepare(base: Path, target: Path) -> tuple[str, ...]:
 
 def _missing() -> str:
     here = "" if (platform.system(), platform.machine()) == ("Linux", "x86_64") else " (it needs x86-64 Linux)"
-    return f"edgetpu_compiler is not installed{here}; {compiler.INSTALL}"
+    return f"edgetpu_compiler is not installed{here}; {EDGETPU_INSTALL}"
 
 
 def _compile(words: tuple[str, ...], job: Job, target: Path) -> compiler.Compiled:

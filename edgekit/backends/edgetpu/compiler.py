@@ -24,20 +24,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.backends.edgetpu import log
+from edgekit.compilers import EDGETPU_INSTALL as INSTALL
+from edgekit.compilers import EDGETPU_PROGRAM as PROGRAM
+from edgekit.compilers import EDGETPU_VARIABLE as VARIABLE
 from edgekit.errors import MissingTool, Unsupported
-
-VARIABLE = "EDGEKIT_EDGETPU_COMPILER"
-"""The environment variable that names the compiler or the command that runs it."""
-
-PROGRAM = "edgetpu_compiler"
-"""The program's name on ``PATH``."""
-
-INSTALL = (
-    "on x86-64 Debian or Ubuntu: sudo apt-get install edgetpu-compiler, after adding Google's repository as "
-    "https://coral.ai/docs/edgetpu/compiler/#download shows; elsewhere: set "
-    f"{VARIABLE} to a command that runs it in a container or on another host"
-)
-"""How to get it."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +106,8 @@ def compile_file(
             raise MissingTool(f"{shlex.join(words)} cannot be run: {_last(said)}", place=VARIABLE, fix=INSTALL)
         if code or not result.is_file():
             found = log.failure(said)
-            raise Unsupported(f"{found.problem}.", place=f"{PROGRAM} {log.parse(said).version or ''}", fix=found.fix)
+            place = f"{PROGRAM} {log.parse(said).version or ''}".rstrip()
+            raise Unsupported(f"{found.problem}.", place=place, fix=found.fix)
         return Compiled(result.read_bytes(), log.parse(said))
 
 

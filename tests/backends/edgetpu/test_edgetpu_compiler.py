@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from edgekit.backends.edgetpu import compiler
+from edgekit.compilers import EDGETPU_VARIABLE
 from edgekit.errors import MissingTool, Unsupported
 
 FLAGS = compiler.options(search_delegate=False, timeout_s=30)
@@ -44,7 +45,7 @@ def test_the_variable_names_a_program(
     stand_in(logs / "yolov5s.log", logs / "yolov5s.log")
     program = tmp_path / "bin" / "edgetpu_compiler"
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    monkeypatch.setenv(compiler.VARIABLE, str(program))
+    monkeypatch.setenv(EDGETPU_VARIABLE, str(program))
     assert compiler.command() == (str(program),)
     assert compile_with(compiler.command()).report.version == "16.0.384591198"
 
@@ -52,7 +53,7 @@ def test_the_variable_names_a_program(
 def test_the_variable_is_a_command(stand_in: Any, logs: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     record = stand_in(logs / "yolov5s.log", logs / "yolov5s.log")
     program = tmp_path / "bin" / "edgetpu_compiler"
-    monkeypatch.setenv(compiler.VARIABLE, f"{program} {{options}} -o {{folder}} {{folder}}/{{file}}")
+    monkeypatch.setenv(EDGETPU_VARIABLE, f"{program} {{options}} -o {{folder}} {{folder}}/{{file}}")
     assert compile_with(compiler.command()).report.on_cpu == 5
     assert record.read_text().splitlines()[:4] == ["-s", "-t", "30", "-o"]
 
@@ -62,13 +63,13 @@ def test_a_command_may_be_a_shell_script_for_another_host(
 ) -> None:
     stand_in(logs / "yolov5s.log", logs / "yolov5s.log")
     program = shlex.quote(str(tmp_path / "bin" / "edgetpu_compiler"))
-    monkeypatch.setenv(compiler.VARIABLE, f"sh -c 'cd {{folder}} && {program} {{options}} -o . {{file}}'")
+    monkeypatch.setenv(EDGETPU_VARIABLE, f"sh -c 'cd {{folder}} && {program} {{options}} -o . {{file}}'")
     assert compile_with(compiler.command()).report.on_edge_tpu == 289
 
 
 @pytest.mark.parametrize("value", ["/nowhere/edgetpu_compiler", "no-such-program", "docker run 'broken {file}"])
 def test_a_wrong_variable(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(compiler.VARIABLE, value)
+    monkeypatch.setenv(EDGETPU_VARIABLE, value)
     with pytest.raises(MissingTool) as caught:
         compiler.command()
     assert value in caught.value.place
@@ -92,6 +93,14 @@ def test_a_failure_has_a_remedy(stand_in: Any, logs: Path, name: str) -> None:
         compile_with(compiler.command())
     assert caught.value.fix
     assert "edgetpu_compiler 1" in caught.value.place  # its version
+
+
+def test_a_compiler_that_says_nothing_is_named_alone(stand_in: Any, tmp_path: Path) -> None:
+    (tmp_path / "silent.log").touch()
+    stand_in(tmp_path / "silent.log", code=1)
+    with pytest.raises(Unsupported, match="it said nothing") as caught:
+        compile_with(compiler.command())
+    assert str(caught.value).splitlines()[1] == "  at: edgetpu_compiler"
 
 
 def test_success_without_a_file_is_a_failure(stand_in: Any, logs: Path) -> None:
