@@ -94,7 +94,7 @@ def project(folder_or_file: Path) -> Project:
     file = folder_or_file / FILE_NAME if folder_or_file.is_dir() else folder_or_file
     if not file.is_file():
         raise InputError(
-            f"There is no {file.name} in {file.parent}.",
+            f"There is no {file.name} in {file.parent.resolve()}.",
             place=str(file),
             fix=f'create it with, for instance: model = "model.keras" and targets = ["{_first(target_names())}"]',
         )
@@ -268,7 +268,7 @@ def target(name: str) -> Target:
         if file.is_file() and (name.endswith(".toml") or name in target_names()):
             return _target(file)
     raise InputError(
-        f"There is no target {name}.",
+        f"There is no target {name or repr(name)}.",
         place=f"targets looked up in: {', '.join(map(str, targets_path()))}",
         fix=toml.nearest(Path(name).stem, target_names()) or f"choose one of: {', '.join(target_names())}",
     )

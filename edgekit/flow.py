@@ -69,7 +69,7 @@ def plan(project: Project, model: Path) -> Plan:
 
     Raises:
         InputError: an unknown target, no target, or an option that fits none of them.
-        Unsupported: a target does not offer the precision.
+        Unsupported: a target does not offer the precision, or the dtype of inputs and outputs.
     """
     names = config.target_names() if project.targets == ("all",) else project.targets
     if not names:
@@ -109,26 +109,36 @@ def _folder(project: Project, model: Path, target: str, *, alone: bool) -> Path:
 
 
 def _variants(target: Target, project: Project) -> tuple[Variant, ...]:
-    """The target's files, or the one file of the precision that the user wants."""
+    """The target's files, or the one file of the precision that the user wants.
+
+    Raises:
+        Unsupported: the target does not offer the precision, or the dtype of inputs and outputs.
+    """
+    _require(target, "precision", project.precision, target.precisions)
     if project.precision is None:
         chosen = target.variants
     else:
         chosen = tuple(v for v in target.variants if v.precision == project.precision) or (
             _other_precision(target, project.precision),
         )
-    if project.io is None:
+    if project.io is None or not any(v.precision == "int8" for v in chosen):
         return chosen
+    _require(target, "io", project.io, target.boundaries)
     return tuple(msgspec.structs.replace(v, io=project.io) if v.precision == "int8" else v for v in chosen)
+
+
+def _require(target: Target, option: str, wanted: str | None, offered: tuple[str, ...]) -> None:
+    if wanted is not None and wanted not in offered:
+        what = "files" if option == "precision" else "inputs and outputs"
+        raise Unsupported(
+            f"{target.name} has {what} in {' or '.join(offered)}, not in {wanted}.",
+            place=f"--{option} {wanted}",
+            fix=f"leave out --{option}, or choose {' or '.join(offered)}",
+        )
 
 
 def _other_precision(target: Target, precision: Precision) -> Variant:
     first = target.variants[0]
-    if first.base is not None:
-        raise Unsupported(
-            f"{target.name} runs {first.precision} only.",
-            place=f"--precision {precision}",
-            fix=f"leave out --precision, or choose {first.precision}",
-        )
     stem, _, suffix = first.file.rpartition(".")
     file = f"{stem.removesuffix(first.precision.replace('-', '_'))}{precision.replace('-', '_')}.{suffix}"
     return msgspec.structs.replace(first, file=file, precision=precision, io=None, use="as asked for with --precision")

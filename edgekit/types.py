@@ -4,7 +4,7 @@ Every noun is a msgspec struct, so that it travels as JSON between processes, in
 into ``manifest.json``, and so that the published JSON Schema is generated from the types.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -210,7 +210,8 @@ class Variant(Noun, frozen=True, kw_only=True):
 class Target(Noun, frozen=True, kw_only=True):
     """What a device can run, as data (one TOML file in ``targets/``).
 
-    ``facts`` are the numbers that edgekit relies on, each with its source.
+    ``facts`` are the numbers that edgekit relies on, each with its source. ``precisions`` and
+    ``boundaries`` are what ``--precision`` and ``--io`` may ask for.
     """
 
     name: str
@@ -218,6 +219,8 @@ class Target(Noun, frozen=True, kw_only=True):
     summary: str
     documentation: str
     variants: tuple[Variant, ...]
+    precisions: tuple[Precision, ...] = get_args(Precision)
+    boundaries: tuple[Boundary, ...] = get_args(Boundary)
     facts: dict[str, Sourced] = {}
 
 

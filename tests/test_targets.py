@@ -4,6 +4,7 @@ from urllib.parse import urlparse
 import pytest
 
 from edgekit import config, registry
+from tests.backends.test_backend_conformance import precisions
 
 FOLDER = Path(__file__).resolve().parent.parent / "targets"
 FILES = sorted(FOLDER.glob("*.toml"))
@@ -61,3 +62,12 @@ def test_ios_has_names_of_its_own() -> None:
 def test_the_edge_tpu_is_full_integer() -> None:
     (variant,) = config.target("edgetpu").variants
     assert (variant.backend, variant.precision, variant.io) == ("edgetpu", "int8", "int8")
+
+
+@of_each_target
+def test_what_it_offers_is_what_its_backend_builds(file: Path) -> None:
+    target = config.target(str(file))
+    for variant in target.variants:
+        assert target.precisions == precisions(variant.backend)
+        assert variant.precision in target.precisions
+        assert variant.io is None or variant.io in target.boundaries

@@ -17,8 +17,9 @@ class Bar:
 
     def __init__(self, console: Console) -> None:
         self._bar = Progress(
-            SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-            TextColumn("·"), TimeRemainingColumn(), TextColumn("left"), console=console, transient=True,
+            SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
+            TimeElapsedColumn(), TextColumn("·"), TimeRemainingColumn(), TextColumn("left"),
+            console=console, transient=True,
         )  # fmt: skip
         self._task = self._bar.add_task("starting", total=None)
         self._steps = 0

@@ -47,7 +47,14 @@ def _bytes(_: click.Context, __: click.Parameter, value: str) -> int:
 
 
 @verb.command()
-@click.option("--to", "max_bytes", default="0", callback=_bytes, metavar="SIZE", help="What may stay (500M, 2G).")
+@click.option(
+    "--to",
+    "max_bytes",
+    default="0",
+    callback=_bytes,
+    metavar="SIZE",
+    help="What may stay (500M, 2G); nothing without it.",
+)
 @options.json_option
 def prune(max_bytes: int, *, as_json: bool) -> int:
     """Drop the answers longest unused.
