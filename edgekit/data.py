@@ -122,7 +122,11 @@ def drawn(signature: Signature, seed: int) -> Given:
 
 
 def prepare(session: Session, project: Project, subject: Subject, loaded: Loaded) -> Data:
-    """Lint the calibration data against the network, and run the source on what verifies."""
+    """Lint the calibration data against the network, and run the source on what verifies.
+
+    Raises:
+        InputError: the metric does not fit the source's outputs and the labels.
+    """
     signature = subject.network.model.signature
     calibration, evaluation = loaded.calibration, loaded.evaluation
     warnings = () if calibration is None else _warnings(session, subject, loaded, calibration)
@@ -133,6 +137,8 @@ def prepare(session: Session, project: Project, subject: Subject, loaded: Loaded
     else:
         chosen = steps.keep(session, drawn(signature, project.seed))
     reference = steps.reference(session, subject.network, chosen)
+    if project.metric is not None:
+        steps.require_metric(session, subject.network, project.metric, chosen, reference)
     return Data(
         loaded=loaded,
         calibration=None if calibration is None else calibration.kept,

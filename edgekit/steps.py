@@ -253,6 +253,26 @@ def _base_order(order: Order) -> Order:
     return msgspec.structs.replace(order, variant=base)
 
 
+def require_metric(session: Session, network: Network, name: str, samples: Answer[Kept], reference: Path) -> None:
+    """Judge the source by the metric, so that one that does not fit is refused before anything is built.
+
+    Raises:
+        InputError: the metric does not fit the source's outputs and the labels.
+    """
+
+    def judge(_: Path) -> float:
+        import numpy as np  # noqa: PLC0415  only needed on a cold path
+
+        from edgekit import tensors, verify  # noqa: PLC0415  as above
+
+        labels = np.load(samples.folder / "labels.npy", allow_pickle=False)
+        return verify.metric(name, tensors.arrays(reference), labels)
+
+    session.remember(
+        {"step": "metric", "name": name, "samples": samples.result.sha256} | network.question, float, judge
+    )
+
+
 class Evidence(msgspec.Struct, frozen=True):
     """What files are verified on: samples, the source's outputs (`reference`), and perhaps a metric of labels."""
 

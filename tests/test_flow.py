@@ -136,8 +136,25 @@ def test_what_is_wrong_is_said_before_any_step(changes: dict[str, object], tmp_p
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_precision_that_no_file_has_is_unsupported(tmp_path: Path) -> None:
-    with pytest.raises(Unsupported, match="int8 only"):
+@pytest.mark.parametrize("metric", ["mae", "auc"])
+def test_a_metric_that_does_not_fit_is_refused_before_anything_is_built(
+    metric: str, first: tuple[flow.Result, Watch], tmp_path: Path, cache: Path
+) -> None:
+    with np.load(ROOT / "calibration_data" / "digits_test.npz") as test:
+        named = dict(test)
+    labels = {"y": np.ones(len(named["y"]), np.int64)} if metric == "auc" else {}
+    np.savez(tmp_path / "test.npz", **named | labels)
+    watch = Watch()
+    wanted = msgspec.structs.replace(
+        project(DIGITS), metric=metric, max_drop=None, eval=str(tmp_path / "test.npz"), output=str(tmp_path / "out")
+    )
+    with Session(Store(cache), cache / "log.txt", watch) as session, pytest.raises(InputError, match=metric):
+        flow.build(session, wanted, MODEL)
+    assert not [step for step in watch.ran + watch.cached if step.startswith("building")]
+
+
+def test_a_precision_that_no_file_has_is_unsupported() -> None:
+    with pytest.raises(Unsupported, match="int8, not in float16"):
         flow.plan(Project(targets=("edgetpu",), precision="float16"), MODEL)
 
 
