@@ -1,7 +1,9 @@
 """What every test may use."""
 
 import os
+import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -46,3 +48,31 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
     """One child process for all leaf tests, as a build has it."""
     with Worker(tmp_path_factory.mktemp("worker") / "log.txt") as running:
         yield running
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A file system in memory of a size that can be changed."""
+
+    path: Path
+
+    def resize(self, kib: int) -> None:
+        subprocess.run(["mount", "-o", f"remount,size={kib}k", self.path], check=True)
+
+    def protect(self) -> None:
+        subprocess.run(["mount", "-o", "remount,ro", self.path], check=True)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    """An empty disk of 4 KiB. Where mounting is not permitted there is none, except in CI, which must permit it."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", place], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        assert not os.environ.get("CI"), mounted.stderr
+        pytest.skip(f"a disk can be mounted by root only: {mounted.stderr.strip()}")
+    yield Disk(place)
+    subprocess.run(["umount", "--lazy", place], check=True)

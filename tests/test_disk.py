@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,37 +16,9 @@ from edgekit.manifest import Manifest
 from edgekit.publish import publish
 from edgekit.store import ANSWER, Store, Stored, file_digest
 from edgekit.worker import Worker
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Disk
 
 DIGITS = ROOT / "docs" / "examples" / "digits"
-
-
-@dataclass(frozen=True)
-class Disk:
-    """A file system in memory of a size that can be changed."""
-
-    path: Path
-
-    def resize(self, kib: int) -> None:
-        subprocess.run(["mount", "-o", f"remount,size={kib}k", self.path], check=True)
-
-    def protect(self) -> None:
-        subprocess.run(["mount", "-o", "remount,ro", self.path], check=True)
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    """An empty disk of 4 KiB. Where mounting is not permitted there is none, except in CI, which must permit it."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", place], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode:
-        assert not os.environ.get("CI"), mounted.stderr
-        pytest.skip(f"a disk can be mounted by root only: {mounted.stderr.strip()}")
-    yield Disk(place)
-    subprocess.run(["umount", "--lazy", place], check=True)
 
 
 @dataclass(frozen=True)
@@ -137,6 +108,19 @@ def test_an_earlier_result_survives_a_full_disk(disk: Disk) -> None:
         publish(disk.path / "out", result(30_000))
     assert refused.value.place == str(disk.path / "out")
     assert [path.name for path in disk.path.iterdir()] == ["out"]
+    assert (disk.path / "out" / "model.tflite").read_bytes() == before
+
+
+def test_a_read_only_place_is_refused_and_an_earlier_result_survives(disk: Disk) -> None:
+    disk.resize(100)
+    publish(disk.path / "out", result(12_000))
+    before = (disk.path / "out" / "model.tflite").read_bytes()
+    disk.protect()
+    for folder in (disk.path / "out", disk.path / "new" / "out"):
+        with pytest.raises(InputError, match="read-only") as refused:
+            publish(folder, lambda _: pytest.fail("it was begun"))
+        assert refused.value.place == str(folder)
+        assert "-o" in refused.value.fix
     assert (disk.path / "out" / "model.tflite").read_bytes() == before
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from edgekit import cli, compilers, doctor, registry
+from tests.conftest import Disk
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 ROOT = GOLDEN.parent.parent
@@ -154,8 +155,21 @@ def test_a_doctors_report(
     assert (" no " in seen) == bare
 
 
+def test_a_read_only_place_for_results_is_refused_before_the_work(
+    disk: Disk, desk: Path, capfd: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+) -> None:
+    disk.protect()
+    arguments = ["build", "model.keras", "-t", "android", "--precision", "float16", "-o", str(disk.path / "out")]
+    seen = screen(desk, arguments, capfd).replace(str(disk.path), "DISK")
+    golden = GOLDEN / "place_read_only.txt"
+    if request.config.getoption("--update-golden"):
+        golden.write_text(seen, encoding="utf8")
+    assert seen == golden.read_text(encoding="utf8")
+
+
 def test_there_is_no_golden_without_its_command() -> None:
-    assert {path.stem for path in GOLDEN.glob("*.txt")} == {*PLAIN, "doctor_bare", "doctor_full"}
+    others = {"doctor_bare", "doctor_full", "place_read_only"}
+    assert {path.stem for path in GOLDEN.glob("*.txt")} == {*PLAIN, *others}
 
 
 @pytest.mark.parametrize(
