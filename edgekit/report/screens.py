@@ -2,9 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -14,6 +16,9 @@ from edgekit.types import Signature, Target, TensorSpec, Verification
 
 if TYPE_CHECKING:
     from edgekit.doctor import Health  # only its own verb examines
+
+UNLIMITED = 10_000
+"""Columns of a screen on which every table fits."""
 
 VERDICT_STYLES = {"pass": "green", "warn": "yellow", "miss": "red"}
 
@@ -42,20 +47,42 @@ def results(rows: Iterable[Result]) -> RenderableType:
     """The screen that ends a build: one line for each file, under each target what needs attention."""
     done = list(rows)
     files = [file for row in done if row.manifest is not None for file in row.manifest.artifacts]
-    metric = next((f.verification.metric.name for f in files if f.verification and f.verification.metric), "metric")
+    metric = next((f.verification.metric.name for f in files if f.verification and f.verification.metric), None)
+    columns = ("target, file", "precision", "size", "SQNR", "agrees", *([metric] if metric else []), "verdict")
+    tables = [_results(done, columns)]
+    if all(file.precision.replace("-", "_") in file.file for file in files):
+        tables.append(_results(done, tuple(column for column in columns if column != "precision")))
+    remarks = [part for row in done if row.manifest is not None for part in _result(row, row.manifest)]
+    return Group(_FirstThatFits(tables), *remarks)
+
+
+@dataclass(frozen=True)
+class _FirstThatFits:
+    """Tables from the widest to the narrowest, of which the screen shows one: names of files are not broken."""
+
+    tables: list[Table]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        unlimited = options.update(width=UNLIMITED)
+        fitting = (t for t in self.tables if Measurement.get(console, unlimited, t).maximum <= options.max_width)
+        yield next(fitting, self.tables[-1])
+
+
+def _results(rows: list[Result], columns: tuple[str, ...]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
-    for column in ("target, file", "precision", "size", "SQNR", "agrees", metric, "verdict"):
+    for column in columns:
         left = column in {"target, file", "precision", "verdict"}
         table.add_column(column, justify="left" if left else "right", overflow="fold")
-    for row in done:
+    for row in rows:
+        name = Text(row.target, style="bold")
         if row.manifest is None:
-            table.add_row(Text(row.target, style="bold"), "", "", "", "", "", Text("failed", style="red"))
+            table.add_row(name, *[""] * (len(columns) - 2), Text("failed", style="red"))
             continue
-        table.add_row(Text(row.target, style="bold"))
+        table.add_row(name)
         for file in row.manifest.artifacts:
-            table.add_row(f" {file.file}", file.precision, *_evidence(file))
-    remarks = [part for row in done if row.manifest is not None for part in _result(row, row.manifest)]
-    return Group(table, *remarks)
+            cells = {"target, file": f" {file.file}", "precision": file.precision} | _evidence(file)
+            table.add_row(*(cells.get(column, "") for column in columns))
+    return table
 
 
 def _result(row: Result, manifest: Manifest) -> Iterable[Text]:
@@ -66,28 +93,28 @@ def _result(row: Result, manifest: Manifest) -> Iterable[Text]:
         yield Text(f"  {remark}")
 
 
-def _evidence(file: ArtifactFile) -> tuple[str | Text, ...]:
-    total = size(sum(part.bytes for part in file.files.values()))
+def _evidence(file: ArtifactFile) -> dict[str, str | Text]:
+    """By column; the metric stands under its own name."""
+    cells: dict[str, str | Text] = {"size": size(sum(part.bytes for part in file.files.values()))}
     judged = file.verification
     if judged is None:
-        return total, "", "", "", Text("not verified", style="yellow")
+        return cells | {"verdict": Text("not verified", style="yellow")}
+    metric = judged.metric
+    measured = {} if metric is None else {metric.name: f"{metric.source:.4f} → {metric.artifact:.4f}"}
     return (
-        total,
-        "identical" if judged.sqnr_db is None else f"{judged.sqnr_db:.1f} dB",
-        _agreement(judged),
-        _metric(judged),
-        Text(judged.verdict, style=VERDICT_STYLES[judged.verdict]),
+        cells
+        | measured
+        | {
+            "SQNR": "identical" if judged.sqnr_db is None else f"{judged.sqnr_db:.1f} dB",
+            "agrees": _agreement(judged),
+            "verdict": Text(judged.verdict, style=VERDICT_STYLES[judged.verdict]),
+        }
     )
 
 
 def _agreement(judged: Verification) -> str:
     shares = [a.top1_agreement for a in judged.outputs if a.top1_agreement is not None]
     return f"{min(shares):.1%}" if shares else ""
-
-
-def _metric(judged: Verification) -> str:
-    metric = judged.metric
-    return "" if metric is None else f"{metric.source:.4f} → {metric.artifact:.4f}"
 
 
 def _remarks(manifest: Manifest) -> Iterable[str]:

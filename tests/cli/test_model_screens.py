@@ -133,6 +133,10 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return desk
 
 
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def screen(desk: Path, arguments: list[str], capfd: pytest.CaptureFixture[str]) -> str:
     code = cli.run(arguments)
     out, err = capfd.readouterr()
@@ -183,11 +187,11 @@ def test_a_refusal_names_problem_place_and_fix(
     name: str, desk: Path, capfd: pytest.CaptureFixture[str], request: pytest.FixtureRequest
 ) -> None:
     code, arguments = REFUSED[name]
-    before = {path: path.read_bytes() for path in desk.rglob("*")}
+    before = contents(desk)
     seen = screen(desk, arguments, capfd)
     assert seen.endswith(f"exit code {code}\n")
     assert "fix: " in seen
-    assert {path: path.read_bytes() for path in desk.rglob("*")} == before  # nothing half-written, nothing modified
+    assert contents(desk) == before  # nothing half-written, nothing modified
     compare(name, seen, request)
 
 

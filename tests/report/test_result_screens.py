@@ -1,0 +1,70 @@
+"""What a build's last screen looks like where it is narrow."""
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from rich.console import Console
+
+from edgekit.flow import Result
+from edgekit.manifest import ArtifactFile, Manifest
+from edgekit.report import screens
+from edgekit.types import (
+    Agreement,
+    FileDigest,
+    Model,
+    Precision,
+    Recipe,
+    Signature,
+    SourceOptions,
+    TaskMetric,
+    Verification,
+)
+
+SIGNATURE = Signature(inputs=(), outputs=())
+
+
+def file(precision: Precision, name: str, metric: TaskMetric | None) -> ArtifactFile:
+    """A file of more than 100 KiB that agrees to more than 100 dB: the widest figures that are usual."""
+    agreement = Agreement(output="y", identical=False, sqnr_db=105.1, max_abs_error=0.0, cosine=1.0, top1_agreement=1.0)
+    judged = Verification(
+        samples=64, samples_origin="digits.npz", outputs=(agreement,), sqnr_db=105.1, threshold_db=15.0,
+        metric=metric, max_drop=None, verdict="pass", reason="",
+    )  # fmt: skip
+    return ArtifactFile(
+        file=name, precision=precision, backend="tflite", use="", delegate=None, io=None,
+        files={name: FileDigest(sha256="0" * 64, bytes=111 * 1024)}, signature=SIGNATURE, cost=None, verification=judged,
+    )  # fmt: skip
+
+
+def shown(files: list[ArtifactFile], width: int) -> list[str]:
+    model = Model(name="m", file="m.onnx", sha256="0" * 64, format="onnx", bytes=1, signature=SIGNATURE)
+    manifest = Manifest(
+        edgekit="0", tools={}, created_utc="", source=model, recipe=Recipe(), source_options=SourceOptions(),
+        target="android", artifacts=tuple(files), calibration=None, evaluation=None,
+    )  # fmt: skip
+    console = Console(width=width, record=True, file=Path("/dev/null").open("w"), markup=False)  # noqa: SIM115
+    console.print(screens.results([Result("android", Path("dist/m/android"), manifest=manifest)]))
+    console.file.close()
+    return [line.rstrip() for line in console.export_text().splitlines()]
+
+
+TOP1 = TaskMetric(name="top1", samples=64, source=0.9944, artifact=0.9944, drop=0.0)
+
+
+@pytest.mark.parametrize("metric", [None, TOP1], ids=["agreement", "metric"])
+def test_names_of_files_are_whole_on_80_columns(metric: TaskMetric | None) -> None:
+    names = {precision: f"model_{precision.replace('-', '_')}.tflite" for precision in get_args(Precision)}
+    lines = shown([file(precision, name, metric) for precision, name in names.items()], 80)
+    for name in names.values():
+        (line,) = [line for line in lines if f" {name} " in line]
+        assert line.endswith("pass")
+        assert ("0.9944 → 0.9944" in line) == (metric is not None)
+    assert ("top1" in lines[0]) == (metric is not None)
+
+
+def test_a_precision_is_told_where_there_is_space_and_where_names_do_not_tell_it() -> None:
+    named = file("dynamic-int8", "model_dynamic_int8.tflite", TOP1)
+    assert "precision" in shown([named], 100)[0]
+    assert "precision" not in shown([named], 80)[0]
+    assert "precision" in shown([named, file("int8", "small.tflite", TOP1)], 80)[0]
