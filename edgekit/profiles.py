@@ -61,7 +61,8 @@ class State(Noun, frozen=True, kw_only=True):
 
     ``frequencies_khz`` holds one current frequency a core. ``throttled`` are the reasons that hold
     now, in the device's words (``under-voltage``, ``thermal status 2``); empty: it says there are
-    none. ``load`` is the mean number of runnable processes over the last minute.
+    none. ``has_throttled`` are those that it remembers since its start. ``load`` is the mean number
+    of runnable processes over the last minute.
     """
 
     utc: str
@@ -69,6 +70,7 @@ class State(Noun, frozen=True, kw_only=True):
     frequencies_khz: tuple[int, ...] | None = None
     temperature_c: float | None = None
     throttled: tuple[str, ...] | None = None
+    has_throttled: tuple[str, ...] | None = None
     battery_percent: float | None = None
     charging: bool | None = None
     screen_on: bool | None = None

@@ -54,6 +54,7 @@ def remarks(blocks: Sequence[Block], latencies: Sequence[NDArray[Any] | None]) -
     shares = [b.harness_share for b, _ in rows if b.harness_share is not None]
     found = [
         left_out(blocks),
+        untold(blocks),
         shared_readings(each),
         loud_harness(shares),
         outlying_inferences(arrays) if each == 1 else "",
@@ -65,12 +66,32 @@ def remarks(blocks: Sequence[Block], latencies: Sequence[NDArray[Any] | None]) -
     return tuple(remark for remark in found if remark)
 
 
+def throttling(block: Block) -> tuple[str, ...]:
+    """Why the device held its clock down before a block, after it, or at a moment between that it remembers."""
+    states = [state for state in (block.before, block.after) if state is not None]
+    reasons = [word for state in states for word in state.throttled or ()]
+    known = block.before.has_throttled if block.before is not None else None
+    if known is not None and block.after is not None:
+        reasons += [word for word in block.after.has_throttled or () if word not in known]
+    return tuple(dict.fromkeys(reasons))
+
+
+def untold(blocks: Sequence[Block]) -> str:
+    """That a device which remembers throttling from before a block cannot tell of it anew."""
+    before = [block.before for block in blocks if block.before is not None]
+    reasons = dict.fromkeys(word for state in before for word in state.has_throttled or ())
+    if not reasons:
+        return ""
+    why = ", ".join(reasons)
+    return f"the device has throttled since it started ({why}): whether it did again within a block is not known"
+
+
 def left_out(blocks: Sequence[Block]) -> str:
     """Which blocks are not counted, and why, in the device's words."""
     gone = [block for block in blocks if not block.counted]
     if not gone:
         return ""
-    reasons = dict.fromkeys(word for b in gone for word in (b.after.throttled or () if b.after else ()))
+    reasons = dict.fromkeys(word for block in gone for word in throttling(block))
     why = f" ({', '.join(reasons)})" if reasons else ""
     names, one = spans([block.index + 1 for block in gone]), len(gone) == 1
     return (

@@ -20,6 +20,7 @@ import msgspec
 from edgekit import runner
 from edgekit.errors import EdgekitError
 from edgekit.measure import energy
+from edgekit.measure.flags import throttling
 from edgekit.measure.statistics import FEWEST_BLOCKS
 from edgekit.measure.subject import Subject
 from edgekit.profiles import Block, Device, Protocol, Run, Stand, State
@@ -264,7 +265,7 @@ def _idle(
 
 def _counts(block: Block) -> bool:
     """A block in which the device held its clock down says nothing about the file."""
-    return not (block.after is not None and block.after.throttled)
+    return not throttling(block)
 
 
 def _cool_down(bench: Bench, start: State, limit_c: float) -> list[str]:

@@ -285,6 +285,7 @@ def state(found: State) -> str:
         found.frequencies_khz and f"{max(found.frequencies_khz) / 1e6:.2f} GHz",
         found.temperature_c is not None and f"{found.temperature_c:.0f} °C",
         found.throttled and f"throttled: {', '.join(found.throttled)}",
+        found.has_throttled and f"has throttled since its start: {', '.join(found.has_throttled)}",
         found.battery_percent is not None and f"battery {found.battery_percent:.0f} %",
         found.charging and "charging",
         found.screen_on is not None and f"screen {'on' if found.screen_on else 'off'}",

@@ -244,8 +244,27 @@ def seen(answer: bytes, place: str) -> Seen:
         ) from error
 
 
+STEADY = "a supply and a cable that are strong enough, and better cooling"
+"""What keeps a board from holding its clock down."""
+
+
+def throttling(state: State) -> tuple[str, ...]:
+    """What is wrong with a board that holds its clock down, or has."""
+    now = state.throttled or ()
+    earlier = [reason for reason in state.has_throttled or () if reason not in now]
+    found = []
+    if now:
+        found.append(f"It holds its clock down ({', '.join(now)}); such blocks are not counted. fix: {STEADY}")
+    if earlier:
+        found.append(
+            f"It has held its clock down since it started ({', '.join(earlier)}), and will not tell of it anew. "
+            f"fix: {STEADY}; then restart it"
+        )
+    return tuple(found)
+
+
 def described(device: Device, found: Seen) -> Device:
-    """A device with what the runner saw there."""
+    """A device with what the runner saw there; where times mean nothing, throttling is no problem."""
     return msgspec.structs.replace(
         device,
         os=found.os,
@@ -254,6 +273,6 @@ def described(device: Device, found: Seen) -> Device:
         cores=found.cores,
         runtimes=found.runtimes,
         runs=runs(found.runtimes),
-        problems=device.problems + found.problems,
+        problems=device.problems + found.problems + (throttling(found.state) if device.times else ()),
         state=found.state,
     )

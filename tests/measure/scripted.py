@@ -18,8 +18,8 @@ class Scripted:
     """Stands in for a session: answers for the driver ``scripted`` and for one meter.
 
     ``latency_ms(which, i)`` is the latency of block ``i`` (over all) of subject ``which``; ``states`` are
-    given one after the other, the last one for ever. ``per_reading(which)`` inferences of a subject share a
-    reading of the clock where the device may choose.
+    given one after the other, the last one for ever; a block begins in the one before. ``per_reading(which)``
+    inferences of a subject share a reading of the clock where the device may choose.
     """
 
     def __init__(
@@ -34,14 +34,15 @@ class Scripted:
         self.open_places: list[str] = []
         self.now_s = 100.0
         self._latency_ms, self._states, self._dies_at = latency_ms, list(states), dies_at
-        self._blocks, self._per_reading = 0, per_reading
+        self._blocks, self._per_reading, self._last = 0, per_reading, states[0]
 
     def call(self, room: str, leaf: str, method: str, /, **arguments: Any) -> Any:
         self.asked.append((leaf, method, arguments))
         return getattr(self, f"_{room}_{method}")(**arguments)
 
     def _devices_state(self, device: Device) -> State:
-        return self._states.pop(0) if len(self._states) > 1 else self._states[0]
+        self._last = self._states.pop(0) if len(self._states) > 1 else self._states[0]
+        return self._last
 
     def _devices_open(self, device: Device, artifact: Path, inputs: Path, run: Run, place: str) -> Stand:
         self.open_places.append(place)
@@ -75,6 +76,7 @@ class Scripted:
                 runs=400, inferences_per_reading=run.inferences_per_reading or self._per_reading(which), mean_ms=float(taken.mean()), min_ms=float(taken.min()), max_ms=float(taken.max()),
                 median_ms=float(np.median(taken)),
             ),
+            before=self._last,
             after=self._devices_state(device),
             latencies="latencies.npy",
         )  # fmt: skip

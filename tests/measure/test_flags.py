@@ -21,6 +21,7 @@ from edgekit.measure.flags import (
     slower_blocks,
     spans,
     split,
+    throttling,
     trend,
     trend_within,
 )
@@ -63,6 +64,40 @@ def test_blocks_that_throttled_are_named_and_left_out_of_the_rest() -> None:
     told = "the device throttled (thermal status 2) in blocks 4–5; they are not counted"
     assert remarks(seen(taken, throttled=(3, 4)), taken) == (told,)
     assert remarks(seen(taken[:1], throttled=(0,)), taken[:1])[0].endswith("in block 1; it is not counted")
+
+
+HOT, COOL = State(utc="t", throttled=("thermal status 2",)), State(utc="t", throttled=())
+OFTEN, ONCE = (State(utc="t", throttled=(), has_throttled=words) for words in (("capped", "throttled"), ("capped",)))
+MUTE = State(utc="t")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reasons"),
+    [
+        (COOL, COOL, ()),
+        (COOL, HOT, ("thermal status 2",)),
+        (HOT, COOL, ("thermal status 2",)),
+        (HOT, HOT, ("thermal status 2",)),
+        (ONCE, OFTEN, ("throttled",)),
+        (OFTEN, OFTEN, ()),
+        (OFTEN, ONCE, ()),  # somebody reset the firmware's memory
+        (MUTE, OFTEN, ()),  # it is not known when
+        (MUTE, MUTE, ()),
+        (None, HOT, ("thermal status 2",)),
+        (None, None, ()),
+    ],
+)
+def test_a_block_throttled_before_after_or_between(
+    before: State | None, after: State | None, reasons: tuple[str, ...]
+) -> None:
+    assert throttling(Block(before=before, after=after)) == reasons
+
+
+def test_a_device_that_cannot_tell_anew_of_throttling_is_named() -> None:
+    taken = blocks([1.0] * 10)
+    rows = [msgspec.structs.replace(block, before=ONCE, after=ONCE) for block in seen(taken)]
+    told = "the device has throttled since it started (capped): whether it did again within a block is not known"
+    assert remarks(rows, taken) == (told,)
 
 
 def test_a_device_without_single_latencies_has_remarks_on_blocks_all_the_same() -> None:

@@ -161,7 +161,13 @@ def test_a_failed_opening_closes_its_place_and_those_before(tmp_path: Path) -> N
 def test_a_block_in_which_the_device_throttled_does_not_count(tmp_path: Path) -> None:
     cool, hot = State(utc="t", throttled=()), State(utc="t", throttled=("throttled",))
     seen = run(Scripted(states=(cool, cool, hot, hot, cool)), tmp_path)
-    assert [block.counted for block in seen.blocks[0]] == [True, False, False] + [True] * 7
+    assert [block.counted for block in seen.blocks[0]] == [True, False, False, False] + [True] * 6  # it began hot
+
+
+def test_a_block_in_which_throttling_came_and_went_does_not_count(tmp_path: Path) -> None:
+    states = [State(utc="t", throttled=(), has_throttled=words) for words in ((), (), ("throttled",), ("throttled",))]
+    seen = run(Scripted(states=tuple(states)), tmp_path)
+    assert [block.counted for block in seen.blocks[0]] == [True, False] + [True] * 8
 
 
 def test_the_protocol_waits_until_the_device_is_cool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

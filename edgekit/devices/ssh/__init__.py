@@ -105,7 +105,7 @@ async def _described(board: Board, seen: Seen, device: Device) -> Device:
     delegates: tuple[Delegate, ...] = ("xnnpack", "none") if ".tflite" in device.runs else ()
     usable = seen.facts.numpy and bool(device.runs)
     if not usable:
-        problems.append(_words(missing(board, ".tflite", seen.facts)))
+        problems.insert(0, _words(missing(board, ".tflite", seen.facts)))  # the one that keeps it from being used
     elif delegates:
         if not (problem := await delegate_problem(board, board.config.delegate_library or LIBRARY)):
             delegates = ("xnnpack", "edgetpu", "none")

@@ -68,12 +68,14 @@ def state() -> dict[str, Any]:
     zones = [number(read(path)) for path in sensors("sys/class/thermal/thermal_zone*/temp")]
     hottest = max((zone for zone in zones if zone is not None), default=None)
     load = read(root() + "/proc/loadavg")
+    now, since_start = throttling()
     return {
         "utc": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()),
         "governor": ", ".join(governors) or None,
         "frequencies_khz": [int(value) for value in frequencies] or None,
         "temperature_c": None if hottest is None else hottest / 1000,
-        "throttled": throttled(),
+        "throttled": now,
+        "has_throttled": since_start,
         "load": number(load.split()[0]) if load else None,
     }
 
@@ -81,11 +83,14 @@ def state() -> dict[str, Any]:
 THROTTLED = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
 """Bits of ``vcgencmd get_throttled`` on a Raspberry Pi (Raspberry Pi documentation, vcgencmd)."""
 
+SINCE_START = 16
+"""By how many bits the same ones stand higher that tell what has occurred since the start (there)."""
 
-def throttled() -> list[str] | None:
-    """Why the firmware holds the clock down now; None where it does not tell."""
+
+def throttling() -> tuple[list[str] | None, list[str] | None]:
+    """Why the firmware holds the clock down now, and why it has since its start; None where it does not tell."""
     if not any(os.access(os.path.join(folder, "vcgencmd"), os.X_OK) for folder in os.get_exec_path()):  # noqa: PTH118
-        return None
+        return None, None
     import subprocess  # slow to import, and most machines need it not
 
     try:
@@ -93,7 +98,11 @@ def throttled() -> list[str] | None:
         said = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
         bits = int(said.stdout.strip().partition("=")[2], 16)
     except (OSError, ValueError, subprocess.TimeoutExpired):
-        return None
+        return None, None
+    return _reasons(bits), _reasons(bits >> SINCE_START)
+
+
+def _reasons(bits: int) -> list[str]:
     return [words for bit, words in THROTTLED.items() if bits >> bit & 1]
 
 
