@@ -305,10 +305,16 @@ class Energy(Noun, frozen=True, kw_only=True):
 class DeviceVerification(Noun, frozen=True, kw_only=True):
     """Whether a device computes what this host computes from the same file and inputs.
 
-    ``first_difference`` names the first operator whose result differs, where outputs do.
+    ``first_difference`` names the first operator whose result differs, where outputs do. ``kind`` and ``cpu``
+    are the device's, so that an emulated core is not taken for a board, nor one core for another.
+    ``kernels`` is the instruction set that was computed with, such as ``arm64``; None where it is not
+    known, or a delegate other than XNNPACK computed.
     """
 
     device: str
+    kind: str = ""
+    cpu: str | None = None
+    kernels: str | None = None
     runtime: str
     samples: int
     identical: bool

@@ -11,9 +11,26 @@ from edgekit.errors import MissingTool, Unsupported
 from edgekit.measure import agreement, attached, protocol
 from edgekit.measure.protocol import Bench, in_words
 from edgekit.measure.subject import Subject
-from edgekit.profiles import DeviceVerification, Run
+from edgekit.profiles import Delegate, Device, DeviceVerification, Run
 from edgekit.tensors import Array, arrays
 from edgekit.types import Signature
+
+KERNELS = {
+    "aarch64": "arm64",
+    "arm64-v8a": "arm64",
+    "armv7l": "armv7",
+    "armeabi-v7a": "armv7",
+    "x86_64": "x86-64",
+    "AMD64": "x86-64",
+}
+"""An instruction set's name by those that systems give it (``uname -m``, ``ro.product.cpu.abi``, Windows)."""
+
+
+def kernels(device: Device, delegate: Delegate) -> str | None:
+    """The instruction set with which a device computes; None where it does not tell, or a delegate computes."""
+    if device.abi is None or delegate not in {"xnnpack", "none"}:
+        return None
+    return KERNELS.get(device.abi, device.abi)
 
 
 def verified(
@@ -50,7 +67,9 @@ def verified(
         return None, {"verification": in_words(error)}
     finally:
         bench.session.progress.end(step, from_cache=False)
-    return found, {}
+    device = bench.device
+    computed = {"kind": device.kind, "cpu": device.cpu, "kernels": kernels(device, run.delegate)}
+    return msgspec.structs.replace(found, **computed), {}
 
 
 class _Outputs:

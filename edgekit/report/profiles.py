@@ -186,10 +186,16 @@ def verification(found: DeviceVerification, name: str = "") -> Text:
     name = f"{name} " if name else ""
     if found.verdict == "pass":
         how = "bit for bit" if found.identical else f"{found.sqnr_db:.1f} dB"
-        return Text(f"{name}verified on {found.device}: {how} on {found.samples} samples", style="green")
+        return Text(f"{name}verified on {_computer(found)}: {how} on {found.samples} samples", style="green")
     sqnr = "" if found.sqnr_db is None else f", {found.sqnr_db:.1f} dB"
     where = f": {found.first_difference}" if found.first_difference else ""
-    return Text(f"{name}differs on {found.device}{sqnr}{where}", style="red")
+    return Text(f"{name}differs on {_computer(found)}{sqnr}{where}", style="red")
+
+
+def _computer(found: DeviceVerification) -> str:
+    """What computed: whose kernels, on which core, and that it is played where it is."""
+    core = ", ".join(word for word in (found.cpu, "emulated" if found.kind == "emulated" else "") if word)
+    return f"{f'{found.kernels} kernels of ' if found.kernels else ''}{found.device}{f' ({core})' if core else ''}"
 
 
 def operators(times: tuple[OperatorTime, ...]) -> RenderableType:

@@ -26,9 +26,9 @@ def places() -> set[str]:
 
 
 @contextmanager
-def bench(folder: Path, cpu: str = "cortex-a76") -> Iterator[Bench]:
-    """An emulated core; skips where qemu or debootstrap are missing."""
-    configured = {ID: DeviceConfig(kind="emulated", cpu=cpu)}
+def bench(folder: Path) -> Iterator[Bench]:
+    """The usual emulated core; skips where qemu or debootstrap are missing."""
+    configured = {ID: DeviceConfig(kind="emulated")}
     try:
         Emulated().set_up(configured[ID])
     except MissingTool as missing:

@@ -12,7 +12,7 @@ import pytest
 
 from edgekit import runner
 from edgekit.devices.emulated import Emulated, root, system_folder
-from edgekit.errors import DeviceError, MissingTool, Unsupported
+from edgekit.errors import DeviceError, InputError, MissingTool, Unsupported
 from edgekit.measure import agreement
 from edgekit.profiles import Device, DeviceConfig, DeviceVerification, Mode, Run, Stand
 from edgekit.tensors import Array
@@ -131,12 +131,10 @@ def test_the_operator_whose_weights_are_others_there_is_named(
 
 
 @pytest.mark.shared
-def test_kernels_that_are_wrong_on_the_core_named_max_are_caught(shared: Path, tmp_path: Path) -> None:
+def test_kernels_that_are_wrong_on_the_core_named_max_are_caught(device: Device, shared: Path, tmp_path: Path) -> None:
     file = shared / "models" / "mlperf_tiny" / "kws_ref_model_float32.tflite"
-    with bench(tmp_path, cpu="max") as made:
-        device = found(made)
-        assert "no real core" in device.problems[0]
-        seen = verified(file, device, runs_on(device, tmp_path), tmp_path, samples=1)
+    wrong = msgspec.structs.replace(device, config=DeviceConfig(kind="emulated", cpu="max"))  # which no user can
+    seen = verified(file, wrong, runs_on(wrong, tmp_path), tmp_path, samples=1)
     assert seen.verdict == "fail"
     assert seen.sqnr_db is not None
     assert seen.sqnr_db < 20  # 1.9 dB seen
@@ -214,6 +212,18 @@ def test_a_core_that_qemu_does_not_know_is_a_problem_in_words(device: Device) ->
         "Python does not run there: qemu-aarch64-static: unable to find CPU model 'z80' "
         "fix: name a core that qemu-aarch64-static -cpu help lists, such as cortex-a76",
     )
+
+
+@pytest.mark.parametrize("core", ["max", "max,sme=off"])
+def test_the_core_named_max_is_refused(core: str, device: Device) -> None:
+    named = DeviceConfig(kind="emulated", cpu=core)
+    (found,) = Emulated().find({"odd": named})
+    assert not found.usable
+    (problem,) = found.problems
+    assert problem.startswith("max is no real core")
+    assert problem.endswith("fix: name a core that a phone or board has, such as cortex-a76")
+    with pytest.raises(InputError, match="no real core"):
+        Emulated().set_up(named)
 
 
 def test_it_says_what_it_is(device: Device) -> None:

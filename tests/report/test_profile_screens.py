@@ -1,6 +1,7 @@
 """How profiles, comparisons and devices look; ``pytest --update-golden`` writes the screens anew."""
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -64,7 +65,8 @@ FULL = Profile(
     ),
     delegation=Delegation(delegate="gpu", share="part", partitions=3, words="on the CPU: 2 SOFTMAX"),
     verification=DeviceVerification(
-        device="8A2X0Y1Z", runtime="classic", samples=4, identical=True, sqnr_db=None, max_abs_error=0.0, verdict="pass"
+        device="8A2X0Y1Z", kind="adb", cpu="Google Tensor", runtime="classic", samples=4, identical=True, sqnr_db=None,
+        max_abs_error=0.0, verdict="pass",
     ),
     flags=("the device throttled (thermal status 2) in blocks 4–5; they are not counted",),
 )  # fmt: skip
@@ -72,7 +74,8 @@ FULL = Profile(
 BARE = msgspec.structs.replace(
     FULL, artifact="model_float16.tflite", latency=None, memory=Memory(), energy=None, operators=(), delegation=None,
     verification=msgspec.structs.replace(
-        FULL.verification, identical=False, sqnr_db=-1.0, verdict="fail", first_difference="operator 3 CONV_2D, tensor c"
+        FULL.verification, kernels="arm64", identical=False, sqnr_db=-1.0, verdict="fail",
+        first_difference="operator 3 CONV_2D, tensor c",
     ),
     flags=(), unavailable={"latency": "times under emulation mean nothing", "energy": "not asked for (--energy)"},
 )  # fmt: skip
@@ -130,6 +133,27 @@ def test_screen(name: str, request: pytest.FixtureRequest) -> None:
 
 def test_there_is_no_golden_without_its_screen() -> None:
     assert {path.stem for path in GOLDEN.glob("*.txt")} == set(SCREENS)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"kernels": "arm64"}, "verified on arm64 kernels of 8A2X0Y1Z (Google Tensor): bit for bit on 4 samples"),
+        (
+            {"device": "arm64-emulated", "kind": "emulated", "cpu": "cortex-a76", "kernels": "arm64"},
+            "verified on arm64 kernels of arm64-emulated (cortex-a76, emulated): bit for bit on 4 samples",
+        ),
+        ({}, "verified on 8A2X0Y1Z (Google Tensor): bit for bit on 4 samples"),
+        (
+            {"cpu": None, "kernels": "arm64", "identical": False, "sqnr_db": 82.04},
+            "verified on arm64 kernels of 8A2X0Y1Z: 82.0 dB on 4 samples",
+        ),
+        ({"kind": "", "cpu": None}, "verified on 8A2X0Y1Z: bit for bit on 4 samples"),  # an older one
+    ],
+)
+def test_a_verdict_says_who_computed(fields: dict[str, Any], words: str) -> None:
+    assert FULL.verification is not None
+    assert screens.verification(msgspec.structs.replace(FULL.verification, **fields)).plain == words
 
 
 @pytest.mark.parametrize(

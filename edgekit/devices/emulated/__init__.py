@@ -17,12 +17,9 @@ from edgekit import runner
 from edgekit.config import cache_folder
 from edgekit.devices import Driver
 from edgekit.devices.emulated import root
-from edgekit.errors import EdgekitError, MissingTool, Unsupported
+from edgekit.errors import EdgekitError, InputError, MissingTool, Unsupported
 from edgekit.profiles import Block, Device, DeviceConfig, Output, Run, Stand, State
 from edgekit.runner import here
-
-NO_CORE = "max is no real core, and LiteRT computes wrongly on it. fix: name a core, such as cortex-a76"
-"""What is wrong with the name ``max`` (see above)."""
 
 
 def system_folder() -> Path:
@@ -34,7 +31,13 @@ class Emulated(Driver):
     """Runs TFLite files on an emulated aarch64 core of this host."""
 
     def set_up(self, config: DeviceConfig) -> tuple[str, ...]:
-        """Unpack the aarch64 system into the cache (22 s on an idle machine, 75 MB fetched, 225 MB kept)."""
+        """Unpack the aarch64 system into the cache (22 s on an idle machine, 75 MB fetched, 225 MB kept).
+
+        Raises:
+            InputError: the core is ``max``.
+            MissingTool: qemu or debootstrap is not installed.
+        """
+        _check_named(config.cpu)
         made = root.build(system_folder())
         found = self._look(Device(id="arm64", kind="emulated", title="", config=config))
         return (
@@ -49,14 +52,12 @@ class Emulated(Driver):
     def _found(self, name: str, config: DeviceConfig) -> Device:
         device = Device(id=name, kind="emulated", title="arm64 under qemu", times=False, config=config)
         try:
+            _check_named(config.cpu)
             seen = runner.described(device, self._look(device))
         except EdgekitError as error:
             problem = f"{error.problem} fix: {error.fix}"
             return msgspec.structs.replace(device, usable=False, problems=(problem,))
-        problems = (*seen.problems, *((NO_CORE,) if config.cpu == "max" else ()))
-        return msgspec.structs.replace(
-            seen, cpu=config.cpu, delegates=("xnnpack", "none"), problems=problems, state=None
-        )
+        return msgspec.structs.replace(seen, cpu=config.cpu, delegates=("xnnpack", "none"), state=None)
 
     def _look(self, device: Device) -> runner.Seen:
         fix = "name a core that qemu-aarch64-static -cpu help lists, such as cortex-a76"
@@ -97,6 +98,20 @@ class Emulated(Driver):
     def close(self, device: Device, stand: Stand) -> None:  # noqa: ARG002
         """Remove the folder."""
         here.close_place(stand)
+
+
+def _check_named(core: str) -> None:
+    """Refuse ``max``, also with features after a comma, on which a verdict would say nothing (see above).
+
+    Raises:
+        InputError: it is that.
+    """
+    if core.partition(",")[0].strip() == "max":
+        raise InputError(
+            "max is no real core: it is all that qemu can do, and LiteRT computes wrongly on it.",
+            place=f'cpu = "{core}"',
+            fix="name a core that a phone or board has, such as cortex-a76",
+        )
 
 
 def _core(device: Device) -> str:

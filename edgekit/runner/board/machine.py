@@ -152,6 +152,16 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+NARROW = {"aarch64": "armv7l", "x86_64": "i686"}
+"""What a 32-bit system computes with on a 64-bit kernel, which names itself."""
+
+
+def abi() -> str:
+    """The instruction set of this Python and its runtimes, as ``uname -m`` names it."""
+    named = platform.machine()
+    return named if sys.maxsize > 2**32 else NARROW.get(named, named)
+
+
 def look() -> dict[str, Any]:
     """What this machine is and what it can run. Imports no runtime."""
     names = dict.fromkeys(name for choices in RUNTIMES.values() for name in choices)
@@ -166,7 +176,7 @@ def look() -> dict[str, Any]:
         "python": platform.python_version(),
         "os": platform.platform(terse=True),
         "cpu": processor(),
-        "abi": platform.machine(),
+        "abi": abi(),
         "cores": cores(),
         "runtimes": found,
         "problems": problems,
