@@ -126,7 +126,13 @@ def _merge(given: Project, flags: dict[str, Any]) -> Project:
         samples = getattr(given, key)
         if samples and key not in said and ":" not in Path(samples).name:  # else it is module:function
             options.existing(samples, f"{FILE_NAME}, {key}")
-    return msgspec.structs.replace(given, **said)
+    wanted = msgspec.structs.replace(given, **said)
+    idle = next((name for name in ("device", "quick") if name in said), "")
+    if idle and not wanted.profile:
+        raise InputError(
+            f"--{idle} says how to measure, and nothing is to be measured.", place=f"--{idle}", fix="add --profile"
+        )
+    return wanted
 
 
 def _show_plan(planned: flow.Plan, *, as_json: bool) -> int:

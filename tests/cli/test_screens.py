@@ -31,6 +31,7 @@ PLAIN = {
     "subverb": ["targets", "shw"],
     "argument": ["inspect"],
     "no_file": ["build", "nope.onnx", "-t", "android"],
+    "device_without_profile": ["build", "model.keras", "-t", "android", "--device", "local"],
     "no_file_in_project": ["build", "lost", "-t", "android"],
     "no_samples_in_project": ["build", "unfed", "-t", "android"],
     "no_project": ["build"],
