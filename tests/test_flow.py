@@ -1,6 +1,7 @@
 """The verbs on the bundled example: what is shared, what is cached, what is refused."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,13 +12,17 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from onnx import numpy_helper, parser, save
 
-from edgekit import flow
+from edgekit import flow, steps
 from edgekit.config import Project, project
 from edgekit.errors import InputError, MissingTool, Unsupported
 from edgekit.manifest import Manifest
 from edgekit.session import Session
-from edgekit.store import Store, file_digest
+from edgekit.store import Answer, Store, file_digest
+from edgekit.types import Waist
+from edgekit.waist import graph
+from tests import networks
 
 ROOT = Path(__file__).resolve().parent.parent
 DIGITS = ROOT / "docs" / "examples" / "digits"
@@ -139,6 +144,78 @@ def test_what_is_wrong_is_said_before_any_step(changes: dict[str, object], tmp_p
 def test_a_precision_that_no_file_has_is_unsupported(tmp_path: Path) -> None:
     with pytest.raises(Unsupported, match="int8 only"):
         flow.plan(Project(targets=("edgetpu",), precision="float16"), MODEL)
+
+
+@pytest.fixture(scope="module")
+def sines(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sine of values up to some thousands, of which float16 knows no digit behind the point."""
+    folder = tmp_path_factory.mktemp("sines")
+    matrix = 500 * np.random.default_rng(0).standard_normal((8, 8)).astype(np.float32)
+    opset = '<ir_version: 8, opset_import: ["": 17]>'
+    model = parser.parse_model(f"{opset} g (float[1,8] x) => (float[1,8] y) {{angles = MatMul(x, w) y = Sin(angles)}}")
+    model.graph.initializer.append(numpy_helper.from_array(matrix, "w"))
+    save(model, folder / "sine.onnx")
+    net = networks.Network()
+    inputs = [net.input("x", (1, 8)), net.constant("w", matrix.T), -1]
+    angles = net.operator("FULLY_CONNECTED", inputs, (1, 8), name="angles", kind="FullyConnectedOptions")
+    net.save(folder / "sine.tflite", net.operator("SIN", [angles], (1, 8), name="y"))
+    return folder
+
+
+def refused(cache: Path, model: Path, target: str, precision: str, out: Path) -> Unsupported:
+    """The error of a build of one float file, which must leave nothing."""
+    wanted = Project(targets=(target,), precision=precision, output=str(out))
+    with Session(Store(cache), cache / "log.txt") as session:
+        (result,) = flow.build(session, wanted, model)
+    assert isinstance(result.error, Unsupported)
+    assert not out.exists()
+    return result.error
+
+
+@pytest.mark.parametrize("source", ["sine.onnx", "sine.tflite"])
+def test_a_float16_file_that_computes_something_else_names_the_tensor(
+    source: str, cache: Path, sines: Path, tmp_path: Path
+) -> None:
+    error = refused(cache, sines / source, "android", "float16", tmp_path / "out")
+    assert re.search(r"dB is below 40 dB\. The first tensor that diverges is y \(SIN, [\d.]+ dB\)\.$", error.problem)
+    assert "simplify that operator" in error.fix
+
+
+@pytest.mark.parametrize(("source", "target"), [("sine.onnx", "android"), ("sine.tflite", "openvino-cpu")])
+def test_a_wrong_conversion_names_the_tensor(
+    source: str, target: str, cache: Path, sines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The matrix of the waist has the wrong sign."""
+    faithful = steps.to_waist
+
+    def damaged(session: Session, network: steps.Network) -> Answer[Waist]:
+        answer = faithful(session, network)
+        file = tmp_path / answer.result.file
+        tree = graph.load(answer.folder / file.name)
+        matrix = max((b for b in tree.buffers if b.data is not None), key=lambda buffer: len(buffer.data))
+        matrix.data = (-np.frombuffer(bytes(matrix.data), np.float32)).view(np.uint8)
+        file.write_bytes(graph.pack(tree))
+        return msgspec.structs.replace(answer, folder=tmp_path, files={file.name: file_digest(file)})
+
+    monkeypatch.setattr(steps, "to_waist", damaged)
+    error = refused(cache, sines / source, target, "float32", tmp_path / "out")
+    assert "dB is below 60 dB. The first tensor that diverges is angles (FULLY_CONNECTED, " in error.problem
+    assert "simplify that operator" in error.fix
+
+
+def test_a_disagreement_that_no_tensor_explains_blames_none(
+    cache: Path, sines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenVINO reads ONNX itself: there is no file between the two of which the tensors could be compared."""
+
+    def other(*_: object) -> Path:
+        np.savez(tmp_path / "outputs.npz", y=np.ones((16, 1, 8), np.float32))
+        return tmp_path / "outputs.npz"
+
+    monkeypatch.setattr(steps, "reference", other)
+    error = refused(cache, sines / "sine.onnx", "openvino-cpu", "float32", tmp_path / "out")
+    assert error.problem.endswith("dB is below 60 dB.")
+    assert error.fix == "choose another precision or target"
 
 
 def test_a_damaged_cache_is_mended(first: tuple[flow.Result, Watch], cache: Path, tmp_path: Path) -> None:

@@ -56,9 +56,10 @@ class Source(ABC):
     def first_divergence(
         self, path: Path, options: SourceOptions, waist: Waist, inputs: Path, threshold_db: float
     ) -> Divergence | None:
-        """Name the first tensor of the waist that falls below ``threshold_db`` on the first sample.
+        """Name the first tensor that falls below ``threshold_db`` on the first sample.
 
-        None where no inner tensor can be matched to the source's.
+        ``waist`` is the waist, or a float artifact made from it (with the artifact's signature); its
+        file is an absolute path. None where no inner tensor can be matched to the source's.
         """
 
 
