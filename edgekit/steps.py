@@ -91,8 +91,19 @@ def to_waist(session: Session, network: Network) -> Answer[Waist]:
     )
 
 
+def as_it_is(session: Session, network: Network) -> Answer[Waist] | None:
+    """A TFLite source in its own precision, for one that has no waist; None where it is none that LiteRT loads."""
+
+    def write(out: Path) -> tuple[Waist, ...]:
+        found = session.call("sources", network.leaf, "as_it_is", path=network.path, options=network.options, out=out)
+        return () if found is None else (found,)
+
+    answer = session.remember({"step": "as it is"} | network.question, tuple[Waist, ...], write)
+    return Answer(answer.result[0], answer.folder, answer.files, answer.from_cache) if answer.result else None
+
+
 def cost(session: Session, waist: Answer[Waist]) -> Cost:
-    """Count what the waist needs: operators, parameters, MACs, activation memory."""
+    """Count what a waist, or a file `as_it_is`, needs: operators, parameters, MACs, activation memory."""
     path = waist.folder / waist.result.file
 
     def count(_: Path) -> Cost:

@@ -65,6 +65,16 @@ class TfliteSource(Source):
             changed = () if file == path else ("open dimensions or names at the boundary were filled in",)
             return Waist(file="waist.tflite", signature=signature, notes=changed)
 
+    def as_it_is(self, path: Path, options: SourceOptions, out: Path) -> Waist | None:
+        """See `edgekit.sources.Source.as_it_is`."""
+        with _fit(path, options) as (file, main):
+            try:
+                interpreter(file)
+            except Unsupported:
+                return None
+            (out / "model.tflite").write_bytes(file.read_bytes())
+            return Waist(file="model.tflite", signature=_signature(main, path))
+
     def run(self, path: Path, options: SourceOptions, inputs: Path, outputs: Path) -> None:
         """See `edgekit.sources.Source.run`. Quantized inputs and outputs stay integers, as the file has them."""
         with _fit(path, options) as (file, main), np.load(inputs) as held:
