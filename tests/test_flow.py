@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import msgspec
@@ -231,10 +230,17 @@ def test_a_damaged_cache_is_mended(first: tuple[flow.Result, Watch], cache: Path
             assert file_digest(result.folder / name) == digest
 
 
-def command(cache: Path, out: Path) -> subprocess.Popen[bytes]:
-    line = [sys.executable, "-m", "edgekit", "build", str(DIGITS), "-t", "android", "-o", str(out)]
+def command(
+    cache: Path,
+    out: Path,
+    *order: str,
+    python: tuple[str, ...] = ("-m", "edgekit"),
+    stderr: int = subprocess.DEVNULL,
+) -> subprocess.Popen[str]:
+    """A build in a process of its own: of the example for Android, or what ``order`` says."""
+    line = [sys.executable, *python, "build", *(order or (str(DIGITS), "-t", "android")), "-o", str(out)]
     environment = os.environ | {"EDGEKIT_CACHE": str(cache), "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL, stderr=stderr, text=True)
 
 
 def whole(out: Path) -> bool:
@@ -245,17 +251,72 @@ def whole(out: Path) -> bool:
     return intact and {path.name for path in out.iterdir()} == {*files, "manifest.json"}
 
 
-def test_a_build_may_be_killed_at_any_moment(tmp_path: Path) -> None:
+STEPS = ("reading sine", "converting sine", "counting", "running sine", "building model_float32")
+"""How the lines of a build's steps begin, but for the last one (verifying)."""
+
+
+def test_a_build_may_be_killed_in_any_step(sines: Path, tmp_path: Path) -> None:
+    """Each time it is killed when a step's line was told, so within the next one."""
     out, cache = tmp_path / "place" / "out", tmp_path / "cache"
     out.parent.mkdir()
-    for delay_s in (0.3, 0.7, 1.2, 2.0, 3.0, 4.5):
-        running = command(cache, out)
-        time.sleep(delay_s)
-        running.send_signal(signal.SIGKILL)
-        running.wait()
-        assert not out.exists() or whole(out)
-    assert command(cache, out).wait() == 0
+    order = (str(sines / "sine.tflite"), "-t", "android", "--precision", "float32")
+    for step in STEPS:
+        running = command(cache, out, *order, stderr=subprocess.PIPE)
+        assert running.stderr is not None
+        assert any(line.startswith(step) for line in running.stderr), f"{step} was never told"
+        running.kill()
+        _, rest = running.communicate()
+        assert running.returncode == -signal.SIGKILL
+        assert "verifying" not in rest
+        assert not out.exists()
+    assert command(cache, out, *order).wait() == 0
     assert whole(out)
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
+
+
+KILLED = """
+import os, signal, sys
+from edgekit import cli
+place, number = sys.argv[1], int(sys.argv[2])
+changes = 0
+def count(event, arguments):
+    global changes
+    known = event in {"os.mkdir", "os.chmod", "os.rename", "os.rmdir", "shutil.rmtree"}
+    if (known or event == "open" and "w" in (arguments[1] or "")) and str(arguments[0]).startswith(place):
+        changes += 1
+        if changes == number:
+            os.write(2, f"\\nkilled before {event}\\n".encode())
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(count)
+sys.exit(cli.run(sys.argv[3:]))
+"""
+"""Runs edgekit, and kills it before the given change (1, 2, …) to anything in a folder."""
+
+
+def test_a_build_may_be_killed_before_any_change_to_its_place(cache: Path, sines: Path, tmp_path: Path) -> None:
+    """With an earlier result there: before the first change, before the second, until a build comes through."""
+    out = tmp_path / "place" / "out"
+    order = (str(sines / "sine.tflite"), "-t", "android", "--precision", "float32")
+    assert command(cache, out, *order).wait() == 0
+    killed: list[tuple[str, bool]] = []
+    while True:
+        running = command(
+            cache, out, *order, python=("-c", KILLED, str(out.parent), str(len(killed) + 1)), stderr=subprocess.PIPE
+        )
+        _, told = running.communicate()
+        assert not out.exists() or whole(out)
+        if running.returncode == 0:
+            break
+        assert running.returncode == -signal.SIGKILL, told
+        killed.append((told.splitlines()[-1].removeprefix("killed before "), out.exists()))
+    made = len(list(out.iterdir()))
+    assert killed[-made - 4 :] == [
+        *[("open", True)] * made,
+        ("os.rename", True),  # the old result is to go
+        ("os.rename", False),  # the new one is to come
+        ("shutil.rmtree", True),
+        ("os.rmdir", True),
+    ]
     assert [path.name for path in out.parent.iterdir()] == ["out"]
 
 
