@@ -43,7 +43,11 @@ class Result(msgspec.Struct, frozen=True):
 
 
 class Inspection(Noun, frozen=True, kw_only=True):
-    """What ``edgekit inspect`` tells of a model. ``cost`` is None where it has no waist (``reason``)."""
+    """What ``edgekit inspect`` tells of a model.
+
+    ``waist`` is None where nothing can be built from it (``reason``). ``cost`` is that of the waist; without
+    one it is that of the file itself, or None where LiteRT does not load that.
+    """
 
     model: Model
     waist: Waist | None
@@ -284,7 +288,8 @@ def check(session: Session, project: Project, model: Path) -> list[Check]:
     """Try a model on targets without calibration data, and without an artifact.
 
     Ranges come from random inputs: enough to see which operators can be quantized and where they
-    would run, nothing that could be shipped.
+    would run, nothing that could be shipped. A TFLite file of 8-bit integers is judged as it is, for
+    targets that compile such files.
 
     Raises:
         InputError: the model cannot be read.
@@ -293,13 +298,29 @@ def check(session: Session, project: Project, model: Path) -> list[Check]:
     planned = plan(project, model)
     session.progress.plan(3 + sum(len(variants) for _, _, variants in planned.targets))
     network = steps.open_network(session, model, planned.options)
-    subject = _subject(session, network, planned)
+    finished = None
+    try:
+        subject = _subject(session, network, planned)
+    except Unsupported as error:
+        finished = _integers(session, network)
+        if finished is None or not any(variant.base for _, _, variants in planned.targets for variant in variants):
+            raise
+        subject = Subject(network, None, None, error.problem)
     drawn = steps.keep(session, data.drawn(network.model.signature, project.seed))
-    return [
-        _check(session, subject, target.name, Order(variant, variant.precision, variant.io, drawn, project.seed))
-        for target, _, variants in planned.targets
-        for variant in variants
-    ]
+
+    def row(target: str, variant: Variant) -> Check:
+        whole = subject
+        if finished is not None and variant.base is not None:  # what the base backend would make is there already
+            whole, variant = Subject(network, finished, None), msgspec.structs.replace(variant, base=None)
+        return _check(session, whole, target, Order(variant, variant.precision, variant.io, drawn, project.seed))
+
+    return [row(target.name, variant) for target, _, variants in planned.targets for variant in variants]
+
+
+def _integers(session: Session, network: Network) -> Answer[Waist] | None:
+    """A TFLite source that takes and gives 8-bit integers, as compilers of quantized files want it."""
+    specs = (*network.model.signature.inputs, *network.model.signature.outputs)
+    return steps.as_it_is(session, network) if all(spec.dtype in {"int8", "uint8"} for spec in specs) else None
 
 
 def _check(session: Session, subject: Subject, target: str, order: Order) -> Check:
@@ -333,5 +354,7 @@ def inspect(session: Session, model: Path, options: SourceOptions) -> Inspection
     try:
         waist = steps.to_waist(session, network)
     except Unsupported as error:
-        return Inspection(model=network.model, waist=None, cost=None, reason=error.problem)
+        file = steps.as_it_is(session, network)
+        counted = None if file is None else steps.cost(session, file)
+        return Inspection(model=network.model, waist=None, cost=counted, reason=error.problem)
     return Inspection(model=network.model, waist=waist.result, cost=steps.cost(session, waist))

@@ -91,8 +91,19 @@ def to_waist(session: Session, network: Network) -> Answer[Waist]:
     )
 
 
+def as_it_is(session: Session, network: Network) -> Answer[Waist] | None:
+    """A TFLite source in its own precision, for one that has no waist; None where it is none that LiteRT loads."""
+
+    def write(out: Path) -> tuple[Waist, ...]:
+        found = session.call("sources", network.leaf, "as_it_is", path=network.path, options=network.options, out=out)
+        return () if found is None else (found,)
+
+    answer = session.remember({"step": "as it is"} | network.question, tuple[Waist, ...], write)
+    return Answer(answer.result[0], answer.folder, answer.files, answer.from_cache) if answer.result else None
+
+
 def cost(session: Session, waist: Answer[Waist]) -> Cost:
-    """Count what the waist needs: operators, parameters, MACs, activation memory."""
+    """Count what a waist, or a file `as_it_is`, needs: operators, parameters, MACs, activation memory."""
     path = waist.folder / waist.result.file
 
     def count(_: Path) -> Cost:
@@ -328,23 +339,35 @@ def verification(
         f"verifying {order.variant.file}", question | subject.network.question, Verification, run
     ).result
     if order.precision in FLOATS and judged.sqnr_db is not None and judged.sqnr_db < judged.threshold_db:
-        raise _disagreement(session, subject, order, inputs, judged)
+        raise _disagreement(session, subject, order, built, inputs=inputs, judged=judged)
     return judged
 
 
-def _disagreement(session: Session, subject: Subject, order: Order, inputs: Path, judged: Verification) -> Unsupported:
-    network, waist, where = subject.network, subject.waist, ""
-    if waist is not None:
+def _disagreement(
+    session: Session, subject: Subject, order: Order, built: Answer[Built], *, inputs: Path, judged: Verification
+) -> Unsupported:
+    network, where, way_out = subject.network, "", "choose another precision or target"
+    suspect = _suspect(subject, order, built)
+    if suspect is not None:
         found = session.call(
             "sources", network.leaf, "first_divergence",
-            path=network.path, options=network.options,
-            waist=msgspec.structs.replace(waist.result, file=str(waist.folder / waist.result.file)),
-            inputs=inputs, threshold_db=judged.threshold_db,
+            path=network.path, options=network.options, waist=suspect, inputs=inputs, threshold_db=judged.threshold_db,
         )  # fmt: skip
         if found is not None:
             where = f" The first tensor that diverges is {found.tensor} ({found.operator}, {found.sqnr_db:.1f} dB)."
+            way_out = f"simplify that operator in the model, or {way_out}"
     return Unsupported(
-        f"{order.variant.file} does not compute what {network.path.name} computes: {judged.reason}.{where}",
+        f"{built.result.files[0]} does not compute what {network.path.name} computes: {judged.reason}.{where}",
         place=str(network.path),
-        fix="simplify that operator in the model, or choose another precision or target",
+        fix=way_out,
     )
+
+
+def _suspect(subject: Subject, order: Order, built: Answer[Built]) -> Waist | None:
+    """The TFLite file to search: the artifact itself, or what an artifact of another format was made from."""
+    name, waist = built.result.files[0], subject.waist
+    if name.endswith(".tflite"):
+        return Waist(file=str(built.folder / name), signature=built.result.signature)
+    if waist is None or subject.network.model.format in order.variant.reads:
+        return None
+    return msgspec.structs.replace(waist.result, file=str(waist.folder / waist.result.file))

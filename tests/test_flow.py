@@ -1,23 +1,27 @@
 """The verbs on the bundled example: what is shared, what is cached, what is refused."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+from onnx import numpy_helper, parser, save
 
-from edgekit import flow
+from edgekit import flow, steps
 from edgekit.config import Project, project
 from edgekit.errors import InputError, MissingTool, Unsupported
 from edgekit.manifest import Manifest
 from edgekit.session import Session
-from edgekit.store import Store, file_digest
+from edgekit.store import Answer, Store, file_digest
+from edgekit.types import Waist
+from edgekit.waist import graph
+from tests import networks
 
 ROOT = Path(__file__).resolve().parent.parent
 DIGITS = ROOT / "docs" / "examples" / "digits"
@@ -158,6 +162,78 @@ def test_a_precision_that_no_file_has_is_unsupported() -> None:
         flow.plan(Project(targets=("edgetpu",), precision="float16"), MODEL)
 
 
+@pytest.fixture(scope="module")
+def sines(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sine of values up to some thousands, of which float16 knows no digit behind the point."""
+    folder = tmp_path_factory.mktemp("sines")
+    matrix = 500 * np.random.default_rng(0).standard_normal((8, 8)).astype(np.float32)
+    opset = '<ir_version: 8, opset_import: ["": 17]>'
+    model = parser.parse_model(f"{opset} g (float[1,8] x) => (float[1,8] y) {{angles = MatMul(x, w) y = Sin(angles)}}")
+    model.graph.initializer.append(numpy_helper.from_array(matrix, "w"))
+    save(model, folder / "sine.onnx")
+    net = networks.Network()
+    inputs = [net.input("x", (1, 8)), net.constant("w", matrix.T), -1]
+    angles = net.operator("FULLY_CONNECTED", inputs, (1, 8), name="angles", kind="FullyConnectedOptions")
+    net.save(folder / "sine.tflite", net.operator("SIN", [angles], (1, 8), name="y"))
+    return folder
+
+
+def refused(cache: Path, model: Path, target: str, precision: str, out: Path) -> Unsupported:
+    """The error of a build of one float file, which must leave nothing."""
+    wanted = Project(targets=(target,), precision=precision, output=str(out))
+    with Session(Store(cache), cache / "log.txt") as session:
+        (result,) = flow.build(session, wanted, model)
+    assert isinstance(result.error, Unsupported)
+    assert not out.exists()
+    return result.error
+
+
+@pytest.mark.parametrize("source", ["sine.onnx", "sine.tflite"])
+def test_a_float16_file_that_computes_something_else_names_the_tensor(
+    source: str, cache: Path, sines: Path, tmp_path: Path
+) -> None:
+    error = refused(cache, sines / source, "android", "float16", tmp_path / "out")
+    assert re.search(r"dB is below 40 dB\. The first tensor that diverges is y \(SIN, [\d.]+ dB\)\.$", error.problem)
+    assert "simplify that operator" in error.fix
+
+
+@pytest.mark.parametrize(("source", "target"), [("sine.onnx", "android"), ("sine.tflite", "openvino-cpu")])
+def test_a_wrong_conversion_names_the_tensor(
+    source: str, target: str, cache: Path, sines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The matrix of the waist has the wrong sign."""
+    faithful = steps.to_waist
+
+    def damaged(session: Session, network: steps.Network) -> Answer[Waist]:
+        answer = faithful(session, network)
+        file = tmp_path / answer.result.file
+        tree = graph.load(answer.folder / file.name)
+        matrix = max((b for b in tree.buffers if b.data is not None), key=lambda buffer: len(buffer.data))
+        matrix.data = (-np.frombuffer(bytes(matrix.data), np.float32)).view(np.uint8)
+        file.write_bytes(graph.pack(tree))
+        return msgspec.structs.replace(answer, folder=tmp_path, files={file.name: file_digest(file)})
+
+    monkeypatch.setattr(steps, "to_waist", damaged)
+    error = refused(cache, sines / source, target, "float32", tmp_path / "out")
+    assert "dB is below 60 dB. The first tensor that diverges is angles (FULLY_CONNECTED, " in error.problem
+    assert "simplify that operator" in error.fix
+
+
+def test_a_disagreement_that_no_tensor_explains_blames_none(
+    cache: Path, sines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenVINO reads ONNX itself: there is no file between the two of which the tensors could be compared."""
+
+    def other(*_: object) -> Path:
+        np.savez(tmp_path / "outputs.npz", y=np.ones((16, 1, 8), np.float32))
+        return tmp_path / "outputs.npz"
+
+    monkeypatch.setattr(steps, "reference", other)
+    error = refused(cache, sines / "sine.onnx", "openvino-cpu", "float32", tmp_path / "out")
+    assert error.problem.endswith("dB is below 60 dB.")
+    assert error.fix == "choose another precision or target"
+
+
 def test_a_damaged_cache_is_mended(first: tuple[flow.Result, Watch], cache: Path, tmp_path: Path) -> None:
     damaged = tmp_path / "cache"
     shutil.copytree(cache, damaged)
@@ -171,10 +247,17 @@ def test_a_damaged_cache_is_mended(first: tuple[flow.Result, Watch], cache: Path
             assert file_digest(result.folder / name) == digest
 
 
-def command(cache: Path, out: Path) -> subprocess.Popen[bytes]:
-    line = [sys.executable, "-m", "edgekit", "build", str(DIGITS), "-t", "android", "-o", str(out)]
+def command(
+    cache: Path,
+    out: Path,
+    *order: str,
+    python: tuple[str, ...] = ("-m", "edgekit"),
+    stderr: int = subprocess.DEVNULL,
+) -> subprocess.Popen[str]:
+    """A build in a process of its own: of the example for Android, or what ``order`` says."""
+    line = [sys.executable, *python, "build", *(order or (str(DIGITS), "-t", "android")), "-o", str(out)]
     environment = os.environ | {"EDGEKIT_CACHE": str(cache), "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL, stderr=stderr, text=True)
 
 
 def whole(out: Path) -> bool:
@@ -185,17 +268,72 @@ def whole(out: Path) -> bool:
     return intact and {path.name for path in out.iterdir()} == {*files, "manifest.json"}
 
 
-def test_a_build_may_be_killed_at_any_moment(tmp_path: Path) -> None:
+STEPS = ("reading sine", "converting sine", "counting", "running sine", "building model_float32")
+"""How the lines of a build's steps begin, but for the last one (verifying)."""
+
+
+def test_a_build_may_be_killed_in_any_step(sines: Path, tmp_path: Path) -> None:
+    """Each time it is killed when a step's line was told, so within the next one."""
     out, cache = tmp_path / "place" / "out", tmp_path / "cache"
     out.parent.mkdir()
-    for delay_s in (0.3, 0.7, 1.2, 2.0, 3.0, 4.5):
-        running = command(cache, out)
-        time.sleep(delay_s)
-        running.send_signal(signal.SIGKILL)
-        running.wait()
-        assert not out.exists() or whole(out)
-    assert command(cache, out).wait() == 0
+    order = (str(sines / "sine.tflite"), "-t", "android", "--precision", "float32")
+    for step in STEPS:
+        running = command(cache, out, *order, stderr=subprocess.PIPE)
+        assert running.stderr is not None
+        assert any(line.startswith(step) for line in running.stderr), f"{step} was never told"
+        running.kill()
+        _, rest = running.communicate()
+        assert running.returncode == -signal.SIGKILL
+        assert "verifying" not in rest
+        assert not out.exists()
+    assert command(cache, out, *order).wait() == 0
     assert whole(out)
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
+
+
+KILLED = """
+import os, signal, sys
+from edgekit import cli
+place, number = sys.argv[1], int(sys.argv[2])
+changes = 0
+def count(event, arguments):
+    global changes
+    known = event in {"os.mkdir", "os.chmod", "os.rename", "os.rmdir", "shutil.rmtree"}
+    if (known or event == "open" and "w" in (arguments[1] or "")) and str(arguments[0]).startswith(place):
+        changes += 1
+        if changes == number:
+            os.write(2, f"\\nkilled before {event}\\n".encode())
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(count)
+sys.exit(cli.run(sys.argv[3:]))
+"""
+"""Runs edgekit, and kills it before the given change (1, 2, …) to anything in a folder."""
+
+
+def test_a_build_may_be_killed_before_any_change_to_its_place(cache: Path, sines: Path, tmp_path: Path) -> None:
+    """With an earlier result there: before the first change, before the second, until a build comes through."""
+    out = tmp_path / "place" / "out"
+    order = (str(sines / "sine.tflite"), "-t", "android", "--precision", "float32")
+    assert command(cache, out, *order).wait() == 0
+    killed: list[tuple[str, bool]] = []
+    while True:
+        running = command(
+            cache, out, *order, python=("-c", KILLED, str(out.parent), str(len(killed) + 1)), stderr=subprocess.PIPE
+        )
+        _, told = running.communicate()
+        assert not out.exists() or whole(out)
+        if running.returncode == 0:
+            break
+        assert running.returncode == -signal.SIGKILL, told
+        killed.append((told.splitlines()[-1].removeprefix("killed before "), out.exists()))
+    made = len(list(out.iterdir()))
+    assert killed[-made - 4 :] == [
+        *[("open", True)] * made,
+        ("os.rename", True),  # the old result is to go
+        ("os.rename", False),  # the new one is to come
+        ("shutil.rmtree", True),
+        ("os.rmdir", True),
+    ]
     assert [path.name for path in out.parent.iterdir()] == ["out"]
 
 

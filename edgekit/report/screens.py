@@ -171,9 +171,10 @@ def inspection(seen: Inspection) -> RenderableType:
     if cost is not None:
         facts.add_row("parameters", count(cost.parameters))
         facts.add_row("MACs", count(cost.macs))
-        facts.add_row("peak activations", f"{size(cost.peak_activation_bytes)} in float32")
-    else:
-        facts.add_row("cost", f"unavailable: {seen.reason}")
+        how = "in float32" if seen.waist is not None else "as the file stores them"
+        facts.add_row("peak activations", f"{size(cost.peak_activation_bytes)} {how}")
+    if seen.waist is None:
+        facts.add_row("float form" if cost is not None else "cost", f"unavailable: {seen.reason}")
     parts: list[RenderableType] = [Text(model.file, style="bold"), facts, Text(), _signature(model.signature)]
     if cost is not None:
         operators = _table("operator", "used")

@@ -45,6 +45,14 @@ class Source(ABC):
             Unsupported: it converts to something no interpreter runs; the operators are named.
         """
 
+    def as_it_is(self, path: Path, options: SourceOptions, out: Path) -> Waist | None:  # noqa: ARG002
+        """Write ``out/model.tflite``, the source as a TFLite file in its own precision, and describe it.
+
+        None where the source is no TFLite file, or none that LiteRT loads. It is for those that
+        `to_waist` refuses: they can still be counted, and compiled where they are integers.
+        """
+        return None
+
     @abstractmethod
     def run(self, path: Path, options: SourceOptions, inputs: Path, outputs: Path) -> None:
         """Run as the reference. ``inputs`` and ``outputs`` are ``.npz``.
@@ -56,9 +64,10 @@ class Source(ABC):
     def first_divergence(
         self, path: Path, options: SourceOptions, waist: Waist, inputs: Path, threshold_db: float
     ) -> Divergence | None:
-        """Name the first tensor of the waist that falls below ``threshold_db`` on the first sample.
+        """Name the first tensor that falls below ``threshold_db`` on the first sample.
 
-        None where no inner tensor can be matched to the source's.
+        ``waist`` is the waist, or a float artifact made from it (with the artifact's signature); its
+        file is an absolute path. None where no inner tensor can be matched to the source's.
         """
 
 

@@ -18,10 +18,10 @@ import numpy as np
 
 from edgekit.errors import InputError, Unsupported
 from edgekit.sources import Source
-from edgekit.tensors import inputs_to_file, outputs_to_source
+from edgekit.tensors import Array, inputs_to_file, outputs_to_source, sqnr_db
 from edgekit.types import Divergence, Model, Signature, SourceOptions, TensorSpec, Waist
 from edgekit.waist import graph
-from edgekit.waist.run import interpreter, run
+from edgekit.waist.run import interpreter, invoke, run, value
 
 DAMAGES = (struct.error, IndexError, TypeError, ValueError, AttributeError, KeyError, OverflowError, MemoryError)
 """What reading a flatbuffer whose offsets lead nowhere raises."""
@@ -65,6 +65,16 @@ class TfliteSource(Source):
             changed = () if file == path else ("open dimensions or names at the boundary were filled in",)
             return Waist(file="waist.tflite", signature=signature, notes=changed)
 
+    def as_it_is(self, path: Path, options: SourceOptions, out: Path) -> Waist | None:
+        """See `edgekit.sources.Source.as_it_is`."""
+        with _fit(path, options) as (file, main):
+            try:
+                interpreter(file)
+            except Unsupported:
+                return None
+            (out / "model.tflite").write_bytes(file.read_bytes())
+            return Waist(file="model.tflite", signature=_signature(main, path))
+
     def run(self, path: Path, options: SourceOptions, inputs: Path, outputs: Path) -> None:
         """See `edgekit.sources.Source.run`. Quantized inputs and outputs stay integers, as the file has them."""
         with _fit(path, options) as (file, main), np.load(inputs) as held:
@@ -89,15 +99,40 @@ class TfliteSource(Source):
         np.savez(outputs, **results)  # type: ignore[arg-type]
 
     def first_divergence(
-        self,
-        path: Path,  # noqa: ARG002 - the contract's
-        options: SourceOptions,  # noqa: ARG002
-        waist: Waist,  # noqa: ARG002
-        inputs: Path,  # noqa: ARG002
-        threshold_db: float,  # noqa: ARG002
+        self, path: Path, options: SourceOptions, waist: Waist, inputs: Path, threshold_db: float
     ) -> Divergence | None:
-        """None: the waist is the source's own graph, so no inner tensor of it can differ."""
+        """See `edgekit.sources.Source.first_divergence`. Tensors are matched by their names."""
+        with np.load(inputs) as held:
+            sample = {name: values[:1] for name, values in held.items()}
+        with _fit(path, options) as (file, main):
+            expected = {name: found for name, _, found in _inner(file, _signature(main, path), sample)}
+        for name, operator, found in _inner(Path(waist.file), waist.signature, sample):
+            if name in expected and expected[name].shape == found.shape:
+                agreement = sqnr_db(expected[name], found)
+                if agreement < threshold_db:
+                    return Divergence(tensor=name, operator=operator, sqnr_db=agreement)
         return None
+
+
+def _inner(file: Path, signature: Signature, sample: dict[str, Array]) -> Iterator[tuple[str, str, Array]]:
+    """Name, operator and value of every float tensor that the main graph computes, in its order.
+
+    Args:
+        file: a TFLite file.
+        signature: its signature.
+        sample: one sample ``[1, *source_shape]`` under the source's names.
+    """
+    main = graph.read(file)[0]
+    made = interpreter(file, keep_tensors=True)
+    given = inputs_to_file(signature, sample)
+    for detail in made.get_input_details():
+        made.set_tensor(detail["index"], given[detail["name"]][0])
+    invoke(made, file)
+    for operator in main.operators:
+        for index in filter(lambda index: index >= 0, operator.outputs):
+            tensor = main.tensors[index]
+            if tensor.dtype.startswith("float") and (found := value(made, index)) is not None:
+                yield tensor.name, operator.name, found
 
 
 def _damaged(path: Path, detail: str) -> InputError:

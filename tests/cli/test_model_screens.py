@@ -13,10 +13,12 @@ import h5py
 import numpy as np
 import onnx
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from edgekit import cli
+from tests import networks
 from tests.conftest import ROOT
 
 GOLDEN = ROOT / "tests" / "golden" / "models"
@@ -99,6 +101,24 @@ def truncated(path: Path) -> None:
     path.write_bytes((DIGITS / "model.keras").read_bytes()[:5000])
 
 
+def integers(path: Path) -> None:
+    """x [1, 640] → FULLY_CONNECTED → [1, 64], all in int8, as a quantizer writes it."""
+    net = networks.Network()
+    x, kernel, bias = (
+        net.input("x", (1, 640), "int8"),
+        net.constant("k", np.ones((64, 640), np.int8)),
+        net.constant("b", np.ones(64, np.int32)),
+    )
+    y = net.operator(
+        "FULLY_CONNECTED", [x, kernel, bias], (1, 64), name="y", dtype="int8", kind="FullyConnectedOptions"
+    )
+    for tensor, scale in ((x, 0.5), (kernel, 0.1), (bias, 0.05), (y, 1.0)):
+        net.subgraph.tensors[tensor].quantization = schema.QuantizationParametersT()
+        net.subgraph.tensors[tensor].quantization.scale = [scale]
+        net.subgraph.tensors[tensor].quantization.zeroPoint = [0]
+    net.save(path, y)
+
+
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with good and bad models and samples, as the current one."""
@@ -107,6 +127,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(DIGITS / "model.keras", desk)
     shutil.copy(CALIBRATION, desk / "digits.npz")
     shutil.copy(ROOT / "calibration_data" / "digits_test.npz", desk / "test.npz")
+    integers(desk / "int8.tflite")
     dense(desk / "good.onnx", shape=[1, 4])
     dense(desk / "open.onnx", shape=["batch", "length"])
     dense(desk / "nan.onnx", shape=[1, 4], weights=np.full((4, 3), np.nan, np.float32))
@@ -175,6 +196,8 @@ REFUSED = {
     "samples_names": (2, android("model.keras", "--calibration", "other.npz")),
     "samples_dtype": (2, android("model.keras", "--calibration", "words.npz")),
     "samples_missing": (2, android("model.keras", "--calibration", "none.npz")),
+    "quantized_already": (4, android("int8.tflite", "--precision", "float16")),
+    "check_quantized": (4, ["check", "int8.tflite", "-t", "android"]),
     "no_labels": (2, android("model.keras", "--calibration", "digits.npz", "--eval", "digits.npz", "--metric", "top1")),
     "no_compiler": (3, ["build", "model.keras", "-t", "edgetpu", "--calibration", "digits.npz", "--require-compiled"]),
 }
@@ -201,6 +224,8 @@ ACCEPTED = {
     ),
     "pictures": android("model.keras", "--calibration", "pictures", "--precision", "int8"),
     "inspected": ["inspect", "model.keras"],
+    "inspected_int8": ["inspect", "int8.tflite"],
+    "checked_int8": ["check", "int8.tflite", "-t", "edgetpu"],
     "checked": ["check", "model.keras", "-t", "android", "-t", "edgetpu"],
     "float_onnx": android("open.onnx", "--shape", "x=1,4", "--precision", "float32"),
 }

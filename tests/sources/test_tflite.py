@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import flatbuffers
+import msgspec
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
@@ -298,3 +299,51 @@ def test_quantized_models_can_be_read_and_run_but_not_built_from(
         to_waist(worker, path, tmp_path / "out")
     assert "quantized already" in caught.value.problem
     assert "int8" in caught.value.problem
+
+
+def test_the_first_tensor_that_differs_is_named(worker: Worker, digits: Path, changed: Any, tmp_path: Path) -> None:
+    """The example against itself, with the weights of its last layer turned around."""
+
+    def turn(tree: Any) -> None:
+        main = tree.subgraphs[0]
+        dense = next(o for o in reversed(main.operators) if len(o.inputs) == 3)
+        buffer = tree.buffers[main.tensors[dense.inputs[1]].buffer]
+        buffer.data = (-np.frombuffer(bytes(buffer.data), np.float32)).view(np.uint8)
+
+    waist = to_waist(worker, digits, tmp_path / "waist")
+    np.savez(tmp_path / "in.npz", image=np.random.default_rng(0).random((1, 1, 8, 8, 1), np.float32))
+    found = [
+        worker.call(
+            "sources", "tflite", "first_divergence",
+            path=digits, options=PLAIN, waist=msgspec.structs.replace(waist, file=str(file)),
+            inputs=tmp_path / "in.npz", threshold_db=60.0,
+        )
+        for file in (tmp_path / "waist" / waist.file, changed(turn))
+    ]  # fmt: skip
+    assert found[0] is None
+    assert found[1].operator == "FULLY_CONNECTED"
+    assert found[1].sqnr_db < 60
+
+
+@pytest.mark.shared
+def test_a_quantized_file_is_kept_as_it_is(worker: Worker, shared: Path, tmp_path: Path) -> None:
+    path = shared / "models" / "mlperf_tiny" / "ad01_int8.tflite"
+    made = worker.call("sources", "tflite", "as_it_is", path=path, options=PLAIN, out=tmp_path)
+    assert made.signature == describe(worker, path).signature
+    values = {
+        spec.name: np.random.default_rng(0).integers(-128, 128, (2, *spec.shape), np.int8)
+        for spec in made.signature.inputs
+    }
+    expected = run.run(path, values)
+    assert {name: got.tolist() for name, got in run.run(tmp_path / made.file, values).items()} == {
+        name: got.tolist() for name, got in expected.items()
+    }
+
+
+def test_a_file_that_no_runtime_loads_is_not_kept(worker: Worker, changed: Any, tmp_path: Path) -> None:
+    def rename(tree: Any) -> None:
+        tree.operatorCodes[0].builtinCode = tree.operatorCodes[0].deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
+        tree.operatorCodes[0].customCode = b"Teleport"
+
+    path = changed(rename)
+    assert worker.call("sources", "tflite", "as_it_is", path=path, options=PLAIN, out=tmp_path / "out") is None
