@@ -1,13 +1,14 @@
 """From the user's file to a checked ModelProto in memory; the file is only ever read."""
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from onnx import helper, numpy_helper
 
 from edgekit.errors import InputError, Unsupported
@@ -30,6 +31,7 @@ def read(path: Path) -> onnx.ModelProto:
         Unsupported: it holds operators that nothing here can run (named), or is larger than 2 GiB.
     """
     model = _parse(path)
+    _refuse_text(path, model)
     _refuse_duplicates(path, model)
     _refuse_operators(path, model)
     _refuse_types(path, model)
@@ -48,6 +50,22 @@ def _parse(path: Path) -> onnx.ModelProto:
     if not model.graph.output or (not model.opset_import and not model.graph.node):
         raise _broken(path, "it holds no graph with outputs")
     return model
+
+
+def _refuse_text(path: Path, model: onnx.ModelProto) -> None:
+    """Protobuf's parser leaves text that is not UTF-8 as bytes, which later steps take for no name."""
+    if any(isinstance(text, bytes) for text in _texts(model)):
+        raise _broken(path, "it holds text that is not UTF-8")
+
+
+def _texts(message: Message) -> Iterator[str | bytes]:
+    """Every text of a message and of those inside it, but for documentation, which nobody here reads."""
+    for field, value in message.ListFields():
+        if field.type == field.TYPE_MESSAGE:
+            for inner in (value,) if isinstance(value, Message) else value:
+                yield from _texts(inner)
+        elif field.type == field.TYPE_STRING and field.name != "doc_string":
+            yield from (value,) if isinstance(value, str | bytes) else value
 
 
 def _broken(path: Path, detail: str) -> InputError:

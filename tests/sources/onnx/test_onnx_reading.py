@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
-from edgekit.errors import InputError, Unsupported
+from edgekit.errors import EdgekitError, InputError, Unsupported
 from edgekit.types import SourceOptions
 from edgekit.worker import Worker
 from tests.sources.onnx.onnx_cases import CASES, build, i64, save
@@ -81,6 +83,51 @@ def test_text_is_refused(worker: Worker, tmp_path: Path) -> None:
     path.write_text("this is no model\n" * 20)
     with pytest.raises(InputError, match="damaged ONNX file"):
         describe(worker, path)
+
+
+@pytest.mark.parametrize("text", [b"Relu", b"com.microsoft", b"alpha", b"mean"])
+def test_text_that_is_not_utf8_is_refused(text: bytes, worker: Worker, tmp_path: Path) -> None:
+    model = build("float[1,4] x", "t = LeakyRelu<alpha=0.1>(x) u = Sub(t, mean) y = Relu(u)", mean=(4,))
+    path = save(tmp_path, model)
+    path.write_bytes(path.read_bytes().replace(text, b"\xff" + text[1:]))
+    with pytest.raises(InputError, match="text that is not UTF-8"):
+        describe(worker, path)
+
+
+def test_documentation_in_another_encoding_matters_to_nobody(worker: Worker, tmp_path: Path) -> None:
+    model = onnx.ModelProto()
+    model.CopyFrom(build("float[1,4] x", "y = Relu(x)"))
+    for described in (model, model.graph, model.graph.node[0], model.graph.input[0]):
+        described.doc_string = "grosse"
+    path = save(tmp_path, model)
+    path.write_bytes(path.read_bytes().replace(b"grosse", b"gr\xf6sse"))
+    assert_faithful(worker, path, tmp_path)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    edits=st.lists(
+        st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_size=1, max_size=3)), min_size=1, max_size=2
+    )
+)
+@example(edits=[(0.15, b"\x80")])  # an operator whose name is no UTF-8
+def test_mutated_bytes_give_success_or_a_remedy(
+    worker: Worker, tmp_path: Path, edits: list[tuple[float, bytes]]
+) -> None:
+    body = "a = Gemm<transB=1>(x, w, b) r = Relu(a) s = Reshape(r, shape) y = Softmax<axis=2>(s)"
+    path = save(tmp_path, build("float[1,4] x", body, w=(6, 4), b=(6,), shape=i64(1, 2, 3)))
+    content = bytearray(path.read_bytes())
+    for share, new in edits:
+        at = int(share * (len(content) - len(new)))
+        content[at : at + len(new)] = new
+    path.write_bytes(content)
+    try:
+        describe(worker, path)
+        worker.call("sources", "onnx", "to_waist", path=path, options=SourceOptions(), out=tmp_path)
+    except EdgekitError as error:
+        assert error.problem  # noqa: PT017 - success is as good
+        assert error.place  # noqa: PT017
+        assert error.fix  # noqa: PT017
 
 
 def test_names_made_twice_are_refused(worker: Worker, tmp_path: Path) -> None:
