@@ -179,13 +179,16 @@ class Store:
         except OSError as error:
             mended = from_os(error)
             elsewhere = error.filename is not None and not Path(error.filename).is_relative_to(self.root)
-            if mended is None or elsewhere:
+            nowhere = (
+                isinstance(error, FileNotFoundError) and not (self.root / "tmp").is_dir()
+            )  # below /proc, or removed
+            if not nowhere and (mended is None or elsewhere):
                 raise
             full = error.errno in {errno.ENOSPC, errno.EDQUOT}
             raise InputError(
                 f"The cache cannot be written to: {error.strerror}.",
                 place=str(self.root),
-                fix=mended.fix if full else "set EDGEKIT_CACHE to a folder that you can write to",
+                fix=mended.fix if mended and full else "set EDGEKIT_CACHE to a folder that you can write to",
             ) from error
 
     def scratch(self) -> Path:

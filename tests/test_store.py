@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgekit.errors import InputError
 from edgekit.store import ANSWER, Store, alive, code_digest, digest_of, file_digest, tree_digest
 from edgekit.types import FileDigest
 
@@ -50,6 +51,21 @@ def test_the_second_question_is_answered_from_the_cache(store: Store) -> None:
     assert (second.result, second.from_cache) == (5, True)
     assert (second.folder / "file.txt").read_text() == "hello"
     assert first.sha256 == second.sha256 == digest_of({"file.txt": first.files["file.txt"].sha256})
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no place here where a folder cannot be made even by root")
+@pytest.mark.parametrize("place", ["x", "x/y"])
+def test_a_place_where_no_folder_can_be_made_is_the_users_to_mend(place: str) -> None:
+    store = Store(Path("/proc") / place)
+    with pytest.raises(InputError, match="cache cannot be written to: No such file") as refused:
+        store.ask({"a": 1}, int, write("hello"))
+    assert refused.value.place == str(store.root)
+    assert "EDGEKIT_CACHE" in refused.value.fix
+
+
+def test_a_file_that_is_missing_while_an_answer_is_made_is_no_fault_of_the_caches(store: Store) -> None:
+    with pytest.raises(FileNotFoundError, match=r"lost\.txt"):
+        store.ask({"a": 1}, int, lambda out: len((out / "lost.txt").read_bytes()))
 
 
 def test_another_question_is_answered_anew(store: Store) -> None:
