@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgekit import tensors
 from edgekit.errors import Unsupported
-from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, made_up, run
+from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, complaint, made_up, run
 from edgekit.types import Signature
 from edgekit.waist import graph as waist_graph
 from edgekit.waist import run as waist_run
@@ -74,7 +74,7 @@ def _first_that_runs(
         try:
             result = run(running, feed)
         except RUNTIME_ERRORS as error:
-            problem = " ".join(str(error).split())[:300]
+            problem = complaint(error)
             continue
         runs.append((feed, result))
         if all(_telling(value) for value in result):

@@ -1,5 +1,6 @@
 """From the user's file to a checked ModelProto in memory; the file is only ever read."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from onnx import helper, numpy_helper
 
 from edgekit.errors import InputError, Unsupported
 from edgekit.sources.onnx.network import every_node, kind
-from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, session
+from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, complaint, session
 
 LIMIT_BYTES = 2**31 - 1
 """Protobuf's and TFLite's largest file (both use signed 32-bit sizes)."""
@@ -189,7 +190,7 @@ def session_of(path: Path, model: onnx.ModelProto) -> onnxruntime.InferenceSessi
     """Let ONNX Runtime load the model: the reference.
 
     Raises:
-        InputError: the graph is invalid.
+        InputError: the graph is invalid, or newer than ONNX Runtime.
         Unsupported: ONNX Runtime has no kernel for an operator, which it names.
     """
     content = model.SerializeToString()
@@ -200,7 +201,9 @@ def session_of(path: Path, model: onnx.ModelProto) -> onnxruntime.InferenceSessi
     try:
         return session(content, optimize=False)
     except RUNTIME_ERRORS as error:
-        reason = " ".join(str(error).split())[:300]
+        if newer := _too_new(path, str(error)):
+            raise newer from error
+        reason = complaint(error)
         if "NOT_IMPLEMENTED" in reason or "is not a registered function/op" in reason:
             raise Unsupported(
                 f"ONNX Runtime cannot run {path.name}: {reason}",
@@ -210,6 +213,19 @@ def session_of(path: Path, model: onnx.ModelProto) -> onnxruntime.InferenceSessi
         raise InputError(
             f"{path.name} is an invalid model: {reason}", place=str(path), fix="export it again, and check it with onnx"
         ) from error
+
+
+def _too_new(path: Path, said: str) -> InputError | None:
+    """The refusal of an opset or IR version that ONNX Runtime does not know yet; it alone tells which is its newest."""
+    if opset := re.search(r"Opset (\d+) is under development.* for domain (\S+) is till opset (\d+)", said, re.DOTALL):
+        what, fix = f"opset {opset[1]} of {opset[2]}, and opset {opset[3]}", f"export it with opset_version={opset[3]}"
+    elif ir := re.search(r"model IR version: (\d+), max supported IR version: (\d+)", said):
+        what = f"IR version {ir[1]}, and IR version {ir[2]}"
+        fix = f"export it with an older version of onnx, or set model.ir_version = {ir[2]} and save it again"
+    else:
+        return None
+    newest = f"is the newest that ONNX Runtime {onnxruntime.__version__} knows"
+    return InputError(f"{path.name} is of {what} {newest}.", place=str(path), fix=fix)
 
 
 def only_float32(model: onnx.ModelProto) -> onnx.ModelProto:

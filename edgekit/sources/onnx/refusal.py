@@ -7,6 +7,7 @@ from pathlib import Path
 from edgekit.errors import InputError, Unsupported
 from edgekit.sources.onnx.folding import RANDOM
 from edgekit.sources.onnx.network import Network, attributes, consumed, kind
+from edgekit.sources.onnx.runtime import complaint
 
 CONTROL = {"If", "Loop", "Scan"}
 
@@ -85,7 +86,7 @@ def cannot_convert(path: Path, network: Network, complaints: Sequence[Exception]
 def refused_sample(path: Path, number: int, error: Exception) -> InputError:
     """ONNX Runtime does not take a sample (a length of zero, an index beyond its table …)."""
     return InputError(
-        f"{path.name} does not run on sample {number}: {(str(error).splitlines() or ['no reason given'])[0][:300]}",
+        f"{path.name} does not run on sample {number}: {complaint(error) or 'no reason given'}",
         place=str(path),
         fix="give samples with values that the model takes (--calibration or --eval)",
     )

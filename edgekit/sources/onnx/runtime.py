@@ -1,5 +1,6 @@
 """ONNX Runtime on the CPU: sessions that say nothing, runs over samples, inputs made up for checks."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,15 @@ RUNTIME_ERRORS = (
 """What ONNX Runtime raises: its own classes, and pybind11's for arguments of a wrong type."""
 
 onnxruntime.set_default_logger_severity(4)  # fatal only: complaints come as exceptions
+
+
+_WHERE = re.compile(r"/\S+\.(?:cc|h):\d+ .*?\)(?: const)?(?: \[with .*?\])? ")
+"""Where in ONNX Runtime's own source a complaint arose: file, line and the function's signature."""
+
+
+def complaint(error: Exception) -> str:
+    """What ONNX Runtime says is wrong, on one line of at most 300 characters."""
+    return _WHERE.sub("", " ".join(str(error).split()))[:300]
 
 
 def session(model: bytes | str, *, optimize: bool = True) -> onnxruntime.InferenceSession:

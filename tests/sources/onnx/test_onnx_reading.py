@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
 from edgekit.errors import EdgekitError, InputError, Unsupported
+from edgekit.sources.onnx import runtime
 from edgekit.types import SourceOptions
 from edgekit.worker import Worker
 from tests.sources.onnx.onnx_cases import CASES, build, i64, save
@@ -245,6 +246,42 @@ def test_every_opset_from_7_converts(opset: int, worker: Worker, tmp_path: Path)
     body = "a = Conv<pads=[1,1,1,1]>(x, w, b) r = Relu(a) p = MaxPool<kernel_shape=[2,2], strides=[2,2]>(r) f = Flatten(p) g = Gemm(f, v, c) y = Softmax(g)"
     model = build("float[1,3,8,8] x", body, opset=opset, w=(4, 3, 3, 3), b=(4,), v=(64, 5), c=(5,))
     assert_faithful(worker, save(tmp_path, model), tmp_path)
+
+
+@pytest.mark.parametrize("domain", ["ai.onnx", "ai.onnx.ml"])
+def test_a_newer_opset_than_the_runtimes_is_refused_with_the_newest(
+    domain: str, worker: Worker, tmp_path: Path
+) -> None:
+    model = build("float[1,4] x", "y = Relu(x)", opset=99 if domain == "ai.onnx" else 17)
+    if domain != "ai.onnx":
+        model.opset_import.append(helper.make_opsetid(domain, 99))
+    with pytest.raises(InputError, match=rf"opset 99 of {domain}, and opset \d+ is the newest") as caught:
+        describe(worker, save(tmp_path, model))
+    newest = int(caught.value.fix.rpartition("=")[2])
+    model.opset_import[-1 if domain != "ai.onnx" else 0].version = newest
+    assert describe(worker, save(tmp_path, model)).opset in {newest, 17}
+
+
+def test_a_newer_ir_version_than_the_runtimes_is_refused_with_the_newest(worker: Worker, tmp_path: Path) -> None:
+    model = build("float[1,4] x", "y = Relu(x)")
+    model.ir_version = 99
+    with pytest.raises(InputError, match=r"IR version 99, and IR version (\d+) is the newest") as caught:
+        describe(worker, save(tmp_path, model))
+    model.ir_version = int(caught.value.fix.partition("model.ir_version = ")[2].partition(" ")[0])
+    assert_faithful(worker, save(tmp_path, model), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("where", "what"),
+    [
+        ("/a/core/graph/model.cc:181 ort::Model::Model(X&&, const Y*) ", "Bad  version."),
+        ("/a/b.h:4 void f(const std::vector<int>&) const [with T = float] ", "it fails (here)."),
+        ("", "no place (of its own) is named"),
+    ],
+)
+def test_a_complaint_of_the_runtime_leaves_out_its_own_source(where: str, what: str) -> None:
+    said = runtime.complaint(RuntimeError(f"[ONNXRuntimeError] : 1 : FAIL : {where}{what}"))
+    assert said == f"[ONNXRuntimeError] : 1 : FAIL : {' '.join(what.split())}"
 
 
 def test_shape_arithmetic_of_exporters_folds_away(worker: Worker, tmp_path: Path) -> None:
