@@ -1,5 +1,6 @@
 """Keras 2, Keras 3 and SavedModel as a source, on networks that each library saved itself."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -269,6 +270,23 @@ def test_a_saved_model_of_tensorflow_keeps_its_names(worker: Worker, models: Pat
     assert [spec.source_name for spec in waist.signature.inputs] == ["x", "y"]
     assert {spec.source_name: spec.shape for spec in waist.signature.outputs} == {"alpha": (1, 2), "zeta": (1, 5, 2)}
     assert agree(reference, found)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.99])
+def test_a_truncated_saved_model_is_refused(worker: Worker, models: Path, tmp_path: Path, share: float) -> None:
+    cut = shutil.copytree(models / "plain", tmp_path / "cut")
+    content = (cut / "saved_model.pb").read_bytes()
+    (cut / "saved_model.pb").write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(InputError, match="SavedModel cut cannot be read"):
+        describe(worker, cut)
+
+
+def test_a_saved_model_without_its_weights_is_refused(worker: Worker, models: Path, tmp_path: Path) -> None:
+    cut = shutil.copytree(models / "plain", tmp_path / "cut")
+    shutil.rmtree(cut / "variables")
+    with pytest.raises(InputError, match="SavedModel cut cannot be read") as caught:
+        describe(worker, cut)
+    assert "variables" in caught.value.fix
 
 
 def test_a_changed_file_is_read_again(worker: Worker, models: Path, tmp_path: Path) -> None:

@@ -218,14 +218,20 @@ def session_of(path: Path, model: onnx.ModelProto) -> onnxruntime.InferenceSessi
 def _too_new(path: Path, said: str) -> InputError | None:
     """The refusal of an opset or IR version that ONNX Runtime does not know yet; it alone tells which is its newest."""
     if opset := re.search(r"Opset (\d+) is under development.* for domain (\S+) is till opset (\d+)", said, re.DOTALL):
-        what, fix = f"opset {opset[1]} of {opset[2]}, and opset {opset[3]}", f"export it with opset_version={opset[3]}"
+        asked, domain, newest = opset.groups()
+        what = f"opset {asked} of {domain}"
+        fix = f"export it with opset_version={newest}" if domain in STANDARD else f"export it with opset {newest} of it"
     elif ir := re.search(r"model IR version: (\d+), max supported IR version: (\d+)", said):
-        what = f"IR version {ir[1]}, and IR version {ir[2]}"
-        fix = f"export it with an older version of onnx, or set model.ir_version = {ir[2]} and save it again"
+        asked, newest = ir.groups()
+        what = f"IR version {asked}"
+        fix = f"export it with an older version of onnx, or set model.ir_version = {newest} and save it again"
     else:
         return None
-    newest = f"is the newest that ONNX Runtime {onnxruntime.__version__} knows"
-    return InputError(f"{path.name} is of {what} {newest}.", place=str(path), fix=fix)
+    return InputError(
+        f"{path.name} needs {what}; the newest that ONNX Runtime {onnxruntime.__version__} knows is {newest}.",
+        place=str(path),
+        fix=fix,
+    )
 
 
 def only_float32(model: onnx.ModelProto) -> onnx.ModelProto:
