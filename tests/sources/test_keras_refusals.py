@@ -106,6 +106,25 @@ def test_a_truncated_hdf5_file(worker: Worker, tmp_path: Path, size: int) -> Non
     assert "damaged" in refused(worker, tmp_path / "model.h5").problem
 
 
+def test_an_hdf5_file_through_whose_texts_libhdf5_would_walk_for_ever(worker: Worker, tmp_path: Path) -> None:
+    path = hdf5(tmp_path / "model.h5", legacy())
+    content = bytearray(path.read_bytes())
+    at = content.index(b"GCOL") + 16
+    content[at : at + 16] = bytes(16)  # free space of size 0
+    path.write_bytes(content)
+    assert "size 0" in refused(worker, path).problem
+
+
+def test_text_that_is_not_utf8(worker: Worker, tmp_path: Path) -> None:
+    named = with_config(tmp_path / "model.keras", lambda config: config.update(name="half \ud83d"))
+    written, old = hdf5(tmp_path / "written.h5", legacy()), hdf5(tmp_path / "old.h5", legacy())
+    written.write_bytes(written.read_bytes().replace(b"2.15.0", b"2.15\xff0"))
+    with h5py.File(old, "r+") as file:
+        file.attrs["keras_version"] = np.bytes_(b"2.2\xff")  # as h5py 2 wrote it
+    for path in (named, written, old):
+        assert "not UTF-8" in refused(worker, path).problem
+
+
 def test_a_zip_that_is_no_model(worker: Worker, tmp_path: Path) -> None:
     np.savez(tmp_path / "weights.npz", w=np.zeros(3))
     error = refused(worker, tmp_path / "weights.npz")
@@ -328,6 +347,45 @@ def test_mutated_bytes_give_success_or_a_remedy(
         at = int(share * (len(content) - len(new)))
         content[at : at + len(new)] = new
     path = tmp_path / "mutated.keras"
+    path.write_bytes(content)
+    try:
+        describe(worker, path)
+    except EdgekitError as error:
+        assert error.problem  # noqa: PT017 - success is as good
+        assert error.fix  # noqa: PT017
+
+
+@pytest.fixture(scope="module")
+def whole_hdf5(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network of one layer as Keras 2 wrote it, with its weights."""
+    dense = {"class_name": "Dense", "config": {"name": "dense", "units": 2, "activation": "relu"}}
+    path = hdf5(tmp_path_factory.mktemp("whole") / "model.h5", legacy(dense))
+    with h5py.File(path, "r+") as file:
+        weights = file.create_group("model_weights")
+        weights.attrs["layer_names"] = [b"dense"]
+        weights.attrs["backend"] = "tensorflow"
+        layer = weights.create_group("dense")
+        layer.attrs["weight_names"] = [b"dense/kernel:0", b"dense/bias:0"]
+        layer["dense/kernel:0"] = np.ones((4, 2), np.float32)
+        layer["dense/bias:0"] = np.ones(2, np.float32)
+    return path
+
+
+def test_the_hdf5_file_is_whole_before_bytes_change(worker: Worker, whole_hdf5: Path) -> None:
+    assert describe(worker, whole_hdf5).signature.outputs[0].shape == (1, 2)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(edits=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_size=1, max_size=4)), min_size=1))
+def test_mutated_hdf5_gives_success_or_a_remedy(
+    worker: Worker, whole_hdf5: Path, tmp_path: Path, edits: list[tuple[float, bytes]]
+) -> None:
+    content = bytearray(whole_hdf5.read_bytes())
+    written = [at for at, byte in enumerate(content) if byte]  # most of an HDF5 file is empty
+    for share, new in edits:
+        at = written[int(share * len(written))]
+        content[at : at + len(new)] = new
+    path = tmp_path / "mutated.h5"
     path.write_bytes(content)
     try:
         describe(worker, path)

@@ -5,6 +5,7 @@ configuration names. So the configuration is read here first, and only what is k
 """
 
 import json
+import mmap
 import re
 import tempfile
 import zipfile
@@ -48,7 +49,12 @@ def read(path: Path, *, zipped: bool) -> Archive:
     Raises:
         InputError: it is damaged, holds weights only, or is no Keras model.
     """
-    return _read_zip(path) if zipped else _read_hdf5(path)
+    archive = _read_zip(path) if zipped else _read_hdf5(path)
+    try:
+        json.dumps([archive.version, archive.config], ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:  # h5py and json let halves of characters through
+        raise _damaged(path, "it holds text that is not UTF-8") from error
+    return archive
 
 
 def _read_zip(path: Path) -> Archive:
@@ -79,6 +85,8 @@ def _no_model(path: Path, names: dict[str, str]) -> InputError:
 
 def _read_hdf5(path: Path) -> Archive:
     try:
+        if _has_endless_heap(path):
+            raise _damaged(path, "a heap of its texts has an object of size 0")
         with h5py.File(path, "r") as file:
             version, config = file.attrs.get("keras_version", ""), file.attrs.get("model_config")
             keys = set(file.keys())
@@ -98,7 +106,31 @@ def _read_hdf5(path: Path) -> Archive:
         raise _damaged(path, f"model_config: {error}") from error
     if not isinstance(parsed, dict):
         raise _damaged(path, "model_config holds no model")
-    return Archive(version.decode() if isinstance(version, bytes) else str(version), parsed)
+    text = version.decode(errors="surrogateescape") if isinstance(version, bytes) else str(version)  # h5py's own way
+    return Archive(text, parsed)
+
+
+def _has_endless_heap(path: Path) -> bool:
+    """Whether libhdf5 would walk through a global heap for ever: it steps by sizes, and takes free space of size 0.
+
+    The layout is that of the HDF5 File Format Specification 3.0, III.E (global heap), with lengths of 8 bytes.
+    """
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        start = content.find(_HEAP)
+        while start >= 0:
+            at, end = start + 16, min(start + int.from_bytes(content[start + 8 : start + 16], "little"), len(content))
+            while at + 16 <= end:
+                index, size = int.from_bytes(content[at : at + 2], "little"), content[at + 8 : at + 16]
+                step = int.from_bytes(size, "little")
+                if index == step == 0:
+                    return True
+                at += step if index == 0 else 16 + (step + 7) // 8 * 8
+            start = content.find(_HEAP, start + 1)
+    return False
+
+
+_HEAP = b"GCOL\x01\0\0\0"
+"""Signature, version and reserved bytes of a global heap collection."""
 
 
 def _weights_only(path: Path) -> InputError:
