@@ -243,7 +243,12 @@ def _serve(requests: IO[bytes], replies: IO[bytes]) -> None:
 
 def _refusal(error: EdgekitError) -> Reply:
     remedy = next(name for name, kind in REMEDIES.items() if isinstance(error, kind))
-    return Reply(error=(remedy, error.problem, error.place, error.fix))
+    return Reply(error=(remedy, _written(error.problem), _written(error.place), _written(error.fix)))
+
+
+def _written(text: str) -> str:
+    """Text that UTF-8 can hold: a damaged file's own may have halves of characters."""
+    return text.encode("utf8", "backslashreplace").decode()
 
 
 def main() -> None:

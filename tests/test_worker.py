@@ -36,6 +36,8 @@ class Rogue(Source):
                 raise OSError(errno.ENOSPC, "No space left", "/disk")
             case "refused":
                 raise InputError("wrong", place="there", fix="mend it")
+            case "unwritable":
+                raise InputError("no \\udcf2 here", place="there", fix="mend it")
             case "half":
                 os.write(3, b"") if False else None
                 os._exit(0)
@@ -151,6 +153,12 @@ def test_a_full_disk_is_the_users_to_mend(rogue: Worker) -> None:
     with pytest.raises(InputError, match="no space left") as full:
         describe(rogue, "full")
     assert "EDGEKIT_CACHE" in full.value.fix
+
+
+def test_a_complaint_with_half_a_character_arrives(rogue: Worker) -> None:
+    """As those of libraries do that quote a damaged file."""
+    with pytest.raises(InputError, match=r"no \\udcf2 here"):
+        describe(rogue, "unwritable")
 
 
 def test_chatter_goes_to_the_log_and_questions_get_no_answer(rogue: Worker, tmp_path: Path) -> None:
