@@ -116,7 +116,7 @@ def test_a_block_holds_what_was_seen(session: Session) -> None:
     if block.latencies is not None:
         latencies = np.load(out / block.latencies)
         assert latencies.dtype == np.float64
-        assert latencies.shape == (block.latency.runs,)
+        assert latencies.shape == (block.latency.runs // block.latency.inferences_per_reading,)
         assert latencies.mean() == pytest.approx(block.latency.mean_ms)
 
 
