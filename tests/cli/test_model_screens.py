@@ -250,14 +250,6 @@ def test_a_refusal_names_problem_place_and_fix(
     assert seen.endswith(f"exit code {code}\n")
     assert "fix: " in seen
     assert contents(desk) == before  # nothing half-written, nothing modified
-=======
-    before = {path: path.read_bytes() for path in desk.rglob("*") if path.is_file()}
-    seen = screen(desk, arguments, capfd)
-    assert seen.endswith(f"exit code {code}\n")
-    assert "fix: " in seen
-    assert {
-        path: path.read_bytes() for path in desk.rglob("*") if path.is_file()
-    } == before  # nothing half-written, nothing modified
     compare(name, seen, request)
 
 

@@ -125,6 +125,13 @@ def test_text_that_is_not_utf8(worker: Worker, tmp_path: Path) -> None:
         assert "not UTF-8" in refused(worker, path).problem
 
 
+def test_a_weights_name_that_is_not_utf8(worker: Worker, tmp_path: Path) -> None:
+    def rename(members: dict[str, bytes]) -> None:
+        members["model.weights.h5"] = members["model.weights.h5"].replace(b"vars\0", b"v\xffrs\0")
+
+    assert "not UTF-8" in refused(worker, rewritten(tmp_path / "model.keras", rename)).problem
+
+
 def test_a_zip_that_is_no_model(worker: Worker, tmp_path: Path) -> None:
     np.savez(tmp_path / "weights.npz", w=np.zeros(3))
     error = refused(worker, tmp_path / "weights.npz")

@@ -294,9 +294,15 @@ def _has_backslashes(path: Path) -> bool:
         if "model.weights.h5" not in archive.namelist():
             return False
         found: list[str] = []
+
+        def look(name: str | bytes) -> None:
+            if isinstance(name, bytes):  # h5py's answer to what is no UTF-8
+                raise ValueError(f"the name {name!r} is not UTF-8")
+            found.extend([name] if "\\" in name else [])
+
         try:
             with archive.open("model.weights.h5") as member, h5py.File(member, "r") as weights:
-                weights.visit(lambda name: found.append(name) if "\\" in name else None)
+                weights.visit(look)
         except UNREADABLE as error:
             raise _damaged(path, str(error)) from error
     return bool(found)
