@@ -40,6 +40,8 @@ MODELS = (
 )
 """Convolutional, depthwise, dense; from Keras and ONNX."""
 
+ONNX2TF = "onnx2tf -oiqt"
+
 WARM_UP_S, MEASURED_S = 0.3, 0.7
 """Seconds of a block before and while times are taken."""
 
@@ -127,7 +129,7 @@ def artifacts(worker: Worker, model: Path, folder: Path) -> dict[str, Path]:
     ]
     subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
     if form == "onnx" and (made := _onnx2tf(model, spec.source_name, folder)):
-        found["onnx2tf -oiqt"] = made
+        found[ONNX2TF] = made
     return found
 
 
@@ -188,6 +190,10 @@ def markdown(found: list[Ratio]) -> str:
         f"| {r.model} | {r.other} | {r.edgekit_ms:.3f} | {r.other_ms:.3f} | {r.ratio:.3f} | {r.low:.3f} – {r.high:.3f} |"
         for r in found
     ]
+    onnx = {r.model for r in found if r.model.endswith(".onnx")}
+    lacking = sorted(onnx - {r.model for r in found if r.other == ONNX2TF})
+    if lacking:
+        lines += ["", f"{ONNX2TF} fails on {', '.join(lacking)}: there is no file to compare with."]
     return "\n".join(lines) + "\n"
 
 

@@ -29,3 +29,17 @@ def test_the_table() -> None:
     assert int8_speed.markdown([ratio]).splitlines()[-1] == (
         "| net.h5 | TFLiteConverter | 0.100 | 0.200 | 0.500 | 0.400 – 0.600 |"
     )
+
+
+def test_a_tool_that_makes_no_file_is_named() -> None:
+    rows = [
+        int8_speed.Ratio(model, other, 0.1, 0.2, 0.5, 0.4, 0.6)
+        for model, other in (
+            ("a.onnx", int8_speed.ONNX2TF),
+            ("a.onnx", "TFLiteConverter"),
+            ("b.onnx", "TFLiteConverter"),
+        )
+    ]
+    last = "onnx2tf -oiqt fails on b.onnx: there is no file to compare with."
+    assert int8_speed.markdown(rows).splitlines()[-1] == last
+    assert last not in int8_speed.markdown(rows[:2])
