@@ -5,22 +5,47 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
+from rich.text import Text
+
+WIDTH = 16
+"""Cells of the bar: with counts and times it leaves half of 80 columns to the step's name."""
+
+
+class Step(ProgressColumn):
+    """What is under way, the only column that is cut where the terminal is narrow."""
+
+    def render(self, task: Task) -> Text:
+        """The step's name on one line."""
+        return Text(task.description, no_wrap=True, overflow="ellipsis")
 
 
 class Bar:
-    """Progress on a terminal: the steps done, what is under way, the time it took and will still take."""
+    """Progress on a terminal: the steps done, the time it took and will still take, what is under way."""
 
     def __init__(self, console: Console) -> None:
+        def whole() -> Column:
+            return Column(no_wrap=True)
+
         self._bar = Progress(
-            SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
-            TimeElapsedColumn(), TextColumn("·"), TimeRemainingColumn(), TextColumn("left"),
-            console=console, transient=True,
-        )  # fmt: skip
+            SpinnerColumn(table_column=whole()),
+            BarColumn(WIDTH, table_column=whole()),
+            MofNCompleteColumn(table_column=whole()),
+            TimeElapsedColumn(table_column=whole()),
+            TextColumn("·"),
+            TimeRemainingColumn(table_column=whole()),
+            TextColumn("left"),
+            Step(),
+            console=console,
+            transient=True,
+        )
         self._task = self._bar.add_task("starting", total=None)
         self._steps = 0
 
