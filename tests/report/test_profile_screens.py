@@ -9,6 +9,7 @@ from rich.console import Console, RenderableType
 
 from edgekit.measure import flags
 from edgekit.measure.assembly import Measured, of_several
+from edgekit.measure.estimate import modelled
 from edgekit.profiles import (
     Comparison,
     Delegation,
@@ -27,6 +28,7 @@ from edgekit.profiles import (
 )
 from edgekit.report import profiles as screens
 from edgekit.sensors import Availability, Probe
+from edgekit.types import Cost
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "profiles"
 
@@ -82,9 +84,8 @@ BARE = msgspec.structs.replace(
 
 ESTIMATED = msgspec.structs.replace(
     FULL, operators=(), flags=(), delegation=None, verification=None,
-    energy=msgspec.structs.replace(
-        FULL.energy, provenance="modelled_estimate", meter="estimate", rails=(),
-        gross_mj=Estimate(value=None, reason="a model knows no idle power"), net_mj=Estimate(value=0.2),
+    energy=modelled(
+        Cost(bytes=96_000, parameters=78_000, macs=12_500_000, peak_activation_bytes=49_152, operators={}), "int8"
     ),
 )  # fmt: skip
 
