@@ -7,6 +7,7 @@ magnitude tells the unit; where either stays open the meter refuses. It also ref
 is connected: USB feeds the phone beside the battery.
 """
 
+import math
 import re
 import statistics
 from pathlib import Path
@@ -33,7 +34,7 @@ COMMAND = "cmd battery get -f current_now && dumpsys battery"
 INTERVAL_S = 1.0
 
 READINGS = 8
-"""Readings at rest and again under load, a second apart."""
+"""Readings at rest and again under load, `INTERVAL_S` apart."""
 
 SETTLE_S = 4
 """From the load's start to the first reading under it."""
@@ -93,8 +94,8 @@ class Battery(Meter):
         """See `Meter.calibration`: readings at rest, then under a busy loop on every core that ends by itself."""
         files = " ".join(f'"{file}"' for file in probe.files[:2])
         one_reading = f"echo $(cat {files})" if files else "echo ==; " + COMMAND
-        several = f"i=0; while [ $i -lt {READINGS} ]; do {one_reading}; i=$((i+1)); sleep 1; done"
-        load_s = SETTLE_S + 2 * READINGS + 2
+        several = f"i=0; while [ $i -lt {READINGS} ]; do {one_reading}; i=$((i+1)); sleep {INTERVAL_S:g}; done"
+        load_s = math.ceil(SETTLE_S + 2 * READINGS * INTERVAL_S) + 2  # busybox waits for whole seconds only
         loops = " ".join(str(core) for core in range(device.cores or 4))
         load = f"for c in {loops}; do timeout {load_s} sh -c 'while :; do :; done' >/dev/null 2>&1 & done"
         return (several, f"{load}; sleep {SETTLE_S}; {several}; wait")
