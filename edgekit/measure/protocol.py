@@ -64,6 +64,9 @@ QUICK = Settings(
 )
 """An answer within seconds: up to as many blocks, each too short for a figure to publish."""
 
+QUICK_ENERGY_S = 2.0
+"""How long a block of a quick measurement of energy is at least."""
+
 
 @dataclass(frozen=True)
 class Course:
@@ -286,7 +289,7 @@ def energy_settings(settings: Settings, provenance: Provenance) -> Settings:
     """Blocks long enough for a meter (`energy.least_s`); quick ones are shorter, but for a battery gauge."""
     least_s = energy.least_s(provenance)
     if settings.protocol.name == "quick" and provenance != "battery_gauge":
-        least_s = 2.0
+        least_s = QUICK_ENERGY_S
     run = settings.run
     longer = msgspec.structs.replace(run, min_s=max(run.min_s, least_s), max_s=max(run.max_s, 2 * least_s))
     return replace(settings, run=longer)
