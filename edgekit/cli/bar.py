@@ -8,7 +8,6 @@ from rich.progress import (
     ProgressColumn,
     SpinnerColumn,
     Task,
-    TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
@@ -27,6 +26,15 @@ class Step(ProgressColumn):
         return Text(task.description, no_wrap=True, overflow="ellipsis")
 
 
+class Left(TimeRemainingColumn):
+    """How long it will still take, once there is a plan."""
+
+    def render(self, task: Task) -> Text:
+        """The time with its words, or nothing."""
+        time = super().render(task)
+        return Text.assemble("· ", time, " left") if time else time
+
+
 class Bar:
     """Progress on a terminal: the steps done, the time it took and will still take, what is under way."""
 
@@ -39,9 +47,7 @@ class Bar:
             BarColumn(WIDTH, table_column=whole()),
             MofNCompleteColumn(table_column=whole()),
             TimeElapsedColumn(table_column=whole()),
-            TextColumn("·"),
-            TimeRemainingColumn(table_column=whole()),
-            TextColumn("left"),
+            Left(table_column=whole()),
             Step(),
             console=console,
             transient=True,
