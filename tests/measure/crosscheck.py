@@ -3,9 +3,9 @@
     python -m tests.measure.crosscheck [ROUNDS]
 
 Every round runs edgekit's block and the other tool's process one after the other, in turns which comes
-first. Both load the same file with one thread in the same version of the same runtime: litert-benchmark
-comes with ai-edge-litert 2.2 and later, which is installed into an environment of its own. The
-table goes into docs/explanation/measurement.md.
+first. Both load the same file in the same version of the same runtime, with one thread and the same settings, make
+the same call (`tests/measure/other_calls.py`), and give the same statistic. litert-benchmark with ai-edge-litert 2.2 and later, which is installed into an environment of its own. The table goes into
+docs/explanation/measurement.md.
 """
 
 import json
@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ import numpy as np
 import openvino as ov
 
 from edgekit.measure import statistics
-from tests.measure import page
+from edgekit.profiles import Comparison
+from tests.measure import other_calls, page
 from tests.runner.boards import Board
 from tests.runner.overhead import inputs
 
@@ -30,20 +32,23 @@ ROUNDS = 10
 SECONDS = 2.0
 LITERT = "ai-edge-litert==2.3.0"
 
+HALF_STEP_MS = {"litert-benchmark": 0.005, "benchmark_app": 0.0}
+"""What a tool's result may lie beside the truth: one rounds to 0.01 ms, the other's sum over all inferences is exact."""
+
 SECTION = "cross-check"
-TITLE = "## The same file by other tools"
 HEADER = """
-| file | tool | median, ms | interval, ms | edgekit / tool | agrees |
-| --- | --- | ---: | ---: | ---: | --- |
+| file | tool | of each process | ms | interval, ms | edgekit / tool | agrees |
+| --- | --- | --- | ---: | ---: | ---: | --- |
 """
 
 
 @dataclass
 class Pair:
-    """A file, and edgekit's and the other tool's median of one process each, in ms."""
+    """A file, and edgekit's and the other tool's figure of one process each, in ms; ``figure`` says which."""
 
     name: str
     tool: str
+    figure: str
     ours: Callable[[], float]
     theirs: Callable[[], float]
 
@@ -59,35 +64,29 @@ def quiet(*command: str) -> None:
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def edgekit(board: Board, model: Path, given: dict[str, Any]) -> float:
-    """The median of one block."""
+def edgekit(board: Board, model: Path, given: dict[str, Any], figure: str) -> float:
+    """The median or the mean of one block."""
     block, _ = board.run(model, given, threads=1, warm_up_s=0.5, min_runs=10, min_s=SECONDS)
     assert block.latency is not None
-    assert block.latency.median_ms is not None
-    return block.latency.median_ms
+    value = block.latency.mean_ms if figure == "mean" else block.latency.median_ms
+    assert value is not None
+    return value
 
 
-def benchmark_app(model: Path, folder: Path) -> float:
-    """The median that OpenVINO's tool reports: a string rounded to 0.01 ms."""
+def benchmark_app(model: Path, dtype: str, folder: Path) -> float:
+    """The mean of OpenVINO's tool: its loop's time over the inferences in it.
+
+    Its median is of OpenVINO's own latencies, which leave out Python's call and the results' copies.
+    ``dtype`` is that of the inputs: to pictures the tool would give bytes, and a conversion of its own.
+    """
     tool = Path(sys.executable).with_name("benchmark_app")
-    fixed = (
-        "-d",
-        "CPU",
-        "-api",
-        "sync",
-        "-hint",
-        "none",
-        "-nthreads",
-        "1",
-        "-nstreams",
-        "1",
-        "-infer_precision",
-        "f32",
-    )
+    fixed = ("-d", "CPU", "-api", "sync", "-hint", "none", "-nthreads", "1", "-nstreams", "1", "-ip", dtype)
+    fixed += ("-infer_precision", "f32")
     report = ("-json_stats", "-report_type", "no_counters", "-report_folder", str(folder))
     quiet(str(tool), "-m", str(model), *fixed, "-t", f"{SECONDS:.0f}", *report)
     found = json.loads((folder / "benchmark_report.json").read_text(encoding="utf8"))
-    return float(found["execution_results"]["latency (ms)"])
+    results = found["execution_results"]
+    return float(results["total execution time (ms)"]) / float(results["total number of iterations"])
 
 
 def litert_benchmark(tool: Path, model: Path, runs: int, folder: Path) -> float:
@@ -98,31 +97,58 @@ def litert_benchmark(tool: Path, model: Path, runs: int, folder: Path) -> float:
     return float(json.loads(result.read_text(encoding="utf8"))["latency"]["median_ms"])
 
 
-def litert_pair(name: str, model: Path, folder: Path, board: Board) -> Pair:
-    """A file for LiteRT."""
+def calling(tool: str, folder: Path, python: str = sys.executable) -> Board:
+    """A board whose blocks make the call that a tool makes."""
+    folder.mkdir()
+    board = Board(folder, python)
+    board.command = [python, str(Path(other_calls.__file__)), tool, *board.command[1:]]
+    return board
+
+
+def litert_pair(name: str, model: Path, folder: Path, python: str) -> Pair:
+    """A file in LiteRT."""
+    tool, figure = "litert-benchmark", "median"
     given = dict(np.load(inputs(model, folder)))
-    first = edgekit(board, model, given)
-    runs = max(int(SECONDS * 1000 / first), 10)
-    tool = Path(board.python).with_name("litert-benchmark")
+    board = calling(tool, folder / f"{model.stem}-litert", python)
+    runs = max(int(SECONDS * 1000 / edgekit(board, model, given, figure)), 10)
+    program = Path(python).with_name(tool)
     return Pair(
         name,
-        "litert-benchmark",
-        lambda: edgekit(board, model, given),
-        lambda: litert_benchmark(tool, model, runs, folder),
+        tool,
+        figure,
+        lambda: edgekit(board, model, given, figure),
+        lambda: litert_benchmark(program, model, runs, board.folder),
     )
 
 
 def openvino_pair(name: str, source: Path, folder: Path) -> Pair:
-    """A file for OpenVINO, converted from ONNX."""
-    folder = folder / source.stem
-    folder.mkdir()
-    model = folder / f"{source.stem}.xml"
-    converted = ov.convert_model(source)
-    ov.save_model(converted, model, compress_to_fp16=False)
-    random = np.random.default_rng(0)
-    given = {port.any_name: random.random((1, *port.shape)).astype(np.float32) for port in converted.inputs}
-    board = Board(folder)
-    return Pair(name, "benchmark_app", lambda: edgekit(board, model, given), lambda: benchmark_app(model, folder))
+    """A file in OpenVINO; an ONNX file is converted first."""
+    tool, figure = "benchmark_app", "mean"
+    board = calling(tool, folder / f"{source.stem}-openvino")
+    read = ov.convert_model(source)
+    model = source
+    if source.suffix != ".tflite":
+        model = board.folder / f"{source.stem}.xml"
+        ov.save_model(read, model, compress_to_fp16=False)
+    [port] = read.inputs
+    dtype = port.element_type.to_dtype()
+    random = np.random.default_rng(0).random((1, *port.shape)) * (1 if dtype == np.float32 else 255)
+    given = {port.any_name: random.astype(dtype)}
+    kind = "f32" if dtype == np.float32 else "u8"
+    return Pair(
+        name,
+        tool,
+        figure,
+        lambda: edgekit(board, model, given, figure),
+        lambda: benchmark_app(model, kind, board.folder),
+    )
+
+
+def agrees(ratio: Comparison, rounded: float) -> str:
+    """Whether the ratio's interval holds 1, widened by the share that the other tool may round away; "–" without one."""
+    if ratio.low is None or ratio.high is None:
+        return "–"
+    return "yes" if ratio.low * (1 - rounded) <= 1 <= ratio.high * (1 + rounded) else "no"
 
 
 def rows(pair: Pair, rounds: int) -> str:
@@ -135,13 +161,11 @@ def rows(pair: Pair, rounds: int) -> str:
     ratio = statistics.compare(ours, theirs)
     assert own.value is not None
     assert other.value is not None
-    within = own.low is not None and own.high is not None and own.low <= other.value <= own.high
-    agrees = "yes" if within or ratio.verdict == "no difference shown" else "no"
-    agrees = agrees if ratio.low is not None else "–"
+    verdict = agrees(ratio, HALF_STEP_MS[pair.tool] / other.value)
     span = f"{ratio.ratio:.3f} ({ratio.low:.3f}–{ratio.high:.3f})" if ratio.low is not None else f"{ratio.ratio:.3f}"
     return (
-        f"| {pair.name} | edgekit | {own.value:.3f} | {_interval(own)} | | |\n"
-        f"| | {pair.tool} | {other.value:.3f} | {_interval(other)} | {span} | {agrees} |\n"
+        f"| {pair.name} | edgekit | {pair.figure} | {own.value:.3f} | {_interval(own)} | | |\n"
+        f"| | {pair.tool} | {pair.figure} | {other.value:.3f} | {_interval(other)} | {span} | {verdict} |\n"
     )
 
 
@@ -162,14 +186,15 @@ def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "new").mkdir()
-        board = Board(folder / "new", environment(folder))
+        python = environment(folder)
+        mobilenet = shared() / "edgetpu/mobilenet_v1_0.25_128_quant.tflite"
         pairs = [
-            litert_pair("ResNet-8 float32, .tflite", shared() / "mlperf_tiny/pretrainedResnet.tflite", folder, board),
+            litert_pair("MobileNet 0.25 uint8, .tflite", mobilenet, folder, python),
+            openvino_pair("MobileNet 0.25 uint8, .tflite", mobilenet, folder),
+            litert_pair("ResNet-8 float32, .tflite", shared() / "mlperf_tiny/pretrainedResnet.tflite", folder, python),
             litert_pair(
-                "ResNet-8 int8, .tflite", shared() / "mlperf_tiny/pretrainedResnet_quant.tflite", folder, board
+                "ResNet-8 int8, .tflite", shared() / "mlperf_tiny/pretrainedResnet_quant.tflite", folder, python
             ),
-            litert_pair("DTLN 1, .tflite", shared() / "tflite/dtln_model_1.tflite", folder, board),
             openvino_pair("UltraFace slim, .xml", shared() / "onnx/ultraface_version-slim-320.onnx", folder),
             openvino_pair("FastestDet, .xml", shared() / "onnx/FastestDet.onnx", folder),
         ]
@@ -177,11 +202,9 @@ def main() -> None:
         for pair in pairs:
             table += rows(pair, rounds)
             sys.stdout.write(table.splitlines()[-2] + "\n" + table.splitlines()[-1] + "\n")
-    words = f"{rounds} rounds, one thread; litert-benchmark and edgekit's blocks beside it with {LITERT}. "
-    text = page.PAGE.read_text(encoding="utf8")
-    if f"<!-- {SECTION} -->" not in text:
-        page.PAGE.write_text(f"{text}\n{TITLE}\n\n<!-- {SECTION} -->\n<!-- /{SECTION} -->\n", encoding="utf8")
-    page.write(SECTION, table + "\n" + words + page.when_and_where())
+            sys.stdout.flush()
+    command = f"`python -m tests.measure.crosscheck {rounds}`, one thread, {LITERT}, openvino=={version('openvino')}. "
+    page.write(SECTION, table + "\n" + command + page.when_and_where())
 
 
 if __name__ == "__main__":

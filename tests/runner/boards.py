@@ -23,6 +23,7 @@ class Board:
         self.folder, self.python = folder, python
         self.program = folder / runner.PROGRAM
         self.program.write_bytes(runner.program())
+        self.command = [python, str(self.program)]
         self.said = ""
         self._count = 0
 
@@ -43,9 +44,7 @@ class Board:
         stand = Stand(place=str(self.folder), model=str(model), inputs=str(out / "inputs.npz"), library=library)
         made: Run = msgspec.structs.replace(QUICK, probe=probe, **run)
         (out / runner.ORDER).write_bytes(runner.order(stand, made, str(out)))
-        done = subprocess.run(
-            [self.python, str(self.program), str(out)], capture_output=True, check=False, stdin=subprocess.DEVNULL
-        )
+        done = subprocess.run([*self.command, str(out)], capture_output=True, check=False, stdin=subprocess.DEVNULL)
         self.said = (done.stdout + done.stderr).decode("utf8", "replace")
         answer = out / runner.ANSWER
         content = answer.read_bytes() if answer.exists() else b""
