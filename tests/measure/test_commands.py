@@ -52,10 +52,20 @@ def test_a_b_is_found_when_most_repetitions_agree() -> None:
 
 def test_the_page_holds_the_result_of_every_command() -> None:
     text = page.PAGE.read_text(encoding="utf8")
-    for name, command in (("A/A", "aa"), ("A/B", "ab"), ("coverage", "coverage")):
+    for name, command in (("A/A", "aa"), ("A/B", "ab"), ("coverage", "coverage"), ("cross-check", "crosscheck")):
         found = re.search(f"<!-- {name} -->(.*)<!-- /{name} -->", text, flags=re.DOTALL)
         assert found is not None
         assert f"`python -m tests.measure.{command}" in found[1]
+
+
+def test_a_file_was_run_by_all_three_tools() -> None:
+    section = page.PAGE.read_text(encoding="utf8").partition("<!-- cross-check -->")[2].partition("<!-- /cross")[0]
+    cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in section.splitlines() if row.startswith("| ")]
+    tools: dict[str, set[str]] = {}
+    for ours, theirs in zip(cells[2::2], cells[3::2], strict=True):
+        tools.setdefault(ours[0], {ours[1]}).add(theirs[1])
+        assert theirs[-1] in {"yes", "no"}, theirs
+    assert {"edgekit", "benchmark_app", "litert-benchmark"} in tools.values()
 
 
 @pytest.mark.shared
