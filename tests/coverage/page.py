@@ -15,7 +15,7 @@ TITLES = {
     "onnx_invalid": "ONNX files that must be refused",
 }
 
-REASON = 220
+REASON = 400
 """Characters of a reason that the page shows."""
 
 HEAD = """# Coverage
