@@ -146,6 +146,7 @@ def test_a_doctors_report(
     if not bare:
         monkeypatch.setattr(compilers, "npu", lambda: "/openvino/libs/compiler.so")
     monkeypatch.setattr(doctor, "tool_versions", lambda: {"numpy": "2.0.0", "pillow": "11.0.0"})
+    monkeypatch.setenv("EDGEKIT_CACHE", "/var/cache/edgekit")  # short, so that no line breaks in it
     monkeypatch.setattr(platform, "python_version", lambda: "3.12.0")
     monkeypatch.setattr(platform, "platform", lambda **_: "Linux-6.1")
     seen = screen(desk, ["doctor"], capfd)
