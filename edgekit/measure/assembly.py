@@ -71,7 +71,8 @@ class Recorder:
             InputError: nothing can be written there.
         """
         made, arrays = self._profile(seen, which)
-        drawn = plots.draw(made, arrays)
+        hurried = 0 < len(made.blocks) < self.settings.protocol.blocks  # drawing takes another second
+        drawn = {} if hurried else plots.draw(made, arrays)
         file = record.write(made, arrays, drawn, seen.subject, record.folder(seen.subject, output))
         if made.verification is not None and seen.subject.manifest is not None:
             record.verified(seen.subject.manifest, seen.subject.name, made.verification)

@@ -206,7 +206,8 @@ def course(bench: Bench, made: list[Arm], settings: Settings, metering: Metering
                 rows, i = [[] for _ in made], 0
         if i % len(made) == 0 and _late(settings, metering, begin_s, i // len(made), len(made)):
             bench.session.progress.plan(i - len(order))
-            flags.append(f"{i // len(made)} blocks instead of {settings.protocol.blocks}, so that it stays quick")
+            done, planned = i // len(made), settings.protocol.blocks
+            flags.append(f"{done} blocks instead of {planned}, and no plots, so that it stays quick")
             order = order[:i]
     if metering:
         idle.append(_idle(bench, made[0].stand, settings, metering, out / "idle-after"))

@@ -113,7 +113,7 @@ def test_a_quick_measurement_ends_in_time_but_with_enough_blocks(
     seen = run(session, tmp_path, subjects)
     assert [len(row) for row in seen.blocks] == [blocks] * subjects
     assert len(seen.order) == blocks * subjects
-    fewer = f"{blocks} blocks instead of 10, so that it stays quick"
+    fewer = f"{blocks} blocks instead of 10, and no plots, so that it stays quick"
     assert seen.flags == (() if blocks == 10 else (fewer,))
 
 
