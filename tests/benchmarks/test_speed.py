@@ -84,6 +84,7 @@ def test_only_the_sections_asked_for_are_measured(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(command.BUILDS, "one-build", lambda *_: [Speed("cold build", 3.0, "script", 2.0, 1.5, 1.15)])
+    monkeypatch.setattr(command, "shared_folder", lambda: Path("unused"))  # a newcomer's clone has none
     monkeypatch.setattr(sys, "argv", ["benchmarks", "one-build"])
     before = command.PAGE.read_text(encoding="utf8")
     command.main()

@@ -152,7 +152,12 @@ def test_profiles_of_two_sessions_are_not_compared(desk: Path, capfd: pytest.Cap
     assert "edgekit compare A B" in document["error"]["fix"]
 
 
-START = "import sys; from edgekit.cli import run; sys.exit(run(sys.argv[1:]))"
+START = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background inherits that it is ignored
+from edgekit.cli import run
+sys.exit(run(sys.argv[1:]))
+"""
 
 
 def started(desk: Path) -> subprocess.Popen[bytes]:
