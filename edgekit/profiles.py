@@ -158,7 +158,8 @@ class Distribution(Noun, frozen=True, kw_only=True):
     """Latencies of a block in ms. Percentiles the device did not give are None.
 
     Where an inference is too short for a reading of the clock of its own, each time is the mean of
-    ``inferences_per_reading`` in a row, and all figures but the mean are of these means.
+    ``inferences_per_reading`` in a row, and all figures but the mean are of these means. It stays 1 where
+    a device gives no single times at all.
     """
 
     runs: int

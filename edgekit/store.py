@@ -179,9 +179,8 @@ class Store:
         except OSError as error:
             mended = from_os(error)
             elsewhere = error.filename is not None and not Path(error.filename).is_relative_to(self.root)
-            nowhere = (
-                isinstance(error, FileNotFoundError) and not (self.root / "tmp").is_dir()
-            )  # below /proc, or removed
+            # no folder can be made there, as below /proc, or it was removed
+            nowhere = isinstance(error, FileNotFoundError) and not (self.root / "tmp").is_dir()
             if not nowhere and (mended is None or elsewhere):
                 raise
             full = error.errno in {errno.ENOSPC, errno.EDQUOT}

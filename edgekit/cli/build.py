@@ -80,8 +80,8 @@ def verb(model: str | None, *, dry_run: bool, as_json: bool, **flags: Any) -> in
 def _after(session: Session, wanted: Project, flags: dict[str, Any]) -> "AfterBuild":
     from edgekit.cli.measuring import AfterBuild  # noqa: PLC0415  statistics and plots, which few builds need
 
-    options = {"verify_on": "--verify-on", "device": "--device"}
-    places = {key: option if flags[key] else f"{FILE_NAME}, {key}" for key, option in options.items()}
+    said = {"verify_on": "--verify-on", "device": "--device"}
+    places = {key: option if flags[key] else f"{FILE_NAME}, {key}" for key, option in said.items()}
     return AfterBuild.of(session, wanted, places)
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -16,7 +17,6 @@ from edgekit.profiles import (
     Block,
     Delegation,
     DeviceVerification,
-    Distribution,
     Energy,
     Estimate,
     Latency,
@@ -129,8 +129,7 @@ class Recorder:
         arrays = [taken for _, taken in counted if taken is not None]
         if len(arrays) < len(own):
             return _summarized(own, inits, firsts), ""
-        found = statistics.latency(arrays, inits, firsts)
-        return of_several(found, [b.latency for b in own if b.latency is not None]), ""
+        return of_several(statistics.latency(arrays, inits, firsts), own), ""
 
     def _energy(self, seen: Seen, which: int) -> tuple[Energy | None, str]:
         if self.metering is not None:
@@ -145,19 +144,23 @@ class Recorder:
         return None, "" if self.settings.energy else "not asked for (--energy)"
 
 
-def of_several(found: Latency, told: list[Distribution]) -> Latency:
+def of_several(found: Latency, blocks: list[Block]) -> Latency:
     """Latency over blocks whose times are means of several inferences: they have no percentiles of single ones.
 
     Args:
         found: what the times give as they are.
-        told: each block's own account; where an inference was timed alone, ``found`` comes back.
+        blocks: with their own accounts; where each inference was timed alone, ``found`` comes back.
     """
-    each = max(row.inferences_per_reading for row in told)
-    if each == 1:
+    if flags.per_reading(blocks) == 1:
         return found
     none = Estimate(value=None, reason="too short to be timed alone")
-    runs, seconds = sum(row.runs for row in told), sum(row.runs * row.mean_ms for row in told) / 1e3
-    return msgspec.structs.replace(found, runs=runs, seconds=seconds, p90_ms=none, p99_ms=none)
+    return msgspec.structs.replace(found, **_told(blocks), p90_ms=none, p99_ms=none)
+
+
+def _told(blocks: list[Block]) -> dict[str, Any]:
+    """``runs`` and their ``seconds`` by the blocks' own accounts."""
+    said = [b.latency for b in blocks if b.latency is not None]
+    return {"runs": sum(row.runs for row in said), "seconds": sum(row.runs * row.mean_ms for row in said) / 1e3}
 
 
 def _summarized(blocks: list[Block], inits: list[float | None], firsts: list[float | None]) -> Latency:
@@ -167,8 +170,7 @@ def _summarized(blocks: list[Block], inits: list[float | None], firsts: list[flo
     no_single = Estimate(value=None, n=0, reason="the device's tool gives no single latencies")
     return Latency(
         blocks=len(said),
-        runs=sum(row.runs for row in said),
-        seconds=sum(row.runs * row.mean_ms for row in said) / 1e3,
+        **_told(blocks),
         init_ms=statistics.told(inits),
         first_ms=statistics.told(firsts),
         median_ms=statistics.estimate_median(medians),

@@ -63,11 +63,10 @@ def _words(error: EdgekitError) -> str:
 
 
 def _no_kind(name: str, kind: str) -> InputError:
-    known = registry.names("devices")
     return InputError(
         f"There is no kind of device named {kind}.",
         place=f"devices.{name}.kind",
-        fix=f"choose one of: {', '.join(known)}",
+        fix=f"choose one of: {', '.join(registry.names('devices'))}",
     )
 
 

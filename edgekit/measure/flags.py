@@ -50,7 +50,7 @@ def remarks(blocks: Sequence[Block], latencies: Sequence[NDArray[Any] | None]) -
     medians = np.array([b.latency.median_ms or b.latency.mean_ms for b, _ in rows if b.latency is not None])
     names = [block.index + 1 for block, _ in rows]
     arrays = [np.asarray(taken, np.float64) for _, taken in rows if taken is not None and len(taken)]
-    each = max((b.latency.inferences_per_reading for b, _ in rows if b.latency is not None), default=1)
+    each = per_reading([block for block, _ in rows])
     shares = [b.harness_share for b, _ in rows if b.harness_share is not None]
     found = [
         left_out(blocks),
@@ -64,6 +64,11 @@ def remarks(blocks: Sequence[Block], latencies: Sequence[NDArray[Any] | None]) -
         modes_within(arrays),
     ]
     return tuple(remark for remark in found if remark)
+
+
+def per_reading(blocks: Sequence[Block]) -> int:
+    """How many inferences share a reading of the clock, the most of these blocks; 1 where none tells."""
+    return max((b.latency.inferences_per_reading for b in blocks if b.latency is not None), default=1)
 
 
 def throttling(block: Block) -> tuple[str, ...]:

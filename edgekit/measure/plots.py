@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.measure.flags import per_reading
 from edgekit.profiles import Profile
 from edgekit.tensors import Array
 
@@ -78,7 +79,7 @@ def _latency(figure: Any, profile: Profile, arrays: dict[str, Array]) -> Any:
     axes.set_xticks(range(1, len(profile.blocks) + 1))
     axes.set_xlabel("block (a fresh process each)")
     axes.set_ylabel("latency in ms")
-    each = max(block.latency.inferences_per_reading for block in profile.blocks if block.latency is not None)
+    each = per_reading(profile.blocks)
     dots = "single inferences" if each == 1 else f"means of {each} inferences in a row"
     axes.set_title(f"{profile.artifact} on {profile.device.title}: dots are {dots}, lines are medians")
 

@@ -13,14 +13,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from edgekit import runner
 from edgekit.errors import EdgekitError
 from edgekit.measure import energy
-from edgekit.measure.flags import throttling
+from edgekit.measure.flags import per_reading, throttling
 from edgekit.measure.statistics import FEWEST_BLOCKS
 from edgekit.measure.subject import Subject
 from edgekit.profiles import Block, Device, Protocol, Run, Stand, State
@@ -179,55 +179,66 @@ def course(bench: Bench, made: list[Arm], settings: Settings, metering: Metering
         Unsupported: it cannot run the file.
     """
     flags: list[str] = []
-    rows: list[list[tuple[Block, Path, PowerTrace | None]]] = [[] for _ in made]
     idle = [_idle(bench, made[0].stand, settings, metering, out / "idle-before")] if metering else []
     start: State = bench.call("state")
-    order = turns(len(made), settings.protocol.blocks, settings.protocol.seed)
+    rounds = list(itertools.batched(turns(len(made), settings.protocol.blocks, settings.protocol.seed), len(made)))
+    planned = len(rounds) * len(made)
     folders = (out / f"block-{i}" for i in itertools.count())
-    begin_s, each, i = time.monotonic(), None, 0
-    while i < len(order):
-        which = order[i]
-        arm = made[which]
-        step = f"{arm.name}: block {i + 1} of {len(order)} on {bench.device.id}"
-        bench.session.progress.begin(step)
-        if settings.protocol.cool_down_c is not None and i > 0:
-            flags += _cool_down(bench, start, settings.protocol.cool_down_c)
-        folder = next(folders)
-        run = msgspec.structs.replace(arm.run, mode="time", inferences_per_reading=each)
-        block, trace = _metered(bench, arm.stand, run, metering, folder)
-        rows[which].append((msgspec.structs.replace(block, index=i, counted=_counts(block)), folder, trace))
-        bench.session.progress.end(step, from_cache=False)
-        i += 1
-        if each is None and i == len(made):
-            each = max(_per_reading(block) for row in rows for block, _, _ in row)
-            if any(_per_reading(block) < each for row in rows for block, _, _ in row):
-                # a median of single times and one of means are two things: both files begin again
-                bench.session.progress.plan(i)
-                rows, i = [[] for _ in made], 0
-        if i % len(made) == 0 and _late(settings, metering, begin_s, i // len(made), len(made)):
-            bench.session.progress.plan(i - len(order))
-            done, planned = i // len(made), settings.protocol.blocks
-            flags.append(f"{done} blocks instead of {planned}, and no plots, so that it stays quick")
-            order = order[:i]
+    begin_s = time.monotonic()
+
+    def run_round(number: int, each: int | None) -> list[_Seen]:
+        """A block of each file; ``each`` inferences share a reading of the clock, the device chooses where None."""
+        seen = []
+        for i, which in enumerate(rounds[number], number * len(made)):
+            arm, folder = made[which], next(folders)
+            step = f"{arm.name}: block {i + 1} of {planned} on {bench.device.id}"
+            bench.session.progress.begin(step)
+            if settings.protocol.cool_down_c is not None and i > 0:
+                flags.extend(_cool_down(bench, start, settings.protocol.cool_down_c))
+            run = msgspec.structs.replace(arm.run, mode="time", inferences_per_reading=each)
+            block, trace = _metered(bench, arm.stand, run, metering, folder)
+            counted = msgspec.structs.replace(block, index=i, counted=_counts(block))
+            seen.append(_Seen(which, counted, folder, trace))
+            bench.session.progress.end(step, from_cache=False)
+        return seen
+
+    seen = run_round(0, None)
+    each = per_reading([one.block for one in seen])
+    if any(per_reading([one.block]) < each for one in seen):
+        # a median of single times and one of means are two things: both files begin again
+        bench.session.progress.plan(len(made))
+        seen = run_round(0, each)
+    for number in range(1, len(rounds)):
+        if _late(settings, metering, begin_s, number, len(made)):
+            bench.session.progress.plan(len(seen) - planned)
+            flags.append(f"{number} blocks instead of {len(rounds)}, and no plots, so that it stays quick")
+            break
+        seen += run_round(number, each)
     if metering:
         idle.append(_idle(bench, made[0].stand, settings, metering, out / "idle-after"))
+    rows = [[one for one in seen if one.which == which] for which in range(len(made))]
     return Course(
-        tuple(tuple(block for block, _, _ in row) for row in rows),
-        tuple(tuple(folder for _, folder, _ in row) for row in rows),
-        tuple(tuple(trace for _, _, trace in row) for row in rows),
+        tuple(tuple(one.block for one in row) for row in rows),
+        tuple(tuple(one.folder for one in row) for row in rows),
+        tuple(tuple(one.trace for one in row) for row in rows),
         tuple(idle),
-        "".join("AB"[which] for which in order),
+        "".join("AB"[one.which] for one in seen),
         tuple(dict.fromkeys(flags)),
     )
 
 
-def _per_reading(block: Block) -> int:
-    return 1 if block.latency is None else block.latency.inferences_per_reading
+class _Seen(NamedTuple):
+    """One block: which file's it is, the folder of its files, and what the meter saw."""
+
+    which: int
+    block: Block
+    folder: Path
+    trace: PowerTrace | None
 
 
 def _late(settings: Settings, metering: Metering | None, begin_s: float, done: int, files: int) -> bool:
     """Whether the next blocks would end after the limit, and there are enough; what energy takes has no limit."""
-    if settings.limit_s is None or metering is not None or not FEWEST_BLOCKS <= done < settings.protocol.blocks:
+    if settings.limit_s is None or metering is not None or done < FEWEST_BLOCKS:
         return False
     return (time.monotonic() - begin_s) * (done + 1) / done > settings.limit_s * files
 

@@ -11,6 +11,7 @@ from edgekit.measure import flags
 from edgekit.measure.assembly import Measured, of_several
 from edgekit.measure.estimate import modelled
 from edgekit.profiles import (
+    Block,
     Comparison,
     Delegation,
     Device,
@@ -92,7 +93,10 @@ ESTIMATED = msgspec.structs.replace(
 SHORT = msgspec.structs.replace(
     FULL, artifact="ad01_int8.tflite", device=Device(id="local", kind="local", title="this host"), energy=None, operators=(),
     delegation=None, verification=None, flags=(flags.shared_readings(8),),
-    latency=of_several(FULL.latency, [Distribution(runs=96_000, inferences_per_reading=8, mean_ms=0.013, min_ms=0.01, max_ms=1)]),
+    latency=of_several(
+        FULL.latency,
+        [Block(latency=Distribution(runs=96_000, inferences_per_reading=8, mean_ms=0.013, min_ms=0.01, max_ms=1))],
+    ),
     memory=Memory(peak_bytes=2_900_000, steady_bytes=2_600_000, loaded_bytes=2_200_000, arena_bytes=1_500),
 )  # fmt: skip
 

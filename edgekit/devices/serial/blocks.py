@@ -136,7 +136,6 @@ def _block(monitor: Monitor, laps: list[Lap], warm_up: int, out: Path) -> Block:
         warm_up_runs=warm_up,
         latency=Distribution(
             runs=len(laps) * each,
-            inferences_per_reading=each,
             mean_ms=float(latencies.mean()),
             min_ms=float(latencies.min()),
             max_ms=float(latencies.max()),
