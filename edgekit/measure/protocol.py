@@ -255,7 +255,7 @@ def turns(subjects: int, blocks: int, seed: int) -> list[int]:
     Each pair draws its own order. Then every pair of one file with itself could as well have come out the
     other way round, whatever the machine did, and `edgekit.measure.statistics.compare` is right in 95 % of
     cases. Mirrored twos (ABBA or BAAB) cancel a steady drift, but a burst over the two in the middle makes
-    two pairs of one mind: 9.6 % false alarms.
+    two pairs of one mind, and calls nearly twice as many false alarms (tests/measure/test_protocol.py).
     """
     if subjects == 1:
         return [0] * blocks

@@ -67,9 +67,18 @@ def predictions(file: Path, inputs: Any) -> Any:
 
 
 def edgekit_classes(
-    worker: Worker, task: Task, shared: Path, folder: Path, backend: str, precision: Any, file: str = "model.tflite"
+    worker: Worker,
+    task: Task,
+    shared: Path,
+    folder: Path,
+    backend: str,
+    precision: Any,
+    file: str = "model.tflite",
+    **settings: Any,
 ) -> Any:
     """Classes by a backend's file, from the source through the waist, calibrated on the task's rows.
+
+    ``settings`` are the target's for the backend.
 
     Returns:
         The classes ``[M]``, the bytes of the files, and the notes.
@@ -95,8 +104,9 @@ def edgekit_classes(
         source_signature=described.signature,
         precision=precision,
         calibration=str(folder / "calibration.npz"),
+        settings=settings,
     )
-    out = folder / f"{backend}-{precision}"
+    out = folder / "-".join((backend, precision, *map(str, settings.values())))
     out.mkdir()
     made = worker.call("backends", backend, "build", job=job, file=file, out=out)
     worker.call(
