@@ -173,8 +173,9 @@ def test_a_block_that_hangs_is_given_up(
 
 
 STARTER = """
-import sys
+import signal, sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background inherits that it is ignored
 from edgekit.devices.local import Local
 from edgekit.profiles import Device, Run, Stand
 place = Path(sys.argv[1])
