@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from edgekit import runner
 from edgekit.config import cache_folder
 from edgekit.worker import Worker
 
@@ -41,6 +42,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def shared() -> Path:
     """The folder with real third-party models and data."""
     return Path(os.environ.get("EDGEKIT_SHARED", ROOT.parent / "shared")).resolve()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left() -> Iterator[None]:
+    """No file of tests leaves a place of this process in the cache: another one may use its name."""
+    yield
+    assert not list((cache_folder() / "places").glob(runner.place_name(0)[:-1] + "*"))
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,7 @@ def open_place(place: str, artifact: Path, inputs: Path) -> Stand:
     model = folder / "model" / artifact.name
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        _sweep()
+        _sweep(place)
         folder.mkdir()
         (folder / runner.OWNER).write_text(runner.owner(place), encoding="utf8")
         for name, path in runner.companions(artifact).items():
@@ -59,13 +59,13 @@ def open_place(place: str, artifact: Path, inputs: Path) -> Stand:
     return Stand(place=str(folder), model=str(model), inputs=str(folder / "inputs.npz"))
 
 
-def _sweep() -> None:
-    """Remove what killed runs left."""
+def _sweep(place: str) -> None:
+    """Remove what killed runs left, and what is called as the new place: only a dead run can have left that too."""
     for old in places().glob(runner.PLACE + "*"):
         written = ""
         with suppress(OSError):  # killed before it was written
             written = (old / runner.OWNER).read_text(encoding="utf8")
-        if runner.abandoned(old.name, written):
+        if old.name == place or runner.abandoned(old.name, written):
             shutil.rmtree(old, ignore_errors=True)
 
 

@@ -203,6 +203,15 @@ def test_what_a_dead_run_left_is_swept_at_the_next_opening(session: Session) -> 
     assert session.bench.left() == before
 
 
+def test_what_is_called_as_the_new_place_is_cleared_away(session: Session) -> None:
+    before = session.bench.left()
+    session.open()
+    session.kill()  # and the next process of this host gets its number, as in a container that is started anew
+    stand = session.open()
+    session.close(stand)
+    assert session.bench.left() == before
+
+
 def test_a_run_after_closing_says_what_is_wrong(session: Session) -> None:
     stand = session.open()
     session.close(stand)

@@ -35,7 +35,7 @@ async def upload(board: Board, place: str, files: dict[str, Path | bytes]) -> st
     async with board.files("copying files to it") as transfer:
         client = transfer.client
         home = str(await client.realpath("."))
-        await _sweep(board, client, home)
+        await _sweep(board, client, home, place)
         folder = f"{home}/{place}"
         needed = sum(len(file) if isinstance(file, bytes) else file.stat().st_size for file in files.values())
         if problem := await _obstacle(board, client, home, needed):
@@ -70,9 +70,10 @@ async def _give_up(board: Board, folder: str) -> None:
         await removed(board, folder)
 
 
-async def _sweep(board: Board, client: asyncssh.SFTPClient, home: str) -> None:
-    """Remove the places of this host's dead processes."""
-    dead = [f"{home}/{name}" for name in map(str, await client.listdir(home)) if runner.abandoned(name)]
+async def _sweep(board: Board, client: asyncssh.SFTPClient, home: str, place: str) -> None:
+    """Remove the places of this host's dead processes, and what is called as the new place."""
+    names = map(str, await client.listdir(home))
+    dead = [f"{home}/{name}" for name in names if name == place or runner.abandoned(name)]
     if dead:
         await board.command(f"rm -rf -- {' '.join(map(quote, dead))}", doing="clearing away old files")
 
