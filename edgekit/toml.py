@@ -1,5 +1,6 @@
 """TOML to nouns. A complaint names the file, the key by its dotted path, and the nearest right key."""
 
+import json
 import math
 import re
 import tomllib
@@ -95,6 +96,8 @@ def _check_value(value: Any, kind: Any, file: Path, key: str) -> None:
         return
     if isinstance(value, float) and not math.isfinite(value):
         raise wrong(file, key, str(value), "a finite number")
+    if isinstance(value, str) and "\0" in value:  # no path, name or address of any system holds one
+        raise wrong(file, key, shown(value), "a text without a NUL character")
     try:
         msgspec.convert(value, kind)
     except (msgspec.ValidationError, OverflowError) as error:
@@ -130,7 +133,7 @@ def shown(value: Any) -> str:
         case int() | float():
             text = str(value)
         case str():
-            text = f'"{value}"'
+            text = json.dumps(value, ensure_ascii=False)  # whose escapes are TOML's
         case dict():
             text = "a table"
         case _:

@@ -145,6 +145,12 @@ def test_a_plain_preprocessing_table_is_for_every_input(tmp_path: Path) -> None:
         (f"seed = 0x{'f' * 5000}", "`seed` is a number of 20000 bits", "seed", "expected a whole number"),
         ("[devices.pi]\nkind='ssh'\nport=70000", "`devices.pi.port` is 70000", "devices.pi.port", "<= 65535"),
         ("[devices.pi]\nkind='ssh'\nport=0", "`devices.pi.port` is 0", "devices.pi.port", ">= 1"),
+        (
+            '[devices.pi]\nkind="ssh"\nhost="a\\u0000"',
+            '`devices.pi.host` is "a\\u0000"',
+            "devices.pi.host",
+            "without a NUL",
+        ),
         ("[devices.mcu]\nkind='serial'\nbaud=-1", "`devices.mcu.baud` is -1", "devices.mcu.baud", ">= 1"),
         ("[devices.mcu]\nkind='x'\nsupply_mv=-5", "`devices.mcu.supply_mv` is -5", "devices.mcu.supply_mv", ">= 1"),
     ],

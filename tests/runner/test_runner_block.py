@@ -25,10 +25,13 @@ def test_no_core_no_pinning_and_a_wrong_core_is_named() -> None:
     before = os.sched_getaffinity(0)
     block.pin([])
     assert os.sched_getaffinity(0) == before
-    with pytest.raises(Refusal, match=r"no such cores: 4000\.") as caught:
-        block.pin([4000])
-    assert caught.value.plain["place"] == "--cores"
     try:
+        for wrong in ([4000], [min(before), 4000], [2**31], [2**70]):
+            with pytest.raises(Refusal, match=rf"no such cores: {wrong[-1]}\.") as caught:
+                block.pin(wrong)
+            assert caught.value.plain["place"] == "--cores"
+            assert caught.value.plain["fix"] == f"choose from {', '.join(map(str, sorted(before)))}"
+            os.sched_setaffinity(0, before)
         block.pin([min(before)])
         assert os.sched_getaffinity(0) == {min(before)}
     finally:

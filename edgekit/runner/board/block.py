@@ -186,12 +186,13 @@ def pin(cores: list[int]) -> None:
         return
     if not hasattr(os, "sched_setaffinity"):
         raise Refusal("Unsupported", "This system cannot pin a process to cores.", "leave the cores out")
-    try:
+    there = os.sched_getaffinity(0)
+    with suppress(OSError, ValueError, OverflowError):  # none of them exists
         os.sched_setaffinity(0, cores)
-    except (OSError, ValueError) as error:
-        there = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
-        problem = f"There are no such cores: {', '.join(map(str, cores))}."
-        raise Refusal("InputError", problem, f"choose from {there}", "--cores") from error
+    gone = sorted(set(cores) - os.sched_getaffinity(0))  # the system keeps to those of them that exist, silently
+    if gone:
+        problem = f"There are no such cores: {', '.join(map(str, gone))}."
+        raise Refusal("InputError", problem, f"choose from {', '.join(map(str, sorted(there)))}", "--cores")
 
 
 def delegated(order: dict[str, Any], made: Any) -> dict[str, Any] | None:
