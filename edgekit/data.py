@@ -36,7 +36,12 @@ class Part(msgspec.Struct, frozen=True):
         """What the manifest says of it."""
         kept = self.kept.result
         return DataSet(
-            origin=kept.origin, sha256=kept.total_sha256, samples=kept.total, used=kept.used, warnings=warnings
+            origin=kept.origin,
+            sha256=kept.total_sha256,
+            samples=kept.total,
+            used=kept.used,
+            notes=kept.notes,
+            warnings=warnings,
         )
 
 

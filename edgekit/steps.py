@@ -142,7 +142,10 @@ class Given(msgspec.Struct, frozen=True):
 
 
 class Kept(Noun, frozen=True, kw_only=True):
-    """Samples in the cache: ``used`` of ``total``, evenly taken, with the digests of these and of all."""
+    """Samples in the cache: ``used`` of ``total``, evenly taken, with the digests of these and of all.
+
+    ``notes`` are those of `edgekit.samples.Samples`.
+    """
 
     origin: str
     total: int
@@ -150,6 +153,7 @@ class Kept(Noun, frozen=True, kw_only=True):
     used: int
     sha256: str
     labelled: bool
+    notes: tuple[str, ...]
 
 
 def keep(session: Session, given: Given, most: int | None = None) -> Answer[Kept]:
@@ -170,6 +174,7 @@ def keep(session: Session, given: Given, most: int | None = None) -> Answer[Kept
             used=len(used),
             sha256=used.sha256,
             labelled=used.labels is not None,
+            notes=used.notes,
         )
 
     return session.remember({"step": "samples", "most": most} | given.question, Kept, write)

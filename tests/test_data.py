@@ -40,11 +40,30 @@ def test_what_is_kept_is_what_a_worker_reads(session: Session, tmp_path: Path) -
     answer = kept(session, spec, most=4)
     wanted = samples.load(spec, SIGNATURE)
     assert answer.result == steps.Kept(
-        origin=spec, total=10, total_sha256=wanted.sha256, used=4, sha256=wanted.take(4).sha256, labelled=True
+        origin=spec,
+        total=10,
+        total_sha256=wanted.sha256,
+        used=4,
+        sha256=wanted.take(4).sha256,
+        labelled=True,
+        notes=wanted.notes,
     )
     with np.load(answer.folder / "samples.npz") as file:
         assert np.array_equal(file["x"], wanted.take(4).inputs["x"])
     assert np.load(answer.folder / "labels.npy").tolist() == [0, 2, 5, 7]
+
+
+def test_how_samples_were_read_is_told_where_it_had_to_be_guessed(session: Session, tmp_path: Path) -> None:
+    table = tmp_path / "rows.csv"
+    table.write_text("".join(f"{i},{i}.5,1,2,3\n" for i in range(6)))
+    project = Project(calibration=str(table), eval=saved(tmp_path / "s.npz"))
+    loaded = data.load(session, project, SIGNATURE)
+    assert loaded.calibration is not None
+    assert loaded.evaluation is not None
+    told = loaded.calibration.described(("few samples",))
+    assert told.notes == ("column 1 (unnamed) was read as the label",)
+    assert told.warnings == ("few samples",)
+    assert loaded.evaluation.described().notes == ()
 
 
 def test_samples_in_the_cache_are_not_read_again(

@@ -118,8 +118,9 @@ def _agreement(judged: Verification) -> str:
 
 
 def _remarks(manifest: Manifest) -> Iterable[str]:
-    if manifest.calibration is not None:
-        yield from (f"calibration: {warning}" for warning in manifest.calibration.warnings)
+    for name, data in (("calibration", manifest.calibration), ("evaluation", manifest.evaluation)):
+        if data is not None:
+            yield from (f"{name}: {remark}" for remark in (*data.notes, *data.warnings))
     for file in manifest.artifacts:
         if file.verification is not None and file.verification.reason:
             yield f"{file.file}: {file.verification.reason}"

@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import get_args
 
+import msgspec
 import pytest
 from rich.console import Console
 
 from edgekit.flow import Result
-from edgekit.manifest import ArtifactFile, Manifest
+from edgekit.manifest import ArtifactFile, DataSet, Manifest
 from edgekit.report import screens
 from edgekit.types import (
     Agreement,
@@ -37,11 +38,11 @@ def file(precision: Precision, name: str, metric: TaskMetric | None) -> Artifact
     )  # fmt: skip
 
 
-def shown(files: list[ArtifactFile], width: int) -> list[str]:
+def shown(files: list[ArtifactFile], width: int, **data: DataSet) -> list[str]:
     model = Model(name="m", file="m.onnx", sha256="0" * 64, format="onnx", bytes=1, signature=SIGNATURE)
     manifest = Manifest(
         edgekit="0", tools={}, created_utc="", source=model, recipe=Recipe(), source_options=SourceOptions(),
-        target="android", artifacts=tuple(files), calibration=None, evaluation=None,
+        target="android", artifacts=tuple(files), **data,
     )  # fmt: skip
     console = Console(width=width, record=True, file=Path("/dev/null").open("w"), markup=False)  # noqa: SIM115
     console.print(screens.results([Result("android", Path("dist/m/android"), manifest=manifest)]))
@@ -68,3 +69,14 @@ def test_a_precision_is_told_where_there_is_space_and_where_names_do_not_tell_it
     assert "precision" in shown([named], 100)[0]
     assert "precision" not in shown([named], 80)[0]
     assert "precision" in shown([named, file("int8", "small.tflite", TOP1)], 80)[0]
+
+
+def test_what_was_guessed_of_the_data_is_told_before_what_is_doubted() -> None:
+    read = DataSet(origin="rows.csv", sha256="0" * 64, samples=9, used=9, notes=("column 1 was read as the label",))
+    few = msgspec.structs.replace(read, notes=("cast",), warnings=("only 9 samples",))
+    lines = shown([file("int8", "model_int8.tflite", None)], 80, calibration=few, evaluation=read)
+    assert [line.strip() for line in lines if ": " in line and "tflite" not in line] == [
+        "calibration: cast",
+        "calibration: only 9 samples",
+        "evaluation: column 1 was read as the label",
+    ]
