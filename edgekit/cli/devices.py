@@ -109,10 +109,12 @@ def add(name: str, *, kind: str | None, as_json: bool, **flags: Any) -> int:
     given = {key: value for key, value in flags.items() if value is not None}
     _check_given(kind, given)
     made, before = DeviceConfig(kind=kind, **given), config.devices().get(name)
-    with options.session(options.stderr()) as session:
+    console = options.stderr()
+    with options.session(console) as session:
         registry.require(kind)
         if kind == "emulated":
-            click.echo(f"setting up {name}, for a minute or so; what it does is logged in {session.log}", err=True)
+            console.print(f"setting up {name}, for a minute or so; what it does is logged in {session.log}")
+            session.progress.begin(f"setting up {name}")
         remarks = session.call("devices", kind, "set_up", config=made)
         config.write_device(name, made)
     for remark in (*remarks, f"{name} is written to {config.devices_file()}", *_replaced(name, before)):
