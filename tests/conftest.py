@@ -7,13 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from edgekit import runner
 from edgekit.config import cache_folder
 from edgekit.worker import Worker
 
-settings.register_profile("edgekit", deadline=None)  # a busy machine is no failure
+# A busy machine is no failure, and neither is a fixture that all examples share. Whether a change lands depends
+# on the change and not on the draw; elsewhere every run draws anew.
+settings.register_profile(
+    "edgekit",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large],
+    derandomize=bool(os.environ.get("CI")),
+)
 settings.load_profile("edgekit")
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -4,7 +4,7 @@ from typing import get_type_hints
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgekit import config
@@ -251,7 +251,7 @@ def toml(value: object) -> str:
             return str(value)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     text=st.one_of(
         st.text(),
@@ -271,7 +271,7 @@ def test_any_text_is_a_project_or_a_complaint(tmp_path: Path, text: str) -> None
         assert msgspec.json.decode(msgspec.json.encode(made), type=config.Project) == made
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(text=st.text() | st.text().map(lambda text: TARGET + text))
 def test_any_text_is_a_target_or_a_complaint(tmp_path: Path, text: str) -> None:
     file = tmp_path / "board.toml"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
@@ -146,7 +146,7 @@ def test_the_other_layout_mistake_is_named_too(tmp_path: Path) -> None:
     shape=hnp.array_shapes(min_dims=1, max_dims=5, max_side=5),
     wanted=hnp.array_shapes(min_dims=1, max_dims=4, max_side=5),
 )
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=200)
 def test_any_shape_fits_losslessly_or_is_explained(
     tmp_path: Path, shape: tuple[int, ...], wanted: tuple[int, ...]
 ) -> None:
@@ -196,7 +196,7 @@ def test_casts_that_change_values_are_refused(tmp_path: Path, values: np.ndarray
     ),
     dtype=st.sampled_from(["uint8", "int8", "int32", "int64", "float32", "bool"]),
 )
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=150)
 def test_a_cast_never_changes_a_value(tmp_path: Path, values: np.ndarray, dtype: str) -> None:
     np.save(tmp_path / "s.npy", values)
     try:
@@ -286,7 +286,7 @@ def test_a_claim_of_gigabytes_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["s.npz", "s.npy"])
 @given(data=st.data())
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=150)
 def test_damaged_arrays_are_input_errors_whatever_the_damage(tmp_path: Path, name: str, data: st.DataObject) -> None:
     writer = np.savez if name.endswith("z") else np.save
     writer(tmp_path / name, np.ones((3, 4), np.float32))
@@ -512,7 +512,7 @@ def test_csv_is_for_one_input_and_for_text(tmp_path: Path) -> None:
 @given(st.text(max_size=60))
 @example("1E100")  # more than float32 holds
 @example("1E100,2")
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=200)
 def test_any_text_is_samples_or_an_input_error(tmp_path: Path, text: str) -> None:
     (tmp_path / "s.csv").write_text(text, encoding="utf-8", newline="")
     try:
@@ -608,7 +608,7 @@ def test_a_module_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest
 
 
 @given(n=st.integers(1, 60), take=st.integers(1, 80))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_take_is_evenly_spaced(n: int, take: int) -> None:
     values = np.arange(n, dtype=np.float32).reshape(n, 1, 1)
     got = samples.Samples.of({"x": values}, np.arange(n), origin="test").take(take)

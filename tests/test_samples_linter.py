@@ -91,7 +91,7 @@ def test_class_indices_are_no_noise() -> None:
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_features_of_different_size_are_no_noise(seed: int) -> None:
     generator = np.random.default_rng(seed)
     offsets = generator.normal(0, 1, 32)

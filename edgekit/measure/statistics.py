@@ -28,6 +28,9 @@ RESAMPLES = 4000
 OUTLIER_MADS = 14.8
 """Farther from the median than this many median absolute deviations is far out: 10 σ of a normal distribution."""
 
+EQUAL = 1e-9
+"""Values that differ by no more than this share of them are equal: 1 ns in a second is all that a clock tells."""
+
 NORMAL = 1.959964
 """The 97.5 % point of the normal distribution."""
 
@@ -100,9 +103,10 @@ def estimate_mean(values: Sequence[float], seed: int = 0) -> Estimate:
         return Estimate(value=mean, n=n, reason=_few(n))
     drawn = x[np.random.default_rng(seed).integers(0, n, (RESAMPLES, n))]
     away, spread = np.abs(drawn.mean(axis=1) - mean), drawn.std(axis=1, ddof=1)
+    equal = EQUAL * float(np.abs(x).max())
     # n times the same block has no spread: infinitely far away, unless it is the mean itself.
-    t = np.divide(away, spread, out=np.where(away > 0, np.inf, 0.0), where=spread > 0)
-    half = float(np.quantile(t, CONFIDENCE, method="higher") * x.std(ddof=1)) if x.std() > 0 else 0.0
+    t = np.divide(away, spread, out=np.where(away > equal, np.inf, 0.0), where=spread > equal)
+    half = float(np.quantile(t, CONFIDENCE, method="higher") * x.std(ddof=1)) if x.std() > equal else 0.0
     if not math.isfinite(half):
         return Estimate(value=mean, n=n, reason="most blocks are equal to the last digit, so that no interval is told")
     return Estimate(value=mean, low=mean - half, high=mean + half, n=n)

@@ -411,7 +411,7 @@ def test_an_epsilon_survives_float16(worker: Worker, shared: Path, tmp_path: Pat
 
 
 @given(hnp.arrays(np.float32, st.integers(1, 2000), elements=st.floats(-(2.0**99), 2.0**99, width=32)))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_float16_keeps_what_it_can_hold(values: Any) -> None:
     with np.errstate(over="ignore"):
         held = values.astype(np.float16).astype(np.float64)

@@ -149,7 +149,7 @@ def test_only_an_instrument_on_the_desk_has_a_clock_of_its_own() -> None:
     assert edges["external_meter"] > edges["measured_rail"] + 2 * 0.1 * 4.9 * math.sqrt(10) / (10 * RUNS) * 1e3 - 1e-9
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.floats(2.5, 40), st.floats(0.2, 2), st.integers(1, 10**6), st.integers(0, 100))
 def test_steady_power_is_told_exactly(load_w: float, idle_w: float, runs: int, seed: int) -> None:
     told = energy(course([load_w] * 8, runs), idle(idle_w, idle_w), seed=seed)

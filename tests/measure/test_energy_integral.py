@@ -4,7 +4,7 @@ import itertools
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edgekit.measure.integral import window
@@ -40,7 +40,6 @@ def jittered(length_s: float, interval_s: float, seed: int, lost: float = 0.0) -
     return [t for i, t in enumerate(every) if i in {0, count - 1} or draw.random() >= lost]
 
 
-@settings(deadline=None)
 @given(
     st.floats(0.1, 50),
     st.floats(0.5, 3.0),
@@ -59,7 +58,6 @@ def test_a_constant_is_exact_whatever_the_sampling(
     assert seen.half_width_j < 0.02 * seen.joules + 1e-5
 
 
-@settings(deadline=None)
 @given(st.floats(1, 5), st.floats(0, 3), st.integers(0, 1000), st.sampled_from(["energy", "power"]))
 def test_a_ramp_is_within_its_uncertainty_and_that_is_small(
     start_w: float, slope: float, seed: int, quantity: str
@@ -72,7 +70,6 @@ def test_a_ramp_is_within_its_uncertainty_and_that_is_small(
     assert seen.half_width_j < 0.05 * truth
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([0.0, 0.05, 0.15]))
 def test_a_counter_gives_bursts_right_even_with_samples_missing(seed: int, lost: float) -> None:
     draw = random.Random(seed)
@@ -103,7 +100,6 @@ def test_sampled_bursts_are_within_their_interval_as_often_as_it_says() -> None:
     assert inside >= 0.94 * 300
 
 
-@settings(deadline=None)
 @given(st.floats(1, 9), st.floats(0.05, 2.0), st.floats(0, 1))
 def test_a_coarse_sensor_is_wrong_by_half_a_step_at_most(watts: float, step: float, phase: float) -> None:
     times = [i * 0.1 + phase * 0.1 for i in range(120)]
@@ -112,7 +108,6 @@ def test_a_coarse_sensor_is_wrong_by_half_a_step_at_most(watts: float, step: flo
     assert abs(seen.joules - watts * 10) <= seen.half_width_j * (1 + 1e-9)
 
 
-@settings(deadline=None)
 @given(st.floats(0.0, 0.5), st.floats(0.05, 0.5), st.integers(0, 1000))
 def test_a_counter_that_is_renewed_late_is_wrong_at_the_edges_only(phase: float, period_s: float, seed: int) -> None:
     times = jittered(14, 0.05, seed)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgekit import registry
@@ -111,7 +111,7 @@ def test_a_bare_device_has_a_reason_and_a_fix(meter: Any, device: Device, tmp_pa
         assert found.probe is None, name
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seen=outputs, device=st.sampled_from(DEVICES))
 def test_no_output_makes_it_raise(meter: Any, seen: tuple[Output, ...], device: Device) -> None:
     if _name(meter) == "joulescope" and seen:
@@ -133,7 +133,7 @@ def test_an_empty_trace_is_invalid(meter: Any, tmp_path: Path) -> None:
         assert trace.meter == _name(meter)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     rows=st.lists(st.tuples(st.floats(0, 1e6), st.integers(0, 3), st.one_of(st.none(), texts)), max_size=20),
     junk=st.binary(max_size=50),

@@ -2,7 +2,7 @@ import struct
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgekit.measure.integral import window
@@ -67,7 +67,7 @@ def test_another_phone_or_a_board_has_none() -> None:
     assert Odpm().look(LOCAL) == ()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     since_boot=st.integers(0, 10**13),
     milliwatts=st.lists(st.integers(5, 8000), min_size=12, max_size=25),

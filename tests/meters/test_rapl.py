@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgekit.measure.integral import window
@@ -52,7 +52,7 @@ def test_counters_that_only_root_reads_name_the_chmod(tmp_path: Path) -> None:
     assert found.fix.startswith(f"sudo chmod a+r {locked}")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     watts=st.lists(st.floats(0.5, 300), min_size=20, max_size=60),
     start=st.integers(0, 99_000_000),

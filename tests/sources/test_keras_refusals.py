@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edgekit.errors import EdgekitError, InputError
@@ -343,7 +343,7 @@ def test_a_zip_under_any_name_is_read(worker: Worker, tmp_path: Path, name: str)
     assert describe(worker, path).signature.inputs[0].name == "image"
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40)
 @example(edits=[(0.7499414179399315, b"\0\0\0")])  # a link name that HDF5 refuses
 @given(edits=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_size=1, max_size=4)), min_size=1))
 def test_mutated_bytes_give_success_or_a_remedy(
@@ -382,7 +382,7 @@ def test_the_hdf5_file_is_whole_before_bytes_change(worker: Worker, whole_hdf5: 
     assert describe(worker, whole_hdf5).signature.outputs[0].shape == (1, 2)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60)
 @given(edits=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_size=1, max_size=4)), min_size=1))
 def test_mutated_hdf5_gives_success_or_a_remedy(
     worker: Worker, whole_hdf5: Path, tmp_path: Path, edits: list[tuple[float, bytes]]
@@ -401,7 +401,7 @@ def test_mutated_hdf5_gives_success_or_a_remedy(
         assert error.fix  # noqa: PT017
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40)
 @given(
     key=st.sampled_from(["class_name", "module", "config", "registered_name", "build_config", "inbound_nodes", "name"]),
     value=st.none() | st.integers() | st.text(max_size=8) | st.lists(st.integers(), max_size=3) | st.just({"a": {}}),

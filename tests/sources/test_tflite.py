@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edgekit.errors import EdgekitError, InputError, Unsupported
@@ -204,7 +204,7 @@ def test_a_claim_of_two_gigabytes_takes_no_memory(worker: Worker, digits: Path, 
     assert not (tmp_path / "out").exists()
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200)
 @given(
     edits=st.lists(
         st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_size=1, max_size=4)), min_size=1, max_size=4

@@ -105,7 +105,7 @@ def test_a_damaged_file(content: bytes, tmp_path: Path) -> None:
     assert caught.value.fix
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_a_file_cut_short_or_with_flipped_bytes_is_read_or_refused(data: st.DataObject, file: Path) -> None:
     content = bytearray(file.read_bytes())

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
@@ -110,7 +110,7 @@ def test_special_forms_compute_what_the_source_computes(name: str, worker: Worke
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+@settings(max_examples=25, derandomize=True)
 @given(
     kind=st.sampled_from(sorted(GATES)),
     direction=st.sampled_from(["forward", "reverse", "bidirectional"]),
