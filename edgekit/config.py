@@ -6,7 +6,7 @@ Three kinds of file are read: one TOML per target (`target`), a project's ``edge
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,7 +15,7 @@ import msgspec
 
 from edgekit import toml
 from edgekit.errors import InputError
-from edgekit.profiles import DeviceConfig
+from edgekit.profiles import KEYS, DeviceConfig
 from edgekit.types import Boundary, Noun, Precision, Preprocessing, Target
 
 FILE_NAME = "edgekit.toml"
@@ -148,6 +148,9 @@ def _devices(found: dict[str, DeviceConfig], file: Path, folder: Path) -> dict[s
     for name, device in found.items():
         place = f"{file}: {toml.join('devices', name)}"
         check_device_name(name, place)
+        given = device_table(device)
+        del given["kind"]
+        check_device_keys(device.kind, given, partial(toml.join, place))
         made[name] = _reachable(device, folder, partial(toml.join, place))
     return made
 
@@ -161,6 +164,29 @@ def check_device_name(name: str, place: str) -> None:
     if not re.fullmatch(r"[\w.-]+", name, re.ASCII) or name == "local":
         fix = "use letters, digits, . _ and -; local is this host"
         raise InputError(f"{name!r} is no name for a device.", place=place, fix=fix)
+
+
+def check_device_keys(
+    kind: str, given: Iterable[str], place: Callable[[str], str], written: Callable[[str], str] = str
+) -> None:
+    """Refuse keys that a kind of device would not read.
+
+    Args:
+        kind: of the device; unknown ones and a third party's may read any.
+        given: the keys.
+        place: gives a key's place.
+        written: gives a key as the user writes it.
+
+    Raises:
+        InputError: one is of another kind.
+    """
+    for key in given:
+        if key not in KEYS.get(kind, (key,)):
+            raise InputError(
+                f"A device of kind {kind} has no {key.replace('_', ' ')}.",
+                place=place(key),
+                fix=f"leave it out; this kind takes {', '.join(map(written, sorted(KEYS[kind])))}",
+            )
 
 
 def _reachable(device: DeviceConfig, folder: Path, place: Callable[[str], str]) -> DeviceConfig:

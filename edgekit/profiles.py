@@ -27,13 +27,15 @@ Mode = Literal["time", "idle", "operators", "outputs"]
 class DeviceConfig(Noun, frozen=True, kw_only=True):
     """How a device that cannot be discovered is reached: a table ``[devices.ID]``.
 
+    Which kind reads which is in `KEYS`.
+
     Keys:
         kind: which leaf of `edgekit.devices` reaches it.
-        host: name or address of a board (ssh).
-        user: login name (ssh).
-        port: TCP port (ssh, adb), 1 to 65535.
-        key: file of the private key (ssh); the agent's keys without it. There is no key for a password.
-        known_hosts: file of accepted host keys (ssh), instead of ``~/.ssh/known_hosts``.
+        host: name or address.
+        user: login name.
+        port: TCP port, 1 to 65535.
+        key: file of the private key; the agent's keys without it. There is no key for a password.
+        known_hosts: file of accepted host keys, instead of ``~/.ssh/known_hosts``.
         python: the interpreter there that has numpy and a runtime.
         delegate_library: the delegate's library there, for files compiled for the Edge TPU.
         serial_port: the port of a microcontroller, such as ``/dev/ttyACM0``.
@@ -54,6 +56,16 @@ class DeviceConfig(Noun, frozen=True, kw_only=True):
     baud: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)] = 115200
     cpu: str = "cortex-a76"
     supply_mv: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)] | None = None
+
+
+KEYS: dict[str, frozenset[str]] = {
+    "ssh": frozenset({"host", "user", "port", "key", "known_hosts", "python", "delegate_library", "supply_mv"}),
+    "adb": frozenset({"host", "port", "supply_mv"}),
+    "serial": frozenset({"serial_port", "baud", "supply_mv"}),
+    "local": frozenset({"python", "delegate_library", "supply_mv"}),
+    "emulated": frozenset({"cpu"}),
+}
+"""Kind → the keys of `DeviceConfig` that it reads, beside ``kind``; a third party's kind may read any."""
 
 
 class State(Noun, frozen=True, kw_only=True):

@@ -182,6 +182,28 @@ def test_a_table_of_a_name_that_no_device_can_have(
     assert caught.value.place == f"{tmp_path / 'devices.toml'}: {key}"
 
 
+@pytest.mark.parametrize(
+    ("table", "key", "takes"),
+    [
+        ("kind = 'ssh'\nhost = 'pi'\nbaud = 9600", "baud", "delegate_library, host, key, known_hosts, port"),
+        ("kind = 'emulated'\nsupply_mv = 5", "supply_mv", "cpu"),
+        ("kind = 'local'\nhost = 'pi'", "host", "delegate_library, python, supply_mv"),
+    ],
+)
+def test_a_key_that_a_kind_of_device_does_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str, key: str, takes: str
+) -> None:
+    error = complaint(tmp_path, f"[devices.pi]\n{table}\n")
+    assert error.problem.endswith(f" has no {key.replace('_', ' ')}.")
+    assert error.place == f"{tmp_path / 'edgekit.toml'}: devices.pi.{key}"
+    assert error.fix.startswith(f"leave it out; this kind takes {takes}")
+    (tmp_path / "devices.toml").write_text(f"[devices.pi]\n{table}\n")
+    monkeypatch.setenv("EDGEKIT_CONFIG", str(tmp_path))
+    with pytest.raises(InputError, match="has no") as caught:
+        config.devices()
+    assert caught.value.place == f"{tmp_path / 'devices.toml'}: devices.pi.{key}"
+
+
 def test_a_home_that_is_nobodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     error = complaint(tmp_path, '[devices.pi]\nkind = "ssh"\nkey = "~nobody-of-this-name/id"\n')
     assert error.place == f"{tmp_path / 'edgekit.toml'}: devices.pi.key"

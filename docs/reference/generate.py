@@ -22,7 +22,7 @@ from click.testing import CliRunner
 from edgekit import cli, config
 from edgekit.errors import REMEDIES, EdgekitError
 from edgekit.manifest import Manifest
-from edgekit.profiles import DeviceConfig
+from edgekit.profiles import KEYS, DeviceConfig
 from edgekit.types import Preprocessing, Target
 
 HERE = Path(__file__).parent
@@ -95,6 +95,7 @@ def _project() -> str:
         (f"`{field.name}`", _type(hint), _default(field), documented[field.name])
         for field, hint in _fields(config.Project)
     ]
+    told = _keys(DeviceConfig.__doc__ or "")
     return _page(
         "edgekit.toml",
         "`edgekit.config.Project`, `edgekit.types.Preprocessing` and `edgekit.profiles.DeviceConfig`",
@@ -109,13 +110,18 @@ def _project() -> str:
         "## DeviceConfig\n",
         "A table `[devices.ID]`, in `edgekit.toml` or in the user's own `devices.toml` (`edgekit devices add`).\n",
         _table(
-            ("key", "type", "default", "what it is"),
+            ("key", "kinds", "type", "default", "what it is"),
             [
-                (f"`{field.name}`", _type(hint), _default(field), _keys(DeviceConfig.__doc__ or "")[field.name])
+                (f"`{field.name}`", _kinds(field.name), _type(hint), _default(field), told[field.name])
                 for field, hint in _fields(DeviceConfig)
             ],
         ),
     )
+
+
+def _kinds(key: str) -> str:
+    """Which kinds of device read a key."""
+    return ", ".join(kind for kind, keys in KEYS.items() if key in keys) or "all"
 
 
 def _keys(docstring: str) -> dict[str, str]:

@@ -21,15 +21,6 @@ NEEDED = {
 }
 """Kind → the key that its table cannot do without, why, and an example."""
 
-TAKEN = {
-    "ssh": {"host", "user", "port", "key", "known_hosts", "python", "delegate_library"},
-    "adb": {"host", "port"},
-    "serial": {"serial_port", "baud"},
-    "local": {"python", "delegate_library"},
-    "emulated": {"cpu"},
-}
-"""Kind → the keys that it reads; a third party's kind may read any."""
-
 
 @click.group(invoke_without_command=True)
 @options.json_option
@@ -87,6 +78,7 @@ def _document(device: Device, offers: dict[str, Availability]) -> dict[str, Any]
 @click.option("--serial-port", metavar="PATH", help="Port of a microcontroller, such as /dev/ttyACM0.")
 @click.option("--baud", type=click.IntRange(1, 2**31 - 1), help="Its speed.  [default: 115200]")
 @click.option("--cpu", metavar="CORE", help="Core that an emulator plays.  [default: cortex-a76]")
+@click.option("--supply-mv", type=click.IntRange(1, 2**31 - 1), help="Voltage that feeds it, in mV, for a PPK2.")
 @options.json_option
 def add(name: str, *, kind: str | None, as_json: bool, **flags: Any) -> int:
     """Configure a device in your own devices.toml, and look whether it answers.
@@ -127,12 +119,7 @@ def add(name: str, *, kind: str | None, as_json: bool, **flags: Any) -> int:
 
 def _check_given(kind: str, given: dict[str, Any]) -> None:
     """Refuse options that lack what the kind needs, or that it would not read."""
-    if odd := [key for key in given if key not in TAKEN.get(kind, given)]:
-        raise InputError(
-            f"A device of kind {kind} has no {odd[0].replace('_', ' ')}.",
-            place=_option(odd[0]),
-            fix=f"leave it out; this kind takes {', '.join(map(_option, sorted(TAKEN[kind])))}",
-        )
+    config.check_device_keys(kind, given, _option, _option)
     key, why, example = NEEDED.get(kind, ("", "", ""))
     if key and not given.get(key):
         raise InputError(why, place=_option(key), fix=f"add {_option(key)} {example}")

@@ -10,6 +10,7 @@ import pytest
 
 from edgekit import cli, registry
 from edgekit.cli import devices
+from edgekit.profiles import KEYS
 from tests import networks
 from tests.devices.adb import standin
 from tests.report.test_profile_screens import FULL
@@ -123,11 +124,11 @@ def test_no_option_of_a_measurement_is_taken_for_recorded_profiles(
 
 
 def test_every_kind_and_every_option_of_a_device_is_known() -> None:
-    assert set(devices.TAKEN) == set(registry.names("devices"))
-    assert set.union(*devices.TAKEN.values()) == {
+    assert set(KEYS) == set(registry.names("devices"))
+    assert frozenset.union(*KEYS.values()) == {
         str(option.name) for option in devices.add.params if option.name not in {"name", "kind", "as_json"}
     }
-    assert all(key in devices.TAKEN[kind] for kind, (key, *_) in devices.NEEDED.items())
+    assert all(key in KEYS[kind] for kind, (key, *_) in devices.NEEDED.items())
 
 
 def test_a_device_is_added_checked_and_removed(desk: Path, capfd: pytest.CaptureFixture[str]) -> None:
