@@ -247,6 +247,7 @@ def test_only_tflite_files_run_there(device: Device, tmp_path: Path) -> None:
         Emulated().open(device, tmp_path / "model.xml", tmp_path / "given.npz", Run(), runner.place_name(5))
 
 
+@pytest.mark.shared
 def test_a_run_that_takes_too_long_is_ended(
     device: Device, tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
