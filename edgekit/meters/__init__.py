@@ -52,8 +52,8 @@ class Meter(ABC):
         return Availability(probe=probe, provenance=self.provenance, attached=self.attached)
 
     def refuse(self, reason: str, fix: str) -> Availability:
-        """The meter cannot be had, for this reason, with what helps."""
-        return Availability(reason=reason, fix=fix, provenance=self.provenance, attached=self.attached)
+        """The meter cannot be had, for this reason, with what helps; a full stop of a quoted program's goes."""
+        return Availability(reason=reason.rstrip(" .:"), fix=fix, provenance=self.provenance, attached=self.attached)
 
     def start(self, probe: Probe) -> None:  # noqa: B027  most meters are sampled by the device
         """Begin to sample an instrument on this host.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edgekit import registry
@@ -112,6 +112,7 @@ def test_a_bare_device_has_a_reason_and_a_fix(meter: Any, device: Device, tmp_pa
 
 
 @settings(max_examples=60)
+@example(seen=(Output(code=0, stdout=".", stderr=""),), device=DEVICES[0])
 @given(seen=outputs, device=st.sampled_from(DEVICES))
 def test_no_output_makes_it_raise(meter: Any, seen: tuple[Output, ...], device: Device) -> None:
     if _name(meter) == "joulescope" and seen:
