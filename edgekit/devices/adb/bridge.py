@@ -65,11 +65,11 @@ def trouble(state: str) -> tuple[str, str]:
 
 def serial(device: Device) -> str:
     """What adb calls a device: its id, or the address of a configured one."""
-    return address(device.config) if device.config is not None else device.id
+    return (address(device.config) if device.config is not None else "") or device.id
 
 
 def address(config: DeviceConfig) -> str:
-    """``host:port`` of a configured phone."""
+    """``host:port`` of a configured phone; empty for one that hangs at a cable."""
     port = WIFI_PORT if config.port == UNPORTED else config.port
     return f"{config.host}:{port}" if config.host else ""
 

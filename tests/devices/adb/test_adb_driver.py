@@ -11,7 +11,7 @@ from edgekit.devices.adb import AdbDriver
 from edgekit.errors import DeviceError, Unsupported
 from edgekit.meters.battery import Battery
 from edgekit.meters.odpm import Odpm
-from edgekit.profiles import Device, Run, Stand
+from edgekit.profiles import Device, DeviceConfig, Run, Stand
 from edgekit.sensors import Probe, Sample
 from edgekit.waist import run as waist
 from tests.devices.adb.conftest import PLACE, QUICK, config, found
@@ -85,6 +85,21 @@ def test_a_phone_that_is_not_there_is_listed_as_such(phone: Standin) -> None:
     (device,) = (device for device in DRIVER.find({"gone": gone}) if device.id == "gone")
     assert not device.usable
     assert "adb does not see it" in device.problems[0]
+
+
+def test_a_table_without_a_host_tells_of_the_phone_with_that_serial(
+    phone: Standin, model: Path, inputs: Path, out: Path
+) -> None:
+    found(phone)  # adb knows it now, as it knows one at a cable
+    serial, fed = f"127.0.0.1:{phone.port}", DeviceConfig(kind="adb", supply_mv=3850)
+    devices = {device.id: device for device in DRIVER.find({serial: fed, "NOT-PLUGGED-IN": fed})}
+    assert devices[serial].title == "Google Pixel 6"
+    assert devices[serial].config == fed
+    assert not devices["NOT-PLUGGED-IN"].usable
+    assert "adb does not see it" in devices["NOT-PLUGGED-IN"].problems[0]
+    stand = DRIVER.open(devices[serial], model, inputs, QUICK, PLACE)
+    assert DRIVER.run(devices[serial], stand, QUICK, out).latency is not None
+    DRIVER.close(devices[serial], stand)
 
 
 @pytest.mark.slow

@@ -21,6 +21,8 @@ def test_a_configured_phone_has_an_address() -> None:
     assert bridge.address(DeviceConfig(kind="adb", host="phone", port=4444)) == "phone:4444"
     assert bridge.serial(Device(id="mine", kind="adb", title="", config=config)) == "192.168.0.7:5555"
     assert bridge.serial(Device(id="28291FDH200AAA", kind="adb", title="")) == "28291FDH200AAA"
+    at_a_cable = Device(id="28291FDH200AAA", kind="adb", title="", config=DeviceConfig(kind="adb", supply_mv=3850))
+    assert bridge.serial(at_a_cable) == "28291FDH200AAA"
 
 
 @pytest.mark.parametrize(
