@@ -42,6 +42,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(desk)
     monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("EDGEKIT_CONFIG", str(tmp_path / "config"))
+    monkeypatch.setenv("EDGEKIT_SENSORS", str(tmp_path / "none"))  # whatever this host has
     monkeypatch.setenv("COLUMNS", "100")
     short = msgspec.structs.replace(QUICK.run, warm_up_s=0.01, min_s=0.05)
     monkeypatch.setattr("edgekit.cli.measuring.QUICK", replace(QUICK, run=short, idle_s=2.0))
@@ -219,8 +220,8 @@ def package(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Busy]:
     """This host with a RAPL counter that runs, and as few and short blocks as give an interval."""
     quick = cli.measuring.QUICK
     blocks = msgspec.structs.replace(quick.protocol, blocks=FEWEST_BLOCKS)
-    monkeypatch.setattr("edgekit.cli.measuring.QUICK", replace(quick, protocol=blocks, idle_s=0.5))
-    monkeypatch.setattr("edgekit.measure.protocol.QUICK_ENERGY_S", 0.3)
+    monkeypatch.setattr("edgekit.cli.measuring.QUICK", replace(quick, protocol=blocks, idle_s=1.5))
+    monkeypatch.setattr("edgekit.measure.protocol.QUICK_ENERGY_S", 0.8)
     root = rapl(desk.parent / "sensors", limit=40_000_000)
     monkeypatch.setenv("EDGEKIT_SENSORS", str(root))
     busy = Busy(root, desk.parent / "cache" / "places")
@@ -365,9 +366,10 @@ record.write(made, {}, {}, subject, record.folder(subject))
 
 
 def test_cores_are_pinned_and_wrong_ones_are_refused(desk: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    code, document, _ = run(capfd, "profile", "model.tflite", "--quick", "--cores", "0")
+    core = min(os.sched_getaffinity(0))
+    code, document, _ = run(capfd, "profile", "model.tflite", "--quick", "--cores", str(core))
     assert code == 0
-    assert document["profiles"][0]["run"]["cores"] == [0]
+    assert document["profiles"][0]["run"]["cores"] == [core]
     code, document, _ = run(capfd, "profile", "model.tflite", "--quick", "--cores", "99")
     assert code == 2
     assert "99" in document["error"]["problem"]

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -42,20 +43,20 @@ class Watchdog:
 
     A worker that dies so becomes an `Unsupported` in whoever waits for it. As a context manager it
     watches until the block ends; then ``why`` says what it did ("" if nothing) and ``peak_bytes``
-    the most that one child held, looked at five times a second.
+    the most that one child held, looked at five times a second. It leaves the children in ``spared`` alone.
     """
 
-    def __init__(self, seconds: float, most_bytes: int) -> None:
+    def __init__(self, seconds: float, most_bytes: int, spared: Collection[int] = ()) -> None:
         self.why = ""
         self.peak_bytes = 0
         self._deadline = time.monotonic() + seconds
-        self._seconds, self._most_bytes = seconds, most_bytes
+        self._seconds, self._most_bytes, self._spared = seconds, most_bytes, set(spared)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def _watch(self) -> None:
         while not self._ended.wait(0.2):
-            for pid in children(os.getpid()):
+            for pid in set(children(os.getpid())) - self._spared:
                 held = resident_bytes(pid)
                 self.peak_bytes = max(self.peak_bytes, held)
                 if held > self._most_bytes:

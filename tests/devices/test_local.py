@@ -19,6 +19,7 @@ from edgekit.devices import local
 from edgekit.errors import DeviceError, MissingTool, Unsupported
 from edgekit.profiles import Device, DeviceConfig, Run, Stand
 from edgekit.runner.here import SAID
+from tests.coverage.watchdog import children
 from tests.devices.benches import QUICK, network
 
 DRIVER = local.Local()
@@ -105,7 +106,7 @@ def test_every_block_is_a_process_of_its_own(here: Device, stand: Stand, tmp_pat
 
 
 def test_shell_lines_end(here: Device, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "LINE_S", 0.3)
+    monkeypatch.setattr(local, "LINE_S", 2.0)
     slow, quick = DRIVER.execute(here, ("sleep 30", "echo ok"))
     assert slow.code == 124
     assert quick.stdout == "ok\n"
@@ -191,14 +192,10 @@ def test_a_block_ends_with_the_process_that_started_it(stand: Stand, how: signal
     (place / runner.PROGRAM).write_bytes(runner.program())
     with subprocess.Popen([sys.executable, "-c", STARTER, str(place)], stderr=subprocess.DEVNULL) as starter:
         _until((place / "block" / SAID).exists)
-        _until(lambda: _children(starter.pid) != [])
-        child = _children(starter.pid)[0]
+        _until(lambda: children(starter.pid) != [])
+        child = children(starter.pid)[0]
         starter.send_signal(how)
     _until(lambda: not _runs(child))
-
-
-def _children(pid: int) -> list[int]:
-    return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def _runs(pid: int) -> bool:

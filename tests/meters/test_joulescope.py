@@ -125,7 +125,7 @@ def test_energy_is_that_of_the_instrument_on_this_hosts_clock(bench: type[Bench]
 def test_a_late_message_counts_at_the_time_of_its_last_sample(
     bench: type[Bench], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Bench, "late_s", 0.2)
+    monkeypatch.setattr(Bench, "late_s", 0.3)
     meter = Joulescope()
     probe = probe_of(meter.available(LOCAL, ()))
     begin_s = time.monotonic()
@@ -133,7 +133,7 @@ def test_a_late_message_counts_at_the_time_of_its_last_sample(
     time.sleep(1.0)
     trace = meter.stop(probe, None)
     first = trace.rails["supply"].t_s[0]
-    assert 0 < first - begin_s < 0.15  # it arrived 0.25 s after the begin
+    assert 0 < first - begin_s < 0.25  # it arrived 0.35 s after the begin
 
 
 def test_a_js110_is_told_to_stream(bench: type[Bench], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,14 +97,14 @@ def run(seconds: float = 0.6) -> Any:
 
 
 def test_energy_is_current_times_the_stated_voltage(port: type[Port]) -> None:
+    begin_s = time.monotonic()
     trace = run()
     end_s = time.monotonic()
     truth_w = 1000 * COUNT_A * 3.3
     assert not trace.invalid
     assert trace.notes == ("voltage assumed: 3.3 V",)
     times = trace.rails["supply"].t_s
-    assert 0.5 < end_s - times[0] < 2.5  # on this host's clock; decoding takes a second for each second
-    assert times[-1] - times[0] == pytest.approx(0.6, abs=0.1)
+    assert begin_s < times[0] < times[0] + 0.5 < times[-1] < end_s  # on this host's clock
     seen = window(trace, times[0] + 0.1, times[0] + 0.5)
     assert seen.joules == pytest.approx(truth_w * 0.4, rel=1e-6)
     assert trace.resolution == pytest.approx(COUNT_A * 3.3)

@@ -54,7 +54,7 @@ def test_counters_that_only_root_reads_name_the_chmod(tmp_path: Path) -> None:
 
 @settings(max_examples=100)
 @given(
-    watts=st.lists(st.floats(0.5, 300), min_size=20, max_size=60),
+    watts=st.lists(st.floats(0.5, 260), min_size=20, max_size=60),
     start=st.integers(0, 99_000_000),
     jitter=st.lists(st.floats(-0.04, 0.04), min_size=61, max_size=61),
     lost=st.sets(st.integers(2, 18), max_size=2),
@@ -62,7 +62,7 @@ def test_counters_that_only_root_reads_name_the_chmod(tmp_path: Path) -> None:
 def test_wraps_jitter_and_lost_samples_leave_the_energy_right(
     tmp_path: Path, watts: list[float], start: int, jitter: list[float], lost: set[int]
 ) -> None:
-    limit = 100_000_000  # wraps every third of a second at 300 W
+    limit = 100_000_000  # at 260 W it wraps after 0.385 s: more than the longest gap, of two samples and their jitter
     rows, joules = [], start * 1e-6
     times = [i * 0.1 + jitter[i] for i in range(len(watts) + 1)]
     for i, t_s in enumerate(times):

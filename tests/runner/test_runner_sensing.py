@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+import statistics
 import subprocess
 import time
 from pathlib import Path
@@ -35,7 +36,8 @@ def test_a_file_is_read_again_and_again(board: Board, tmp_path: Path) -> None:
     assert {sample.text for sample in samples} == {"1234\n"}
     assert samples[0].t_s <= block.begin_s  # the edges are covered
     assert samples[-1].t_s >= block.end_s
-    assert 4 <= len(samples) <= 9
+    inside = [sample for sample in samples if block.begin_s <= sample.t_s <= block.end_s]
+    assert 3 <= len(inside) <= (block.end_s - block.begin_s) / 0.1 + 2
     assert [sample.t_s for sample in samples] == sorted(sample.t_s for sample in samples)
     assert all(sample.took_s >= 0 for sample in samples)
 
@@ -68,7 +70,7 @@ def test_lines_of_a_stream_are_stamped_as_they_come(board: Board, tmp_path: Path
     inside = [sample.t_s for sample in samples if block.begin_s <= sample.t_s <= block.end_s and sample.text == "a"]
     assert len(inside) >= 4
     gaps = [later - earlier for earlier, later in itertools.pairwise(inside)]
-    assert min(gaps) > 0.02  # not all at once at the end
+    assert statistics.median(gaps) > 0.02  # not all at once at the end
 
 
 def test_a_stream_that_ends_is_told(board: Board) -> None:

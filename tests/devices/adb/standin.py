@@ -508,13 +508,14 @@ def server(home: Path) -> Iterator[None]:
     home.mkdir(parents=True, exist_ok=True)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    kept = {name: os.environ.get(name) for name in ("ANDROID_ADB_SERVER_PORT", "HOME", "ANDROID_USER_HOME")}
+    kept = {name: os.environ.get(name) for name in ("ANDROID_ADB_SERVER_PORT", "ANDROID_USER_HOME")}
     # Newer adb connects to every emulator by itself and looks for phones in the network; neither is wanted here.
     own = {"ADB_LOCAL_TRANSPORT_MAX_PORT": "5", "ADB_MDNS_AUTO_CONNECT": "0", "ADB_MDNS_OPENSCREEN": "0"}
     kept |= {name: os.environ.get(name) for name in own}
-    os.environ.update({"ANDROID_ADB_SERVER_PORT": str(port), "HOME": str(home), "ANDROID_USER_HOME": str(home)} | own)
+    os.environ.update({"ANDROID_ADB_SERVER_PORT": str(port), "ANDROID_USER_HOME": str(home)} | own)
+    at_home = os.environ | {"HOME": str(home)}  # where it keeps its key, whatever its age
     try:
-        subprocess.run([adbutils.adb_path(), "start-server"], capture_output=True, check=True, timeout=30)
+        subprocess.run([adbutils.adb_path(), "start-server"], env=at_home, capture_output=True, check=True, timeout=30)
         yield
     finally:
         subprocess.run([adbutils.adb_path(), "kill-server"], capture_output=True, check=False, timeout=30)

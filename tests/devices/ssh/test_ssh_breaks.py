@@ -19,6 +19,7 @@ import pytest
 
 from edgekit import runner
 from edgekit.devices.ssh import Ssh, connection, transfer
+from edgekit.devices.ssh.connection import Board
 from edgekit.errors import DeviceError, MissingTool, Unsupported
 from edgekit.profiles import DeviceConfig, Run, Stand
 from edgekit.sensors import Probe
@@ -150,7 +151,8 @@ def test_a_call_after_a_cut_connects_anew(driver: Ssh, board: Make, wire: Wire) 
     for _ in range(2):
         assert driver.execute(device, ("echo in",))[0].stdout == "in\n"
         wire.cut()
-        time.sleep(0.2)
+        ours = [connection for config, connection in Board._connections.items() if config.port == wire.port]
+        assert until(lambda ours=ours: all(connection.is_closed() for connection in ours))
 
 
 def test_close_names_what_stays(driver: Ssh, board: Make, wire: Wire, network: Network, server: Server) -> None:
