@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from edgekit.profiles import Device
 from edgekit.sensors import Probe
 from edgekit.types import SourceOptions
 from edgekit.worker import LeafCrashError, Worker
+from tests.waiting import until
 
 LEAF = """
 import errno, os, sys
@@ -201,11 +201,3 @@ def test_a_killed_parent_takes_the_child_and_its_files_along(plugin: Path, tmp_p
     parent.wait()
     until(lambda: not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text().split()[2])
     assert list(temporary.iterdir()) == []
-
-
-def until(condition) -> None:
-    """Wait for it; a minute is a failure."""
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)

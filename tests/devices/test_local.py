@@ -21,6 +21,7 @@ from edgekit.profiles import Device, DeviceConfig, Run, Stand
 from edgekit.runner.here import SAID
 from tests.coverage.watchdog import children
 from tests.devices.benches import QUICK, network
+from tests.waiting import until
 
 DRIVER = local.Local()
 
@@ -191,11 +192,11 @@ def test_a_block_ends_with_the_process_that_started_it(stand: Stand, how: signal
     (place / runner.PROGRAM).unlink()
     (place / runner.PROGRAM).write_bytes(runner.program())
     with subprocess.Popen([sys.executable, "-c", STARTER, str(place)], stderr=subprocess.DEVNULL) as starter:
-        _until((place / "block" / SAID).exists)
-        _until(lambda: children(starter.pid) != [])
+        until((place / "block" / SAID).exists)
+        until(lambda: children(starter.pid) != [])
         child = children(starter.pid)[0]
         starter.send_signal(how)
-    _until(lambda: not _runs(child))
+    until(lambda: not _runs(child))
 
 
 def _runs(pid: int) -> bool:
@@ -204,14 +205,6 @@ def _runs(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"  # a zombie nobody waits for
-
-
-def _until(what: object, limit_s: float = 20) -> None:
-    assert callable(what)
-    end = time.monotonic() + limit_s
-    while not what():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_another_interpreter_is_another_device() -> None:

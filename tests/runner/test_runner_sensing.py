@@ -16,6 +16,7 @@ from edgekit import runner
 from edgekit.profiles import Run, Stand
 from edgekit.sensors import Probe, Sample
 from tests.runner.boards import QUICK, Board, lines
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -110,13 +111,6 @@ def test_the_sensors_end_with_a_killed_block(tmp_path: Path, board: Board) -> No
     size = (out / "sensed.jsonl").stat().st_size
     time.sleep(0.5)
     assert (out / "sensed.jsonl").stat().st_size == size
-
-
-def until(what: Any, limit_s: float = 20) -> None:
-    end = time.monotonic() + limit_s
-    while not what():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def test_the_block_ends_when_its_standard_input_does(tmp_path: Path, board: Board) -> None:

@@ -104,6 +104,7 @@ def reach(device: Device, patience_s: float = 2.0) -> "Phone":
         DeviceError: it is not there, or in a state that forbids to talk to it.
     """
     name, end = serial(device), time.monotonic() + patience_s
+    where = address(device.config) if device.config is not None else ""
     while True:
         state = attached().get(name, ("absent", {}))[0]
         if state == "device":
@@ -111,8 +112,8 @@ def reach(device: Device, patience_s: float = 2.0) -> "Phone":
         if state == "unauthorized" or time.monotonic() > end:
             problem, fix = trouble(state)
             raise DeviceError(problem, place=device.id, fix=fix)
-        if device.config is not None and state in {"absent", "offline"}:
-            connect(name)
+        if where and state in {"absent", "offline"}:
+            connect(where)
         time.sleep(0.2)
 
 

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from edgekit.sensors import Probe
 from edgekit.worker import Worker
 from tests.devices.adb.conftest import PLACE, QUICK, found
 from tests.devices.adb.standin import Standin, running
+from tests.waiting import until
 
 DRIVER = AdbDriver()
 PROBE = Probe(meter="x", commands=("dumpsys battery",), interval_s=0.1)
@@ -34,11 +34,8 @@ def as_before(phone: Standin, device: Device) -> Callable[[], None]:
     before = phone.tree()
 
     def check() -> None:
-        end = time.monotonic() + 5
-        while running(str(phone.root)) and time.monotonic() < end:
-            time.sleep(0.1)  # a process that was killed needs a moment to go
+        until(lambda: not running(str(phone.root)))  # a process that was killed needs a moment to go
         assert phone.tree() == before
-        assert running(str(phone.root)) == []
 
     return check
 
@@ -160,7 +157,7 @@ def test_a_phone_that_takes_its_permission_back(
         DRIVER.close(device, stand)
     phone.faults.authorize = True
     phone.drop()
-    bridge.connect(phone.serial)
+    until(lambda: bridge.connect(phone.serial) and bridge.attached().get(phone.serial, [""])[0] == "device")
     DRIVER.close(device, stand)
     as_before()
 
@@ -266,9 +263,7 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_run(
 
         thread = threading.Thread(target=block)
         thread.start()
-        end = time.monotonic() + 30
-        while not any("benchmark_model" in line for line in commands(phone)) and time.monotonic() < end:
-            time.sleep(0.05)
+        until(lambda: any("benchmark_model" in line for line in commands(phone)))
         os.kill(worker._running().pid, signal.SIGKILL)
         thread.join(30)
         assert isinstance(died[0], DeviceError)

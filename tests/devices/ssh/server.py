@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -192,14 +192,6 @@ def served(folder: Path) -> Iterator[Server]:
         yield server
     finally:
         server.stop()
-
-
-def until(holds: Callable[[], bool], seconds: float = 10.0) -> bool:
-    """Wait until something holds; whether it does."""
-    end = time.monotonic() + seconds
-    while not holds() and time.monotonic() < end:
-        time.sleep(0.02)
-    return holds()
 
 
 def says(*command: str) -> str:

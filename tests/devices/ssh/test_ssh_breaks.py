@@ -25,7 +25,8 @@ from edgekit.profiles import DeviceConfig, Run, Stand
 from edgekit.sensors import Probe
 from edgekit.worker import Worker
 from tests.devices.ssh.conftest import QUICK, device_of, through
-from tests.devices.ssh.server import Server, Wire, bare, interpreter, processes, until
+from tests.devices.ssh.server import Server, Wire, bare, interpreter, processes
+from tests.waiting import until
 
 Make = Callable[..., DeviceConfig]
 Network = tuple[Path, Path]
@@ -52,7 +53,7 @@ def in_the_middle(act: Callable[[], object], when: Callable[[], bool], then: Cal
 
     thread = threading.Thread(target=call)
     thread.start()
-    assert until(when, 60)
+    until(when)
     then()
     thread.join(60)
     assert not thread.is_alive()
@@ -109,8 +110,8 @@ def test_a_cut_in_a_block_ends_every_process_there(
         wire.cut,
     )
     assert error.problem == "The connection ended while running a block."
-    assert until(lambda: not processes(program))
-    assert until(lambda: not processes(stream))
+    until(lambda: not processes(program))
+    until(lambda: not processes(stream))
     driver.close(device, stand)
     assert server.tree(config) == []
 
@@ -128,7 +129,7 @@ def test_a_board_that_falls_silent_is_noticed(
     )
     assert "The connection ended while running a block" in error.problem
     wire.close()  # the board's side notices too
-    assert until(lambda: not processes(program))
+    until(lambda: not processes(program))
     driver.close(device_of(config), stand)
 
 
@@ -152,7 +153,7 @@ def test_a_call_after_a_cut_connects_anew(driver: Ssh, board: Make, wire: Wire) 
         assert driver.execute(device, ("echo in",))[0].stdout == "in\n"
         wire.cut()
         ours = [connection for config, connection in Board._connections.items() if config.port == wire.port]
-        assert until(lambda ours=ours: all(connection.is_closed() for connection in ours))
+        until(lambda ours=ours: all(connection.is_closed() for connection in ours))
 
 
 def test_close_names_what_stays(driver: Ssh, board: Make, wire: Wire, network: Network, server: Server) -> None:
@@ -188,11 +189,11 @@ def test_a_killed_worker_leaves_no_process(
 
         thread = threading.Thread(target=block)
         thread.start()
-        assert until(lambda: bool(processes(program)), 60)
+        until(lambda: processes(program))
         assert running._process is not None
         running._process.send_signal(signal.SIGKILL)
         thread.join(30)
-    assert until(lambda: not processes(program))
+    until(lambda: not processes(program))
     driver.close(device_of(config), stand)
 
 
@@ -204,7 +205,7 @@ def test_a_block_that_does_not_end_is_given_up(
     monkeypatch.setattr(runner, "limit_s", lambda run: 2.0)
     with pytest.raises(DeviceError, match="A block took longer than 2 s"):
         driver.run(device, stand, LONG, tmp_path)
-    assert until(lambda: not processes(stand.place))
+    until(lambda: not processes(stand.place))
     driver.close(device, stand)
 
 
