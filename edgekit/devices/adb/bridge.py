@@ -8,6 +8,7 @@ the sync protocol: ``SYNC.TXT`` of AOSP's packages/modules/adb.
 import contextlib
 import struct
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,6 +57,16 @@ FAILURES = (AdbError, OSError, EOFError, struct.error)
 """What adbutils and the socket below it raise when the way breaks."""
 
 
+class Client(adbutils.AdbClient):  # type: ignore[misc]  # it has no types
+    """adb's server; adbutils (2.12) leaves a connection open where it is refused what it asked for."""
+
+    def make_connection(self, timeout: float | None = None) -> AdbConnection:
+        """A connection that is closed with the last reference to it."""
+        made = super().make_connection(timeout)
+        weakref.finalize(made, made.conn.close)
+        return made
+
+
 def trouble(state: str) -> tuple[str, str]:
     """What a state other than ``device`` means, and the fix."""
     if state in STATES:
@@ -81,9 +92,7 @@ def attached() -> dict[str, tuple[str, dict[str, str]]]:
         DeviceError: the server cannot be started or does not answer.
     """
     try:
-        return {
-            info.serial: (info.state, info.tags) for info in adbutils.AdbClient(socket_timeout=10.0).list(extended=True)
-        }
+        return {info.serial: (info.state, info.tags) for info in Client(socket_timeout=10.0).list(extended=True)}
     except FAILURES as error:
         raise DeviceError(
             f"adb does not answer: {error}.", place="adb", fix="run: adb kill-server, then: adb devices -l"
@@ -93,7 +102,7 @@ def attached() -> dict[str, tuple[str, dict[str, str]]]:
 def connect(where: str) -> str:
     """Ask adb to connect to a phone in the network; what adb said, empty if it did not answer in time."""
     with contextlib.suppress(*FAILURES):
-        return str(adbutils.AdbClient(socket_timeout=10.0).connect(where, timeout=10.0))
+        return str(Client(socket_timeout=10.0).connect(where, timeout=10.0))
     return ""
 
 
@@ -122,7 +131,7 @@ class Phone:
 
     def __init__(self, device: Device) -> None:
         self.id = device.id
-        self._adb = adbutils.AdbClient().device(serial=serial(device))
+        self._adb = Client().device(serial=serial(device))
         self._apart: bool | None = None
 
     @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """What goes wrong between a host and a phone: it is said in plain words, and afterwards the phone is as it was."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -136,6 +137,14 @@ def test_a_phone_that_starts_anew_in_the_middle_of_a_run(
         DRIVER.run(device, stand, LONG, out)
     DRIVER.close(device, stand)
     as_before()
+
+
+def test_a_refused_connection_is_closed(phone: Standin, device: Device) -> None:
+    """What stays open warns when it is collected, which is an error in these tests."""
+    nobody = bridge.Phone(msgspec.structs.replace(device, id="nobody", config=None))
+    with pytest.raises(DeviceError, match="nobody"):
+        nobody.shell("true")
+    gc.collect()
 
 
 def test_a_phone_that_takes_its_permission_back(
