@@ -58,11 +58,6 @@ def whole(text: str) -> int | None:
     return int(text) if re.fullmatch(r"\s*-?[0-9]{1,20}\s*", text) else None
 
 
-def decimal(text: str) -> float | None:
-    """A text as a decimal number; None where it is none."""
-    return float(text) if re.fullmatch(r"\s*-?[0-9]{1,20}(\.[0-9]{1,20})?\s*", text) else None
-
-
 class Readings(NamedTuple):
     """What one source said: times, values, and how many samples had to be left out."""
 

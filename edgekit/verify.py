@@ -28,9 +28,6 @@ for depth. Quantized: SQNR of a uniform quantizer is about 6 dB per bit (Bennett
 leave half of the bits to accumulation over layers.
 """
 
-METRICS = ("top1", "top5", "auc", "mae", "mse")
-"""Task metrics. For mae and mse lower is better."""
-
 
 def compare(reference: dict[str, Array], outputs: dict[str, Array]) -> tuple[Agreement, ...]:
     """Agreement of every output with the reference of the same name.
@@ -82,7 +79,7 @@ def metric(name: str, outputs: dict[str, Array], labels: Array) -> float:
     """A task metric of the first output.
 
     Args:
-        name: one of `METRICS`.
+        name: as in `edgekit.config.Project`; for mae and mse lower is better.
         outputs: ``[N, 1, C]`` scores (top1, top5), ``[N, 1, 1]`` or ``[N, 1, 2]`` scores (auc), or
             values of the labels' shape (mae, mse).
         labels: ``[N]`` class indices, 0/1 for auc, or ``[N, ...]`` values for mae and mse.

@@ -159,7 +159,7 @@ def compare_profiles(a: Profile, b: Profile) -> Comparison:
 
 def _measure(bench: Bench, subjects: list[Subject], settings: Settings, wishes: Wishes) -> list[Measured]:
     for subject in subjects:
-        record.check(record.folder(subject, wishes.output))
+        record.check(subject, wishes.output)
     unavailable: dict[str, str] = {}
     metering = _metering(bench, wishes.meter, unavailable) if settings.energy else None
     if metering is not None:

@@ -10,7 +10,8 @@ import fcntl
 import os
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -40,12 +41,18 @@ def folder(subject: Subject, output: str | None = None) -> Path:
     return Path("dist") / subject.path.stem / PROFILES
 
 
-def check(where: Path) -> None:
-    """Look, before anything is measured, whether profiles can be written there; leaves nothing behind.
+def check(subject: Subject, output: str | None = None) -> None:
+    """Look, before anything is measured, whether profiles can be written and listed; leaves nothing behind.
 
     Raises:
         InputError: they cannot.
     """
+    _check(folder(subject, output), "choose another folder with -o")
+    if subject.manifest is not None:
+        _check(subject.manifest.parent, "measure a copy of this folder, whose manifest can list them")
+
+
+def _check(where: Path, fix: str) -> None:
     there = next(parent for parent in (where.absolute(), *where.absolute().parents) if parent.exists())
     try:
         if not there.is_dir():
@@ -55,7 +62,7 @@ def check(where: Path) -> None:
         raise InputError(
             f"Profiles cannot be written there: {(error.strerror or str(error)).lower()}.",
             place=str(where),
-            fix="choose another folder with -o",
+            fix=fix,
         ) from error
 
 
@@ -100,22 +107,28 @@ def write(profile: Profile, samples: dict[str, Array], plots: dict[str, str], su
         InputError: nothing can be written there.
     """
     stem = Path(profile.raw or "profile.npz").stem
-    try:
+    with _writing(where):
         where.mkdir(parents=True, exist_ok=True)
         _replace(where / f"{stem}.npz", lambda path: _save(path, samples))
         for end, svg in plots.items():
             _replace(where / f"{stem}-{end}.svg", partial(Path.write_bytes, data=svg.encode()))
         document = msgspec.json.format(msgspec.json.encode(profile)) + b"\n"
         _replace(where / f"{stem}.json", lambda path: path.write_bytes(document))
+    if subject.manifest is not None:
+        _list(subject.manifest, partial(_with_profile, profile=profile))
+    return where / f"{stem}.json"
+
+
+@contextmanager
+def _writing(where: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise InputError(
-            f"The profile cannot be written: {error.strerror}.", place=str(where), fix="choose another folder with -o"
+            f"The profile cannot be written: {error.strerror}.",
+            place=str(where),
+            fix="free some space, or choose another folder with -o",
         ) from error
-    if subject.manifest is not None:
-        _list(
-            subject.manifest, lambda manifest: msgspec.structs.replace(manifest, profiles=(*manifest.profiles, profile))
-        )
-    return where / f"{stem}.json"
 
 
 def _with_profile(old: Manifest, profile: Profile) -> Manifest:
@@ -144,13 +157,14 @@ def _replace(path: Path, make: Callable[[Path], object]) -> None:
 
 def _list(path: Path, change: Callable[[Manifest], Manifest]) -> None:
     """Change a manifest; the file is replaced whole, and measurements that end at once wait for one another."""
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)  # of the folder, so that no lock file is left in it; ends with the process
-        document = msgspec.json.format(msgspec.json.encode(change(manifests.read(path)))) + b"\n"
-        _replace(path, lambda aside: aside.write_bytes(document))
-    finally:
-        os.close(folder)
+    with _writing(path):
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)  # of the folder, so that no lock file is left; ends with the process
+            document = msgspec.json.format(msgspec.json.encode(change(manifests.read(path)))) + b"\n"
+            _replace(path, lambda aside: aside.write_bytes(document))
+        finally:
+            os.close(folder)
 
 
 def read(path: Path) -> Profile:

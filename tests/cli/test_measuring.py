@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from edgekit.measure.statistics import FEWEST_BLOCKS, compare
 from edgekit.session import Session, cache_folder
 from edgekit.store import Store
 from tests import networks
+from tests.conftest import Disk
 from tests.measure.test_energy_end_to_end import Package
 from tests.meters.sensor_trees import rapl
 
@@ -344,6 +346,32 @@ def test_profiles_that_end_at_once_are_all_listed(artifact: Path) -> None:
         assert process.returncode == 0, error.decode()
     manifest = msgspec.json.decode((artifact / "manifest.json").read_bytes(), type=Manifest)
     assert sorted(profile.session for profile in manifest.profiles) == [str(i) for i in range(6)]
+
+
+def test_a_profile_is_not_listed_beside_another_build_of_its_file(artifact: Path) -> None:
+    """The folder was built anew while its file was measured."""
+    code = RECORD.replace("artifact_sha256=file.sha256", "artifact_sha256='0' * 64")
+    subprocess.run([sys.executable, "-c", code, str(artifact), "late"], check=True)
+    assert (artifact / "profiles" / "late.json").is_file()
+    assert msgspec.json.decode((artifact / "manifest.json").read_bytes(), type=Manifest).profiles == ()
+
+
+def test_a_folder_whose_manifest_cannot_list_profiles_is_refused_before_the_work(
+    artifact: Path, disk: Disk, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    disk.resize(1024)
+    shutil.copytree(artifact, disk.path / "built")
+    disk.protect()
+    code, document, _ = run(capfd, "profile", str(disk.path / "built"), "--quick", "-o", str(tmp_path / "elsewhere"))
+    assert code == 2
+    assert document["error"] == {
+        "exit_code": 2,
+        "remedy": "InputError",
+        "problem": "Profiles cannot be written there: read-only file system.",
+        "place": str(disk.path / "built"),
+        "fix": "measure a copy of this folder, whose manifest can list them",
+    }
+    assert not (tmp_path / "elsewhere").exists()
 
 
 RECORD = """

@@ -6,9 +6,6 @@ import onnx
 
 from edgekit.errors import InputError
 
-BATCH_NAMES = ("batch", "n", "bs", "none_batch")
-"""Names (or their beginnings) that exporters give to the batch dimension when it is not the first."""
-
 
 def true_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
     """Inputs without a default: before IR version 4, every initializer was listed as an input too."""
