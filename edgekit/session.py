@@ -5,6 +5,7 @@ import re
 import sys
 import tempfile
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -17,7 +18,7 @@ from edgekit.config import cache_folder as cache_folder  # noqa: PLC0414  the ve
 from edgekit.store import Answer, Store, code_digest
 
 if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import Future, ThreadPoolExecutor
 
     from edgekit.worker import Worker
 
@@ -126,6 +127,7 @@ class Session:
         self._locks: dict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
         self._expected: tuple[tuple[str, str], ...] = ()
         self._background: ThreadPoolExecutor | None = None
+        self._loading: list[Future[Any]] = []
 
     def call(self, room: str, leaf: str, method: str, /, **arguments: Any) -> Any:
         """Call a leaf's method in its worker process (see `edgekit.worker.Worker.call`)."""
@@ -152,8 +154,7 @@ class Session:
         from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  as in call
 
         self._background = ThreadPoolExecutor(thread_name_prefix="edgekit-load")
-        for room, leaf in expected:
-            self._background.submit(self.call, room, leaf, "")
+        self._loading = [self._background.submit(self.call, room, leaf, "") for room, leaf in expected]
 
     def ask[T](self, step: str, question: dict[str, Any], kind: type[T], make: Callable[[Path], T]) -> Answer[T]:
         """A step of a run, which whoever watches is told of (see `remember`)."""
@@ -176,16 +177,22 @@ class Session:
 
         return self.store.ask(whole, kind, work)
 
+    def _close_workers(self) -> None:
+        for worker in list(self._workers.values()):
+            worker.close()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for worker in list(self._workers.values()):
-            worker.close()
         if self._background is not None:
-            self._background.shutdown(wait=True, cancel_futures=True)
+            self._background.shutdown(wait=False, cancel_futures=True)
+        while [load for load in self._loading if not load.done()]:
+            self._close_workers()  # whoever is loading may be about to start one
+            time.sleep(0.01)
+        self._close_workers()
         self.store.close()
         if not self._workers and not self.log.is_relative_to(cache_folder()):
             self.log.unlink(missing_ok=True)  # a temporary log into which nobody wrote

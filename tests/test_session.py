@@ -1,11 +1,18 @@
 """What the verbs of one run share."""
 
+import os
+import threading
+import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
 
 from edgekit import registry, session
+from edgekit.session import Session
+from edgekit.store import Store
+from edgekit.worker import Worker
+from tests.coverage.watchdog import children
 
 
 def installed(name: str) -> str | None:
@@ -43,3 +50,20 @@ def test_the_first_folder_on_the_path_wins(tmp_path: Path, monkeypatch: pytest.M
         assert session.tool_versions()["numpy"] == "0.1"
     finally:
         session.tool_versions.cache_clear()
+
+
+def test_a_worker_that_is_about_to_load_when_a_run_ends_is_not_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    about, real, before = threading.Event(), Worker._running, children(os.getpid())
+
+    def slow(self: Worker) -> object:
+        about.set()
+        time.sleep(0.5)  # the end of the run comes now
+        return real(self)
+
+    monkeypatch.setattr(Worker, "_running", slow)
+    with Session(Store(tmp_path / "cache"), tmp_path / "log.txt") as run:
+        run.expect([("backends", "tflite"), ("sources", "tflite")])
+        run.remember({"any": "question"}, int, lambda _: int(about.wait(20)))
+    assert sorted(children(os.getpid())) == sorted(before)
