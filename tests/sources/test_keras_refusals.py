@@ -382,6 +382,7 @@ def test_the_hdf5_file_is_whole_before_bytes_change(worker: Worker, whole_hdf5: 
     assert describe(worker, whole_hdf5).signature.outputs[0].shape == (1, 2)
 
 
+@example(edits=[(0.1636799034844718, b"\x02")])  # a text in an encoding that there is not
 @settings(max_examples=60)
 @given(edits=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_size=1, max_size=4)), min_size=1))
 def test_mutated_hdf5_gives_success_or_a_remedy(

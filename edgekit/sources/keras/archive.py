@@ -90,7 +90,7 @@ def _read_hdf5(path: Path) -> Archive:
         with h5py.File(path, "r") as file:
             version, config = file.attrs.get("keras_version", ""), file.attrs.get("model_config")
             keys = set(file.keys())
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:  # TypeError: of a type that numpy lacks
         raise _damaged(path, str(error)) from error
     if config is None and (keys & {"layers", "_layer_checkpoint_dependencies", "vars"} or version or "top" in keys):
         raise _weights_only(path)
