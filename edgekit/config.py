@@ -148,10 +148,9 @@ def _devices(found: dict[str, DeviceConfig], file: Path, folder: Path) -> dict[s
     for name, device in found.items():
         place = f"{file}: {toml.join('devices', name)}"
         check_device_name(name, place)
-        given = device_table(device)
-        del given["kind"]
-        check_device_keys(device.kind, given, partial(toml.join, place))
-        made[name] = _reachable(device, folder, partial(toml.join, place))
+        place_of = partial(toml.join, place)
+        check_device_keys(device.kind, device_table(device).keys() - {"kind"}, place_of)
+        made[name] = _reachable(device, folder, place_of)
     return made
 
 
@@ -180,7 +179,7 @@ def check_device_keys(
     Raises:
         InputError: one is of another kind.
     """
-    for key in given:
+    for key in sorted(given):
         if key not in KEYS.get(kind, (key,)):
             raise InputError(
                 f"A device of kind {kind} has no {key.replace('_', ' ')}.",

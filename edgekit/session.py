@@ -18,7 +18,7 @@ from edgekit.config import cache_folder as cache_folder  # noqa: PLC0414  the ve
 from edgekit.store import Answer, Store, code_digest
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future, ThreadPoolExecutor
+    from concurrent.futures import Future
 
     from edgekit.worker import Worker
 
@@ -126,7 +126,6 @@ class Session:
         self._workers: dict[tuple[str, str], Worker] = {}
         self._locks: dict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
         self._expected: tuple[tuple[str, str], ...] = ()
-        self._background: ThreadPoolExecutor | None = None
         self._loading: list[Future[Any]] = []
 
     def call(self, room: str, leaf: str, method: str, /, **arguments: Any) -> Any:
@@ -153,8 +152,9 @@ class Session:
             return
         from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  as in call
 
-        self._background = ThreadPoolExecutor(thread_name_prefix="edgekit-load")
-        self._loading = [self._background.submit(self.call, room, leaf, "") for room, leaf in expected]
+        background = ThreadPoolExecutor(thread_name_prefix="edgekit-load")
+        self._loading = [background.submit(self.call, room, leaf, "") for room, leaf in expected]
+        background.shutdown(wait=False)  # nothing else is to come
 
     def ask[T](self, step: str, question: dict[str, Any], kind: type[T], make: Callable[[Path], T]) -> Answer[T]:
         """A step of a run, which whoever watches is told of (see `remember`)."""
@@ -187,9 +187,7 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._background is not None:
-            self._background.shutdown(wait=False, cancel_futures=True)
-        while [load for load in self._loading if not load.done()]:
+        while [load for load in self._loading if not (load.cancel() or load.done())]:
             self._close_workers()  # whoever is loading may be about to start one
             time.sleep(0.01)
         self._close_workers()

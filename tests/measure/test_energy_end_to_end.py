@@ -100,4 +100,5 @@ def test_a_fake_rapl_beside_the_real_runner_gives_the_right_joules(tmp_path: Pat
         truth = 20.0 * 1.25 * (each.end_s - each.begin_s)
         assert abs(seen.joules - truth) <= seen.half_width_j + 25.0 * package.late_s
         assert seen.half_width_j < 0.2 * truth
+    assert package.late_s < 0.2
     assert told.idle_power_w == pytest.approx(3.0 * 1.25, rel=0.05)

@@ -97,14 +97,20 @@ def run(seconds: float = 0.6) -> Any:
 
 
 def test_energy_is_current_times_the_stated_voltage(port: type[Port]) -> None:
+    meter = Ppk2()
+    probe = probe_of(meter.available(BOARD, ()))
     begin_s = time.monotonic()
-    trace = run()
-    end_s = time.monotonic()
+    meter.start(probe)
+    started_s = time.monotonic()
+    time.sleep(0.6)
+    stopped_s = time.monotonic()
+    trace = meter.stop(probe, None)
     truth_w = 1000 * COUNT_A * 3.3
     assert not trace.invalid
     assert trace.notes == ("voltage assumed: 3.3 V",)
     times = trace.rails["supply"].t_s
-    assert begin_s < times[0] < times[0] + 0.5 < times[-1] < end_s  # on this host's clock
+    assert begin_s < times[0] < stopped_s - 0.5  # on this host's clock
+    assert times[-1] - times[0] == pytest.approx(stopped_s - started_s, abs=0.1)
     seen = window(trace, times[0] + 0.1, times[0] + 0.5)
     assert seen.joules == pytest.approx(truth_w * 0.4, rel=1e-6)
     assert trace.resolution == pytest.approx(COUNT_A * 3.3)

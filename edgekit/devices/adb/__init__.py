@@ -35,10 +35,10 @@ class AdbDriver(Driver):
     def find(self, configured: dict[str, DeviceConfig]) -> tuple[Device, ...]:
         """See `edgekit.devices.Driver.find`; a table without ``host`` tells of the phone whose serial is its name."""
         names = {bridge.address(config) or name: name for name, config in configured.items()}
-        addresses = [address for config in configured.values() if (address := bridge.address(config))]
         with ThreadPoolExecutor(max_workers=8) as several:
             try:
                 known = bridge.attached()
+                addresses = [where for where in names if where not in configured]
                 unknown = [where for where in addresses if known.get(where, ("absent", {}))[0] != "device"]
                 list(several.map(bridge.connect, unknown))
                 known = {where: ("absent", {}) for where in names} | bridge.attached()

@@ -76,13 +76,14 @@ def trouble(state: str) -> tuple[str, str]:
 
 def serial(device: Device) -> str:
     """What adb calls a device: its id, or the address of a configured one."""
-    return (address(device.config) if device.config is not None else "") or device.id
+    return address(device.config) or device.id
 
 
-def address(config: DeviceConfig) -> str:
+def address(config: DeviceConfig | None) -> str:
     """``host:port`` of a configured phone; empty for one that hangs at a cable."""
-    port = WIFI_PORT if config.port == UNPORTED else config.port
-    return f"{config.host}:{port}" if config.host else ""
+    if config is None or not config.host:
+        return ""
+    return f"{config.host}:{WIFI_PORT if config.port == UNPORTED else config.port}"
 
 
 def attached() -> dict[str, tuple[str, dict[str, str]]]:
@@ -113,7 +114,7 @@ def reach(device: Device, patience_s: float = 2.0) -> "Phone":
         DeviceError: it is not there, or in a state that forbids to talk to it.
     """
     name, end = serial(device), time.monotonic() + patience_s
-    where = address(device.config) if device.config is not None else ""
+    where = address(device.config)
     while True:
         state = attached().get(name, ("absent", {}))[0]
         if state == "device":
