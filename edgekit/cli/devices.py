@@ -92,11 +92,7 @@ def add(name: str, *, kind: str | None, as_json: bool, **flags: Any) -> int:
     """
     kind = kind or ("emulated" if name == attached.EMULATED else "serial" if flags["serial_port"] else "ssh")
     if kind not in registry.names("devices"):
-        raise InputError(
-            f"There is no kind of device named {kind}.",
-            place="--kind",
-            fix=f"choose one of: {', '.join(registry.names('devices'))}",
-        )
+        raise attached.no_kind(kind, "--kind")
     config.check_device_name(name, "NAME")
     given = {key: value for key, value in flags.items() if value is not None}
     _check_given(kind, given)

@@ -37,7 +37,9 @@ def find(session: Session, configured: Configured, kinds: tuple[str, ...] | None
     if kinds is None:
         known = registry.names("devices")
         odd = {name: config for name, config in configured.items() if config.kind not in known}
-        every += [_unreached(name, config, _no_kind(name, config.kind)) for name, config in odd.items()]
+        every += [
+            _unreached(name, config, no_kind(config.kind, f"devices.{name}.kind")) for name, config in odd.items()
+        ]
     return sorted(every, key=lambda device: (device.id != LOCAL, not device.usable, device.kind, device.id))
 
 
@@ -62,10 +64,11 @@ def _words(error: EdgekitError) -> str:
     return f"{error.problem} fix: {error.fix}" if error.fix else error.problem
 
 
-def _no_kind(name: str, kind: str) -> InputError:
+def no_kind(kind: str, place: str) -> InputError:
+    """The complaint that there is no such kind of device, with those that there are."""
     return InputError(
         f"There is no kind of device named {kind}.",
-        place=f"devices.{name}.kind",
+        place=place,
         fix=f"choose one of: {', '.join(registry.names('devices'))}",
     )
 
@@ -92,7 +95,7 @@ def choose(session: Session, configured: Configured, wanted: str | None, place: 
     else:
         kinds = ("adb",)
     if unknown := set(kinds) - set(registry.names("devices")):
-        raise _no_kind(name, unknown.pop())
+        raise no_kind(unknown.pop(), f"devices.{name}.kind")
     found = find(session, {name: configured[name]} if name in configured else {}, kinds)
     device = next((device for device in found if device.id == name), None)
     if device is None:

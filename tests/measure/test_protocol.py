@@ -14,7 +14,7 @@ from edgekit.measure import protocol
 from edgekit.measure.protocol import QUICK, Bench, Metering, turns
 from edgekit.measure.statistics import compare
 from edgekit.measure.subject import Subject
-from edgekit.profiles import State
+from edgekit.profiles import Comparison, State
 from edgekit.sensors import Probe
 from edgekit.session import Session
 from edgekit.types import Signature
@@ -65,15 +65,22 @@ def mirrored(subjects: int, blocks: int, seed: int) -> list[int]:
     return [which for _ in range(blocks // subjects) for which in ((0, 1, 1, 0), (1, 0, 0, 1))[draw.integers(2)]]
 
 
-def false_alarms(order: Callable[[int, int, int], list[int]], times: int = 1500) -> int:
+Order = Callable[[int, int, int], list[int]]
+
+
+def against_itself(order: Order, seed: int, medians: list[float]) -> Comparison:
+    """What is said of a file and itself, whose 20 blocks had these medians one after the other."""
+    rows: tuple[list[float], list[float]] = ([], [])
+    for which, median in zip(order(2, 10, seed), medians, strict=True):
+        rows[which].append(median)
+    return compare(*rows)
+
+
+def false_alarms(order: Order, times: int = 1500) -> int:
     """How often a difference is called where both files are the same, and bursts strike."""
-    rng, called = np.random.default_rng(0), 0
-    for seed in range(times):
-        rows: tuple[list[float], list[float]] = ([], [])
-        for which, median in zip(order(2, 10, seed), bursts(rng, 20), strict=True):
-            rows[which].append(median)
-        called += compare(*rows).verdict != "no difference shown"
-    return called
+    rng = np.random.default_rng(0)
+    found = [against_itself(order, seed, bursts(rng, 20)) for seed in range(times)]
+    return sum(row.verdict != "no difference shown" for row in found)
 
 
 def test_bursts_of_other_work_make_no_false_alarms() -> None:
@@ -81,6 +88,19 @@ def test_bursts_of_other_work_make_no_false_alarms() -> None:
     assert called["drawn"] / 1500 <= 0.05 + 2.5 * (0.05 * 0.95 / 1500) ** 0.5
     assert called["mirrored"] > 1.4 * called["drawn"]
     print(f"called of 1,500: {called}")  # noqa: T201 - the figures of docs/explanation/measurement.md
+
+
+def width(order: Order) -> float:
+    """The median width of intervals, relative, where a machine slows down by 20 % over the run."""
+    rng, slower = np.random.default_rng(0), np.linspace(1.0, 1.2, 20)
+    found = [against_itself(order, seed, (slower * rng.lognormal(0, 0.01, 20)).tolist()) for seed in range(300)]
+    return float(np.median([row.high / row.low - 1 for row in found if row.high and row.low]))
+
+
+def test_a_steady_drift_makes_intervals_of_both_orders_equally_wide() -> None:
+    seen = {"drawn": width(turns), "mirrored": width(mirrored)}
+    print(f"median width: {seen}")  # noqa: T201 - what docs/explanation/measurement.md says of a drift
+    assert seen["drawn"] == pytest.approx(seen["mirrored"], rel=0.1)
 
 
 def test_the_same_inferences_timed_singly_and_in_groups_would_look_different() -> None:
