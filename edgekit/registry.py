@@ -27,7 +27,7 @@ LIBRARIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "joulescope": ("joulescope", ("pyjoulescope_driver",)),
     "ppk2": ("ppk2", ("ppk2_api",)),
 }
-"""Leaves that the base install cannot open → the pip extra that helps, and the modules it brings."""
+"""Leaves that the base install cannot open → the extra of pyproject.toml that helps, and the modules it brings."""
 
 TOOLS = (
     "ai-edge-litert",
@@ -47,6 +47,11 @@ TOOLS = (
 """Distributions whose version can change a result."""
 
 
+def install(extra: str) -> str:
+    """The command that adds an extra. On the public index edgekit is another project's name: never give it to pip."""
+    return f"in your clone of edgekit: pip install '.[{extra}]'"
+
+
 def require(name: str) -> None:
     """Check, without importing anything, that a leaf's libraries are there.
 
@@ -59,7 +64,7 @@ def require(name: str) -> None:
             raise MissingTool(
                 f"{name} needs {module}, which is not installed.",
                 place=f"this Python environment, for the leaf {name}",
-                fix=f"pip install 'edgekit[{extra}]'",
+                fix=install(extra),
             )
 
 

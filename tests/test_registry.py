@@ -51,4 +51,4 @@ def test_a_missing_library_is_named_with_the_command_that_installs_it(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == module else found(name, *rest))
     with pytest.raises(MissingTool, match=f"{leaf} needs {module}") as missing:
         registry.require(leaf)
-    assert missing.value.fix == f"pip install 'edgekit[{registry.LIBRARIES[leaf][0]}]'"
+    assert missing.value.fix == registry.install(registry.LIBRARIES[leaf][0])

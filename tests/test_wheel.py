@@ -76,12 +76,12 @@ def test_it_profiles_a_tflite_file(installed: Path, tmp_path: Path) -> None:
     assert 6 <= profile["latency"]["blocks"] <= 10  # fewer on a busy machine
     assert Path(tmp_path, profile["raw"]).is_file()
     phones = edgekit(installed, tmp_path, "devices", "--json")
-    assert "pip install 'edgekit[android]'" in phones.stdout  # what it cannot reach it says how to
+    assert "pip install '.[android]'" in phones.stdout  # what it cannot reach it says how to
 
 
 def test_without_the_extra_it_names_the_line_to_install(installed: Path, tmp_path: Path) -> None:
     shutil.copy(ROOT / "docs/examples/digits/model.keras", tmp_path)
     refused = edgekit(installed, tmp_path, "build", "model.keras", "-t", "android", "--precision", "float16")
     assert refused.returncode == 3, refused.stderr
-    assert "pip install 'edgekit[keras]'" in refused.stderr
+    assert "pip install '.[keras]'" in refused.stderr
     assert not (tmp_path / "dist").exists()
