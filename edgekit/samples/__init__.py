@@ -45,13 +45,24 @@ def load(spec: str, signature: Signature, preprocessing: dict[str, Preprocessing
     raw = _read(spec, signature, preprocessing or {})
     inputs, notes = fit(raw, signature, spec)
     count = len(next(iter(inputs.values())))
-    if raw.labels is not None and len(raw.labels) != count:
-        raise InputError(
-            f"{spec} has {count} samples but {len(raw.labels)} labels.",
-            place=spec,
-            fix="give one label for each sample",
-        )
+    if raw.labels is not None:
+        _check_labels(raw.labels, count, spec)
     return Samples.of(inputs, raw.labels, origin=spec, notes=raw.notes + notes, doubts=raw.doubts)
+
+
+def _check_labels(labels: Array, count: int, spec: str) -> None:
+    """Refuse labels that are not one finite number, or row of numbers, for each sample."""
+    problem = ""
+    if labels.dtype.kind not in "fiub":
+        problem, fix = f"labels of dtype {labels.dtype}, which are no numbers", "give the classes as numbers from 0"
+    elif labels.ndim == 0:
+        problem, fix = f"one number ({labels}) as labels", "give one label for each sample"
+    elif len(labels) != count:
+        problem, fix = f"{count} samples but {len(labels)} labels", "give one label for each sample"
+    elif labels.size == 0 or not np.isfinite(labels).all():
+        problem, fix = "labels that are NaN, infinite or empty", "leave those samples out"
+    if problem:
+        raise InputError(f"{spec} has {problem}.", place=spec, fix=fix)
 
 
 def _read(spec: str, signature: Signature, preprocessing: dict[str, Preprocessing]) -> Raw:

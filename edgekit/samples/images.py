@@ -1,7 +1,7 @@
 """Samples from folders of images, by the preprocessing of ``edgekit.toml``."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from edgekit.types import Preprocessing, Signature, TensorSpec
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 """Files that are read as images (Pillow's names)."""
+
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""What the content of such a file may be, whatever its name says: others start programs (EPS: Ghostscript)."""
 
 
 def found(folder: Path) -> bool:
@@ -44,8 +47,12 @@ def read(folder: Path, signature: Signature, preprocessing: dict[str, Preprocess
     specs = {spec.source_name: spec for spec in signature.inputs}
     if all((folder / name).is_dir() for name in specs):
         stacks = {name: _stack(_files(folder / name), spec, preprocessing.get(name)) for name, spec in specs.items()}
-        arrays = {name: array for name, (array, _) in stacks.items()}
-        return Raw(arrays, doubts=tuple(doubt for _, doubts in stacks.values() for doubt in doubts))
+        arrays = {name: array for name, (array, _, _) in stacks.items()}
+        return Raw(
+            arrays,
+            notes=tuple(note for _, notes, _ in stacks.values() for note in notes),
+            doubts=tuple(doubt for _, _, doubts in stacks.values() for doubt in doubts),
+        )
     if len(specs) != 1:
         raise InputError(
             f"The folder {folder.name} holds images for one input, the model has {len(specs)}.",
@@ -55,12 +62,14 @@ def read(folder: Path, signature: Signature, preprocessing: dict[str, Preprocess
     (spec,) = specs.values()
     files = _files(folder)
     labels, notes = class_labels(folder, files)
-    array, doubts = _stack(files, spec, preprocessing.get(spec.source_name))
-    return Raw({spec.source_name: array}, labels, notes, doubts)
+    array, depths, doubts = _stack(files, spec, preprocessing.get(spec.source_name))
+    return Raw({spec.source_name: array}, labels, notes + depths, doubts)
 
 
-def _stack(files: list[Path], spec: TensorSpec, declared: Preprocessing | None) -> tuple[Array, tuple[str, ...]]:
-    """The images of an input, and where nothing was declared for it, what was assumed."""
+def _stack(
+    files: list[Path], spec: TensorSpec, declared: Preprocessing | None
+) -> tuple[Array, tuple[str, ...], tuple[str, ...]]:
+    """The images of an input, how deep ones were read, and what was assumed if nothing was declared for it."""
     known = declared or spec.preprocessing
     settings = known or Preprocessing()
     layout, height, width, channels = _geometry(spec, settings)
@@ -68,14 +77,18 @@ def _stack(files: list[Path], spec: TensorSpec, declared: Preprocessing | None) 
     size = (height, width)
     _check(spec, settings, mode, size, channels)
     stacked = np.empty((len(files), *spec.source_shape), np.float32)
+    whole = np.dtype(spec.source_dtype).kind in "iu"
     sizes: set[tuple[int, int]] = set()
+    remarks: dict[str, None] = {}
     for i, file in enumerate(files):
-        pixels, found_size = _pixels(file, mode, size)
+        pixels, found_size, remark = _pixels(file, mode, size)
         sizes.add(found_size)
-        scaled = pixels.astype(np.float32) * np.float32(settings.scale)
+        if remark:
+            remarks[f"{spec.source_name}: {remark}"] = None
+        scaled = (np.rint(pixels) if whole else pixels) * np.float32(settings.scale)
         values = (scaled - np.asarray(settings.mean, np.float32)) / np.asarray(settings.std, np.float32)
         stacked[i] = (values.transpose(2, 0, 1) if layout == "NCHW" else values)[np.newaxis]
-    return stacked, () if known is not None else _assumed(spec, sizes - {size}, size)
+    return stacked, tuple(remarks), () if known is not None else _assumed(spec, sizes - {size}, size)
 
 
 def _assumed(spec: TensorSpec, others: set[tuple[int, int]], size: tuple[int, int]) -> tuple[str, ...]:
@@ -123,19 +136,69 @@ def _check(spec: TensorSpec, settings: Preprocessing, mode: str, size: tuple[int
         )
 
 
-def _pixels(file: Path, mode: str, size: tuple[int, int]) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-    """Pixels ``[height, width, channels]``, 0..255, upright, in the channel order asked for; and the size as found."""
+def _pixels(file: Path, mode: str, size: tuple[int, int]) -> tuple[NDArray[np.float32], tuple[int, int], str]:
+    """An image's pixels and what they were made from.
+
+    Args:
+        file: the image.
+        mode: the channels asked for, ``L``, ``RGB`` or ``BGR``.
+        size: (height, width) asked for.
+
+    Returns:
+        Pixels float32 ``[height, width, channels]``, 0..255, upright; the size as found; and a remark if
+        the file holds more than 8 bits a channel.
+
+    Raises:
+        InputError: it is damaged, or its pixels have no known range.
+    """
     from PIL import Image, ImageOps, UnidentifiedImageError  # noqa: PLC0415 (only image folders need Pillow)
 
     try:
-        with Image.open(file) as opened:
-            upright = ImageOps.exif_transpose(opened).convert("L" if mode == "L" else "RGB")
+        with Image.open(file, formats=FORMATS) as opened:
+            deep = _full_scale(opened, file)
+            remark = _depth(opened, deep)
+            upright = ImageOps.exif_transpose(opened)
             found_size = (upright.height, upright.width)
-            if found_size != size:
-                upright = upright.resize(size[::-1], Image.Resampling.BILINEAR)
+            if deep is None:
+                eight = upright.convert("L" if mode == "L" else "RGB")
+                if found_size != size:
+                    eight = eight.resize(size[::-1], Image.Resampling.BILINEAR)
+                pixels: NDArray[np.float32] = np.asarray(eight, np.float32).reshape(*size, len(mode))
+            else:
+                grey = Image.fromarray(np.asarray(upright).astype(np.float32) * np.float32(255 / deep))
+                if found_size != size:
+                    grey = grey.resize(size[::-1], Image.Resampling.BILINEAR)
+                pixels = np.repeat(np.asarray(grey, np.float32)[..., np.newaxis], len(mode), axis=-1)
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError, EOFError) as error:
         raise InputError(
             f"{file.name} is no image that can be read: {error}.", place=str(file), fix="remove or replace it"
         ) from error
-    pixels = np.asarray(upright, np.uint8).reshape(*size, len(mode))
-    return (pixels[..., ::-1] if mode == "BGR" else pixels), found_size
+    return (pixels[..., ::-1] if mode == "BGR" else pixels), found_size, remark
+
+
+def _full_scale(image: Any, file: Path) -> int | None:
+    """The value of full white in an image deeper than 8 bits; None for one of 8 bits.
+
+    Pillow keeps 16-bit grey as it is, and cuts it off at 255 if it is converted to 8 bits.
+
+    Raises:
+        InputError: its numbers have no full scale (32-bit integers, floats).
+    """
+    if image.mode not in {"I", "F"} and not image.mode.startswith("I;16"):
+        return None
+    if image.mode.startswith("I;16") or image.format == "PPM":  # Pillow scales a deep .pgm to 16 bits
+        return 65535
+    kind = "floating-point numbers" if image.mode == "F" else "32-bit or signed integers"
+    raise InputError(
+        f"{file.name} holds {kind} for pixels, and nothing says which of them is white.",
+        place=str(file),
+        fix="save the samples as the network's own input, in an .npz",
+    )
+
+
+def _depth(image: Any, full_scale: int | None) -> str:
+    """What was done to an image deeper than 8 bits; Pillow itself keeps the upper 8 bits of 16-bit colour."""
+    if full_scale is not None:
+        return f"16-bit grey was read in its whole range: 0..{full_scale} became 0..255"
+    colour = any(";16" in str(tile[-1]) for tile in image.tile)
+    return "16-bit colour was read by the upper 8 bits of each channel" if colour else ""
