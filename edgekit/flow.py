@@ -56,11 +56,15 @@ class Inspection(Noun, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What a build will make: for each target its folder and the files with their precision."""
+    """What a build will make: for each target its folder and the files with their precision.
+
+    ``refused`` are targets that do not offer what is asked for, beside others that do.
+    """
 
     recipe: Recipe
     options: SourceOptions
     targets: tuple[tuple[Target, Path, tuple[Variant, ...]], ...]
+    refused: tuple[Result, ...] = ()
 
     @property
     def calibrated(self) -> tuple[str, ...]:
@@ -73,7 +77,7 @@ def plan(project: Project, model: Path) -> Plan:
 
     Raises:
         InputError: an unknown target, no target, or an option that fits none of them.
-        Unsupported: a target does not offer the precision, or the dtype of inputs and outputs.
+        Unsupported: no target offers the precision, or the dtype of inputs and outputs.
     """
     names = config.target_names() if project.targets == ("all",) else project.targets
     if not names:
@@ -86,10 +90,16 @@ def plan(project: Project, model: Path) -> Plan:
         raise InputError("A metric needs evaluation data.", place="--metric", fix="add --eval PATH")
     if project.max_drop is not None and project.metric is None:
         raise InputError("A maximum drop needs a metric.", place="--max-drop", fix="add --eval PATH --metric top1")
-    rows = []
-    for name in dict.fromkeys(names):
-        target = config.target(name)
-        rows.append((target, _folder(project, model, target.name, alone=len(names) == 1), _variants(target, project)))
+    rows: list[tuple[Target, Path, tuple[Variant, ...]]] = []
+    refused: list[Result] = []
+    for target in [config.target(name) for name in dict.fromkeys(names)]:
+        folder = _folder(project, model, target.name, alone=len(names) == 1)
+        try:
+            rows.append((target, folder, _variants(target, project)))
+        except Unsupported as error:
+            refused.append(Result(target.name, folder, error=error))
+    if not rows and refused[0].error is not None:
+        raise refused[0].error
     recipe = Recipe(
         precision=project.precision,
         io=project.io,
@@ -103,7 +113,7 @@ def plan(project: Project, model: Path) -> Plan:
         keep_layout=project.keep_layout,
         allow_unsafe=project.allow_unsafe,
     )
-    return Plan(recipe, options, tuple(rows))
+    return Plan(recipe, options, tuple(rows), tuple(refused))
 
 
 def _folder(project: Project, model: Path, target: str, *, alone: bool) -> Path:
@@ -166,8 +176,7 @@ def build(session: Session, project: Project, model: Path) -> list[Result]:
             place="--calibration",
             fix=f"add --calibration PATH (.npz, .npy, .csv, a folder of images){_without_data(planned)}",
         )
-    for _, folder, _ in planned.targets:
-        check_place(folder)
+    planned = _placed(planned)
     orders = sum(len(variants) for _, _, variants in planned.targets)
     session.progress.plan(4 + 2 * orders)
     session.expect(("backends", v.backend) for _, _, variants in planned.targets for v in variants)
@@ -192,11 +201,30 @@ def build(session: Session, project: Project, model: Path) -> list[Result]:
         return Result(target.name, folder, manifest=manifest)
 
     if len(planned.targets) == 1:
-        return [one(row) for row in planned.targets]
+        return [*planned.refused, *map(one, planned.targets)]
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  one target needs no threads
 
     with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(one, planned.targets))
+        return [*planned.refused, *pool.map(one, planned.targets)]
+
+
+def _placed(planned: Plan) -> Plan:
+    """The plan without the targets whose result could not be written; these are among the refused.
+
+    Raises:
+        InputError: that holds for all of them.
+    """
+    rows, refused = [], list(planned.refused)
+    for row in planned.targets:
+        try:
+            check_place(row[1])
+        except InputError as error:
+            refused.append(Result(row[0].name, row[1], error=error))
+        else:
+            rows.append(row)
+    if not rows and refused[-1].error is not None:
+        raise refused[-1].error
+    return msgspec.structs.replace(planned, targets=tuple(rows), refused=tuple(refused))
 
 
 def _without_data(planned: Plan) -> str:
@@ -314,7 +342,12 @@ def check(session: Session, project: Project, model: Path) -> list[Check]:
             whole, variant = Subject(network, finished, None), msgspec.structs.replace(variant, base=None)
         return _check(session, whole, target, Order(variant, variant.precision, variant.io, drawn, project.seed))
 
-    return [row(target.name, variant) for target, _, variants in planned.targets for variant in variants]
+    refused = [
+        Check(target=result.target, file="", works=False, reason=result.error.problem)
+        for result in planned.refused
+        if result.error is not None
+    ]
+    return [*refused, *(row(target.name, variant) for target, _, variants in planned.targets for variant in variants)]
 
 
 def _integers(session: Session, network: Network) -> Answer[Waist] | None:

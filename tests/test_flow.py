@@ -116,6 +116,21 @@ def test_targets_share_their_steps_and_one_failure_stops_no_other(
     assert not any(step.startswith("converting") for step in watch.ran)
 
 
+def test_what_one_target_does_not_offer_is_built_for_the_others(
+    first: tuple[flow.Result, Watch], cache: Path, tmp_path: Path
+) -> None:
+    occupied = tmp_path / "out" / "linux-arm64"
+    occupied.mkdir(parents=True)
+    (occupied / "notes.txt").write_text("mine")
+    wanted = {"targets": ("edgetpu", "linux-arm64", "android"), "precision": "float16", "output": str(tmp_path / "out")}
+    results = {result.target: result for result in build(cache, **wanted)[0]}
+    assert isinstance(results["edgetpu"].error, Unsupported)
+    assert isinstance(results["linux-arm64"].error, InputError)
+    assert [path.name for path in occupied.iterdir()] == ["notes.txt"]
+    assert results["android"].manifest is not None
+    assert (tmp_path / "out" / "android" / "model_float16.tflite").is_file()
+
+
 def test_a_missed_budget_is_told_and_the_artifact_stays(
     first: tuple[flow.Result, Watch], cache: Path, tmp_path: Path
 ) -> None:
@@ -161,6 +176,9 @@ def test_a_metric_that_does_not_fit_is_refused_before_anything_is_built(
 def test_a_precision_that_no_file_has_is_unsupported() -> None:
     with pytest.raises(Unsupported, match="int8, not in float16"):
         flow.plan(Project(targets=("edgetpu",), precision="float16"), MODEL)
+    planned = flow.plan(Project(targets=("edgetpu", "ios"), precision="float16"), MODEL)
+    assert [target.name for target, _, _ in planned.targets] == ["ios"]
+    assert [result.target for result in planned.refused] == ["edgetpu"]
 
 
 @pytest.fixture(scope="module")

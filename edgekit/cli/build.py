@@ -142,7 +142,8 @@ def _show_plan(planned: flow.Plan, *, as_json: bool) -> int:
             {"target": target.name, "folder": str(folder), "variants": variants}
             for target, folder, variants in planned.targets
         ]
-        options.print_json({"plan": rows})
+        refused = [_as_dict(result) for result in planned.refused]
+        options.print_json({"plan": rows} | ({"refused": refused} if refused else {}))
     return 0
 
 

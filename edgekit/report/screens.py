@@ -158,6 +158,8 @@ def plan(planned: Plan) -> RenderableType:
     for target, folder, variants in planned.targets:
         for variant in variants:
             table.add_row(target.name, variant.file, variant.precision, variant.backend, f"{folder}/")
+    for result in planned.refused:
+        table.add_row(result.target, "", "", "", "" if result.error is None else result.error.problem)
     return table
 
 
