@@ -14,7 +14,19 @@ import onnxruntime
 
 from edgekit.errors import Unsupported
 from edgekit.sources import Source
-from edgekit.sources.onnx import agreement, divergence, layout, lowering, prepare, reading, refusal, runtime, shapes
+from edgekit.sources.onnx import (
+    agreement,
+    divergence,
+    layout,
+    lowering,
+    prepare,
+    reading,
+    refusal,
+    runtime,
+    shapes,
+    sizes,
+)
+from edgekit.sources.onnx.network import ONNX_ERRORS, Network
 from edgekit.types import Divergence, Model, Signature, SourceOptions, TensorSpec, Waist
 
 __all__ = ["OnnxSource"]
@@ -52,6 +64,7 @@ def open_model(path: Path, options: SourceOptions) -> Opened:
     model = reading.read(path)
     companions = reading.companions(path)
     fixed, assumed = shapes.fixed(path, model, options.shapes)
+    sizes.refuse_large(path, model, fixed)
     running = reading.session_of(path, model)  # of the user's own model: the reference must not depend on edits
     shapes.fix(model, fixed)
     dtypes = {value.name: reading.dtype_of(value) for value in shapes.true_inputs(model)}
@@ -87,14 +100,14 @@ class OnnxSource(Source):
         """See `Source.to_waist`. Strategies are tried in order; the first that agrees is taken."""
         opened = self._open(path, options)
         source = source_signature(opened)
-        network = prepare.prepare(reading.only_float32(opened.model))
+        network = prepared(path, opened.model)
         refusal.refuse_unresolved(path, network)
-        prepared, complaints = network.proto(), []
+        model, complaints = network.proto(), []
         with tempfile.TemporaryDirectory(prefix="edgekit-onnx-") as folder:
             file = Path(folder, "waist.tflite")
-            for strategy in lowering.strategies(prepared):
+            for strategy in lowering.strategies(model):
                 try:
-                    signature = convert(prepared, strategy, source, file, keep_layout=options.keep_layout)
+                    signature = convert(model, strategy, source, file, keep_layout=options.keep_layout)
                     agreement.check(file, signature, opened.known)
                 except (Unsupported, *lowering.CONVERTER_ERRORS) as error:
                     complaints.append(error)
@@ -146,6 +159,18 @@ class OnnxSource(Source):
         return self._kept[1]
 
 
+def prepared(path: Path, model: onnx.ModelProto) -> Network:
+    """See `prepare.prepare`.
+
+    Raises:
+        Unsupported: onnx's own library fails on the graph, which ONNX Runtime took.
+    """
+    try:
+        return prepare.prepare(reading.only_float32(model))
+    except ONNX_ERRORS as error:
+        raise refusal.not_prepared(path, error) from error
+
+
 def _stamps(path: Path, companions: tuple[str, ...]) -> list[tuple[Path, int, int]]:
     """Path, time of change in ns and bytes of the files that a model is made of, as far as they exist."""
     files = [path, *(path.parent / name for name in companions)]
@@ -174,21 +199,22 @@ def convert(
         One of `lowering.CONVERTER_ERRORS`.
     """
     lowered = lowering.lower(layout.flatten_outputs(prepared), strategy)
-    shapes_of = {spec.source_name: spec.source_shape for spec in source.outputs}
+    outputs = [(value.name, spec) for value, spec in zip(prepared.graph.output, source.outputs, strict=True)]
+    shapes_of = {name: spec.source_shape for name, spec in outputs}
     permutations = layout.peel(lowered, shapes_of, keep_layout=keep_layout)
     lowering.write(lowered, file)
     return Signature(
-        inputs=tuple(_bound(spec, lowered, permutations) for spec in source.inputs),
-        outputs=tuple(_bound(spec, lowered, permutations) for spec in source.outputs),
+        inputs=tuple(_bound(spec, spec.name, lowered, permutations) for spec in source.inputs),
+        outputs=tuple(_bound(spec, name, lowered, permutations) for name, spec in outputs),
     )
 
 
-def _bound(spec: TensorSpec, lowered: Any, permutations: dict[str, tuple[int, ...]]) -> TensorSpec:
-    tensor = lowered.tensors[spec.source_name]
-    order = permutations.get(spec.source_name)
+def _bound(spec: TensorSpec, name: str, lowered: Any, permutations: dict[str, tuple[int, ...]]) -> TensorSpec:
+    tensor = lowered.tensors[name]
+    order = permutations.get(name)
     mine, theirs = layout.LAYOUTS[len(order)] if order else (None, None)
     return TensorSpec(
-        name=spec.source_name,
+        name=name,
         shape=tuple(int(dim) for dim in tensor.shape),
         dtype=str(tensor.dtype).lower(),
         layout=mine,

@@ -7,11 +7,31 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from edgekit.sources.onnx.network import LARGE_CONSTANT_BYTES, Array, Network, attributes, consumed, subgraphs
+from edgekit.sources.onnx.network import (
+    LARGE_CONSTANT_BYTES,
+    ONNX_ERRORS,
+    Array,
+    Network,
+    attributes,
+    consumed,
+    subgraphs,
+)
 from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, session
 
 FOLD_LIMIT_BYTES = 1 << 22
 """A constant larger than this is not made where it is larger than all that it is computed from."""
+
+RUN_LIMIT_BYTES = 1 << 28
+"""A node whose results are larger is not evaluated at all."""
+
+EXPANDING = {
+    "CenterCropPad", "Col2Im", "ConstantOfShape", "ConvTranspose", "Expand", "MaxUnpool", "OneHot", "Pad", "Range",
+    "Resize", "Tile", "Upsample",
+}  # fmt: skip
+"""Operators whose results may be far larger than what they read, because values say how large."""
+
+OF_ONE = {"Concat", "Max", "Mean", "Min", "Sum"}
+"""Operators that give their operand back where they have only one."""
 
 RANDOM = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"}
 """Operators that give something else at every run."""
@@ -22,7 +42,7 @@ def infer(network: Network) -> None:
     proto = network.proto(up_to_bytes=LARGE_CONSTANT_BYTES)
     try:
         inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True)
-    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
+    except ONNX_ERRORS:
         return
     for value in (*inferred.graph.value_info, *inferred.graph.output):
         network.learn(value)
@@ -36,6 +56,7 @@ def fold(network: Network) -> bool:
     """
     changed = _take_constants(network)
     changed |= _evaluate(network)
+    _name_identities(network)
     changed |= _drop_identities(network)
     changed |= _name_makers(network)
     changed |= _drop_dead(network)
@@ -80,7 +101,7 @@ def _known_shape(network: Network, node: onnx.NodeProto) -> Array | None:
 def _evaluate(network: Network) -> bool:
     known, ready = set(network.constants), []
     for node in network.nodes:
-        if _foldable(node) and all(not name or name in known for name in node.input):
+        if _foldable(network, node) and all(not name or name in known for name in node.input):
             ready.append(node)
             known.update(node.output)
     if not ready:
@@ -94,8 +115,14 @@ def _evaluate(network: Network) -> bool:
     return bool(folded)
 
 
-def _foldable(node: onnx.NodeProto) -> bool:
-    return node.op_type not in RANDOM and not any(True for _ in subgraphs(node))
+def _foldable(network: Network, node: onnx.NodeProto) -> bool:
+    """Whether a node may be evaluated: the same at every run, and small, which is asked before it runs."""
+    if node.op_type in RANDOM or any(True for _ in subgraphs(node)):
+        return False
+    sizes = [network.bytes(name) for name in node.output if name]
+    if node.op_type in EXPANDING and None in sizes:
+        return False  # until what it reads is constant, and shape inference can tell
+    return sum(size or 0 for size in sizes) <= RUN_LIMIT_BYTES
 
 
 def _worth(network: Network, node: onnx.NodeProto, values: dict[str, Any]) -> bool:
@@ -140,6 +167,13 @@ def _run_together(
     opsets = [helper.make_opsetid("", network.opset), *(helper.make_opsetid(d, v) for d, v in network.domains.items())]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=8 if network.opset <= 18 else 10)
     return dict(zip(made, session(model.SerializeToString(), optimize=False).run(None, {}), strict=True))
+
+
+def _name_identities(network: Network) -> None:
+    for node in network.nodes:
+        if node.op_type in OF_ONE and node.domain in {"", "ai.onnx"} and len(node.input) == 1:
+            node.op_type = "Identity"
+            del node.attribute[:]
 
 
 def _drop_identities(network: Network) -> bool:

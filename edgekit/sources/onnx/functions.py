@@ -3,7 +3,7 @@
 import onnx
 from onnx import inliner
 
-from edgekit.sources.onnx.network import Network
+from edgekit.sources.onnx.network import ONNX_ERRORS, Network
 
 WRITTEN_OUT = (
     "AffineGrid", "Attention", "Bernoulli", "CastLike", "CenterCropPad", "GroupNormalization",
@@ -31,7 +31,7 @@ def write_out(network: Network) -> bool:
         after = inliner.inline_selected_functions(
             before, [("", kind) for kind in WRITTEN_OUT], inline_schema_functions=True
         )
-    except (RuntimeError, ValueError):
+    except ONNX_ERRORS:
         return False
     if [node.op_type for node in after.graph.node] == [node.op_type for node in network.nodes]:
         return False

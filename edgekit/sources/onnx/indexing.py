@@ -69,7 +69,8 @@ def _counted_from_start(node: onnx.NodeProto, shape: tuple[int, ...], indices: N
 
 def second_output(builder: Builder, node: onnx.NodeProto) -> bool:
     """An output that is another output: a copy, because a TFLite file lists every tensor once."""
-    if node.input[0] not in builder.network.outputs or builder.network.dtype(node.input[0]) == np.bool_:
+    if node.input[0] not in builder.network.outputs:
         return False
-    builder.op("Max", node.input[0], node.input[0], out=node.output[0])
+    kind = "Or" if builder.network.dtype(node.input[0]) == np.bool_ else "Max"
+    builder.op(kind, node.input[0], node.input[0], out=node.output[0])
     return True

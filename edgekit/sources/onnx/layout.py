@@ -75,7 +75,13 @@ def peel(lowered: Any, shapes: dict[str, tuple[int, ...]], *, keep_layout: bool)
 def _unflatten(lowered: Any, flat: str, shape: tuple[int, ...]) -> None:
     """Take the reshape of `flatten_outputs` away, or let it give the output's own shape."""
     name = flat.removesuffix(SUFFIX)
-    maker = next(operator for operator in lowered.operators if flat in operator.outputs)
+    maker = next((operator for operator in lowered.operators if flat in operator.outputs), None)
+    _free(lowered, name, unless=maker.inputs[0] if maker else "")
+    if maker is None:  # a constant
+        lowered.tensors[flat].data = np.reshape(lowered.tensors[flat].data, shape)
+        lowered.tensors[flat].shape = lowered.tensors[flat].shape_signature = list(shape)
+        _rename(lowered, flat, name)
+        return
     inside = maker.inputs[0]
     whole = maker.op_type == "RESHAPE" and tuple(lowered.tensors[inside].shape) == shape
     if whole and inside not in lowered.outputs and inside not in lowered.inputs and _made(lowered, inside):
@@ -84,8 +90,7 @@ def _unflatten(lowered: Any, flat: str, shape: tuple[int, ...]) -> None:
         del lowered.tensors[flat]
         _rename(lowered, inside, name)
         return
-    if name in lowered.tensors:
-        _rename(lowered, name, f"{name}/inside")
+    _free(lowered, name)
     _append_reshape(lowered, flat, name, shape)
     lowered.outputs = [name if value == flat else value for value in lowered.outputs]
     _forget_chain(lowered, maker, flat)
@@ -109,6 +114,15 @@ def _append_reshape(lowered: Any, value: str, out: str, shape: tuple[int, ...]) 
     lowered.tensors[out] = TensorIR(out, lowered.tensors[value].dtype, sizes, list(sizes))
     lowered.tensors[constant] = TensorIR(constant, "INT32", [len(sizes)], [len(sizes)], np.asarray(sizes, np.int32))
     lowered.operators.append(OperatorIR("RESHAPE", [value, constant], [out], {"newShape": sizes}))
+
+
+def _free(lowered: Any, name: str, *, unless: str = "") -> None:
+    """Take an output's name from the inner tensor that the converter gave it to (unless it is that output)."""
+    if name in lowered.tensors and name != unless:
+        inner = f"{name}/inside"
+        while inner in lowered.tensors:
+            inner += "_"
+        _rename(lowered, name, inner)
 
 
 def _rename(lowered: Any, old: str, new: str) -> None:

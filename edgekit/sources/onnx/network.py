@@ -1,11 +1,13 @@
 """An ONNX graph while it is being rewritten: nodes in order, constants as arrays, shapes and dtypes by name."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import onnx
+import onnx.version_converter
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
@@ -13,6 +15,13 @@ Array = NDArray[Any]
 
 LARGE_CONSTANT_BYTES = 4096
 """Constants above this size enter shape inference by type only: no operator's shape depends on them."""
+
+
+ONNX_ERRORS = (
+    onnx.shape_inference.InferenceError, onnx.version_converter.ConvertError, onnx.checker.ValidationError,
+    RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError,
+)  # fmt: skip
+"""What onnx's own library raises for graphs that it does not take, its C++ part plain exceptions of all kinds."""
 
 
 @dataclass
@@ -71,6 +80,11 @@ class Network:
             name = f"{stem}_{count}"
         self.used.add(name)
         return name
+
+    def bytes(self, name: str) -> int | None:
+        """The size of a value, None where its shape is not known; 4 for an element of unknown dtype."""
+        shape, dtype = self.shape(name), self.dtype(name)
+        return None if shape is None else math.prod(shape) * (dtype.itemsize if dtype is not None else 4)
 
     def shape(self, name: str) -> tuple[int, ...] | None:
         """The static shape of a value, None where it is not known."""
@@ -145,12 +159,28 @@ def consumed(node: onnx.NodeProto) -> Iterator[str]:
         yield from (name for name in (*inner_reads, *(v.name for v in graph.output)) if name not in own)
 
 
+def every_graph(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """A graph and those inside it."""
+    yield graph
+    for node in graph.node:
+        for inner in subgraphs(node):
+            yield from every_graph(inner)
+
+
 def every_node(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
     """All nodes of a graph and of the graphs inside it."""
-    for node in graph.node:
-        yield node
-        for inner in subgraphs(node):
-            yield from every_node(inner)
+    for inner in every_graph(graph):
+        yield from inner.node
+
+
+def every_tensor(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Weights and attributes of a graph and of the graphs inside it."""
+    for inner in every_graph(graph):
+        yield from inner.initializer
+        for attribute in (attribute for node in inner.node for attribute in node.attribute):
+            if attribute.type == onnx.AttributeProto.TENSOR:
+                yield attribute.t
+            yield from attribute.tensors
 
 
 def _names(graph: onnx.GraphProto) -> Iterable[str]:

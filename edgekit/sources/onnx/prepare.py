@@ -12,7 +12,7 @@ from onnx import helper, version_converter
 from edgekit.sources.onnx import folding
 from edgekit.sources.onnx.control_flow import choose, resolve
 from edgekit.sources.onnx.functions import inline_own, write_out
-from edgekit.sources.onnx.network import Network, rewrite
+from edgekit.sources.onnx.network import ONNX_ERRORS, Network, rewrite
 from edgekit.sources.onnx.rewrites import RULES
 
 OPSET = 13
@@ -20,8 +20,9 @@ OPSET = 13
 
 
 def prepare(model: onnx.ModelProto) -> Network:
-    """Prepare a model whose input shapes are fixed (`shapes.fix`). The model is not modified."""
+    """Prepare a model whose input shapes are fixed (`shapes.fix`). Of the model only its version changes."""
     network = Network.of(_raised(_with_old_resizing(inline_own(model))))
+    _apart_from_inputs(network)
     folding.settle(network, resolve)
     while (
         choose(network) or rewrite(network, RULES) or write_out(network)
@@ -32,14 +33,23 @@ def prepare(model: onnx.ModelProto) -> Network:
     return network
 
 
+def _apart_from_inputs(network: Network) -> None:
+    """An output that is an input becomes a copy with a name of its own: in TFLite one tensor cannot be both."""
+    for i, name in enumerate(network.outputs):
+        if name in network.inputs:
+            network.outputs[i] = network.fresh(f"{name}/output")
+            network.nodes.append(helper.make_node("Identity", [name], [network.outputs[i]]))
+
+
 def _raised(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model in opset 13 where it is older; as it is where an operator has no conversion."""
     version = next((entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"}), OPSET)
     if version >= OPSET:
         return model
+    model.ir_version = max(model.ir_version, 4)  # since it, weights need not be listed among the inputs
     try:
         return version_converter.convert_version(model, OPSET)
-    except (RuntimeError, ValueError, version_converter.ConvertError):
+    except ONNX_ERRORS:
         return model
 
 

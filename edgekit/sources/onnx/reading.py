@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError, Message
 from onnx import helper, numpy_helper
 
 from edgekit.errors import InputError, Unsupported
-from edgekit.sources.onnx.network import every_node, kind
+from edgekit.sources.onnx.network import ONNX_ERRORS, consumed, every_graph, every_node, every_tensor, kind
 from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, complaint, session
 
 LIMIT_BYTES = 2**31 - 1
@@ -33,7 +33,9 @@ def read(path: Path) -> onnx.ModelProto:
     """
     model = _parse(path)
     _refuse_text(path, model)
+    _name_domain(model)
     _refuse_duplicates(path, model)
+    _refuse_undefined(path, model)
     _refuse_operators(path, model)
     _refuse_types(path, model)
     _load_external(path, model)
@@ -73,6 +75,53 @@ def _broken(path: Path, detail: str) -> InputError:
     return InputError(
         f"{path.name} is a damaged ONNX file: {detail}.", place=str(path), fix="export or download it again"
     )
+
+
+def _name_domain(model: onnx.ModelProto) -> None:
+    """ONNX's own domain has two names, and onnx's tools know an operator only under the empty one."""
+    for node in (*every_node(model.graph), *(node for function in model.functions for node in function.node)):
+        if node.domain in STANDARD:
+            node.domain = ""
+    for entries in (model.opset_import, *(function.opset_import for function in model.functions)):
+        for entry in entries:
+            if entry.domain in STANDARD:
+                entry.domain = ""
+
+
+def _refuse_undefined(path: Path, model: onnx.ModelProto) -> None:
+    """A name that is read and never made; onnx's tools fail on it in many ways, some by a crash."""
+    made = {value.name for value in model.graph.input} | {name for node in model.graph.node for name in node.output}
+    made |= {tensor.name for tensor in model.graph.initializer}
+    read = {name: node for node in model.graph.node for name in consumed(node) if name not in made}
+    missing = [f"{kind(node)} reads {name!r}, which nothing makes" for name, node in read.items()]
+    missing += [said for node in model.graph.node if (said := _lacking(node, model))]
+    missing += [
+        f"the output {value.name!r} is declared, which nothing makes"
+        for value in model.graph.output
+        if value.name not in made
+    ]
+    if missing:
+        raise InputError(
+            f"{path.name} is an invalid graph: {missing[0]}.",
+            place=str(path),
+            fix="export it again, and check it with onnx.checker",
+        )
+
+
+def _lacking(node: onnx.NodeProto, model: onnx.ModelProto) -> str | None:
+    """What an operator of ONNX's own lacks of the inputs that its definition asks for. ONNX Runtime crashes on some."""
+    opset = next((entry.version for entry in model.opset_import if entry.domain == node.domain), 0)
+    if node.domain or not onnx.defs.has(node.op_type, opset):
+        return None
+    schema = onnx.defs.get_schema(node.op_type, opset)
+    given = [*node.input, *[""] * (schema.min_input - len(node.input))]
+    for place, name in enumerate(given):
+        if place >= schema.max_input:
+            return f"{node.op_type} has {len(node.input)} inputs and takes {schema.max_input}"
+        asked = schema.inputs[min(place, len(schema.inputs) - 1)]
+        if not name and asked.option != onnx.defs.OpSchema.FormalParameterOption.Optional:
+            return f"{node.op_type} lacks its input {asked.name!r}"
+    return None
 
 
 def _refuse_duplicates(path: Path, model: onnx.ModelProto) -> None:
@@ -171,16 +220,22 @@ def external_files(model: onnx.ModelProto) -> set[str]:
 
 
 def _refuse_weights(path: Path, model: onnx.ModelProto) -> None:
-    for tensor in model.graph.initializer:
+    if any(graph.sparse_initializer for graph in every_graph(model.graph)):
+        raise Unsupported(
+            f"{path.name} keeps weights as sparse tensors.", place=str(path), fix="export it with dense weights"
+        )
+    weights = {tensor.name for tensor in model.graph.initializer}
+    for tensor in every_tensor(model.graph):
+        name = tensor.name or "of a Constant"
         if any(dim < 0 for dim in tensor.dims):
-            raise _broken(path, f"the weights {tensor.name!r} have a negative dimension")
+            raise _broken(path, f"the weights {name!r} have a negative dimension")
         try:
             values = numpy_helper.to_array(tensor)
-        except (ValueError, TypeError, KeyError) as error:
-            raise _broken(path, f"the weights {tensor.name!r} do not fill their shape") from error
-        if np.issubdtype(values.dtype, np.floating) and np.isnan(values).any():
+        except ONNX_ERRORS as error:
+            raise _broken(path, f"the weights {name!r} do not fill their shape") from error
+        if tensor.name in weights and np.issubdtype(values.dtype, np.floating) and np.isnan(values).any():
             raise InputError(
-                f"{path.name}: the weights {tensor.name!r} hold NaN.",
+                f"{path.name}: the weights {name!r} hold NaN.",
                 place=str(path),
                 fix="the training diverged; export a checkpoint from before",
             )

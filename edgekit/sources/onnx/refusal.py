@@ -29,6 +29,12 @@ def refuse_unresolved(path: Path, network: Network) -> None:
     Raises:
         Unsupported: the operators are named, with the graph inputs that steer them.
     """
+    if not network.nodes:
+        raise Unsupported(
+            f"{path.name} computes nothing: its outputs are constants, or its inputs themselves.",
+            place=str(path),
+            fix="check what was exported",
+        )
     complaints = list(_complaints(network))
     if complaints:
         raise Unsupported(
@@ -63,6 +69,15 @@ def _sources(network: Network) -> dict[str, set[str]]:
         union: set[str] = set().union(*(found.get(name, set()) for name in consumed(node)))
         found.update(dict.fromkeys(node.output, union))
     return found
+
+
+def not_prepared(path: Path, error: Exception) -> Unsupported:
+    """A graph that ONNX Runtime takes and that onnx's own tools (inference, inlining, versions) fail on."""
+    return Unsupported(
+        f"{path.name} cannot be prepared for conversion: {complaint(error) or type(error).__name__}",
+        place=str(path),
+        fix="check the file with onnx.checker, or export it again with a newer opset",
+    )
 
 
 def cannot_convert(path: Path, network: Network, complaints: Sequence[Exception]) -> Unsupported:
