@@ -259,7 +259,7 @@ def _file(
             fix="install that compiler (edgekit doctor tells how), or leave out --require-compiled",
         )
     judged = steps.verification(session, subject, order, built, prepared.evidence)
-    result = built.result
+    result, waist = built.result, _origin(subject, variant)
     size = sum(file.bytes for file in built.files.values())
     described = ArtifactFile(
         file=result.files[0],
@@ -273,10 +273,19 @@ def _file(
         cost=None if subject.cost is None else msgspec.structs.replace(subject.cost, bytes=size),
         verification=judged,
         placements=result.placements,
+        conversion=() if waist is None else waist.notes,
         notes=result.notes,
+        warnings=(*(() if waist is None else waist.warnings), *result.warnings),
+        tools=result.tools,
         unavailable=result.unavailable | ({} if subject.cost is not None else {"cost": subject.reason}),
     )
     return described, built
+
+
+def _origin(subject: Subject, variant: Variant) -> Waist | None:
+    """The waist that a file was made from; None where its backend read the source itself."""
+    direct = subject.network.model.format in variant.reads
+    return None if subject.waist is None or direct else subject.waist.result
 
 
 def _manifest(network: Network, target: Target, recipe: Recipe, prepared: Data, files: list[ArtifactFile]) -> Manifest:

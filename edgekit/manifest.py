@@ -29,7 +29,12 @@ PROFILES = "profiles"
 
 
 class ArtifactFile(Noun, frozen=True, kw_only=True):
-    """One runnable file of an artifact with its evidence; ``files`` names all parts with digests."""
+    """One runnable file of an artifact with its evidence; ``files`` names all parts with digests.
+
+    ``conversion`` says how the source became what the backend read, ``notes`` how the file was made from that;
+    ``warnings`` are what whoever uses it must know or do.
+    ``tools`` are the programs that made it, where they are not in the manifest's own list.
+    """
 
     file: str
     precision: Precision
@@ -43,7 +48,10 @@ class ArtifactFile(Noun, frozen=True, kw_only=True):
     verification: Verification | None
     device_verifications: tuple[DeviceVerification, ...] = ()
     placements: tuple[Placement, ...] = ()
+    conversion: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    tools: dict[str, str] = {}
     unavailable: dict[str, str] = {}
 
     @property

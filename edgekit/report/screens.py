@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 UNLIMITED = 10_000
 """Columns of a screen on which every table fits."""
 
-VERDICT_STYLES = {"pass": "green", "warn": "yellow", "miss": "red"}
+VERDICT_STYLES = {"pass": "green", "warn": "yellow", "miss": "red", "fail": "red"}
 
 
 def size(bytes_: int) -> str:
@@ -121,13 +121,31 @@ def _remarks(manifest: Manifest) -> Iterable[str]:
     for name, data in (("calibration", manifest.calibration), ("evaluation", manifest.evaluation)):
         if data is not None:
             yield from (f"{name}: {remark}" for remark in (*data.notes, *data.warnings))
+    yield from (f"{manifest.source.file}: {warning}" for warning in manifest.source.warnings)
     for file in manifest.artifacts:
         if file.verification is not None and file.verification.reason:
             yield f"{file.file}: {file.verification.reason}"
-        yield from (f"{file.file}: {note}" for note in file.notes)
+        if file.verification is not None:
+            yield from (f"{file.file}: {remark}" for remark in file.verification.remarks)
+        yield from (f"{file.file}: {told}" for told in (*file.warnings, *file.notes))
+        yield from _layouts(file.signature)
         yield from _mapping(file)
     # The same reason often holds for several files of a target; it is told once.
     yield from {f"{what} unavailable: {why}": None for f in manifest.artifacts for what, why in f.unavailable.items()}
+
+
+def _layouts(signature: Signature) -> Iterable[str]:
+    """Inputs and outputs that have another layout in the file than in its source."""
+    for kind, specs in (("input", signature.inputs), ("output", signature.outputs)):
+        for spec in specs:
+            if spec.permutation is not None:
+                here, there = (spec.layout or "axes", spec.shape), (spec.source_layout or "axes", spec.source_shape)
+                sides = [f"{layout} {_dims(shape)}" for layout, shape in (here, there)]
+                yield f"{kind} {spec.name} is {sides[0]} here, {sides[1]} in the source (--keep-layout keeps that)"
+
+
+def _dims(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape)) or "scalar"
 
 
 def _mapping(file: ArtifactFile) -> Iterable[str]:
@@ -197,7 +215,7 @@ def _signature(signature: Signature) -> Table:
 
 
 def _spec(spec: TensorSpec) -> tuple[str, str, str, str]:
-    return spec.name, "×".join(map(str, spec.shape)) or "scalar", spec.dtype, spec.layout or ""
+    return spec.name, _dims(spec.shape), spec.dtype, spec.layout or ""
 
 
 def targets(found: Iterable[Target]) -> RenderableType:
