@@ -1,25 +1,20 @@
 """The verbs: what a user asks for, as sequences of steps."""
 
-import shutil
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-from edgekit import __version__ as edgekit_version
-from edgekit import config, data, sources, steps
+from edgekit import artifact, config, data, sources, steps
 from edgekit.config import Project
-from edgekit.data import Data
-from edgekit.errors import EdgekitError, InputError, MissingTool, Unsupported, from_os
-from edgekit.manifest import FILE_NAME, ArtifactFile, Manifest, carried
+from edgekit.errors import EdgekitError, InputError, Unsupported, from_os
+from edgekit.manifest import FILE_NAME, Manifest, carried
 from edgekit.publish import check as check_place
 from edgekit.publish import publish
-from edgekit.session import Session, tool_versions
+from edgekit.session import Session
 from edgekit.steps import Network, Order, Subject
 from edgekit.store import Answer
 from edgekit.types import (
     CALIBRATED,
-    Built,
     Cost,
     Model,
     Noun,
@@ -188,10 +183,10 @@ def build(session: Session, project: Project, model: Path) -> list[Result]:
     def one(row: tuple[Target, Path, tuple[Variant, ...]]) -> Result:
         target, folder, variants = row
         try:
-            built = [_file(session, subject, planned.recipe, variant, prepared) for variant in variants]
-            manifest = _manifest(network, target, planned.recipe, prepared, [file for file, _ in built])
+            built = [artifact.made(session, subject, planned.recipe, variant, prepared) for variant in variants]
+            manifest = artifact.manifest(network, target, planned.recipe, prepared, [file for file, _ in built])
             manifest = carried(folder / FILE_NAME, manifest)
-            publish(folder, lambda out: _write(out, manifest, [answer for _, answer in built]))
+            publish(folder, lambda out: artifact.write(out, manifest, [answer for _, answer in built]))
         except EdgekitError as error:
             return Result(target.name, folder, error=error)
         except OSError as error:
@@ -243,72 +238,6 @@ def _subject(session: Session, network: Network, planned: Plan) -> Subject:
             raise
         return Subject(network, None, None, error.problem)
     return Subject(network, waist, steps.cost(session, waist))
-
-
-def _file(
-    session: Session, subject: Subject, recipe: Recipe, variant: Variant, prepared: Data
-) -> tuple[ArtifactFile, Answer[Built]]:
-    _require_waist(subject, variant)
-    calibration = prepared.calibration if variant.precision in CALIBRATED else None
-    order = Order(variant, variant.precision, variant.io, calibration, recipe.seed)
-    built = steps.compile_variant(session, subject, order)
-    if recipe.require_compiled and "compiled" in built.result.unavailable:
-        raise MissingTool(
-            f"{variant.file} is not compiled: {built.result.unavailable['compiled']}",
-            place=f"--require-compiled, target file {variant.file}",
-            fix="install that compiler (edgekit doctor tells how), or leave out --require-compiled",
-        )
-    judged = steps.verification(session, subject, order, built, prepared.evidence)
-    result, waist = built.result, _origin(subject, variant)
-    size = sum(file.bytes for file in built.files.values())
-    described = ArtifactFile(
-        file=result.files[0],
-        precision=variant.precision,
-        backend=variant.backend,
-        use=variant.use,
-        delegate=variant.delegate,
-        io=variant.io,
-        files=built.files,
-        signature=prepared.loaded.stamp(result.signature),
-        cost=None if subject.cost is None else msgspec.structs.replace(subject.cost, bytes=size),
-        verification=judged,
-        placements=result.placements,
-        conversion=() if waist is None else waist.notes,
-        notes=result.notes,
-        warnings=(*(() if waist is None else waist.warnings), *result.warnings),
-        tools=result.tools,
-        unavailable=result.unavailable | ({} if subject.cost is not None else {"cost": subject.reason}),
-    )
-    return described, built
-
-
-def _origin(subject: Subject, variant: Variant) -> Waist | None:
-    """The waist that a file was made from; None where its backend read the source itself."""
-    direct = subject.network.model.format in variant.reads
-    return None if subject.waist is None or direct else subject.waist.result
-
-
-def _manifest(network: Network, target: Target, recipe: Recipe, prepared: Data, files: list[ArtifactFile]) -> Manifest:
-    return Manifest(
-        edgekit=edgekit_version,
-        tools=tool_versions(),
-        created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
-        source=network.model,
-        recipe=recipe,
-        source_options=network.options,
-        target=target.name,
-        artifacts=tuple(files),
-        calibration=prepared.calibration_set,
-        evaluation=prepared.evaluation_set,
-    )
-
-
-def _write(out: Path, manifest: Manifest, answers: list[Answer[Built]]) -> None:
-    for answer in answers:
-        for name in answer.files:
-            (out / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(answer.folder / name, out / name)
-    (out / "manifest.json").write_bytes(msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
 
 
 class Check(Noun, frozen=True, kw_only=True):
@@ -370,18 +299,11 @@ def _check(session: Session, subject: Subject, target: str, order: Order) -> Che
         order = msgspec.structs.replace(order, calibration=None)
     file = order.variant.file
     try:
-        _require_waist(subject, order.variant)
+        artifact.require_waist(subject, order.variant)
         built = steps.compile_variant(session, subject, order)
     except EdgekitError as error:
         return Check(target=target, file=file, works=False, reason=error.problem)
     return Check(target=target, file=file, works=True, placements=built.result.placements)
-
-
-def _require_waist(subject: Subject, variant: Variant) -> None:
-    if subject.waist is None and subject.network.model.format not in variant.reads:
-        raise Unsupported(
-            subject.reason, place=str(subject.network.path), fix="choose a target that reads the source itself"
-        )
 
 
 def inspect(session: Session, model: Path, options: SourceOptions) -> Inspection:

@@ -1,0 +1,103 @@
+"""One file of a target: built, verified, described; and the folder that holds it with others."""
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from edgekit import __version__ as edgekit_version
+from edgekit import steps
+from edgekit.data import Data
+from edgekit.errors import MissingTool, Unsupported
+from edgekit.manifest import ArtifactFile, Manifest
+from edgekit.session import Session, tool_versions
+from edgekit.steps import Network, Order, Subject
+from edgekit.store import Answer
+from edgekit.types import CALIBRATED, Built, Recipe, Target, Variant, Waist
+
+
+def require_waist(subject: Subject, variant: Variant) -> None:
+    """Refuse a file whose backend reads the waist, where there is none.
+
+    Raises:
+        Unsupported: there is none; the reason is that of the conversion.
+    """
+    if subject.waist is None and subject.network.model.format not in variant.reads:
+        raise Unsupported(
+            subject.reason, place=str(subject.network.path), fix="choose a target that reads the source itself"
+        )
+
+
+def made(
+    session: Session, subject: Subject, recipe: Recipe, variant: Variant, prepared: Data
+) -> tuple[ArtifactFile, Answer[Built]]:
+    """Build one file of a target, verify it, and describe it.
+
+    Raises:
+        MissingTool: a compiler that is required is missing.
+        Unsupported: the network cannot be built so, or the file does not compute what its source computes.
+    """
+    require_waist(subject, variant)
+    calibration = prepared.calibration if variant.precision in CALIBRATED else None
+    order = Order(variant, variant.precision, variant.io, calibration, recipe.seed)
+    built = steps.compile_variant(session, subject, order)
+    if recipe.require_compiled and "compiled" in built.result.unavailable:
+        raise MissingTool(
+            f"{variant.file} is not compiled: {built.result.unavailable['compiled']}",
+            place=f"--require-compiled, target file {variant.file}",
+            fix="install that compiler (edgekit doctor tells how), or leave out --require-compiled",
+        )
+    judged = steps.verification(session, subject, order, built, prepared.evidence)
+    result, waist = built.result, _origin(subject, variant)
+    size = sum(file.bytes for file in built.files.values())
+    described = ArtifactFile(
+        file=result.files[0],
+        precision=variant.precision,
+        backend=variant.backend,
+        use=variant.use,
+        delegate=variant.delegate,
+        io=variant.io,
+        files=built.files,
+        signature=prepared.loaded.stamp(result.signature),
+        cost=None if subject.cost is None else msgspec.structs.replace(subject.cost, bytes=size),
+        verification=judged,
+        placements=result.placements,
+        conversion=() if waist is None else waist.notes,
+        notes=result.notes,
+        warnings=(*(() if waist is None else waist.warnings), *result.warnings),
+        tools=result.tools,
+        unavailable=result.unavailable | ({} if subject.cost is not None else {"cost": subject.reason}),
+    )
+    return described, built
+
+
+def _origin(subject: Subject, variant: Variant) -> Waist | None:
+    """The waist that a file was made from; None where its backend read the source itself."""
+    direct = subject.network.model.format in variant.reads
+    return None if subject.waist is None or direct else subject.waist.result
+
+
+def manifest(network: Network, target: Target, recipe: Recipe, prepared: Data, files: list[ArtifactFile]) -> Manifest:
+    """Everything known about what a target's folder will hold."""
+    return Manifest(
+        edgekit=edgekit_version,
+        tools=tool_versions(),
+        created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+        source=network.model,
+        recipe=recipe,
+        source_options=network.options,
+        target=target.name,
+        artifacts=tuple(files),
+        calibration=prepared.calibration_set,
+        evaluation=prepared.evaluation_set,
+    )
+
+
+def write(out: Path, described: Manifest, answers: list[Answer[Built]]) -> None:
+    """Put files and their manifest into a folder."""
+    for answer in answers:
+        for name in answer.files:
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(answer.folder / name, out / name)
+    (out / "manifest.json").write_bytes(msgspec.json.format(msgspec.json.encode(described)) + b"\n")
