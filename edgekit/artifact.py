@@ -10,7 +10,7 @@ from edgekit import __version__ as edgekit_version
 from edgekit import steps
 from edgekit.data import Data
 from edgekit.errors import MissingTool, Unsupported
-from edgekit.manifest import ArtifactFile, Manifest
+from edgekit.manifest import FILE_NAME, ArtifactFile, Manifest, carried
 from edgekit.session import Session, tool_versions
 from edgekit.steps import Network, Order, Subject
 from edgekit.store import Answer
@@ -94,10 +94,16 @@ def manifest(network: Network, target: Target, recipe: Recipe, prepared: Data, f
     )
 
 
-def write(out: Path, described: Manifest, answers: list[Answer[Built]]) -> None:
-    """Put files and their manifest into a folder."""
+def write(out: Path, folder: Path, described: Manifest, answers: list[Answer[Built]]) -> Manifest:
+    """Put files and their manifest into a folder that is about to take the place of ``folder``.
+
+    Returns:
+        The manifest, with what was measured of files that ``folder`` holds already.
+    """
+    described = carried(folder / FILE_NAME, described)
     for answer in answers:
         for name in answer.files:
             (out / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(answer.folder / name, out / name)
-    (out / "manifest.json").write_bytes(msgspec.json.format(msgspec.json.encode(described)) + b"\n")
+    (out / FILE_NAME).write_bytes(msgspec.json.format(msgspec.json.encode(described)) + b"\n")
+    return described

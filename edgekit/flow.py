@@ -7,7 +7,7 @@ import msgspec
 from edgekit import artifact, config, data, sources, steps
 from edgekit.config import Project
 from edgekit.errors import EdgekitError, InputError, Unsupported, from_os
-from edgekit.manifest import FILE_NAME, Manifest, carried
+from edgekit.manifest import Manifest
 from edgekit.publish import check as check_place
 from edgekit.publish import publish
 from edgekit.session import Session
@@ -185,8 +185,9 @@ def build(session: Session, project: Project, model: Path) -> list[Result]:
         try:
             built = [artifact.made(session, subject, planned.recipe, variant, prepared) for variant in variants]
             manifest = artifact.manifest(network, target, planned.recipe, prepared, [file for file, _ in built])
-            manifest = carried(folder / FILE_NAME, manifest)
-            publish(folder, lambda out: artifact.write(out, manifest, [answer for _, answer in built]))
+            manifest = publish(
+                folder, lambda out: artifact.write(out, folder, manifest, [answer for _, answer in built])
+            )
         except EdgekitError as error:
             return Result(target.name, folder, error=error)
         except OSError as error:

@@ -1,6 +1,7 @@
 """``manifest.json``: the contract of an artifact folder with other tools."""
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -26,6 +27,9 @@ FILE_NAME = "manifest.json"
 
 PROFILES = "profiles"
 """The folder inside a result in which measurements are recorded; they outlive a rebuild."""
+
+PART = re.compile(r"\.edgekit-[a-z0-9_]{8}\.part")
+"""The name of a file of edgekit's that is being written, or that a killed run left."""
 
 
 class ArtifactFile(Noun, frozen=True, kw_only=True):

@@ -9,63 +9,83 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from edgekit.config import cache_folder
 from edgekit.errors import InputError, from_os
-from edgekit.manifest import FILE_NAME, PROFILES
-from edgekit.store import alive
+from edgekit.manifest import FILE_NAME, PART, PROFILES
+from edgekit.ownership import Scratch, leftovers, unheld, writing
 
-ATTEMPTS = 20
-"""Renames before giving up on a place into which other builds keep putting their results."""
+OLD = "old"
+"""Where an earlier result lies until the new one stands in its place."""
 
 
-def publish(folder: Path, make: Callable[[Path], None]) -> None:
+def publish[T](folder: Path, make: Callable[[Path], T]) -> T:
     """Make a folder's content aside, then put it in the place of what was there.
+
+    Whoever else writes into the folder (`edgekit.ownership.writing`) waits meanwhile.
 
     Args:
         folder: where the result shall stand; an earlier result of edgekit's there is replaced.
-        make: writes the content into the folder that it is given.
+        make: writes the content into the folder that it is given. Nobody changes the earlier result meanwhile.
+
+    Returns:
+        What ``make`` returns.
 
     Raises:
         InputError: something that edgekit did not make stands there, or nothing can be written there,
             for instance because the disk is full. Nothing is changed then.
     """
-    check(folder)
     folder = folder.resolve()  # a link stays a link
     try:
-        _put(folder, make)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with writing(folder):
+            _recover(folder)
+            check(folder)
+            return _put(folder, make)
     except OSError as error:
         if from_os(error) is None:
             raise
         raise _refusal(folder, error) from error
 
 
-def _put(folder: Path, make: Callable[[Path], None]) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(folder)
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.{os.getpid()}-", dir=folder.parent))
-    try:
-        aside.chmod(0o755)
-        fresh = aside / "new"
+def _put[T](folder: Path, make: Callable[[Path], T]) -> T:
+    with Scratch(folder.parent, _prefix(folder)) as aside:
+        aside.path.chmod(0o755)
+        fresh = aside.path / "new"
         fresh.mkdir()
-        make(fresh)
-        if (folder / PROFILES).is_dir():
-            shutil.copytree(folder / PROFILES, fresh / PROFILES)
-        _replace(folder, fresh, aside)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def _replace(folder: Path, fresh: Path, aside: Path) -> None:
-    """Other builds may put their result there at any moment: all are whole, the last one stays."""
-    for attempt in range(ATTEMPTS):
-        with suppress(FileNotFoundError):  # nothing was there, or another build just took it away
-            folder.rename(aside / f"old{attempt}")
+        made = make(fresh)
+        profiles = folder / PROFILES
+        if profiles.is_symlink():
+            (fresh / PROFILES).symlink_to(profiles.readlink())
+        elif profiles.is_dir():
+            shutil.copytree(profiles, fresh / PROFILES, symlinks=True)
+        with suppress(FileNotFoundError):  # nothing was there
+            folder.rename(aside.path / OLD)
         try:
             fresh.rename(folder)
-        except OSError as error:
-            if error.errno not in {errno.ENOTEMPTY, errno.EEXIST} or attempt == ATTEMPTS - 1:
-                raise
-        else:
-            return
+        except OSError:
+            _restore(aside.path, folder)
+            raise
+    return made
+
+
+def _recover(folder: Path) -> None:
+    """Put back an earlier result that a build had just taken away when it was killed, and remove what it left."""
+    for left in leftovers(folder.parent, _prefix(folder)):
+        with unheld(left) as free:
+            if free:
+                _restore(left, folder)
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _restore(aside: Path, folder: Path) -> None:
+    if not os.path.lexists(folder):
+        with suppress(OSError):
+            (aside / OLD).rename(folder)
+
+
+def _prefix(folder: Path) -> str:
+    """How what is made aside is named: 200 characters leave room for the rest."""
+    return f".{folder.name[:200]}.edgekit-"
 
 
 def check(folder: Path) -> None:
@@ -81,6 +101,7 @@ def check(folder: Path) -> None:
             place=str(folder),
             fix="name a new folder, for instance -o dist",
         )
+    refuse_cache(folder)
     if folder.exists() and (foreign := _foreign(folder)):
         raise InputError(
             f"{folder.name} {foreign}.",
@@ -89,9 +110,24 @@ def check(folder: Path) -> None:
         )
     there = next(parent for parent in folder.parents if parent.exists())
     try:
-        Path(tempfile.mkdtemp(prefix=f".{folder.name}.{os.getpid()}-", dir=there)).rmdir()
+        Path(tempfile.mkdtemp(prefix=_prefix(folder), dir=there)).rmdir()
     except OSError as error:
         raise _refusal(folder, error) from error
+
+
+def refuse_cache(folder: Path) -> None:
+    """Refuse a place for results that holds the cache, or lies in it: what is there goes when edgekit likes.
+
+    Raises:
+        InputError: it does.
+    """
+    folder, cache = folder.resolve(), cache_folder().resolve()
+    if folder.is_relative_to(cache) or cache.is_relative_to(folder):
+        raise InputError(
+            f"Results and the cache ({cache}) cannot share a folder.",
+            place=str(folder),
+            fix="choose another folder with -o, or move the cache with EDGEKIT_CACHE",
+        )
 
 
 def _refusal(folder: Path, error: OSError) -> InputError:
@@ -109,7 +145,7 @@ def _foreign(folder: Path) -> str:
     if not folder.is_dir():
         return "is a file, and a folder is needed"
     found = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
-    found = [name for name in found if Path(name).parts[0] != PROFILES]
+    found = [name for name in found if Path(name).parts[0] != PROFILES and not PART.fullmatch(name)]
     try:
         manifest = json.loads((folder / FILE_NAME).read_bytes())
         own = {FILE_NAME, *(name for artifact in manifest["artifacts"] for name in artifact["files"])}
@@ -120,12 +156,3 @@ def _foreign(folder: Path) -> str:
     except (OSError, ValueError, KeyError, TypeError):
         own = set()
     return next((f"holds what edgekit did not make: {name}" for name in found if name not in own), "")
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what killed builds left beside this folder."""
-    start = f".{folder.name}."
-    for old in folder.parent.iterdir():
-        pid = old.name.removeprefix(start).partition("-")[0]
-        if old.name.startswith(start) and pid.isdigit() and not alive(pid):
-            shutil.rmtree(old, ignore_errors=True)

@@ -8,12 +8,13 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from edgekit import registry
+from edgekit import cachedir, registry
 from edgekit.config import cache_folder as cache_folder  # noqa: PLC0414  the verbs know it from here
 from edgekit.store import Answer, Store, code_digest
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from edgekit.worker import Worker
 
 LOGS_KEPT = 20
+"""How many logs of runs stay in the cache."""
+
+LOG = re.compile(r"\d+(T\d+-[a-z0-9_]{8})?\.log")
+"""How a log is named: by its time, earlier by its process."""
 
 
 class Progress(Protocol):
@@ -57,18 +62,20 @@ def log_file() -> Path:
     A temporary file where the cache cannot be written to: it may still hold every answer.
 
     Raises:
-        InputError: there is no temporary folder either.
+        InputError: the cache's folder is somebody else's, or there is no temporary folder either.
     """
     folder = cache_folder() / "logs"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        log = folder / f"{os.getpid()}.log"
-        log.touch()
+        cachedir.claim(cache_folder())
+        folder.mkdir(exist_ok=True)
+        handle, log = tempfile.mkstemp(prefix=f"{datetime.now(UTC):%Y%m%dT%H%M%S}-", suffix=".log", dir=folder)
     except OSError:
         return _temporary_log()
-    for old in sorted(folder.glob("*.log"), key=_age)[:-LOGS_KEPT]:
+    os.close(handle)
+    logs = [path for path in folder.iterdir() if LOG.fullmatch(path.name)]
+    for old in sorted(logs, key=_age)[:-LOGS_KEPT]:
         old.unlink(missing_ok=True)
-    return log
+    return Path(log)
 
 
 def _age(path: Path) -> float:

@@ -8,13 +8,15 @@ A damaged answer is dropped and asked anew.
 
 A run reads its answers under hard links of its own in ``tmp/``, made before it looks at them and
 removed when it ends. So a prune may come at any moment too: what it drops stays for whoever reads it.
+
+The answers longest unused go by themselves where all of them together outgrow a limit.
 """
 
 import errno
 import hashlib
 import os
+import re
 import shutil
-import tempfile
 import threading
 import time
 from collections import defaultdict
@@ -26,18 +28,38 @@ from typing import Any
 
 import msgspec
 
+from edgekit import cachedir
 from edgekit.errors import InputError, from_os
+from edgekit.ownership import Scratch
 from edgekit.types import FileDigest
 
 ANSWER = "answer.json"
+"""The file of an answer that says what it is."""
+
+KEY = re.compile(r"[0-9a-f]{64}")
+"""How the folder of an answer is named."""
+
+SCRATCH = "run-"
+"""How the folders of runs in ``tmp/`` begin."""
 
 
 class Stored(msgspec.Struct, frozen=True):
-    """What ``answer.json`` holds: the question (for people), the result, the files' digests."""
+    """What ``answer.json`` holds: the question (for people), the result, the files' digests, and that of all this."""
 
     question: dict[str, Any]
     result: Any
     files: dict[str, FileDigest]
+    sha256: str = ""
+
+    def sealed(self) -> "Stored":
+        """The same with its digest, as it will be read."""
+        plain = msgspec.json.decode(msgspec.json.encode([self.question, self.result, self.files]))
+        return msgspec.structs.replace(self, sha256=digest_of(plain))
+
+    @property
+    def intact(self) -> bool:
+        """Whether every word is as it was written."""
+        return self.sha256 == self.sealed().sha256
 
 
 class Answer[T](msgspec.Struct, frozen=True):
@@ -59,12 +81,15 @@ class Store:
 
     Args:
         root: where it lies; made when first written to.
+        limit_bytes: what its answers may take together after a run that adds to them; no limit if None.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, limit_bytes: int | None = None) -> None:
         self.root = root
+        self.limit_bytes = limit_bytes
         self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
-        self._own: Path | None = None
+        self._own: Scratch | None = None
+        self._grown = False
         self._opening = threading.Lock()
 
     def ask[T](self, question: dict[str, Any], kind: type[T], make: Callable[[Path], T]) -> Answer[T]:
@@ -85,17 +110,20 @@ class Store:
             return found if found is not None else self._make(key, question, kind, make)
 
     def close(self) -> None:
-        """Let go of the answers: the folders of all that were given are gone then, as far as they were pruned."""
+        """Let go of the answers, whose folders may be gone then, and keep to the limit."""
         own, self._own = self._own, None
         if own is not None:
-            shutil.rmtree(own, ignore_errors=True)
+            own.close()
+        grown, self._grown = self._grown, False
+        if grown and self.limit_bytes is not None:
+            self.prune(self.limit_bytes)
 
     def _find[T](self, key: str, kind: type[T]) -> Answer[T] | None:
         folder = self.root / "answers" / key
         try:
             held = self._hold(folder, key)
             stored = msgspec.json.decode((held / ANSWER).read_bytes(), type=Stored)
-            intact = all(file_digest(held / name) == digest for name, digest in stored.files.items())
+            intact = stored.intact and all(file_digest(held / name) == digest for name, digest in stored.files.items())
             result = msgspec.convert(stored.result, kind)
         except (msgspec.MsgspecError, OSError):
             intact = False
@@ -108,27 +136,25 @@ class Store:
 
     def _make[T](self, key: str, question: dict[str, Any], kind: type[T], make: Callable[[Path], T]) -> Answer[T]:
         folder = self.root / "answers" / key
-        with self._writing():
-            temporary = self.scratch()
+        with self._writing(), self.scratch() as scratch:
+            temporary = scratch.path
+            result = make(temporary)
+            files = {
+                str(path.relative_to(temporary)): file_digest(path)
+                for path in sorted(temporary.rglob("*"))
+                if path.is_file()
+            }
+            stored = Stored(question, msgspec.to_builtins(result), files).sealed()
+            (temporary / ANSWER).write_bytes(msgspec.json.format(msgspec.json.encode(stored)))
+            held = self._hold(temporary, key)  # before others see it, who might drop it
+            folder.parent.mkdir(parents=True, exist_ok=True)
             try:
-                result = make(temporary)
-                files = {
-                    str(path.relative_to(temporary)): file_digest(path)
-                    for path in sorted(temporary.rglob("*"))
-                    if path.is_file()
-                }
-                stored = Stored(question, msgspec.to_builtins(result), files)
-                (temporary / ANSWER).write_bytes(msgspec.json.format(msgspec.json.encode(stored)))
-                held = self._hold(temporary, key)  # before others see it, who might drop it
-                folder.parent.mkdir(parents=True, exist_ok=True)
-                try:
-                    temporary.rename(folder)
-                except OSError as error:
-                    lost = error.errno in {errno.ENOTEMPTY, errno.EEXIST} and held != temporary
-                    if not lost and not (folder / ANSWER).is_file():
-                        raise
-            finally:
-                shutil.rmtree(temporary, ignore_errors=True)
+                temporary.rename(folder)
+            except OSError as error:
+                lost = error.errno in {errno.ENOTEMPTY, errno.EEXIST} and held != temporary
+                if not lost and not (folder / ANSWER).is_file():
+                    raise
+            self._grown = True
         held = folder if held == temporary else held
         return Answer(msgspec.convert(stored.result, kind), held, files, from_cache=False)
 
@@ -138,13 +164,13 @@ class Store:
         Raises:
             FileNotFoundError: there is no such answer, or it is being dropped.
         """
-        if self._own is not None and (self._own / key).is_dir():
-            return self._own / key  # asked before
+        if self._own is not None and (self._own.path / key).is_dir():
+            return self._own.path / key  # asked before
         names = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
         if Path(ANSWER) not in names:
             raise FileNotFoundError(errno.ENOENT, "no answer", str(folder))
         try:
-            own = self._private() / key
+            own = self._private().path / key
             for name in names:
                 (own / name).parent.mkdir(parents=True, exist_ok=True)
                 _link(folder / name, own / name)
@@ -155,7 +181,7 @@ class Store:
             return folder  # a read-only cache, which nobody prunes, or a full disk
         return own
 
-    def _private(self) -> Path:
+    def _private(self) -> Scratch:
         with self._opening:
             if self._own is None:
                 self._own = self.scratch()
@@ -163,7 +189,7 @@ class Store:
 
     def _release(self, key: str) -> None:
         if self._own is not None:
-            shutil.rmtree(self._own / key, ignore_errors=True)
+            shutil.rmtree(self._own.path / key, ignore_errors=True)
 
     def _forget(self, key: str) -> None:
         """Drop what is there of an answer that is none."""
@@ -190,26 +216,29 @@ class Store:
                 fix=mended.fix if mended and full else "set EDGEKIT_CACHE to a folder that you can write to",
             ) from error
 
-    def scratch(self) -> Path:
-        """A new temporary folder on the cache's own disk, named by this process; also sweeps dead ones."""
+    def scratch(self) -> Scratch:
+        """A new temporary folder on the cache's own disk.
+
+        Raises:
+            InputError: the cache's folder is somebody else's.
+            OSError: it cannot be written to.
+        """
+        cachedir.claim(self.root)
         parent = self.root / "tmp"
-        parent.mkdir(parents=True, exist_ok=True)
-        for old in parent.iterdir():
-            if not alive(old.name.partition("-")[0]):
-                shutil.rmtree(old, ignore_errors=True)
-        return Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=parent))
+        parent.mkdir(exist_ok=True)
+        return Scratch(parent, SCRATCH)
 
     def _drop(self, folder: Path) -> None:
         """Move away first: half a removed folder must not look like an answer."""
-        with suppress(OSError):
-            doomed = self.scratch() / "dropped"
-            folder.rename(doomed)
-            shutil.rmtree(doomed.parent, ignore_errors=True)
+        with suppress(OSError), self.scratch() as scratch:
+            folder.rename(scratch.path / "dropped")
 
     def entries(self) -> list[tuple[Path, int, float]]:
         """Every answer: folder, bytes, time of last use in seconds since the epoch; oldest first."""
         rows = []
         for folder in (self.root / "answers").glob("*"):
+            if not KEY.fullmatch(folder.name):
+                continue
             with suppress(OSError):
                 size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
                 rows.append((folder, size, (folder / ANSWER).stat().st_mtime))
@@ -261,14 +290,45 @@ def file_digest(path: Path) -> FileDigest:
 
 
 def tree_digest(path: Path) -> FileDigest:
-    """Digest and size of a file, or of a folder with all that is in it."""
-    if path.is_file():
+    """Digest and size of a file, or of a folder with all that is in it, links followed.
+
+    Raises:
+        InputError: a folder links to one that holds it.
+        OSError: something cannot be read.
+    """
+    if not path.is_dir():
         return file_digest(path)
-    files = {str(file.relative_to(path)): file_digest(file) for file in sorted(path.rglob("*")) if file.is_file()}
+    files = {str(file.relative_to(path)): file_digest(file) for file in tree(path)}
     return FileDigest(
         sha256=digest_of({name: file.sha256 for name, file in files.items()}),
         bytes=sum(file.bytes for file in files.values()),
     )
+
+
+def tree(folder: Path) -> list[Path]:
+    """Every file in a folder and below, sorted, links followed.
+
+    Raises:
+        InputError: a folder links to one that holds it.
+        OSError: a folder cannot be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    found, above = [], {str(folder): {folder.resolve()}}
+    for place, below, names in os.walk(folder, followlinks=True, onerror=refuse):
+        for name in below:
+            real = Path(os.path.realpath(Path(place, name)))
+            if real in above[place]:
+                raise InputError(
+                    f"{name} leads back to a folder that holds it.",
+                    place=str(Path(place, name)),
+                    fix="remove that link",
+                )
+            above[os.path.join(place, name)] = above[place] | {real}  # noqa: PTH118  as os.walk writes it
+        found += [path for name in names if (path := Path(place, name)).is_file()]
+    return sorted(found)
 
 
 SHOWS = {"cli", "report", "measure", "devices", "meters", "runner", "__pycache__"}
@@ -290,16 +350,3 @@ def code_digest() -> str:
                 content = Path(folder, name).read_bytes()
                 digest.update(f"{folder.removeprefix(root)}/{name} {len(content)}\n".encode() + content)
     return digest.hexdigest()
-
-
-def alive(pid: str) -> bool:
-    """Whether a process of that number runs on this machine."""
-    if not pid.isdigit():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import typing
@@ -27,6 +26,7 @@ import msgspec
 from edgekit import registry
 from edgekit.config import cache_folder
 from edgekit.errors import REMEDIES, DeviceError, EdgekitError, InputError, Unsupported, from_os, full_disk
+from edgekit.ownership import Scratch, temporary
 
 BENCH = {"devices", "meters"}
 """Rooms whose leaves load no model: where one dies, the bench is to be looked at."""
@@ -62,7 +62,7 @@ class Worker:
     def __init__(self, log: Path) -> None:
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: Scratch | None = None
 
     def call(self, room: str, leaf: str, method: str, /, **arguments: Any) -> Any:
         """Call a leaf's method in the child and wait; no method only loads the leaf.
@@ -116,12 +116,12 @@ class Worker:
             self._log.parent.mkdir(parents=True, exist_ok=True)
             # Converters leave files in the current folder; it is not the user's.
             with temporary_place():
-                self._folder = tempfile.TemporaryDirectory(prefix="edgekit-", ignore_cleanup_errors=True)
+                self._folder = temporary("worker")
             with self._log.open("ab") as log:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "edgekit.worker", str(Path.cwd())],
-                    cwd=self._folder.name,
-                    env=os.environ | {"TMPDIR": self._folder.name, "EDGEKIT_CACHE": str(cache_folder())},
+                    cwd=self._folder.path,
+                    env=os.environ | {"TMPDIR": str(self._folder.path), "EDGEKIT_CACHE": str(cache_folder())},
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,
@@ -140,7 +140,7 @@ class Worker:
                     with suppress(BrokenPipeError):  # a request that never got through
                         pipe.close()
         if folder is not None:
-            folder.cleanup()
+            folder.close()
 
     def __enter__(self) -> Self:
         return self

@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def pytest_configure() -> None:
     """Give each process of pytest-xdist a cache of its own: devices are swept and locked there."""
     if process := os.environ.get("PYTEST_XDIST_WORKER"):
-        os.environ["EDGEKIT_CACHE"] = str(cache_folder() / process)
+        os.environ["EDGEKIT_CACHE"] = f"{cache_folder()}-{process}"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -84,7 +84,7 @@ def test_a_question_to_a_full_cache_leaves_nothing_and_works_once_there_is_space
         assert refused.value.place == str(disk.path / "cache")
         assert refused.value.fix.startswith("free some space")
         store.close()
-        assert [path for path in disk.path.rglob("*") if path.is_file()] == []
+        assert [path.name for path in disk.path.rglob("*") if path.is_file()] in ([], ["CACHEDIR.TAG"])
     disk.resize(100)
     store = Store(disk.path / "cache")
     assert store.ask({"a": 1}, int, three_files).result == 3

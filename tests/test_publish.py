@@ -1,6 +1,8 @@
 """Results stand whole in their place, or not at all."""
 
 import json
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -67,11 +69,59 @@ def test_a_failure_changes_nothing(tmp_path: Path) -> None:
     assert leftovers(tmp_path / "out") == []
 
 
-def test_what_a_killed_build_left_is_swept(tmp_path: Path) -> None:
-    (tmp_path / ".out.999999999-abc" / "new").mkdir(parents=True)
-    (tmp_path / ".out.mine").mkdir()
+PUBLISHES = """
+import sys, time
+from pathlib import Path
+from edgekit import publish
+def stop(out):
+    (out / "half").write_text("half")
+    print("making", flush=True)
+    time.sleep(60)
+def rename(self, target, real=Path.rename):
+    if self.name == "new":
+        print("between", flush=True)
+        time.sleep(60)
+    return real(self, target)
+if sys.argv[2] == "between":
+    Path.rename = rename
+publish.publish(Path(sys.argv[1]), stop if sys.argv[2] == "making" else lambda out: (out / "manifest.json").write_text("{}"))
+"""
+
+
+@pytest.mark.parametrize("moment", ["making", "between"])
+def test_what_a_killed_build_left_is_swept_and_what_it_took_away_is_put_back(moment: str, tmp_path: Path) -> None:
+    (tmp_path / ".out.edgekit-mine").mkdir()
     publish(tmp_path / "out", result("1"))
-    assert leftovers(tmp_path / "out") == [".out.mine"]
+    (tmp_path / "out" / "profiles").mkdir()
+    (tmp_path / "out" / "profiles" / "a.json").write_text("measured")
+    command = [sys.executable, "-c", PUBLISHES, str(tmp_path / "out"), moment]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == f"{moment}\n"
+        process.kill()
+    assert (tmp_path / "out").exists() == (moment == "making")
+    publish(tmp_path / "out", result("2"))
+    assert leftovers(tmp_path / "out") == [".out.edgekit-mine"]
+    assert (tmp_path / "out" / "profiles" / "a.json").read_text() == "measured"
+    assert (tmp_path / "out" / "model.tflite").read_text() == "2"
+
+
+def test_a_file_that_a_killed_measurement_left_keeps_no_build_from_its_place(tmp_path: Path) -> None:
+    publish(tmp_path / "out", result("1"))
+    (tmp_path / "out" / ".edgekit-ab_12xyz.part").write_text("half a manifest")
+    publish(tmp_path / "out", result("2"))
+    assert names(tmp_path / "out") == ["manifest.json", "model.tflite"]
+
+
+def test_links_among_profiles_stay_links(tmp_path: Path) -> None:
+    publish(tmp_path / "out", result("1"))
+    (tmp_path / "secret").write_text("not the result's")
+    (tmp_path / "out" / "profiles").mkdir()
+    (tmp_path / "out" / "profiles" / "a.json").symlink_to(tmp_path / "secret")
+    (tmp_path / "out" / "profiles" / "dangling.json").symlink_to(tmp_path / "nowhere")
+    publish(tmp_path / "out", result("2"))
+    assert (tmp_path / "out" / "profiles" / "a.json").readlink() == tmp_path / "secret"
+    assert (tmp_path / "out" / "profiles" / "dangling.json").is_symlink()
 
 
 def test_builds_side_by_side_leave_one_whole_result(tmp_path: Path) -> None:

@@ -10,13 +10,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgekit.errors import InputError
-from edgekit.store import ANSWER, Store, alive, code_digest, digest_of, file_digest, tree_digest
+from edgekit.ownership import unheld
+from edgekit.store import ANSWER, Store, Stored, code_digest, digest_of, file_digest, tree_digest
 from edgekit.types import FileDigest
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -235,12 +238,6 @@ def test_the_code_digest_is_of_this_code() -> None:
     assert len(code_digest()) == 64
 
 
-def test_alive_knows_processes() -> None:
-    assert alive(str(os.getpid()))
-    assert not alive("not a number")
-    assert not alive("999999999")
-
-
 def test_what_a_prune_drops_stays_for_the_run_that_reads_it(store: Store) -> None:
     made = store.ask({"a": 1}, int, write("made"))
     reader = Store(store.root)
@@ -321,3 +318,90 @@ def test_runs_read_whole_answers_while_a_prune_drops_them(store: Store) -> None:
     assert {True, False} >= set(seen)
     assert seen.count(True) > 10  # both ends of the race were run
     assert seen.count(False) > 10
+
+
+def flip(folder: Path) -> None:
+    text = (folder / ANSWER).read_text()
+    (folder / ANSWER).write_text(text.replace('"result": 5', '"result": 7'))
+
+
+def test_a_result_with_a_flipped_bit_is_asked_anew(store: Store) -> None:
+    store.ask({"a": 1}, int, write("hello"))
+    flip(next((store.root / "answers").iterdir()))
+    later = another_run(store)
+    assert later.ask({"a": 1}, int, write("hello")).result == 5
+    later.close()
+
+
+@given(st.recursive(st.none() | st.booleans() | st.floats() | st.integers(-(2**53), 2**53) | st.text(),
+                    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10))  # fmt: skip
+def test_any_result_is_sealed_as_it_is_read(result: object) -> None:
+    written = msgspec.json.encode(Stored({"a": 1}, result, {}).sealed())
+    assert msgspec.json.decode(written, type=Stored).intact
+
+
+@pytest.mark.parametrize("other", [("--pid", "--fork", "--mount-proc"), ()], ids=["another container", "this one"])
+def test_a_run_in_another_container_keeps_its_scratch(store: Store, other: tuple[str, ...]) -> None:
+    """Both share the cache and see no process of the other's."""
+    command = [sys.executable, "-c", CHILD, str(store.root), "60"]
+    if other:
+        if subprocess.run(["unshare", *other, "true"], capture_output=True, check=False).returncode:
+            pytest.skip("no namespaces may be made here")
+        command = ["unshare", "--kill-child", *other, *command]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "half\n"
+        (theirs,) = (store.root / "tmp").iterdir()
+        store.ask({"a": 2}, int, write("x"))
+        assert len(list(theirs.iterdir())) == 11
+        process.kill()
+    until(lambda: not locked(theirs))
+    store.close()
+    another_run(store).scratch().close()
+    assert not theirs.exists()
+
+
+def locked(folder: Path) -> bool:
+    with unheld(folder) as free:
+        return not free
+
+
+def test_answers_beyond_the_limit_go_when_a_run_ends(store: Store) -> None:
+    bounded = Store(store.root, limit_bytes=2000)
+    for i in range(4):
+        os.utime(bounded.ask({"a": i}, int, write("x" * 800)).folder / ANSWER, (i, i))
+    assert len(bounded.entries()) == 4
+    bounded.close()
+    kept = store.entries()
+    assert 1 <= len(kept) < 4
+    assert sum(size for _, size, _ in kept) <= 2000
+    assert store.ask({"a": 3}, int, never).from_cache
+    Store(store.root, limit_bytes=0).close()  # a run that adds nothing drops nothing
+    assert store.entries()
+
+
+def test_only_answers_are_listed_and_dropped(store: Store) -> None:
+    store.ask({"a": 1}, int, write("x"))
+    mine = store.root / "answers" / "thesis"
+    mine.mkdir()
+    store.prune()
+    assert mine.is_dir()
+    assert not store.entries()
+
+
+def test_a_link_to_a_folder_is_followed_in_a_digest(tmp_path: Path) -> None:
+    (tmp_path / "away").mkdir()
+    (tmp_path / "away" / "a").write_text("1")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "link").symlink_to(tmp_path / "away")
+    before = tree_digest(tmp_path / "folder")
+    (tmp_path / "away" / "a").write_text("2")
+    assert tree_digest(tmp_path / "folder") != before
+    assert before.bytes == 1
+
+
+def test_a_folder_that_leads_back_to_itself_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "again").symlink_to(tmp_path)
+    with pytest.raises(InputError, match="leads back"):
+        tree_digest(tmp_path)

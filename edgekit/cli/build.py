@@ -44,9 +44,15 @@ if TYPE_CHECKING:
 @click.option("--verify-on", metavar="ID", help="Prove the outputs on this device too, such as arm64-emulated.")
 @options.source_options
 @click.option("-o", "--output", metavar="DIR", help="Where results go, instead of dist/MODEL/TARGET/.")
+@click.option(
+    "--cache-limit",
+    callback=options.size,
+    metavar="SIZE",
+    help="What the cache may keep (50G).  [default: 20G or a tenth of the disk]",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be built.")
 @options.json_option
-def verb(model: str | None, *, dry_run: bool, as_json: bool, **flags: Any) -> int:
+def verb(model: str | None, *, cache_limit: int | None, dry_run: bool, as_json: bool, **flags: Any) -> int:
     """Turn a model into verified artifacts for one or more targets.
 
     \b
@@ -61,7 +67,7 @@ def verb(model: str | None, *, dry_run: bool, as_json: bool, **flags: Any) -> in
     console = options.stderr()
     if dry_run:
         return _show_plan(flow.plan(wanted, path), as_json=as_json)
-    with options.session(console) as session:
+    with options.session(console, cache_limit) as session:
         after = _after(session, wanted, flags) if wanted.profile or wanted.verify_on else None
         results = flow.build(session, wanted, path)
         console.print(screens.results(results))

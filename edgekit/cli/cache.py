@@ -1,16 +1,12 @@
 """``edgekit cache``."""
 
-import re
-
 import click
 
+from edgekit import cachedir
 from edgekit.cli import options
-from edgekit.errors import InputError
 from edgekit.report.screens import size as in_words
 from edgekit.session import cache_folder
 from edgekit.store import Store
-
-UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 
 
 @click.group()
@@ -31,19 +27,15 @@ def size(*, as_json: bool) -> int:
     \b
     edgekit cache size
     """
-    rows = Store(cache_folder()).entries()
-    total = sum(bytes_ for _, bytes_, _ in rows)
-    click.echo(f"{cache_folder()}: {len(rows)} answers, {in_words(total)}", err=True)
+    folder = cache_folder()
+    rows = Store(folder).entries()
+    total, limit = sum(bytes_ for _, bytes_, _ in rows), cachedir.limit_bytes(folder)
+    click.echo(f"{folder}: {len(rows)} answers, {in_words(total)} of at most {in_words(limit)}", err=True)
+    for doubt in cachedir.doubts(folder):
+        click.echo(f"warning: {doubt}", err=True)
     if as_json:
-        options.print_json({"folder": str(cache_folder()), "answers": len(rows), "bytes": total})
+        options.print_json({"folder": str(folder), "answers": len(rows), "bytes": total, "limit_bytes": limit})
     return 0
-
-
-def _bytes(_: click.Context, __: click.Parameter, value: str) -> int:
-    match = re.fullmatch(r"(\d+)\s*([KMG]?)(i?B)?", value.strip(), flags=re.IGNORECASE)
-    if match is None:
-        raise InputError(f"{value!r} is no size.", place="--to", fix="write for instance --to 500M or --to 2G")
-    return int(match[1]) * UNITS[match[2].upper()]
 
 
 @verb.command()
@@ -51,7 +43,7 @@ def _bytes(_: click.Context, __: click.Parameter, value: str) -> int:
     "--to",
     "max_bytes",
     default="0",
-    callback=_bytes,
+    callback=options.size,
     metavar="SIZE",
     help="What may stay (500M, 2G); nothing without it.",
 )

@@ -11,6 +11,7 @@ import click
 import msgspec
 from rich.console import Console
 
+from edgekit import cachedir
 from edgekit.errors import InputError
 from edgekit.session import Session, cache_folder, log_file
 from edgekit.store import Store
@@ -57,6 +58,15 @@ def shape(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dic
     return shapes
 
 
+def size(_: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    """``2G`` → bytes; None stays None.
+
+    Raises:
+        InputError: it is written otherwise.
+    """
+    return None if value is None else cachedir.parsed(value, parameter.opts[0])
+
+
 def source_options[F: Callable[..., Any]](command: F) -> F:
     """How the source is read."""
     for option in reversed(
@@ -95,8 +105,10 @@ class Lines:
 
 
 @contextmanager
-def session(console: Console) -> Iterator[Session]:
+def session(console: Console, cache_limit: int | None = None) -> Iterator[Session]:
     """A session with the user's cache, a log file, and progress on a terminal.
+
+    ``cache_limit`` in bytes is what the cache's answers may take, instead of `edgekit.cachedir.limit_bytes`.
 
     A request to end, or the end of the terminal, is an interruption as from the keyboard: what lies on a
     device is taken back. Whoever started edgekit with nohup wants it to go on.
@@ -106,7 +118,7 @@ def session(console: Console) -> Iterator[Session]:
         number: signal.signal(number, _interrupted) for number in heard if signal.getsignal(number) != signal.SIG_IGN
     }
     try:
-        with _session(console) as running:
+        with _session(console, cache_limit) as running:
             yield running
     finally:
         for number, handler in before.items():
@@ -118,8 +130,11 @@ def _interrupted(*_: object) -> None:
 
 
 @contextmanager
-def _session(console: Console) -> Iterator[Session]:
-    store = Store(cache_folder())
+def _session(console: Console, cache_limit: int | None) -> Iterator[Session]:
+    folder = cache_folder()
+    store = Store(folder, cachedir.limit_bytes(folder) if cache_limit is None else cache_limit)
+    for doubt in cachedir.doubts(folder):
+        console.print(f"warning: {doubt}", style="yellow")
     if sys.stderr.isatty():
         from edgekit.cli.bar import Bar  # noqa: PLC0415  logs and other programs wait for no bar
 

@@ -7,7 +7,6 @@ turns, in pairs whose inner order is drawn (AB or BA), so that drift meets both 
 
 import itertools
 import random
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,7 +16,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from edgekit import runner
+from edgekit import ownership, runner
 from edgekit.errors import EdgekitError
 from edgekit.measure import energy
 from edgekit.measure.flags import per_reading, throttling
@@ -310,8 +309,8 @@ def energy_settings(settings: Settings, provenance: Provenance) -> Settings:
 @contextmanager
 def workbench() -> Iterator[Path]:
     """A folder for a measurement's files until they are recorded."""
-    with tempfile.TemporaryDirectory(prefix="edgekit-measure-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
+    with ownership.temporary("measure") as folder:
+        yield folder.path
 
 
 def in_words(error: EdgekitError) -> str:

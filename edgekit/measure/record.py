@@ -6,7 +6,6 @@ lists the profiles of the files that it holds. A file on its own is recorded in 
 """
 
 import errno
-import fcntl
 import os
 import re
 import tempfile
@@ -21,11 +20,13 @@ import msgspec
 import numpy as np
 
 from edgekit import manifest as manifests
+from edgekit import ownership
 from edgekit.errors import InputError
 from edgekit.manifest import PROFILES, Manifest
 from edgekit.measure.protocol import Course
 from edgekit.measure.subject import Subject
 from edgekit.profiles import DeviceVerification, Profile
+from edgekit.publish import refuse_cache
 from edgekit.tensors import Array
 
 RAW_LATENCIES = 100_000
@@ -47,6 +48,7 @@ def check(subject: Subject, output: str | None = None) -> None:
     Raises:
         InputError: they cannot.
     """
+    refuse_cache(folder(subject, output))
     _check(folder(subject, output), "choose another folder with -o")
     if subject.manifest is not None:
         _check(subject.manifest.parent, "measure a copy of this folder, whose manifest can list them")
@@ -107,22 +109,31 @@ def write(profile: Profile, samples: dict[str, Array], plots: dict[str, str], su
         InputError: nothing can be written there.
     """
     stem = Path(profile.raw or "profile.npz").stem
-    with _writing(where):
+    with _writing(where, subject.manifest):
         where.mkdir(parents=True, exist_ok=True)
         _replace(where / f"{stem}.npz", lambda path: _save(path, samples))
         for end, svg in plots.items():
             _replace(where / f"{stem}-{end}.svg", partial(Path.write_bytes, data=svg.encode()))
         document = msgspec.json.format(msgspec.json.encode(profile)) + b"\n"
         _replace(where / f"{stem}.json", lambda path: path.write_bytes(document))
-    if subject.manifest is not None:
-        _list(subject.manifest, partial(_with_profile, profile=profile))
+        if subject.manifest is not None:
+            _list(subject.manifest, partial(_with_profile, profile=profile))
     return where / f"{stem}.json"
 
 
 @contextmanager
-def _writing(where: Path) -> Iterator[None]:
+def _writing(where: Path, manifest: Path | None) -> Iterator[None]:
+    """Write at a place while nobody replaces the artifact's folder, and name that place where it cannot be done."""
     try:
-        yield
+        if manifest is None:
+            yield
+            return
+        folder = manifest.parent.resolve()
+        with ownership.writing(folder):
+            for left in folder.iterdir():  # by runs that were killed: whoever writes holds the lock
+                if manifests.PART.fullmatch(left.name):
+                    left.unlink(missing_ok=True)
+            yield
     except OSError as error:
         raise InputError(
             f"The profile cannot be written: {error.strerror}.",
@@ -145,7 +156,7 @@ def _save(path: Path, arrays: dict[str, Any]) -> None:
 
 def _replace(path: Path, make: Callable[[Path], object]) -> None:
     """Write a file aside and rename it."""
-    handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    handle, aside = tempfile.mkstemp(prefix=".edgekit-", suffix=".part", dir=path.parent)
     os.close(handle)
     try:
         make(Path(aside))
@@ -156,15 +167,9 @@ def _replace(path: Path, make: Callable[[Path], object]) -> None:
 
 
 def _list(path: Path, change: Callable[[Manifest], Manifest]) -> None:
-    """Change a manifest; the file is replaced whole, and measurements that end at once wait for one another."""
-    with _writing(path):
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX)  # of the folder, so that no lock file is left; ends with the process
-            document = msgspec.json.format(msgspec.json.encode(change(manifests.read(path)))) + b"\n"
-            _replace(path, lambda aside: aside.write_bytes(document))
-        finally:
-            os.close(folder)
+    """Change a manifest, which `_writing` keeps from others; the file is replaced whole."""
+    document = msgspec.json.format(msgspec.json.encode(change(manifests.read(path)))) + b"\n"
+    _replace(path, lambda aside: aside.write_bytes(document))
 
 
 def read(path: Path) -> Profile:
@@ -201,4 +206,5 @@ def verified(path: Path, file: str, verification: DeviceVerification) -> None:
             ),
         )
 
-    _list(path, change)
+    with _writing(path, path):
+        _list(path, change)

@@ -24,8 +24,10 @@ VERDICT_STYLES = {"pass": "green", "warn": "yellow", "miss": "red", "fail": "red
 
 
 def size(bytes_: int) -> str:
-    """Bytes in KiB or MiB, as flash is counted."""
-    return f"{bytes_ / 1024:.1f} KiB" if bytes_ < 1024 * 1024 else f"{bytes_ / 1024 / 1024:.2f} MiB"
+    """Bytes in KiB, MiB or GiB, as flash is counted."""
+    if bytes_ >= 1024**3:
+        return f"{bytes_ / 1024**3:.2f} GiB"
+    return f"{bytes_ / 1024:.1f} KiB" if bytes_ < 1024**2 else f"{bytes_ / 1024**2:.2f} MiB"
 
 
 def count(number: int) -> str:

@@ -118,8 +118,18 @@ def place_name(number: int) -> str:
     return f"edgekit-{_host()}-{os.getpid()}-{number}"
 
 
+_FIRST_PIDS = "pid:[4026531836]"
+"""The namespace in which a Linux system itself runs (PROC_PID_INIT_INO in linux/proc_ns.h)."""
+
+
 def _host() -> str:
-    return re.sub(r"[^A-Za-z0-9]+", "_", platform.node())
+    """This host, and in a container which: its processes have numbers of their own."""
+    name = re.sub(r"[^A-Za-z0-9]+", "_", platform.node())
+    with suppress(OSError):
+        numbers = str(Path("/proc/self/ns/pid").readlink())
+        if numbers != _FIRST_PIDS:
+            return f"{name}_{re.sub('[^0-9]+', '', numbers)}"
+    return name
 
 
 def maker(place: str) -> int | None:

@@ -8,11 +8,12 @@ a driver says which command starts a Python there.
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
 
-from edgekit import runner
+from edgekit import ownership, runner
 from edgekit.config import cache_folder
 from edgekit.errors import DeviceError
 from edgekit.profiles import Block, Device, Run, Stand
@@ -25,6 +26,10 @@ LOOK_S = 60.0
 
 CLOSE_S = 5.0
 """How long a folder may resist being removed: a block's process that is just ending still writes."""
+
+
+_held: dict[str, int | None] = {}
+"""The places that this process opened: what marks each as in use (`edgekit.ownership.hold`)."""
 
 
 def places() -> Path:
@@ -44,13 +49,14 @@ def open_place(place: str, artifact: Path, inputs: Path) -> Stand:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _sweep(place)
         folder.mkdir()
+        _held[place] = ownership.hold(folder)
         (folder / runner.OWNER).write_text(runner.owner(place), encoding="utf8")
         for name, path in runner.companions(artifact).items():
             _bring(path, model.parent / name)
         _bring(inputs, folder / "inputs.npz")
         (folder / runner.PROGRAM).write_bytes(runner.program())
     except OSError as error:
-        shutil.rmtree(folder, ignore_errors=True)
+        close_place(Stand(place=place, model="", inputs=""))
         raise DeviceError(
             f"The files cannot be put in place: {error.strerror}.",
             place=str(error.filename2 or error.filename or folder),
@@ -62,11 +68,22 @@ def open_place(place: str, artifact: Path, inputs: Path) -> Stand:
 def _sweep(place: str) -> None:
     """Remove what killed runs left, and what is called as the new place: only a dead run can have left that too."""
     for old in places().glob(runner.PLACE + "*"):
-        written = ""
-        with suppress(OSError):  # killed before it was written
-            written = (old / runner.OWNER).read_text(encoding="utf8")
-        if old.name == place or runner.abandoned(old.name, written):
+        if old.name == place:
             shutil.rmtree(old, ignore_errors=True)
+            continue
+        with ownership.unheld(old) as free:
+            if free and _dead(old):
+                shutil.rmtree(old, ignore_errors=True)
+
+
+def _dead(old: Path) -> bool:
+    """Whether the run of a place that no process holds has ended; of another container the lock is all that tells."""
+    if runner.maker(old.name) is None:
+        return True
+    written = ""
+    with suppress(OSError):  # killed before it was written
+        written = (old / runner.OWNER).read_text(encoding="utf8")
+    return runner.abandoned(old.name, written)
 
 
 def _bring(source: Path, place: Path) -> None:
@@ -104,6 +121,8 @@ def close_place(stand: Stand) -> None:
     """
     folder = places() / Path(stand.place).name
     assert folder.name.startswith(runner.PLACE), "no folder of edgekit's"
+    if (held := _held.pop(folder.name, None)) is not None:
+        os.close(held)
     end = time.monotonic() + CLOSE_S
     while folder.exists():
         shutil.rmtree(folder, ignore_errors=True)
@@ -151,9 +170,9 @@ def _program() -> Path:
     """The runner, in a file of this version; others may just be reading it."""
     file = places() / runner.PROGRAM
     file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_suffix(f".{os.getpid()}")
-    aside.write_bytes(runner.program())
-    return aside.replace(file)
+    with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f"{file.stem}.", delete=False) as written:
+        written.write(runner.program())
+    return Path(written.name).replace(file)
 
 
 def run_block(

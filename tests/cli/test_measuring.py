@@ -348,6 +348,39 @@ def test_profiles_that_end_at_once_are_all_listed(artifact: Path) -> None:
     assert sorted(profile.session for profile in manifest.profiles) == [str(i) for i in range(6)]
 
 
+REBUILD = """
+import sys
+from pathlib import Path
+from edgekit import flow
+from edgekit.config import Project
+from edgekit.session import Session, cache_folder
+from edgekit.store import Store
+with Session(Store(cache_folder()), Path(sys.argv[1]).parent / "log.txt") as session:
+    wanted = Project(targets=("linux-arm64",), precision="float32", output=sys.argv[1])
+    print("ready", flush=True)
+    while True:
+        (result,) = flow.build(session, wanted, Path("model.tflite"))
+        assert result.error is None, result.error
+"""
+
+
+def test_no_profile_is_lost_that_is_recorded_while_its_folder_is_built_anew(artifact: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", REBUILD, str(artifact)], stdout=subprocess.PIPE) as builder:
+        assert builder.stdout is not None
+        builder.stdout.readline()
+        code = RECORD.replace("sys.argv[2]", "'{number}'")
+        code, made = code.split("made = ")
+        many = f"for number in map(str, range(40)):\n  made = {made.strip()}".replace("\nrecord", "\n  record")
+        code += many.replace("session=session", "session=number").replace("{session}", "{number}")
+        done = subprocess.run([sys.executable, "-c", code, str(artifact)], capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+        assert builder.poll() is None
+        builder.kill()
+    manifest = msgspec.json.decode((artifact / "manifest.json").read_bytes(), type=Manifest)
+    assert sorted(int(profile.session) for profile in manifest.profiles) == list(range(40))
+    assert len(list((artifact / "profiles").glob("*.json"))) == 40
+
+
 def test_a_profile_is_not_listed_beside_another_build_of_its_file(artifact: Path) -> None:
     """The folder was built anew while its file was measured."""
     code = RECORD.replace("artifact_sha256=file.sha256", "artifact_sha256='0' * 64")

@@ -92,6 +92,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (desk / name / "model.keras").write_bytes(DIGITS.read_bytes())
     monkeypatch.chdir(desk)
     monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("EDGEKIT_CACHE_LIMIT", "20G")
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.delenv("EDGEKIT_EDGETPU_COMPILER", raising=False)
     return desk

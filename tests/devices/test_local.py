@@ -18,6 +18,7 @@ from edgekit import runner
 from edgekit.devices import local
 from edgekit.errors import DeviceError, MissingTool, Unsupported
 from edgekit.profiles import Device, DeviceConfig, Run, Stand
+from edgekit.runner import here as here_places
 from edgekit.runner.here import SAID
 from tests.coverage.watchdog import children
 from tests.devices.benches import QUICK, network
@@ -130,7 +131,11 @@ def test_a_missing_runtime_is_installed_by_the_line_that_is_given(here: Device, 
 def test_a_place_whose_makers_number_is_taken_again_is_swept(
     here: Device, stand: Stand, files: tuple[Path, Path]
 ) -> None:
+    running = here_places._held
     (Path(stand.place) / runner.OWNER).write_text("1")  # as if a process that started with the system had made it
+    DRIVER.close(here, DRIVER.open(here, *files, QUICK, runner.place_name(2)))
+    assert Path(stand.place).exists()  # it is in use, whatever its name says
+    os.close(running.pop(Path(stand.place).name))
     DRIVER.close(here, DRIVER.open(here, *files, QUICK, runner.place_name(2)))
     assert not Path(stand.place).exists()
 
