@@ -5,10 +5,11 @@
     ├── InputError      exit 2   mend the file or the option
     ├── MissingTool     exit 3   install what is named
     ├── Unsupported     exit 4   choose another target, precision or pass
-    └── DeviceError     exit 5   look at the bench
+    ├── DeviceError     exit 5   look at the bench
+    └── LeafCrashError  exit 70  report it: a bug in edgekit
 
-Only ``edgekit.cli`` catches these. Anything else that reaches the user is a bug in edgekit
-(exit 70, with the traceback in a log file).
+``edgekit.cli`` shows these; a build keeps those of one target from the others. Anything else that
+reaches the user is a bug in edgekit (exit 70, with the traceback in a log file).
 """
 
 import errno
@@ -71,6 +72,18 @@ class DeviceError(EdgekitError):
     """Something attached does not answer as it should."""
 
     exit_code = 5
+
+
+class LeafCrashError(EdgekitError):
+    """A leaf failed in a way that has no remedy: a bug in edgekit, with its traceback in the log file ``place``.
+
+    It costs the target that needed the leaf, and no other.
+    """
+
+    def __init__(self, what: str, log: str) -> None:
+        super().__init__(
+            f"{what}; this is a bug in edgekit, not in your input.", place=log, fix="report it with that file, please"
+        )
 
 
 REMEDIES: dict[str, type[EdgekitError]] = {

@@ -25,7 +25,16 @@ import msgspec
 
 from edgekit import registry
 from edgekit.config import cache_folder
-from edgekit.errors import REMEDIES, DeviceError, EdgekitError, InputError, Unsupported, from_os, full_disk
+from edgekit.errors import (
+    REMEDIES,
+    DeviceError,
+    EdgekitError,
+    InputError,
+    LeafCrashError,
+    Unsupported,
+    from_os,
+    full_disk,
+)
 from edgekit.ownership import Scratch, temporary
 
 BENCH = {"devices", "meters"}
@@ -46,10 +55,6 @@ class Reply(msgspec.Struct):
 
     result: Any = None
     error: tuple[str, str, str, str] | None = None
-
-
-class LeafCrashError(RuntimeError):
-    """A leaf failed with an error that has no remedy: a bug. Its traceback is in the log file."""
 
 
 class Worker:
@@ -92,7 +97,7 @@ class Worker:
             code = process.wait()
             self.close()
             if code == 1:  # Python's own exit code for an exception that nobody caught
-                raise LeafCrashError(f"{leaf} failed in {method}; the traceback is in {self._log}")
+                raise LeafCrashError(f"{leaf} failed in {method}", str(self._log))
             bench = room in BENCH
             place = getattr(arguments.get("device"), "id", arguments.get("path", arguments.get("artifact", leaf)))
             raise (DeviceError if bench else Unsupported)(

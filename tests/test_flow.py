@@ -16,11 +16,11 @@ from onnx import numpy_helper, parser, save
 
 from edgekit import flow, steps
 from edgekit.config import Project, project
-from edgekit.errors import InputError, MissingTool, Unsupported
+from edgekit.errors import InputError, LeafCrashError, MissingTool, Unsupported
 from edgekit.manifest import Manifest
 from edgekit.session import Session
 from edgekit.store import Answer, Store, file_digest
-from edgekit.types import Waist
+from edgekit.types import Built, Waist
 from edgekit.waist import graph
 from tests import networks
 
@@ -394,3 +394,23 @@ def test_a_prune_at_any_moment_ends_no_build(cache: Path, first: tuple[flow.Resu
     finally:
         pruning.kill()
         pruning.wait()
+
+
+def test_a_crash_of_one_targets_leaf_leaves_the_others(
+    cache: Path, sines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug in one backend is that target's result, with the exit code of a bug; the other targets are built."""
+    inner = steps.compile_variant
+
+    def crashing(session: Session, subject: steps.Subject, order: steps.Order) -> Answer[Built]:
+        if order.variant.backend == "edgetpu":
+            raise LeafCrashError("edgetpu failed in build", str(session.log))
+        return inner(session, subject, order)
+
+    monkeypatch.setattr(steps, "compile_variant", crashing)
+    (crashed, whole), _ = build(cache, targets=("edgetpu", "android"), output=str(tmp_path / "out"))
+    assert isinstance(crashed.error, LeafCrashError)
+    assert crashed.error.exit_code == 70
+    assert "bug in edgekit" in str(crashed.error)
+    assert not crashed.folder.exists()
+    assert whole.manifest is not None

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.errors import DeviceError, InputError, Unsupported
+from edgekit.errors import DeviceError, InputError, LeafCrashError, Unsupported
 from edgekit.profiles import Device
 from edgekit.sensors import Probe
 from edgekit.types import SourceOptions
-from edgekit.worker import LeafCrashError, Worker
+from edgekit.worker import Worker
 from tests.waiting import until
 
 LEAF = """

@@ -11,7 +11,6 @@ from edgekit.config import Project
 from edgekit.errors import EdgekitError
 from edgekit.session import Session
 from edgekit.types import Model, SourceOptions
-from edgekit.worker import LeafCrashError
 from tests.coverage.cases import Case, inputs, kind
 from tests.coverage.watchdog import Watchdog
 
@@ -91,8 +90,6 @@ def _build(session: Session, case: Case, data: Path, precision: str, seconds: fl
             error = result.error
         except EdgekitError as raised:
             result, error = None, raised
-        except LeafCrashError as bug:
-            result, error = None, EdgekitError(str(bug))
     used = time.monotonic() - start, watchdog.peak_bytes / 2**30
     if error is not None or result is None or result.manifest is None:
         refused = _refused(error)
