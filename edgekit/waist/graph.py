@@ -144,8 +144,8 @@ def _graph(model: Any, subgraph: Any) -> Graph:
     return Graph(
         tensors=tuple(_tensor(model, i, tensor) for i, tensor in enumerate(subgraph.tensors or [])),
         operators=tuple(_operator(model, i, operator) for i, operator in enumerate(operators)),
-        inputs=_ints(subgraph.inputs),
-        outputs=_ints(subgraph.outputs),
+        inputs=ints(subgraph.inputs),
+        outputs=ints(subgraph.outputs),
     )
 
 
@@ -157,12 +157,12 @@ def _tensor(model: Any, index: int, tensor: Any) -> Tensor:
     return Tensor(
         index=index,
         name=(tensor.name or b"").decode("utf8", "replace"),
-        shape=_ints(tensor.shape),
-        signature_shape=_ints(tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature),
+        shape=ints(tensor.shape),
+        signature_shape=ints(tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature),
         dtype=DTYPES.get(tensor.type, f"type{tensor.type}"),
         constant_bytes=size or int(buffer.size or 0),
         scales=tuple(float(x) for x in quantization.scale) if quantized else (),
-        zero_points=_ints(quantization.zeroPoint) if quantized else (),
+        zero_points=ints(quantization.zeroPoint) if quantized else (),
         axis=quantization.quantizedDimension if quantized else 0,
         variable=bool(tensor.isVariable),
     )
@@ -173,8 +173,8 @@ def _operator(model: Any, index: int, operator: Any) -> Operator:
     return Operator(
         index=index,
         name=_name(max(code.builtinCode, code.deprecatedBuiltinCode), code.customCode),
-        inputs=_ints(operator.inputs),
-        outputs=_ints(operator.outputs),
+        inputs=ints(operator.inputs),
+        outputs=ints(operator.outputs),
         options=_options(operator.builtinOptions) | _options(operator.builtinOptions2),
         version=code.version or 1,
     )
@@ -191,7 +191,8 @@ def _options(options: Any) -> dict[str, Any]:
     return {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in vars(options).items()}
 
 
-def _ints(values: Any) -> tuple[int, ...]:
+def ints(values: Any) -> tuple[int, ...]:
+    """A vector of the schema's as Python's integers; none where it is absent."""
     return () if values is None else tuple(int(x) for x in values)
 
 

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgekit.backends import tflite
-from edgekit.backends.tflite import boundary, integer, ranges, weights
+from edgekit.backends.tflite import judge, ranges, weights
 from edgekit.errors import InputError, Unsupported
 from edgekit.types import CALIBRATED, Built, Job
-from edgekit.waist import graph, run
+from edgekit.waist import edit, graph, run
 from tests import networks
 
 ENOUGH_DB = {"float32": 120, "float16": 55, "dynamic-int8": 25, "int4": 5, "int8": 20, "int16x8": 25}
@@ -86,7 +86,7 @@ def test_boundaries_agree_with_one_another(waist: Path, tmp_path: Path) -> None:
     for io in ("int8", "uint8", "float32"):
         made, artifact = built(networks.job(waist, "int8", calibration=calibration, io=io), tmp_path)
         results.append(outputs(made, artifact, inputs, tmp_path)["source_probabilities"])
-        assert {op.name for op in integer.float_operators(graph.read(artifact)[0])} == set()
+        assert {op.name for op in judge.float_operators(graph.read(artifact)[0])} == set()
     assert np.array_equal(results[0], results[1])
     assert np.array_equal(results[0], results[2])
 
@@ -557,15 +557,15 @@ def test_the_same_job_gives_the_same_bytes(waist: Path, tmp_path: Path) -> None:
 
 
 def test_scores_are_capped_by_work(waist: Path) -> None:
-    assert len(integer._scored(waist, graph.read(waist)[0], 1000)) == integer.SCORED_SAMPLES
-    assert len(integer._scored(waist, graph.read(waist)[0], 3)) == 3
+    assert len(judge.scored(waist, graph.read(waist)[0], 1000)) == judge.SCORED_SAMPLES
+    assert len(judge.scored(waist, graph.read(waist)[0], 3)) == 3
 
 
 def test_an_opcode_is_added_once(waist: Path) -> None:
     model = graph.load(waist)
     before = len(model.operatorCodes)
-    first = boundary.opcode(model, 114)
-    assert boundary.opcode(model, 114) == first == before
+    first = edit.opcode(model, 114)
+    assert edit.opcode(model, 114) == first == before
 
 
 def test_padding_of_minus_infinity_before_a_max_pool(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ from typing import ClassVar
 import numpy as np
 
 from edgekit.backends import Backend
-from edgekit.backends.tflite import integer, weights
+from edgekit.backends.tflite import aliases, integer, weights
 from edgekit.backends.tflite.boundary import described, set_boundary
+from edgekit.backends.tflite.judge import Candidate, float_operators
+from edgekit.backends.tflite.kept import MOVES, Wiring
 from edgekit.backends.tflite.ranges import METHODS
 from edgekit.errors import InputError, Unsupported
 from edgekit.tensors import Array, inputs_to_file, outputs_to_source
@@ -83,33 +85,47 @@ def _boundary(job: Job) -> Boundary:
 
 
 def _integer(job: Job, waist: Path, boundary: Boundary) -> tuple[bytes, tuple[str, ...], tuple[Placement, ...]]:
+    full = _flag(job, "full_integer", default=False)
+    settings = integer.Settings(
+        activations="int16" if job.precision == "int16x8" else "int8",
+        per_channel=_flag(job, "per_channel", default=True),
+        method=_method(job),
+        full_integer=full,
+        seed=job.seed,
+    )
     with Trial() as trial:
-        made = integer.quantize(
-            waist,
-            _samples(job),
-            trial,
-            activations="int16" if job.precision == "int16x8" else "int8",
-            per_channel=_flag(job, "per_channel", default=True),
-            method=_method(job),
-            seed=job.seed,
-        )
-    left = ", ".join(sorted({operator.name for operator in made.floats}))
-    if left and _flag(job, "full_integer", default=False):
+        made = integer.quantize(waist, _samples(job), trial, settings)
+    found = made.candidate
+    model = graph.parse(found.content, waist)
+    left = ", ".join(sorted({operator.name for operator in _left(graph.describe(model)[0], found, full=full)}))
+    if left and full:
         raise Unsupported(
             f"The network cannot be made of integers alone: {left} would stay float32.",
             place=Path(job.source).name,
             fix=f"replace {left} in the model, or choose a target that also computes in float32",
         )
-    model = graph.parse(made.content, waist)
-    set_boundary(model, boundary)
-    notes = [f"quantized by {made.engine} with {made.method} ranges: {made.sqnr_db:.1f} dB on the calibration samples"]
+    set_boundary(model, boundary, made.integers)
+    aliases.put_back(model, made.aliases)
+    notes = [
+        f"quantized by {found.engine} with {found.method} ranges: {found.sqnr_db:.1f} dB on the calibration samples"
+    ]
     if left:
         notes.append(f"stays float32: {left}")
+    notes += [f"stays float32: {reason}" for reason in made.reasons]
     return graph.pack(model), tuple(notes), _placements(graph.describe(model)[0])
 
 
+def _left(main: graph.Graph, found: Candidate, *, full: bool) -> tuple[graph.Operator, ...]:
+    """Operators that stay float; in full integers those that only move values to an output may."""
+    if not full:
+        return found.floats
+    wiring = Wiring(main)
+    moves = {operator.index for operator in wiring.chain(main.outputs, MOVES)}
+    return tuple(operator for operator in found.floats if operator.index not in moves)
+
+
 def _placements(made: graph.Graph) -> tuple[Placement, ...]:
-    floats = {operator.index for operator in integer.float_operators(made)}
+    floats = {operator.index for operator in float_operators(made)}
     return tuple(
         Placement(
             index=operator.index,

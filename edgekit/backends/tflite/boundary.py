@@ -10,13 +10,14 @@ import msgspec
 from ai_edge_litert import schema_py_generated as schema
 
 from edgekit.types import Boundary, Signature, TensorSpec
+from edgekit.waist import edit
 from edgekit.waist import graph as waist_graph
 
 _QUANTIZE, _DEQUANTIZE = schema.BuiltinOperator.QUANTIZE, schema.BuiltinOperator.DEQUANTIZE
 _INT8, _UINT8 = schema.TensorType.INT8, schema.TensorType.UINT8
 
 
-def set_boundary(model: Any, boundary: Boundary) -> None:
+def set_boundary(model: Any, boundary: Boundary, integers: dict[str, str] | None = None) -> None:
     """Give inputs and outputs a dtype, in place.
 
     An input or output that the quantizer left float for good (its operator has no integer form), or
@@ -25,17 +26,20 @@ def set_boundary(model: Any, boundary: Boundary) -> None:
     Args:
         model: the schema's object tree of a quantized file with float32 inputs and outputs.
         boundary: ``float32`` changes nothing.
+        integers: inputs, by name, that take an 8-bit dtype of the source's own, whatever the boundary.
     """
-    if boundary == "float32":
-        return
+    own = integers or {}
     graph = model.subgraphs[0]
     graph.inputs, graph.outputs = list(graph.inputs), list(graph.outputs)  # read-only views of the file until now
     for position, tensor in enumerate(list(graph.inputs)):
-        inner = _take_off_quantize(model, int(tensor))
+        dtype = own.get(bytes(graph.tensors[int(tensor)].name).decode("utf8", "replace"), boundary)
+        inner = None if dtype == "float32" else _take_off_quantize(model, int(tensor))
         if inner is not None:
             _swap_names(graph, int(tensor), inner)
-            outer = _as_uint8(model, inner, at_start=True) if boundary == "uint8" else inner
+            outer = _as_uint8(model, inner, at_start=True) if dtype == "uint8" else inner
             _replace(model, graph.inputs, position, outer, "inputs")
+    if boundary == "float32":
+        return
     for position, tensor in enumerate(list(graph.outputs)):
         inner = _take_off_dequantize(model, int(tensor))
         if inner is not None:
@@ -97,22 +101,10 @@ def _as_uint8(model: Any, inner: int, *, at_start: bool) -> int:
     graph.tensors.append(made)
     outer = len(graph.tensors) - 1
     operator = schema.OperatorT()
-    operator.opcodeIndex = opcode(model, _QUANTIZE)
+    operator.opcodeIndex = edit.opcode(model, _QUANTIZE, version=2)  # 2 takes int16 (TFLite's op_version.cc)
     operator.inputs, operator.outputs = ([outer], [inner]) if at_start else ([inner], [outer])
     graph.operators.insert(0 if at_start else len(graph.operators), operator)
     return outer
-
-
-def opcode(model: Any, builtin: int) -> int:
-    """The index of a builtin's operator code, added where the file has none."""
-    for index, code in enumerate(model.operatorCodes):
-        if max(code.builtinCode, code.deprecatedBuiltinCode) == builtin:
-            return index
-    code = schema.OperatorCodeT()
-    code.builtinCode, code.deprecatedBuiltinCode = builtin, min(builtin, 127)
-    code.version = 2  # QUANTIZE: 2 takes int16, DEQUANTIZE: 2 takes int8 (TFLite's op_version.cc)
-    model.operatorCodes.append(code)
-    return len(model.operatorCodes) - 1
 
 
 def _replace(model: Any, tensors: Any, position: int, new: int, side: str) -> None:

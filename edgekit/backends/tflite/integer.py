@@ -1,288 +1,238 @@
 """Full-integer quantization: int8, and int16 activations with int8 weights.
 
-Two quantizers can do it, and the samples decide which file is kept:
-
-* LiteRT's own (in the ai-edge-litert wheel, the one behind ``TFLiteConverter``). It takes a float
-  TFLite file in which every activation carries its range, so edgekit chooses the ranges. It knows the
-  most operators and needs about a millisecond.
-* ai-edge-quantizer, which knows SQRT and networks with a WHILE, gets SUM right where the first does
-  not, and gets BATCH_MATMUL with constant weights wrong. It is asked where the first one fails,
-  leaves operators float, or comes out poorly.
+The float waist is made `ready`, then every way to choose ranges is tried on the first of the `ENGINES`,
+the best of them on the second where the first comes out poorly or leaves operators float, and the
+samples decide which file is kept. Some operators `kept` float whatever comes out; where the signal
+is still lost, a `search` by measurement finds the stretch of the network that loses it.
 
 Whichever file leaves fewer operators float wins, unless its outputs are clearly worse; among equals
 the one that comes closer to the float outputs.
 """
 
-import warnings
-from dataclasses import dataclass
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
 
 import numpy as np
-from ai_edge_litert import _pywrap_tensorflow_lite_calibration_wrapper as litert_quantizer
-from ai_edge_litert import schema_py_generated as schema
-from ai_edge_quantizer import quantizer
-from ai_edge_quantizer.qtyping import QuantGranularity, TFLOperationName
-from ai_edge_quantizer.recipe_manager import AlgorithmName
-from numpy.typing import NDArray
 
-from edgekit.backends.tflite.boundary import keep_names
-from edgekit.backends.tflite.ranges import METHODS, Range, choose, observe
-from edgekit.backends.tflite.recurrent import add_intermediates
+from edgekit.backends.tflite import kept, scales, search
+from edgekit.backends.tflite.aliases import Aliases
+from edgekit.backends.tflite.engines import ENGINES
+from edgekit.backends.tflite.judge import SCORED_SAMPLES, Candidate, Judge, best, scored
+from edgekit.backends.tflite.kept import GUARDED, Wiring
+from edgekit.backends.tflite.ranges import METHODS, Range, choose
+from edgekit.backends.tflite.ready import Ready, ready
 from edgekit.errors import Unsupported
 from edgekit.tensors import Array
-from edgekit.tensors import quantize as quantize_values
-from edgekit.waist import cost, graph
+from edgekit.waist import graph
 from edgekit.waist.trial import Trial
 
-SCORED_MACS = 2e9
-"""Multiply-accumulates spent on scoring one candidate: well below a second on one core."""
+POOR_DB = 15.0
+"""Below this SQNR the first quantizer's file may be wrong rather than coarse."""
 
-SCORED_SAMPLES = 128
-"""The most samples on which a candidate is scored."""
+REFUSED = re.compile(r"Node number \d+ \((\w+)\)")
+"""How LiteRT names an operator that it cannot prepare or run."""
 
-SCORED_BYTES = 1 << 26
-"""The most bytes of float outputs kept for scoring."""
-
-CLEARLY_WORSE_DB = 3.0
-"""A file with fewer float operators may lose this much SQNR to one with more."""
-
-_MOVES = {"QUANTIZE", "DEQUANTIZE"}
+BETTER_DB = 1.0
+"""What a rewriting that costs an operator has to gain."""
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A quantized file, how it came about, and what became of it."""
+class Settings:
+    """How to quantize.
 
-    content: bytes
-    engine: str
-    method: str
-    sqnr_db: float
-    floats: tuple[graph.Operator, ...]
+    ``activations``: ``int8`` or ``int16``. ``per_channel``: one scale for each output channel of weights
+    instead of one for all. ``method``: one of `ranges.METHODS`, or ``auto`` to keep the best.
+    ``full_integer``: operators that both quantizers know are never left float. ``seed`` drives
+    the subsampling of activations.
+    """
+
+    activations: str = "int8"
+    per_channel: bool = True
+    method: str = "auto"
+    full_integer: bool = False
+    seed: int = 0
 
 
-def quantize(
-    path: Path, inputs: dict[str, Array], trial: Trial, *, activations: str, per_channel: bool, method: str, seed: int
-) -> Candidate:
+@dataclass(frozen=True)
+class Quantized:
+    """The file that is kept, with what it takes to finish it: its aliased outputs, its integer inputs, why floats."""
+
+    candidate: Candidate
+    aliases: Aliases
+    integers: dict[str, str]
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A float file to quantize: a way to choose ranges for it, and the operators that stay float."""
+
+    path: Path
+    ranges: Callable[[str], dict[int, Range]]
+    kept: frozenset[int]
+
+
+def quantize(path: Path, inputs: dict[str, Array], trial: Trial, settings: Settings) -> Quantized:
     """Quantize a float TFLite file; inputs and outputs stay float32.
 
     Args:
         path: the float TFLite file.
         inputs: calibration samples, for each input's name ``[N, *shape]``.
         trial: runs the candidates.
-        activations: ``int8`` or ``int16``.
-        per_channel: one scale for each output channel of weights instead of one for all.
-        method: one of `ranges.METHODS`, or ``auto`` to keep the best.
-        seed: drives the subsampling of activations.
+        settings: how.
 
     Raises:
         InputError: a sample drives the network to NaN or infinity.
         Unsupported: no quantizer makes a file that LiteRT runs.
     """
-    float_graph = graph.read(path)[0]
-    scored = _scored(
-        path, float_graph, len(next(iter(inputs.values()))), most=8 if activations == "int16" else SCORED_SAMPLES
-    )
-    seen = observe(path, float_graph, inputs, scored, seed)
-    judge = Judge(trial, {name: values[scored] for name, values in inputs.items()}, seen.outputs)
-    asked = (method,) if method != "auto" else ("minmax",) if activations == "int16" else tuple(METHODS)
-    made: list[Candidate] = []
-    refused: list[str] = []
-    for engine, build in ENGINES.items():
-        for name in _still_to_try(asked, made):
-            ranges = choose(float_graph, seen.activations, name)
-            try:
-                made.append(judge(build(path, ranges, activations, per_channel), engine, name))
-            except (RuntimeError, ValueError, KeyError, IndexError, TypeError, Unsupported) as error:
-                refused.append(f"{engine}: {(str(error).strip() or repr(error)).splitlines()[0][:200]}")
-                break  # what an engine refuses with one choice of ranges it refuses with all
-    if not made:
-        raise Unsupported(
-            f"No quantizer makes an integer file that LiteRT runs ({'; '.join(refused)}).",
-            place=path.name,
-            fix="choose float16 or dynamic-int8, or rewrite the operators named",
-        )
-    return _best(made)
+    count = len(next(iter(inputs.values())))
+    chosen = scored(path, graph.read(path)[0], count, most=8 if settings.activations == "int16" else SCORED_SAMPLES)
+    with TemporaryDirectory() as folder:
+        made = ready(path, inputs, chosen, settings.seed, Path(folder))
+        shown = {name: values[chosen] for name, values in made.inputs.items()}
+        judge = Judge(trial, made.path, shown, made.seen.outputs)
+        return _Attempts(made, judge, settings).run(Path(folder))
 
 
-def _best(made: list[Candidate]) -> Candidate:
-    """The fewest float operators among those that are about as good as the best; of these the best."""
-    highest = max(candidate.sqnr_db for candidate in made)
-    close = [candidate for candidate in made if candidate.sqnr_db >= highest - CLEARLY_WORSE_DB]
-    return min(close, key=lambda candidate: (len(candidate.floats), -candidate.sqnr_db))
+class _Attempts:
+    """The candidates of one network."""
 
+    def __init__(self, made: Ready, judge: Judge, settings: Settings) -> None:
+        self._ready, self._judge, self._settings = made, judge, settings
+        self._graph = graph.read(made.path)[0]
+        self._wiring = Wiring(self._graph)
+        self._made: list[Candidate] = []
+        self._refused: list[str] = []
+        self._reasons: list[str] = []
 
-def _still_to_try(asked: tuple[str, ...], made: list[Candidate]) -> tuple[str, ...]:
-    """Ways to choose ranges for the next engine: all at first, then the best, and only where it is in doubt."""
-    if not made:
-        return asked
-    best = _best(made)
-    return (best.method,) if best.floats or best.sqnr_db < POOR_DB else ()
+    def run(self, folder: Path) -> Quantized:
+        """Try plans and keep the best file."""
+        plan = self._first()
+        self._every_method(plan)
+        for other in self._others(plan, folder):
+            self._once(other)
+        if self._made and best(self._made).sqnr_db < POOR_DB and self._searchable():
+            self._search(plan)
+        if not self._made:
+            raise Unsupported(
+                f"No quantizer makes an integer file that LiteRT runs ({'; '.join(self._refused)}).",
+                place=self._ready.path.name,
+                fix="choose float16 or dynamic-int8, or rewrite the operators named",
+            )
+        kept_file = best(self._made)
+        return Quantized(kept_file, self._ready.aliases, self._ready.integers, tuple(self._reasons))
 
+    def _ranges(self, method: str) -> dict[int, Range]:
+        return choose(self._graph, self._ready.seen.activations, method, self._ready.fixed)
 
-POOR_DB = 15.0
-"""Below this SQNR the first quantizer's file may be wrong rather than coarse."""
-
-
-def _scored(path: Path, float_graph: graph.Graph, samples: int, most: int = SCORED_SAMPLES) -> NDArray[np.int_]:
-    macs = max(1, cost.count(path).macs)
-    sizes = [4 * int(np.prod(float_graph.tensors[index].shape)) for index in float_graph.outputs]
-    most = min(most, int(SCORED_MACS / macs), SCORED_BYTES // max(1, sum(sizes)))
-    chosen: NDArray[np.int_] = np.unique(np.linspace(0, samples - 1, max(4, most)).round().astype(int))
-    return chosen
-
-
-@dataclass(frozen=True)
-class Judge:
-    """Compares candidates with the float network on the scored samples (``inputs``, ``[N, *shape]`` each)."""
-
-    trial: Trial
-    inputs: dict[str, Array]
-    wanted: dict[str, Array]
-
-    def __call__(self, content: bytes, engine: str, method: str) -> Candidate:
-        """Run a quantized file.
-
-        Raises:
-            Unsupported: LiteRT cannot run it.
-        """
-        outputs = self.trial.run(content, self.inputs).values()
-        noise = [_noise(got, reference) for got, reference in zip(outputs, self.wanted.values(), strict=True)]
-        return Candidate(
-            content=content,
-            engine=engine,
-            method=method,
-            sqnr_db=float(-10 * np.log10(max(float(np.mean(noise)), 1e-12))),
-            floats=float_operators(graph.describe(graph.parse(content, Path(engine)))[0]),
-        )
-
-
-def _noise(got: Array, wanted: Array) -> float:
-    """Σ error² / Σ reference², over all scored samples; 1 where an output is not finite."""
-    if wanted.dtype != np.float32:
-        return float(np.mean(got != wanted))
-    reference = wanted.astype(np.float64)
-    error = float(((got.astype(np.float64) - reference) ** 2).sum())
-    energy = float((reference**2).sum())
-    return min(error / max(energy, 1e-30), 1e3) if np.isfinite(error) else 1e3
-
-
-def float_operators(made: graph.Graph) -> tuple[graph.Operator, ...]:
-    """Operators of a quantized graph that still compute in floating point."""
-    return tuple(
-        operator
-        for operator in made.operators
-        if operator.name not in _MOVES
-        and any(made.tensors[i].dtype == "float32" for i in (*operator.inputs, *operator.outputs) if i >= 0)
-    )
-
-
-def _tidied(model: Any, original: Path) -> bytes:
-    """A quantizer's file under the waist's names, without the ranges that it left in every tensor."""
-    for tensor in model.subgraphs[0].tensors:
-        if tensor.quantization is not None:
-            tensor.quantization.min = tensor.quantization.max = None
-    keep_names(model, graph.read(original)[0])
-    return graph.pack(model)
-
-
-_CALLED = r"(^|;)called_\d+/"
-"""Names, as `prepare` writes them, of tensors whose ranges nobody saw: a loop's body runs out of sight."""
-
-
-def prepare(model: Any) -> None:
-    """Make a file fit for ai-edge-quantizer, in place.
-
-    It tells tensors apart by name, so those that share one are numbered, and those of subgraphs that
-    a WHILE or IF calls can be told by their prefix; it reads only the newer field of operator codes,
-    and a list of signatures that must not be absent.
-    """
-    taken: set[bytes] = set()
-    for number_of, subgraph in enumerate(model.subgraphs):
-        boundary = {*map(int, subgraph.inputs), *map(int, subgraph.outputs)}
-        for index in sorted(range(len(subgraph.tensors)), key=lambda i: i not in boundary):
-            tensor = subgraph.tensors[index]
-            name = number = (b"called_%d/" % number_of if number_of else b"") + bytes(tensor.name or b"tensor")
-            while number in taken:
-                number = name + b"_%d" % len(taken)
-            tensor.name = number
-            taken.add(number)
-    model.signatureDefs = model.signatureDefs or []
-    for code in model.operatorCodes:
-        code.builtinCode = max(code.builtinCode, code.deprecatedBuiltinCode)
-
-
-def _litert(path: Path, ranges: dict[int, Range], activations: str, per_channel: bool) -> bytes:  # noqa: FBT001
-    """LiteRT's own quantizer on ranges that are written into the float file beforehand."""
-    model = graph.load(path)
-    if len(model.subgraphs) > 1:
-        raise Unsupported("LiteRT's quantizer needs the ranges of a WHILE's body.", place=path.name, fix="")
-    for index, (low, high) in ranges.items():
-        quantization = schema.QuantizationParametersT()
-        quantization.min, quantization.max = [low], [high]
-        model.subgraphs[0].tensors[index].quantization = quantization
-    add_intermediates(model, ranges)
-    ranged = graph.pack(model)  # named, because the wrapper points into it without holding it
-    wrapper = litert_quantizer.CalibrationWrapper(ranged, [], [])
-    wrapper.Prepare()
-    float32, allow_float = np.dtype(np.float32).num, True
-    bias = np.int64 if activations == "int16" else np.int32
-    content = wrapper.QuantizeModel(
-        float32, float32, allow_float, np.dtype(activations).num, np.dtype(bias).num, not per_channel, not per_channel
-    )
-    quantized = graph.parse(content, path)
-    _quantize_paddings(quantized)
-    return _tidied(quantized, path)
-
-
-def _quantize_paddings(model: Any) -> None:
-    """Quantize the constant of each PADV2, which LiteRT's quantizer forgets, in place; -inf becomes the least level."""
-    if not any(code.builtinCode == schema.BuiltinOperator.PADV2 for code in model.operatorCodes):
-        return
-    tensors = model.subgraphs[0].tensors
-    for operator in graph.describe(model)[0].operators:
-        if operator.name != "PADV2":
-            continue
-        padded, padding = (tensors[operator.inputs[i]] for i in (0, 2))
-        values = graph.constant(model, 0, operator.inputs[2])
-        if padded.quantization is None or padded.quantization.scale is None or values is None:
-            continue
-        if padding.type == schema.TensorType.FLOAT32:
-            scale, zero = float(padded.quantization.scale[0]), int(padded.quantization.zeroPoint[0])
-            stored = quantize_values(values, scale, zero, graph.DTYPES[padded.type])
-            buffer = schema.BufferT()
-            buffer.data = np.frombuffer(stored.tobytes(), np.uint8)
-            model.buffers.append(buffer)
-            padding.buffer, padding.type = len(model.buffers) - 1, padded.type
-            padding.quantization = padded.quantization
-
-
-def _ai_edge(path: Path, ranges: dict[int, Range], activations: str, per_channel: bool) -> bytes:  # noqa: FBT001
-    """ai-edge-quantizer on the same ranges, its inputs and outputs left float."""
-    model = graph.load(path)
-    prepare(model)
-    tensors = model.subgraphs[0].tensors
-    statistics = {
-        tensors[index].name.decode(): {
-            "min": np.full((1,) * len(tensors[index].shape), low, np.float32),
-            "max": np.full((1,) * len(tensors[index].shape), high, np.float32),
+    def _first(self) -> Plan:
+        """The network as it is, with what stays float whatever comes out."""
+        sets = {
+            "whole numbers are computed from them": kept.index_arithmetic(self._wiring),
+            "they guard a divisor, a root or a logarithm": kept.guarded(
+                self._wiring, GUARDED - {"SQRT"} if self._settings.full_integer else GUARDED
+            ),
+            "they join outputs of different ranges": kept.joins(self._wiring, self._ranges("minmax")),
+            "they clamp a mask": self._ready.floats,
         }
-        for index, (low, high) in ranges.items()
-    }
-    made = quantizer.Quantizer(graph.pack(model))
-    bits = 16 if activations == "int16" else 8
-    granularity = QuantGranularity.CHANNELWISE if per_channel else QuantGranularity.TENSORWISE
-    made.add_static_config(".*", TFLOperationName.ALL_SUPPORTED, bits, 8, granularity)
-    for kept in (TFLOperationName.INPUT, TFLOperationName.OUTPUT, TFLOperationName.DIV):
-        # An integer DIV fails on inputs whose divisor rounds to 0, whatever the calibration samples were.
-        made.update_quantization_recipe(".*", kept, algorithm_key=AlgorithmName.NO_QUANTIZE)
-    made.update_quantization_recipe(_CALLED, TFLOperationName.ALL_SUPPORTED, algorithm_key=AlgorithmName.NO_QUANTIZE)
-    with warnings.catch_warnings():
-        # It warns of the memory that its look at the tensors takes, and of divisions by empty channels.
-        warnings.simplefilter("ignore")
-        content = bytes(made.quantize(statistics).quantized_model)
-    return _tidied(graph.parse(content, path), path)
+        for reason, operators in sets.items():
+            self._explain(operators, reason)
+        return Plan(self._ready.path, self._ranges, frozenset().union(*sets.values()))
+
+    def _explain(self, operators: frozenset[int] | range, reason: str) -> None:
+        names = sorted({self._graph.operators[index].name for index in operators})
+        if names:
+            self._reasons.append(f"{', '.join(names)} ({reason})")
+
+    def _every_method(self, plan: Plan) -> None:
+        """All ways to choose ranges on the first engine, then the best, if it is in doubt, on the others."""
+        settings = self._settings
+        asked: tuple[str, ...] = (settings.method,)
+        if settings.method == "auto":
+            asked = ("minmax",) if settings.activations == "int16" else tuple(METHODS)
+        for engine in ENGINES:
+            methods = asked
+            if self._made:
+                found = best(self._made)
+                methods = (found.method,) if found.floats or found.sqnr_db < POOR_DB else ()
+            for method in methods:
+                if not self._try(plan, engine, method) and not self._retry(plan, engine, method):
+                    break  # what an engine refuses with one choice of ranges it refuses with all
+
+    def _retry(self, plan: Plan, engine: str, method: str) -> Candidate | None:
+        """Once more with those operators float that LiteRT's kernel refused, if it names them."""
+        named = REFUSED.search(self._refused[-1])
+        operators = {o.index for o in self._graph.operators if named and o.name == named[1]} - plan.kept
+        if not operators or self._settings.full_integer:
+            return None
+        self._explain(frozenset(operators), "LiteRT's integer kernel refuses it")
+        return self._try(replace(plan, kept=plan.kept | operators), engine, method)
+
+    def _try(self, plan: Plan, engine: str, method: str) -> Candidate | None:
+        settings = self._settings
+        try:
+            content = ENGINES[engine](
+                plan.path, plan.ranges(method), plan.kept, settings.activations, settings.per_channel
+            )
+            made = self._judge(content, engine, method)
+        except (RuntimeError, ValueError, KeyError, IndexError, TypeError, Unsupported) as error:
+            self._refused.append(f"{engine}: {(str(error).strip() or repr(error)).splitlines()[0][:200]}")
+            return None
+        self._made.append(made)
+        return made
+
+    def _others(self, plan: Plan, folder: Path) -> list[Plan]:
+        """Variations that are worth a try: roots float as well, and joins on one scale."""
+        plans = []
+        roots = kept.guarded(self._wiring, GUARDED | {"RSQRT"}) | plan.kept
+        if roots > plan.kept and not self._settings.full_integer:
+            plans.append(replace(plan, kept=roots))
+        model = graph.load(plan.path)
+        evened = scales.even_out(model, self._ranges("minmax"))
+        if evened is not None:
+            path = folder / "even.tflite"
+            path.write_bytes(graph.pack(model))
+            plans.append(_evened(plan, path, self._graph, model))
+        return plans
+
+    def _once(self, plan: Plan) -> None:
+        """A variation, in the way that served best until now."""
+        found = best(self._made) if self._made else None
+        made = self._try(plan, found.engine if found else next(iter(ENGINES)), found.method if found else "minmax")
+        if made is not None and found is not None and made.sqnr_db < found.sqnr_db + BETTER_DB:
+            self._made.remove(made)
+
+    def _searchable(self) -> bool:
+        return not self._settings.full_integer and self._settings.activations == "int8"
+
+    def _search(self, plan: Plan) -> None:
+        found = best(self._made)
+
+        def score(stretch: range) -> float:
+            made = self._try(replace(plan, kept=plan.kept | set(stretch)), found.engine, found.method)
+            return -np.inf if made is None else made.sqnr_db
+
+        stretch = search.stretch(len(self._graph.operators), score)
+        if stretch is None:
+            return
+        final = self._try(replace(plan, kept=plan.kept | set(stretch)), found.engine, found.method)
+        if final is not None:
+            self._made = [final]
+            self._explain(stretch, f"integers there leave {found.sqnr_db:.1f} dB of the calibration samples' signal")
 
 
-ENGINES = {"LiteRT": _litert, "ai-edge-quantizer": _ai_edge}
-"""The quantizers, the one that is asked first first."""
+def _evened(plan: Plan, path: Path, before: graph.Graph, model: object) -> Plan:
+    """The plan for a file whose joins are on one scale: the same operators stay float, at their new places."""
+    outputs = {before.operators[index].outputs[0] for index in plan.kept}
+    after = graph.describe(model)[0]
+    places = frozenset(operator.index for operator in after.operators if operator.outputs[0] in outputs)
+
+    def ranges(method: str) -> dict[int, Range]:
+        """Ranges with those of the parts on their new scale."""
+        again = graph.load(plan.path)
+        return scales.even_out(again, plan.ranges(method)) or {}
+
+    return Plan(path, ranges, places)

@@ -34,12 +34,26 @@ BINS = 2048
 """Bins of the histogram on which squared error is estimated (TensorRT's entropy calibrator uses as many)."""
 
 
+WIDEST = 1e38
+"""The furthest end of a range: its width is still a float32 number."""
+
+HARD_SWISH_STEPS = 127.0
+"""A HARD_SWISH whose output spans less than this part of its input is refused (LiteRT's activations.cc: 128)."""
+
+NARROWEST = 1e-20
+"""The least width of a range: scales stay normal float32 numbers, also when multiplied by those of weights."""
+
+
 @dataclass
 class Observed:
-    """An activation over all samples: extremes, and a sample of its values ``[K]`` or rows ``[K, last]``."""
+    """An activation over all samples: extremes, and a sample of its values ``[K]`` or rows ``[K, last]``.
+
+    ``masked``: beside these it held values of -`FINITE` and less.
+    """
 
     low: float = np.inf
     high: float = -np.inf
+    masked: bool = False
     values: list[Floats] = field(default_factory=list)
     rows: list[Floats] = field(default_factory=list)
 
@@ -81,7 +95,7 @@ def observe(path: Path, graph: Graph, inputs: dict[str, Array], scored: NDArray[
         run.invoke(made, path)
         for index, seen in watched.items():
             values = run.value(made, index)
-            if values is not None and values.size:
+            if values is not None:
                 _look(seen, cast("Floats", values), samples, random, rows=index in functions)
         for name, index in outs.items():
             result = made.get_tensor(index)
@@ -97,8 +111,11 @@ def observe(path: Path, graph: Graph, inputs: dict[str, Array], scored: NDArray[
 
 def _look(seen: Observed, values: Floats, samples: int, random: np.random.Generator, *, rows: bool) -> None:
     flat: Floats = values.ravel()
+    if not flat.size:
+        return
     low, high = float(flat.min()), float(flat.max())
     if not (low > -FINITE and high < FINITE):
+        seen.masked |= bool((flat <= -FINITE).any())
         flat = flat[np.abs(flat) < FINITE]  # false for NaN as well: the outputs decide whether that is an error
         if not flat.size:
             return
@@ -107,7 +124,7 @@ def _look(seen: Observed, values: Floats, samples: int, random: np.random.Genera
     share = max(1, KEPT_VALUES // samples)
     seen.values.append(flat.copy() if flat.size <= share else flat[random.integers(0, flat.size, share)])
     if rows and values.ndim:
-        table = values.reshape(-1, values.shape[-1])
+        table = values.reshape(-1, max(1, values.shape[-1]))
         share = max(1, KEPT_ROWS // samples // table.shape[1])
         seen.rows.append(table.copy() if len(table) <= share else table[random.integers(0, len(table), share)])
 
@@ -120,25 +137,45 @@ def _not_finite(name: str, sample: int) -> InputError:
     )
 
 
-def choose(graph: Graph, activations: dict[int, Observed], method: str) -> dict[int, Range]:
+def choose(
+    graph: Graph, activations: dict[int, Observed], method: str, fixed: dict[int, Range] | None = None
+) -> dict[int, Range]:
     """A range (low ≤ 0 ≤ high) for each observed activation, by tensor index.
 
     Args:
         graph: the float graph.
         activations: from `observe`.
         method: one of `METHODS`.
+        fixed: ranges that are known beforehand, by tensor index.
     """
     functions = saturating(graph)
     ranges = {}
     for index, seen in activations.items():
         low, high = METHODS[method](seen)
         if index in functions and seen.rows:
-            low, high = _after(functions[index], np.concatenate(seen.rows))
-        ranges[index] = min(low, 0.0), max(high, 0.0)
+            low, high = _after(functions[index], _finite(seen.rows))
+        low, high = max(min(low, 0.0), -WIDEST), min(max(high, 0.0), WIDEST)
+        ranges[index] = (low, high) if high - low >= NARROWEST else (low, low + NARROWEST)
+    for operator in graph.operators:
+        if operator.name == "HARD_SWISH" and operator.inputs[0] in ranges and operator.outputs[0] in ranges:
+            least = (ranges[operator.inputs[0]][1] - ranges[operator.inputs[0]][0]) / HARD_SWISH_STEPS
+            low, high = ranges[operator.outputs[0]]
+            ranges[operator.outputs[0]] = low, max(high, low + least)
+    ranges |= {index: (min(low, 0.0), max(high, 0.0)) for index, (low, high) in (fixed or {}).items()}
     for index in _right_factors(graph) & ranges.keys():
         largest = max(-ranges[index][0], ranges[index][1])
         ranges[index] = -largest * 128 / 127, largest  # zero point 0 to the bit
     return ranges
+
+
+def _finite(rows: list[Floats]) -> Floats:
+    """Rows in float64, in which differences of the largest float32 are finite; what is no number counts as 0."""
+    return np.nan_to_num(np.concatenate(rows).astype(np.float64), posinf=FINITE, neginf=-FINITE)
+
+
+def _values(seen: Observed) -> Floats:
+    """Remembered values in float64: float32 cannot part a nearly constant activation into bins."""
+    return np.concatenate(seen.values).astype(np.float64)
 
 
 _SAME_RANGE = {"RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "SLICE", "STRIDED_SLICE", "GATHER", "SPLIT", "UNPACK"}
@@ -172,7 +209,7 @@ def _extremes(seen: Observed) -> Range:
 def _percentile(share: float) -> Callable[[Observed], Range]:
     def chosen(seen: Observed) -> Range:
         """Clip both tails."""
-        low, high = np.percentile(np.concatenate(seen.values), [100 - share, share])
+        low, high = np.percentile(_values(seen), [100 - share, share])
         return float(low), float(high)
 
     return chosen
@@ -180,7 +217,8 @@ def _percentile(share: float) -> Callable[[Observed], Range]:
 
 def _least_squares(seen: Observed) -> Range:
     """The range whose 256 levels err least: clip one tail, the other, or both by up to 70 %."""
-    counts, edges = np.histogram(np.concatenate(seen.values), BINS)
+    values = _values(seen)
+    counts, edges = np.histogram(values, BINS) if np.ptp(values) else (np.array([values.size]), values[[0, 0]])
     centres, used = ((edges[:-1] + edges[1:]) / 2)[counts > 0], counts[counts > 0]
     low, high = min(seen.low, 0.0), max(seen.high, 0.0)
     if low == high:

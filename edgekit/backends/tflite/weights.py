@@ -9,11 +9,11 @@ from ai_edge_quantizer import quantizer
 from ai_edge_quantizer.qtyping import QuantGranularity, TFLOperationName
 from numpy.typing import NDArray
 
-from edgekit.backends.tflite.boundary import keep_names, opcode
-from edgekit.backends.tflite.integer import prepare
+from edgekit.backends.tflite.boundary import keep_names
+from edgekit.backends.tflite.engines import prepare
 from edgekit.errors import Unsupported
 from edgekit.tensors import sqnr_db
-from edgekit.waist import graph
+from edgekit.waist import edit, graph
 
 FLOOR_DB = 60.0
 """Constants that float16 represents worse (most reach 71 dB) stay float32: tiny or huge values.
@@ -133,7 +133,7 @@ def _store_half(model: Any, subgraph: Any, index: int, values: Any, halved: dict
     tensor.buffer = 0
     subgraph.tensors.append(source)
     operator = schema.OperatorT()
-    operator.opcodeIndex = opcode(model, schema.BuiltinOperator.DEQUANTIZE)
+    operator.opcodeIndex = edit.opcode(model, schema.BuiltinOperator.DEQUANTIZE, version=2)
     operator.inputs, operator.outputs = [len(subgraph.tensors) - 1], [index]
     subgraph.operators.insert(0, operator)
 

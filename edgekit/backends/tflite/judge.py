@@ -1,0 +1,131 @@
+"""Quantized files as candidates: how close each comes to the float network, and what it does at the edges."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.errors import Unsupported
+from edgekit.tensors import Array
+from edgekit.waist import cost, graph
+from edgekit.waist.trial import Trial
+
+SCORED_MACS = 2e9
+"""Multiply-accumulates spent on scoring one candidate: well below a second on one core."""
+
+SCORED_SAMPLES = 128
+"""The most samples on which a candidate is scored."""
+
+SCORED_BYTES = 1 << 26
+"""The most bytes of float outputs kept for scoring."""
+
+CLEARLY_WORSE_DB = 3.0
+"""A file with fewer float operators may lose this much SQNR to one with more."""
+
+_MOVES = {"QUANTIZE", "DEQUANTIZE"}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A quantized file, how it came about, and what became of it."""
+
+    content: bytes
+    engine: str
+    method: str
+    sqnr_db: float
+    floats: tuple[graph.Operator, ...]
+
+
+def best(made: list[Candidate]) -> Candidate:
+    """The fewest float operators among those that are about as good as the best; of these the best."""
+    highest = max(candidate.sqnr_db for candidate in made)
+    close = [candidate for candidate in made if candidate.sqnr_db >= highest - CLEARLY_WORSE_DB]
+    return min(close, key=lambda candidate: (len(candidate.floats), -candidate.sqnr_db))
+
+
+def scored(path: Path, float_graph: graph.Graph, samples: int, most: int = SCORED_SAMPLES) -> NDArray[np.int_]:
+    """Indices of the samples on which candidates are scored, evenly taken: fewer for large networks."""
+    macs = max(1, cost.count(path).macs)
+    sizes = [4 * int(np.prod(float_graph.tensors[index].shape)) for index in float_graph.outputs]
+    most = min(most, int(SCORED_MACS / macs), SCORED_BYTES // max(1, sum(sizes)))
+    chosen: NDArray[np.int_] = np.unique(np.linspace(0, samples - 1, max(4, most)).round().astype(int))
+    return chosen
+
+
+class Judge:
+    """Compares candidates with the float network on the scored samples, and on inputs at the edges.
+
+    Args:
+        trial: runs the candidates.
+        path: the float network.
+        inputs: the scored samples, ``[N, *shape]`` each.
+        wanted: the float network's outputs on them.
+    """
+
+    def __init__(self, trial: Trial, path: Path, inputs: dict[str, Array], wanted: dict[str, Array]) -> None:
+        self._trial, self._inputs, self._wanted = trial, inputs, wanted
+        self._edges = edges(inputs)
+        self._finite = [np.isfinite(values) for values in trial.run(path.read_bytes(), self._edges).values()]
+
+    def __call__(self, content: bytes, engine: str, method: str) -> Candidate:
+        """Run a quantized file.
+
+        Raises:
+            Unsupported: LiteRT cannot run it, or it gives NaN or infinity where the float network does not.
+        """
+        outputs = list(self._trial.run(content, self._inputs).values())
+        if not all(np.isfinite(values).all() for values in outputs):
+            raise _not_finite("on its own calibration samples")
+        for values, finite in zip(self._trial.run(content, self._edges).values(), self._finite, strict=True):
+            if not np.isfinite(values)[finite].all():
+                raise _not_finite("where an input is all zero, or at an end of its range")
+        noise = [_noise(got, reference) for got, reference in zip(outputs, self._wanted.values(), strict=True)]
+        return Candidate(
+            content=content,
+            engine=engine,
+            method=method,
+            sqnr_db=float(-10 * np.log10(max(float(np.mean(noise)), 1e-12))),
+            floats=float_operators(graph.describe(graph.parse(content, Path(engine)))[0]),
+        )
+
+
+def edges(inputs: dict[str, Array]) -> dict[str, Array]:
+    """Inputs at the edges ``[4, *shape]``: zero, the least and the greatest value seen, and both in turn.
+
+    What is no float (indices, lengths) is that of the first sample: operators may rely on it.
+    """
+
+    def at_edges(values: Array) -> Array:
+        if values.dtype != np.float32:
+            return np.stack([values[0]] * 4)
+        low, high = values.min(), values.max()
+        turns = np.where(np.arange(values[0].size).reshape(values[0].shape) % 2, low, high)
+        return np.stack([np.full_like(values[0], value) for value in (0, low, high)] + [turns.astype(np.float32)])
+
+    return {name: at_edges(values) for name, values in inputs.items()}
+
+
+def _not_finite(when: str) -> Unsupported:
+    return Unsupported(
+        f"The integer file gives NaN or infinity {when}.", place="the quantized network", fix="choose float16"
+    )
+
+
+def _noise(got: Array, wanted: Array) -> float:
+    """Σ error² / Σ reference², over all scored samples."""
+    if wanted.dtype != np.float32:
+        return float(np.mean(got != wanted))
+    reference = wanted.astype(np.float64)
+    error = float(((got.astype(np.float64) - reference) ** 2).sum())
+    return min(error / max(float((reference**2).sum()), 1e-30), 1e3)
+
+
+def float_operators(made: graph.Graph) -> tuple[graph.Operator, ...]:
+    """Operators of a quantized graph that still compute in floating point."""
+    return tuple(
+        operator
+        for operator in made.operators
+        if operator.name not in _MOVES
+        and any(made.tensors[i].dtype == "float32" for i in (*operator.inputs, *operator.outputs) if i >= 0)
+    )

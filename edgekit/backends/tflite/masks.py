@@ -1,0 +1,212 @@
+"""Attention masks, clamped to what a softmax can tell apart.
+
+-1e9, the lowest float and -inf all say "not this one". Added to scores, or chosen instead of them,
+they stretch a range until nothing is left for the scores, make LiteRT's quantizer abort, or overflow
+its int8 ADD. A softmax gives 0 for whatever lies `MARGIN` below the least score that is not masked:
+
+    least = min(Σ low, 0) - (Σ high - Σ low) - MARGIN      over the terms' values that are not masked
+
+so that everything lower becomes ``least``: in a constant, in the factor of ``(1 - m)·c``, or, where
+the mask is computed in another way, by a MAXIMUM that stays float.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.backends.tflite.kept import ELEMENTWISE, MOVES, Wiring
+from edgekit.backends.tflite.ranges import Observed
+from edgekit.tensors import Array
+from edgekit.waist import edit, graph
+from edgekit.waist.graph import Operator
+
+MARGIN = 20.0
+"""exp(-20) = 2e-9: less than the last bit of a float32 that the other shares of a softmax leave."""
+
+LARGE = 64.0
+"""Values that are lower, apart from all others, are masks rather than scores."""
+
+ALIKE = 4.0
+"""What is 0 or not is a mask, if the values that are not 0 differ by no more than this factor."""
+
+_THROUGH = {"RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "SLICE", "STRIDED_SLICE", "BROADCAST_TO", "TILE"}
+
+
+@dataclass(frozen=True)
+class Term:
+    """A tensor that is added to a softmax's input, or chosen as it: operand ``slot`` of ``reader``.
+
+    ``factor`` is what it is multiplied by on its way.
+    """
+
+    tensor: int
+    reader: Operator
+    slot: int
+    factor: float
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Values of a term that are not masked, and whether there are others."""
+
+    low: float
+    high: float
+    masked: bool
+
+
+def clamp(model: Any, observed: dict[int, Observed]) -> tuple[int, frozenset[int]]:
+    """Clamp the masks of every softmax, in place. Tensors keep their indices, operators do not.
+
+    Args:
+        model: object tree of a float file.
+        observed: its activations over the calibration samples.
+
+    Returns:
+        How many terms were changed, and the operators (by index) that must stay float for it.
+    """
+    clamps = _Clamps(model, Wiring(graph.describe(model)[0]), observed)
+    changed = sum(clamps.softmax(o) for o in clamps.wiring.graph.operators if o.name == "SOFTMAX")
+    positions = {int(operator.outputs[0]): k for k, operator in enumerate(model.subgraphs[0].operators)}
+    return changed, frozenset(positions[tensor] for tensor in clamps.floats)
+
+
+def _terms(model: Any, wiring: Wiring, term: Term) -> Iterator[Term]:
+    """What a term is the sum or the choice of, as far as nobody else reads what lies between."""
+    made = wiring.producer.get(term.tensor)
+    alone = len(wiring.readers.get(term.tensor, [])) == 1 and term.tensor not in wiring.graph.outputs
+    operands: list[tuple[int, float]] = []
+    if made is not None and alone and not made.options.get("fusedActivationFunction"):
+        operands = _operands(model, made, term.factor)
+    if made is None or not operands:
+        yield term
+        return
+    for slot, factor in operands:
+        yield from _terms(model, wiring, Term(made.inputs[slot], made, slot, factor))
+
+
+def _operands(model: Any, made: Operator, factor: float) -> list[tuple[int, float]]:
+    """Operands that an operator adds or chooses from, each with its factor; none where it does anything else."""
+    if made.name in _THROUGH:
+        return [(0, factor)]
+    if made.name in {"ADD", "MAXIMUM"}:
+        return [(0, factor), (1, factor)]
+    if made.name == "SUB":
+        return [(0, factor), (1, -factor)]
+    if made.name in {"SELECT", "SELECT_V2"}:
+        return [(1, factor), (2, factor)]
+    if made.name in {"MUL", "DIV"}:
+        for slot in (0, 1) if made.name == "MUL" else (1,):
+            values = graph.constant(model, 0, made.inputs[slot])
+            if values is not None and values.size == 1 and 0 < (value := float(values.ravel()[0])) < LARGE:
+                return [(1 - slot, factor * value if made.name == "MUL" else factor / value)]
+    return []
+
+
+def _spread(model: Any, term: Term, observed: dict[int, Observed]) -> Spread | None:
+    """What a term contributes; None where nobody saw its values."""
+    constant = graph.constant(model, 0, term.tensor)
+    seen = observed.get(term.tensor)
+    if constant is not None and constant.dtype == np.float32:
+        values = constant.ravel().astype(np.float64) * term.factor
+        visible = values[values > -LARGE]
+        return Spread(float(visible.min(initial=0.0)), float(visible.max(initial=0.0)), visible.size < values.size)
+    if seen is None:
+        return None
+    low, high = sorted((seen.low * term.factor, seen.high * term.factor))
+    values = np.concatenate(seen.values).astype(np.float64) * term.factor
+    visible, hidden = values[values > -LARGE], values[values <= -LARGE]
+    if not visible.size or (not hidden.size and not seen.masked):
+        return Spread(low, high, masked=seen.masked)
+    gap = float(visible.min()) - float(hidden.max()) if hidden.size else np.inf
+    if gap < max(LARGE, 2 * float(np.ptp(visible))):
+        return Spread(low, high, masked=False)
+    return Spread(float(visible.min()), high, masked=True)
+
+
+def _clamped(values: Array, least: float) -> NDArray[np.float32]:
+    kept: NDArray[np.float32] = (np.maximum if least < 0 else np.minimum)(values, np.float32(least)).astype(np.float32)
+    return kept
+
+
+class _Clamps:
+    """Masks of one file. ``wiring`` is that of the file as it was."""
+
+    def __init__(self, model: Any, wiring: Wiring, observed: dict[int, Observed]) -> None:
+        self.model, self.wiring, self.observed = model, wiring, observed
+        self.floats: set[int] = set()
+        self._factors: dict[int, float] = {}
+
+    def softmax(self, operator: Operator) -> int:
+        """Clamp the masks of one; how many there were."""
+        terms = list(_terms(self.model, self.wiring, Term(operator.inputs[0], operator, 0, 1.0)))
+        spreads = [spread for term in terms if (spread := _spread(self.model, term, self.observed)) is not None]
+        if len(spreads) < len(terms) or not any(spread.masked for spread in spreads):
+            return 0
+        low, high = sum(spread.low for spread in spreads), sum(spread.high for spread in spreads)
+        least = min(low, 0.0) - (high - low) - MARGIN
+        masks = [term for term, spread in zip(terms, spreads, strict=True) if spread.masked]
+        return sum(self._clamp(term, least / term.factor) for term in masks)
+
+    def _clamp(self, term: Term, least: float) -> int:
+        """Clamp one term to ``least`` (where it is subtracted, from above)."""
+        constant = graph.constant(self.model, 0, term.tensor)
+        if constant is None:
+            return self._weaken(term.tensor, least) or self._bound(term, least)
+        values = _clamped(constant, least)
+        if np.array_equal(values, constant):
+            return 0
+        name = f"{self.wiring.graph.tensors[term.tensor].name}_clamped"
+        edit.reread(self.model, term.reader.outputs[0], term.slot, edit.add_constant(self.model, name, values))
+        return 1
+
+    def _weaken(self, tensor: int, least: float) -> int:
+        """Make the factor c of ``x·c`` smaller, where x is 0 or clearly not; 0 where the term is nothing such."""
+        made = self.wiring.producer.get(tensor)
+        while made is not None and made.name in _THROUGH:
+            made = self.wiring.producer.get(made.inputs[0])
+        if made is None or made.name != "MUL" or not self._masks_alone(made.outputs[0]):
+            return 0
+        for slot in (0, 1):
+            values, seen = graph.constant(self.model, 0, made.inputs[slot]), self.observed.get(made.inputs[1 - slot])
+            if values is None or values.size != 1 or seen is None:
+                continue
+            factors = np.abs(np.concatenate(seen.values).astype(np.float64))
+            some = factors[factors > 0]
+            if not some.size or some.max() > ALIKE * some.min():
+                return 0
+            needed = max(abs(least) / float(some.min()), self._factors.get(made.outputs[0], 0.0))
+            self._factors[made.outputs[0]] = needed
+            weaker = np.copysign(np.minimum(np.abs(values), np.float32(needed)), values)
+            edit.reread(
+                self.model, made.outputs[0], slot, edit.add_constant(self.model, f"mask_factor_{made.index}", weaker)
+            )
+            return 1
+        return 0
+
+    def _masks_alone(self, tensor: int) -> bool:
+        """Whether a tensor ends in nothing but softmaxes, through sums, choices and moves."""
+        readers = self.wiring.readers.get(tensor, [])
+        if not readers or tensor in self.wiring.graph.outputs:
+            return False
+        passing = _THROUGH | {"ADD", "SUB", "SELECT", "SELECT_V2", "MAXIMUM"}
+        return all(
+            reader.name == "SOFTMAX"
+            or (reader.name in passing and all(self._masks_alone(made) for made in reader.outputs))
+            for reader in readers
+        )
+
+    def _bound(self, term: Term, least: float) -> int:
+        """A MAXIMUM (MINIMUM, if subtracted) in front of the reader; it and what leads to it stay float."""
+        main, tensor = self.model.subgraphs[0], self.wiring.graph.tensors[term.tensor]
+        bound = edit.add_constant(self.model, f"{tensor.name}_least", np.array([least], np.float32))
+        new = edit.add_tensor(main, f"{tensor.name}_clamped", tensor.shape)
+        at = edit.producer(self.model, term.reader.outputs[0])
+        builtin = "MAXIMUM" if least < 0 else "MINIMUM"
+        edit.add_operator(self.model, builtin, [term.tensor, bound], [new], at=at, kind="MaximumMinimumOptions")
+        edit.reread(self.model, term.reader.outputs[0], term.slot, new)
+        chain = self.wiring.chain([term.tensor], MOVES | ELEMENTWISE)
+        self.floats |= {new, *(operator.outputs[0] for operator in chain)}
+        return 1

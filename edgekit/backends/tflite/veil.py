@@ -1,0 +1,86 @@
+"""Operators that LiteRT's quantizer must not see: it quantizes all that it knows, and cannot be told otherwise."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ai_edge_litert import schema_py_generated as schema
+
+from edgekit.waist import graph
+
+COVER = schema.BuiltinOperator.MATRIX_DIAG
+"""An operator that the quantizer leaves float, whatever it reads and writes (it never runs under the veil)."""
+
+CALLERS = {"WHILE", "IF", "CALL_ONCE"}
+"""Operators that call subgraphs, of which nobody saw the ranges."""
+
+
+@dataclass(frozen=True)
+class _Face:
+    """What an operator was."""
+
+    opcode: int
+    options: tuple[Any, Any, Any, Any]
+
+
+class Veil:
+    """Operators of a file under another name, and its further subgraphs put aside.
+
+    Args:
+        model: the object tree, changed in place.
+        kept: operators of the main subgraph, by index, that go under the veil; those that call
+            subgraphs always do.
+    """
+
+    def __init__(self, model: Any, kept: frozenset[int]) -> None:
+        main = model.subgraphs[0]
+        callers = {operator.index for operator in graph.describe(model)[0].operators if operator.name in CALLERS}
+        self._known = list(model.operatorCodes)
+        self._others, model.subgraphs = model.subgraphs[1:], [main]
+        self._faces: dict[int, _Face] = {}
+        for index in sorted(kept | callers):
+            operator = main.operators[index]
+            self._faces[len(model.operatorCodes)] = _Face(
+                operator.opcodeIndex,
+                (
+                    operator.builtinOptionsType,
+                    operator.builtinOptions,
+                    operator.builtinOptions2Type,
+                    operator.builtinOptions2,
+                ),
+            )
+            operator.opcodeIndex = len(model.operatorCodes)
+            operator.builtinOptionsType = operator.builtinOptions2Type = 0
+            operator.builtinOptions = operator.builtinOptions2 = None
+            model.operatorCodes.append(_cover())
+        used = {operator.opcodeIndex for operator in main.operators}
+        for index in range(len(self._known)):  # it fails on codes that no operator uses
+            if index not in used:
+                model.operatorCodes[index] = _cover()
+
+    def lift(self, model: Any) -> None:
+        """Give the operators of a quantized file their faces again, and the file its subgraphs; in place.
+
+        Quantizers append operator codes, and keep the order of those that are there.
+        """
+        for operator in model.subgraphs[0].operators:
+            face = self._faces.get(operator.opcodeIndex)
+            if face is not None:
+                operator.opcodeIndex = face.opcode
+                (
+                    operator.builtinOptionsType,
+                    operator.builtinOptions,
+                    operator.builtinOptions2Type,
+                    operator.builtinOptions2,
+                ) = face.options
+        used = {operator.opcodeIndex for operator in model.subgraphs[0].operators}
+        for index, code in enumerate(self._known):
+            cover = max(model.operatorCodes[index].builtinCode, model.operatorCodes[index].deprecatedBuiltinCode)
+            if cover == COVER or index not in used:
+                model.operatorCodes[index] = code
+        model.subgraphs = [model.subgraphs[0], *self._others]
+
+
+def _cover() -> Any:
+    code = schema.OperatorCodeT()
+    code.builtinCode, code.deprecatedBuiltinCode, code.version = COVER, COVER, 1
+    return code

@@ -1,0 +1,113 @@
+"""Small changes to a TFLite file's object tree (`edgekit.waist.graph.load`'s), in place."""
+
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from edgekit.tensors import Array
+from edgekit.waist import graph
+
+_TYPES = {name: code for code, name in graph.DTYPES.items()}
+
+
+def opcode(model: Any, builtin: int, version: int = 1) -> int:
+    """The index of a builtin's operator code, added where the file has none."""
+    for index, code in enumerate(model.operatorCodes):
+        if max(code.builtinCode, code.deprecatedBuiltinCode) == builtin:
+            return index
+    code = schema.OperatorCodeT()
+    code.builtinCode, code.deprecatedBuiltinCode, code.version = builtin, min(builtin, 127), version
+    model.operatorCodes.append(code)
+    return len(model.operatorCodes) - 1
+
+
+def add_tensor(main: Any, name: str, shape: tuple[int, ...], dtype: str = "float32") -> int:
+    """A new activation of a subgraph.
+
+    Returns:
+        Its index.
+    """
+    made = schema.TensorT()
+    made.name, made.shape, made.type = name.encode(), np.array(shape, np.int32), _TYPES[dtype]
+    made.buffer = 0  # the empty buffer, by the schema's convention
+    main.tensors.append(made)
+    return len(main.tensors) - 1
+
+
+def add_constant(model: Any, name: str, values: Array, subgraph: int = 0) -> int:
+    """A new constant of a subgraph.
+
+    Returns:
+        Its index.
+    """
+    main = model.subgraphs[subgraph]
+    index = add_tensor(main, name, values.shape, str(values.dtype))
+    set_constant(model, index, values, subgraph)
+    return index
+
+
+def set_constant(model: Any, tensor: int, values: Array, subgraph: int = 0) -> None:
+    """Give a constant other values of the same dtype and shape; other tensors on its buffer keep theirs."""
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(values.tobytes(), np.uint8)
+    model.buffers.append(buffer)
+    model.subgraphs[subgraph].tensors[tensor].buffer = len(model.buffers) - 1
+
+
+def add_operator(
+    model: Any, builtin: str, inputs: list[int], outputs: list[int], *, at: int, kind: str = "", **options: Any
+) -> None:
+    """A new operator of the main subgraph.
+
+    Args:
+        model: the object tree.
+        builtin: its name in the schema.
+        inputs: tensor indices.
+        outputs: tensor indices.
+        at: its place in the order of execution.
+        kind: the name of its options in the schema (``AddOptions``); none without.
+        options: their values.
+    """
+    operator = schema.OperatorT()
+    operator.opcodeIndex = opcode(model, getattr(schema.BuiltinOperator, builtin))
+    operator.inputs, operator.outputs = inputs, outputs
+    if kind:
+        operator.builtinOptionsType = getattr(schema.BuiltinOptions, kind)
+        operator.builtinOptions = getattr(schema, f"{kind}T")()
+        for key, value in options.items():
+            setattr(operator.builtinOptions, key, value)
+    model.subgraphs[0].operators.insert(at, operator)
+
+
+def redirect(operator: Any, old: int, new: int) -> None:
+    """Let an operator read another tensor than ``old``."""
+    operator.inputs = [new if int(tensor) == old else int(tensor) for tensor in operator.inputs]
+
+
+def producer(model: Any, tensor: int) -> int:
+    """The place, in the order of execution, of the operator that makes a tensor of the main subgraph."""
+    return next(k for k, operator in enumerate(model.subgraphs[0].operators) if tensor in graph.ints(operator.outputs))
+
+
+def reread(model: Any, made: int, slot: int, new: int) -> None:
+    """Give the operator that makes the tensor ``made`` another operand ``slot``."""
+    operator = model.subgraphs[0].operators[producer(model, made)]
+    inputs = list(graph.ints(operator.inputs))
+    inputs[slot] = new
+    operator.inputs = inputs
+
+
+def sweep(model: Any) -> None:
+    """Empty the constants that nobody reads any more, in place; tensors keep their indices."""
+    for subgraph in model.subgraphs:
+        read = {tensor for operator in subgraph.operators for tensor in graph.ints(operator.inputs)}
+        made = {tensor for operator in subgraph.operators for tensor in graph.ints(operator.outputs)}
+        for index, tensor in enumerate(subgraph.tensors):
+            if index not in read | made and index not in subgraph.inputs and index not in subgraph.outputs:
+                tensor.buffer = 0
+    used = {tensor.buffer for subgraph in model.subgraphs for tensor in subgraph.tensors}
+    used |= {entry.buffer for entry in model.metadata or []}
+    for number, buffer in enumerate(model.buffers):
+        if number not in used:
+            buffer.data = None
