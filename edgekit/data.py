@@ -14,6 +14,7 @@ from edgekit import config, steps
 from edgekit.config import Project
 from edgekit.errors import InputError
 from edgekit.manifest import DataSet
+from edgekit.origin import changed
 from edgekit.session import Session
 from edgekit.steps import Evidence, Given, Kept, Subject
 from edgekit.store import Answer, tree_digest
@@ -105,10 +106,14 @@ def named(spec: str, signature: Signature, preprocessing: dict[str, Preprocessin
     def read() -> Any:
         from edgekit import samples  # noqa: PLC0415  numpy is only needed on a cold path
 
-        return samples.load(spec, signature, preprocessing)
+        loaded = samples.load(spec, signature, preprocessing)
+        if a_file and tree_digest(path).sha256 != content:
+            raise changed(path, spec)
+        return loaded
 
     path = Path(spec)
-    content = tree_digest(path).sha256 if path.is_file() or path.is_dir() else read().sha256
+    a_file = path.is_file() or path.is_dir()
+    content = tree_digest(path).sha256 if a_file else read().sha256
     fitted = {"inputs": msgspec.to_builtins(signature.inputs), "preprocessing": msgspec.to_builtins(preprocessing)}
     return Given({"named": spec, "content": content} | fitted, read)
 

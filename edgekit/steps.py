@@ -8,8 +8,9 @@ import msgspec
 
 from edgekit import compilers, registry, sources
 from edgekit.errors import Unsupported
+from edgekit.origin import Origin, of, of_model
 from edgekit.session import Session
-from edgekit.store import Answer, digest_of, file_digest, tree_digest
+from edgekit.store import Answer
 from edgekit.types import (
     FLOATS,
     Boundary,
@@ -30,13 +31,22 @@ if TYPE_CHECKING:
 
 
 class Network(msgspec.Struct, frozen=True):
-    """A source that is being built: where it lies, the leaf that reads it, and its digest with companions."""
+    """A source that is being built: what it is read from, the leaf that reads it, and its description."""
 
-    path: Path
+    origin: Origin
     leaf: str
-    sha256: str
     options: SourceOptions
     model: Model
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+        return self.origin.path
+
+    @property
+    def sha256(self) -> str:
+        """Digest of all that it is read from."""
+        return self.origin.sha256
 
     @property
     def question(self) -> dict[str, Any]:
@@ -54,16 +64,17 @@ def open_network(session: Session, path: Path, options: SourceOptions) -> Networ
     path = path.absolute()
     leaf = sources.FORMATS[sources.sniff(path)]
     registry.require(leaf)
-    main = tree_digest(path)
+    origin = of_model(path, options)
     described = session.ask(
         f"reading {path.name}",
-        {"step": "describe", "source": main.sha256, "name": path.name, "options": msgspec.to_builtins(options)},
+        {"step": "describe", "source": origin.sha256, "name": path.name, "options": msgspec.to_builtins(options)},
         Model,
-        lambda _: session.call("sources", leaf, "describe", path=path, options=options),
+        origin.reading(lambda _: session.call("sources", leaf, "describe", path=path, options=options)),
     )
     model = described.result
-    parts = [main.sha256, *(file_digest(path.parent / name).sha256 for name in model.companions)]
-    return Network(path, leaf, digest_of(parts), options, model)
+    if model.companions:
+        origin = of(path, model.companions, options.custom_objects)
+    return Network(origin, leaf, options, model)
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -85,8 +96,10 @@ def to_waist(session: Session, network: Network) -> Answer[Waist]:
         f"converting {network.path.name}",
         {"step": "waist"} | network.question,
         Waist,
-        lambda out: session.call(
-            "sources", network.leaf, "to_waist", path=network.path, options=network.options, out=out
+        network.origin.reading(
+            lambda out: session.call(
+                "sources", network.leaf, "to_waist", path=network.path, options=network.options, out=out
+            )
         ),
     )
 
@@ -98,7 +111,7 @@ def as_it_is(session: Session, network: Network) -> Answer[Waist] | None:
         found = session.call("sources", network.leaf, "as_it_is", path=network.path, options=network.options, out=out)
         return () if found is None else (found,)
 
-    answer = session.remember({"step": "as it is"} | network.question, tuple[Waist, ...], write)
+    answer = session.remember({"step": "as it is"} | network.question, tuple[Waist, ...], network.origin.reading(write))
     return Answer(answer.result[0], answer.folder, answer.files, answer.from_cache) if answer.result else None
 
 
@@ -196,7 +209,9 @@ def reference(session: Session, network: Network, samples: Answer[Kept]) -> Path
         return samples.result.used
 
     question = {"step": "reference", "samples": samples.result.sha256} | network.question
-    return session.ask(f"running {network.path.name}", question, int, run).folder / "outputs.npz"
+    return (
+        session.ask(f"running {network.path.name}", question, int, network.origin.reading(run)).folder / "outputs.npz"
+    )
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -242,6 +257,11 @@ def compile_variant(session: Session, subject: Subject, order: Order) -> Answer[
         "source": network.sha256,
         "calibration": None if calibration is None else calibration.result.sha256,
     }
+
+    def build(out: Path) -> Built:
+        made: Built = session.call("backends", variant.backend, "build", job=job, file=variant.file, out=out)
+        return made
+
     return session.ask(
         f"building {variant.file} with {variant.backend}",
         {
@@ -252,7 +272,7 @@ def compile_variant(session: Session, subject: Subject, order: Order) -> Answer[
             "compilers": compilers.installed(),
         },
         Built,
-        lambda out: session.call("backends", variant.backend, "build", job=job, file=variant.file, out=out),
+        network.origin.reading(build) if direct else build,
     )
 
 
