@@ -244,6 +244,10 @@ class Builder:
         """Sum over axes, which stay as 1."""
         return self._reduce("ReduceSum", 13, value, axes, out)
 
+    def max(self, value: str, axes: Sequence[int], out: str | None = None) -> str:
+        """Maximum over axes, which stay as 1."""
+        return self._reduce("ReduceMax", 18, value, axes, out)
+
     def _reduce(self, kind: str, since: int, value: str, axes: Sequence[int], out: str | None) -> str:
         if self.network.opset >= since:  # axes became an input
             return self.op(kind, value, self.const(list(axes), np.int64), keepdims=1, out=out)

@@ -16,21 +16,38 @@ def without_statistics(builder: Builder, node: onnx.NodeProto) -> bool:
 
 
 def _scaled(builder: Builder, node: onnx.NodeProto, value: tuple[str, str], affine: tuple[str, str]) -> None:
-    """Centred / √(variance + ε) · scale + bias, under the node's output name."""
-    epsilon = builder.const(np.float32(attributes(node).get("epsilon", 1e-5)))
+    """Centred / √(variance + ε) · scale + bias, under the node's output name; ε is 1e-12 if not given."""
+    epsilon = builder.const(np.float32(attributes(node).get("epsilon", 1e-12)))
     deviation = builder.op("Sqrt", builder.op("Add", value[1], epsilon))
     scaled = builder.op("Mul", builder.op("Div", value[0], deviation), affine[0])
     builder.op("Add", scaled, affine[1], out=node.output[0])
 
 
 def lp(builder: Builder, node: onnx.NodeProto) -> bool:
-    """LpNormalization with p = 1: x / Σ|x|."""
+    """LpNormalization over any axis, p = 1 or 2: x / ‖x‖, and 0 where x is 0, as ONNX Runtime gives it.
+
+    TFLite's L2_NORMALIZATION is something else: x / max(‖x‖, 1e-6).
+    """
     attrs = attributes(node)
-    shape = builder.network.shape(node.input[0])
-    if attrs.get("p", 2) != 1 or shape is None:
+    shape, p = builder.network.shape(node.input[0]), attrs.get("p", 2)
+    if shape is None or p not in {1, 2}:
         return False
-    axis = attrs.get("axis", -1) % len(shape)
-    builder.op("Div", node.input[0], builder.sum(builder.op("Abs", node.input[0]), [axis]), out=node.output[0])
+    axis, x = attrs.get("axis", -1) % len(shape), node.input[0]
+    norm = builder.sum(builder.op("Abs", x) if p == 1 else builder.op("Mul", x, x), [axis])
+    if p == 2:
+        norm = builder.op("Sqrt", norm)
+    smallest = builder.const(np.finfo(np.float32).tiny)
+    builder.op("Div", x, builder.op("Max", norm, smallest), out=node.output[0])
+    return True
+
+
+def mean_variance(builder: Builder, node: onnx.NodeProto) -> bool:
+    """MeanVarianceNormalization: (x − mean) / (deviation + 1e-9), the constant of ONNX's definition."""
+    x, axes = node.input[0], attributes(node).get("axes", [0, 2, 3])
+    centred = builder.op("Sub", x, builder.mean(x, axes))
+    deviation = builder.op("Sqrt", builder.mean(builder.op("Mul", centred, centred), axes))
+    guarded = builder.op("Add", deviation, builder.const(np.float32(1e-9)))
+    builder.op("Div", centred, guarded, out=node.output[0])
     return True
 
 

@@ -6,7 +6,7 @@ or gives a form that devices run badly.
 
 import onnx
 
-from edgekit.sources.onnx import contributed, convolution, indexing, normalization, products, spectral
+from edgekit.sources.onnx import activations, contributed, convolution, indexing, normalization, products, spectral
 from edgekit.sources.onnx.network import Builder, Rewrite
 from edgekit.sources.onnx.recurrent import unroll
 
@@ -20,7 +20,9 @@ def _first_of(*rules: Rewrite) -> Rewrite:
 
 
 RULES: dict[str, Rewrite] = {
+    "Asinh": activations.asinh,
     "BatchNormalization": normalization.without_statistics,
+    "Clip": activations.clip,
     "Conv": convolution.explicit_padding,
     "ConvTranspose": convolution.transposed_1d,
     "DFT": spectral.dft,
@@ -35,11 +37,15 @@ RULES: dict[str, Rewrite] = {
     "MatMul": products.fully_connected,
     "MaxPool": _first_of(convolution.explicit_padding, convolution.dilated_pooling),
     "AveragePool": convolution.explicit_padding,
+    "MeanVarianceNormalization": normalization.mean_variance,
     "Mod": products.remainder,
+    "PRelu": activations.prelu,
     "RNN": unroll,
+    "ReduceLogSumExp": activations.log_sum_exp,
     "STFT": spectral.stft,
     "ScatterElements": indexing.positive_indices,
     "ScatterND": indexing.positive_indices,
+    "Softplus": activations.softplus,
     "Slice": indexing.backward_slice,
     "Split": indexing.split_sizes,
     "com.microsoft:BiasGelu": contributed.gelu,

@@ -1,0 +1,87 @@
+"""Pairs of the converter's operators in the form that TFLite has for both together, and that devices run better.
+
+Done in the converter's intermediate form, so that one place serves whatever the pair came from:
+LayerNormalization, GroupNormalization, InstanceNormalization, RMSNormalization or the user's own.
+"""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+from onnx2tf.tflite_builder.ir import OperatorIR, TensorIR
+
+WITHOUT_OPTIONS = {"LOG_SOFTMAX", "RSQRT"}
+"""Operators that only this module makes."""
+
+
+def fuse(lowered: Any) -> None:
+    """Rewrite every pair in place.
+
+    ========================  ==========================  ============================================
+    pair                      becomes                     why
+    ========================  ==========================  ============================================
+    a / √b                    a · RSQRT(b)                DIV has no integer kernel
+    log(softmax(x))           LOG_SOFTMAX(x)              finite also where the softmax rounds to 0
+    ========================  ==========================  ============================================
+
+    Args:
+        lowered: onnx2tf's ``ModelIR``.
+    """
+    makers = {name: operator for operator in lowered.operators for name in operator.outputs}
+    reads = Counter(name for operator in lowered.operators for name in operator.inputs)
+    single = {name for name, count in reads.items() if count == 1 and name not in lowered.outputs}
+    gone: list[OperatorIR] = []
+    for operator in list(lowered.operators):
+        if operator.op_type == "LOG":
+            gone += _log_softmax(operator, makers, single)
+        elif operator.op_type == "DIV":
+            _multiply(lowered, operator, makers)
+    lowered.operators = [operator for operator in lowered.operators if not any(operator is old for old in gone)]
+    _drop_unread(lowered)
+
+
+def _log_softmax(log: Any, makers: dict[str, Any], single: set[str]) -> list[Any]:
+    """The SOFTMAX that the LOG takes in, if nothing else reads it."""
+    inside = makers.get(log.inputs[0])
+    if inside is None or inside.op_type != "SOFTMAX" or log.inputs[0] not in single:
+        return []
+    if float(inside.options.get("beta", 1.0)) != 1:
+        return []
+    log.op_type, log.inputs, log.options = "LOG_SOFTMAX", list(inside.inputs), {}
+    return [inside]
+
+
+def _multiply(lowered: Any, div: Any, makers: dict[str, Any]) -> None:
+    """Let a DIV by a SQRT multiply by RSQRT instead; the SQRT stays for whoever else reads it."""
+    root = makers.get(div.inputs[1])
+    if root is None or root.op_type != "SQRT":
+        return
+    dividend = lowered.tensors[div.inputs[0]].data
+    if dividend is not None and np.size(dividend) == 1 and np.all(dividend == 1) and not _fused(div):
+        div.op_type, div.inputs, div.options = "RSQRT", list(root.inputs), {}
+        return
+    name = f"{root.outputs[0]}/reciprocal"
+    if name not in makers:
+        like = lowered.tensors[root.outputs[0]]
+        lowered.tensors[name] = TensorIR(name, like.dtype, list(like.shape), list(like.shape_signature or like.shape))
+        makers[name] = OperatorIR("RSQRT", list(root.inputs), [name], {})
+        lowered.operators.insert(_place(lowered, root), makers[name])
+    div.op_type, div.inputs = "MUL", [div.inputs[0], name]
+
+
+def _fused(operator: Any) -> bool:
+    return str(operator.options.get("fusedActivationFunction", "NONE")) != "NONE"
+
+
+def _place(lowered: Any, operator: Any) -> int:
+    return next(i for i, other in enumerate(lowered.operators) if other is operator)
+
+
+def _drop_unread(lowered: Any) -> None:
+    read = {name for operator in lowered.operators for name in operator.inputs} | set(lowered.outputs)
+    kept = [o for o in lowered.operators if o.op_type != "SQRT" or any(name in read for name in o.outputs)]
+    for operator in lowered.operators:
+        if not any(operator is other for other in kept):
+            for name in operator.outputs:
+                del lowered.tensors[name]
+    lowered.operators = kept
