@@ -20,7 +20,7 @@ from edgekit.errors import InputError, Unsupported
 from edgekit.sources import Source
 from edgekit.tensors import Array, inputs_to_file, outputs_to_source, sqnr_db
 from edgekit.types import Divergence, Model, Signature, SourceOptions, TensorSpec, Waist
-from edgekit.waist import graph
+from edgekit.waist import graph, state
 from edgekit.waist.run import interpreter, invoke, run, value
 
 DAMAGES = (struct.error, IndexError, TypeError, ValueError, AttributeError, KeyError, OverflowError, MemoryError)
@@ -63,7 +63,8 @@ class TfliteSource(Source):
             out.mkdir(parents=True, exist_ok=True)
             (out / "waist.tflite").write_bytes(file.read_bytes())
             changed = () if file == path else ("open dimensions or names at the boundary were filled in",)
-            return Waist(file="waist.tflite", signature=signature, notes=changed)
+            kept = state.note(graph.load(file))
+            return Waist(file="waist.tflite", signature=signature, notes=changed, warnings=kept)
 
     def as_it_is(self, path: Path, options: SourceOptions, out: Path) -> Waist | None:
         """See `edgekit.sources.Source.as_it_is`."""

@@ -51,8 +51,9 @@ def run(path: Path, inputs: dict[str, Array], *, threads: int = 1) -> dict[str, 
         threads: CPU threads.
 
     Returns:
-        For each output's name in the file an array ``[N, *shape]``, in the file's dtype. State is
-        reset before every sample.
+        For each output's name in the file an array ``[N, *shape]``, in the file's dtype. Samples run
+        one after another in one interpreter without any reset, as apps do it: what a run leaves
+        behind, the next one finds.
 
     Raises:
         Unsupported: LiteRT cannot load or run it.
@@ -61,22 +62,13 @@ def run(path: Path, inputs: dict[str, Array], *, threads: int = 1) -> dict[str, 
     into = {detail["name"]: detail["index"] for detail in made.get_input_details()}
     out = {detail["name"]: detail["index"] for detail in made.get_output_details()}
     collected: dict[str, list[Array]] = {name: [] for name in out}
-    keeps_state = has_resources(made)
     for i in range(len(next(iter(inputs.values())))):
-        if keeps_state and i > 0:
-            made = interpreter(path, threads=threads)
-        made.reset_all_variables()
         for name, index in into.items():
             made.set_tensor(index, inputs[name][i])
         invoke(made, path)
         for name, index in out.items():
             collected[name].append(made.get_tensor(index))
     return {name: np.stack(values) for name, values in collected.items()}
-
-
-def has_resources(made: Interpreter) -> bool:
-    """Whether a file keeps state in resource variables, which only a new interpreter forgets."""
-    return any(detail["op_name"] == "VAR_HANDLE" for detail in made._get_ops_details())
 
 
 def invoke(made: Interpreter, path: Path) -> None:

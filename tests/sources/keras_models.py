@@ -75,13 +75,6 @@ def stacks() -> dict[str, Any]:
     }
 
 
-def stateful() -> Any:
-    """An LSTM that carries its state from call to call."""
-    if K3:
-        return keras.Sequential([layers.Input(batch_shape=(1, 10, 4), name="signal"), layers.LSTM(8, stateful=True)])
-    return keras.Sequential([layers.LSTM(8, stateful=True, batch_input_shape=(1, 10, 4))])
-
-
 class Scale(layers.Layer):  # type: ignore[misc,name-defined]
     """A layer that no library has."""
 
@@ -177,7 +170,7 @@ def saved_models() -> None:
 def main() -> None:
     """Write everything."""
     keras.utils.set_random_seed(0)
-    good = functional() | stacks() | {"stateful": stateful(), "centred": sequential(Centred(), shape=(4,))}
+    good = functional() | stacks() | {"centred": sequential(Centred(), shape=(4,))}
     for name, model in (good | troublesome()).items():
         for suffix in (".keras",) if name == "subclassed" else (".keras", ".h5"):
             model.save(FOLDER / f"{name}{suffix}")

@@ -130,33 +130,13 @@ def test_the_waist_computes_what_keras_computes(
     waist, reference, found = both(worker, models / f"{name}{suffix}", tmp_path)
     assert agree(reference, found)
     assert [spec.source_name for spec in waist.signature.outputs] == [spec.name for spec in made.signature.outputs]
-    assert any("on a random sample" in note for note in waist.notes)
+    assert any("on random samples" in note for note in waist.notes)
 
 
 def test_the_producer_is_the_library_that_wrote_the_file(worker: Worker, models: Path) -> None:
     major = describe(worker, models / "lstm.keras").producer
     assert major is not None
     assert major.startswith("Keras 3." if (models / "keras_layers.py").exists() else "Keras 2.")
-
-
-def test_a_fused_lstm_is_noted_to_keep_its_state(worker: Worker, models: Path, tmp_path: Path) -> None:
-    """What the note says is so: the second run differs, and does not after a reset."""
-    waist, _, _ = both(worker, models / "lstm.keras", tmp_path)
-    assert [note for note in waist.notes if "reset_all_variables" in note]
-    made = run.interpreter(tmp_path / waist.file)
-    given, told = made.get_input_details()[0], made.get_output_details()[0]["index"]
-    results = []
-    for reset in (False, False, True):
-        if reset:
-            made.reset_all_variables()
-        made.set_tensor(given["index"], np.full(given["shape"], 0.5, np.float32))
-        made.invoke()
-        results.append(made.get_tensor(told))
-    assert np.array_equal(results[0], results[2])
-    assert np.abs(results[0] - results[1]).max() > 1e-3
-    (tmp_path / "gru").mkdir()
-    stateless, _, _ = both(worker, models / "gru.keras", tmp_path / "gru")
-    assert not [note for note in stateless.notes if "reset" in note]
 
 
 @pytest.mark.parametrize(("name", "count"), [("lstm", 1), ("bidirectional", 3)])
@@ -181,15 +161,6 @@ def test_converting_leaves_the_reference_as_it_was(worker: Worker, models: Path,
         results.append(dict(np.load(out)))
         worker.call("sources", "keras", "to_waist", path=path, options=PLAIN, out=tmp_path / step)
     assert all(np.array_equal(results[0][name], results[1][name]) for name in results[0])
-
-
-@pytest.mark.parametrize("suffix", [".keras", ".h5"])
-def test_state_is_forgotten_between_samples(worker: Worker, models: Path, tmp_path: Path, suffix: str) -> None:
-    _, reference, found = both(worker, models / f"stateful{suffix}", tmp_path)
-    assert agree(reference, found)
-    (tmp_path / "again").mkdir()
-    _, again, _ = both(worker, models / f"stateful{suffix}", tmp_path / "again")
-    assert all(np.array_equal(reference[name], again[name]) for name in reference)
 
 
 def test_samples_of_a_network_that_mixes_its_batch_are_run_alone(

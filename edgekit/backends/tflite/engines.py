@@ -26,8 +26,9 @@ from edgekit.backends.tflite.boundary import keep_names
 from edgekit.backends.tflite.ranges import Range
 from edgekit.backends.tflite.recurrent import add_intermediates
 from edgekit.backends.tflite.veil import Veil
+from edgekit.errors import Unsupported
 from edgekit.tensors import quantize as quantize_values
-from edgekit.waist import edit, graph
+from edgekit.waist import edit, graph, state
 
 Engine = Callable[[Path, dict[int, Range], frozenset[int], str, bool], bytes]
 """(float file, ranges by tensor index, operators that stay float, activations' dtype, per channel) → quantized file."""
@@ -75,6 +76,10 @@ def _litert(path: Path, ranges: dict[int, Range], kept: frozenset[int], activati
     """LiteRT's own quantizer on ranges that are written into the float file beforehand."""
     model = graph.load(path)
     original = graph.describe(model)[0]
+    if state.primed(model):
+        raise Unsupported("LiteRT's quantizer gives a state that is computed the wrong type.", place=path.name, fix="")
+    keeping = state.surviving(model)
+    kept = frozenset(place for place, former in enumerate(state.unclear(model)) if former in kept)
     for index, (low, high) in ranges.items():
         quantization = schema.QuantizationParametersT()
         quantization.min, quantization.max = [low], [high]
@@ -91,6 +96,7 @@ def _litert(path: Path, ranges: dict[int, Range], kept: frozenset[int], activati
     quantized = graph.parse(content, path)
     veil.lift(quantized)
     _quantize_paddings(quantized)
+    state.clear(quantized, keeping)
     return _tidied(quantized, original)
 
 

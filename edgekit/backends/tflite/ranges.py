@@ -89,7 +89,6 @@ def observe(path: Path, graph: Graph, inputs: dict[str, Array], scored: NDArray[
     random = np.random.default_rng(seed)
     outputs: dict[str, list[Array]] = {name: [] for name in outs}
     for sample in range(samples):
-        made.reset_all_variables()
         for name, index in into.items():
             made.set_tensor(index, inputs[name][sample])
         run.invoke(made, path)

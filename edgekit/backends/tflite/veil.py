@@ -55,7 +55,7 @@ class Veil:
         used = {operator.opcodeIndex for operator in main.operators}
         for index in range(len(self._known)):  # it fails on codes that no operator uses
             if index not in used:
-                model.operatorCodes[index] = _cover()
+                model.operatorCodes[index] = model.operatorCodes[min(used)]
 
     def lift(self, model: Any) -> None:
         """Give the operators of a quantized file their faces again, and the file its subgraphs; in place.

@@ -58,6 +58,7 @@ class KerasSource(sources.Source):
                 outputs=_waist_specs(source.outputs, main, main.outputs),
             ),
             notes=(*fixed.network.notes, *converted.notes),
+            warnings=converted.warnings,
         )
 
     def run(self, path: Path, options: SourceOptions, inputs: Path, outputs: Path) -> None:

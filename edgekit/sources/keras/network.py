@@ -64,9 +64,13 @@ class Fixed:
 
     def run(self, inputs: list[Array]) -> list[Array]:
         """One inference, from the state that the file holds. Arrays are in the order of the network's inputs."""
+        return self.run_in_order([inputs])[0]
+
+    def run_in_order(self, samples: list[list[Array]]) -> list[list[Array]]:
+        """Inference after inference, as an app does; a stateful network carries its state along."""
         with restored_state(self.function):
-            result = self.function(*[tf.constant(array) for array in inputs])
-        return [result[key].numpy() for key in sorted(result)]
+            results = [self.function(*[tf.constant(array) for array in inputs]) for inputs in samples]
+            return [[result[key].numpy() for key in sorted(result)] for result in results]
 
 
 def fix(network: Network, wanted: dict[str, tuple[int, ...]], path: Path) -> Fixed:
@@ -115,7 +119,7 @@ def traced(network: Network, specs: list[Any]) -> Any:
 
 @contextmanager
 def restored_state(function: Any) -> Iterator[None]:
-    """Undo what a call writes into the network's own variables (the state of a stateful layer)."""
+    """Undo what calls write into the network's own variables (the state of a stateful layer)."""
     kept = [(variable, variable.numpy()) for variable in function.variables] if writes_state(function) else []
     try:
         yield

@@ -48,7 +48,7 @@ class Reference:
             ) from error
 
     def _one_by_one(self, arrays: list[Array]) -> list[Array]:
-        results = [self.fixed.run([array[i] for array in arrays]) for i in range(len(arrays[0]))]
+        results = self.fixed.run_in_order([[array[i] for array in arrays] for i in range(len(arrays[0]))])
         return [np.stack(column) for column in zip(*results, strict=True)]
 
     def _in_chunks(self, arrays: list[Array]) -> list[Array] | None:
