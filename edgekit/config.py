@@ -132,14 +132,14 @@ def devices_file() -> Path:
 
 
 def devices(given: Project | None = None) -> dict[str, DeviceConfig]:
-    """Every configured device by id: the user's own, and above them those of a project.
+    """Every configured device by id: those of a project, and above them the user's own.
 
     Raises:
         InputError: something in the file is wrong; the key and the remedy are named.
     """
     file = devices_file()
     found: DeviceFile = toml.convert(toml.read(file), DeviceFile, file) if file.is_file() else DeviceFile()
-    return _devices(found.devices, file, file.parent) | (given.devices if given is not None else {})
+    return (given.devices if given is not None else {}) | _devices(found.devices, file, file.parent)
 
 
 def _devices(found: dict[str, DeviceConfig], file: Path, folder: Path) -> dict[str, DeviceConfig]:
@@ -335,8 +335,13 @@ def _first(names: tuple[str, ...]) -> str:
     return names[0] if names else "android"
 
 
+def is_function(value: str) -> bool:
+    """Whether a value reads as ``module:function``."""
+    return re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", value) is not None
+
+
 def _absolute(value: str | None, folder: Path) -> str | None:
     """A path relative to the project's file; ``module:function`` stays as it is."""
-    if value is None or re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", value):
+    if value is None or is_function(value):
         return value
     return str(folder / value)

@@ -7,8 +7,8 @@ import click
 import msgspec
 
 from edgekit import flow
-from edgekit.cli import as_dict, options
-from edgekit.config import FILE_NAME, Project, project
+from edgekit.cli import as_dict, options, trusting
+from edgekit.config import FILE_NAME, Project, devices, project
 from edgekit.errors import BudgetMissed, EdgekitError, InputError
 from edgekit.report import screens
 from edgekit.session import Session
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 @click.option("--verify-on", metavar="ID", help="Prove the outputs on this device too, such as arm64-emulated.")
 @options.source_options
 @click.option("-o", "--output", metavar="DIR", help="Where results go, instead of dist/MODEL/TARGET/.")
+@trusting.trust_option
 @click.option(
     "--cache-limit",
     callback=options.size,
@@ -52,7 +53,9 @@ if TYPE_CHECKING:
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be built.")
 @options.json_option
-def verb(model: str | None, *, cache_limit: int | None, dry_run: bool, as_json: bool, **flags: Any) -> int:
+def verb(
+    model: str | None, *, cache_limit: int | None, trust_project: bool, dry_run: bool, as_json: bool, **flags: Any
+) -> int:
     """Turn a model into verified artifacts for one or more targets.
 
     \b
@@ -62,11 +65,14 @@ def verb(model: str | None, *, cache_limit: int | None, dry_run: bool, as_json: 
 
     MODEL is a .keras, .h5, .onnx or .tflite file, a SavedModel folder, or a folder with an edgekit.toml.
     """
-    path, given = _project(model)
+    path, given, file = _project(model)
     wanted = _merge(given, flags)
     console = options.stderr()
     if dry_run:
         return _show_plan(flow.plan(wanted, path), as_json=as_json)
+    if file is not None:
+        said = {name for name, value in flags.items() if value not in (None, (), {})}
+        trusting.ensure(file, given, trusted=trust_project, said=said, devices=_used(given, wanted))
     with options.session(console, cache_limit) as session:
         after = _after(session, wanted, flags) if wanted.profile or wanted.verify_on else None
         results = flow.build(session, wanted, path)
@@ -104,8 +110,8 @@ def _measured(
     return refreshed(results), found.errors, found.exit_code
 
 
-def _project(model: str | None) -> tuple[Path, Project]:
-    """The model's path, and the options that stand beside it."""
+def _project(model: str | None) -> tuple[Path, Project, Path | None]:
+    """The model's path, and the options that stand beside it with their file, if there is one."""
     where = Path(model) if model is not None else Path.cwd()
     if where.is_dir() and not (where / "saved_model.pb").is_file():
         found = project(where)
@@ -113,14 +119,21 @@ def _project(model: str | None) -> tuple[Path, Project]:
             raise InputError(
                 f"{FILE_NAME} names no model.", place=str(where / FILE_NAME), fix='add model = "model.onnx"'
             )
-        return options.existing(found.model, f"{where / FILE_NAME}, model"), found
+        return options.existing(found.model, f"{where / FILE_NAME}, model"), found, where / FILE_NAME
     options.existing(str(where))
     beside = where.absolute().parent / FILE_NAME
     if beside.is_file():
         found = project(beside)
         if found.model is None or Path(found.model).resolve() == where.resolve():
-            return where, found
-    return where, Project()
+            return where, found, beside
+    return where, Project(), None
+
+
+def _used(given: Project, wanted: Project) -> set[str]:
+    """The devices of a project's own that a build will use."""
+    named = {wanted.verify_on, wanted.device if wanted.profile else None}
+    used = {name for name in given.devices if name in named}
+    return used - devices().keys() if used else used
 
 
 def _merge(given: Project, flags: dict[str, Any]) -> Project:

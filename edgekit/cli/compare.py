@@ -46,7 +46,7 @@ def verb(context: click.Context, /, a: str, b: str, *, as_json: bool, device: st
         return 0
     settings, wishes = measuring.wanted(flags)
     with options.session(console) as session:
-        chosen = measuring.chosen(session, device, settings)
+        chosen = measuring.chosen(session, device, settings, trusted=flags["trust_project"])
         pair = _one(session, first, chosen, flags), _one(session, second, chosen, flags)
         measured, found = profiling.compare(session, chosen, pair, settings, wishes)
     measuring.show(console, measured)

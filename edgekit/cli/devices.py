@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from edgekit import config, registry, toml
-from edgekit.cli import measuring, options
+from edgekit.cli import options, trusting
 from edgekit.errors import DeviceError, EdgekitError, InputError, MissingTool
 from edgekit.measure import attached
 from edgekit.profiles import Device, DeviceConfig
@@ -23,9 +23,10 @@ NEEDED = {
 
 
 @click.group(invoke_without_command=True)
+@trusting.trust_option
 @options.json_option
 @click.pass_context
-def verb(context: click.Context, *, as_json: bool) -> int:
+def verb(context: click.Context, *, as_json: bool, trust_project: bool) -> int:
     """List what is attached, what each device can run, and what is wrong with it.
 
     \b
@@ -36,11 +37,13 @@ def verb(context: click.Context, *, as_json: bool) -> int:
     """
     if context.invoked_subcommand is not None:
         return 0
+    configured, left_out = trusting.all_devices(trusted=trust_project)
     with options.session(options.stderr()) as session:
-        found = [
-            (device, _meters(session, device)) for device in attached.find(session, config.devices(measuring.project()))
-        ]
+        found = [(device, _meters(session, device)) for device in attached.find(session, configured)]
     options.stderr().print(screens.devices(found))
+    if left_out:
+        names = f"{config.FILE_NAME} here names {', '.join(left_out)}"
+        click.echo(f"{names}, which needs your trust: look at the file, then add --trust-project", err=True)
     if as_json:
         options.print_json({"devices": [_document(*row) for row in found]})
     return 0
@@ -107,7 +110,7 @@ def add(name: str, *, kind: str | None, as_json: bool, **flags: Any) -> int:
         config.write_device(name, made)
     for remark in (*remarks, f"{name} is written to {config.devices_file()}", *_replaced(name, before)):
         click.echo(remark, err=True)
-    code = _check(name, as_json=as_json)
+    code = _check(name, config.devices(), as_json=as_json)
     if code:
         click.echo(f"It stays configured; edgekit devices remove {name} takes it out again.", err=True)
     return code
@@ -148,19 +151,20 @@ def remove(name: str) -> int:
 
 @verb.command()
 @click.argument("name")
+@trusting.trust_option
 @options.json_option
-def check(name: str, *, as_json: bool) -> int:
+def check(name: str, *, as_json: bool, trust_project: bool) -> int:
     """Look at one device closely: runtimes, state, meters, and what is wrong.
 
     \b
     edgekit devices check pi5
     """
-    return _check(name, as_json=as_json)
+    return _check(name, trusting.devices(trusted=trust_project, wanted=name), as_json=as_json)
 
 
-def _check(name: str, *, as_json: bool) -> int:
+def _check(name: str, configured: dict[str, DeviceConfig], *, as_json: bool) -> int:
     with options.session(options.stderr()) as session:
-        device, error = _reached(session, name)
+        device, error = _reached(session, name, configured)
         offers = _meters(session, device) if device.usable else {}
     options.stderr().print(screens.device(device, offers))
     if as_json:
@@ -168,9 +172,8 @@ def _check(name: str, *, as_json: bool) -> int:
     return 0 if error is None else error.exit_code
 
 
-def _reached(session: Session, name: str) -> tuple[Device, EdgekitError | None]:
+def _reached(session: Session, name: str, configured: dict[str, DeviceConfig]) -> tuple[Device, EdgekitError | None]:
     """The device, usable or not."""
-    configured = config.devices(measuring.project())
     try:
         return attached.choose(session, configured, name, "NAME"), None
     except (DeviceError, MissingTool) as error:

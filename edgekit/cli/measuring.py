@@ -10,7 +10,7 @@ import msgspec
 from rich.console import Console, Group, RenderableType
 
 from edgekit import config, manifest
-from edgekit.cli import options
+from edgekit.cli import options, trusting
 from edgekit.errors import BudgetMissed, EdgekitError, InputError, Unsupported
 from edgekit.flow import Result
 from edgekit.measure import attached, profiling
@@ -62,6 +62,7 @@ def measuring_options[F: Callable[..., Any]](command: F) -> F:
             ),
             click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Of random inputs and turns."),
             click.option("--benchmark-binary", metavar="FILE", help="Android's tool: a file, or `download`."),
+            trusting.trust_option,
             click.option(
                 "-o", "--output", metavar="DIR",
                 help="Where profiles go.  [default: profiles/ in an artifact's folder, dist/NAME/profiles/ for a file]",
@@ -103,24 +104,19 @@ def subjects_of(session: Session, path: Path, device: Device, flags: dict[str, A
     return subjects(session, path, device.runs, SourceOptions(shapes=flags["shapes"]))
 
 
-def chosen(session: Session, device: str | None, settings: Settings) -> Device:
-    """The device to measure on.
+def chosen(session: Session, device: str | None, settings: Settings, *, trusted: bool) -> Device:
+    """The device to measure on; ``trusted`` says that the current folder's project may name it.
 
     Raises:
         InputError: there is none of that id, or an option is for another kind.
         DeviceError, MissingTool: it is not usable.
     """
-    found = attached.choose(session, config.devices(project()), device)
+    found = attached.choose(session, trusting.devices(trusted=trusted, wanted=device), device)
     if settings.run.benchmark_binary is not None and found.kind != "adb":
         raise InputError(
             f"{found.title} runs no benchmark_model; only phones do.", place="--benchmark-binary", fix="leave it out"
         )
     return found
-
-
-def project() -> config.Project | None:
-    """The ``edgekit.toml`` of the current folder, which may configure devices."""
-    return config.project(Path.cwd()) if (Path.cwd() / config.FILE_NAME).is_file() else None
 
 
 def show(console: Console, measured: list[Measured]) -> None:

@@ -32,7 +32,7 @@ def verb(artifact: str, *, as_json: bool, device: str | None, **flags: Any) -> i
     settings, wishes = measuring.wanted(flags)
     console = options.stderr()
     with options.session(console) as session:
-        chosen = measuring.chosen(session, device, settings)
+        chosen = measuring.chosen(session, device, settings, trusted=flags["trust_project"])
         measured = profiling.profile(
             session, chosen, measuring.subjects_of(session, path, chosen, flags), settings, wishes
         )
