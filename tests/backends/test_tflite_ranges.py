@@ -72,11 +72,3 @@ def test_activations_of_any_magnitude(scale: float, tmp_path: Path) -> None:
     path = net.save(tmp_path / "waist.tflite", y)
     samples: dict[str, Any] = {name: (values * scale).astype(np.float32) for name, values in normal(path).items()}
     assert Quantized(path, samples, tmp_path / "out").sqnr_db()["y"] > (30 if scale > 1e-20 else -1)
-
-
-@pytest.mark.shared
-def test_the_reported_gate(shared: Path, tmp_path: Path) -> None:
-    """A saturated sigmoid ended in "Too many bins for data range"."""
-    values = np.array([17, np.nextafter(np.float32(17), np.float32(18))], np.float32)
-    seen = ranges.Observed(low=17.0, high=float(values[1]), values=[values])
-    assert ranges._least_squares(seen)[1] == pytest.approx(17)

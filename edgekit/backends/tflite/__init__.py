@@ -111,7 +111,7 @@ def _integer(job: Job, waist: Path, boundary: Boundary) -> tuple[bytes, tuple[st
     ]
     if left:
         notes.append(f"stays float32: {left}")
-    notes += [f"stays float32: {reason}" for reason in made.reasons]
+    notes += [f"stays float32: {reason}" for reason in found.reasons]
     return graph.pack(model), tuple(notes), _placements(graph.describe(model)[0])
 
 

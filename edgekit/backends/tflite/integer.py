@@ -10,7 +10,7 @@ the one that comes closer to the float outputs.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,6 +31,9 @@ from edgekit.waist.trial import Trial
 
 POOR_DB = 15.0
 """Below this SQNR the first quantizer's file may be wrong rather than coarse."""
+
+GUARDS = "they guard a divisor, a root or a logarithm"
+"""Why such operators stay float."""
 
 REFUSED = re.compile(r"Node number \d+ \((\w+)\)")
 """How LiteRT names an operator that it cannot prepare or run."""
@@ -58,21 +61,21 @@ class Settings:
 
 @dataclass(frozen=True)
 class Quantized:
-    """The file that is kept, with what it takes to finish it: its aliased outputs, its integer inputs, why floats."""
+    """The file that is kept, with what it takes to finish it: its aliased outputs and its integer inputs."""
 
     candidate: Candidate
     aliases: Aliases
     integers: dict[str, str]
-    reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A float file to quantize: a way to choose ranges for it, and the operators that stay float."""
+    """A float file to quantize: a way to choose ranges for it, the operators that stay float, and why they do."""
 
     path: Path
     ranges: Callable[[str], dict[int, Range]]
     kept: frozenset[int]
+    reasons: tuple[str, ...] = ()
 
 
 def quantize(path: Path, inputs: dict[str, Array], trial: Trial, settings: Settings) -> Quantized:
@@ -106,7 +109,6 @@ class _Attempts:
         self._wiring = Wiring(self._graph)
         self._made: list[Candidate] = []
         self._refused: list[str] = []
-        self._reasons: list[str] = []
 
     def run(self, folder: Path) -> Quantized:
         """Try plans and keep the best file."""
@@ -122,30 +124,36 @@ class _Attempts:
                 place=self._ready.path.name,
                 fix="choose float16 or dynamic-int8, or rewrite the operators named",
             )
-        kept_file = best(self._made)
-        return Quantized(kept_file, self._ready.aliases, self._ready.integers, tuple(self._reasons))
+        return Quantized(best(self._made), self._ready.aliases, self._ready.integers)
 
     def _ranges(self, method: str) -> dict[int, Range]:
         return choose(self._graph, self._ready.seen.activations, method, self._ready.fixed)
 
     def _first(self) -> Plan:
         """The network as it is, with what stays float whatever comes out."""
+        joined = kept.joins(self._wiring, self._ranges("minmax"))
+        self._judge.parts = self._parts(joined)
         sets = {
             "whole numbers are computed from them": kept.index_arithmetic(self._wiring),
-            "they guard a divisor, a root or a logarithm": kept.guarded(
-                self._wiring, GUARDED - {"SQRT"} if self._settings.full_integer else GUARDED
-            ),
-            "they join outputs of different ranges": kept.joins(self._wiring, self._ranges("minmax")),
+            GUARDS: kept.guarded(self._wiring, GUARDED - {"SQRT"} if self._settings.full_integer else GUARDED),
+            "they join outputs of different ranges": joined,
             "they clamp a mask": self._ready.floats,
         }
+        plan = Plan(self._ready.path, self._ranges, frozenset())
         for reason, operators in sets.items():
-            self._explain(operators, reason)
-        return Plan(self._ready.path, self._ranges, frozenset().union(*sets.values()))
+            plan = self._keep(plan, operators, reason)
+        return plan
 
-    def _explain(self, operators: frozenset[int] | range, reason: str) -> None:
+    def _parts(self, joined: frozenset[int]) -> dict[str, kept.Parts]:
+        model, main = graph.load(self._ready.path), self._graph
+        found = {main.tensors[o].name: kept.join_parts(model, self._wiring, o, joined) for o in main.outputs}
+        return {name: parts for name, parts in found.items() if parts is not None}
+
+    def _keep(self, plan: Plan, operators: Iterable[int], reason: str) -> Plan:
+        """The plan with more operators float, for a reason."""
         names = sorted({self._graph.operators[index].name for index in operators})
-        if names:
-            self._reasons.append(f"{', '.join(names)} ({reason})")
+        told = (f"{', '.join(names)} ({reason})",) if names else ()
+        return replace(plan, kept=plan.kept.union(operators), reasons=(*plan.reasons, *told))
 
     def _every_method(self, plan: Plan) -> None:
         """All ways to choose ranges on the first engine, then the best, if it is in doubt, on the others."""
@@ -168,8 +176,7 @@ class _Attempts:
         operators = {o.index for o in self._graph.operators if named and o.name == named[1]} - plan.kept
         if not operators or self._settings.full_integer:
             return None
-        self._explain(frozenset(operators), "LiteRT's integer kernel refuses it")
-        return self._try(replace(plan, kept=plan.kept | operators), engine, method)
+        return self._try(self._keep(plan, operators, "LiteRT's integer kernel refuses it"), engine, method)
 
     def _try(self, plan: Plan, engine: str, method: str) -> Candidate | None:
         settings = self._settings
@@ -177,7 +184,7 @@ class _Attempts:
             content = ENGINES[engine](
                 plan.path, plan.ranges(method), plan.kept, settings.activations, settings.per_channel
             )
-            made = self._judge(content, engine, method)
+            made = replace(self._judge(content, engine, method), reasons=plan.reasons)
         except (RuntimeError, ValueError, KeyError, IndexError, TypeError, Unsupported) as error:
             self._refused.append(f"{engine}: {(str(error).strip() or repr(error)).splitlines()[0][:200]}")
             return None
@@ -187,9 +194,9 @@ class _Attempts:
     def _others(self, plan: Plan, folder: Path) -> list[Plan]:
         """Variations that are worth a try: roots float as well, and joins on one scale."""
         plans = []
-        roots = kept.guarded(self._wiring, GUARDED | {"RSQRT"}) | plan.kept
-        if roots > plan.kept and not self._settings.full_integer:
-            plans.append(replace(plan, kept=roots))
+        roots = kept.guarded(self._wiring, GUARDED | {"RSQRT"}) - plan.kept
+        if roots and not self._settings.full_integer:
+            plans.append(self._keep(plan, roots, GUARDS))
         model = graph.load(plan.path)
         evened = scales.even_out(model, self._ranges("minmax"))
         if evened is not None:
@@ -218,10 +225,9 @@ class _Attempts:
         stretch = search.stretch(len(self._graph.operators), score)
         if stretch is None:
             return
-        final = self._try(replace(plan, kept=plan.kept | set(stretch)), found.engine, found.method)
-        if final is not None:
-            self._made = [final]
-            self._explain(stretch, f"integers there leave {found.sqnr_db:.1f} dB of the calibration samples' signal")
+        reason = f"integers there leave {found.sqnr_db:.1f} dB of the calibration samples' signal"
+        final = self._try(self._keep(plan, set(stretch) - plan.kept, reason), found.engine, found.method)
+        self._made = [final] if final is not None else [found]
 
 
 def _evened(plan: Plan, path: Path, before: graph.Graph, model: object) -> Plan:
@@ -235,4 +241,4 @@ def _evened(plan: Plan, path: Path, before: graph.Graph, model: object) -> Plan:
         again = graph.load(plan.path)
         return scales.even_out(again, plan.ranges(method)) or {}
 
-    return Plan(path, ranges, places)
+    return Plan(path, ranges, places, plan.reasons)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.backends.tflite.kept import Parts
 from edgekit.errors import Unsupported
 from edgekit.tensors import Array
 from edgekit.waist import cost, graph
@@ -28,13 +29,14 @@ _MOVES = {"QUANTIZE", "DEQUANTIZE"}
 
 @dataclass(frozen=True)
 class Candidate:
-    """A quantized file, how it came about, and what became of it."""
+    """A quantized file, how it came about, what became of it, and why operators stay float in it."""
 
     content: bytes
     engine: str
     method: str
     sqnr_db: float
     floats: tuple[graph.Operator, ...]
+    reasons: tuple[str, ...] = ()
 
 
 def best(made: list[Candidate]) -> Candidate:
@@ -61,10 +63,13 @@ class Judge:
         path: the float network.
         inputs: the scored samples, ``[N, *shape]`` each.
         wanted: the float network's outputs on them.
+
+    ``parts``: those of outputs, by name, that join what has different ranges: each counts alike, however small.
     """
 
     def __init__(self, trial: Trial, path: Path, inputs: dict[str, Array], wanted: dict[str, Array]) -> None:
         self._trial, self._inputs, self._wanted = trial, inputs, wanted
+        self.parts: dict[str, Parts] = {}
         self._edges = edges(inputs)
         self._finite = [np.isfinite(values) for values in trial.run(path.read_bytes(), self._edges).values()]
 
@@ -74,13 +79,16 @@ class Judge:
         Raises:
             Unsupported: LiteRT cannot run it, or it gives NaN or infinity where the float network does not.
         """
-        outputs = list(self._trial.run(content, self._inputs).values())
-        if not all(np.isfinite(values).all() for values in outputs):
+        outputs = self._trial.run(content, self._inputs)
+        if not all(np.isfinite(values).all() for values in outputs.values()):
             raise _not_finite("on its own calibration samples")
         for values, finite in zip(self._trial.run(content, self._edges).values(), self._finite, strict=True):
             if not np.isfinite(values)[finite].all():
                 raise _not_finite("where an input is all zero, or at an end of its range")
-        noise = [_noise(got, reference) for got, reference in zip(outputs, self._wanted.values(), strict=True)]
+        noise = [
+            _noise(got, reference, self.parts.get(name))
+            for got, (name, reference) in zip(outputs.values(), self._wanted.items(), strict=True)
+        ]
         return Candidate(
             content=content,
             engine=engine,
@@ -112,10 +120,14 @@ def _not_finite(when: str) -> Unsupported:
     )
 
 
-def _noise(got: Array, wanted: Array) -> float:
-    """Σ error² / Σ reference², over all scored samples."""
+def _noise(got: Array, wanted: Array, parts: Parts | None = None) -> float:
+    """Σ error² / Σ reference² over all scored samples; the mean over the parts, if there are any."""
     if wanted.dtype != np.float32:
         return float(np.mean(got != wanted))
+    if parts is not None:
+        cuts = np.cumsum(parts.sizes)[:-1]
+        pairs = [np.split(values, cuts, parts.axis + 1) for values in (got, wanted)]
+        return float(np.mean([_noise(one, other) for one, other in zip(*pairs, strict=True)]))
     reference = wanted.astype(np.float64)
     error = float(((got.astype(np.float64) - reference) ** 2).sum())
     return min(error / max(float((reference**2).sum()), 1e-30), 1e3)

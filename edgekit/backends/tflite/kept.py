@@ -12,8 +12,11 @@
 """
 
 from collections.abc import Iterable, Iterator
+from math import prod
+from typing import Any, NamedTuple
 
 from edgekit.backends.tflite.ranges import Range
+from edgekit.waist import graph
 from edgekit.waist.graph import Graph, Operator
 
 MOVES = frozenset({
@@ -55,14 +58,21 @@ GUARDED = frozenset({"DIV", "LOG", "POW", "SQRT"})
 """Operators that give NaN or infinity where an operand's guard is lost."""
 
 
+class Parts(NamedTuple):
+    """Parts of a tensor: ``sizes`` of them along ``axis``."""
+
+    axis: int
+    sizes: tuple[int, ...]
+
+
 class Wiring:
     """Who makes and who reads the float activations of a graph."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
-        self.producer = {tensor: operator for operator in graph.operators for tensor in operator.outputs}
+    def __init__(self, main: Graph) -> None:
+        self.graph = main
+        self.producer = {tensor: operator for operator in main.operators for tensor in operator.outputs}
         self.readers: dict[int, list[Operator]] = {}
-        for operator in graph.operators:
+        for operator in main.operators:
             for tensor in dict.fromkeys(operator.inputs):
                 self.readers.setdefault(tensor, []).append(operator)
 
@@ -180,3 +190,39 @@ def _between(wiring: Wiring, operator: Operator, inside: set[int]) -> set[int]:
 def _apart(operator: Operator, ranges: dict[int, Range]) -> bool:
     widths = [ranges[tensor][1] - ranges[tensor][0] for tensor in operator.inputs if tensor in ranges]
     return len(widths) > 1 and max(widths) >= APART * min(widths)
+
+
+def join_parts(model: Any, wiring: Wiring, output: int, joined: frozenset[int]) -> Parts | None:
+    """Along which axis of an output parts of different ranges lie, and their sizes; None where there are none.
+
+    Args:
+        model: object tree of the file, for the constants of moves.
+        wiring: of its main subgraph.
+        output: a tensor.
+        joined: what `joins` found.
+    """
+    operator = wiring.producer.get(output)
+    if operator is None or operator.index not in joined:
+        return None
+    shape = wiring.graph.tensors[output].shape
+    for tensor in wiring.activations(operator):
+        inner = join_parts(model, wiring, tensor, joined)
+        if inner is not None:
+            axis = _moved(model, wiring, operator, inner.axis)
+            return None if axis is None or sum(inner.sizes) != shape[axis] else Parts(axis, inner.sizes)
+    if operator.name != "CONCATENATION":
+        return None
+    axis = int(operator.options["axis"]) % len(shape)
+    return Parts(axis, tuple(wiring.graph.tensors[tensor].shape[axis] for tensor in operator.inputs))
+
+
+def _moved(model: Any, wiring: Wiring, operator: Operator, axis: int) -> int | None:
+    """Where an axis of an operand lies in the result."""
+    before, after = (wiring.graph.tensors[t].shape for t in (operator.inputs[0], operator.outputs[0]))
+    if operator.name == "TRANSPOSE":
+        order = graph.constant(model, 0, operator.inputs[1])
+        return None if order is None else [int(k) for k in order].index(axis)
+    if len(before) == len(after):
+        return axis
+    same = [k for k, size in enumerate(after) if size == before[axis] and prod(after[:k]) == prod(before[:axis])]
+    return same[0] if same else None

@@ -73,18 +73,24 @@ def clamp(model: Any, observed: dict[int, Observed]) -> tuple[int, frozenset[int
     return changed, frozenset(positions[tensor] for tensor in clamps.floats)
 
 
-def _terms(model: Any, wiring: Wiring, term: Term) -> Iterator[Term]:
-    """What a term is the sum or the choice of, as far as nobody else reads what lies between."""
+def _terms(model: Any, wiring: Wiring, term: Term, observed: dict[int, Observed]) -> Iterator[Term]:
+    """What a term is the sum or the choice of, as far as nobody else reads what lies between.
+
+    A sum of large opposites (``m·c - c``) is a term of its own.
+    """
     made = wiring.producer.get(term.tensor)
     alone = len(wiring.readers.get(term.tensor, [])) == 1 and term.tensor not in wiring.graph.outputs
     operands: list[tuple[int, float]] = []
     if made is not None and alone and not made.options.get("fusedActivationFunction"):
         operands = _operands(model, made, term.factor)
+        seen = [observed.get(made.inputs[slot]) for slot, factor in operands if factor > 0]
+        if any(one is not None and one.high > LARGE * LARGE for one in seen):
+            operands = []
     if made is None or not operands:
         yield term
         return
     for slot, factor in operands:
-        yield from _terms(model, wiring, Term(made.inputs[slot], made, slot, factor))
+        yield from _terms(model, wiring, Term(made.inputs[slot], made, slot, factor), observed)
 
 
 def _operands(model: Any, made: Operator, factor: float) -> list[tuple[int, float]]:
@@ -141,7 +147,7 @@ class _Clamps:
 
     def softmax(self, operator: Operator) -> int:
         """Clamp the masks of one; how many there were."""
-        terms = list(_terms(self.model, self.wiring, Term(operator.inputs[0], operator, 0, 1.0)))
+        terms = list(_terms(self.model, self.wiring, Term(operator.inputs[0], operator, 0, 1.0), self.observed))
         spreads = [spread for term in terms if (spread := _spread(self.model, term, self.observed)) is not None]
         if len(spreads) < len(terms) or not any(spread.masked for spread in spreads):
             return 0

@@ -65,4 +65,8 @@ def ready(path: Path, inputs: dict[str, Array], scored: Any, seed: int, folder: 
             made, seen = with_clamps, Observation(again.activations, seen.outputs)
         else:
             floats = frozenset()
+    inner = graph.ints(model.subgraphs[0].inputs)
+    for side, number in taken.outputs:
+        if side == "inputs" and (one := seen.activations.get(inner[number])) is not None:
+            fixed[inner[number]] = one.low, one.high  # as an output it needs all of its range
     return Ready(made, inputs, seen, fixed, floats, taken, integers)

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from edgekit.waist import graph
+from edgekit.waist import edit, graph
 
 COVER = schema.BuiltinOperator.MATRIX_DIAG
 """An operator that the quantizer leaves float, whatever it reads and writes (it never runs under the veil)."""
@@ -37,6 +38,7 @@ class Veil:
         self._known = list(model.operatorCodes)
         self._others, model.subgraphs = model.subgraphs[1:], [main]
         self._faces: dict[int, _Face] = {}
+        _own_constants(model, kept | callers)
         for index in sorted(kept | callers):
             operator = main.operators[index]
             self._faces[len(model.operatorCodes)] = _Face(
@@ -78,6 +80,19 @@ class Veil:
             if cover == COVER or index not in used:
                 model.operatorCodes[index] = code
         model.subgraphs = [model.subgraphs[0], *self._others]
+
+
+def _own_constants(model: Any, kept: set[int] | frozenset[int]) -> None:
+    """Give operators that stay float their own copy of constants that others read, too: those become integers."""
+    main = model.subgraphs[0]
+    others = [operator for index, operator in enumerate(main.operators) if index not in kept]
+    shared = {tensor for operator in others for tensor in graph.ints(operator.inputs)}
+    for index in sorted(kept):
+        for tensor in shared.intersection(graph.ints(main.operators[index].inputs)):
+            values = graph.constant(model, 0, tensor) if tensor >= 0 else None
+            if values is not None and values.dtype == np.float32:
+                copy = edit.add_constant(model, f"{bytes(main.tensors[tensor].name or b'').decode()}_float", values)
+                edit.redirect(main.operators[index], tensor, copy)
 
 
 def _cover() -> Any:

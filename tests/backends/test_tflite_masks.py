@@ -1,0 +1,179 @@
+"""Attention masks in int8: whatever says "not this one" must not cost the scores their levels."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgekit.backends.tflite import masks, ranges
+from edgekit.waist import graph, run
+from tests import networks
+from tests.backends.integers import Quantized, normal
+
+LEAST = float(np.finfo(np.float32).min)
+TOKENS, WIDTH = 6, 8
+
+MILD_DB = 26.0
+"""What such a block reaches in int8 with a mask of -100, whatever the form."""
+
+
+def fully_connected(net: networks.Network, x: int, width: int, seed: int) -> int:
+    weights = net.constant(f"k{seed}", networks.weights(width, WIDTH, seed=seed))
+    bias = net.constant(f"b{seed}", np.zeros(width, np.float32))
+    return net.operator(
+        "FULLY_CONNECTED", [x, weights, bias], (1, TOKENS, width), kind="FullyConnectedOptions", keepNumDims=True
+    )
+
+
+def causal(value: float) -> Any:
+    hidden = np.triu(np.ones((1, TOKENS, TOKENS), bool), 1)
+    return np.where(hidden, np.float32(value), np.float32(0))
+
+
+class Form:
+    """Scores ``[1, T, T]`` with a causal mask, or with that of an input ``m`` [1, 1, T] of zeros and ones."""
+
+    def __init__(self, net: networks.Network, value: float, mask: int | None) -> None:
+        self.net, self.value, self.mask = net, value, mask
+
+    def __call__(self, form: str, scores: int) -> int:
+        narrow = (1, 1, TOKENS)
+        where_causal = causal(1.0) > 0
+        bias = np.linspace(-3, 0, TOKENS, dtype=np.float32) * np.ones((1, TOKENS, 1), np.float32)
+        made = {
+            "add": lambda: self.op("ADD", scores, causal(self.value)),
+            "add first": lambda: self.op("ADD", causal(self.value), scores),
+            "subtract": lambda: self.op("SUB", scores, -causal(self.value)),
+            "scaled after": lambda: self.op("MUL", self.op("ADD", scores, causal(self.value)), [0.5]),
+            "bias and mask": lambda: self.op("ADD", scores, np.where(where_causal, self.value, bias)),
+            "select": lambda: self.select(self.constant(where_causal), scores),
+            "(1 - m) c": lambda: self.op("ADD", scores, self.hidden("SUB", [1.0], self.mask, self.value)),
+            "(m - 1) c": lambda: self.op("ADD", scores, self.hidden("SUB", self.mask, [1.0], -self.value)),
+            "m c - c": lambda: self.op(
+                "ADD", scores, self.op("ADD", self.op("MUL", self.mask, [-self.value], narrow), [self.value], narrow)
+            ),
+            "where m": lambda: self.select(
+                self.net.operator("EQUAL", [self.mask, self.constant(np.zeros(1, np.float32))], narrow, dtype="bool", kind="EqualOptions"),
+                scores,
+            ),
+        }  # fmt: skip
+        return made[form]()
+
+    def constant(self, values: Any) -> int:
+        return self.net.constant(f"c{len(self.net.subgraph.tensors)}", values)
+
+    def op(self, kind: str, a: Any, b: Any, shape: tuple[int, ...] = (1, TOKENS, TOKENS)) -> int:
+        operands = [x if isinstance(x, int) else self.constant(np.asarray(x, np.float32)) for x in (a, b)]
+        return self.net.operator(kind, operands, shape, kind=f"{kind.title()}Options")
+
+    def hidden(self, kind: str, a: Any, b: Any, value: float) -> int:
+        narrow = (1, 1, TOKENS)
+        return self.op("MUL", self.op(kind, a, b, narrow), [value], narrow)
+
+    def select(self, condition: int, scores: int) -> int:
+        shape = (1, TOKENS, TOKENS)
+        other = self.constant(np.full(shape, self.value, np.float32))
+        return self.net.operator("SELECT_V2", [condition, other, scores], shape, kind="SelectV2Options")
+
+
+def attention(path: Path, form: str, value: float, blocks: int = 1) -> Path:
+    """x [1, T, W] through blocks of masked self-attention with a residual; ``m`` is an input where the form needs it."""
+    net = networks.Network()
+    x = net.input("x", (1, TOKENS, WIDTH))
+    mask = net.input("m", (1, 1, TOKENS)) if " c" in form or "where" in form else None
+    for block in range(blocks):
+        query, key, value_ = (fully_connected(net, x, WIDTH, 3 * block + part) for part in range(3))
+        scores = net.operator("BATCH_MATMUL", [query, key], (1, TOKENS, TOKENS), kind="BatchMatMulOptions", adjY=True)
+        scores = Form(net, value, mask)(form, scores)
+        shares = net.operator("SOFTMAX", [scores], (1, TOKENS, TOKENS), kind="SoftmaxOptions", beta=1.0)
+        mixed = net.operator("BATCH_MATMUL", [shares, value_], (1, TOKENS, WIDTH), kind="BatchMatMulOptions")
+        x = net.operator("ADD", [x, mixed], (1, TOKENS, WIDTH), name=f"y{block}", kind="AddOptions")
+    return net.save(path, x)
+
+
+def samples(path: Path) -> dict[str, Any]:
+    given = normal(path)
+    if "source_m" in given:
+        lengths = np.random.default_rng(1).integers(1, TOKENS + 1, len(given["source_m"]))
+        given["source_m"] = (np.arange(TOKENS) < lengths[:, None]).astype(np.float32).reshape(-1, 1, 1, TOKENS)
+    return given
+
+
+@pytest.mark.parametrize(
+    ("form", "value", "blocks"),
+    [
+        ("add", -1e4, 1), ("add", -65504.0, 1), ("add", -1e9, 2), ("add", LEAST, 1), ("add", -np.inf, 2),
+        ("add first", -1e9, 1), ("subtract", -1e9, 1), ("scaled after", -1e9, 1),
+        ("select", -1e4, 1), ("select", -1e9, 1), ("select", -np.inf, 2), ("select", LEAST, 1),
+        ("bias and mask", -1e9, 1), ("bias and mask", -np.inf, 1),
+        ("(1 - m) c", -1e4, 2), ("(1 - m) c", LEAST, 1), ("(1 - m) c", -1e9, 3), ("(m - 1) c", -1e9, 1),
+        ("m c - c", -1e9, 1), ("where m", -1e9, 1), ("where m", -np.inf, 1),
+    ],
+)  # fmt: skip
+def test_a_mask_costs_no_more_than_a_mild_one(form: str, value: float, blocks: int, tmp_path: Path) -> None:
+    path = attention(tmp_path / "waist.tflite", form, value, blocks)
+    made = Quantized(path, samples(path), tmp_path / "out")
+    assert min(made.sqnr_db().values()) > MILD_DB
+
+
+@pytest.mark.parametrize(
+    ("form", "value"), [("add", -1e9), ("select", -np.inf), ("(1 - m) c", LEAST), ("m c - c", -1e9)]
+)
+def test_the_clamped_network_is_the_same(form: str, value: float, tmp_path: Path) -> None:
+    path = attention(tmp_path / "waist.tflite", form, value, blocks=2)
+    given = {name.removeprefix("source_"): values for name, values in samples(path).items()}
+    model = graph.load(path)
+    seen = ranges.observe(path, graph.read(path)[0], given, np.arange(4), seed=0)
+    changed, _ = masks.clamp(model, seen.activations)
+    assert changed == 2
+    clamped = tmp_path / "clamped.tflite"
+    clamped.write_bytes(graph.pack(model))
+    (wanted,), (got,) = run.run(path, given).values(), run.run(clamped, given).values()
+    assert np.abs(wanted - got).max() < 1e-6
+    if form == "m c - c":  # computed in another way: a bound in front of the sum, which stays float
+        return
+    small = [
+        graph.constant(model, 0, tensor)
+        for operator in graph.describe(model)[0].operators
+        for tensor in operator.inputs
+    ]
+    assert all(np.abs(values).max() < 1e3 for values in small if values is not None and values.dtype == np.float32)
+
+
+def test_what_is_masked_is_not_attended(tmp_path: Path) -> None:
+    """-1e4 wrapped round in the int8 ADD kernel: tokens after the present one changed what came out."""
+    path = attention(tmp_path / "waist.tflite", "add", -1e4)
+    given = samples(path)
+    made = Quantized(path, given, tmp_path / "out")
+    changed = {"source_x": given["source_x"].copy()}
+    changed["source_x"][..., -1, :] += 1
+    before, after = (made.outputs(each)["source_y0"] for each in (given, changed))
+    assert np.array_equal(before[..., :-1, :], after[..., :-1, :])
+
+
+def test_scores_that_are_low_by_nature_are_no_masks(tmp_path: Path) -> None:
+    """Logits from -400 to 100 without a gap stay as they are, and so do masks that are an output as well."""
+    net = networks.Network()
+    x = net.input("x", (1, 16))
+    logits = net.operator(
+        "ADD", [x, net.constant("bias", np.linspace(-60, 0, 16, dtype=np.float32))], (1, 16), kind="AddOptions"
+    )
+    path = net.save(
+        tmp_path / "waist.tflite", net.operator("SOFTMAX", [logits], (1, 16), kind="SoftmaxOptions", beta=1.0)
+    )
+    given = {"x": (normal(path)["source_x"] * 80).astype(np.float32)}
+    seen = ranges.observe(path, graph.read(path)[0], given, np.arange(4), seed=0)
+    assert masks.clamp(graph.load(path), seen.activations) == (0, frozenset())
+
+
+def test_a_mask_that_is_an_output_as_well_stays_what_it_is(tmp_path: Path) -> None:
+    net = networks.Network()
+    x = net.input("x", (1, TOKENS, TOKENS))
+    scores = Form(net, -1e9, None)("add", x)
+    shares = net.operator("SOFTMAX", [scores], (1, TOKENS, TOKENS), name="shares", kind="SoftmaxOptions", beta=1.0)
+    path = net.save(tmp_path / "waist.tflite", shares, scores)
+    made = Quantized(path, normal(path), tmp_path / "out")
+    assert made.sqnr_db()["shares"] > 30
+    assert made.sqnr_db()["add_0"] > 100
+    assert "clamp a mask" in made.floats()
