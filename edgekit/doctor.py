@@ -3,14 +3,14 @@
 import platform
 import shutil
 
-from edgekit import compilers, config, registry, sources
+from edgekit import compilers, config, registry, sandbox, sources
 from edgekit.errors import MissingTool
 from edgekit.session import cache_folder, tool_versions
 from edgekit.types import Noun
 
 
 class Part(Noun, frozen=True, kw_only=True):
-    """A source format, a target or a tool: does it work, and if not, what would make it."""
+    """A source format, a target, a tool or a guard: does it work, and if not, what would make it."""
 
     kind: str
     name: str
@@ -36,7 +36,7 @@ def examine() -> Health:
         platform=platform.platform(terse=True),
         cache=str(cache_folder()),
         tools=tool_versions(),
-        parts=(*_sources(), *_targets(), *_devices(), *_meters(), _edgetpu_compiler(), _npu_compiler()),
+        parts=(*_sources(), *_targets(), *_devices(), *_meters(), _edgetpu_compiler(), _npu_compiler(), _sandbox()),
     )
 
 
@@ -100,6 +100,19 @@ def _meters() -> list[Part]:
         for name in registry.names("meters")
         if (missing := _missing(name)) is not None
     ]
+
+
+def _sandbox() -> Part:
+    """What is in force where strangers' models are read."""
+    walls = sandbox.in_force()
+    whole = len(walls) == len(sandbox.WALLS)
+    return Part(
+        kind="guard",
+        name="sandbox",
+        works=whole,
+        detail=", ".join(walls) or "models are read with all that you may do",
+        fix="" if whole else "use Linux 5.13 or later with Landlock, on x86-64 or arm64, for strangers' models",
+    )
 
 
 def _fix(missing: MissingTool | None) -> str:

@@ -123,3 +123,34 @@ def full_disk(error: EdgekitError) -> InputError | None:
                 return from_os(OSError(number, os.strerror(number)))
         told = told.__cause__ or told.__context__
     return None
+
+
+_MEMORY = (
+    "bad_alloc",
+    "failed to allocate memory",  # TensorFlow
+    "OOM when allocating",
+    "Unable to allocate",  # numpy
+    "Cannot allocate memory",
+    "MemoryError",
+)
+
+
+def out_of_memory(told: BaseException | str) -> bool:
+    """Whether a failure, what caused it, or a dead process's last words speak of memory that there was not."""
+    while told is not None:
+        if isinstance(told, MemoryError) or any(words in str(told) for words in _MEMORY):
+            return True
+        if isinstance(told, str):
+            return False
+        told = told.__cause__ or told.__context__  # type: ignore[assignment]
+    return False
+
+
+def too_large(place: str, limit: int | None) -> InputError:
+    """The complaint about what needs more memory than a process may have (``limit`` bytes; None: the machine's)."""
+    most = f"{limit / 2**30:.1f} GiB of memory" if limit is not None else "memory than this machine has"
+    return InputError(
+        f"It needs more than {most}." if limit is not None else f"It needs more {most}.",
+        place=place,
+        fix="if the model is to be trusted, raise the limit with --max-memory (such as 24G), or use a larger machine",
+    )

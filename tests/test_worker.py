@@ -20,6 +20,7 @@ LEAF = """
 import errno, os, sys
 from edgekit.sources import Source
 from edgekit.errors import InputError
+from edgekit.types import Model, Signature, Waist
 
 
 class Rogue(Source):
@@ -39,11 +40,31 @@ class Rogue(Source):
             case "unwritable":
                 raise InputError("no \\udcf2 here", place="there", fix="mend it")
             case "half":
-                os.write(3, b"") if False else None
                 os._exit(0)
+            case "hungry":
+                bytearray(64 << 30)
+            case "hungry library":
+                raise InputError("OOM when allocating tensor", place="there", fix="save it again")
+            case "hungry abort":
+                print("terminate called after throwing an instance of 'std::bad_alloc'", file=sys.stderr, flush=True)
+                os.abort()
+            case "surrogate":
+                return Model(name="\\udcff", file="", sha256="", format="", bytes=0, signature=Signature(inputs=(), outputs=()))
+            case "garbled":
+                for handle in range(3, 20):
+                    try:
+                        os.write(handle, b"{}}\\n")
+                    except OSError:
+                        pass
+            case "wrong":
+                return "not a model"
 
     def to_waist(self, path, options, out):
-        raise NotImplementedError
+        (out / "inner").mkdir(parents=True)
+        (out / "inner" / "waist.tflite").write_bytes(b"made")
+        if path.name == "link":
+            (out / "waist.tflite").symlink_to("/etc/passwd")
+        return Waist(file="waist.tflite", signature=Signature(inputs=(), outputs=()))
 
     def run(self, path, options, inputs, outputs):
         print("chatter"), sys.stdout.flush()
@@ -52,7 +73,7 @@ class Rogue(Source):
 
     def first_divergence(self, path, options, waist, inputs, threshold_db):
         import time
-        path.write_text(str(os.getpid()))
+        print("pid", os.getpid(), flush=True)
         time.sleep(60)
 """
 
@@ -161,6 +182,38 @@ def test_a_complaint_with_half_a_character_arrives(rogue: Worker) -> None:
         describe(rogue, "unwritable")
 
 
+def test_names_and_answers_that_are_no_text_are_refused_and_hang_nobody(rogue: Worker, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not UTF-8") as refused:
+        describe(rogue, os.fsdecode(b"caf\xe9.onnx"))
+    assert r"caf\udce9.onnx" in refused.value.place
+    with pytest.raises(InputError, match="not UTF-8"):
+        describe(rogue, "surrogate")
+
+
+@pytest.mark.parametrize("name", ["hungry", "hungry library", "hungry abort"])
+def test_want_of_memory_names_the_limit_and_the_option(plugin: Path, tmp_path: Path, name: str) -> None:
+    with Worker(tmp_path / "log.txt", memory=3 << 29) as worker, pytest.raises(InputError, match=r"1\.5 GiB") as told:
+        describe(worker, name)
+    assert "--max-memory" in told.value.fix
+    assert told.value.place == name
+
+
+@pytest.mark.parametrize("name", ["garbled", "wrong"])
+def test_what_is_no_reply_is_no_bug(rogue: Worker, name: str) -> None:
+    with pytest.raises(Unsupported, match="no proper answer"):
+        describe(rogue, name)
+
+
+def test_results_are_copied_out_of_the_childs_folder_and_links_are_refused(rogue: Worker, tmp_path: Path) -> None:
+    for out in (tmp_path / "there", tmp_path / "new"):
+        (tmp_path / "there").mkdir(exist_ok=True)
+        rogue.call("sources", "rogue", "to_waist", path=tmp_path / "x", options=SourceOptions(), out=out)
+        assert (out / "inner" / "waist.tflite").read_bytes() == b"made"
+    with pytest.raises(Unsupported, match="neither a file nor a folder"):
+        rogue.call("sources", "rogue", "to_waist", path=tmp_path / "link", options=SourceOptions(), out=tmp_path / "l")
+    assert not (tmp_path / "l" / "waist.tflite").exists()
+
+
 def test_chatter_goes_to_the_log_and_questions_get_no_answer(rogue: Worker, tmp_path: Path) -> None:
     path = tmp_path / "x"
     result = rogue.call("sources", "rogue", "run", path=path, options=SourceOptions(), inputs=path, outputs=path)
@@ -191,11 +244,12 @@ Worker(path.parent / "log.txt").call(
 def test_a_killed_parent_takes_the_child_and_its_files_along(plugin: Path, tmp_path: Path) -> None:
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    told = tmp_path / "pid"
+    log = tmp_path / "log.txt"
+    log.touch()
     environment = os.environ | {"TMPDIR": str(temporary)}
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(told)], env=environment)
-    until(lambda: told.exists() and told.read_text() != "")
-    child = int(told.read_text())
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path / "x")], env=environment)
+    until(lambda: log.read_text().endswith("\n"))
+    child = int(log.read_text().split()[-1])
     assert any(temporary.iterdir())
     parent.send_signal(signal.SIGKILL)
     parent.wait()

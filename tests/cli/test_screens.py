@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit import cli, compilers, doctor, registry
+from edgekit import cli, compilers, doctor, registry, sandbox
 from tests.conftest import Disk
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
@@ -146,6 +146,7 @@ def test_a_doctors_report(
     monkeypatch.setattr(shutil, "which", lambda program, **_: None if bare else f"/usr/bin/{program}")
     if not bare:
         monkeypatch.setattr(compilers, "npu", lambda: "/openvino/libs/compiler.so")
+    monkeypatch.setattr(sandbox, "in_force", lambda: () if bare else sandbox.WALLS)
     monkeypatch.setattr(doctor, "tool_versions", lambda: {"numpy": "2.0.0", "pillow": "11.0.0"})
     monkeypatch.setenv("EDGEKIT_CACHE", "/var/cache/edgekit")  # short, so that no line breaks in it
     monkeypatch.setattr(platform, "python_version", lambda: "3.12.0")
