@@ -20,7 +20,7 @@ from edgekit.errors import InputError, Unsupported
 from edgekit.sources import Source
 from edgekit.tensors import Array, inputs_to_file, outputs_to_source, sqnr_db
 from edgekit.types import Divergence, Model, Signature, SourceOptions, TensorSpec, Waist
-from edgekit.waist import graph, state
+from edgekit.waist import graph, layouts, state
 from edgekit.waist.run import interpreter, invoke, run, value
 
 DAMAGES = (struct.error, IndexError, TypeError, ValueError, AttributeError, KeyError, OverflowError, MemoryError)
@@ -282,13 +282,14 @@ def _set_shapes(tree: Any, shapes: dict[int, tuple[int, ...]]) -> None:
 
 
 def _signature(main: graph.Graph, path: Path) -> Signature:
+    known = layouts.of_graph(graph.load(path), main)
     return Signature(
-        inputs=tuple(_spec(main.tensors[index], path) for index in main.inputs),
-        outputs=tuple(_spec(main.tensors[index], path) for index in dict.fromkeys(main.outputs)),
+        inputs=tuple(_spec(main.tensors[index], path, known.get(index)) for index in main.inputs),
+        outputs=tuple(_spec(main.tensors[index], path, known.get(index)) for index in dict.fromkeys(main.outputs)),
     )
 
 
-def _spec(tensor: graph.Tensor, path: Path) -> TensorSpec:
+def _spec(tensor: graph.Tensor, path: Path, layout: str | None) -> TensorSpec:
     if any(size < 1 for size in tensor.shape):
         raise Unsupported(
             f"The tensor {tensor.name} of {path.name} has the shape {list(tensor.shape)}, which is not fixed.",
@@ -296,7 +297,6 @@ def _spec(tensor: graph.Tensor, path: Path) -> TensorSpec:
             fix="export it with fixed shapes",
         )
     quantized = tensor.dtype in QUANTIZED and len(tensor.scales) == 1 and len(tensor.zero_points) == 1
-    layout = "NHWC" if len(tensor.shape) == 4 else None
     return TensorSpec(
         name=tensor.name,
         shape=tensor.shape,

@@ -13,7 +13,7 @@ import numpy as np
 
 from edgekit import sources
 from edgekit.errors import InputError
-from edgekit.sources.keras import conversion, divergence
+from edgekit.sources.keras import axes, conversion, divergence
 from edgekit.sources.keras.loading import load
 from edgekit.sources.keras.network import Fixed, fix
 from edgekit.sources.keras.reference import Reference
@@ -113,16 +113,16 @@ def _samples(fixed: Fixed, inputs: Path) -> list[Array]:
 
 
 def _source_signature(fixed: Fixed) -> Signature:
-    inputs = zip(fixed.network.inputs, fixed.shapes, strict=True)
-    outputs = zip(fixed.output_names, fixed.output_shapes, fixed.output_dtypes, strict=True)
+    into, out = axes.known(fixed.function)
+    inputs = zip(fixed.network.inputs, fixed.shapes, into, strict=True)
+    outputs = zip(fixed.output_names, fixed.output_shapes, fixed.output_dtypes, out, strict=True)
     return Signature(
-        inputs=tuple(_spec(port.name, shape, port.dtype) for port, shape in inputs),
-        outputs=tuple(_spec(name, shape, dtype) for name, shape, dtype in outputs),
+        inputs=tuple(_spec(port.name, shape, port.dtype, layout) for port, shape, layout in inputs),
+        outputs=tuple(_spec(*output) for output in outputs),
     )
 
 
-def _spec(name: str, shape: tuple[int, ...], dtype: str) -> TensorSpec:
-    layout = "NHWC" if len(shape) == 4 else None
+def _spec(name: str, shape: tuple[int, ...], dtype: str, layout: str | None) -> TensorSpec:
     return TensorSpec(
         name=name,
         shape=shape,

@@ -16,6 +16,7 @@ from edgekit.errors import Unsupported
 from edgekit.sources import Source
 from edgekit.sources.onnx import (
     agreement,
+    channels,
     divergence,
     layout,
     lowering,
@@ -52,6 +53,11 @@ class Opened:
             Unsupported: it runs on none of them, or the shape of an output depends on values.
         """
         return agreement.reference(self.session, self.shapes, self.dtypes)
+
+    @cached_property
+    def layouts(self) -> dict[str, str]:
+        """The layouts of the values that the model's operators tell of (`channels.known`)."""
+        return channels.known(self.model)
 
 
 def open_model(path: Path, options: SourceOptions) -> Opened:
@@ -180,14 +186,25 @@ def _stamps(path: Path, companions: tuple[str, ...]) -> list[tuple[Path, int, in
 def source_signature(opened: Opened) -> Signature:
     """The signature as the source has it, on both sides; output shapes are those that came out."""
     results = opened.known.outputs[0]
+    inputs = [(name, opened.shapes[name], str(opened.dtypes[name])) for name in opened.shapes]
+    outputs = [(name, value.shape, str(value.dtype)) for name, value in results.items()]
     return Signature(
-        inputs=tuple(_same(n, opened.shapes[n], str(opened.dtypes[n])) for n in opened.shapes),
-        outputs=tuple(_same(n, value.shape, str(value.dtype)) for n, value in results.items()),
+        inputs=tuple(_same(*value, opened.layouts.get(value[0])) for value in inputs),
+        outputs=tuple(_same(*value, opened.layouts.get(value[0])) for value in outputs),
     )
 
 
-def _same(name: str, shape: tuple[int, ...], dtype: str) -> TensorSpec:
-    return TensorSpec(name=name, shape=shape, dtype=dtype, source_name=name, source_shape=shape, source_dtype=dtype)
+def _same(name: str, shape: tuple[int, ...], dtype: str, layout_: str | None) -> TensorSpec:
+    return TensorSpec(
+        name=name,
+        shape=shape,
+        dtype=dtype,
+        layout=layout_,
+        source_name=name,
+        source_shape=shape,
+        source_dtype=dtype,
+        source_layout=layout_,
+    )
 
 
 def convert(
@@ -212,15 +229,15 @@ def convert(
 def _bound(spec: TensorSpec, name: str, lowered: Any, permutations: dict[str, tuple[int, ...]]) -> TensorSpec:
     tensor = lowered.tensors[name]
     order = permutations.get(name)
-    mine, theirs = layout.LAYOUTS[len(order)] if order else (None, None)
+    told = spec.source_layout
     return TensorSpec(
         name=name,
         shape=tuple(int(dim) for dim in tensor.shape),
         dtype=str(tensor.dtype).lower(),
-        layout=mine,
+        layout=told if order is None or told is None else "".join(told[axis] for axis in order),
         source_name=spec.source_name,
         source_shape=spec.source_shape,
         source_dtype=spec.source_dtype,
-        source_layout=theirs,
+        source_layout=told,
         permutation=order,
     )
