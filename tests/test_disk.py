@@ -148,7 +148,7 @@ def test_a_librarys_complaint_about_space_is_not_the_models_fault() -> None:
     assert full_disk(Unsupported("It does not convert.")) is None
 
 
-@pytest.mark.slow
+@pytest.mark.study
 @pytest.mark.parametrize(
     ("target", "sizes_kib"), [("android", (4, 24, 100, 170, 230)), ("openvino-cpu", (210, 240, 260))]
 )

@@ -376,6 +376,7 @@ def test_two_builds_at_once_both_succeed(first: tuple[flow.Result, Watch], tmp_p
     assert whole(out)
 
 
+@pytest.mark.study
 def test_a_prune_at_any_moment_ends_no_build(cache: Path, first: tuple[flow.Result, Watch], tmp_path: Path) -> None:
     """Builds while `edgekit cache prune` runs over and over, until it dropped something three times."""
     shared, told = tmp_path / "cache", tmp_path / "told"

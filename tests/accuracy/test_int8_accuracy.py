@@ -14,7 +14,7 @@ SIGNIFICANT = 0.05
 
 
 @pytest.mark.shared
-@pytest.mark.slow
+@pytest.mark.study
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 def test_int8_keeps_the_accuracy(
     task: Task, worker: Worker, shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -13,7 +13,7 @@ WITHIN = 0.5
 
 
 @pytest.mark.shared
-@pytest.mark.slow
+@pytest.mark.study
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 def test_int8_keeps_the_accuracy_on_openvino(
     task: Task, worker: Worker, shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

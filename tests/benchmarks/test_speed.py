@@ -56,7 +56,7 @@ def test_models_of_the_conversion_race_are_there(shared: Path) -> None:
 
 
 @pytest.mark.shared
-@pytest.mark.slow
+@pytest.mark.study
 def test_the_straight_script_makes_files_that_compute_what_edgekits_compute(shared: Path, tmp_path: Path) -> None:
     data = speed.resnet_samples(tmp_path)
     speed.build(shared, data, tmp_path / "cache", ("android",))

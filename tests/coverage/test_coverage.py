@@ -90,7 +90,7 @@ def excused(row: Row) -> str:
 
 
 @pytest.mark.shared
-@pytest.mark.slow
+@pytest.mark.study
 @pytest.mark.parametrize("name", INT8_FLOOR_DB)
 def test_a_model_builds_in_float32_and_int8(
     name: str, session: Session, cases: dict[str, Case], tmp_path: Path
@@ -102,7 +102,7 @@ def test_a_model_builds_in_float32_and_int8(
 
 
 @pytest.mark.shared
-@pytest.mark.slow
+@pytest.mark.study
 @pytest.mark.parametrize("name", OPERATORS)
 def test_an_operator_builds_in_float32(name: str, session: Session, cases: dict[str, Case], tmp_path: Path) -> None:
     row = measure(session, cases[f"onnx_ops/{name}.onnx"], tmp_path, SECONDS, ("float32",))

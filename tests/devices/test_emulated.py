@@ -60,6 +60,7 @@ def verified(file: Path, device: Device, run_device: agreement.Runs, folder: Pat
     )
 
 
+@pytest.mark.study
 @pytest.mark.shared
 @pytest.mark.parametrize("name", INT8)
 def test_integer_files_are_bit_identical_on_arm_kernels(
@@ -79,6 +80,7 @@ def test_integer_files_are_bit_identical_on_arm_kernels(
     )
 
 
+@pytest.mark.study
 @pytest.mark.shared
 @pytest.mark.parametrize("name", FLOATS)
 def test_float_files_agree_as_kernels_that_add_in_another_order_do(
@@ -105,6 +107,7 @@ def tampered(file: Path, operator: int, made: Path) -> Path:
     return made
 
 
+@pytest.mark.study
 @pytest.mark.shared
 @pytest.mark.parametrize(
     ("name", "kind"),
@@ -130,6 +133,7 @@ def test_the_operator_whose_weights_are_others_there_is_named(
     assert not list(tmp_path.glob("*exposed*"))
 
 
+@pytest.mark.study
 @pytest.mark.shared
 def test_kernels_that_are_wrong_on_the_core_named_max_are_caught(device: Device, shared: Path, tmp_path: Path) -> None:
     file = shared / "models" / "mlperf_tiny" / "kws_ref_model_float32.tflite"

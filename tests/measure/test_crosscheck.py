@@ -52,7 +52,7 @@ def test_both_go_first_in_turns() -> None:
     assert order == ["theirs", "ours", "ours", "theirs", "theirs", "ours", "ours", "theirs"]
 
 
-@pytest.mark.slow
+@pytest.mark.study
 def test_a_tflite_file_is_timed_by_openvinos_tool_and_by_edgekit_in_openvino(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ from edgekit.errors import MissingTool, Unsupported
 from tests import networks
 from tests.runner.boards import Board
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.study
 
 PYTHONS = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
 """Where other interpreters lie."""

@@ -12,7 +12,7 @@ SHORT = Run(threads=1, warm_up_runs=3, warm_up_s=0.05, min_runs=10, min_s=0.1)
 
 
 @pytest.mark.shared
-@pytest.mark.slow
+@pytest.mark.study
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_loop_is_small_beside_an_inference(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
