@@ -102,6 +102,10 @@ _DISK = {
     errno.ENOTDIR: ("A file stands where a folder is needed", "choose another folder, or move the file away"),
     errno.EEXIST: ("A file stands where a folder is needed", "choose another folder, or move the file away"),
     errno.ENAMETOOLONG: ("The name is too long", "choose a shorter name"),
+    errno.ELOOP: ("Links lead in a circle", "correct the link"),
+    errno.EFBIG: ("A file would become larger than is permitted here", "raise the limit: ulimit -f unlimited"),
+    errno.EMFILE: ("Too many files are open", "raise the limit: ulimit -n 4096"),
+    errno.EIO: ("The disk failed", "check the disk, or choose another folder"),
     errno.EISDIR: ("A folder stands where a file is needed", "name a file"),
 }
 
@@ -118,7 +122,7 @@ def full_disk(error: EdgekitError) -> InputError | None:
     """The true remedy where a library failed for want of space and its complaint was read as the model's fault."""
     told: BaseException | None = error
     while told is not None:
-        for number in (errno.ENOSPC, errno.EDQUOT):
+        for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             if os.strerror(number) in str(told):
                 return from_os(OSError(number, os.strerror(number)))
         told = told.__cause__ or told.__context__

@@ -1,6 +1,7 @@
 """``manifest.json``: the contract of an artifact folder with other tools."""
 
 import hashlib
+import os
 import re
 from pathlib import Path
 from typing import Literal
@@ -110,10 +111,10 @@ def read(path: Path) -> Manifest:
     """A manifest.
 
     Raises:
-        InputError: there is none, or it is none of this version's.
+        InputError: there is none, or it is none of this version's, or it names files outside of its folder.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Manifest)
+        found = msgspec.json.decode(path.read_bytes(), type=Manifest)
     except OSError as error:
         raise InputError(
             f"{path.parent} is no artifact folder: it has no {path.name}.",
@@ -122,6 +123,23 @@ def read(path: Path) -> Manifest:
         ) from error
     except msgspec.MsgspecError as error:
         raise InputError(f"{path.name} cannot be read: {error}.", place=str(path), fix="build it again") from error
+    for file in found.artifacts:
+        for name in (file.file, *file.files):
+            if not _inside(path.parent, name):
+                raise InputError(
+                    f"{path.name} names {name!r}, which lies outside of its folder.",
+                    place=str(path),
+                    fix="build it again",
+                )
+    return found
+
+
+def _inside(folder: Path, name: str) -> bool:
+    """Whether a name is that of a file below a folder, links followed."""
+    relative = Path(name)
+    if "\0" in name or not relative.parts or relative.is_absolute() or ".." in relative.parts:
+        return False
+    return Path(os.path.realpath(folder / name)).is_relative_to(os.path.realpath(folder))
 
 
 def carried(old: Path, fresh: Manifest) -> Manifest:

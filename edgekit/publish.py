@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -140,11 +140,27 @@ def _refusal(folder: Path, error: OSError) -> InputError:
     )
 
 
+def _files(folder: Path) -> Iterator[Path]:
+    """Everything below a folder but folders; links are not followed.
+
+    Raises:
+        OSError: a folder cannot be read, so that nobody knows what it holds.
+    """
+
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):  # another build replaces its result at this moment
+            raise error
+
+    for place, below, names in os.walk(folder, onerror=refuse):
+        yield from (Path(place, name) for name in names)
+        yield from (path for name in below if (path := Path(place, name)).is_symlink())
+
+
 def _foreign(folder: Path) -> str:
     """What keeps a folder from being replaced, as the end of a sentence; empty if all in it is edgekit's."""
     if not folder.is_dir():
         return "is a file, and a folder is needed"
-    found = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
+    found = sorted(str(path.relative_to(folder)) for path in _files(folder))
     found = [name for name in found if Path(name).parts[0] != PROFILES and not PART.fullmatch(name)]
     try:
         manifest = json.loads((folder / FILE_NAME).read_bytes())

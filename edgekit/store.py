@@ -209,7 +209,7 @@ class Store:
             nowhere = isinstance(error, FileNotFoundError) and not (self.root / "tmp").is_dir()
             if not nowhere and (mended is None or elsewhere):
                 raise
-            full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+            full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
             raise InputError(
                 f"The cache cannot be written to: {error.strerror}.",
                 place=str(self.root),

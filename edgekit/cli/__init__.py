@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from edgekit.cli import console
 from edgekit.errors import EdgekitError, InputError, from_os
 
 VERBS = {
@@ -76,16 +77,27 @@ def edgekit() -> None:
 
 def main() -> None:
     """Run the command line; every failure becomes a message and an exit code."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    console.settle()
+    sys.exit(code)
 
 
-def run(arguments: list[str]) -> int:  # noqa: PLR0911  one way out for each kind of end
+def run(arguments: list[str]) -> int:
     """Run a command line.
 
     Returns:
         The exit code (see `edgekit.errors`).
     """
+    with console.streams():
+        try:
+            return _run(arguments)
+        except console.ClosedPipeError:
+            return 141
+
+
+def _run(arguments: list[str]) -> int:
     try:
+        console.check_text(arguments)
         outcome = edgekit.main(arguments, prog_name="edgekit", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
@@ -93,17 +105,15 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911  one way out for each kin
     except click.UsageError as error:
         return _complain(_usage(error), arguments)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted. Nothing half-written stays behind.", err=True)
+        console.say("Interrupted. Nothing half-written stays behind.")
         return 130
     except EdgekitError as error:
         return _complain(error, arguments)
-    except BrokenPipeError:
-        return 141
-    except OSError as error:
-        mended = from_os(error)
+    except console.ClosedPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001  the one place where every bug ends
+        mended = console.gone(error) or (from_os(error) if isinstance(error, OSError) else None)
         return _bug(arguments) if mended is None else _complain(mended, arguments)
-    except Exception:  # noqa: BLE001  the one place where every bug ends
-        return _bug(arguments)
     return outcome if isinstance(outcome, int) else 0
 
 
@@ -134,12 +144,15 @@ def _plain(problem: str) -> str:
 
 def _complain(error: EdgekitError, arguments: list[str]) -> int:
     """Say problem, place and fix on stderr; with --json also on stdout."""
-    first, *rest = str(error).split("\n")
+    first, *rest = console.told(error)
     click.echo(click.style(f"{_title(error)}: ", fg="red", bold=True) + first, err=True)
-    for line in rest:
-        click.echo(line, err=True)
-    if "--json" in arguments:
-        click.echo(_json(error))
+    if rest:
+        console.say(*rest)
+    if "--json" in arguments and error.place != console.OUTPUT:
+        try:
+            console.put_json(_json(error))
+        except InputError as unwritten:
+            console.say(*console.told(unwritten))
     return error.exit_code
 
 
@@ -177,7 +190,7 @@ def _bug(arguments: list[str]) -> int:
             file.write(trace)
         place = str(log)
     except (OSError, InputError):  # no place for a log: the screen is all there is
-        click.echo(trace, err=True)
+        console.say(trace)
         place = "the lines above, since no log file can be written"
     return _complain(
         EdgekitError(

@@ -8,6 +8,7 @@ import msgspec
 
 from edgekit import flow
 from edgekit.cli import as_dict, options, trusting
+from edgekit.cli.console import say, told
 from edgekit.config import FILE_NAME, Project, devices, project
 from edgekit.errors import BudgetMissed, EdgekitError, InputError
 from edgekit.report import screens
@@ -106,7 +107,7 @@ def _measured(
     found = after.measure(results)
     console.print(found.screen)
     for error in found.errors:
-        click.echo(str(error), err=True)
+        say(*told(error))
     return refreshed(results), found.errors, found.exit_code
 
 
@@ -176,7 +177,8 @@ def _exit_code(results: list[flow.Result]) -> int:
     """The first failure's code; then a missed budget's; then 0."""
     for result in results:
         if result.error is not None:
-            click.echo(f"{result.target}: {result.error}", err=True)
+            first, *rest = told(result.error)
+            say(f"{result.target}: {first}", *rest)
     for result in results:
         if result.error is not None:
             return result.error.exit_code

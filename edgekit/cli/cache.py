@@ -4,6 +4,7 @@ import click
 
 from edgekit import cachedir
 from edgekit.cli import options
+from edgekit.cli.console import say
 from edgekit.report.screens import size as in_words
 from edgekit.session import cache_folder
 from edgekit.store import Store
@@ -30,9 +31,9 @@ def size(*, as_json: bool) -> int:
     folder = cache_folder()
     rows = Store(folder).entries()
     total, limit = sum(bytes_ for _, bytes_, _ in rows), cachedir.limit_bytes(folder)
-    click.echo(f"{folder}: {len(rows)} answers, {in_words(total)} of at most {in_words(limit)}", err=True)
+    say(f"{folder}: {len(rows)} answers, {in_words(total)} of at most {in_words(limit)}")
     for doubt in cachedir.doubts(folder):
-        click.echo(f"warning: {doubt}", err=True)
+        say(f"warning: {doubt}")
     if as_json:
         options.print_json({"folder": str(folder), "answers": len(rows), "bytes": total, "limit_bytes": limit})
     return 0
@@ -55,7 +56,7 @@ def prune(max_bytes: int, *, as_json: bool) -> int:
     edgekit cache prune --to 1G
     """
     dropped, freed = Store(cache_folder()).prune(max_bytes)
-    click.echo(f"dropped {dropped} answers, {in_words(freed)}", err=True)
+    say(f"dropped {dropped} answers, {in_words(freed)}")
     if as_json:
         options.print_json({"dropped": dropped, "bytes": freed})
     return 0

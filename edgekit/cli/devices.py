@@ -7,6 +7,7 @@ import msgspec
 
 from edgekit import config, registry, toml
 from edgekit.cli import options, trusting
+from edgekit.cli.console import say
 from edgekit.errors import DeviceError, EdgekitError, InputError, MissingTool
 from edgekit.measure import attached
 from edgekit.profiles import Device, DeviceConfig
@@ -43,7 +44,7 @@ def verb(context: click.Context, *, as_json: bool, trust_project: bool) -> int:
     options.stderr().print(screens.devices(found))
     if left_out:
         names = f"{config.FILE_NAME} here names {', '.join(left_out)}"
-        click.echo(f"{names}, which needs your trust: look at the file, then add --trust-project", err=True)
+        say(f"{names}, which needs your trust: look at the file, then add --trust-project")
     if as_json:
         options.print_json({"devices": [_document(*row) for row in found]})
     return 0
@@ -109,10 +110,10 @@ def add(name: str, *, kind: str | None, as_json: bool, **flags: Any) -> int:
         remarks = session.call("devices", kind, "set_up", config=made)
         config.write_device(name, made)
     for remark in (*remarks, f"{name} is written to {config.devices_file()}", *_replaced(name, before)):
-        click.echo(remark, err=True)
+        say(remark)
     code = _check(name, config.devices(), as_json=as_json)
     if code:
-        click.echo(f"It stays configured; edgekit devices remove {name} takes it out again.", err=True)
+        say(f"It stays configured; edgekit devices remove {name} takes it out again.")
     return code
 
 
@@ -145,7 +146,7 @@ def remove(name: str) -> int:
     edgekit devices remove pi5
     """
     config.remove_device(name)
-    click.echo(f"{name} is no longer in {config.devices_file()}", err=True)
+    say(f"{name} is no longer in {config.devices_file()}")
     return 0
 
 

@@ -11,6 +11,7 @@ from rich.console import Console, Group, RenderableType
 
 from edgekit import config, manifest
 from edgekit.cli import options, trusting
+from edgekit.cli.console import say
 from edgekit.errors import BudgetMissed, EdgekitError, InputError, Unsupported
 from edgekit.flow import Result
 from edgekit.measure import attached, profiling
@@ -122,9 +123,9 @@ def chosen(session: Session, device: str | None, settings: Settings, *, trusted:
 def show(console: Console, measured: list[Measured]) -> None:
     """The table and remarks of profiles, then where they stand, on lines that are there to be copied."""
     console.print(screens.profiles(measured))
-    click.echo(err=True)
+    say()
     for row in measured:
-        click.echo(str(row.file), err=True)
+        say(str(row.file))
 
 
 def document(row: Measured) -> dict[str, Any]:

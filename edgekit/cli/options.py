@@ -9,10 +9,13 @@ from typing import Any
 
 import click
 import msgspec
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 
 from edgekit import cachedir
+from edgekit.cli.console import put_json
 from edgekit.errors import InputError
+from edgekit.plain import plain
 from edgekit.session import Session, cache_folder, log_file
 from edgekit.store import Store
 
@@ -20,9 +23,10 @@ from edgekit.store import Store
 class People(Console):
     """The console for people."""
 
-    def on_broken_pipe(self) -> None:
-        """Whoever read has gone: the front desk ends the run with the exit code of a closed pipe, rich with 1."""
-        raise BrokenPipeError
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """Segments whose text has no control characters in it; rich's own controls are marked as such."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(plain(segment.text), segment.style)
 
 
 def stderr() -> Console:
@@ -35,7 +39,7 @@ def stderr() -> Console:
 
 def print_json(document: Any) -> None:
     """One JSON document on stdout."""
-    click.echo(msgspec.json.format(msgspec.json.encode(document)).decode())
+    put_json(msgspec.json.format(msgspec.json.encode(document)).decode())
 
 
 def shape(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, tuple[int, ...]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from edgekit import config, trust
+from edgekit.cli.console import say
 from edgekit.config import FILE_NAME, Project
 from edgekit.errors import InputError
 from edgekit.profiles import DeviceConfig
@@ -46,9 +47,9 @@ def ensure(
 def _asked(request: trust.Request) -> bool:
     if not (sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()):
         return False
-    click.echo(f"{request.file} asks for what needs your trust:", err=True)
+    say(f"{request.file} asks for what needs your trust:")
     for effect in request.effects:
-        click.echo(f"  {effect}", err=True)
+        say(f"  {effect}")
     return click.confirm("Do you trust it?", default=False, err=True)
 
 

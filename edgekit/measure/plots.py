@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.measure.flags import per_reading
+from edgekit.plain import plain
 from edgekit.profiles import Profile
 from edgekit.tensors import Array
 
@@ -81,7 +82,7 @@ def _latency(figure: Any, profile: Profile, arrays: dict[str, Array]) -> Any:
     axes.set_ylabel("latency in ms")
     each = per_reading(profile.blocks)
     dots = "single inferences" if each == 1 else f"means of {each} inferences in a row"
-    axes.set_title(f"{profile.artifact} on {profile.device.title}: dots are {dots}, lines are medians")
+    axes.set_title(plain(f"{profile.artifact} on {profile.device.title}: dots are {dots}, lines are medians"))
 
     axes.spines[["top", "right"]].set_visible(False)
     return figure
@@ -107,7 +108,7 @@ def _power(figure: Any, profile: Profile, arrays: dict[str, Array]) -> Any:
     axes.set_xlabel("time on the device in s")
     axes.set_ylabel("power in W")
     meter = "" if profile.energy is None else f", {profile.energy.meter} ({profile.energy.provenance})"
-    axes.set_title(f"{profile.artifact} on {profile.device.title}{meter}: shaded are the timed blocks")
+    axes.set_title(plain(f"{profile.artifact} on {profile.device.title}{meter}: shaded are the timed blocks"))
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 
