@@ -1,17 +1,23 @@
 """``edgekit init``."""
 
+import json
 from pathlib import Path
 
 import click
 
-from edgekit import config
+from edgekit import config, steps
 from edgekit.cli import options
-from edgekit.errors import InputError
+from edgekit.errors import EdgekitError, InputError
+from edgekit.session import Session
 from edgekit.sources import sniff
+from edgekit.types import SourceOptions, TensorSpec
+
+CHANNELS = {1: "L", 3: "RGB"}
+"""Channels of an image → what `edgekit.types.Preprocessing` calls them."""
 
 TEMPLATE = """\
 # What `edgekit build` does in this folder. Flags win over this file.
-model = "{model}"
+model = {model}
 targets = [{targets}]
 
 # Samples of what the model will see, for quantization (.npz, .npy, .csv, a folder of images, module:function).
@@ -22,12 +28,7 @@ targets = [{targets}]
 # metric = "top1"
 # max_drop = 0.01
 
-# How images become the model's input; leave out for arrays that are ready.
-# [preprocessing]
-# size = [224, 224]
-# channels = "RGB"
-# scale = 0.00392156862745098
-"""
+{inputs}"""
 
 
 @click.command()
@@ -47,6 +48,50 @@ def verb(model: str, targets: tuple[str, ...]) -> int:
     if file.exists():
         raise InputError(f"There is an {file.name} already.", place=str(file), fix="edit it, or move it away first")
     chosen = ", ".join(f'"{name}"' for name in targets or ("android",))
-    file.write_text(TEMPLATE.format(model=path.name, targets=chosen), encoding="utf8")
-    options.stderr().print(f"wrote {file}")
+    console = options.stderr()
+    with options.session(console) as session:
+        inputs = _inputs(session, path)
+    file.write_text(TEMPLATE.format(model=_quoted(path.name), targets=chosen, inputs=inputs), encoding="utf8")
+    console.print(f"wrote {file}")
     return 0
+
+
+def _quoted(text: str) -> str:
+    """A TOML string on one line; JSON's escapes are TOML's too.
+
+    Raises:
+        InputError: UTF-8, and so TOML, cannot hold it.
+    """
+    try:
+        text.encode("utf8")
+    except UnicodeEncodeError as error:
+        raise InputError(f"The name {text!r} is not UTF-8.", place=repr(text), fix="rename the file") from error
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _inputs(session: Session, path: Path) -> str:
+    """What the model's inputs take, and for images how they are made of files; or why it could not be read."""
+    try:
+        signature = steps.open_network(session, path, SourceOptions()).model.signature
+    except EdgekitError as error:
+        return f"# What goes in is not known yet: {_quoted(error.problem)}\n# Fix: {_quoted(error.fix)}\n"
+    lines = ["# What goes in:"]
+    lines += [f"#   {_quoted(spec.name)}: {spec.dtype} {list(spec.shape)}" for spec in signature.inputs]
+    images = [spec for spec in signature.inputs if len(spec.shape) == 4 and _geometry(spec) is not None]
+    if images:
+        lines += ["", "# How images become that input: (pixels 0..255 * scale - mean) / std; leave out for arrays."]
+    for spec in images:
+        table = "preprocessing" if len(signature.inputs) == 1 else f"preprocessing.{_quoted(spec.name)}"
+        lines += [f"# [{table}]", *(f"# {line}" for line in _geometry(spec) or ())]
+        lines += ["# scale = 0.00392156862745098", "# mean = [0.0]", "# std = [1.0]"]
+    return "\n".join(lines) + "\n"
+
+
+def _geometry(spec: TensorSpec) -> tuple[str, ...] | None:
+    """The lines that describe an image input; None for a tensor that is none."""
+    _, first, second, last = spec.shape
+    layout = "NCHW" if first in CHANNELS and last not in CHANNELS else "NHWC" if last in CHANNELS else None
+    if layout is None:
+        return None
+    height, width, channels = (second, last, first) if layout == "NCHW" else (first, second, last)
+    return f"size = [{height}, {width}]", f'channels = "{CHANNELS[channels]}"', f'layout = "{layout}"'

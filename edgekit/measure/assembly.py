@@ -108,7 +108,11 @@ class Recorder:
             operators=seen.operators,
             delegation=_delegation(blocks),
             verification=seen.verification,
-            flags=(*self.course.flags, *flags.remarks(blocks, self._latencies(which))),
+            flags=(
+                *filter(None, (flags.crowded(seen.run, device),)),
+                *self.course.flags,
+                *flags.remarks(blocks, self._latencies(which)),
+            ),
             raw=f"{name}.npz",
             unavailable=unavailable,
         )

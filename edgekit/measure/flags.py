@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.measure.statistics import FEWEST_BLOCKS, OUTLIER_MADS, TAIL, estimate_median
-from edgekit.profiles import Block, Estimate
+from edgekit.profiles import Block, Device, Estimate, Run
 
 Array = NDArray[np.float64]
 
@@ -64,6 +64,17 @@ def remarks(blocks: Sequence[Block], latencies: Sequence[NDArray[Any] | None]) -
         modes_within(arrays),
     ]
     return tuple(remark for remark in found if remark)
+
+
+def crowded(run: Run, device: Device) -> str:
+    """That a run has more threads than the device, or the cores that it is pinned to, can run at once."""
+    there = len(run.cores) or device.cores
+    if there is None or run.threads <= there:
+        return ""
+    where = f"{device.id} has {there} CPU core{'s' * (there > 1)}"
+    if run.cores:
+        where = f"the run is pinned to {there} core{'s' * (there > 1)}"
+    return f"{run.threads} threads take turns, since {where}: the latency is that of a crowded device"
 
 
 def per_reading(blocks: Sequence[Block]) -> int:

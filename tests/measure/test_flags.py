@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from edgekit.measure.flags import (
     DIP_LIMITS,
     Array,
+    crowded,
     dip,
     far_out,
     modes_within,
@@ -25,7 +26,7 @@ from edgekit.measure.flags import (
     trend,
     trend_within,
 )
-from edgekit.profiles import Block, Distribution, State
+from edgekit.profiles import Block, Device, Distribution, Run, State
 
 NAMES = range(1, 11)
 
@@ -257,3 +258,21 @@ def test_spans_name_every_number_once(numbers: set[int]) -> None:
         first, _, last = part.partition("–")
         named += range(int(first), int(last or first) + 1)
     assert named == sorted(numbers)
+
+
+@pytest.mark.parametrize(
+    ("threads", "pinned", "cores", "said"),
+    [
+        (99, (), 2, "99 threads take turns, since pi5 has 2 CPU cores"),
+        (2, (), 2, ""),
+        (1, (), 1, ""),
+        (2, (), 1, "pi5 has 1 CPU core:"),
+        (4, (0, 1), 8, "the run is pinned to 2 cores"),
+        (2, (0, 1), 8, ""),
+        (99, (), None, ""),
+    ],
+)
+def test_more_threads_than_cores_are_told(threads: int, pinned: tuple[int, ...], cores: int | None, said: str) -> None:
+    told = crowded(Run(threads=threads, cores=pinned), Device(id="pi5", kind="ssh", title="", cores=cores))
+    assert said in told
+    assert bool(told) == bool(said)
