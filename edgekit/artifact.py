@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 
 from edgekit import __version__ as edgekit_version
-from edgekit import steps
+from edgekit import evidence, steps
 from edgekit.data import Data
-from edgekit.errors import MissingTool, Unsupported
+from edgekit.errors import BudgetMissed, MissingTool, Unsupported
 from edgekit.manifest import FILE_NAME, ArtifactFile, Manifest, carried
 from edgekit.session import Session, tool_versions
 from edgekit.steps import Network, Order, Subject
@@ -48,7 +48,7 @@ def made(
             place=f"--require-compiled, target file {variant.file}",
             fix="install that compiler (edgekit doctor tells how), or leave out --require-compiled",
         )
-    judged = steps.verification(session, subject, order, built, prepared.evidence)
+    judged = evidence.verification(session, subject, order, built, prepared.evidence)
     result, waist = built.result, _origin(subject, variant)
     size = sum(file.bytes for file in built.files.values())
     described = ArtifactFile(
@@ -76,6 +76,22 @@ def _origin(subject: Subject, variant: Variant) -> Waist | None:
     """The waist that a file was made from; None where its backend read the source itself."""
     direct = subject.network.model.format in variant.reads
     return None if subject.waist is None or direct else subject.waist.result
+
+
+def require_use(files: list[ArtifactFile]) -> None:
+    """Refuse to publish what verification calls of no use.
+
+    Raises:
+        BudgetMissed: a file is; the reason is told.
+    """
+    for file in files:
+        if file.verification is not None and file.verification.verdict == "fail":
+            raise BudgetMissed(
+                f"{file.file} is of no use, and nothing was published: {file.verification.reason}.",
+                place=f"{file.file}, verified on {file.verification.samples_origin}",
+                fix="calibrate with real samples, choose a precision that loses less (--precision float16), or publish "
+                "it all the same with --allow-loss",
+            )
 
 
 def manifest(network: Network, target: Target, recipe: Recipe, prepared: Data, files: list[ArtifactFile]) -> Manifest:

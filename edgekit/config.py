@@ -42,6 +42,9 @@ class Project(Noun, frozen=True, kw_only=True):
         eval: labelled samples for the task metric, a path or ``module:function``.
         metric: top1, top5, auc, mae or mse.
         max_drop: the largest loss of the metric that is no failure, 0 or more (0.01: one point of a share).
+        allow_loss: publish quantized files that verification calls of no use (``fail``) all the same.
+        min_mapped: the least share (0..1) of a network that its accelerator must take, of multiply-accumulates
+            where they are known, else of operators.
         shapes: a table of input name → shape, for dimensions that the model leaves open.
         custom_objects: ``module:function`` that returns a Keras model's own classes by name.
         keep_layout: keep the source's layout (NCHW) at the artifact's boundary.
@@ -69,6 +72,8 @@ class Project(Noun, frozen=True, kw_only=True):
     eval: str | None = None
     metric: Literal["top1", "top5", "auc", "mae", "mse"] | None = None
     max_drop: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    allow_loss: bool = False
+    min_mapped: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     shapes: dict[str, tuple[Positive, ...]] = {}
     custom_objects: str | None = None
     keep_layout: bool = False

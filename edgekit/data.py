@@ -10,15 +10,16 @@ from typing import Any
 
 import msgspec
 
-from edgekit import config, steps
+from edgekit import config, evidence, steps
 from edgekit.config import Project
 from edgekit.errors import InputError
+from edgekit.evidence import Evidence
 from edgekit.manifest import DataSet
 from edgekit.origin import changed
 from edgekit.session import Session
-from edgekit.steps import Evidence, Given, Kept, Subject
+from edgekit.steps import Given, Kept, Subject
 from edgekit.store import Answer, tree_digest
-from edgekit.types import Preprocessing, Signature
+from edgekit.types import Preprocessing, SamplesUse, Signature
 
 RANDOM_SAMPLES = 16
 """Random inputs on which a float-only build is verified when the user gives no data."""
@@ -140,21 +141,31 @@ def prepare(session: Session, project: Project, subject: Subject, loaded: Loaded
     signature = subject.network.model.signature
     calibration, evaluation = loaded.calibration, loaded.evaluation
     warnings = () if calibration is None else _warnings(session, subject, loaded, calibration)
+    use: SamplesUse = "random" if calibration is None else "calibration"
     if evaluation is not None:
-        chosen = evaluation.kept
+        chosen, use = evaluation.kept, "evaluation"
     elif calibration is not None:
         chosen = steps.keep(session, calibration.given, AGREEMENT_SAMPLES)
     else:
         chosen = steps.keep(session, drawn(signature, project.seed))
     reference = steps.reference(session, subject.network, chosen)
     if project.metric is not None:
-        steps.require_metric(session, subject.network, project.metric, chosen, reference)
+        evidence.require_metric(session, subject.network, project.metric, chosen, reference)
     return Data(
         loaded=loaded,
         calibration=None if calibration is None else calibration.kept,
         calibration_set=None if calibration is None else calibration.described(warnings),
         evaluation_set=None if evaluation is None else evaluation.described(),
-        evidence=Evidence(chosen, reference, project.metric, project.max_drop),
+        evidence=Evidence(
+            samples=chosen,
+            use=use,
+            reference=reference,
+            probes=evidence.probes(session, subject.network, chosen),
+            metric=project.metric,
+            max_drop=project.max_drop,
+            min_mapped=project.min_mapped,
+            constant_data=calibration is not None and calibration.kept.result.constant,
+        ),
     )
 
 

@@ -1,7 +1,7 @@
 """One tree of errors, a class per remedy.
 
     EdgekitError
-    ├── BudgetMissed    exit 1   the artifact exists but misses a stated limit
+    ├── BudgetMissed    exit 1   the artifact misses a stated limit, or is of no use
     ├── InputError      exit 2   mend the file or the option
     ├── MissingTool     exit 3   install what is named
     ├── Unsupported     exit 4   choose another target, precision or pass
@@ -45,7 +45,7 @@ class EdgekitError(Exception):
 
 
 class BudgetMissed(EdgekitError):
-    """The artifact exists but misses a stated limit (accuracy drop, size, coverage)."""
+    """The artifact exists but misses a stated limit (accuracy drop, coverage), or is of no use and not published."""
 
     exit_code = 1
 

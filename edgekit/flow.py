@@ -173,7 +173,7 @@ def build(session: Session, project: Project, model: Path) -> list[Result]:
         )
     planned = _placed(planned)
     orders = sum(len(variants) for _, _, variants in planned.targets)
-    session.progress.plan(4 + 2 * orders)
+    session.progress.plan(5 + 2 * orders)
     session.expect(("backends", v.backend) for _, _, variants in planned.targets for v in variants)
     network = steps.open_network(session, model, planned.options)
     loaded = data.load(session, project, network.model.signature)
@@ -184,6 +184,8 @@ def build(session: Session, project: Project, model: Path) -> list[Result]:
         target, folder, variants = row
         try:
             built = [artifact.made(session, subject, planned.recipe, variant, prepared) for variant in variants]
+            if not project.allow_loss:
+                artifact.require_use([file for file, _ in built])
             manifest = artifact.manifest(network, target, planned.recipe, prepared, [file for file, _ in built])
             manifest = publish(
                 folder, lambda out: artifact.write(out, folder, manifest, [answer for _, answer in built])

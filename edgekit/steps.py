@@ -7,22 +7,20 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from edgekit import compilers, registry, sources
-from edgekit.errors import Unsupported
 from edgekit.origin import Origin, of, of_model
 from edgekit.session import Session
 from edgekit.store import Answer
 from edgekit.types import (
-    FLOATS,
     Boundary,
     Built,
     Cost,
     Job,
+    Made,
     Model,
     Noun,
     Precision,
     SourceOptions,
     Variant,
-    Verification,
     Waist,
 )
 
@@ -144,6 +142,22 @@ def input_ranges(session: Session, subject: Subject) -> dict[str, tuple[float, f
     return {spec.source_name: found[spec.name] for spec in waist.result.signature.inputs if spec.name in found}
 
 
+def branches(session: Session, subject: Subject) -> dict[str, Made]:
+    """How each output came to be, by source name, as far as the waist tells."""
+    waist = subject.waist
+    if waist is None:
+        return {}
+    path, signature = waist.folder / waist.result.file, waist.result.signature
+    question = {"step": "branches", "file": waist.sha256, "signature": msgspec.to_builtins(signature)}
+
+    def read(_: Path) -> dict[str, Made]:
+        from edgekit.waist.branches import outputs  # noqa: PLC0415  the flatbuffer schema is only needed on a cold path
+
+        return outputs(path, signature)
+
+    return session.remember(question, dict[str, Made], read).result
+
+
 class Given(msgspec.Struct, frozen=True):
     """Samples that fit a network: ``question`` is what decides them, ``read`` loads them.
 
@@ -157,7 +171,8 @@ class Given(msgspec.Struct, frozen=True):
 class Kept(Noun, frozen=True, kw_only=True):
     """Samples in the cache: ``used`` of ``total``, evenly taken, with the digests of these and of all.
 
-    ``notes`` are those of `edgekit.samples.Samples`.
+    ``notes`` are those of `edgekit.samples.Samples`. ``constant``: no float or 8-bit input has more than
+    one value. ``names`` say what each sample is, where they are probes.
     """
 
     origin: str
@@ -167,6 +182,8 @@ class Kept(Noun, frozen=True, kw_only=True):
     sha256: str
     labelled: bool
     notes: tuple[str, ...]
+    constant: bool = False
+    names: tuple[str, ...] = ()
 
 
 def keep(session: Session, given: Given, most: int | None = None) -> Answer[Kept]:
@@ -188,12 +205,13 @@ def keep(session: Session, given: Given, most: int | None = None) -> Answer[Kept
             sha256=used.sha256,
             labelled=used.labels is not None,
             notes=used.notes,
+            constant=used.constant,
         )
 
     return session.remember({"step": "samples", "most": most} | given.question, Kept, write)
 
 
-def reference(session: Session, network: Network, samples: Answer[Kept]) -> Path:
+def reference(session: Session, network: Network, samples: Answer[Kept], doing: str = "running") -> Path:
     """The source's own outputs: an ``.npz`` of ``[N, *source_shape]`` under its names."""
 
     def run(out: Path) -> int:
@@ -209,9 +227,8 @@ def reference(session: Session, network: Network, samples: Answer[Kept]) -> Path
         return samples.result.used
 
     question = {"step": "reference", "samples": samples.result.sha256} | network.question
-    return (
-        session.ask(f"running {network.path.name}", question, int, network.origin.reading(run)).folder / "outputs.npz"
-    )
+    name = f"{doing} {network.path.name}"
+    return session.ask(name, question, int, network.origin.reading(run)).folder / "outputs.npz"
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -287,112 +304,3 @@ def _base_order(order: Order) -> Order:
         settings=variant.settings | {"full_integer": True},
     )
     return msgspec.structs.replace(order, variant=base)
-
-
-def require_metric(session: Session, network: Network, name: str, samples: Answer[Kept], reference: Path) -> None:
-    """Judge the source by the metric, so that one that does not fit is refused before anything is built.
-
-    Raises:
-        InputError: the metric does not fit the source's outputs and the labels.
-    """
-
-    def judge(_: Path) -> float:
-        import numpy as np  # noqa: PLC0415  only needed on a cold path
-
-        from edgekit import tensors, verify  # noqa: PLC0415  as above
-
-        labels = np.load(samples.folder / "labels.npy", allow_pickle=False)
-        return verify.metric(name, tensors.arrays(reference), labels)
-
-    session.remember(
-        {"step": "metric", "name": name, "samples": samples.result.sha256} | network.question, float, judge
-    )
-
-
-class Evidence(msgspec.Struct, frozen=True):
-    """What files are verified on: samples, the source's outputs (`reference`), and perhaps a metric of labels."""
-
-    samples: Answer[Kept]
-    reference: Path
-    metric: str | None = None
-    max_drop: float | None = None
-
-
-def verification(
-    session: Session, subject: Subject, order: Order, built: Answer[Built], evidence: Evidence
-) -> Verification:
-    """Run the artifact and compare it with the source.
-
-    Raises:
-        Unsupported: a float file disagrees with its source; the first tensor that diverges is named.
-    """
-    samples = evidence.samples
-    inputs = samples.folder / "samples.npz"
-
-    def run(out: Path) -> Verification:
-        from edgekit import verify  # noqa: PLC0415  numpy is only needed on a cold path
-
-        outputs = out / "outputs.npz"
-        artifact = built.folder / built.result.files[0]
-        session.call(
-            "backends", order.variant.backend, "run",
-            artifact=artifact, signature=built.result.signature, inputs=inputs, outputs=outputs,
-        )  # fmt: skip
-        judged = verify.judge_files(
-            order.precision,
-            samples.result.origin,
-            evidence.reference,
-            outputs,
-            metric=evidence.metric,
-            labels=samples.folder / "labels.npy" if samples.result.labelled else None,
-            max_drop=evidence.max_drop,
-        )
-        outputs.unlink()
-        return judged
-
-    question = {
-        "step": "verify",
-        "files": built.sha256,
-        "backend": order.variant.backend,
-        "precision": order.precision,
-        "samples": samples.result.sha256,
-        "origin": samples.result.origin,
-        "metric": evidence.metric,
-        "max_drop": evidence.max_drop,
-    }
-    judged = session.ask(
-        f"verifying {order.variant.file}", question | subject.network.question, Verification, run
-    ).result
-    if order.precision in FLOATS and judged.sqnr_db is not None and judged.sqnr_db < judged.threshold_db:
-        raise _disagreement(session, subject, order, built, inputs=inputs, judged=judged)
-    return judged
-
-
-def _disagreement(
-    session: Session, subject: Subject, order: Order, built: Answer[Built], *, inputs: Path, judged: Verification
-) -> Unsupported:
-    network, where, way_out = subject.network, "", "choose another precision or target"
-    suspect = _suspect(subject, order, built)
-    if suspect is not None:
-        found = session.call(
-            "sources", network.leaf, "first_divergence",
-            path=network.path, options=network.options, waist=suspect, inputs=inputs, threshold_db=judged.threshold_db,
-        )  # fmt: skip
-        if found is not None:
-            where = f" The first tensor that diverges is {found.tensor} ({found.operator}, {found.sqnr_db:.1f} dB)."
-            way_out = f"simplify that operator in the model, or {way_out}"
-    return Unsupported(
-        f"{built.result.files[0]} does not compute what {network.path.name} computes: {judged.reason}.{where}",
-        place=str(network.path),
-        fix=way_out,
-    )
-
-
-def _suspect(subject: Subject, order: Order, built: Answer[Built]) -> Waist | None:
-    """The TFLite file to search: the artifact itself, or what an artifact of another format was made from."""
-    name, waist = built.result.files[0], subject.waist
-    if name.endswith(".tflite"):
-        return Waist(file=str(built.folder / name), signature=built.result.signature)
-    if waist is None or subject.network.model.format in order.variant.reads:
-        return None
-    return msgspec.structs.replace(waist.result, file=str(waist.folder / waist.result.file))

@@ -248,6 +248,17 @@ class Recipe(Noun, frozen=True, kw_only=True):
     require_compiled: bool = False
 
 
+class Made(Noun, frozen=True, kw_only=True):
+    """How an output came to be, as the end of the network's graph tells.
+
+    ``cuts``: by axis of the source's output, where a branch that the network concatenates ends and the next begins.
+    ``depends``: whether it depends on the inputs at all.
+    """
+
+    cuts: dict[int, tuple[int, ...]] = {}
+    depends: bool = True
+
+
 class Part(Noun, frozen=True, kw_only=True):
     """The part of an output that comes least close to the source's.
 
@@ -330,6 +341,10 @@ Verdict = Literal["pass", "warn", "miss", "fail"]
 """``warn``: look at the reason; ``miss``: a budget that the user stated is missed; ``fail``: of no use."""
 
 
+SamplesUse = Literal["evaluation", "calibration", "random"]
+"""What samples were given for."""
+
+
 class Verification(Noun, frozen=True, kw_only=True):
     """The evidence for one file of an artifact.
 
@@ -343,7 +358,7 @@ class Verification(Noun, frozen=True, kw_only=True):
 
     samples: int
     samples_origin: str
-    samples_use: Literal["evaluation", "calibration", "random"] | None = None
+    samples_use: SamplesUse | None = None
     outputs: tuple[Agreement, ...]
     sqnr_db: float | None
     threshold_db: float
@@ -356,6 +371,19 @@ class Verification(Noun, frozen=True, kw_only=True):
     verdict: Verdict
     reason: str = ""
     remarks: tuple[str, ...] = ()
+
+
+class Judged(Noun, frozen=True, kw_only=True):
+    """A verification, and the reason why nobody may get the file; "" where there is none.
+
+    ``searchable``: a tensor can be looked for that diverges; on the row ``probe`` of the probes, or,
+    without one, on the samples.
+    """
+
+    verification: Verification
+    refusal: str = ""
+    searchable: bool = True
+    probe: int | None = None
 
 
 class FileDigest(Noun, frozen=True, kw_only=True):

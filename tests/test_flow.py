@@ -16,7 +16,7 @@ from onnx import numpy_helper, parser, save
 
 from edgekit import flow, steps
 from edgekit.config import Project, project
-from edgekit.errors import InputError, LeafCrashError, MissingTool, Unsupported
+from edgekit.errors import BudgetMissed, InputError, LeafCrashError, MissingTool, Unsupported
 from edgekit.manifest import Manifest
 from edgekit.session import Session
 from edgekit.store import Answer, Store, file_digest
@@ -134,10 +134,11 @@ def test_what_one_target_does_not_offer_is_built_for_the_others(
 def test_a_missed_budget_is_told_and_the_artifact_stays(
     first: tuple[flow.Result, Watch], cache: Path, tmp_path: Path
 ) -> None:
-    dark = tmp_path / "dark.npz"
-    np.savez(dark, image=np.random.default_rng(0).normal(0, 1e-3, (128, 8, 8, 1)).astype(np.float32))
-    wanted = {"calibration": str(dark), "max_drop": 0.0, "precision": "int8", "output": str(tmp_path / "out")}
-    (result,), _ = build(cache, **wanted)
+    with np.load(ROOT / "calibration_data" / "digits.npz") as file:
+        image = file["image"]
+    np.savez(tmp_path / "dim.npz", image=image * np.float32(0.6))
+    wanted = {"calibration": str(tmp_path / "dim.npz"), "max_drop": 0.0, "precision": "int8"}
+    (result,), _ = build(cache, **wanted, output=str(tmp_path / "out"))
     assert result.manifest is not None
     judged = result.manifest.artifacts[0].verification
     assert judged is not None
@@ -145,6 +146,24 @@ def test_a_missed_budget_is_told_and_the_artifact_stays(
     assert "top1 dropped" in judged.reason
     assert result.manifest.calibration is not None
     assert (tmp_path / "out" / "manifest.json").is_file()
+
+
+def test_a_file_of_no_use_is_published_on_request_alone(
+    first: tuple[flow.Result, Watch], cache: Path, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "black.npz", image=np.zeros((128, 8, 8, 1), np.float32))
+    wanted = {"calibration": str(tmp_path / "black.npz"), "precision": "int8", "max_drop": None}
+    (refused,), _ = build(cache, **wanted, output=str(tmp_path / "out"))
+    assert isinstance(refused.error, BudgetMissed)
+    assert "calibrated on data of one value" in refused.error.problem
+    assert "--allow-loss" in refused.error.fix
+    assert not (tmp_path / "out").exists()
+    (allowed,), _ = build(cache, **wanted, allow_loss=True, output=str(tmp_path / "out"))
+    assert allowed.manifest is not None
+    judged = allowed.manifest.artifacts[0].verification
+    assert judged is not None
+    assert judged.verdict == "fail"
+    assert judged.samples_use == "evaluation"
 
 
 @pytest.mark.parametrize("changes", [{"calibration": None}, {"targets": ()}, {"eval": None}, {"targets": ("andorid",)}])

@@ -32,6 +32,13 @@ if TYPE_CHECKING:
 @click.option("--eval", metavar="PATH", help="Labelled samples for the task metric.")
 @click.option("--metric", type=click.Choice(["top1", "top5", "auc", "mae", "mse"]), help="Task metric.")
 @click.option("--max-drop", type=click.FloatRange(min=0), metavar="X", help="Exit 1 if the metric drops by more.")
+@click.option("--allow-loss", is_flag=True, default=None, help="Publish quantized files even if they are of no use.")
+@click.option(
+    "--min-mapped",
+    type=click.FloatRange(0, 1),
+    metavar="X",
+    help="Exit 1 if the accelerator takes a smaller share of the network (MACs if known, else operators).",
+)
 @click.option(
     "--calibration-samples", type=click.IntRange(min=1), metavar="N", help="At most N samples.  [default: 256]"
 )

@@ -124,6 +124,7 @@ def _remarks(manifest: Manifest) -> Iterable[str]:
         if data is not None:
             yield from (f"{name}: {remark}" for remark in (*data.notes, *data.warnings))
     yield from (f"{manifest.source.file}: {warning}" for warning in manifest.source.warnings)
+    yield from (SELF_MADE[use] for use in _uses(manifest) if use in SELF_MADE)
     for file in manifest.artifacts:
         if file.verification is not None and file.verification.reason:
             yield f"{file.file}: {file.verification.reason}"
@@ -134,6 +135,18 @@ def _remarks(manifest: Manifest) -> Iterable[str]:
         yield from _mapping(file)
     # The same reason often holds for several files of a target; it is told once.
     yield from {f"{what} unavailable: {why}": None for f in manifest.artifacts for what, why in f.unavailable.items()}
+
+
+SELF_MADE = {
+    "calibration": "SQNR is that of the calibration samples themselves (--eval takes others)",
+    "random": "SQNR is that of random inputs (--eval takes real ones)",
+}
+"""What to say of samples that were not given for evaluation."""
+
+
+def _uses(manifest: Manifest) -> Iterable[str]:
+    judged = (file.verification for file in manifest.artifacts)
+    return dict.fromkeys(found.samples_use for found in judged if found is not None and found.samples_use is not None)
 
 
 def _layouts(signature: Signature) -> Iterable[str]:

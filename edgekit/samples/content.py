@@ -63,6 +63,12 @@ class Samples:
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
 
+    @property
+    def constant(self) -> bool:
+        """Whether every float or 8-bit input holds one value only, so that nothing can be calibrated on it."""
+        measured = [v for v in self.inputs.values() if v.dtype.kind == "f" or v.dtype.itemsize == 1]
+        return bool(measured) and all(v.size > 1 and v.min() == v.max() for v in measured)
+
     def take(self, n: int) -> "Samples":
         """At most ``n`` samples, evenly spaced, so that data sorted by class keeps its classes."""
         if n >= len(self):

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from onnx import helper
 
-from edgekit import samples, verify
+from edgekit import samples, tensors, verify
 from edgekit.backends.openvino.half_precision import FLOOR_DB, SMALLEST, loses
 from edgekit.backends.openvino.libraries import CORE
 from edgekit.backends.openvino.npu import compile_blob
@@ -83,7 +83,7 @@ def test_every_precision_computes_what_the_waist_computes(
     found = outputs(worker, made, tmp_path / "out", inputs)["source_probabilities"]
     assert found.shape == (16, 1, 5)
     assert found.dtype == np.float32
-    assert verify.sqnr_db(reference, found) > ENOUGH_DB[precision]
+    assert tensors.sqnr_db(reference, found) > ENOUGH_DB[precision]
     assert made.files[:2] == ("model.xml", "model.bin")
     assert set(made.tools) == {"openvino", "nncf"}
 
@@ -351,7 +351,9 @@ def test_real_onnx_models_are_read_directly_and_agree_with_onnx_runtime(
         inputs["sr"] = np.full(4, 16000, np.int64)
     expected = reference(worker, path, options, inputs, tmp_path)
     made = build(worker, direct(model, path, "float32"), tmp_path / "out")
-    judged = verify.judge("float32", "random", expected, outputs(worker, made, tmp_path / "out", inputs))
+    judged = verify.judge(
+        verify.Case(precision="float32", origin="random"), expected, outputs(worker, made, tmp_path / "out", inputs)
+    ).verification
     assert judged.verdict == "pass", judged.reason
     assert made.notes == ("OpenVINO read the source",)
     assert all(spec.permutation is None for spec in (*made.signature.inputs, *made.signature.outputs))
@@ -372,7 +374,7 @@ def test_recurrent_networks_keep_their_accuracy_in_int8(worker: Worker, shared: 
     floats = build(worker, direct(model, path, "float32"), tmp_path / "float32")
     made = build(worker, direct(model, path, "int8", calibration=str(tmp_path / "c.npz")), tmp_path / "out")
     found = outputs(worker, made, tmp_path / "out", calibration.inputs)
-    assert min(verify.sqnr_db(expected[name], found[name]) for name in expected) > 30
+    assert min(tensors.sqnr_db(expected[name], found[name]) for name in expected) > 30
     assert any("recurrent operators stay float" in note for note in made.notes)
     size = [(tmp_path / folder / "model.bin").stat().st_size for folder in ("out", "float32")]
     assert size[0] < 0.55 * size[1], floats.files
@@ -416,7 +418,7 @@ def test_float16_keeps_what_it_can_hold(values: Any) -> None:
     with np.errstate(over="ignore"):
         held = values.astype(np.float16).astype(np.float64)
     exact = values.astype(np.float64)
-    good = values.size >= SMALLEST and (np.array_equal(held, exact) or verify.sqnr_db(exact, held) >= FLOOR_DB)
+    good = values.size >= SMALLEST and (np.array_equal(held, exact) or tensors.sqnr_db(exact, held) >= FLOOR_DB)
     assert loses(values) != good
 
 

@@ -72,7 +72,7 @@ class OpenVINOBackend(Backend):
             raise InputError(f"{file} is no name for OpenVINO IR.", place=file, fix="end it in .xml")
 
     def run(self, artifact: Path, signature: Signature, inputs: Path, outputs: Path) -> None:
-        """Run the IR on this host's CPU, one sample at a time; state is reset before each.
+        """Run the IR on this host's CPU, one sample after another; state goes on from each to the next.
 
         Files for other devices run on the CPU too: it is the reference of their arithmetic, not of
         their speed.
@@ -86,7 +86,6 @@ class OpenVINOBackend(Backend):
         collected: dict[str, list[Array]] = {name: [] for name in out}
         try:
             for i in range(len(next(iter(samples.values())))):
-                request.reset_state()
                 results = request.infer({port: samples[name][i] for name, port in into.items()}, share_inputs=True)
                 for name, port in out.items():
                     collected[name].append(np.array(results[port]))

@@ -1,0 +1,73 @@
+"""How close the outputs of an artifact come to those of its source.
+
+All arrays are ``[N, *shape]`` in the source's layout and dtype.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.errors import InputError
+from edgekit.tensors import Array, blocks, sqnr_db
+from edgekit.types import Agreement, Made, Part
+from edgekit.verify import parts
+
+
+def compare(
+    reference: dict[str, Array], outputs: dict[str, Array], made: Mapping[str, Made] | None = None
+) -> tuple[Agreement, ...]:
+    """Agreement of every output with the reference of the same name.
+
+    Args:
+        reference: the source's outputs.
+        outputs: the artifact's.
+        made: by output, how it came to be (`edgekit.waist.branches`), as far as it is known; with None no output
+            is looked at part by part.
+
+    Raises:
+        InputError: a shape differs, which names the output and both shapes.
+    """
+    return tuple(_agreement(name, expected, outputs[name], made) for name, expected in reference.items())
+
+
+def _agreement(name: str, expected: Array, got: Array, made: Mapping[str, Made] | None) -> Agreement:
+    if expected.shape != got.shape:
+        raise InputError(f"Output {name} has shape {got.shape[1:]}, the source's has {expected.shape[1:]}.", place=name)
+    identical = bool(np.array_equal(expected, got, equal_nan=True))
+    return Agreement(
+        output=name,
+        identical=identical,
+        sqnr_db=None if identical else sqnr_db(expected, got),
+        max_abs_error=max((_max_abs_error(a, b) for a, b in blocks(expected, got)), default=0.0),
+        cosine=_cosine(expected, got),
+        top1_agreement=_top1_agreement(expected, got),
+        worst_part=None if identical or made is None else _worst_part(expected, got, made.get(name)),
+    )
+
+
+def _max_abs_error(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    finite = np.isfinite(a) & np.isfinite(b)
+    return float(np.abs(a[finite] - b[finite]).max(initial=0.0))
+
+
+def _cosine(expected: Array, got: Array) -> float | None:
+    squares = [(np.vdot(a, a), np.vdot(b, b), np.vdot(a, b)) for a, b in blocks(expected, got)]
+    own, other, product = (float(np.sum(column)) for column in zip(*squares, strict=True)) if squares else (0.0,) * 3
+    norm = float(np.sqrt(own) * np.sqrt(other))
+    return product / norm if np.isfinite(norm) and norm > 0 else None
+
+
+def is_classes(values: Array) -> bool:
+    """Scores ``[N, 1, C]`` with C ≥ 2: one row for each sample."""
+    return values.ndim == 3 and values.shape[1] == 1 and values.shape[2] >= 2 and values.dtype.kind == "f"
+
+
+def _top1_agreement(expected: Array, got: Array) -> float | None:
+    if not is_classes(expected):
+        return None
+    return float(np.mean(expected.argmax(axis=-1) == got.argmax(axis=-1)))
+
+
+def _worst_part(expected: Array, got: Array, made: Made | None) -> Part | None:
+    return parts.worst(expected, got, made) if expected.dtype.kind == "f" and expected.size else None

@@ -1,0 +1,47 @@
+"""Judging from files: the outputs of both sides as ``.npz``, labels as ``.npy``."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from edgekit.tensors import arrays
+from edgekit.types import Judged
+from edgekit.verify import metrics, verdict
+from edgekit.verify.probes import Probed
+from edgekit.verify.verdict import Case
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Where the outputs of source and artifact lie: for samples, and for probes with their names."""
+
+    reference: Path
+    outputs: Path
+    probes_reference: Path
+    probes_outputs: Path
+    names: tuple[str, ...]
+    unavailable: str = ""
+
+
+def judge(sides: Sides, case: Case, metric: str | None = None, labels: Path | None = None) -> Judged:
+    """The verdict on files; see `edgekit.verify.judge`.
+
+    Args:
+        sides: what both sides gave.
+        case: what is judged, as far as it is known before the outputs are read.
+        metric: a task metric of ``labels``.
+        labels: an ``.npy`` with one for each sample.
+
+    Raises:
+        InputError: outputs or labels do not fit.
+    """
+    wanted, got = arrays(sides.reference), arrays(sides.outputs)
+    if metric is not None and labels is not None:
+        known = np.load(labels, allow_pickle=False)
+        measured = metrics.task_metric(metric, wanted, got, known)
+        case = replace(case, measured=measured, odd_labels=metrics.odd_labels(metric, wanted, known))
+    probed = Probed(
+        sides.names, arrays(sides.probes_reference), arrays(sides.probes_outputs), unavailable=sides.unavailable
+    )
+    return verdict.judge(case, wanted, got, probed)

@@ -1,0 +1,133 @@
+"""Task metrics of labelled samples, and what they are for an answer that knows nothing."""
+
+import numpy as np
+
+from edgekit.errors import InputError
+from edgekit.tensors import Array
+from edgekit.types import TaskMetric
+
+LOWER_IS_BETTER = frozenset({"mae", "mse"})
+
+
+def metric(name: str, outputs: dict[str, Array], labels: Array) -> float:
+    """A task metric of the first output.
+
+    Args:
+        name: as in `edgekit.config.Project`; for mae and mse lower is better.
+        outputs: ``[N, 1, C]`` scores (top1, top5), ``[N, 1, 1]`` or ``[N, 1, 2]`` scores (auc), or
+            values of the labels' shape (mae, mse).
+        labels: ``[N]`` class indices or ``[N, C]`` one-hot rows, 0/1 for auc, or ``[N, ...]`` values for mae and
+            mse.
+
+    Raises:
+        InputError: the output or the labels do not fit the metric.
+    """
+    scores = next(iter(outputs.values()))
+    if len(scores) != len(labels):
+        raise InputError(f"There are {len(labels)} labels for {len(scores)} samples.", place="--eval")
+    if name in {"top1", "top5", "auc"}:
+        labels = class_indices(labels)
+    if name in {"top1", "top5"}:
+        return _top(scores.reshape(len(scores), -1), labels, k=int(name[3:]))
+    if name == "auc":
+        return _auc(scores.reshape(len(scores), -1), labels)
+    if scores[0].size != labels[0].size:
+        raise InputError(
+            f"{name} compares values, but an output holds {scores[0].size} and a label {labels[0].size}.",
+            place="--metric",
+            fix="choose top1 for class labels",
+        )
+    error = scores.reshape(len(scores), -1).astype(np.float64) - labels.reshape(len(labels), -1).astype(np.float64)
+    return float(np.mean(np.abs(error))) if name == "mae" else float(np.mean(np.square(error)))
+
+
+def class_indices(labels: Array) -> Array:
+    """Class indices ``[N]`` of one-hot rows ``[N, C]``; other labels as they are."""
+    rows = labels.reshape(len(labels), -1)
+    if rows.shape[1] < 2 or not (np.isin(rows, (0, 1)).all() and (rows.sum(axis=1, dtype=np.float64) == 1).all()):
+        return labels
+    indices: Array = rows.argmax(axis=1)
+    return indices
+
+
+def _top(scores: Array, labels: Array, k: int) -> float:
+    if scores.shape[1] < 2 or labels.reshape(len(labels), -1).shape[1] != 1:
+        raise InputError(
+            f"top{k} needs scores for at least two classes and one label for each sample; "
+            f"the first output holds {scores.shape[1]} values, a label {labels[0].size}.",
+            place="--metric",
+            fix="choose auc, mae or mse",
+        )
+    best = np.argsort(-scores.astype(np.float64), axis=1, kind="stable")[:, :k]
+    return float(np.mean(np.any(best == labels.reshape(-1, 1), axis=1)))
+
+
+def _auc(scores: Array, labels: Array) -> float:
+    """Area under the ROC curve as the Mann-Whitney statistic with mid-ranks (Hanley & McNeil 1982)."""
+    score = scores[:, -1].astype(np.float64)
+    positive = labels.reshape(-1).astype(bool)
+    if positive.all() or not positive.any():
+        raise InputError("auc needs samples of both classes.", place="--eval", fix="add samples of the other class")
+    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2.0)[inverse]
+    n, m = int(positive.sum()), int((~positive).sum())
+    return float((ranks[positive].sum() - n * (n + 1) / 2.0) / (n * m))
+
+
+def chance(name: str, outputs: dict[str, Array], labels: Array) -> float | None:
+    """What an answer reaches that knows nothing of the sample: any class; the labels' own mean or median.
+
+    None where the labels are too few or too much alike to tell.
+    """
+    scores = next(iter(outputs.values()))
+    if name in {"top1", "top5"}:
+        return min(1.0, int(name[3:]) / int(scores[0].size))
+    if name == "auc":
+        return 0.5
+    values = labels.reshape(len(labels), -1).astype(np.float64)
+    middle = np.median(values, axis=0) if name == "mae" else values.mean(axis=0)
+    error = np.abs(values - middle)
+    expected = float(np.mean(error if name == "mae" else np.square(error)))
+    return expected if expected > 0 else None
+
+
+def is_chance(measured: TaskMetric, value: float) -> bool:
+    """Whether a value of the metric is no better than chance."""
+    if measured.chance is None:
+        return False
+    return value >= measured.chance if measured.name in LOWER_IS_BETTER else value <= measured.chance
+
+
+def is_skilled(measured: TaskMetric) -> bool:
+    """Whether the source is better than chance beyond doubt: by two standard errors, or a tenth of an error."""
+    if measured.chance is None:
+        return False
+    if measured.name in LOWER_IS_BETTER:
+        return measured.source < 0.9 * measured.chance
+    spread = np.sqrt(measured.chance * (1 - measured.chance) / measured.samples)
+    return bool(measured.source > measured.chance + 2 * spread)
+
+
+def odd_labels(name: str, outputs: dict[str, Array], labels: Array) -> str:
+    """What is wrong with class labels that no output can be: labels that count from 1 are; "" where nothing is."""
+    if name not in {"top1", "top5"}:
+        return ""
+    classes, indices = next(iter(outputs.values()))[0].size, class_indices(labels)
+    low, high = float(indices.min()), float(indices.max())
+    if low >= 0 and high < classes:
+        return ""
+    return f"labels run from {low:g} to {high:g}, but the output has classes 0 to {classes - 1}"
+
+
+def task_metric(name: str, reference: dict[str, Array], outputs: dict[str, Array], labels: Array) -> TaskMetric:
+    """The metric of source and artifact, and the drop: how much worse the artifact is."""
+    source, artifact = metric(name, reference, labels), metric(name, outputs, labels)
+    drop = artifact - source if name in LOWER_IS_BETTER else source - artifact
+    return TaskMetric(
+        name=name,
+        samples=len(labels),
+        source=source,
+        artifact=artifact,
+        drop=drop,
+        chance=chance(name, reference, labels),
+    )

@@ -1,0 +1,194 @@
+"""The parts of an output, each judged for itself: a whole tensor's SQNR hides one that is small.
+
+Parts are the branches that the network concatenates at its end (`edgekit.waist.branches`), and beside
+them the columns: the slices along an axis, each of which may mean something else.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.tensors import IDENTICAL_DB, Array
+from edgekit.types import Made, Part
+
+FLOOR_DB = 3.0
+"""SQNR below which a quantized output, or part of one, is of no use: half of its energy is error.
+
+An answer of nothing but zeros has 0 dB, whatever the network. Columns of healthy int8 networks (eight of
+the shared ones, from keyword spotting to EfficientNet) have 14 dB and more; scores beside boxes in pixels,
+which int8 loses, have 0 dB.
+"""
+
+SILENT = 0.05
+"""A part in 0..1 that never exceeds this has not been asked for: 13 steps of an 8-bit probability."""
+
+RARELY = 0.9
+"""A part that is exactly 0 in more than this share of its values is a feature behind a ReLU that hardly fires."""
+
+FEWEST_VALUES = 16
+"""A column of fewer values is not judged: a single logit near 0 has any SQNR."""
+
+MOST_COLUMNS = 1024
+"""Axes that are longer hold positions, not meanings."""
+
+NOISE = 1e-5
+"""Share of an output's largest magnitude below which a variation is rounding in single precision."""
+
+
+@dataclass(frozen=True)
+class Slices:
+    """Sums over every slice along one axis, each array ``[slices]``."""
+
+    signal: NDArray[np.float64]
+    noise: NDArray[np.float64]
+    source: tuple[NDArray[np.float64], NDArray[np.float64]]
+    got: tuple[NDArray[np.float64], NDArray[np.float64]]
+    zeros: NDArray[np.float64]
+    values: int
+
+    def joined(self, start: int, stop: int) -> "Slices":
+        """Several slices as one."""
+        part = slice(start, stop)
+        return Slices(
+            self.signal[part].sum(keepdims=True),
+            self.noise[part].sum(keepdims=True),
+            (self.source[0][part].min(keepdims=True), self.source[1][part].max(keepdims=True)),
+            (self.got[0][part].min(keepdims=True), self.got[1][part].max(keepdims=True)),
+            self.zeros[part].sum(keepdims=True),
+            self.values * (stop - start),
+        )
+
+    @property
+    def sqnr_db(self) -> NDArray[np.float64]:
+        """SQNR of every slice; `IDENTICAL_DB` without noise."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = 10 * np.log10(self.signal / self.noise)
+        clipped: NDArray[np.float64] = np.where(self.noise == 0, IDENTICAL_DB, np.clip(found, -999.0, IDENTICAL_DB))
+        return clipped
+
+
+def slices(reference: Array, output: Array, axis: int) -> Slices:
+    """Sums over the slices of ``[N, *shape]`` along ``axis`` of the shape, where both sides are finite."""
+    n = reference.shape[axis + 1]
+    sums = np.zeros((3, n))
+    low, high = np.full((2, n), np.inf), np.full((2, n), -np.inf)
+    for r, g in zip(reference, output, strict=True):
+        a = np.moveaxis(r, axis, 0).reshape(n, -1).astype(np.float64)
+        b = np.moveaxis(g, axis, 0).reshape(n, -1).astype(np.float64)
+        known = np.isfinite(a) & np.isfinite(b)
+        sums += [
+            np.square(np.where(known, a, 0)).sum(1),
+            np.square(np.where(known, a - np.where(known, b, a), 0)).sum(1),
+            (a == 0).sum(1),
+        ]
+        for side, values in enumerate((a, b)):
+            low[side] = np.minimum(low[side], np.where(known, values, np.inf).min(1, initial=np.inf))
+            high[side] = np.maximum(high[side], np.where(known, values, -np.inf).max(1, initial=-np.inf))
+    values = reference[0].size // n * len(reference)
+    return Slices(sums[0], sums[1], (low[0], high[0]), (low[1], high[1]), sums[2], values)
+
+
+def worst(reference: Array, output: Array, made: Made | None) -> Part | None:
+    """The part that comes least close, of those that the samples ask for; branches before columns.
+
+    Args:
+        reference: the source's ``[N, *shape]``, float.
+        output: the artifact's.
+        made: how the output came to be; without it there are only columns.
+    """
+    peak = float(np.abs(reference[np.isfinite(reference)]).max(initial=0.0))
+    cuts = {} if made is None else made.cuts
+    branches = [part for axis in cuts for part in _branches(reference, output, axis, cuts[axis], peak)]
+    columns = [part for axis in _axes(reference) for part in _columns(reference, output, axis, peak)]
+    found = [part for part in (*branches, *columns) if part.branch or is_lost(part)]
+    return min(found, key=lambda part: (not is_lost(part), not part.branch, _db(part)), default=None)
+
+
+def is_lost(part: Part) -> bool:
+    """Whether a part carries nothing any more."""
+    return part.constant or _db(part) < FLOOR_DB
+
+
+def _db(part: Part) -> float:
+    return IDENTICAL_DB if part.sqnr_db is None else part.sqnr_db
+
+
+def _axes(reference: Array) -> list[int]:
+    """Axes along which a slice may have a meaning: all of a table, the first and the last of an image."""
+    rank = reference.ndim - 1
+    axes = range(rank) if rank <= 3 else (1, rank - 1)
+    return [axis for axis in axes if 2 <= reference.shape[axis + 1] <= MOST_COLUMNS]
+
+
+def _branches(reference: Array, output: Array, axis: int, cuts: tuple[int, ...], peak: float) -> Iterator[Part]:
+    whole = slices(reference, output, axis)
+    ends = (0, *cuts, reference.shape[axis + 1])
+    for start, stop in pairwise(ends):
+        part = whole.joined(start, stop)
+        if asked_for(part, peak)[0] or _lost_constant(part, peak):
+            yield _part(part, 0, _name(reference, axis, start, stop), branch=True)
+
+
+def _columns(reference: Array, output: Array, axis: int, peak: float) -> Iterator[Part]:
+    whole = slices(reference, output, axis)
+    if whole.values < FEWEST_VALUES:
+        return
+    rare = (whole.source[0] >= 0) & (whole.zeros > RARELY * whole.values)
+    judged = np.flatnonzero(asked_for(whole, peak) & ~rare)
+    if len(judged):
+        order = np.where(constant(whole), -np.inf, whole.sqnr_db)
+        index = int(judged[np.argmin(order[judged])])
+        yield _part(whole, index, _name(reference, axis, index, index + 1), branch=False)
+
+
+def asked_for(part: Slices, peak: float) -> NDArray[np.bool_]:
+    """Whether the samples show anything of a slice: it varies, and is no probability that no sample raises.
+
+    Args:
+        part: the slices.
+        peak: the largest magnitude of the whole output: up to 1 its values may be probabilities.
+    """
+    low, high = part.source
+    silent = (low >= 0) & (high < SILENT) & (part.got[1] < SILENT) & (peak <= 1)
+    judged: NDArray[np.bool_] = (high - low > NOISE * peak) & ~silent
+    return judged
+
+
+def is_silent(reference: Array, output: Array) -> bool:
+    """Whether an output holds probabilities that neither side ever raises."""
+    peak = float(np.abs(reference).max(initial=0.0))
+    return bool(peak < SILENT and reference.min(initial=0.0) >= 0 and output.max(initial=0.0) < SILENT)
+
+
+def _lost_constant(part: Slices, peak: float) -> bool:
+    """A branch that is constant in the source counts where the artifact is off by a visible share of the output."""
+    low, high = part.source
+    off = max(abs(float(part.got[0][0] - low[0])), abs(float(part.got[1][0] - high[0])))
+    return bool(high[0] - low[0] <= NOISE * peak and off > SILENT * peak)
+
+
+def constant(part: Slices) -> NDArray[np.bool_]:
+    """Whether a slice has one value only in the artifact."""
+    same: NDArray[np.bool_] = part.got[0] == part.got[1]
+    return same
+
+
+def _part(part: Slices, index: int, name: str, *, branch: bool) -> Part:
+    decibels = float(part.sqnr_db[index])
+    return Part(
+        name=name,
+        branch=branch,
+        sqnr_db=None if decibels == IDENTICAL_DB else decibels,
+        constant=bool(constant(part)[index]),
+    )
+
+
+def _name(reference: Array, axis: int, start: int, stop: int) -> str:
+    """What a part is called: channels of an image or a sequence, columns of a table."""
+    what = "columns" if axis == reference.ndim - 2 else "channels" if axis == 1 else f"axis {axis}, indices"
+    if stop - start == 1:
+        return f"{what.removesuffix('s').replace('indice', 'index')} {start}"
+    return f"{what} {start}..{stop - 1}"

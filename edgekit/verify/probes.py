@@ -1,0 +1,137 @@
+"""Inputs that no sample holds and that an app meets all the same: all zeros, constants, extremes.
+
+The first probe is a sample and the last is that sample again, so that a file shows whether it keeps state.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgekit.tensors import IDENTICAL_DB, Array, sqnr_db
+from edgekit.types import Probes
+
+FIRST, AGAIN = "the first sample", "the first sample again"
+
+FAINT, TENUOUS = 0.01, "a hundredth of the first sample"
+"""What the first sample is multiplied by for a signal that is nearly silence, and what that probe is called."""
+
+SAME_DB = 90.0
+"""Two runs of one network on one input agree to this; what is left is the order of summing in a batch."""
+
+FAR_OFF_DB = 20.0
+"""A float file that comes no closer on a probe is warned about, not refused.
+
+On inputs that no sample holds right files may differ: a norm divides the rounding of a constant image by an
+epsilon, an argmax has a tie. Measured against the energy that an output has on samples, these stay above 20 dB;
+a bound that was lost does not.
+"""
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What both sides gave for the probes, ``[probes, *shape]`` by output; ``unavailable``: why some are left out."""
+
+    names: tuple[str, ...]
+    reference: dict[str, Array]
+    outputs: dict[str, Array]
+    unavailable: str = ""
+
+
+def of(samples: dict[str, Array], seed: int = 0) -> dict[str, dict[str, Array]]:
+    """Probes by name, each ``[*shape]`` by input, from samples ``[N, *shape]``.
+
+    Inputs of floats and of 8-bit integers are probed within the samples' own range, and at 0. All others
+    are the first sample's: they may be indices, lengths and flags, for which few values are valid.
+    """
+    random = np.random.default_rng(seed)
+    made: dict[str, dict[str, Array]] = {}
+    for input_, values in samples.items():
+        for name, probe in _input(values, random).items():
+            made.setdefault(name, {})[input_] = probe
+    return made
+
+
+def plain(samples: dict[str, Array]) -> dict[str, dict[str, Array]]:
+    """Samples alone, for a source that runs on no others: they still show state."""
+    first = {name: values[0] for name, values in samples.items()}
+    last = {name: values[-1] for name, values in samples.items()}
+    return {FIRST: first, "the last sample": last, AGAIN: first}
+
+
+def _input(values: Array, random: np.random.Generator) -> dict[str, Array]:
+    first = values[0]
+    names = ("all zeros", "the lowest value", "the highest value", "the middle value", "extremes at random", TENUOUS)
+    if not (values.dtype.kind == "f" or (values.dtype.kind in "iu" and values.dtype.itemsize == 1)):
+        return {FIRST: first} | dict.fromkeys(names, first) | {AGAIN: first}
+    low, high = values.min(), values.max()
+    middle = (np.float64(low) + np.float64(high)) / 2
+    either = np.where(random.random(first.shape) < 0.5, low, high)
+    probes = (
+        np.zeros_like(first),
+        *(np.full_like(first, value) for value in (low, high, middle)),
+        either,
+        first * FAINT,
+    )
+    cast = {name: np.asarray(probe).astype(values.dtype) for name, probe in zip(names, probes, strict=True)}
+    return {FIRST: first} | cast | {AGAIN: first}
+
+
+def keeps_state(outputs: dict[str, Array]) -> bool:
+    """Whether the last probe's outputs are not those of the first, though the inputs are."""
+    return any(not _same(values[0], values[-1]) for values in outputs.values())
+
+
+def _same(first: Array, again: Array) -> bool:
+    if first.dtype.kind != "f":
+        return bool(np.array_equal(first, again))
+    return sqnr_db(first, again) >= SAME_DB
+
+
+def not_finite(reference: dict[str, Array], outputs: dict[str, Array]) -> tuple[str, int] | None:
+    """The first output and row in which the artifact gives NaN or infinity where its source does not."""
+    for name, expected in reference.items():
+        if expected.dtype.kind == "f":
+            broken = np.isfinite(expected) & ~np.isfinite(outputs[name])
+            rows = broken.reshape(len(broken), -1).any(axis=1)
+            if rows.any():
+                return name, int(np.argmax(rows))
+    return None
+
+
+def agreement(probed: Probed, samples: dict[str, Array]) -> Probes:
+    """How close the outputs come on the probes.
+
+    Args:
+        probed: both sides on the probes.
+        samples: the source's outputs on the samples: the energy that an output has there is the least that its
+            error is measured against.
+    """
+    worst, least = "", IDENTICAL_DB
+    for output, expected in probed.reference.items():
+        if expected.dtype.kind != "f":
+            continue
+        usual = _energy(samples[output])
+        for row, name in enumerate(probed.names):
+            found = _sqnr_db(expected[row], probed.outputs[output][row], usual)
+            if found < least:
+                worst, least = f"{name}, output {output}", found
+    return Probes(
+        inputs=probed.names,
+        worst=worst,
+        sqnr_db=None if least == IDENTICAL_DB else least,
+        unavailable=probed.unavailable,
+    )
+
+
+def _energy(values: Array) -> float:
+    finite = values[np.isfinite(values)].astype(np.float64)
+    return float(np.mean(np.square(finite))) if finite.size else 0.0
+
+
+def _sqnr_db(expected: Array, got: Array, usual: float) -> float:
+    known = np.isfinite(expected) & np.isfinite(got)
+    noise = float(np.mean(np.square(expected[known].astype(np.float64) - got[known]))) if known.any() else 0.0
+    signal = max(_energy(expected), usual)
+    if noise == 0.0:
+        return IDENTICAL_DB
+    return float(np.clip(10 * np.log10(signal / noise), -IDENTICAL_DB, IDENTICAL_DB)) if signal else -IDENTICAL_DB

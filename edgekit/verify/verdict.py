@@ -1,0 +1,263 @@
+"""The verdict on a file: evidence in, one word and its reasons out."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from edgekit.tensors import Array
+from edgekit.types import (
+    FLOATS,
+    Agreement,
+    Coverage,
+    Judged,
+    Made,
+    Precision,
+    SamplesUse,
+    TaskMetric,
+    Verdict,
+    Verification,
+)
+from edgekit.verify import agreement, metrics, parts, probes
+from edgekit.verify.coverage import MOST
+from edgekit.verify.parts import FLOOR_DB
+from edgekit.verify.probes import Probed
+
+THRESHOLDS_DB: dict[Precision, float] = {
+    "float32": 60.0,
+    "float16": 40.0,
+    "int16x8": 30.0,
+    "dynamic-int8": 20.0,
+    "int8": 15.0,
+    "int4": 10.0,
+}
+"""SQNR below which a file is refused (floats) or warned about (quantized).
+
+float32: single-precision reorderings stay above 100 dB on the models measured, a wrong transpose
+falls to a few dB. float16: an 11-bit significand gives about 66 dB per rounding; 40 leaves room
+for depth. Quantized: SQNR of a uniform quantizer is about 6 dB per bit (Bennett 1948); the values
+leave half of the bits to accumulation over layers.
+"""
+
+SEVERITY: dict[Verdict, int] = {"pass": 0, "warn": 1, "miss": 2, "fail": 3}
+
+FEWEST_CHOICES = 16
+"""Samples below which an agreement of classes says nothing about chance."""
+
+Finding = tuple[Verdict, str]
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is judged, and on what.
+
+    ``made`` is by output how it came to be; ``constant_data``: calibration saw one value only.
+    ``labels`` belong to the task metric ``measured``.
+    """
+
+    precision: Precision
+    origin: str
+    use: SamplesUse | None = None
+    made: dict[str, Made] = field(default_factory=dict)
+    constant_data: bool = False
+    measured: TaskMetric | None = None
+    odd_labels: str = ""
+    max_drop: float | None = None
+    coverage: Coverage | None = None
+    min_mapped: float | None = None
+
+
+def judge(case: Case, reference: dict[str, Array], outputs: dict[str, Array], probed: Probed | None = None) -> Judged:
+    """The evidence with its verdict; the worst output, or the worst branch of one, decides.
+
+    Args:
+        case: what is judged.
+        reference: the source's outputs ``[N, *shape]``.
+        outputs: the artifact's.
+        probed: both sides on probes.
+
+    Raises:
+        InputError: the artifact's outputs have other shapes.
+    """
+    agreements = agreement.compare(reference, outputs, case.made)
+    levels = [found.sqnr_db for found in agreements if found.sqnr_db is not None]
+    levels += [level for found in agreements for level, _ in _branch(found)]
+    found = [
+        *_about_agreement(case.precision, agreements, reference, outputs),
+        *_about_answers(case, reference, outputs),
+        *_about_metric(case),
+        *_about_coverage(case.coverage),
+    ]
+    if case.constant_data:
+        found.append(("fail", "it was calibrated on data of one value, which shows no range"))
+    seen = None if probed is None else probes.agreement(probed, reference)
+    if seen is not None and case.precision in FLOATS and seen.sqnr_db is not None and seen.sqnr_db < probes.FAR_OFF_DB:
+        found.append(("warn", f"it comes within {seen.sqnr_db:.1f} dB only on {seen.worst}"))
+    found.sort(key=lambda finding: -SEVERITY[finding[0]])
+    stateful = probed is not None and probes.keeps_state(probed.reference)
+    refusal, evident = _refusal(case.precision, found, reference, outputs, probed)
+    return Judged(
+        verification=Verification(
+            samples=len(next(iter(reference.values()))),
+            samples_origin=case.origin,
+            samples_use=case.use,
+            outputs=agreements,
+            sqnr_db=min(levels, default=None),
+            threshold_db=THRESHOLDS_DB[case.precision],
+            floor_db=None if case.precision in FLOATS else FLOOR_DB,
+            probes=seen,
+            keeps_state=stateful,
+            metric=case.measured,
+            max_drop=case.max_drop,
+            coverage=case.coverage,
+            verdict=found[0][0] if found else "pass",
+            reason="; ".join(dict.fromkeys(reason for _, reason in found)),
+            remarks=tuple(_remarks(case, reference, stateful=stateful)),
+        ),
+        refusal=refusal,
+        searchable=evident is not None,
+        probe=evident or None,
+    )
+
+
+def _branch(found: Agreement) -> list[tuple[float, str]]:
+    """SQNR of an output's worst branch, with what it is called."""
+    part = found.worst_part
+    if part is None or not part.branch or part.sqnr_db is None:
+        return []
+    return [(part.sqnr_db, f"{found.output}, {part.name}")]
+
+
+def _about_agreement(
+    precision: Precision, agreements: tuple[Agreement, ...], reference: dict[str, Array], outputs: dict[str, Array]
+) -> Iterator[Finding]:
+    """What SQNR says: of the worst that the samples ask for, and of parts that are lost."""
+    exact = precision in FLOATS
+    silent = {name for name, values in reference.items() if not exact and parts.is_silent(values, outputs[name])}
+    for found in agreements:
+        if found.output in silent and not found.identical:
+            yield "warn", f"no sample raises output {found.output} above {parts.SILENT:g}: little of it was seen"
+    judged = [found for found in agreements if found.output not in silent]
+    whole = [(found.sqnr_db, found.output) for found in judged if found.sqnr_db is not None]
+    branches = [level for found in judged for level in _branch(found)]
+    for levels in (whole, branches) if exact else (whole + branches,):
+        for level, where in sorted(levels)[:1]:
+            of_which = where if len(whole + branches) > 1 else ""
+            yield from _about_level(precision, level, of_which, refused=exact and levels is whole)
+    for found in judged:
+        part = found.worst_part
+        if part is not None and parts.is_lost(part) and (part.constant or not part.branch):
+            how = "constant, where the source's varies" if part.constant else f"SQNR {part.sqnr_db:.1f} dB"
+            yield "fail" if part.branch else "warn", f"{found.output}, {part.name}: {how}"
+
+
+def _about_level(precision: Precision, level: float, where: str, *, refused: bool) -> Iterator[Finding]:
+    """Whether the lowest SQNR is below a line; ``refused``: the precision's own is that of a refusal."""
+    threshold, told = THRESHOLDS_DB[precision], f"{f'{where}: ' if where else ''}SQNR {level:.1f} dB is below"
+    if level < FLOOR_DB and not refused:
+        yield "fail", f"{told} {FLOOR_DB:.0f} dB, where half of the answer is error"
+    elif level < threshold:
+        yield "fail" if refused else "warn", f"{told} {threshold:.0f} dB"
+
+
+def _about_answers(case: Case, reference: dict[str, Array], outputs: dict[str, Array]) -> Iterator[Finding]:
+    """What the answers themselves say: such as never change, and classes that are chosen by chance."""
+    for name, expected in reference.items():
+        if len(expected) < 2:
+            continue
+        made = case.made.get(name)
+        if not _varies(expected):
+            if made is None or made.depends:
+                yield "warn", f"the source's output {name} is the same for all samples, so that nothing was compared"
+            continue
+        if not _varies(outputs[name], noise=0.0) and not parts.is_silent(expected, outputs[name]):
+            yield "fail", f"output {name} is the same whatever the input"
+        if _by_chance(expected, outputs[name]):
+            yield "fail", f"the classes that output {name} chooses agree with the source's no better than by chance"
+
+
+def _varies(values: Array, noise: float = 1e-6) -> bool:
+    """Whether an output ``[N, *shape]`` changes from sample to sample by more than rounding."""
+    if values.dtype.kind != "f":
+        return bool((values != values[:1]).any())
+    known = np.where(np.isfinite(values), values, 0).astype(np.float64)
+    return bool(np.abs(known - known[:1]).max(initial=0.0) > noise * np.abs(known).max(initial=0.0))
+
+
+def _by_chance(expected: Array, got: Array) -> bool:
+    """Whether Cohen's kappa of the chosen classes is 0 or less, and no more than half of them agree."""
+    if not agreement.is_classes(expected) or len(expected) < FEWEST_CHOICES:
+        return False
+    classes = expected.shape[-1]
+    wanted, chosen = expected.argmax(axis=-1).ravel(), got.argmax(axis=-1).ravel()
+    shares = [np.bincount(side, minlength=classes) / len(side) for side in (wanted, chosen)]
+    agree = float(np.mean(wanted == chosen))
+    return agree <= 0.5 and agree <= float(shares[0] @ shares[1]) + 1e-9 and len(np.unique(wanted)) > 1
+
+
+def _about_metric(case: Case) -> Iterator[Finding]:
+    measured = case.measured
+    if measured is None:
+        return
+    if case.max_drop is not None and measured.drop > case.max_drop:
+        yield "miss", f"{measured.name} dropped by {measured.drop:.4f}, more than the {case.max_drop} allowed"
+    if metrics.is_chance(measured, measured.source):
+        why = case.odd_labels or "check the labels, their order and the preprocessing"
+        told = f"{measured.name} of the source itself is {measured.source:.4f}, no better than chance"
+        yield "warn", f"{told} ({measured.chance:.4f}): {why}"
+    elif metrics.is_skilled(measured) and metrics.is_chance(measured, measured.artifact):
+        verdict: Verdict = "warn" if case.precision in FLOATS else "fail"
+        yield verdict, f"{measured.name} is {measured.artifact:.4f}, no better than chance ({measured.chance:.4f})"
+
+
+def _about_coverage(coverage: Coverage | None) -> Iterator[Finding]:
+    if coverage is None:
+        return
+    of = "operators" if coverage.macs is None else "multiply-accumulates"
+    told = f"{coverage.device} takes {coverage.share:.0%} of the {of}"
+    if coverage.least is not None and coverage.share < coverage.least:
+        yield "miss", f"{told}, less than the {coverage.least:.0%} asked for"
+    elif coverage.least is None and coverage.share < MOST:
+        yield "warn", f"{told} ({coverage.operators:.0%} of the operators), so that most of the network runs on the CPU"
+
+
+def _refusal(
+    precision: Precision,
+    found: list[Finding],
+    reference: dict[str, Array],
+    outputs: dict[str, Array],
+    probed: Probed | None,
+) -> tuple[str, int | None]:
+    """Why nobody may get this file, in whatever precision.
+
+    The number is that of the probe that shows it, 0 where samples do, None where no single input does.
+    """
+    told = "output {} is not finite for {}, where the source's is"
+    if (broken := probes.not_finite(reference, outputs)) is not None:
+        return told.format(broken[0], f"sample {broken[1]}"), 0
+    if probed is not None:
+        if (broken := probes.not_finite(probed.reference, probed.outputs)) is not None:
+            return told.format(broken[0], probed.names[broken[1]]), broken[1]
+        mine, source = probes.keeps_state(probed.outputs), probes.keeps_state(probed.reference)
+        if mine and not source:
+            return "it keeps state from run to run, so that an input's result depends on those before it", None
+        if source and not mine:
+            return "the source keeps state from run to run, or draws random numbers, and the file does not", None
+    failed = [reason for verdict, reason in found if verdict == "fail"]
+    return failed[0] if failed and precision in FLOATS else "", 0
+
+
+def _remarks(case: Case, reference: dict[str, Array], *, stateful: bool) -> Iterator[str]:
+    """What limits the evidence, or what an app must do."""
+    if stateful:
+        yield (
+            "it keeps state from run to run, as its source does: start each new sequence with a new interpreter, "
+            "or reset its variables"
+        )
+    if case.odd_labels and not (case.measured and metrics.is_chance(case.measured, case.measured.source)):
+        yield case.odd_labels
+    for name, values in reference.items():
+        if (made := case.made.get(name)) is not None and not made.depends and len(values) > 1:
+            yield f"output {name} does not depend on the inputs"
+    if case.min_mapped is not None and case.coverage is None:
+        yield "--min-mapped says nothing of this file, which has no accelerator"

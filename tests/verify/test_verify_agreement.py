@@ -1,0 +1,74 @@
+"""How close outputs come: against known answers."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgekit import tensors, verify
+from edgekit.errors import InputError
+from edgekit.tensors import sqnr_db
+
+RNG = np.random.default_rng(0)
+
+
+@given(st.floats(-60, 120), st.integers(0, 2**32 - 1))
+def test_sqnr_is_the_noise_that_was_added(db: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    signal = rng.normal(size=1000)
+    noise = rng.normal(size=1000)
+    noise *= np.sqrt(np.sum(signal**2) / np.sum(noise**2)) * 10 ** (-db / 20)
+    assert sqnr_db(signal, signal + noise) == pytest.approx(db, abs=0.01)
+
+
+def test_sqnr_of_equals_and_of_nothing() -> None:
+    ones, zeros = np.ones(4), np.zeros(4)
+    assert sqnr_db(ones, ones) == 999.0
+    assert sqnr_db(zeros, zeros) == 999.0
+    assert sqnr_db(zeros, ones) == -999.0
+
+
+def test_what_is_not_finite_on_both_sides_does_not_count() -> None:
+    a = np.array([1.0, np.nan, np.inf])
+    assert sqnr_db(a, a) == 999.0
+    assert sqnr_db(a, np.array([1.0, np.nan, 3.0])) == -999.0
+    assert sqnr_db(a, np.array([np.nan, np.nan, np.inf])) == -999.0
+    assert sqnr_db(np.array([np.inf]), np.array([-np.inf])) == -999.0
+
+
+def test_a_wrong_transpose_with_equal_dimensions_is_far_below_the_threshold() -> None:
+    values = RNG.normal(size=(4, 1, 8, 8, 8))
+    assert sqnr_db(values, values.transpose(0, 1, 4, 2, 3)) < 5 < verify.THRESHOLDS_DB["int8"]
+
+
+def test_compare_tells_identical_from_close() -> None:
+    scores = RNG.normal(size=(10, 1, 5)).astype(np.float32)
+    same, close = verify.compare({"a": scores, "b": scores}, {"a": scores, "b": scores + np.float32(1e-3)})
+    assert same.identical
+    assert same.sqnr_db is None
+    assert same.top1_agreement == 1.0
+    assert not close.identical
+    assert close.max_abs_error == pytest.approx(1e-3, rel=1e-2)
+    assert close.cosine == pytest.approx(1.0)
+
+
+def test_compare_refuses_other_shapes() -> None:
+    with pytest.raises(InputError, match=r"\(1, 4\).*\(1, 5\)"):
+        verify.compare({"a": np.zeros((2, 1, 5))}, {"a": np.zeros((2, 1, 4))})
+
+
+def test_top1_agreement_counts_equal_winners() -> None:
+    expected = np.array([[[1.0, 2.0]], [[3.0, 1.0]]])
+    got = np.array([[[2.0, 1.0]], [[3.0, 1.0]]])
+    assert verify.compare({"y": expected}, {"y": got})[0].top1_agreement == 0.5
+
+
+def test_outputs_larger_than_a_block_are_compared_as_one() -> None:
+    random = np.random.default_rng(0)
+    expected = random.standard_normal((3, 1, tensors.BLOCK // 2 + 5)).astype(np.float32)
+    got = expected + np.float32(0.01) * random.standard_normal(expected.shape).astype(np.float32)
+    (agreement,) = verify.compare({"y": expected}, {"y": got})
+    a, b = expected.astype(np.float64), got.astype(np.float64)
+    assert agreement.sqnr_db == pytest.approx(10 * np.log10((a**2).sum() / ((a - b) ** 2).sum()))
+    assert agreement.max_abs_error == np.abs(a - b).max()
+    assert agreement.cosine == pytest.approx((a * b).sum() / np.linalg.norm(a) / np.linalg.norm(b))

@@ -1,0 +1,100 @@
+"""Parts of an output: which is named, which counts, and which is left alone."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgekit.tensors import dequantize, quantize
+from edgekit.types import Made
+from edgekit.verify import parts
+
+RNG = np.random.default_rng(0)
+
+
+def int8(values: Any) -> Any:
+    """What int8 with one scale makes of a tensor."""
+    scale = float(np.ptp(values)) / 255
+    zero = int(np.rint(-128 - values.min() / scale))
+    return dequantize(quantize(values, scale, zero, "int8"), scale, zero)
+
+
+def detections(axis: int, *heads: tuple[int, float, float]) -> tuple[Any, tuple[int, ...]]:
+    """Heads of (width, low, high) side by side along an axis of ``[64, 1, …, …]``, and where they meet."""
+    made = [RNG.uniform(low, high, (64, 1, width, 20)).astype(np.float32) for width, low, high in heads]
+    joined = np.concatenate(made, axis=2)
+    cuts = tuple(int(cut) for cut in np.cumsum([width for width, _, _ in heads])[:-1])
+    return (joined if axis == 1 else joined.swapaxes(2, 3)), cuts
+
+
+BOXES, SCORES, ANGLES = (4, 0.0, 640.0), (8, 0.0, 0.9), (2, -3.1, 3.1)
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+@pytest.mark.parametrize(
+    ("heads", "lost"),
+    [
+        ((BOXES, SCORES), "4..11"),
+        ((SCORES, BOXES), "0..7"),
+        ((BOXES, ANGLES, SCORES), "6..13"),
+        ((SCORES, BOXES, ANGLES), "0..7"),
+        ((BOXES, (1, 0.0, 0.9)), "4"),
+    ],
+)
+def test_a_branch_that_int8_loses_is_named_wherever_it_stands(axis: int, heads: Any, lost: str) -> None:
+    values, cuts = detections(axis, *heads)
+    found = parts.worst(values, int8(values), Made(cuts={axis: cuts}))
+    assert found is not None
+    assert found.branch
+    assert parts.is_lost(found)
+    assert found.name.removeprefix("channel" if axis == 1 else "column").lstrip("s ") == lost
+
+
+def test_without_a_branch_the_column_is_named() -> None:
+    values, _ = detections(2, BOXES, (1, 0.0, 0.9))
+    found = parts.worst(values, int8(values), Made())
+    assert found is not None
+    assert (found.name, found.branch, found.constant) == ("column 4", False, True)
+
+
+def test_heads_of_one_range_are_all_right_in_int8() -> None:
+    values, cuts = detections(1, (4, 0.0, 1.0), (8, 0.0, 0.9))
+    found = parts.worst(values, int8(values), Made(cuts={1: cuts}))
+    assert found is not None
+    assert found.branch
+    assert not parts.is_lost(found)
+    assert parts.worst(values, int8(values), Made()) is None
+
+
+def test_classes_that_no_sample_shows_are_no_loss() -> None:
+    """Of a thousand classes, 64 samples show a few; the rest stay below a step of int8."""
+    logits = RNG.normal(size=(64, 1, 1000)).astype(np.float32)
+    logits[np.arange(64), 0, np.arange(64)] += 14
+    scores = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    assert parts.worst(scores, int8(scores), Made()) is None
+
+
+def test_features_that_hardly_fire_are_no_loss() -> None:
+    features = np.maximum(RNG.normal(size=(64, 1, 100)), 0).astype(np.float32)
+    features[:, :, 7] = 0
+    features[3, :, 7] = 0.004
+    assert parts.worst(features, int8(features), Made()) is None
+
+
+def test_a_branch_that_never_changes_counts_only_where_it_is_wrong() -> None:
+    values, cuts = detections(1, BOXES, (2, 7.0, 7.0))
+    got = values.copy()
+    got[:, :, 4:] += 1e-3
+    found = parts.worst(values, got, Made(cuts={1: cuts}))
+    assert found is None or found.name == "channels 0..3"
+    got[:, :, 4:] = 300
+    found = parts.worst(values, got, Made(cuts={1: cuts}))
+    assert found is not None
+    assert found.name == "channels 4..5"
+
+
+def test_few_values_and_rounding_are_not_judged() -> None:
+    one = RNG.normal(size=(1, 1, 10)).astype(np.float32)
+    assert parts.worst(one, one + np.float32(0.5), Made()) is None
+    flat = np.concatenate([RNG.normal(size=(64, 1, 3)), 1e-7 * RNG.normal(size=(64, 1, 1))], axis=-1)
+    assert parts.worst(flat, np.where(np.abs(flat) < 1e-5, 0, flat + 1e-9), Made()) is None

@@ -1,0 +1,177 @@
+"""Verdicts: what passes, what is warned about, missed, of no use, and refused."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgekit import verify
+from edgekit.tensors import Array
+from edgekit.types import Coverage, Judged, Made, Precision
+from edgekit.verify.probes import Probed
+
+RNG = np.random.default_rng(0)
+LOGITS = RNG.normal(size=(40, 1, 6)).astype(np.float32)
+
+
+def judged(reference: Array, output: Array, precision: Precision = "int8", probed: Any = None, **case: Any) -> Judged:
+    made = verify.Case(precision=precision, origin="data", made={"y": Made()}, **case)
+    return verify.judge(made, {"y": reference}, {"y": output}, probed)
+
+
+def at(db: float, values: Array = LOGITS) -> Any:
+    """Values with noise of so many dB."""
+    noise = RNG.normal(size=values.shape)
+    return values + noise * np.sqrt(np.square(values).sum() / np.square(noise).sum()) * 10 ** (-db / 20)
+
+
+@pytest.mark.parametrize(
+    ("precision", "db", "verdict"),
+    [("int8", 16, "pass"), ("int8", 14, "warn"), ("int8", 4, "warn"), ("int8", 2, "fail"), ("int4", 11, "pass")],
+)
+def test_sqnr_decides(precision: Precision, db: float, verdict: str) -> None:
+    found = judged(LOGITS, at(db), precision)
+    assert found.verification.verdict == verdict
+    assert not found.refusal
+    assert (found.verification.reason == "") == (verdict == "pass")
+
+
+@pytest.mark.parametrize(("precision", "db"), [("float32", 59), ("float16", 39), ("float32", -3)])
+def test_a_float_file_below_its_line_is_refused(precision: Precision, db: float) -> None:
+    line = verify.THRESHOLDS_DB[precision]
+    assert f"dB is below {line:.0f} dB" in judged(LOGITS, at(db), precision).refusal
+    assert not judged(LOGITS, at(line + 1), precision).refusal
+
+
+def test_the_worst_output_decides() -> None:
+    a = {"x": np.ones((1, 1, 4)), "y": np.ones((1, 1, 4))}
+    b = {"x": np.ones((1, 1, 4)), "y": np.full((1, 1, 4), 1.1)}
+    found = verify.judge(verify.Case(precision="int8", origin="data"), a, b).verification
+    assert found.sqnr_db == pytest.approx(20.0)
+
+
+def test_a_branch_counts_as_an_output_and_a_column_is_a_warning() -> None:
+    boxes, score = RNG.uniform(0, 640, (40, 1, 8, 4)), RNG.uniform(0, 1, (40, 1, 8, 1))
+    whole, lost = np.concatenate([boxes, score], -1), np.concatenate([boxes, 0 * score], -1)
+    case = verify.Case(precision="int8", origin="data", made={"y": Made(cuts={2: (4,)})})
+    found = verify.judge(case, {"y": whole}, {"y": lost}).verification
+    assert found.outputs[0].sqnr_db is not None
+    assert found.outputs[0].sqnr_db > 40
+    assert found.sqnr_db == pytest.approx(0.0)
+    assert (found.verdict, found.reason.split(":")[0]) == ("fail", "y, column 4")
+    column = judged(whole, lost).verification
+    assert column.verdict == "warn"
+    assert column.reason == "y, column 4: constant, where the source's varies"
+
+
+def test_answers_that_never_change() -> None:
+    same = np.repeat(LOGITS[:1], 40, axis=0)
+    found = judged(same, same).verification
+    assert found.verdict == "warn"
+    assert "same for all samples" in found.reason
+    assert judged(same[:1], same[:1]).verification.verdict == "pass"  # one sample cannot tell
+    by_design = verify.Case(precision="int8", origin="data", made={"y": Made(depends=False)})
+    found = verify.judge(by_design, {"y": same}, {"y": same}).verification
+    assert found.verdict == "pass"
+    assert found.remarks == ("output y does not depend on the inputs",)
+    sure = np.abs(LOGITS) / 10 + 3
+    found = judged(sure, np.full_like(sure, sure.mean())).verification
+    assert found.sqnr_db is not None
+    assert found.sqnr_db > 15
+    assert found.verdict == "fail"
+    assert "the same whatever the input" in found.reason
+
+
+def test_classes_by_chance() -> None:
+    """Sure of the wrong class: SQNR is not low, since what all classes share is most of the energy."""
+    high = LOGITS + 20
+    found = judged(high, high[:, :, ::-1]).verification
+    assert found.sqnr_db is not None
+    assert found.sqnr_db > 15
+    assert found.verdict == "fail"
+    assert "no better than by chance" in found.reason
+    mostly_one = high.copy()
+    mostly_one[1:, :, 0] += 9
+    assert judged(mostly_one, np.where(mostly_one == mostly_one[0, 0, 1], 0, mostly_one)).verification.verdict == "pass"
+
+
+def test_a_metric_no_better_than_chance() -> None:
+    labels = LOGITS[:, 0].argmax(axis=1)
+    y = {"y": LOGITS}
+    off = verify.task_metric("top1", y, y, (labels + 1))
+    found = judged(LOGITS, at(30), measured=off, odd_labels="labels run from 1 to 6").verification
+    assert (found.verdict, "labels run from 1 to 6" in found.reason) == ("warn", True)
+    lost = verify.task_metric("top1", y, {"y": LOGITS[:, :, ::-1]}, labels)
+    assert judged(LOGITS, at(30), measured=lost).verification.verdict == "fail"
+    assert "no better than chance (0.1667)" in judged(LOGITS, at(30), measured=lost).verification.reason
+
+
+def test_a_budget_missed_is_told_before_a_warning_and_after_no_use() -> None:
+    labels = LOGITS[:, 0].argmax(axis=1)
+    noisy = at(8)
+    measured = verify.task_metric("top1", {"y": LOGITS}, {"y": noisy}, labels)
+    assert measured.drop > 0
+    missed = judged(LOGITS, noisy, measured=measured, max_drop=0.0).verification
+    assert missed.verdict == "miss"
+    assert missed.reason.startswith("top1 dropped by")
+    assert judged(LOGITS, noisy, measured=measured, max_drop=1.0).verification.verdict == "warn"
+    assert judged(LOGITS, at(-2), measured=measured, max_drop=0.0).verification.verdict == "fail"
+    assert judged(LOGITS, LOGITS, constant_data=True).verification.verdict == "fail"
+
+
+@pytest.mark.parametrize(
+    ("macs", "least", "verdict"),
+    [(0.95, None, "pass"), (0.95, 0.9, "pass"), (0.85, 0.9, "miss"), (0.3, None, "warn"), (0.3, 0.2, "pass")],
+)
+def test_how_much_an_accelerator_takes(macs: float, least: float | None, verdict: str) -> None:
+    coverage = Coverage(device="Edge TPU", operators=0.4, macs=macs, least=least)
+    assert judged(LOGITS, at(30), coverage=coverage).verification.verdict == verdict
+    unknown = Coverage(device="NPU", operators=macs, least=least)
+    assert judged(LOGITS, at(30), coverage=unknown).verification.verdict == verdict
+
+
+def test_a_budget_without_an_accelerator_is_said() -> None:
+    assert "--min-mapped" in judged(LOGITS, at(30), min_mapped=0.9).verification.remarks[0]
+
+
+PROBES = ("the first sample", "all zeros", "the first sample again")
+ROWS = LOGITS[[0, 1, 0]]
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8", "dynamic-int8"])
+def test_nobody_gets_a_file_that_is_not_finite_where_its_source_is(precision: Precision) -> None:
+    got = ROWS.copy()
+    got[1, 0, 2] = np.nan
+    found = judged(LOGITS, LOGITS, precision, Probed(PROBES, {"y": ROWS}, {"y": got}))
+    assert found.refusal == "output y is not finite for all zeros, where the source's is"
+    assert found.probe == 1
+    assert not judged(LOGITS, LOGITS, precision, Probed(PROBES, {"y": got}, {"y": ROWS})).refusal
+    broken = LOGITS.copy()
+    broken[5] = np.inf
+    assert "for sample 5" in judged(LOGITS, broken, precision).refusal
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_state_must_be_the_sources(precision: Precision) -> None:
+    other = ROWS.copy()
+    other[2] += 1
+    found = judged(LOGITS, LOGITS, precision, Probed(PROBES, {"y": ROWS}, {"y": other}))
+    assert "keeps state from run to run" in found.refusal
+    assert not found.searchable
+    assert "the file does not" in judged(LOGITS, LOGITS, precision, Probed(PROBES, {"y": other}, {"y": ROWS})).refusal
+    both = judged(LOGITS, LOGITS, precision, Probed(PROBES, {"y": other}, {"y": other}))
+    assert not both.refusal
+    assert both.verification.keeps_state
+    assert both.verification.verdict == "pass"
+    assert "as its source does" in both.verification.remarks[0]
+
+
+def test_a_float_file_that_is_far_off_on_a_probe_is_warned_about_and_an_int8_one_is_not() -> None:
+    got = ROWS.copy()
+    got[1] = 0.5
+    probed = Probed(PROBES, {"y": ROWS}, {"y": got})
+    warned = judged(LOGITS, LOGITS, "float32", probed)
+    assert warned.verification.verdict == "warn"
+    assert "on all zeros, output y" in warned.verification.reason
+    assert not warned.refusal
+    assert judged(LOGITS, LOGITS, "int8", probed).verification.verdict == "pass"

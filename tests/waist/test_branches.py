@@ -1,0 +1,83 @@
+"""Branches of outputs: found behind whatever keeps them apart."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgekit.waist import branches
+from tests import networks
+
+SHAPE = (1, 6, 8)
+
+
+def _joined(net: networks.Network, *widths: int, axis: int = 1) -> int:
+    """Heads of these widths along an axis of [1, 6, 8] or longer, each computed from the input."""
+    x = net.input("x", SHAPE)
+    heads = []
+    for width in widths:
+        shape = tuple(width if k == axis else size for k, size in enumerate(SHAPE))
+        begin, size = net.constant("b", np.zeros(3, np.int32)), net.constant("s", np.array(shape, np.int32))
+        part = net.operator("SLICE", [x, begin, size], shape, kind="SliceOptions")
+        heads.append(net.operator("LOGISTIC", [part], shape))
+    whole = tuple(sum(widths) if k == axis else size for k, size in enumerate(SHAPE))
+    return net.operator("CONCATENATION", heads, whole, kind="ConcatenationOptions", axis=axis)
+
+
+def _cuts(net: networks.Network, path: Path, *outputs: int) -> list[dict[int, tuple[int, ...]]]:
+    net.save(path, *outputs)
+    return [made.cuts for made in branches.outputs(path, networks.signature(path)).values()]
+
+
+@pytest.mark.parametrize("axis", [1, 2, -1])
+def test_a_concatenation_is_cut_where_its_inputs_meet(axis: int, tmp_path: Path) -> None:
+    net = networks.Network()
+    joined = _joined(net, 2, 1, 3, axis=axis % 3)
+    net.subgraph.operators[-1].builtinOptions.axis = axis
+    assert _cuts(net, tmp_path / "n.tflite", joined) == [{axis % 3: (2, 3)}]
+
+
+def test_what_works_element_by_element_or_moves_axes_keeps_branches(tmp_path: Path) -> None:
+    net = networks.Network()
+    joined = _joined(net, 2, 4)
+    scaled = net.operator("MUL", [joined, net.constant("m", np.full((1, 6, 1), 9, np.float32))], SHAPE)
+    turned = net.operator("TRANSPOSE", [scaled, net.constant("p", np.array([0, 2, 1], np.int32))], (1, 8, 6))
+    to = net.constant("to", np.array([1, 2, 4, 6], np.int32))
+    shaped = net.operator("RESHAPE", [turned, to], (1, 2, 4, 6), kind="ReshapeOptions", newShape=[1, 2, 4, 6])
+    assert _cuts(net, tmp_path / "n.tflite", shaped, joined) == [{3: (2,)}, {1: (2,)}]
+
+
+def test_a_reshape_that_mixes_branches_and_a_softmax_over_them_end_the_search(tmp_path: Path) -> None:
+    net = networks.Network()
+    joined = _joined(net, 2, 4)
+    to = net.constant("to", np.array([1, 48], np.int32))
+    flat = net.operator("RESHAPE", [joined, to], (1, 48), kind="ReshapeOptions", newShape=[1, 48])
+    net2 = networks.Network()
+    along = net2.operator("SOFTMAX", [_joined(net2, 3, 5, axis=2)], SHAPE, kind="SoftmaxOptions", beta=1.0)
+    assert _cuts(net, tmp_path / "a.tflite", flat) == [{}]
+    assert _cuts(net2, tmp_path / "b.tflite", along) == [{}]
+
+
+def test_scales_of_heads_are_cut_along_both_axes(tmp_path: Path) -> None:
+    """Boxes and scores of each scale side by side, the scales below one another."""
+    net = networks.Network()
+    scales = [_joined(net, 2, 4) for _ in range(2)]
+    both = net.operator("CONCATENATION", scales, (1, 6, 16), kind="ConcatenationOptions", axis=2)
+    assert _cuts(net, tmp_path / "n.tflite", both) == [{1: (2,), 2: (8,)}]
+
+
+def test_axes_are_those_of_the_source(tmp_path: Path) -> None:
+    net = networks.Network()
+    x = net.input("x", (1, 4, 4, 3))
+    joined = net.operator("CONCATENATION", [x, x], (1, 4, 4, 6), kind="ConcatenationOptions", axis=3)
+    path = net.save(tmp_path / "n.tflite", joined)
+    (made,) = branches.outputs(path, networks.signature(path, nchw=True)).values()
+    assert made.cuts == {1: (3,)}
+
+
+def test_an_output_without_an_input_behind_it_is_told_apart(tmp_path: Path) -> None:
+    net = networks.Network()
+    anchors = net.operator("ABS", [net.constant("a", np.ones((1, 4), np.float32))], (1, 4), name="anchors")
+    path = net.save(tmp_path / "n.tflite", net.operator("ABS", [net.input("x", (1, 4))], (1, 4), name="y"), anchors)
+    found = branches.outputs(path, networks.signature(path))
+    assert [made.depends for made in found.values()] == [True, False]
