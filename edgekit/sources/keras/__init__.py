@@ -13,7 +13,7 @@ import numpy as np
 
 from edgekit import sources
 from edgekit.errors import InputError
-from edgekit.sources.keras import axes, conversion, divergence
+from edgekit.sources.keras import axes, conversion, divergence, policies
 from edgekit.sources.keras.loading import load
 from edgekit.sources.keras.network import Fixed, fix
 from edgekit.sources.keras.reference import Reference
@@ -57,7 +57,7 @@ class KerasSource(sources.Source):
                 inputs=_waist_specs(source.inputs, main, main.inputs),
                 outputs=_waist_specs(source.outputs, main, main.outputs),
             ),
-            notes=(*fixed.network.notes, *converted.notes),
+            notes=(*fixed.network.notes, *policies.note(fixed), *converted.notes),
             warnings=converted.warnings,
         )
 

@@ -3,14 +3,16 @@
 import importlib
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edgekit.errors import InputError, Unsupported
-from edgekit.sources.keras import archive, saved
+from edgekit.sources.keras import archive, policies, saved
 from edgekit.sources.keras.libraries import FAILURES, first_line, keras3, tf, tf_keras
 from edgekit.sources.keras.network import Network, Port
 from edgekit.types import SourceOptions
@@ -35,22 +37,29 @@ def load(path: Path, format_: str, options: SourceOptions) -> Network:
     return network
 
 
-def _load_file(path: Path, options: SourceOptions, *, zipped: bool) -> Network:
+def _load_file(path: Path, options: SourceOptions, *, zipped: bool, as_saved: bool = False) -> Network:
+    """Load with the policies of 16 bits that the file names (``as_saved``), or with float32 in their place."""
     described = archive.read(path, zipped=zipped)
+    halves = () if as_saved else policies.halves(described)
     libraries = [_keras3, _legacy] if described.keras3 else [_legacy, _keras3]
     failures: list[str] = []
     with (
         custom_objects(options.custom_objects, path.parent) as given,
         archive.readable(path, zipped=zipped) as (file, notes),
+        ExitStack() as opened,
     ):
         custom = archive.with_registered_names(described, given)
         archive.check(described, path, known(custom), allow_unsafe=options.allow_unsafe)
+        chosen = opened.enter_context(policies.in_float32(file, described, zipped=zipped)) if halves else file
         for library in libraries:
             try:
-                model = library(file, custom, safe_mode=not options.allow_unsafe)
-                return _network(model, described, notes + _fallback(library, libraries))
+                model = library(chosen, custom, safe_mode=not options.allow_unsafe)
+                network = _network(model, described, notes + _fallback(library, libraries))
             except FAILURES as error:
                 failures.append(str(error) or type(error).__name__)
+            else:
+                again = partial(_load_file, path, options, zipped=zipped, as_saved=True)
+                return replace(network, policies=halves, as_saved=again) if halves else network
     raise _unloadable(path, described, failures)
 
 

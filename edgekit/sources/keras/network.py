@@ -29,6 +29,8 @@ class Network:
     ``call`` takes tensors in the order of ``inputs`` and gives a flat list in the order of
     ``outputs``. ``model`` is the Keras model, None for a plain SavedModel. ``integer_limit`` is
     the largest index that every integer input may hold without leaving an embedding's table.
+    ``policies`` are those of 16 bits that the file names and that were read as float32; ``as_saved``
+    then loads the network with them.
     """
 
     inputs: tuple[Port, ...]
@@ -39,6 +41,8 @@ class Network:
     model: Any = None
     notes: tuple[str, ...] = ()
     integer_limit: int = 1
+    policies: tuple[str, ...] = ()
+    as_saved: "Callable[[], Network] | None" = None
 
 
 @dataclass(frozen=True)

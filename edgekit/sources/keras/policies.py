@@ -1,0 +1,102 @@
+"""Networks whose layers compute in half precision, read as the float32 networks that they stand for.
+
+``mixed_float16`` and its kin say on what hardware a network was trained, not what it is for: its
+variables are float32 (under ``float16`` they are rounded once), and every target chooses its own
+arithmetic. TFLite has no operators of float16 or bfloat16. So the policies are changed in a copy of
+the file before a library reads it, and what the change makes is measured.
+"""
+
+import json
+import shutil
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import h5py
+import numpy as np
+
+from edgekit.sources.keras.archive import Archive
+from edgekit.sources.keras.libraries import FAILURES, first_line, tf
+from edgekit.sources.keras.network import Fixed, sample
+from edgekit.tensors import IDENTICAL_DB, sqnr_db
+
+HALVES = ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16")
+"""Keras's names of policies and dtypes that compute in 16 bits."""
+
+POLICIES = {"DTypePolicy", "Policy", "PolicyV1", "FloatDTypePolicy"}
+"""Classes by which Keras 2 and 3 write a policy."""
+
+SEEDS = (0, 1, 2)
+"""Of the random samples on which the two are compared."""
+
+
+def halves(archive: Archive) -> tuple[str, ...]:
+    """The policies and dtypes of 16 bits that a file's configuration names."""
+    found: dict[str, None] = {}
+    _changed(archive.config, found)
+    return tuple(found)
+
+
+@contextmanager
+def in_float32(file: Path, archive: Archive, *, zipped: bool) -> Iterator[Path]:
+    """A copy of a Keras file whose layers all have the policy float32, gone afterwards."""
+    config = json.dumps(_changed(archive.config, {}))
+    with TemporaryDirectory(prefix="edgekit-keras-") as folder:
+        copy = Path(folder) / file.name
+        if zipped:
+            with zipfile.ZipFile(file) as old, zipfile.ZipFile(copy, "w") as new:
+                for member in old.infolist():
+                    if member.filename == "config.json":
+                        new.writestr("config.json", config)
+                        continue
+                    with old.open(member) as source, new.open(member.filename, "w", force_zip64=True) as target:
+                        shutil.copyfileobj(source, target)
+        else:
+            shutil.copyfile(file, copy)
+            with h5py.File(copy, "r+") as opened:
+                opened.attrs["model_config"] = config.encode()
+        yield copy
+
+
+def _changed(value: Any, found: dict[str, None]) -> Any:
+    """A configuration with float32 for every half; ``found`` collects what was replaced."""
+    if isinstance(value, list):
+        return [_changed(item, found) for item in value]
+    if not isinstance(value, dict):
+        return value
+    made = {key: _changed(item, found) for key, item in value.items()}
+    named = made.get("config")
+    if made.get("class_name") in POLICIES and isinstance(named, dict) and named.get("name") in HALVES:
+        found[named["name"]] = None
+        made["config"] = named | {"name": "float32"}
+    for key in ("dtype", "compute_dtype", "variable_dtype"):
+        if isinstance(made.get(key), str) and made[key] in HALVES:
+            found[made[key]] = None
+            made[key] = "float32"
+    return made
+
+
+def note(fixed: Fixed) -> tuple[str, ...]:
+    """What the network computes in float32 against its own policy, on random samples; empty without such a policy."""
+    network = fixed.network
+    if network.as_saved is None:
+        return ()
+    named = ", ".join(network.policies)
+    try:
+        own = network.as_saved()
+        samples = [sample(fixed, seed) for seed in SEEDS]
+        dtypes = [port.dtype for port in own.inputs]
+        results = [own.call(*[tf.constant(v.astype(d)) for v, d in zip(s, dtypes, strict=True)]) for s in samples]
+        pairs = zip(
+            zip(*fixed.run_in_order(samples), strict=True),
+            zip(*([tf.cast(tensor, tf.float32).numpy() for tensor in result] for result in results), strict=True),
+            strict=True,
+        )
+        least = min(sqnr_db(np.stack(wanted), np.stack(have)) for wanted, have in pairs)
+    except FAILURES as error:
+        return (f"read in float32 instead of {named}; what that changes is not known: {first_line(error)}",)
+    shown = "the same" if least == IDENTICAL_DB else f"{least:.1f} dB"
+    return (f"read in float32 instead of {named}, which comes to {shown} of it on random samples",)

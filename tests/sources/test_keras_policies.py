@@ -1,0 +1,112 @@
+"""Networks of Keras 2 and 3 that compute in 16 bits are read as the float32 networks that they stand for."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from edgekit.sources.keras import archive, policies
+from edgekit.tensors import inputs_to_file, outputs_to_source, sqnr_db
+from edgekit.types import SourceOptions
+from edgekit.waist import run
+from edgekit.worker import Worker
+
+PLAIN = SourceOptions()
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for each library with the models that it wrote."""
+    folder = tmp_path_factory.mktemp("policies")
+    for library in ("k3", "legacy"):
+        (folder / library).mkdir()
+        script = Path(__file__).with_name("keras_policy_models.py")
+        subprocess.run([sys.executable, script, library, folder / library], check=True, capture_output=True)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("library", ["k3", "legacy"])
+@pytest.mark.parametrize(
+    ("name", "policy", "least_db"),
+    [
+        ("images_mixed_float16", "mixed_float16", 60),
+        ("images_mixed_bfloat16", "mixed_bfloat16", 40),
+        ("signals_float16", "float16", 55),
+    ],
+)
+def test_a_half_network_is_read_in_float32(
+    worker: Worker, models: Path, tmp_path: Path, library: str, suffix: str, name: str, policy: str, least_db: float
+) -> None:
+    path = models / library / f"{name}{suffix}"
+    expected = np.load(path.with_suffix(".npz"))
+    waist = worker.call("sources", "keras", "to_waist", path=path, options=PLAIN, out=tmp_path)
+    (given,), (made,) = waist.signature.inputs, waist.signature.outputs
+    assert (given.source_dtype, made.source_dtype) == ("float32", "float32")
+    samples = {given.source_name: expected["x"][:, None]}
+    stored = run.run(tmp_path / waist.file, inputs_to_file(waist.signature, samples))
+    found = outputs_to_source(waist.signature, stored)[made.source_name][:, 0]
+    assert sqnr_db(expected["float32"], found) >= 110
+    own = sqnr_db(expected["own"], found)
+    assert own >= least_db
+    (note,) = [note for note in waist.notes if note.startswith(f"read in float32 instead of {policy}")]
+    told = re.search(r"([\d.]+) dB", note)
+    assert told is not None
+    assert float(told[1]) == pytest.approx(own, abs=6)  # of other samples
+
+
+@pytest.mark.shared
+@pytest.mark.slow
+def test_the_reported_network_comes_to_its_source(worker: Worker, shared: Path, tmp_path: Path) -> None:
+    path = shared / "models/reported/mixed_float16.keras"
+    waist = worker.call("sources", "keras", "to_waist", path=path, options=PLAIN, out=tmp_path)
+    (note,) = [note for note in waist.notes if note.startswith("read in float32 instead of mixed_float16")]
+    assert float(re.search(r"([\d.]+) dB", note)[1]) >= 70  # type: ignore[index]
+    (values,) = dict(np.load(path.with_suffix(".npz"))).values()
+    given = {waist.signature.inputs[0].source_name: values}
+    samples = tmp_path / "in.npz"
+    np.savez(samples, **given)  # type: ignore[arg-type]
+    worker.call("sources", "keras", "run", path=path, options=PLAIN, inputs=samples, outputs=tmp_path / "out.npz")
+    wanted = dict(np.load(tmp_path / "out.npz"))
+    stored = run.run(tmp_path / waist.file, inputs_to_file(waist.signature, given))
+    found = outputs_to_source(waist.signature, stored)
+    assert all(sqnr_db(wanted[name], values) >= 120 for name, values in found.items())
+
+
+CONFIG = {
+    "class_name": "Sequential",
+    "config": {
+        "dtype": {"class_name": "DTypePolicy", "config": {"name": "mixed_float16"}},
+        "layers": [
+            {"class_name": "InputLayer", "config": {"dtype": "float16", "name": "float16"}},
+            {"class_name": "Dense", "config": {"dtype": {"class_name": "Policy", "config": {"name": "bfloat16"}}}},
+            {"class_name": "Embedding", "config": {"dtype": "int32", "name": "mixed_float16"}},
+        ],
+    },
+}
+PLAIN_CONFIG = {"class_name": "Sequential", "config": {"dtype": "float32", "layers": []}}
+
+
+def test_every_policy_is_found_and_names_are_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "net.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = json.dumps(CONFIG)
+    described = archive.Archive("2.15", CONFIG)
+    assert set(policies.halves(described)) == {"mixed_float16", "float16", "bfloat16"}
+    before = path.read_bytes()
+    with policies.in_float32(path, described, zipped=False) as copy:
+        changed = archive.read(copy, zipped=False)
+    assert policies.halves(changed) == ()
+    assert path.read_bytes() == before
+    names = [layer["config"].get("name") for layer in changed.config["config"]["layers"]]
+    assert names == ["float16", None, "mixed_float16"]
+
+
+def test_a_float32_network_is_not_touched() -> None:
+    assert policies.halves(archive.Archive("3.0", PLAIN_CONFIG)) == ()
