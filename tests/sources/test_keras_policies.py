@@ -69,7 +69,7 @@ def test_the_reported_network_comes_to_its_source(worker: Worker, shared: Path, 
     (note,) = [note for note in waist.notes if note.startswith("read in float32 instead of mixed_float16")]
     assert float(re.search(r"([\d.]+) dB", note)[1]) >= 70  # type: ignore[index]
     (values,) = dict(np.load(path.with_suffix(".npz"))).values()
-    given = {waist.signature.inputs[0].source_name: values}
+    given = {waist.signature.inputs[0].source_name: values[:, None]}
     samples = tmp_path / "in.npz"
     np.savez(samples, **given)  # type: ignore[arg-type]
     worker.call("sources", "keras", "run", path=path, options=PLAIN, inputs=samples, outputs=tmp_path / "out.npz")

@@ -19,8 +19,10 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edgekit.errors import Unsupported
 from edgekit.sources.keras.libraries import FAILURES, first_line, tf
+from edgekit.sources.keras.loading import layers
 from edgekit.sources.keras.lstm import fused, fusible
 from edgekit.sources.keras.network import Fixed, sample, traced, writes_state
+from edgekit.sources.keras.preprocessing import refusal
 from edgekit.tensors import IDENTICAL_DB, sqnr_db
 from edgekit.waist import graph, run, state
 
@@ -104,6 +106,8 @@ def convert(fixed: Fixed, path: Path) -> Converted:
         primed = primed or converted  # a loop is better: it can be quantized
     if primed is not None:
         return primed
+    if (preprocessing := refusal(layers(fixed.network.model), path)) is not None:
+        raise preprocessing
     raise Unsupported(
         f"{path.name} does not convert to TFLite. {' '.join(note + '.' for note in notes)}",
         place=str(path),

@@ -15,6 +15,7 @@ from edgekit.errors import InputError, Unsupported
 from edgekit.sources.keras import archive, policies, saved
 from edgekit.sources.keras.libraries import FAILURES, first_line, keras3, tf, tf_keras
 from edgekit.sources.keras.network import Network, Port
+from edgekit.sources.keras.preprocessing import refusal
 from edgekit.types import SourceOptions
 
 
@@ -28,7 +29,7 @@ def load(path: Path, format_: str, options: SourceOptions) -> Network:
     network = saved.load(path) if format_ == "savedmodel" else _load_file(path, options, zipped=format_ == "keras")
     for port in network.inputs:
         if port.dtype in {"string", "variant", "resource"}:
-            raise Unsupported(
+            raise refusal(layers(network.model), path) or Unsupported(
                 f"The input {port.name} of {path.name} holds {port.dtype}s, which no target takes.",
                 place=str(path),
                 fix="move what turns them into numbers out of the model",
