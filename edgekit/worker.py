@@ -316,7 +316,7 @@ def _loaded(room: str, name: str) -> Any:
         gc.enable()
 
 
-def _serve(requests: IO[bytes], replies: IO[bytes]) -> None:
+def _serve(requests: IO[bytes], replies: IO[bytes], users_folder: str) -> None:
     leaves: dict[tuple[str, str], Any] = {}
     for line in requests:
         request = msgspec.json.decode(line, type=Request)
@@ -325,6 +325,7 @@ def _serve(requests: IO[bytes], replies: IO[bytes]) -> None:
             key = request.room, request.leaf
             if key not in leaves:
                 leaves[key] = _loaded(*key)
+            _find_users_modules(request, users_folder)
             reply = Reply(result=_answer(leaves[key], request) if request.method else None)
         except EdgekitError as error:
             reply = _refusal(full_disk(error) or _too_large(error, place) or error)
@@ -336,6 +337,17 @@ def _serve(requests: IO[bytes], replies: IO[bytes]) -> None:
             reply = _refusal(mended)
         replies.write(_reply(reply, place) + b"\n")
         replies.flush()
+
+
+def _find_users_modules(request: Request, folder: str) -> None:
+    """Let modules be found in the user's current folder, from the first request on that names one.
+
+    Not before: libraries try to import others that are not installed, and a stranger's folder may hold a file of
+    such a name. And last, so that a user's onnx.py or profile.py hides no library.
+    """
+    options = request.arguments.get("options")
+    if isinstance(options, dict) and options.get("custom_objects") and folder not in sys.path:
+        sys.path.append(folder)
 
 
 def _too_large(error: Exception, place: str) -> InputError | None:
@@ -364,19 +376,18 @@ def _written(text: str) -> str:
 def main() -> None:
     """The child: keep the pipe to the parent, send everything else that is printed to the log.
 
-    Its arguments are the user's current folder, where the user's own modules may lie, and the most bytes of
+    Its arguments are the user's current folder, where modules that the user names may lie, and the most bytes of
     memory that it may have; 0 for the bench, where it needs the network and whatever else a device is behind.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all: the parent decides what ends
     faulthandler.enable()  # to the log, where the parent reads in which library it died
     if memory := int(sys.argv[2]):
         sandbox.enter(Path.cwd(), memory)
-    sys.path.append(sys.argv[1])  # last, so that a user's onnx.py or profile.py hides no library
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # a library that asks a question gets no answer
     threading.Thread(target=_follow_parent, args=(os.getppid(),), daemon=True).start()
-    _serve(requests, replies)
+    _serve(requests, replies, sys.argv[1])
 
 
 if __name__ == "__main__":

@@ -35,7 +35,9 @@ def draw(profile: Profile, arrays: dict[str, Array]) -> dict[str, str]:
     except ImportError:
         return {}
     drawn = {}
-    with mpl.rc_context({"svg.hashsalt": profile.session, "svg.fonttype": "none", "font.size": 9}):
+    with mpl.rc_context():
+        mpl.rcdefaults()  # not what a matplotlibrc in the current folder says: it may come from anybody
+        mpl.rcParams.update({"svg.hashsalt": profile.session, "svg.fonttype": "none", "font.size": 9})
         if any(name.startswith("latencies_ms_") for name in arrays):
             drawn["latency"] = _svg(_latency(Figure(figsize=(8, 3.2), layout="constrained"), profile, arrays))
         if any(name.startswith(POWER) and values.shape[1] > 1 for name, values in arrays.items()):

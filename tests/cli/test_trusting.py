@@ -129,3 +129,21 @@ def test_on_a_terminal_it_is_asked(answer: bytes, code: int, project: Path) -> N
     assert process.wait(60) == code
     assert (project / "ran").exists() == (code == 0)
     os.close(ours)
+
+
+OPTIONAL = ("jax", "pandas", "torch", "dill", "cython", "chardet", "litert", "simplejson", "wcwidth", "tensorflow_io")
+"""Libraries that others try to import, and that are not installed here."""
+
+
+@pytest.mark.slow
+def test_modules_in_the_current_folder_are_not_taken_for_libraries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in OPTIONAL:
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'a').write({name!r})")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "cache"))
+    root = Path(cli.__file__).parents[2]
+    model = root / "docs" / "examples" / "digits" / "model.keras"
+    assert cli.run(["build", str(model), "-t", "openvino-cpu", "--precision", "float32", "-o", "out"]) == 0
+    assert not (tmp_path / "ran").exists()
