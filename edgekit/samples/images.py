@@ -1,5 +1,6 @@
 """Samples from folders of images, by the preprocessing of ``edgekit.toml``."""
 
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from edgekit.errors import InputError
 from edgekit.samples.content import Raw
-from edgekit.samples.reading import class_labels
+from edgekit.samples.reading import class_labels, require_room
 from edgekit.tensors import Array
 from edgekit.types import Preprocessing, Signature, TensorSpec
 
@@ -76,6 +77,7 @@ def _stack(
     mode = settings.channels if declared is not None or channels != 1 else "L"
     size = (height, width)
     _check(spec, settings, mode, size, channels)
+    require_room(files[0].parent, 4 * len(files) * math.prod(spec.source_shape))
     stacked = np.empty((len(files), *spec.source_shape), np.float32)
     whole = np.dtype(spec.source_dtype).kind in "iu"
     sizes: set[tuple[int, int]] = set()

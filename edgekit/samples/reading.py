@@ -1,15 +1,18 @@
 """Arrays from files: ``.npz``, ``.npy``, folders of ``.npy``, CSV. Nothing is ever unpickled."""
 
 import csv
+import math
 import struct
 import tokenize
 import zipfile
 import zlib
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit import sandbox
 from edgekit.errors import InputError
 from edgekit.samples.content import LABEL_KEYS, Raw
 from edgekit.tensors import Array
@@ -50,10 +53,43 @@ def read_file(path: Path, signature: Signature) -> Raw:
 
 def _load(path: Path) -> Array:
     try:
-        loaded = np.load(path, allow_pickle=False)
+        with path.open("rb") as file:
+            declared = _declared_bytes(file)
+            if declared > path.stat().st_size:
+                raise ValueError(f"it should hold {declared} bytes of numbers, and the file has {path.stat().st_size}")
+            require_room(path, declared)
+            file.seek(0)
+            loaded = np.load(file, allow_pickle=False)
     except UNREADABLE as error:
         raise _damaged(path, error) from error
     return np.asarray(loaded)
+
+
+def _declared_bytes(file: IO[bytes]) -> int:
+    """The bytes of numbers that an ``.npy`` declares, read off its header; 0 for one of Python objects.
+
+    Raises:
+        ValueError: it is damaged, or its version is unknown.
+    """
+    version = np.lib.format.read_magic(file)  # type: ignore[no-untyped-call]
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)  # type: ignore[no-untyped-call]
+    return 0 if dtype.hasobject else math.prod(shape) * int(dtype.itemsize)
+
+
+def require_room(path: Path, size: int) -> None:
+    """Refuse, before anything is allocated, what memory cannot hold: a few KiB may declare terabytes.
+
+    Raises:
+        InputError: it is more than this process may have.
+    """
+    limit = sandbox.memory_limit() or sandbox.default_memory()
+    if size > limit:
+        raise InputError(
+            f"{path.name} holds {size / 2**30:.1f} GiB of numbers, and {limit / 2**30:.1f} GiB fit into memory here.",
+            place=str(path),
+            fix="give fewer samples; some hundred are enough",
+        )
 
 
 def _damaged(path: Path, error: BaseException, entry: str = "") -> InputError:
@@ -73,6 +109,7 @@ def _read_npz(path: Path, signature: Signature) -> Raw:
     key = ""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:  # np.load leaks damaged files
+            require_room(path, _archived_bytes(archive.zip))
             for key in archive.files:
                 arrays[key] = np.asarray(archive[key])
     except UNREADABLE as error:
@@ -82,6 +119,18 @@ def _read_npz(path: Path, signature: Signature) -> Raw:
     inputs = {spec.source_name for spec in signature.inputs}
     label = next((k for k in LABEL_KEYS if k in arrays and k not in inputs and len(arrays) > 1), None)
     return Raw(arrays, None if label is None else arrays.pop(label))
+
+
+def _archived_bytes(archive: zipfile.ZipFile) -> int:
+    """The bytes that all arrays of an ``.npz`` take, as their headers declare; what is no array as it is packed."""
+    total = 0
+    for entry in archive.infolist():
+        if entry.filename.endswith(".npy"):
+            with archive.open(entry) as file:
+                total += max(_declared_bytes(file), entry.file_size)
+        else:
+            total += entry.file_size
+    return total
 
 
 def read_folder(path: Path, signature: Signature) -> Raw:
