@@ -54,6 +54,12 @@ class Loaded(msgspec.Struct, frozen=True):
     evaluation: Part | None
     preprocessing: dict[str, Preprocessing]
 
+    @property
+    def samples(self) -> Answer[Kept] | None:
+        """Any that the user gave."""
+        part = self.calibration or self.evaluation
+        return None if part is None else part.kept
+
     def stamp(self, signature: Signature) -> Signature:
         """A signature whose inputs carry the preprocessing that was declared for them."""
         inputs = tuple(

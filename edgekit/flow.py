@@ -177,7 +177,7 @@ def build(session: Session, project: Project, model: Path) -> list[Result]:
     session.expect(("backends", v.backend) for _, _, variants in planned.targets for v in variants)
     network = steps.open_network(session, model, planned.options)
     loaded = data.load(session, project, network.model.signature)
-    subject = _subject(session, network, planned)
+    subject = _subject(session, network, planned, loaded.samples)
     prepared = data.prepare(session, project, subject, loaded)
 
     def one(row: tuple[Target, Path, tuple[Variant, ...]]) -> Result:
@@ -231,10 +231,10 @@ def _without_data(planned: Plan) -> str:
     return "" if fixed else ", or --precision float16"
 
 
-def _subject(session: Session, network: Network, planned: Plan) -> Subject:
+def _subject(session: Session, network: Network, planned: Plan, samples: Answer[steps.Kept] | None = None) -> Subject:
     """The source with its waist, or with the reason why there is none: an error where every file needs it."""
     try:
-        waist = steps.to_waist(session, network)
+        waist = steps.to_waist(session, network, samples)
     except Unsupported as error:
         variants = [variant for _, _, variants in planned.targets for variant in variants]
         if not any(network.model.format in variant.reads for variant in variants):

@@ -20,6 +20,7 @@ from edgekit.types import (
     Noun,
     Precision,
     SourceOptions,
+    TensorSpec,
     Variant,
     Waist,
 )
@@ -84,22 +85,35 @@ class Subject(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
-def to_waist(session: Session, network: Network) -> Answer[Waist]:
+def to_waist(session: Session, network: Network, samples: "Answer[Kept] | None" = None) -> Answer[Waist]:
     """Bring the source to a float TFLite model.
+
+    Samples decide nothing but what the conversion is proven on, and that only where an input may be an
+    index, a length or a flag, which cannot be made up.
 
     Raises:
         Unsupported: it has no waist; the operators are named.
     """
+    given: dict[str, Any] = {}
+    question = {"step": "waist"} | network.question
+    if samples is not None and any(_picks(spec) for spec in network.model.signature.inputs):
+        given = {"samples": samples.folder / "samples.npz"}
+        question |= {"samples": samples.result.sha256}
     return session.ask(
         f"converting {network.path.name}",
-        {"step": "waist"} | network.question,
+        question,
         Waist,
         network.origin.reading(
             lambda out: session.call(
-                "sources", network.leaf, "to_waist", path=network.path, options=network.options, out=out
+                "sources", network.leaf, "to_waist", path=network.path, options=network.options, out=out, **given
             )
         ),
     )
+
+
+def _picks(spec: TensorSpec) -> bool:
+    """Whether an input's values may choose instead of measure: integers wider than a pixel, and flags."""
+    return spec.source_dtype.startswith(("int", "uint", "bool")) and spec.source_dtype not in {"int8", "uint8"}
 
 
 def as_it_is(session: Session, network: Network) -> Answer[Waist] | None:

@@ -3,6 +3,7 @@
 All arrays here carry a leading sample axis: ``[N, *shape]``.
 """
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,32 @@ def quantize(real: Array, scale: float, zero_point: int, dtype: str) -> Array:
 def dequantize(stored: Array, scale: float, zero_point: int) -> NDArray[np.float32]:
     """Stored integers to real values, float32."""
     return ((stored.astype(np.float64) - zero_point) * scale).astype(np.float32)
+
+
+def distinct(random: np.random.Generator, shape: tuple[int, ...], below: int) -> NDArray[np.int64] | None:
+    """Indices in 0..below-1 of which none occurs twice; or, if there are too few, no row of the last axis.
+
+    A scatter whose indices repeat has no defined result.
+
+    Args:
+        random: the generator.
+        shape: of the indices.
+        below: how many values there are.
+
+    Returns:
+        None where even rows must repeat.
+    """
+    count, last = math.prod(shape), shape[-1] if shape else 1
+    if count <= below:
+        return random.choice(below, count, replace=False).reshape(shape)
+    if last < 2 or last > ROW or count // last > below**last:
+        return None
+    rows = random.choice(below**last, count // last, replace=False)
+    return np.stack(np.unravel_index(rows, (below,) * last), axis=-1).reshape(shape)
+
+
+ROW = 4
+"""The most coordinates of an index: more axes than that are no place in a tensor."""
 
 
 def _grid(spec: TensorSpec) -> tuple[float, int] | None:

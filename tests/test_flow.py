@@ -242,7 +242,7 @@ def test_a_wrong_conversion_names_the_tensor(
     """The matrix of the waist has the wrong sign."""
     faithful = steps.to_waist
 
-    def damaged(session: Session, network: steps.Network) -> Answer[Waist]:
+    def damaged(session: Session, network: steps.Network, samples: Answer[steps.Kept] | None = None) -> Answer[Waist]:
         answer = faithful(session, network)
         file = tmp_path / answer.result.file
         tree = graph.load(answer.folder / file.name)

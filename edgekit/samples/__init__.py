@@ -19,7 +19,7 @@ from edgekit.samples import functions, images, reading
 from edgekit.samples.content import Raw, Samples, write_npz
 from edgekit.samples.linter import lint
 from edgekit.samples.matching import fit
-from edgekit.tensors import Array
+from edgekit.tensors import Array, distinct
 from edgekit.types import Preprocessing, Signature, TensorSpec
 
 __all__ = ["Samples", "lint", "load", "random", "write_npz"]
@@ -90,7 +90,8 @@ def random(signature: Signature, n: int, seed: int = 0) -> Samples:
     """Random samples, for the structural check of float precisions only, never for calibration.
 
     Floats are uniform in 0..1. 8-bit integers use their whole range, as images and quantized
-    inputs do; wider integers are 0 or 1, which every embedding table and class index accepts.
+    inputs do. Wider integers stay below what they index and repeat as little as they can; where that is
+    not known they are 0 or 1, which every embedding table and class index accepts.
 
     Args:
         signature: of the source.
@@ -111,6 +112,8 @@ def _random(generator: np.random.Generator, spec: TensorSpec, n: int) -> Array:
         return generator.random(shape).astype(dtype)
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
+        if spec.index_below is not None:
+            return np.stack([_indices(generator, spec, spec.index_below) for _ in range(n)]).astype(dtype)
         low, high = (int(limits.min), int(limits.max)) if dtype.itemsize == 1 else (0, 1)
         return generator.integers(low, high, shape, dtype=dtype, endpoint=True)
     if dtype.kind == "b":
@@ -120,3 +123,8 @@ def _random(generator: np.random.Generator, spec: TensorSpec, n: int) -> Array:
         place=spec.source_name,
         fix="give samples with --calibration or --eval",
     )
+
+
+def _indices(generator: np.random.Generator, spec: TensorSpec, below: int) -> Array:
+    drawn = distinct(generator, spec.source_shape, below)
+    return generator.integers(0, below, spec.source_shape) if drawn is None else drawn

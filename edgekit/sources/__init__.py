@@ -36,8 +36,11 @@ class Source(ABC):
         """
 
     @abstractmethod
-    def to_waist(self, path: Path, options: SourceOptions, out: Path) -> Waist:
+    def to_waist(self, path: Path, options: SourceOptions, out: Path, samples: Path | None = None) -> Waist:
         """Write ``out/waist.tflite``, a float TFLite model that LiteRT loads, and describe it.
+
+        ``samples`` are the user's, an ``.npz`` of ``[N, *source_shape]`` under the source's names, where inputs may
+        be indices, lengths or flags; who proves the conversion prefers them to inputs that it makes up.
 
         The user's file is never modified; nothing else is left in ``out``.
 

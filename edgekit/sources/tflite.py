@@ -50,7 +50,13 @@ class TfliteSource(Source):
                 signature=_signature(main, path),
             )
 
-    def to_waist(self, path: Path, options: SourceOptions, out: Path) -> Waist:
+    def to_waist(
+        self,
+        path: Path,
+        options: SourceOptions,
+        out: Path,
+        samples: Path | None = None,  # noqa: ARG002  as `describe` tells, its file is its own waist
+    ) -> Waist:
         """See `edgekit.sources.Source.to_waist`.
 
         Raises:

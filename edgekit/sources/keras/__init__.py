@@ -43,7 +43,13 @@ class KerasSource(sources.Source):
             warnings=fixed.network.notes,
         )
 
-    def to_waist(self, path: Path, options: SourceOptions, out: Path) -> Waist:
+    def to_waist(
+        self,
+        path: Path,
+        options: SourceOptions,
+        out: Path,
+        samples: Path | None = None,  # noqa: ARG002  `Network.integer_limit` knows what is valid
+    ) -> Waist:
         """See `edgekit.sources.Source.to_waist`. Notes say which converters were tried."""
         fixed = self._open(path, options).fixed
         converted = conversion.convert(fixed, path)

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import onnx
 import onnxruntime
@@ -18,6 +19,7 @@ from edgekit.sources.onnx import (
     agreement,
     channels,
     divergence,
+    indices,
     layout,
     lowering,
     prepare,
@@ -52,7 +54,12 @@ class Opened:
         Raises:
             Unsupported: it runs on none of them, or the shape of an output depends on values.
         """
-        return agreement.reference(self.session, self.shapes, self.dtypes)
+        return agreement.reference(self.session, self.shapes, self.dtypes, self.limits)
+
+    @cached_property
+    def limits(self) -> dict[str, int]:
+        """What integer inputs must stay below, where they index a table."""
+        return indices.limits(self.model, [name for name, dtype in self.dtypes.items() if dtype.kind in "iu"])
 
     @cached_property
     def layouts(self) -> dict[str, str]:
@@ -102,9 +109,10 @@ class OnnxSource(Source):
             warnings=tuple(opened.assumed),
         )
 
-    def to_waist(self, path: Path, options: SourceOptions, out: Path) -> Waist:
+    def to_waist(self, path: Path, options: SourceOptions, out: Path, samples: Path | None = None) -> Waist:
         """See `Source.to_waist`. Strategies are tried in order; the first that agrees is taken."""
         opened = self._open(path, options)
+        known = None if samples is None else agreement.sampled(opened.session, opened.dtypes, samples)
         source = source_signature(opened)
         network = prepared(path, opened.model)
         refusal.refuse_unresolved(path, network)
@@ -114,7 +122,7 @@ class OnnxSource(Source):
             for strategy in lowering.strategies(model):
                 try:
                     signature = convert(model, strategy, source, file, keep_layout=options.keep_layout)
-                    agreement.check(file, signature, opened.known)
+                    agreement.check(file, signature, known or opened.known)
                 except (Unsupported, *lowering.CONVERTER_ERRORS) as error:
                     complaints.append(error)
                     continue
@@ -189,7 +197,12 @@ def source_signature(opened: Opened) -> Signature:
     inputs = [(name, opened.shapes[name], str(opened.dtypes[name])) for name in opened.shapes]
     outputs = [(name, value.shape, str(value.dtype)) for name, value in results.items()]
     return Signature(
-        inputs=tuple(_same(*value, opened.layouts.get(value[0])) for value in inputs),
+        inputs=tuple(
+            msgspec.structs.replace(
+                _same(*value, opened.layouts.get(value[0])), index_below=opened.limits.get(value[0])
+            )
+            for value in inputs
+        ),
         outputs=tuple(_same(*value, opened.layouts.get(value[0])) for value in outputs),
     )
 

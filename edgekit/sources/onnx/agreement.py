@@ -1,5 +1,6 @@
-"""Does a waist compute what its source computes? Asked on made-up inputs, of the file itself."""
+"""Does a waist compute what its source computes? Asked on the user's samples, else on made-up inputs."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgekit import tensors
 from edgekit.errors import Unsupported
-from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, complaint, made_up, run
+from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, complaint, each_sample, made_up, run
 from edgekit.types import Signature
 from edgekit.waist import graph as waist_graph
 from edgekit.waist import run as waist_run
@@ -36,8 +37,15 @@ def reference(
     running: onnxruntime.InferenceSession,
     shapes: dict[str, tuple[int, ...]],
     dtypes: dict[str, np.dtype[Any]],
+    limits: Mapping[str, int] | None = None,
 ) -> Reference:
     """Run the source on made-up inputs.
+
+    Args:
+        running: the source.
+        shapes: of its inputs.
+        dtypes: of its inputs.
+        limits: what integer inputs must stay below (`edgekit.sources.onnx.indices`).
 
     Raises:
         Unsupported: it runs on none of them, or the shape of an output depends on values.
@@ -45,7 +53,7 @@ def reference(
     feeds, outputs = [], []
     names = [output.name for output in running.get_outputs()]
     for seed in SEEDS:
-        feed, result = _first_that_runs(running, shapes, dtypes, seed)
+        feed, result = _first_that_runs(running, made_up(shapes, dtypes, seed, limits or {}))
         feeds.append(feed)
         outputs.append(dict(zip(names, result, strict=True)))
     for name in names:
@@ -62,15 +70,26 @@ def reference(
     return Reference(feeds, outputs)
 
 
+def sampled(running: onnxruntime.InferenceSession, dtypes: dict[str, np.dtype[Any]], samples: Path) -> Reference | None:
+    """The source on the first and the last of a user's samples; None if it does not run on them, or is not finite."""
+    names, rows = [output.name for output in running.get_outputs()], list(each_sample(samples))
+    feeds = [{name: rows[i][name].astype(dtype) for name, dtype in dtypes.items()} for i in (0, -1)]
+    try:
+        outputs = [dict(zip(names, run(running, feed), strict=True)) for feed in feeds]
+    except RUNTIME_ERRORS:
+        return None
+    if not all(_telling(value) for result in outputs for value in result.values()):
+        return None
+    same = all(outputs[0][name].shape == outputs[1][name].shape for name in names)
+    return Reference(feeds, outputs) if same else None
+
+
 def _first_that_runs(
-    running: onnxruntime.InferenceSession,
-    shapes: dict[str, tuple[int, ...]],
-    dtypes: dict[str, np.dtype[Any]],
-    seed: int,
+    running: onnxruntime.InferenceSession, inputs: Iterable[dict[str, Array]]
 ) -> tuple[dict[str, Array], list[Array]]:
     """The first made-up inputs that give finite outputs, or the first that run at all."""
     runs, problem = [], ""
-    for feed in made_up(shapes, dtypes, seed):
+    for feed in inputs:
         try:
             result = run(running, feed)
         except RUNTIME_ERRORS as error:

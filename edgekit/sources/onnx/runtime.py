@@ -1,7 +1,7 @@
 """ONNX Runtime on the CPU: sessions that say nothing, runs over samples, inputs made up for checks."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort
+
+from edgekit.tensors import distinct
 
 Array = NDArray[Any]
 
@@ -50,17 +52,20 @@ def run(running: onnxruntime.InferenceSession, feeds: dict[str, Array], names: l
 
 
 def made_up(
-    shapes: dict[str, tuple[int, ...]], dtypes: dict[str, np.dtype[Any]], seed: int
+    shapes: dict[str, tuple[int, ...]], dtypes: dict[str, np.dtype[Any]], seed: int, limits: Mapping[str, int]
 ) -> Iterator[dict[str, Array]]:
     """Inputs to try, the most telling first, deterministic in the seed.
 
-    Floats are normal, then uniform in 0..1 (for logarithms and roots). Integers are drawn below
-    100, 2 and 1, because they may be indices into tables of unknown length.
+    Floats are normal, then uniform in 0..1 (for logarithms and roots). Integers stay below their
+    ``limits``, and where none is known below 100, 2 and 1, because they may be indices into tables of
+    unknown length. They repeat as little as they can.
     """
     for below, positive in ((100, False), (100, True), (2, False), (2, True), (1, False)):
         random = np.random.default_rng(seed)
         draw = random.random if positive else random.standard_normal
-        yield {name: _draw(random, draw, shape, dtypes[name], below) for name, shape in shapes.items()}
+        yield {
+            name: _draw(random, draw, shape, dtypes[name], limits.get(name, below)) for name, shape in shapes.items()
+        }
 
 
 def _draw(
@@ -69,7 +74,8 @@ def _draw(
     if dtype == np.bool_:
         return np.asarray(random.integers(0, 2, shape)).astype(np.bool_)
     if np.issubdtype(dtype, np.integer):
-        return np.asarray(random.integers(0, below, shape)).astype(dtype)
+        drawn = distinct(random, shape, below)
+        return np.asarray(random.integers(0, below, shape) if drawn is None else drawn).astype(dtype)
     return np.asarray(draw(shape)).astype(dtype)
 
 
