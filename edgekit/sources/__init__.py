@@ -5,9 +5,12 @@ its top, because only `edgekit.registry` opens that door, in a worker process. L
 one another.
 """
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from edgekit import sandbox
 from edgekit.errors import InputError
 from edgekit.types import Divergence, Model, SourceOptions, Waist
 
@@ -72,6 +75,32 @@ class Source(ABC):
         ``waist`` is the waist, or a float artifact made from it (with the artifact's signature); its
         file is an absolute path. None where no inner tensor can be matched to the source's.
         """
+
+
+SAMPLES = 16
+"""How many samples in float64 of a network's inputs and outputs must fit into memory: some are made, run and judged."""
+
+
+def bound(shapes: Iterable[tuple[str, Sequence[int]]], path: Path) -> None:
+    """Refuse a network whose inputs or outputs are too large to be made, before any is.
+
+    Args:
+        shapes: name and fixed shape of each.
+        path: the file, for the complaint.
+
+    Raises:
+        InputError: some samples of them would not fit into memory.
+    """
+    limit = sandbox.memory_limit() or sandbox.default_memory()
+    for name, shape in shapes:
+        if math.prod(map(int, shape)) * 8 * SAMPLES > limit:
+            raise InputError(
+                f"{name} of {path.name} has the shape {list(map(int, shape))}: {SAMPLES} samples of it need "
+                f"{math.prod(map(int, shape)) * 8 * SAMPLES / 2**30:,.1f} GiB, more than the limit of "
+                f"{limit / 2**30:.1f} GiB of memory.",
+                place=f"{path}: {name}",
+                fix="give smaller sizes with --shape, or raise the limit with --max-memory",
+            )
 
 
 def sniff(path: Path, fix: str = "export it as .keras, .h5, SavedModel, .onnx or .tflite") -> str:

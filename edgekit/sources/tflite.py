@@ -17,7 +17,7 @@ import flatbuffers
 import numpy as np
 
 from edgekit.errors import InputError, Unsupported
-from edgekit.sources import Source
+from edgekit.sources import Source, bound
 from edgekit.tensors import Array, inputs_to_file, outputs_to_source, sqnr_db
 from edgekit.types import Divergence, Model, Signature, SourceOptions, TensorSpec, Waist
 from edgekit.waist import graph, layouts, state
@@ -163,6 +163,7 @@ def _read(path: Path) -> tuple[Any, graph.Graph]:
         raise _damaged(path, "an operator uses a tensor that is not there")
     if not main.inputs or not main.outputs:
         raise _damaged(path, "it has no inputs or no outputs")
+    bound(((tensor.name, tensor.shape) for tensor in main.tensors if not tensor.constant_bytes), path)
     for index in (*main.inputs, *main.outputs):
         tensor = main.tensors[index]
         if any(size < -1 or size > SIZE_LIMIT for size in (*tensor.shape, *tensor.signature_shape)):

@@ -1,7 +1,6 @@
 """What a Keras file says about itself, read without running anything in it.
 
-A model file is a program: a Lambda layer holds bytecode, and tf-keras imports whatever module a
-configuration names. So the configuration is read here first, and only what is known is let through.
+What it would run is looked at in `edgekit.sources.keras.vetting`, where it leads in `containers`.
 """
 
 import json
@@ -19,23 +18,19 @@ from typing import Any
 import h5py
 
 from edgekit.errors import InputError
+from edgekit.sources.keras import containers
 
 SAVE_WHOLE = "in the code that builds it: model.load_weights(…) and then model.save('model.keras')"
 """The remedy for files that hold no architecture."""
 
-TRUSTED = {"keras", "tf_keras", "builtins", "keras_hub", "keras_nlp", "keras_cv"}
-"""Packages whose classes a configuration may name; all others must come from ``--custom-objects``."""
-
-UNSAFE_OPERATIONS = {"io", "raw_ops", "py_function", "numpy_function", "load_library", "load_op_library", "saved_model"}
-"""First parts of TensorFlow symbols that reach beyond the network (files, Python); a model needs none of them."""
-
 
 @dataclass(frozen=True)
 class Archive:
-    """A Keras file's own words: the version that wrote it, and its configuration."""
+    """A Keras file's own words: the version that wrote it, its configuration, how many numbers it holds as weights."""
 
     version: str
     config: dict[str, Any]
+    stored: int
 
     @property
     def keras3(self) -> bool:
@@ -60,17 +55,24 @@ def read(path: Path, *, zipped: bool) -> Archive:
 def _read_zip(path: Path) -> Archive:
     try:
         with zipfile.ZipFile(path) as archive:
+            containers.check_zip(archive, path)
             names = {name.replace("\\", "/"): name for name in archive.namelist()}
             if "config.json" not in names:
                 raise _no_model(path, names)
             config = json.loads(archive.read(names["config.json"]))
             metadata = json.loads(archive.read(names["metadata.json"])) if "metadata.json" in names else {}
             archive.testzip()
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError, RecursionError, NotImplementedError) as error:
+            stored = sum(_elements(archive, name, path) for name in archive.namelist() if name.endswith(".h5"))
+    except UNREADABLE as error:
         raise _damaged(path, str(error)) from error
     if not isinstance(config, dict) or not isinstance(metadata, dict):
         raise _damaged(path, "config.json holds no model")
-    return Archive(str(metadata.get("keras_version", "")), config)
+    return Archive(str(metadata.get("keras_version", "")), config, stored)
+
+
+def _elements(archive: zipfile.ZipFile, name: str, path: Path) -> int:
+    with archive.open(name) as member, h5py.File(member, "r") as weights:
+        return containers.elements(weights, path)
 
 
 def _no_model(path: Path, names: dict[str, str]) -> InputError:
@@ -90,6 +92,7 @@ def _read_hdf5(path: Path) -> Archive:
         with h5py.File(path, "r") as file:
             version, config = file.attrs.get("keras_version", ""), file.attrs.get("model_config")
             keys = set(file.keys())
+            stored = containers.elements(file, path)
     except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:  # TypeError: of a type that numpy lacks
         raise _damaged(path, str(error)) from error
     if config is None and (keys & {"layers", "_layer_checkpoint_dependencies", "vars"} or version or "top" in keys):
@@ -107,7 +110,7 @@ def _read_hdf5(path: Path) -> Archive:
     if not isinstance(parsed, dict):
         raise _damaged(path, "model_config holds no model")
     text = version.decode(errors="surrogateescape") if isinstance(version, bytes) else str(version)  # h5py's own way
-    return Archive(text, parsed)
+    return Archive(text, parsed, stored)
 
 
 def _has_endless_heap(path: Path) -> bool:
@@ -147,107 +150,6 @@ def _damaged(path: Path, detail: str) -> InputError:
     )
 
 
-def check(archive: Archive, path: Path, known: set[str], *, allow_unsafe: bool) -> None:
-    """Refuse what would run code that the user did not hand over.
-
-    Args:
-        archive: the file's own words.
-        path: the file, for the complaint.
-        known: names of custom objects that the user gave or registered.
-        allow_unsafe: let bytecode and foreign modules through.
-
-    Raises:
-        InputError: a Lambda layer, or a class of a module that is not Keras's, is not among ``known``.
-    """
-    for item in _objects(archive.config):
-        if item["class_name"] == "Lambda":
-            _check_lambda(item, path, known, allow_unsafe=allow_unsafe)
-        elif item["class_name"] in {"TFOpLambda", "SlicingOpLambda"}:
-            _check_operation(item, path, allow_unsafe=allow_unsafe)
-        else:
-            _check_module(item, path, known, allow_unsafe=allow_unsafe)
-
-
-def _objects(config: Any) -> Iterator[dict[str, Any]]:
-    """Every serialized object in a configuration, outermost first."""
-    pending = [config]
-    while pending:
-        value = pending.pop(0)
-        if isinstance(value, dict):
-            if isinstance(value.get("class_name"), str):
-                yield value
-            pending.extend(value.values())
-        elif isinstance(value, list):
-            pending.extend(value)
-
-
-def _name(item: dict[str, Any]) -> str:
-    config = item.get("config")
-    named = config.get("name") if isinstance(config, dict) else None
-    return str(named or item.get("name") or item["class_name"])
-
-
-def _check_lambda(item: dict[str, Any], path: Path, known: set[str], *, allow_unsafe: bool) -> None:
-    config = item.get("config") if isinstance(item.get("config"), dict) else {}
-    function = config.get("function") if isinstance(config, dict) else None
-    if isinstance(function, dict):
-        function = function.get("config") if function.get("class_name") == "function" else None
-    if allow_unsafe or (isinstance(function, str) and function in known):
-        return
-    holds = f"calls the function {function}" if isinstance(function, str) else "holds Python bytecode"
-    raise InputError(
-        f"The Lambda layer {_name(item)} of {path.name} {holds}, which edgekit does not run unasked.",
-        place=f"{path}: layer {_name(item)}",
-        fix="if you trust this file: --allow-unsafe; better: replace the Lambda by a layer class and save again",
-    )
-
-
-def _check_operation(item: dict[str, Any], path: Path, *, allow_unsafe: bool) -> None:
-    config = item.get("config")
-    symbol = str(config.get("function", "")) if isinstance(config, dict) else ""
-    if not allow_unsafe and UNSAFE_OPERATIONS & set(symbol.split(".")):
-        raise InputError(
-            f"The layer {_name(item)} of {path.name} calls tf.{symbol}, which reaches beyond the network.",
-            place=f"{path}: layer {_name(item)}",
-            fix="if you trust this file: --allow-unsafe",
-        )
-
-
-def _check_module(item: dict[str, Any], path: Path, known: set[str], *, allow_unsafe: bool) -> None:
-    module = item.get("module")
-    name, registered = item["class_name"], item.get("registered_name")
-    if name == "__lambda__" and not allow_unsafe:
-        raise InputError(
-            f"{path.name} holds Python bytecode (a lambda), which edgekit does not run unasked.",
-            place=str(path),
-            fix="if you trust this file: --allow-unsafe",
-        )
-    foreign = isinstance(module, str) and module.split(".")[0] not in TRUSTED
-    custom = module is None and isinstance(registered, str) and registered != name
-    if name == "function" and module == "builtins":
-        foreign, name = isinstance(registered, str) and ">" in registered, str(item.get("config"))
-    if (foreign or custom) and not {name, registered} & known:
-        raise missing_object(path, str(name if name != "function" else item.get("config")), module)
-
-
-def missing_object(path: Path, name: str, module: Any = None) -> InputError:
-    """The complaint about a class or function that the file only names."""
-    where = f" (of the module {module})" if isinstance(module, str) else ""
-    name = name.rsplit(">", maxsplit=1)[-1]  # registered as package>name
-    return InputError(
-        f"{path.name} uses {name}{where}, which is neither in Keras nor among the custom objects.",
-        place=str(path),
-        fix=f"--custom-objects yourmodule:function, where the function returns {{'{name}': {name}}}",
-    )
-
-
-def with_registered_names(archive: Archive, custom: dict[str, Any]) -> dict[str, Any]:
-    """Custom objects under the names that the file registered them by (``package>Name``) too."""
-    names = (name for item in _objects(archive.config) for name in (item["class_name"], item.get("registered_name")))
-    short = {name: name.rsplit(">", maxsplit=1)[-1] for name in names if isinstance(name, str)}
-    return {name: custom[bare] for name, bare in short.items() if bare in custom} | custom
-
-
 def unknown_name(message: str) -> str | None:
     """The class or function that a loader's complaint says it does not know; None for other complaints."""
     found = re.search(r"(?:Unknown|Could not locate|Could not find)\s\w+:?\s+['\"]?([\w>.]+)['\"]?", message)
@@ -275,12 +177,12 @@ def readable(path: Path, *, zipped: bool) -> Iterator[tuple[Path, tuple[str, ...
 
 
 UNREADABLE = (
-    RuntimeError,
+    RuntimeError,  # with RecursionError and NotImplementedError
     OSError,
     KeyError,
     ValueError,
     EOFError,
-    NotImplementedError,
+    TypeError,  # of a type that numpy lacks
     zipfile.BadZipFile,
     zlib.error,
 )
@@ -294,18 +196,9 @@ def _has_backslashes(path: Path) -> bool:
         if "model.weights.h5" not in archive.namelist():
             return False
         found: list[str] = []
-
-        def look(name: str | bytes) -> None:
-            if isinstance(name, bytes):  # h5py's answer to what is no UTF-8
-                raise ValueError(f"the name {name!r} is not UTF-8")
-            found.extend([name] if "\\" in name else [])
-
-        try:
-            with archive.open("model.weights.h5") as member, h5py.File(member, "r") as weights:
-                weights.visit(look)
-        except UNREADABLE as error:
-            raise _damaged(path, str(error)) from error
-    return bool(found)
+        with archive.open("model.weights.h5") as member, h5py.File(member, "r") as weights:
+            weights.visit(found.append)
+    return any("\\" in name for name in found)
 
 
 def _repair(path: Path, copy: Path) -> None:

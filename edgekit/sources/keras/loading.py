@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.errors import InputError, Unsupported
-from edgekit.sources.keras import archive, policies, saved
+from edgekit.sources.keras import archive, policies, saved, vetting
 from edgekit.sources.keras.libraries import FAILURES, first_line, keras3, tf, tf_keras
 from edgekit.sources.keras.network import Network, Port
 from edgekit.sources.keras.preprocessing import refusal
@@ -26,7 +26,10 @@ def load(path: Path, format_: str, options: SourceOptions) -> Network:
         InputError: it is damaged, incomplete, holds code that was not allowed, or weights that are no numbers.
         Unsupported: it takes or gives something other than tensors of numbers.
     """
-    network = saved.load(path) if format_ == "savedmodel" else _load_file(path, options, zipped=format_ == "keras")
+    if format_ == "savedmodel":
+        network = saved.load(path, allow_unsafe=options.allow_unsafe)
+    else:
+        network = _load_file(path, options, zipped=format_ == "keras")
     for port in network.inputs:
         if port.dtype in {"string", "variant", "resource"}:
             raise refusal(layers(network.model), path) or Unsupported(
@@ -49,8 +52,9 @@ def _load_file(path: Path, options: SourceOptions, *, zipped: bool, as_saved: bo
         archive.readable(path, zipped=zipped) as (file, notes),
         ExitStack() as opened,
     ):
-        custom = archive.with_registered_names(described, given)
-        archive.check(described, path, known(custom), allow_unsafe=options.allow_unsafe)
+        custom = vetting.with_registered_names(described.config, given)
+        vetting.Vetting(path, frozenset(known(custom)), options.allow_unsafe).check(described.config)
+        vetting.check_sizes(described.config, described.stored, path)
         chosen = opened.enter_context(policies.in_float32(file, described, zipped=zipped)) if halves else file
         for library in libraries:
             try:
@@ -130,7 +134,7 @@ def _unloadable(path: Path, described: archive.Archive, failures: list[str]) -> 
     """The complaint of the library that wrote the file, turned into a remedy where it is a known one."""
     for failure in failures:
         if name := archive.unknown_name(failure):
-            return archive.missing_object(path, name)
+            return vetting.missing_object(path, name)
     return InputError(
         f"{path.name}, written by Keras {described.version or 'of an unknown version'}, cannot be loaded: "
         f"{first_line(ValueError(failures[0]))}",

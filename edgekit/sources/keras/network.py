@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.errors import InputError, Unsupported
+from edgekit.sources import bound
 from edgekit.sources.keras.libraries import FAILURES, first_line, tf
 from edgekit.tensors import Array
 
@@ -84,6 +85,7 @@ def fix(network: Network, wanted: dict[str, tuple[int, ...]], path: Path) -> Fix
         InputError: an open dimension has no size, or a size does not fit.
     """
     shapes = fixed_shapes(network.inputs, wanted, path)
+    bound(((port.name, shape) for port, shape in zip(network.inputs, shapes, strict=True)), path)
     specs = [
         tf.TensorSpec(shape, port.dtype, name=f"input_{i}")
         for i, (shape, port) in enumerate(zip(shapes, network.inputs, strict=True))
@@ -101,6 +103,7 @@ def fix(network: Network, wanted: dict[str, tuple[int, ...]], path: Path) -> Fix
     made = Fixed(network, shapes, function, (), tuple(np.dtype(spec.dtype.as_numpy_dtype).name for spec in outputs))
     if all(spec.shape.is_fully_defined() for spec in outputs):
         known = tuple(tuple(spec.shape.as_list()) for spec in outputs)
+        bound(((f"output {i}", size) for i, size in enumerate(known)), path)
     else:  # a SavedModel's function forgets them; one inference tells
         try:
             known = tuple(array.shape for array in made.run(sample(made)))

@@ -4,18 +4,20 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.errors import InputError
+from edgekit.sources.keras import graphs
 from edgekit.sources.keras.libraries import FAILURES, first_line, tf
 from edgekit.sources.keras.network import Network, Port
 
 SERVING = "serving_default"
 
 
-def load(path: Path) -> Network:
-    """Load a SavedModel; names are those of its signature.
+def load(path: Path, *, allow_unsafe: bool) -> Network:
+    """Load a SavedModel; names are those of its signature. ``allow_unsafe`` lets it run any operator.
 
     Raises:
-        InputError: it cannot be read, or it does not say how it is called.
+        InputError: it cannot be read, runs what does not only compute, or does not say how it is called.
     """
+    graphs.check(path, allow_unsafe=allow_unsafe)
     try:
         loaded = tf.saved_model.load(str(path))
         signatures = dict(loaded.signatures)

@@ -1,0 +1,70 @@
+"""SavedModels that do more than compute: refused before they are loaded, and walled in where the user insists."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgekit.errors import EdgekitError
+from edgekit.types import SourceOptions
+from edgekit.worker import Worker
+from tests.sources.test_keras_refusals import describe, refused
+
+MAKER = Path(__file__).with_name("hostile_saved_models.py")
+pytestmark = pytest.mark.slow
+
+NAMES = [
+    "WriteFile", "ReadFile", "MatchingFiles", "PrintV2", "EagerPyFunc", "SaveV2", "RestoreV2", "TextLineDataset",
+    "initializer_WriteFile", "nested_WriteFile", "file_InitializeTableFromTextFileV2",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    top = tmp_path_factory.mktemp("models")
+    subprocess.run([sys.executable, MAKER, top], check=True, capture_output=True)
+    assert (top / "mark").exists(), "a payload must do what the sandbox is to prevent"
+    (top / "mark").unlink()
+    return top
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_operators_that_do_not_only_compute_are_named(worker: Worker, models: Path, name: str) -> None:
+    error = refused(worker, models / name)
+    assert f"runs {name.rpartition('_')[2]}, which" in error.problem
+    assert "--allow-unsafe" in error.fix
+    assert not (models / "mark").exists()
+
+
+@pytest.mark.parametrize("name", ["WriteFile", "PrintV2", "initializer_WriteFile", "nested_WriteFile", "SaveV2"])
+def test_what_the_user_lets_through_can_still_not_write(worker: Worker, models: Path, name: str) -> None:
+    try:
+        described = describe(worker, models / name, SourceOptions(allow_unsafe=True))
+        assert described.format == "savedmodel"
+    except EdgekitError as error:
+        assert error.problem  # noqa: PT017 - whether loading ran it or not, it got nowhere
+    assert not list(models.glob("mark*"))
+
+
+def test_a_table_that_is_filled_from_constants_passes(worker: Worker, models: Path) -> None:
+    assert describe(worker, models / "harmless").signature.outputs[0].shape == (1, 3)
+
+
+def test_links_may_stay_inside_and_not_lead_out(worker: Worker, models: Path, tmp_path: Path) -> None:
+    model = Path(shutil.copytree(models / "harmless", tmp_path / "model"))
+    (model / "variables").rename(model / "kept")
+    (model / "variables").symlink_to("kept")
+    assert describe(worker, model).format == "savedmodel"
+    (model / "assets").mkdir(exist_ok=True)
+    (model / "assets" / "words").symlink_to("/etc/hostname")
+    assert "leads out" in refused(worker, model).problem
+    (model / "assets" / "words").unlink()
+    os.mkfifo(model / "assets" / "words")
+    assert "neither a file nor a folder" in refused(worker, model).problem
+
+
+def test_variables_that_are_declared_and_not_there(worker: Worker, models: Path) -> None:
+    assert "declares 12.0 GiB of variables" in refused(worker, models / "huge").problem
