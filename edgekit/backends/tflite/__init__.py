@@ -109,8 +109,9 @@ def _integer(job: Job, waist: Path, boundary: Boundary) -> tuple[bytes, tuple[st
     notes = [
         f"quantized by {found.engine} with {found.method} ranges: {found.sqnr_db:.1f} dB on the calibration samples"
     ]
-    if left:
-        notes.append(f"stays float32: {left}")
+    told = " ".join(found.reasons)
+    untold = [operator.name for operator in found.floats if operator.name not in told]
+    notes += [f"stays float32: {', '.join(sorted(set(untold)))}"] if untold else []
     notes += [f"stays float32: {reason}" for reason in found.reasons]
     return graph.pack(model), tuple(notes), _placements(graph.describe(model)[0])
 

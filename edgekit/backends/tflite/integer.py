@@ -10,6 +10,7 @@ the one that comes closer to the float outputs.
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +35,16 @@ POOR_DB = 15.0
 
 GUARDS = "they guard a divisor, a root or a logarithm"
 """Why such operators stay float."""
+
+LAYERS = {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL", "CONV_3D"}
+"""What integers make fast. A stretch that takes more than half of them is no place where the signal is lost: noise
+that all layers share alike falls by 3 dB where half of them are float."""
+
+FIRST = next(iter(ENGINES))
+"""The engine that is asked first."""
+
+KINDS_TRIED = 6
+"""How many kinds of operators are tried as the one whose integer form makes LiteRT die."""
 
 REFUSED = re.compile(r"Node number \d+ \((\w+)\)")
 """How LiteRT names an operator that it cannot prepare or run."""
@@ -114,6 +125,8 @@ class _Attempts:
         """Try plans and keep the best file."""
         plan = self._first()
         self._every_method(plan)
+        if not self._made and not self._settings.full_integer:
+            self._without_a_kind(plan)
         for other in self._others(plan, folder):
             self._once(other)
         if self._made and best(self._made).sqnr_db < POOR_DB and self._searchable():
@@ -178,6 +191,16 @@ class _Attempts:
             return None
         return self._try(self._keep(plan, operators, "LiteRT's integer kernel refuses it"), engine, method)
 
+    def _without_a_kind(self, plan: Plan) -> None:
+        """No file runs, and nobody says why (a kernel that aborts): one kind of operator at a time stays float."""
+        kinds = Counter(operator.name for operator in self._graph.operators)
+        for kind, _ in kinds.most_common(KINDS_TRIED):
+            operators = {operator.index for operator in self._graph.operators if operator.name == kind} - plan.kept
+            if operators and self._try(
+                self._keep(plan, operators, "LiteRT dies of their integer form"), FIRST, "minmax"
+            ):
+                return
+
     def _try(self, plan: Plan, engine: str, method: str) -> Candidate | None:
         settings = self._settings
         try:
@@ -208,7 +231,7 @@ class _Attempts:
     def _once(self, plan: Plan) -> None:
         """A variation, in the way that served best until now."""
         found = best(self._made) if self._made else None
-        made = self._try(plan, found.engine if found else next(iter(ENGINES)), found.method if found else "minmax")
+        made = self._try(plan, found.engine if found else FIRST, found.method if found else "minmax")
         if made is not None and found is not None and made.sqnr_db < found.sqnr_db + BETTER_DB:
             self._made.remove(made)
 
@@ -223,11 +246,13 @@ class _Attempts:
             return -np.inf if made is None else made.sqnr_db
 
         stretch = search.stretch(len(self._graph.operators), score)
-        if stretch is None:
+        layers = [operator.index for operator in self._graph.operators if operator.name in LAYERS]
+        self._made = [found]
+        if stretch is None or 2 * len([index for index in layers if index in stretch]) > len(layers):
             return
         reason = f"integers there leave {found.sqnr_db:.1f} dB of the calibration samples' signal"
         final = self._try(self._keep(plan, set(stretch) - plan.kept, reason), found.engine, found.method)
-        self._made = [final] if final is not None else [found]
+        self._made = [found] if final is None else [final]
 
 
 def _evened(plan: Plan, path: Path, before: graph.Graph, model: object) -> Plan:
