@@ -27,7 +27,7 @@ from edgekit.backends.tflite.ranges import METHODS, Range, choose
 from edgekit.backends.tflite.ready import Ready, ready
 from edgekit.errors import Unsupported
 from edgekit.tensors import Array
-from edgekit.waist import graph
+from edgekit.waist import graph, state
 from edgekit.waist.trial import Trial
 
 POOR_DB = 15.0
@@ -104,6 +104,8 @@ def quantize(path: Path, inputs: dict[str, Array], trial: Trial, settings: Setti
     """
     count = len(next(iter(inputs.values())))
     chosen = scored(path, graph.read(path)[0], count, most=8 if settings.activations == "int16" else SCORED_SAMPLES)
+    if state.note(graph.load(path)):
+        chosen = np.arange(len(chosen))  # each sample continues the one before: candidates run them as they come
     with TemporaryDirectory() as folder:
         made = ready(path, inputs, chosen, settings.seed, Path(folder))
         shown = {name: values[chosen] for name, values in made.inputs.items()}

@@ -55,9 +55,9 @@ class Veil:
             operator.builtinOptions = operator.builtinOptions2 = None
             model.operatorCodes.append(_cover())
         used = {operator.opcodeIndex for operator in main.operators}
-        for index in range(len(self._known)):  # it fails on codes that no operator uses
-            if index not in used:
-                model.operatorCodes[index] = model.operatorCodes[min(used)]
+        self._idle = set(range(len(self._known))) - used
+        for index in self._idle:  # it fails on codes that no operator uses
+            model.operatorCodes[index] = model.operatorCodes[max(used)]
 
     def lift(self, model: Any) -> None:
         """Give the operators of a quantized file their faces again, and the file its subgraphs; in place.
@@ -74,11 +74,8 @@ class Veil:
                     operator.builtinOptions2Type,
                     operator.builtinOptions2,
                 ) = face.options
-        used = {operator.opcodeIndex for operator in model.subgraphs[0].operators}
-        for index, code in enumerate(self._known):
-            cover = max(model.operatorCodes[index].builtinCode, model.operatorCodes[index].deprecatedBuiltinCode)
-            if cover == COVER or index not in used:
-                model.operatorCodes[index] = code
+        for index in self._idle:
+            model.operatorCodes[index] = self._known[index]
         model.subgraphs = [model.subgraphs[0], *self._others]
 
 
