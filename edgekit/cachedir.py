@@ -84,6 +84,8 @@ def doubts(folder: Path) -> tuple[str, ...]:
         seen = folder.stat()
     except OSError:
         return ()
+    if not stat.S_ISDIR(seen.st_mode):
+        return ()
     found = []
     if seen.st_uid != os.geteuid():
         found.append(f"The cache {folder} belongs to another user ({seen.st_uid}), who decides what is built from it.")

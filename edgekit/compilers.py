@@ -36,5 +36,14 @@ def npu() -> str:
 
 
 def installed() -> dict[str, str]:
-    """What decides, beside the versions of Python packages, what a backend can make."""
-    return {"edgetpu_compiler": edgetpu(), "openvino_npu": npu()}
+    """What decides, beside the versions of Python packages, what a backend can make: each with its size and date."""
+    return {"edgetpu_compiler": _as_it_is(edgetpu()), "openvino_npu": _as_it_is(npu())}
+
+
+def _as_it_is(program: str) -> str:
+    """A program's path, with what changes when another takes its place; a command in words stays as it is."""
+    try:
+        seen = Path(program).stat()
+    except OSError:
+        return program
+    return f"{program} {seen.st_size} {seen.st_mtime_ns}" if program else ""

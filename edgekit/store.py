@@ -298,11 +298,16 @@ def tree_digest(path: Path) -> FileDigest:
     """
     if not path.is_dir():
         return file_digest(path)
-    files = {str(file.relative_to(path)): file_digest(file) for file in tree(path)}
+    files = {_named(file.relative_to(path)): file_digest(file) for file in tree(path)}
     return FileDigest(
         sha256=digest_of({name: file.sha256 for name, file in files.items()}),
         bytes=sum(file.bytes for file in files.values()),
     )
+
+
+def _named(path: Path) -> str:
+    """A path as text that JSON can hold: names of files are bytes, not always UTF-8."""
+    return str(path).encode("utf8", "backslashreplace").decode()
 
 
 def tree(folder: Path) -> list[Path]:

@@ -20,6 +20,18 @@ def test_a_named_command_wins_over_the_path(tmp_path: Path, monkeypatch: pytest.
     assert compilers.edgetpu() == "ssh host edgetpu_compiler {file}"
 
 
+def test_another_program_in_its_place_is_another_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "edgetpu_compiler"
+    program.write_text("#!/bin/sh\n")
+    monkeypatch.setenv("EDGEKIT_EDGETPU_COMPILER", str(program))
+    before = compilers.installed()
+    assert compilers.installed() == before
+    program.write_text("#!/bin/sh\nexit 1\n")
+    assert compilers.installed() != before
+    monkeypatch.setenv("EDGEKIT_EDGETPU_COMPILER", "ssh host {file}")
+    assert compilers.installed()["edgetpu_compiler"] == "ssh host {file}"
+
+
 def test_without_any_there_is_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("EDGEKIT_EDGETPU_COMPILER", raising=False)

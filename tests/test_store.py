@@ -405,3 +405,10 @@ def test_a_folder_that_leads_back_to_itself_is_refused(tmp_path: Path) -> None:
     (tmp_path / "deep" / "again").symlink_to(tmp_path)
     with pytest.raises(InputError, match="leads back"):
         tree_digest(tmp_path)
+
+
+def test_names_that_are_no_text_have_a_digest_too(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"a\xff")).write_text("1")
+    before = tree_digest(tmp_path)
+    (tmp_path / os.fsdecode(b"a\xff")).rename(tmp_path / os.fsdecode(b"a\xfe"))
+    assert tree_digest(tmp_path).sha256 != before.sha256
