@@ -58,7 +58,7 @@ def test_the_npu_library_beside_the_plugins_is_found(tmp_path: Path, monkeypatch
 def test_doctor_says_what_works() -> None:
     health = doctor.examine()
     kinds = {part.kind for part in health.parts}
-    assert kinds == {"source", "target", "tool", "device"}
+    assert kinds == {"source", "target", "tool", "device", "guard"}
     assert {part.name for part in health.parts if part.kind == "source"} == {
         "keras",
         "hdf5",
