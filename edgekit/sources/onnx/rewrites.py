@@ -6,7 +6,16 @@ or gives a form that devices run badly.
 
 import onnx
 
-from edgekit.sources.onnx import activations, contributed, convolution, indexing, normalization, products, spectral
+from edgekit.sources.onnx import (
+    activations,
+    contributed,
+    convolution,
+    indexing,
+    normalization,
+    products,
+    resizing,
+    spectral,
+)
 from edgekit.sources.onnx.network import Builder, Rewrite
 from edgekit.sources.onnx.recurrent import unroll
 
@@ -42,6 +51,7 @@ RULES: dict[str, Rewrite] = {
     "PRelu": activations.prelu,
     "RNN": unroll,
     "ReduceLogSumExp": activations.log_sum_exp,
+    "Resize": resizing.resize,
     "STFT": spectral.stft,
     "ScatterElements": indexing.positive_indices,
     "ScatterND": indexing.positive_indices,
