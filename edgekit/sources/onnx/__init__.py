@@ -116,7 +116,7 @@ class OnnxSource(Source):
         source = source_signature(opened)
         network = prepared(path, opened.model)
         refusal.refuse_unresolved(path, network)
-        model, complaints = network.proto(), []
+        model, complaints, signature = network.proto(), [], source
         with tempfile.TemporaryDirectory(prefix="edgekit-onnx-") as folder:
             file = Path(folder, "waist.tflite")
             for strategy in lowering.strategies(model):
@@ -124,7 +124,7 @@ class OnnxSource(Source):
                     signature = convert(model, strategy, source, file, keep_layout=options.keep_layout)
                     agreement.check(file, signature, known or opened.known)
                 except (Unsupported, *lowering.CONVERTER_ERRORS) as error:
-                    complaints.append(error)
+                    complaints.append(_told(error, opened, signature, file))
                     continue
                 shutil.copyfile(file, out / "waist.tflite")
                 notes = (*opened.assumed, f"converted by onnx2tf ({strategy.name})")
@@ -183,6 +183,17 @@ def prepared(path: Path, model: onnx.ModelProto) -> Network:
         return prepare.prepare(reading.only_float32(model))
     except ONNX_ERRORS as error:
         raise refusal.not_prepared(path, error) from error
+
+
+def _told(error: Exception, opened: Opened, signature: Signature, file: Path) -> Exception:
+    """The complaint, with the operator at which the file leaves its source if it disagrees with it."""
+    if not isinstance(error, agreement.Disagreement):
+        return error
+    try:
+        found = divergence.first(opened.model, signature, file, error.feed, agreement.EDGE_DB)
+    except (Unsupported, *lowering.CONVERTER_ERRORS):
+        return error
+    return error if found is None else refusal.disagreement(error.output, error.detail, found)
 
 
 def _stamps(path: Path, companions: tuple[str, ...]) -> list[tuple[Path, int, int]]:

@@ -1,7 +1,8 @@
 """Does a waist compute what its source computes? Asked on the user's samples, else on made-up inputs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgekit import tensors
 from edgekit.errors import Unsupported
+from edgekit.sources.onnx import refusal
 from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, complaint, each_sample, made_up, run
 from edgekit.types import Signature
 from edgekit.waist import graph as waist_graph
@@ -21,16 +23,40 @@ Array = NDArray[Any]
 THRESHOLD_DB = 60.0
 """SQNR below which a float32 conversion counts as failed (the house's limit)."""
 
+EDGE_DB = 20.0
+"""The same for edges, where saturated functions differ between runtimes and only a lost bound is looked for."""
+
+OVERFLOW = 1e30
+"""What the source gives beyond this may be infinite elsewhere: kernels saturate exponentials at different places."""
+
 SEEDS = (0, 1)
 """Made-up inputs are drawn this often: one draw could hide a swap of two inputs or a dead branch."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Inputs and what the source gives for them, in the source's names, layouts and dtypes, one sample each."""
+    """Inputs and what the source gives for them, in the source's names, layouts and dtypes, one sample each.
+
+    ``edges`` are inputs beside the usual ones, with a name: zeros, a constant, large values. ``again`` runs the
+    source once more.
+    """
 
     feeds: list[dict[str, Array]]
     outputs: list[dict[str, Array]]
+    edges: list[tuple[str, dict[str, Array], dict[str, Array]]]
+    again: Callable[[dict[str, Array]], dict[str, Array]]
+
+    @classmethod
+    def of(
+        cls, running: onnxruntime.InferenceSession, feeds: list[dict[str, Array]], outputs: list[dict[str, Array]]
+    ) -> "Reference":
+        """With the edges that the source takes."""
+        names = [output.name for output in running.get_outputs()]
+
+        def again(feed: dict[str, Array]) -> dict[str, Array]:
+            return dict(zip(names, run(running, feed), strict=True))
+
+        return cls(feeds, outputs, list(_edges(feeds[-1], outputs[-1], again)), again)
 
 
 def reference(
@@ -59,15 +85,32 @@ def reference(
     for name in names:
         sizes = {result[name].shape for result in outputs}
         if len(sizes) > 1:
-            steering = [repr(n) for n, dtype in dtypes.items() if np.issubdtype(dtype, np.integer)]
-            cause = f" (perhaps of {', '.join(steering)})" if steering else ""
-            raise Unsupported(
-                f"The shape of the output {name!r} depends on the inputs' values{cause}: {sorted(sizes)}.",
-                place=name,
-                fix="make the values that steer shapes constants when exporting, or cut the model before the operator "
-                "that selects (NonZero, NonMaxSuppression, Compress, Loop …)",
-            )
-    return Reference(feeds, outputs)
+            raise refusal.steered_output(name, sizes, [n for n, t in dtypes.items() if np.issubdtype(t, np.integer)])
+    return Reference.of(running, feeds, outputs)
+
+
+EDGES: dict[str, Callable[[Array], Array]] = {
+    "zeros": np.zeros_like,
+    "ones": np.ones_like,
+    "large values": lambda usual: usual * 1e4,
+}
+"""Inputs where a lost bound shows (0 / 0, log 0, overflow), made of a usual one."""
+
+
+def _edges(
+    feed: dict[str, Array], usual: dict[str, Array], again: Callable[[dict[str, Array]], dict[str, Array]]
+) -> Iterator[tuple[str, dict[str, Array], dict[str, Array]]]:
+    """The edges that the source takes. Only floats change: integers may be indices."""
+    if not any(np.issubdtype(value.dtype, np.floating) for value in feed.values()):
+        return
+    for name, change in EDGES.items():
+        edge = {n: change(v).astype(v.dtype) if np.issubdtype(v.dtype, np.floating) else v for n, v in feed.items()}
+        try:
+            outputs = again(edge)
+        except RUNTIME_ERRORS:
+            continue
+        if all(outputs[n].shape == usual[n].shape for n in usual):
+            yield name, edge, outputs
 
 
 def sampled(running: onnxruntime.InferenceSession, dtypes: dict[str, np.dtype[Any]], samples: Path) -> Reference | None:
@@ -81,14 +124,14 @@ def sampled(running: onnxruntime.InferenceSession, dtypes: dict[str, np.dtype[An
     if not all(_telling(value) for result in outputs for value in result.values()):
         return None
     same = all(outputs[0][name].shape == outputs[1][name].shape for name in names)
-    return Reference(feeds, outputs) if same else None
+    return Reference.of(running, feeds, outputs) if same else None
 
 
 def _first_that_runs(
     running: onnxruntime.InferenceSession, inputs: Iterable[dict[str, Array]]
 ) -> tuple[dict[str, Array], list[Array]]:
     """The first made-up inputs that give finite outputs, or the first that run at all."""
-    runs, problem = [], ""
+    runs, problem, feed = [], "", {}
     for feed in inputs:
         try:
             result = run(running, feed)
@@ -99,11 +142,7 @@ def _first_that_runs(
         if all(_telling(value) for value in result):
             return feed, result
     if not runs:
-        raise Unsupported(
-            f"ONNX Runtime cannot run the model on made-up inputs: {problem}",
-            place="ONNX Runtime",
-            fix="check the shapes given with --shape; inputs that steer shapes must be constants in the model",
-        )
+        raise refusal.never_runs(problem, [name for name, v in feed.items() if np.issubdtype(v.dtype, np.integer)])
     return runs[0]
 
 
@@ -129,21 +168,73 @@ def check(waist: Path, signature: Signature, known: Reference) -> None:
     """Load the waist and compare it with the source.
 
     Raises:
-        Unsupported: custom operators, no allocation, or an output below `THRESHOLD_DB` (named).
+        Unsupported: custom operators, no allocation, or an output that disagrees (named).
     """
     custom = sorted(name for name in waist_graph.operator_names(waist) if ":" in name or "BUILTIN" in name)
     if custom:
-        raise Unsupported(f"No interpreter has {', '.join(custom)}.", place=str(waist), fix="simplify the model")
-    stacked = {name: np.stack([feed[name] for feed in known.feeds]) for name in known.feeds[0]}
+        raise Unsupported(f"No interpreter has {', '.join(custom)}.", place=str(waist), fix=refusal.CUT)
+    feeds = [*known.feeds, *(feed for _, feed, _ in known.edges)]
+    stacked = {name: np.stack([feed[name] for feed in feeds]) for name in feeds[0]}
     made = waist_run.run(waist, tensors.inputs_to_file(signature, stacked))
     got = tensors.outputs_to_source(signature, made)
     for name, values in got.items():
         expected = np.stack([result[name] for result in known.outputs])
-        agreement = closeness_db(expected, values)
+        agreement = closeness_db(expected, values[: len(expected)])
         if agreement < THRESHOLD_DB:
-            raise Unsupported(
-                f"The converted model disagrees with ONNX Runtime at the output {name!r}: {agreement:.1f} dB SQNR, "
-                f"{THRESHOLD_DB:.0f} dB wanted.",
-                place=name,
-                fix="the operators before this output are converted wrongly",
-            )
+            detail = f"{agreement:.1f} dB SQNR, {THRESHOLD_DB:.0f} dB wanted"
+            raise Disagreement(name, detail, known.feeds[0])
+        for (edge, feed, outputs), value in zip(known.edges, values[len(expected) :], strict=True):
+            again = partial(shaken, known, feed, name)
+            if wrong := fault(outputs[name], value, expected, again):
+                raise Disagreement(name, f"{wrong} for inputs of {edge}", feed)
+
+
+class Disagreement(Unsupported):
+    """A converted file that does not compute what its source computes, on the inputs ``feed``."""
+
+    def __init__(self, output: str, detail: str, feed: dict[str, Array]) -> None:
+        plain = refusal.disagreement(output, detail)
+        super().__init__(plain.problem, place=plain.place, fix=plain.fix)
+        self.output, self.detail, self.feed = output, detail, feed
+
+
+def fault(right: Array, value: Array, usual: Array, again: Callable[[], Array]) -> str | None:
+    """What is wrong with a float output at an edge; None if nothing.
+
+    An error counts where it passes `EDGE_DB`, what the last bits of the input already change in the
+    source itself (``again``), and a ten-thousandth of what the output usually is.
+    """
+    if not np.issubdtype(right.dtype, np.floating):
+        return None
+    finite = np.abs(right.astype(np.float64)) < OVERFLOW
+    if not np.isfinite(value[finite]).all():
+        return "NaN or infinity where ONNX Runtime gives a number,"
+    error = _rms(right[finite] - value[finite])
+    if error <= max(_rms(right[finite]) * 10 ** (-EDGE_DB / 20), 1e-4 * _rms(usual[np.isfinite(usual)])):
+        return None
+    other = again()
+    both = finite & np.isfinite(other)
+    unsettled = not both.any() or error <= 10 * _rms(right[both] - other[both])
+    return None if unsettled else f"an error of {error:.2g}"
+
+
+def shaken(known: Reference, feed: dict[str, Array], output: str) -> Array:
+    """What the source gives when its inputs change by a few of their last bits."""
+    random = np.random.default_rng(0)
+    outputs = known.again(
+        {
+            name: (value * (1 + SHAKE * random.standard_normal(value.shape))).astype(value.dtype)
+            if np.issubdtype(value.dtype, np.floating)
+            else value
+            for name, value in feed.items()
+        }
+    )
+    return outputs[output]
+
+
+SHAKE = 1e-6
+"""Relative, some ten steps of float32: as far as orders of summation take apart."""
+
+
+def _rms(values: Array) -> float:
+    return float(np.sqrt(np.mean(np.square(values, dtype=np.float64)))) if values.size else 0.0

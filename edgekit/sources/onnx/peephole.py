@@ -22,6 +22,7 @@ def fuse(lowered: Any) -> None:
     ========================  ==========================  ============================================
     a / √b                    a · RSQRT(b)                DIV has no integer kernel
     log(softmax(x))           LOG_SOFTMAX(x)              finite also where the softmax rounds to 0
+    c · x + (1 − c) · y       SELECT_V2(c, x, y)          0 · ∞ is NaN, and c chooses that it is not taken
     ========================  ==========================  ============================================
 
     Args:
@@ -30,25 +31,41 @@ def fuse(lowered: Any) -> None:
     makers = {name: operator for operator in lowered.operators for name in operator.outputs}
     reads = Counter(name for operator in lowered.operators for name in operator.inputs)
     single = {name for name, count in reads.items() if count == 1 and name not in lowered.outputs}
-    gone: list[OperatorIR] = []
     for operator in list(lowered.operators):
         if operator.op_type == "LOG":
-            gone += _log_softmax(operator, makers, single)
+            _log_softmax(operator, makers, single)
         elif operator.op_type == "DIV":
             _multiply(lowered, operator, makers)
-    lowered.operators = [operator for operator in lowered.operators if not any(operator is old for old in gone)]
+        elif operator.op_type == "ADD":
+            _select(lowered, operator, makers)
     _drop_unread(lowered)
 
 
-def _log_softmax(log: Any, makers: dict[str, Any], single: set[str]) -> list[Any]:
-    """The SOFTMAX that the LOG takes in, if nothing else reads it."""
+def _log_softmax(log: Any, makers: dict[str, Any], single: set[str]) -> None:
     inside = makers.get(log.inputs[0])
     if inside is None or inside.op_type != "SOFTMAX" or log.inputs[0] not in single:
-        return []
-    if float(inside.options.get("beta", 1.0)) != 1:
-        return []
-    log.op_type, log.inputs, log.options = "LOG_SOFTMAX", list(inside.inputs), {}
-    return [inside]
+        return
+    if float(inside.options.get("beta", 1.0)) == 1:
+        log.op_type, log.inputs, log.options = "LOG_SOFTMAX", list(inside.inputs), {}
+
+
+def _select(lowered: Any, add: Any, makers: dict[str, Any]) -> None:
+    """The converter's form of a Where whose operands are broadcast."""
+    terms = [makers[name] for name in add.inputs if name in makers and makers[name].op_type == "MUL"]
+    if len(terms) != 2 or _fused(add):
+        return
+    for chosen, other in (terms, terms[::-1]):
+        for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            cast, inverse = makers.get(chosen.inputs[i]), makers.get(other.inputs[j])
+            if cast is None or inverse is None or (cast.op_type, inverse.op_type) != ("CAST", "SUB"):
+                continue
+            one = lowered.tensors[inverse.inputs[0]].data
+            if lowered.tensors[cast.inputs[0]].dtype != "BOOL" or inverse.inputs[1] != chosen.inputs[i]:
+                continue
+            if one is not None and np.all(np.asarray(one) == 1):
+                add.op_type, add.options = "SELECT_V2", {}
+                add.inputs = [cast.inputs[0], chosen.inputs[1 - i], other.inputs[1 - j]]
+                return
 
 
 def _multiply(lowered: Any, div: Any, makers: dict[str, Any]) -> None:
@@ -78,10 +95,16 @@ def _place(lowered: Any, operator: Any) -> int:
 
 
 def _drop_unread(lowered: Any) -> None:
-    read = {name for operator in lowered.operators for name in operator.inputs} | set(lowered.outputs)
-    kept = [o for o in lowered.operators if o.op_type != "SQRT" or any(name in read for name in o.outputs)]
-    for operator in lowered.operators:
-        if not any(operator is other for other in kept):
+    """Forget operators that nobody reads any more, from the last to the first."""
+    read, kept = set(lowered.outputs), []
+    for operator in reversed(lowered.operators):
+        if any(name in read for name in operator.outputs) or operator.op_type not in _LEFT_OVER:
+            kept.append(operator)
+            read.update(operator.inputs)
+        else:
             for name in operator.outputs:
-                del lowered.tensors[name]
-    lowered.operators = kept
+                lowered.tensors.pop(name, None)
+    lowered.operators = kept[::-1]
+
+
+_LEFT_OVER = {"CAST", "MUL", "SOFTMAX", "SQRT", "SUB"}

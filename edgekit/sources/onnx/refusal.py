@@ -8,6 +8,9 @@ from edgekit.errors import InputError, Unsupported
 from edgekit.sources.onnx.folding import RANDOM
 from edgekit.sources.onnx.network import Network, attributes, consumed, kind
 from edgekit.sources.onnx.runtime import complaint
+from edgekit.types import Divergence
+
+CUT = "replace the operator when exporting, or cut the model before it"
 
 CONTROL = {"If", "Loop", "Scan"}
 
@@ -37,34 +40,47 @@ def refuse_unresolved(path: Path, network: Network) -> None:
         )
     complaints = list(_complaints(network))
     if complaints:
+        said = [complaint for complaint, _ in complaints]
+        steering = sorted(set().union(*(names for _, names in complaints)))
+        bind = " ".join(f"--constant {name}=VALUE" for name in steering[:3])
         raise Unsupported(
-            f"{path.name} has no static form: {'; '.join(complaints[:5])}.",
+            f"{path.name} has no static form: {said[0]}{f' ({len(said) - 1} more)' * (len(said) > 1)}.",
             place=str(path),
-            fix="make the values that steer shapes constants when exporting, or cut the model before these operators",
+            fix=f"bind what steers it: {bind}; or cut the model before it" if bind else CUT,
         )
 
 
-def _complaints(network: Network) -> Iterator[str]:
+def _complaints(network: Network) -> Iterator[tuple[str, set[str]]]:
+    """What is wrong, in the network's order, and the graph inputs that would settle it if they were constants."""
     sources = _sources(network)
+    integers = {name for name in network.inputs if (dtype := network.dtype(name)) is not None and dtype.kind in "iub"}
     for node in network.nodes:
         name = kind(node)
         if name in CONTROL:
-            yield f"{name} with a condition or trip count that is computed while running, and results of varying shape"
+            steering = set().union(*(sources.get(read, set()) for read in node.input[:2]))
+            yield (
+                f"{name} with a condition or trip count that is computed while running, and results of varying shape",
+                steering if steering <= integers else set(),
+            )
         if name in DATA_DEPENDENT:
-            yield f"{name} gives as many results as it finds"
+            yield f"{name} gives as many results as it finds", set()
         if name in RANDOM:
-            yield f"{name} gives something else at every run"
+            yield f"{name} gives something else at every run", set()
         if attributes(node).get("training_mode", 0):
-            yield f"{name} in training mode depends on what ran before (call model.eval() before exporting)"
+            yield f"{name} in training mode depends on what ran before (call model.eval() before exporting)", set()
         for index in STEERED.get(name, ()):
             if index < len(node.input) and node.input[index] and node.input[index] not in network.constants:
-                steering = ", ".join(sorted(sources.get(node.input[index], set()))) or "values"
-                yield f"{name} takes a shape, axis or position from {steering}"
+                steering = sources.get(node.input[index], set())
+                told = ", ".join(f"the input {read!r}" for read in sorted(steering)) or "values"
+                yield (
+                    f"{name} takes a shape, axis or position from {told}",
+                    steering if steering <= integers else set(),
+                )
 
 
 def _sources(network: Network) -> dict[str, set[str]]:
     """For every value the graph inputs that it is computed from."""
-    found: dict[str, set[str]] = {name: {f"the input {name!r}"} for name in network.inputs}
+    found: dict[str, set[str]] = {name: {name} for name in network.inputs}
     for node in network.nodes:
         union: set[str] = set().union(*(found.get(name, set()) for name in consumed(node)))
         found.update(dict.fromkeys(node.output, union))
@@ -80,21 +96,62 @@ def not_prepared(path: Path, error: Exception) -> Unsupported:
     )
 
 
+STOPPED = re.compile(r"\bop=([\w.:]+)|Node number \d+ \(([\w.:]+)\)|No interpreter has CUSTOM:(?:ONNX_)?(\w+)")
+"""Where the converter, LiteRT or the check says at which operator it stopped."""
+
+
 def cannot_convert(path: Path, network: Network, complaints: Sequence[Exception]) -> Unsupported:
     """The refusal after every strategy failed; the last one's complaint is the plainest.
 
-    It names the operator that the converter stopped at, or the operators of the network.
+    It names the operator that the converter stopped at, if the complaint tells.
     """
     last = complaints[-1]
     reason = " ".join((last.problem if isinstance(last, Unsupported) else str(last)).split())
-    stopped = re.search(r"\bop=([\w.:]+)", reason)
-    operators = [stopped.group(1)] if stopped else sorted({kind(node) for node in network.nodes})
+    stopped = re.search(
+        r"\bop=([\w.:]+)|Node number \d+ \(([\w.:]+)\)|No interpreter has CUSTOM:(?:ONNX_)?(\w+)", reason
+    )
+    operator = next((name for name in stopped.groups() if name), "") if stopped else _only_operator(network)
     plain = reason.rpartition("message=")[2].removesuffix(".")
-    named = ", ".join(operators[:20]) + (" …" if len(operators) > 20 else "")
     return Unsupported(
-        f"{path.name} cannot be converted to TFLite. Operator{'s' * (len(operators) > 1)} {named}: {plain}.",
+        f"{path.name} cannot be converted to TFLite{f' at the operator {operator}' if operator else ''}: {plain}.",
         place=str(path),
-        fix="replace the operator when exporting, or cut the model before it",
+        fix=CUT,
+    )
+
+
+def _only_operator(network: Network) -> str:
+    kinds = {kind(node) for node in network.nodes}
+    return kinds.pop() if len(kinds) == 1 else ""
+
+
+def disagreement(output: str, detail: str, first: Divergence | None = None) -> Unsupported:
+    """A converted file that does not compute what its source computes; ``first`` is where it begins not to."""
+    begins = f"; they part at the tensor {first.tensor!r} ({first.operator})" if first else ""
+    return Unsupported(
+        f"The converted model disagrees with ONNX Runtime at the output {output!r}: {detail}{begins}.",
+        place=output,
+        fix=CUT,
+    )
+
+
+def never_runs(problem: str, steering: Sequence[str]) -> Unsupported:
+    """ONNX Runtime takes none of the made-up inputs; ``steering`` may be why."""
+    bind = " ".join(f"--constant {name}=VALUE" for name in steering[:3])
+    return Unsupported(
+        f"ONNX Runtime cannot run the model on made-up inputs: {problem}",
+        place="ONNX Runtime",
+        fix=f"bind inputs that steer it: {bind}" if bind else "check the shapes given with --shape",
+    )
+
+
+def steered_output(name: str, sizes: set[tuple[int, ...]], steering: Sequence[str]) -> Unsupported:
+    """An output's shape is not the same for all values of the inputs; ``steering`` may decide about it."""
+    cause = f" (perhaps of {', '.join(map(repr, steering))})" if steering else ""
+    bind = f"bind what steers it, for instance --constant {steering[0]}=VALUE, or " if steering else ""
+    return Unsupported(
+        f"The shape of the output {name!r} depends on the inputs' values{cause}: {sorted(sizes)}.",
+        place=name,
+        fix=f"{bind}cut the model before the operator that selects (NonZero, NonMaxSuppression, Compress, Loop …)",
     )
 
 

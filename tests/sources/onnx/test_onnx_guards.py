@@ -90,6 +90,21 @@ def test_logarithms_of_sums_stay_finite(worker: Worker, tmp_path: Path) -> None:
     assert names.count("LOG_SOFTMAX") == 3
 
 
+@pytest.mark.parametrize("shape", [(3, 4, 5), (3, 1, 1), (4, 1), (5,), (1,)])
+def test_what_a_choice_leaves_out_may_be_infinite(shape: tuple[int, ...], worker: Worker, tmp_path: Path) -> None:
+    """Division without NaN, and a mask of minus infinity before a softmax, in any broadcast."""
+    mask = np.random.default_rng(2).random(shape) < 0.5
+    body = """
+        m = ReduceMax<axes=[1]>(x) z = Equal(m, zero) d = Div(x, m) y = Where(z, zero, d)
+        n = Where(mask, minus, x) s = Softmax(n) v = Where(mask, zero, s) w = Where(mask, x, minus) e = Exp(w)
+    """
+    outputs = "float[] y, float[] v, float[] e"
+    waist = probed(worker, build(IMAGE, body, outputs, zero=np.float32(0), minus=np.float32(-np.inf), mask=mask), tmp_path)  # fmt: skip
+    names = {operator.name for operator in graph.read(tmp_path / "waist" / waist.file)[0].operators}
+    assert {"SELECT", "SELECT_V2"} & names
+    assert "CAST" not in names
+
+
 def test_only_exact_bounds_become_activations(worker: Worker, tmp_path: Path) -> None:
     bounds = {"a": (0, 6), "b": (-1, 1), "c": (1e-7, 6), "d": (-1, 1 - 1e-6), "f": (0, 1), "g": (1e-7, 1)}
     body = " ".join(f"{name} = Clip(x, {name}low, {name}high)" for name in bounds)

@@ -140,7 +140,7 @@ def test_names_made_twice_are_refused(worker: Worker, tmp_path: Path) -> None:
 
 
 def test_a_name_that_nothing_makes_is_refused(worker: Worker, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="invalid model"):
+    with pytest.raises(InputError, match="invalid graph"):
         describe(worker, save(tmp_path, build("float[1,4] x", "y = Add(x, ghost)")))
 
 

@@ -1,0 +1,70 @@
+"""The conversion's own check: on zeros, constants and large values too."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from edgekit.errors import Unsupported
+from edgekit.sources.onnx import agreement, refusal
+from edgekit.sources.onnx.runtime import session
+from edgekit.types import Divergence
+from edgekit.worker import Worker
+from tests.sources.onnx.onnx_cases import build, save
+from tests.sources.onnx.onnx_proof import convert
+
+
+def _known(model: onnx.ModelProto) -> agreement.Reference:
+    return agreement.reference(session(model.SerializeToString()), {"x": (1, 4)}, {"x": np.dtype(np.float32)})
+
+
+def test_the_source_is_also_run_at_the_edges() -> None:
+    known = _known(build("float[1,4] x", "y = Relu(x)"))
+    assert [name for name, _, _ in known.edges] == ["zeros", "ones", "large values"]
+    assert not known.edges[0][1]["x"].any()
+    assert (known.edges[1][1]["x"] == 1).all()
+    assert np.abs(known.edges[2][1]["x"]).max() > 1e3
+
+
+def _fault(model: onnx.ModelProto, edge: int, value: float) -> str | None:
+    known = _known(model)
+    _, feed, outputs = known.edges[edge]
+    usual = np.stack([result["y"] for result in known.outputs])
+    given = np.full_like(outputs["y"], value)
+    return agreement.fault(outputs["y"], given, usual, lambda: agreement.shaken(known, feed, "y"))
+
+
+def test_a_lost_guard_is_a_fault_at_the_edge() -> None:
+    guarded = build("float[1,4] x", "n = ReduceL2<axes=[1]>(x) c = Max(n, e) y = Div(x, c)", e=np.float32(1e-12))
+    assert "NaN" in (_fault(guarded, 0, np.nan) or "")
+    assert _fault(guarded, 0, 0.0) is None
+    assert "error" in (_fault(guarded, 1, 0.9) or "")
+
+
+def test_what_the_source_itself_does_not_settle_is_no_fault() -> None:
+    """The deviation of a constant is rounding, and divided by itself it is anything."""
+    rounding = build("float[1,4] x", "m = ReduceMean<axes=[1]>(x) d = Sub(x, m) s = Mul(d, k) y = Exp(s)", k=np.float32(1e6))  # fmt: skip
+    assert _fault(rounding, 1, 1.5) is None
+    assert _fault(rounding, 1, np.nan) is not None
+
+
+def test_inputs_that_steer_shapes_are_offered_as_constants(worker: Worker, tmp_path: Path) -> None:
+    model = build("float[1,2,3] x, int64[1] axes", "y = Unsqueeze(x, axes) z = ReduceSum(x, axes)", "float[] y, float[] z")  # fmt: skip
+    with pytest.raises(Unsupported) as caught:
+        convert(worker, save(tmp_path, model), tmp_path / "waist")
+    assert "--constant axes=VALUE" in caught.value.fix
+
+
+def test_a_refusal_names_the_first_operator_only(worker: Worker, tmp_path: Path) -> None:
+    model = build("float[1,4] x", "a = Relu(x) b = NonZero(a) c = RandomNormalLike(x) y = Add(c, x)", "int64[] b, float[] y")  # fmt: skip
+    with pytest.raises(Unsupported) as caught:
+        convert(worker, save(tmp_path, model), tmp_path / "waist")
+    assert "NonZero" in caught.value.problem
+    assert "RandomNormalLike" not in caught.value.problem
+
+
+def test_where_a_conversion_leaves_its_source_is_named() -> None:
+    found = Divergence(tensor="inner", operator="ADD", sqnr_db=3.0)
+    refused = refusal.disagreement("y", "3.0 dB SQNR, 60 dB wanted", found)
+    assert "part at the tensor 'inner' (ADD)" in refused.problem
