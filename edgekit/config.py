@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from edgekit import toml
+from edgekit import cachedir, sandbox, toml
 from edgekit.errors import InputError
 from edgekit.profiles import KEYS, DeviceConfig
 from edgekit.types import Boundary, Noun, Precision, Preprocessing, Target
@@ -48,7 +48,8 @@ class Project(Noun, frozen=True, kw_only=True):
         shapes: a table of input name → shape, for dimensions that the model leaves open.
         custom_objects: ``module:function`` that returns a Keras model's own classes by name.
         keep_layout: keep the source's layout (NCHW) at the artifact's boundary.
-        allow_unsafe: permit a Lambda layer's bytecode from this model file.
+        allow_unsafe: permit what does not only compute in this model: a Lambda layer's bytecode, operators on files.
+        max_memory: what a process that reads models may use, such as ``"24G"``; 80 % of the machine's without.
         preprocessing: how raw samples become inputs, ``[preprocessing.INPUT]`` for each input, or one
             plain ``[preprocessing]`` for all (kept under the name ``*``). Its keys are those of
             `edgekit.types.Preprocessing`: size, channels, scale, mean, std, layout.
@@ -78,6 +79,7 @@ class Project(Noun, frozen=True, kw_only=True):
     custom_objects: str | None = None
     keep_layout: bool = False
     allow_unsafe: bool = False
+    max_memory: str | None = None
     preprocessing: dict[str, Preprocessing] = {}
     calibration_samples: Positive = 256
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)] = 0
@@ -111,6 +113,8 @@ def project(folder_or_file: Path) -> Project:
     made: Project = toml.convert(content, Project, file)
     for name, table in made.preprocessing.items():
         _check_preprocessing(table, file, "preprocessing" if name == ANY_INPUT else f"preprocessing.{name}")
+    if made.max_memory is not None:
+        memory_bytes(made.max_memory, f"{file}: max_memory")
     folder = file.resolve().parent
     return msgspec.structs.replace(
         made,
@@ -118,6 +122,22 @@ def project(folder_or_file: Path) -> Project:
         devices=_devices(made.devices, file, folder),
         **{key: _absolute(getattr(made, key), folder) for key in ("model", "calibration", "eval", "output")},
     )
+
+
+def memory_bytes(size: str, place: str) -> int:
+    """``24G`` in bytes, for a limit of memory; never more than the machine has.
+
+    Raises:
+        InputError: it is no size, or too little to load any library; ``place`` is what said it.
+    """
+    wanted = cachedir.parsed(size, place)
+    if wanted < sandbox.LEAST_MEMORY:
+        raise InputError(
+            f"{size} of memory is too little to load the libraries that read models.",
+            place=place,
+            fix=f"give {sandbox.LEAST_MEMORY >> 30}G or more",
+        )
+    return min(wanted, sandbox.machine_memory())
 
 
 class DeviceFile(Noun, frozen=True, kw_only=True):

@@ -28,6 +28,9 @@ except ImportError:  # Windows
 MEMORY_SHARE = 0.8
 """The share of the machine's memory that one process may have: the system and its cache need the rest."""
 
+LEAST_MEMORY = 1 << 30
+"""Bytes below which no library loads: TensorFlow alone needs half of it (see `_bounded`)."""
+
 WALLS = ("offline", "writes only in its own folder", "at most N GiB of memory")
 """What a process gives up where a system has all walls, in the words of `enter`."""
 

@@ -124,12 +124,16 @@ class Session:
         store: the cache.
         log: file for what libraries print.
         progress: who watches.
+        max_memory: bytes that a process which reads models may have; `edgekit.sandbox.default_memory` without.
     """
 
-    def __init__(self, store: Store, log: Path, progress: Progress | None = None) -> None:
+    def __init__(
+        self, store: Store, log: Path, progress: Progress | None = None, *, max_memory: int | None = None
+    ) -> None:
         self.store = store
         self.log = log
         self.progress: Progress = progress or Silent()
+        self._max_memory = max_memory
         self._workers: dict[tuple[str, str], Worker] = {}
         self._locks: dict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
         self._expected: tuple[tuple[str, str], ...] = ()
@@ -142,7 +146,7 @@ class Session:
         key = room, "" if room == "meters" else leaf  # meters import little and are many: one worker serves all
         with self._locks[key]:
             if key not in self._workers:
-                self._workers[key] = Worker(self.log)
+                self._workers[key] = Worker(self.log, self._max_memory)
             return self._workers[key].call(room, leaf, method, **arguments)
 
     def expect(self, leaves: Iterable[tuple[str, str]]) -> None:

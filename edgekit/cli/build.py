@@ -81,7 +81,7 @@ def verb(
     if file is not None:
         said = {name for name, value in flags.items() if value not in (None, (), {})}
         trusting.ensure(file, given, trusted=trust_project, said=said, devices=_used(given, wanted))
-    with options.session(console, cache_limit) as session:
+    with options.session(console, cache_limit, wanted.max_memory) as session:
         after = _after(session, wanted, flags) if wanted.profile or wanted.verify_on else None
         results = flow.build(session, wanted, path)
         console.print(screens.results(results))

@@ -25,7 +25,7 @@ def verb(model: str, *, targets: tuple[str, ...], as_json: bool, **flags: Any) -
     """
     said = {name: value for name, value in flags.items() if value is not None}
     console = options.stderr()
-    with options.session(console) as session:
+    with options.session(console, max_memory=said.get("max_memory")) as session:
         found = flow.check(session, Project(targets=targets or ("all",), **said), options.existing(model))
     console.print(screens.checks(found))
     if as_json:

@@ -22,7 +22,7 @@ def verb(model: str, *, as_json: bool, **flags: Any) -> int:
     """
     said = {name: value for name, value in flags.items() if value is not None}
     console = options.stderr()
-    with options.session(console) as session:
+    with options.session(console, max_memory=said.pop("max_memory", None)) as session:
         seen = flow.inspect(session, options.existing(model), SourceOptions(**said))
     console.print(screens.inspection(seen))
     if as_json:

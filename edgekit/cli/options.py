@@ -12,7 +12,7 @@ import msgspec
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from edgekit import cachedir
+from edgekit import cachedir, config
 from edgekit.cli.console import put_json
 from edgekit.errors import InputError
 from edgekit.plain import plain
@@ -71,6 +71,17 @@ def size(_: click.Context, parameter: click.Parameter, value: str | None) -> int
     return None if value is None else cachedir.parsed(value, parameter.opts[0])
 
 
+def memory(_: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """A size as it was written, once it is known to be one.
+
+    Raises:
+        InputError: it is none, or too little to load any library.
+    """
+    if value is not None:
+        config.memory_bytes(value, parameter.opts[0])
+    return value
+
+
 def source_options[F: Callable[..., Any]](command: F) -> F:
     """How the source is read."""
     for option in reversed(
@@ -81,7 +92,13 @@ def source_options[F: Callable[..., Any]](command: F) -> F:
             ),
             click.option("--custom-objects", metavar="MODULE:FUNCTION", help="Returns a Keras model's own classes."),
             click.option("--keep-layout", is_flag=True, default=None, help="Keep the source's layout."),
-            click.option("--allow-unsafe", is_flag=True, default=None, help="Permit a Lambda layer's bytecode."),
+            click.option(
+                "--allow-unsafe", is_flag=True, default=None, help="Permit what does not only compute, bytecode too."
+            ),
+            click.option(
+                "--max-memory", metavar="SIZE", callback=memory,
+                help="What reading a model may use (24G).  [default: 80% of the machine's]",
+            ),
         )
     ):  # fmt: skip
         command = option(command)
@@ -109,10 +126,11 @@ class Lines:
 
 
 @contextmanager
-def session(console: Console, cache_limit: int | None = None) -> Iterator[Session]:
+def session(console: Console, cache_limit: int | None = None, max_memory: str | None = None) -> Iterator[Session]:
     """A session with the user's cache, a log file, and progress on a terminal.
 
-    ``cache_limit`` in bytes is what the cache's answers may take, instead of `edgekit.cachedir.limit_bytes`.
+    ``cache_limit`` in bytes is what the cache's answers may take, instead of `edgekit.cachedir.limit_bytes`;
+    ``max_memory``, a size, what a process may that reads models.
 
     A request to end, or the end of the terminal, is an interruption as from the keyboard: what lies on a
     device is taken back. Whoever started edgekit with nohup wants it to go on.
@@ -122,7 +140,7 @@ def session(console: Console, cache_limit: int | None = None) -> Iterator[Sessio
         number: signal.signal(number, _interrupted) for number in heard if signal.getsignal(number) != signal.SIG_IGN
     }
     try:
-        with _session(console, cache_limit) as running:
+        with _session(console, cache_limit, max_memory) as running:
             yield running
     finally:
         for number, handler in before.items():
@@ -134,7 +152,8 @@ def _interrupted(*_: object) -> None:
 
 
 @contextmanager
-def _session(console: Console, cache_limit: int | None) -> Iterator[Session]:
+def _session(console: Console, cache_limit: int | None, max_memory: str | None) -> Iterator[Session]:
+    memory_bytes = None if max_memory is None else config.memory_bytes(max_memory, "--max-memory")
     folder = cache_folder()
     store = Store(folder, cachedir.limit_bytes(folder) if cache_limit is None else cache_limit)
     for doubt in cachedir.doubts(folder):
@@ -142,10 +161,10 @@ def _session(console: Console, cache_limit: int | None) -> Iterator[Session]:
     if sys.stderr.isatty():
         from edgekit.cli.bar import Bar  # noqa: PLC0415  logs and other programs wait for no bar
 
-        with Bar(console) as bar, Session(store, log_file(), bar) as running:
+        with Bar(console) as bar, Session(store, log_file(), bar, max_memory=memory_bytes) as running:
             yield running
     else:
-        with Session(store, log_file(), Lines(console)) as running:
+        with Session(store, log_file(), Lines(console), max_memory=memory_bytes) as running:
             yield running
 
 
