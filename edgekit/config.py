@@ -15,6 +15,7 @@ import msgspec
 
 from edgekit import cachedir, sandbox, toml
 from edgekit.errors import InputError
+from edgekit.ownership import writing
 from edgekit.profiles import KEYS, DeviceConfig
 from edgekit.types import Boundary, Noun, Precision, Preprocessing, Target
 
@@ -276,14 +277,15 @@ def _edit_devices(change: Callable[[Any], object]) -> None:
 
     file = devices_file()
     devices()  # complains about a file that is wrong, before it is changed
-    document = tomlkit.parse(file.read_text(encoding="utf8")) if file.is_file() else tomlkit.document()
-    if "devices" not in document:
-        document["devices"] = tomlkit.table(is_super_table=True)
-    change(document["devices"])
     file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_name(f".{file.name}.{os.getpid()}")
-    aside.write_text(tomlkit.dumps(document), encoding="utf8")
-    aside.replace(file)
+    with writing(file.parent):
+        document = tomlkit.parse(file.read_text(encoding="utf8")) if file.is_file() else tomlkit.document()
+        if "devices" not in document:
+            document["devices"] = tomlkit.table(is_super_table=True)
+        change(document["devices"])
+        aside = file.with_name(f".{file.name}.new")
+        aside.write_text(tomlkit.dumps(document), encoding="utf8")
+        aside.replace(file)
 
 
 def cache_folder() -> Path:

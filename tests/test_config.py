@@ -1,4 +1,6 @@
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import get_type_hints
 
@@ -370,3 +372,13 @@ def test_a_setting_is_a_plain_value(tmp_path: Path) -> None:
 
 def test_hints_of_a_target_resolve() -> None:
     assert set(get_type_hints(config.Project)) == set(config.Project.__struct_fields__)
+
+
+def test_devices_that_are_added_at_once_are_all_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGEKIT_CONFIG", str(tmp_path / "config"))
+    code = "import sys; from edgekit import config; from edgekit.profiles import DeviceConfig\n"
+    code += "for i in range(10): config.write_device(f'{sys.argv[1]}{i}', DeviceConfig(kind='ssh', host='h'))"
+    adding = [subprocess.Popen([sys.executable, "-c", code, name]) for name in "abc"]
+    assert [process.wait(60) for process in adding] == [0, 0, 0]
+    assert len(config.devices()) == 30
+    assert [path.name for path in (tmp_path / "config").iterdir()] == ["devices.toml"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.errors import InputError
-from edgekit.publish import check, publish
+from edgekit.publish import _exchange, check, publish
 
 
 def result(text: str):
@@ -83,6 +83,7 @@ def rename(self, target, real=Path.rename):
         time.sleep(60)
     return real(self, target)
 if sys.argv[2] == "between":
+    publish._exchange = lambda *_: False  # as where the file system has none
     Path.rename = rename
 publish.publish(Path(sys.argv[1]), stop if sys.argv[2] == "making" else lambda out: (out / "manifest.json").write_text("{}"))
 """
@@ -104,6 +105,26 @@ def test_what_a_killed_build_left_is_swept_and_what_it_took_away_is_put_back(mom
     assert leftovers(tmp_path / "out") == [".out.edgekit-mine"]
     assert (tmp_path / "out" / "profiles" / "a.json").read_text() == "measured"
     assert (tmp_path / "out" / "model.tflite").read_text() == "2"
+
+
+def test_a_result_is_there_at_every_moment_of_its_replacement(tmp_path: Path) -> None:
+    publish(tmp_path / "out", result("0"))
+    if not _exchange(tmp_path / "out", tmp_path / "out"):
+        pytest.skip("folders cannot change places here")
+    done, absent = threading.Event(), []
+
+    def look() -> None:
+        while not done.is_set():
+            absent.append(not (tmp_path / "out" / "manifest.json").exists())
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    for i in range(60):
+        publish(tmp_path / "out", result(str(i)))
+    done.set()
+    watcher.join()
+    assert not any(absent)
+    assert absent
 
 
 def test_a_file_that_a_killed_measurement_left_keeps_no_build_from_its_place(tmp_path: Path) -> None:

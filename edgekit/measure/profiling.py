@@ -183,6 +183,8 @@ def _measure(bench: Bench, subjects: list[Subject], settings: Settings, wishes: 
                 operators = [_operators(bench, arm, settings, out / f"ops-{i}") for i, arm in enumerate(made)]
                 seen = [one.with_operators(*found) for one, found in zip(seen, operators, strict=True)]
                 course = protocol.course(bench, made, settings, metering, out)
+        for subject in subjects:
+            subject.confirm()
         run_id, now = uuid.uuid4().hex[:12], datetime.now(UTC)
         recorder = Recorder(bench, settings, course, metering, run_id, now, unavailable)
         return [recorder.record(one, i, wishes.output) for i, one in enumerate(seen)]

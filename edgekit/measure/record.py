@@ -49,6 +49,11 @@ def check(subject: Subject, output: str | None = None) -> None:
         InputError: they cannot.
     """
     refuse_cache(folder(subject, output))
+    with _writing(folder(subject, output), subject.manifest):
+        _check_all(subject, output)
+
+
+def _check_all(subject: Subject, output: str | None) -> None:
     _check(folder(subject, output), "choose another folder with -o")
     if subject.manifest is not None:
         _check(subject.manifest.parent, "measure a copy of this folder, whose manifest can list them")

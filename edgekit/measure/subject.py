@@ -12,6 +12,7 @@ from edgekit import manifest as manifests
 from edgekit import registry, samples, sources, tensors
 from edgekit.errors import InputError
 from edgekit.manifest import ArtifactFile
+from edgekit.ownership import writing
 from edgekit.session import Session
 from edgekit.store import file_digest
 from edgekit.types import Cost, Precision, Signature, SourceOptions, TensorSpec
@@ -26,7 +27,7 @@ class Subject:
 
     ``sha256`` is that of the file, or where it has companions the digest of all (`edgekit.manifest.digest`).
     ``manifest`` is the ``manifest.json`` that describes it, None for a file on its own;
-    ``delegate`` is what the file is made for.
+    ``delegate`` is what the file is made for, ``parts`` the names of all its files beside it.
     """
 
     path: Path
@@ -36,6 +37,20 @@ class Subject:
     cost: Cost | None = None
     precision: Precision | None = None
     delegate: str | None = None
+    parts: tuple[str, ...] = ()
+
+    def confirm(self) -> None:
+        """See that the file is still what ``sha256`` says.
+
+        Raises:
+            InputError: it changed, so that nobody knows what was measured.
+        """
+        folder = self.path.parent
+        now = {name: file_digest(folder / name).sha256 for name in self.parts if (folder / name).is_file()}
+        if self.parts and manifests.digest(now) != self.sha256:
+            raise InputError(
+                f"{self.name} changed while it was measured.", place=str(self.path), fix="measure it again"
+            )
 
     @property
     def name(self) -> str:
@@ -54,8 +69,10 @@ def subjects(
         InputError: it is neither a runnable file nor a folder with a manifest, or it does not hold such a file.
     """
     if path.is_dir():
-        described = manifests.read(path / manifests.FILE_NAME)
-        found = [_described(path, file) for file in described.artifacts]
+        manifests.read(path / manifests.FILE_NAME)  # complains, before a lock is made beside what is no artifact
+        with writing(path.resolve()):  # a build may replace it at any moment
+            described = manifests.read(path / manifests.FILE_NAME)
+            found = [_described(path, file) for file in described.artifacts]
         kept = [subject for subject in found if not suffixes or subject.path.suffix in suffixes]
         if not kept:
             raise InputError(
@@ -68,9 +85,10 @@ def subjects(
         raise InputError(f"There is no file or folder {path}.", place=str(path), fix="check the path")
     beside = path.parent / manifests.FILE_NAME
     if beside.is_file():
-        for file in manifests.read(beside).artifacts:
-            if file.file == path.name:
-                return [_described(path.parent, file)]
+        with writing(path.parent.resolve()):
+            for file in manifests.read(beside).artifacts:
+                if file.file == path.name:
+                    return [_described(path.parent, file)]
     return [_alone(session, path, options or SourceOptions())]
 
 
@@ -94,6 +112,7 @@ def _described(folder: Path, file: ArtifactFile) -> Subject:
         file.cost,
         file.precision,
         file.delegate,
+        tuple(file.files),
     )
 
 

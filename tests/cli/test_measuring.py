@@ -21,7 +21,7 @@ import pytest
 from edgekit import cli, flow
 from edgekit.config import Project
 from edgekit.manifest import Manifest
-from edgekit.measure import agreement
+from edgekit.measure import agreement, protocol
 from edgekit.measure.protocol import QUICK
 from edgekit.measure.statistics import FEWEST_BLOCKS, compare
 from edgekit.session import Session, cache_folder
@@ -379,6 +379,24 @@ def test_no_profile_is_lost_that_is_recorded_while_its_folder_is_built_anew(arti
     manifest = msgspec.json.decode((artifact / "manifest.json").read_bytes(), type=Manifest)
     assert sorted(int(profile.session) for profile in manifest.profiles) == list(range(40))
     assert len(list((artifact / "profiles").glob("*.json"))) == 40
+
+
+def test_a_file_that_changes_while_it_is_measured_gives_no_profile(
+    artifact: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = protocol.course
+
+    def course(*given: Any) -> Any:
+        seen = real(*given)
+        with (artifact / "model_float32.tflite").open("ab") as file:
+            file.write(b"more")
+        return seen
+
+    monkeypatch.setattr(protocol, "course", course)
+    code, document, _ = run(capfd, "profile", "built", "--quick")
+    assert code == 2
+    assert document["error"]["problem"] == "model_float32.tflite changed while it was measured."
+    assert not (artifact / "profiles").exists()
 
 
 def test_a_profile_is_not_listed_beside_another_build_of_its_file(artifact: Path) -> None:
