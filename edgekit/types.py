@@ -179,7 +179,7 @@ class Cost(Noun, frozen=True, kw_only=True):
     """What a network needs, whatever the machine.
 
     ``macs`` counts multiply-accumulates of one inference; ``peak_activation_bytes`` is the largest
-    sum of activations alive at once in the file's operator order.
+    sum of activations alive at once in the file's operator order. ``notes`` say what is not known of these.
     """
 
     bytes: int
@@ -187,6 +187,7 @@ class Cost(Noun, frozen=True, kw_only=True):
     macs: int
     peak_activation_bytes: int
     operators: dict[str, int]
+    notes: tuple[str, ...] = ()
 
 
 class Sourced(Noun, frozen=True, kw_only=True):

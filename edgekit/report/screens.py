@@ -206,7 +206,7 @@ def inspection(seen: Inspection) -> RenderableType:
     facts.add_row("size", size(model.bytes))
     if cost is not None:
         facts.add_row("parameters", count(cost.parameters))
-        facts.add_row("MACs", count(cost.macs))
+        facts.add_row("MACs", "; ".join((count(cost.macs), *cost.notes)))
         how = "in float32" if seen.waist is not None else "as the file stores them"
         facts.add_row("peak activations", f"{size(cost.peak_activation_bytes)} {how}")
     if seen.waist is None:

@@ -3,10 +3,12 @@
 from collections import Counter
 from math import prod
 from pathlib import Path
+from typing import Any
 
 from edgekit.types import Cost
 from edgekit.waist import graph
 from edgekit.waist.graph import Graph, Operator, Tensor
+from edgekit.waist.loops import trips
 
 BITS = {"int4": 4, "int2": 2, "bool": 8, "str": 0}
 """Bits of an element where the dtype's name does not say it."""
@@ -19,8 +21,8 @@ def count(path: Path) -> Cost:
       calls, each once however often it is shared; shapes, axes and paddings (int32 and int64 that no
       quantization scales) are not parameters.
     * ``macs``: multiply-accumulates of convolutions, matrix products and recurrent cells, as MLPerf
-      Tiny and the papers count them; element-wise operators and pooling count nothing. The bodies of
-      a WHILE or IF are not counted, because how often they run is not known.
+      Tiny and the papers count them; element-wise operators and pooling count nothing. The body of a
+      WHILE counts as often as it runs where that is fixed, else once, with a note; of an IF the larger branch.
     * ``peak_activation_bytes``: the largest sum of activations alive at once in the file's operator
       order, without the reuse in place and the padding of any particular allocator. Where a dimension
       is dynamic, the shape stored in the file is used (batch 1).
@@ -28,16 +30,46 @@ def count(path: Path) -> Cost:
     Raises:
         InputError: it is no TFLite file, or it is damaged.
     """
-    subgraphs = graph.read(path)
-    main = subgraphs[0]
+    model = graph.load(path)
+    subgraphs = graph.describe(model)
     histogram = Counter(operator.name for subgraph in subgraphs for operator in subgraph.operators)
+    notes: list[str] = []
     return Cost(
         bytes=path.stat().st_size,
         parameters=sum(_parameters(subgraph) for subgraph in subgraphs),
-        macs=sum(macs(main, operator) for operator in main.operators),
-        peak_activation_bytes=peak(main),
+        macs=_total(model, subgraphs, 0, notes),
+        peak_activation_bytes=peak(subgraphs[0]),
         operators=dict(histogram.most_common()),
+        notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def _total(model: Any, subgraphs: tuple[Graph, ...], index: int, notes: list[str], depth: int = 0) -> int:
+    """Multiply-accumulates of a subgraph with all that it calls; ``notes`` take what is not known."""
+    total = 0
+    for operator in subgraphs[index].operators:
+        called = [int(operator.options.get(name, -1)) for name in CALLED.get(operator.name, ())]
+        if depth > MOST_NESTED or not all(0 <= part < len(subgraphs) for part in called):
+            continue
+        counted = [_total(model, subgraphs, part, notes, depth + 1) for part in called]
+        if operator.name == "WHILE":
+            runs = trips(model, subgraphs, index, operator)
+            if runs is None and any(counted):
+                notes.append("a loop runs as often as values say: MACs count its body once")
+            total += sum(counted) * (1 if runs is None else runs)
+        else:
+            total += max(counted, default=0) + macs(subgraphs[index], operator)
+    return total
+
+
+CALLED = {
+    "WHILE": ("condSubgraphIndex", "bodySubgraphIndex"),
+    "IF": ("thenSubgraphIndex", "elseSubgraphIndex"),
+}
+"""Options of operators that run subgraphs."""
+
+MOST_NESTED = 16
+"""A file whose loops call themselves is damaged, and counted to this depth."""
 
 
 def _parameters(subgraph: Graph) -> int:

@@ -61,11 +61,13 @@ def test_what_a_delegate_left(partitions: list[tuple[list[int], list[int]]], sta
     assert litert.split(named) == (stayed, len(partitions))
 
 
-def test_a_span_joins_what_lies_together() -> None:
-    far = 10 * litert.GAP
-    assert litert.span([]) == 0
-    assert litert.span([(100, 200), (150, 180), (300, 400)]) == 300
-    assert litert.span([(far, far + 50), (100, 200)]) == 150
+def test_the_arena_is_what_joins_the_input() -> None:
+    far = 10 * litert.ALIGNMENT
+    assert litert.joined([], 100) is None
+    assert litert.joined([(100, 200), (150, 180), (200 + 63, 400)], 150) == 300
+    assert litert.joined([(far, far + 50), (100, 200)], 100) == 100
+    assert litert.joined([(far, far + 50), (100, 200)], far) == 50
+    assert litert.joined([(far, far + 50), (100, 200)], 5000) is None
 
 
 def test_a_profile_of_onnx_runtime_counts_the_last_runs() -> None:

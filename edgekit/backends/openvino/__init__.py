@@ -123,7 +123,7 @@ def _network(job: Job, chosen: settings.Settings) -> tuple[Any, Signature, tuple
                 model, found = quantization.quantize(model, job, signature, chosen)
                 notes += found
             elif job.precision == "float16":
-                half_precision.compress(model)
+                notes += half_precision.compress(model)
         except Unsupported as refusal:
             refusals.append(refusal)
         else:

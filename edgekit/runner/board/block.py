@@ -252,5 +252,8 @@ def working_block(order: dict[str, Any], out: Path) -> dict[str, Any]:
     else:
         answer.update(time_block(order, made, out, empty))
         answer["memory"]["loaded_bytes"] = added(loaded, empty)
-        answer["memory"]["arena_bytes"] = made.arena_bytes() if hasattr(made, "arena_bytes") else None
+        if hasattr(made, "arena_bytes"):
+            answer["memory"]["arena_bytes"] = made.arena_bytes()
+            if answer["memory"]["arena_bytes"] is None:
+                answer["notes"] = (*answer["notes"], made.arena_note)
     return answer

@@ -10,12 +10,14 @@ from .refusal import OTHER, Refusal, first_line
 LIBRARIES = {"edgetpu": "libedgetpu.so.1"}
 """Delegates that are a library of this name, unless the order names another."""
 
-GAP = 1 << 20
-"""Tensors further apart than this, in bytes, lie in different allocations."""
+ALIGNMENT = 64
+"""Bytes to which tensors are aligned in the arena (``kDefaultTensorAlignment`` in TFLite's util.h)."""
 
 
 class LiteRT:
     """A TFLite file in an interpreter."""
+
+    arena_note = "arena unavailable: tensors of this file lie beside the arena, and addresses do not tell which do"
 
     def __init__(self, order: dict[str, Any], module: Any) -> None:
         self._order, self._module = order, module
@@ -33,14 +35,13 @@ class LiteRT:
         self.invoke = self._made.invoke
 
     def feed(self, inputs: dict[str, Any]) -> None:
-        """Set every input, which also defines its shape, and forget the state of earlier samples."""
+        """Set every input, which also defines its shape. What the file keeps from earlier runs stays, as in an app."""
         details = self._made.get_input_details()
         resized = [detail for detail in details if tuple(detail["shape"]) != inputs[detail["name"]].shape]
         for detail in resized:
             self._made.resize_tensor_input(detail["index"], inputs[detail["name"]].shape)
         if resized:
             self._made.allocate_tensors()
-        self._made.reset_all_variables()
         for detail in details:
             self._made.set_tensor(detail["index"], inputs[detail["name"]])
 
@@ -65,44 +66,56 @@ class LiteRT:
     def arena_bytes(self) -> int | None:
         """Length of the memory that the interpreter plans for activations, where no delegate takes them over.
 
-        It is taken from the addresses of all tensors that do not lie in the file; temporary ones
-        without a name are not seen. None where there are none.
+        Tensors that do not lie in the file lie in the arena, or each in memory of its own. The arena is what
+        joins the first input without a gap; what happens to lie beside it is somewhere else in a second
+        interpreter, so that only two equal readings are believed. None where there are no such.
         """
         content = Path(self._order["model"]).read_bytes()
         kind = self._module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        readings, kept = [], []
         try:
-            made = self._module.Interpreter(model_content=content, experimental_op_resolver_type=kind)
-            made.allocate_tensors()
+            for _ in range(2):
+                made = self._module.Interpreter(model_content=content, experimental_op_resolver_type=kind)
+                made.allocate_tensors()
+                first, areas = _areas(made, content)
+                readings.append(joined(areas, first))
+                kept += [made, bytearray(len(content) // 2 + 12345)]  # another heap for the second
         except (RuntimeError, ValueError):  # the file needs its delegate
             return None
-        begin = self._module_address(content)
-        areas = []
-        for detail in made.get_tensor_details():
-            try:
-                view = made.tensor(detail["index"])()
-            except ValueError:  # not allocated yet, as the results of dynamic operators are
-                continue
-            address = view.__array_interface__["data"][0]
-            if view.nbytes and not begin <= address < begin + len(content):
-                areas.append((address, address + view.nbytes))
-        return span(areas) or None
-
-    @staticmethod
-    def _module_address(content: bytes) -> int:
-        import numpy
-
-        return int(numpy.frombuffer(content, numpy.uint8).__array_interface__["data"][0])
+        return readings[0] if readings[0] == readings[1] else None
 
 
-def span(areas: list[tuple[int, int]]) -> int:
-    """Bytes from the first to the last address, over each group of areas that lie no further apart than `GAP`."""
-    total, begin, end = 0, None, 0
+def _areas(made: Any, content: bytes) -> tuple[int, list[tuple[int, int]]]:
+    """Address of the first input, and begin and end of all tensors that do not lie in the file."""
+    import numpy
+
+    begin = int(numpy.frombuffer(content, numpy.uint8).__array_interface__["data"][0])
+    areas = {}
+    for detail in made.get_tensor_details():
+        try:
+            view = made.tensor(detail["index"])()
+        except ValueError:  # not allocated yet, as the results of dynamic operators are
+            continue
+        address = view.__array_interface__["data"][0]
+        if view.nbytes and not begin <= address < begin + len(content):
+            areas[detail["index"]] = (address, address + view.nbytes)
+    first = areas.get(made.get_input_details()[0]["index"], (0, 0))[0]
+    return first, list(areas.values())
+
+
+def joined(areas: list[tuple[int, int]], inside: int) -> int | None:
+    """Bytes from the first to the last address of the areas that join one at ``inside``; None where there is none.
+
+    Areas join where the gap between them is smaller than `ALIGNMENT`.
+    """
+    begin = end = 0
     for first, last in sorted(areas):
-        if begin is None or first > end + GAP:
-            total += end - begin if begin is not None else 0
-            begin, end = first, last
+        if first >= end + ALIGNMENT:
+            if begin <= inside < end:
+                break
+            begin = first
         end = max(end, last)
-    return total + (end - begin if begin is not None else 0)
+    return end - begin if begin <= inside < end else None
 
 
 def split(nodes: list[dict[str, Any]]) -> tuple[list[str], int]:

@@ -1,0 +1,73 @@
+"""How often loops run, as far as a file tells, and what they cost."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgekit.waist import cost, graph, loops
+
+WEIGHTS = tf.constant(np.eye(8, dtype=np.float32))
+
+
+def _file(path: Path, function: Any) -> Path:
+    traced = tf.function(function).get_concrete_function(tf.TensorSpec((1, 8), tf.float32, name="x"))
+    path.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([traced]).convert())
+    return path
+
+
+def _looped(start: int, limit: int, step: int, *, until: Any = None) -> Any:
+    def run(x: tf.Tensor) -> tf.Tensor:
+        def more(i: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+            return tf.logical_and(i < limit, until(y)) if until else i < limit
+
+        return tf.while_loop(more, lambda i, y: (i + step, tf.matmul(y, WEIGHTS)), (tf.constant(start), x))[1]
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("start", "limit", "step", "runs"), [(0, 5, 1, 5), (2, 9, 3, 3), (4, 4, 1, 0), (9, 2, 1, 0), (0, 1, 7, 1)]
+)
+def test_a_counted_loop_counts_as_often_as_it_runs(
+    start: int, limit: int, step: int, runs: int, tmp_path: Path
+) -> None:
+    found = cost.count(_file(tmp_path / "l.tflite", _looped(start, limit, step)))
+    assert found.macs == runs * 64
+    assert not found.notes
+
+
+def test_loops_in_loops_multiply(tmp_path: Path) -> None:
+    inner = _looped(0, 3, 1)
+
+    def run(x: tf.Tensor) -> tf.Tensor:
+        return tf.while_loop(lambda i, y: i < 4, lambda i, y: (i + 1, inner(y)), (tf.constant(0), x))[1]
+
+    assert cost.count(_file(tmp_path / "l.tflite", run)).macs == 12 * 64
+
+
+def test_a_loop_that_waits_for_values_counts_once_and_is_said(tmp_path: Path) -> None:
+    path = _file(tmp_path / "l.tflite", _looped(0, 5, 1, until=lambda y: tf.reduce_sum(y) < 10.0))
+    found = cost.count(path)
+    assert found.macs == 64
+    assert found.notes == ("a loop runs as often as values say: MACs count its body once",)
+    model = graph.load(path)
+    parts = graph.describe(model)
+    assert [loops.trips(model, parts, 0, o) for o in parts[0].operators if o.name == "WHILE"] == [None]
+
+
+def test_of_two_branches_the_larger_counts(tmp_path: Path) -> None:
+    def run(x: tf.Tensor) -> tf.Tensor:
+        larger = tf.reduce_sum(x) > 0
+        return tf.cond(larger, lambda: tf.matmul(tf.matmul(x, WEIGHTS), 2 * WEIGHTS), lambda: tf.matmul(x, WEIGHTS))
+
+    assert cost.count(_file(tmp_path / "i.tflite", run)).macs in {64, 128}
+
+
+@given(st.integers(-20, 20), st.integers(-20, 20), st.integers(1, 9))
+def test_the_number_is_what_counting_gives(start: int, limit: int, step: int) -> None:
+    assert loops.runs(start, limit, step) == len(range(start, limit, step))
