@@ -35,13 +35,14 @@ class LiteRT:
         self.invoke = self._made.invoke
 
     def feed(self, inputs: dict[str, Any]) -> None:
-        """Set every input, which also defines its shape. What the file keeps from earlier runs stays, as in an app."""
+        """Set every input, which also defines its shape, and forget the state of earlier samples."""
         details = self._made.get_input_details()
         resized = [detail for detail in details if tuple(detail["shape"]) != inputs[detail["name"]].shape]
         for detail in resized:
             self._made.resize_tensor_input(detail["index"], inputs[detail["name"]].shape)
         if resized:
             self._made.allocate_tensors()
+        self._made.reset_all_variables()
         for detail in details:
             self._made.set_tensor(detail["index"], inputs[detail["name"]])
 
