@@ -74,3 +74,52 @@ def second_output(builder: Builder, node: onnx.NodeProto) -> bool:
     kind = "Or" if builder.network.dtype(node.input[0]) == np.bool_ else "Max"
     builder.op(kind, node.input[0], node.input[0], out=node.output[0])
     return True
+
+
+def last_index(builder: Builder, node: onnx.NodeProto) -> bool:
+    """ArgMax and ArgMin that give the last of equal places: counted from the other end."""
+    shape, attrs = builder.network.shape(node.input[0]), attributes(node)
+    if shape is None or not attrs.get("select_last_index", 0):
+        return False
+    axis = attrs.get("axis", 0) % len(shape)
+    turned = builder.op("Gather", node.input[0], builder.const(np.arange(shape[axis])[::-1], np.int64), axis=axis)
+    found = builder.op(node.op_type, turned, axis=axis, keepdims=attrs.get("keepdims", 1))
+    builder.op("Sub", builder.const(shape[axis] - 1, np.int64), found, out=node.output[0])
+    return True
+
+
+def padding(builder: Builder, node: onnx.NodeProto) -> bool:
+    """Pad with ``axes`` for all axes; by wrapping round as Gather of the positions."""
+    shape = builder.network.shape(node.input[0])
+    inputs = [*node.input, "", "", ""][:4]
+    pads, axes = (builder.network.constants.get(name) if name else None for name in (inputs[1], inputs[3]))
+    mode = attributes(node).get("mode", "constant")
+    if shape is None or pads is None or (inputs[3] and axes is None) or not (inputs[3] or mode == "wrap"):
+        return False
+    chosen = range(len(shape)) if axes is None else [axis % len(shape) for axis in axes.reshape(-1).tolist()]
+    amounts = dict(zip(chosen, pads.reshape(2, -1).T.tolist(), strict=True))
+    if mode != "wrap":
+        every = [amounts.get(axis, [0, 0])[side] for side in (0, 1) for axis in range(len(shape))]
+        given = [builder.const(every, np.int64), *([inputs[2]] if inputs[2] else [])]
+        builder.op("Pad", node.input[0], *given, out=node.output[0], mode=mode)
+        return True
+    value = node.input[0]
+    for axis, (before, after) in amounts.items():
+        positions = np.arange(-before, shape[axis] + after) % shape[axis]
+        value = builder.op("Gather", value, builder.const(positions, np.int64), axis=axis)
+    builder.same(value, node.output[0])
+    return True
+
+
+def reflected_grid(builder: Builder, node: onnx.NodeProto) -> bool:
+    """GridSample with reflection at the borders as one that stops there, its coordinates folded into -1..1."""
+    attrs = attributes(node)
+    if attrs.get("padding_mode", "zeros") != "reflection" or attrs.get("mode", "linear") in {"cubic", "bicubic"}:
+        return False
+    one, two, four = (builder.const(np.float32(value)) for value in (1, 2, 4))
+    shifted = builder.op("Add", node.input[1], one)
+    periods = builder.op("Mul", builder.op("Floor", builder.op("Div", shifted, four)), four)
+    folded = builder.op("Abs", builder.op("Sub", builder.op("Sub", shifted, periods), two))
+    grid = builder.op("Sub", one, folded)
+    builder.op("GridSample", node.input[0], grid, out=node.output[0], **{**attrs, "padding_mode": "border"})
+    return True

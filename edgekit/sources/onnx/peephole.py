@@ -20,7 +20,7 @@ def fuse(lowered: Any) -> None:
     ========================  ==========================  ============================================
     pair                      becomes                     why
     ========================  ==========================  ============================================
-    a / √b                    a · RSQRT(b)                DIV has no integer kernel
+    a / √b, b > 0 for sure    a · RSQRT(b)                DIV has no integer kernel
     log(softmax(x))           LOG_SOFTMAX(x)              finite also where the softmax rounds to 0
     c · x + (1 − c) · y       SELECT_V2(c, x, y)          0 · ∞ is NaN, and c chooses that it is not taken
     ========================  ==========================  ============================================
@@ -71,7 +71,7 @@ def _select(lowered: Any, add: Any, makers: dict[str, Any]) -> None:
 def _multiply(lowered: Any, div: Any, makers: dict[str, Any]) -> None:
     """Let a DIV by a SQRT multiply by RSQRT instead; the SQRT stays for whoever else reads it."""
     root = makers.get(div.inputs[1])
-    if root is None or root.op_type != "SQRT":
+    if root is None or root.op_type != "SQRT" or not _positive(lowered, makers.get(root.inputs[0])):
         return
     dividend = lowered.tensors[div.inputs[0]].data
     if dividend is not None and np.size(dividend) == 1 and np.all(dividend == 1) and not _fused(div):
@@ -84,6 +84,14 @@ def _multiply(lowered: Any, div: Any, makers: dict[str, Any]) -> None:
         makers[name] = OperatorIR("RSQRT", list(root.inputs), [name], {})
         lowered.operators.insert(_place(lowered, root), makers[name])
     div.op_type, div.inputs = "MUL", [div.inputs[0], name]
+
+
+def _positive(lowered: Any, maker: Any) -> bool:
+    """A value that something keeps off zero, of which XNNPACK's RSQRT makes NaN, not infinity."""
+    if maker is None or maker.op_type not in {"ADD", "MAXIMUM"}:
+        return False
+    constants = [lowered.tensors[name].data for name in maker.inputs]
+    return any(value is not None and np.all(np.asarray(value) > 0) for value in constants)
 
 
 def _fused(operator: Any) -> bool:

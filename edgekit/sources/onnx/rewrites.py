@@ -29,6 +29,8 @@ def _first_of(*rules: Rewrite) -> Rewrite:
 
 
 RULES: dict[str, Rewrite] = {
+    "ArgMax": indexing.last_index,
+    "ArgMin": indexing.last_index,
     "Asinh": activations.asinh,
     "BatchNormalization": normalization.without_statistics,
     "Clip": activations.clip,
@@ -40,6 +42,7 @@ RULES: dict[str, Rewrite] = {
     "Gather": indexing.positive_indices,
     "GatherElements": indexing.positive_indices,
     "GatherND": indexing.positive_indices,
+    "GridSample": indexing.reflected_grid,
     "Identity": indexing.second_output,
     "LSTM": unroll,
     "LpNormalization": normalization.lp,
@@ -49,6 +52,7 @@ RULES: dict[str, Rewrite] = {
     "MeanVarianceNormalization": normalization.mean_variance,
     "Mod": products.remainder,
     "PRelu": activations.prelu,
+    "Pad": indexing.padding,
     "RNN": unroll,
     "ReduceLogSumExp": activations.log_sum_exp,
     "Resize": resizing.resize,

@@ -19,33 +19,55 @@ def _basis(length: int, kept: int, *, inverse: bool) -> tuple[Array, Array]:
     return (np.cos(angle) * scale).astype(np.float32), (sign * np.sin(angle) * scale).astype(np.float32)
 
 
+def _matrices(size: int, length: int, *, inverse: bool, onesided: bool) -> tuple[Array, Array]:
+    """Cos and sin matrices [size, results] of a transform of ``length``, for an axis of ``size``.
+
+    What the axis lacks counts as zeros, what it has beyond is cut off.
+    """
+    cos, sin = _basis(length, length // 2 + 1 if onesided else length, inverse=inverse)
+    taken = min(size, length)
+    rows = [(0, size - taken), (0, 0)]
+    return np.pad(cos[:taken], rows), np.pad(sin[:taken], rows)
+
+
 def dft(builder: Builder, node: onnx.NodeProto) -> bool:
-    """DFT (17 and 20), also inverse and one-sided, by matrix products over the transformed axis."""
-    shape, result = builder.network.shape(node.input[0]), builder.network.shape(node.output[0])
+    """DFT (17 and 20), also inverse, one-sided and of another length, by matrix products over the axis.
+
+    Not the one-sided inverse: ONNX's definition and ONNX Runtime 1.26 make two different things of it.
+    """
+    shape = builder.network.shape(node.input[0])
     attrs = attributes(node)
     constants = [builder.network.constants.get(name) if name else None for name in [*node.input[1:], "", ""][:2]]
     if shape is None or any(v is None and n for v, n in zip(constants, node.input[1:], strict=False)):
         return False
-    axis = int(constants[1].reshape(-1)[0]) if constants[1] is not None else attrs.get("axis", -2)
+    axis = int(constants[1].reshape(-1)[0]) if constants[1] is not None else attrs.get("axis", _axis(builder))
     axis %= len(shape)
-    length = int(constants[0].reshape(-1)[0]) if constants[0] is not None else shape[axis]
     inverse, onesided = bool(attrs.get("inverse", 0)), bool(attrs.get("onesided", 0))
-    if (inverse and onesided) or length != shape[axis]:
+    length = int(constants[0].reshape(-1)[0]) if constants[0] is not None else shape[axis]
+    if (inverse and onesided) or not 0 < length <= MAX_LENGTH or shape[axis] > MAX_LENGTH:
         return False
-    kept = length // 2 + 1 if onesided else length
     order = [*(a for a in range(len(shape) - 1) if a != axis), axis]  # without the last axis: real, imaginary
     parts = [_part(builder, node.input[0], i, shape, order) for i in range(shape[-1])]
-    cos, sin = (builder.const(basis) for basis in _basis(length, kept, inverse=inverse))
+    matrices = _matrices(shape[axis], length, inverse=inverse, onesided=onesided)
+    cos, sin = (builder.const(matrix) for matrix in matrices)
     real, imaginary = builder.op("MatMul", parts[0], cos), builder.op("MatMul", parts[0], sin)
     if len(parts) == 2:
         real = builder.op("Sub", real, builder.op("MatMul", parts[1], sin))
         imaginary = builder.op("Add", imaginary, builder.op("MatMul", parts[1], cos))
     back = [order.index(a) for a in range(len(shape) - 1)]
-    sizes = [*(kept if a == axis else size for a, size in enumerate(shape[:-1])), 1]
+    sizes = [*(matrices[0].shape[1] if a == axis else size for a, size in enumerate(shape[:-1])), 1]
     pieces = [builder.reshape(builder.transpose(value, back), sizes) for value in (real, imaginary)]
-    wanted = pieces if result is None or result[-1] == 2 else pieces[:1]
-    builder.op("Concat", *wanted, axis=len(shape) - 1, out=node.output[0])
+    builder.op("Concat", *pieces, axis=len(shape) - 1, out=node.output[0])
     return True
+
+
+MAX_LENGTH = 4096
+"""Longest transform: its two matrices have as many rows and columns."""
+
+
+def _axis(builder: Builder) -> int:
+    """The axis that is not said: DFT-17's first after the batch, DFT-20's last before the parts."""
+    return 1 if builder.network.opset < 20 else -2
 
 
 def _part(builder: Builder, value: str, index: int, shape: tuple[int, ...], order: list[int]) -> str:
@@ -63,7 +85,7 @@ def stft(builder: Builder, node: onnx.NodeProto) -> bool:
     if shape is None or step not in known or (window and window not in known) or (frame and frame not in known):
         return False
     if len(shape) == 3 and shape[-1] == 2:
-        return False  # a complex signal
+        return False  # a complex signal, of which ONNX Runtime 1.26 makes numbers of its own
     length = int(known[frame].reshape(-1)[0]) if frame else len(known[window])
     shaped = known[window] if window else np.ones(length, np.float32)
     kept = length // 2 + 1 if attributes(node).get("onesided", 1) else length
