@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from edgekit import artifact, config, data, sources, steps
+from edgekit import artifact, config, data, sources, speed, steps
 from edgekit.config import Project
 from edgekit.errors import EdgekitError, InputError, Unsupported, from_os
 from edgekit.manifest import Manifest
@@ -184,6 +184,7 @@ def build(session: Session, project: Project, model: Path) -> list[Result]:
         target, folder, variants = row
         try:
             built = [artifact.made(session, subject, planned.recipe, variant, prepared) for variant in variants]
+            built = speed.compared(session, built)
             if not project.allow_loss:
                 artifact.require_use([file for file, _ in built])
             manifest = artifact.manifest(network, target, planned.recipe, prepared, [file for file, _ in built])

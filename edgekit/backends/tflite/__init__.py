@@ -1,5 +1,6 @@
 """LiteRT (TensorFlow Lite) files, the runtime of Android, iOS and most boards with an operating system."""
 
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -54,7 +55,14 @@ class TFLiteBackend(Backend):
         signature = _tried(content, job.signature, file)
         (out / file).write_bytes(content)
         tools = {name: version(name) for name in ("ai-edge-litert", "ai-edge-quantizer")}
-        return Built(files=(file,), signature=signature, placements=placements, notes=notes, tools=tools)
+        return Built(
+            files=(file,),
+            signature=signature,
+            placements=placements,
+            notes=notes,
+            warnings=() if boundary == "float32" else tuple(_floats_at_the_boundary(signature)),
+            tools=tools,
+        )
 
     def run(self, artifact: Path, signature: Signature, inputs: Path, outputs: Path) -> None:
         """Run on LiteRT, sample by sample; see `Backend.run`."""
@@ -62,6 +70,18 @@ class TFLiteBackend(Backend):
             given = inputs_to_file(signature, dict(samples))
         found = run.run(artifact, given, threads=run.host_threads())
         np.savez(outputs, allow_pickle=False, **outputs_to_source(signature, found))
+
+    def best_ms(self, artifact: Path) -> float | None:
+        """See `Backend.best_ms`."""
+        return run.best_ms(artifact)
+
+
+def _floats_at_the_boundary(signature: Signature) -> Iterator[str]:
+    """Inputs and outputs of a file of integers that an app must fill and read as float32."""
+    for side, specs in (("input", signature.inputs), ("output", signature.outputs)):
+        for spec in specs:
+            if spec.dtype == "float32":
+                yield f"{side} {spec.name} is float32: what is next to it stays outside of the integers (see the notes)"
 
 
 def _waist(job: Job) -> Path:
