@@ -92,5 +92,21 @@ def test_what_is_in_force_is_found_by_trying() -> None:
     assert sandbox.memory_limit() is None  # not in this process
 
 
+def test_a_system_without_walls_is_told_so_and_goes_on(tmp_path: Path) -> None:
+    if len(sandbox.in_force()) < len(sandbox.WALLS):
+        pytest.skip("this system has not all walls")
+    program = "import sys; from edgekit import sandbox; from pathlib import Path; {}; print(sandbox.enter(Path(sys.argv[1]), 1 << 30))"
+    for without, left in (
+        (
+            "sandbox._ARCHITECTURES.clear()",
+            "('without TCP', 'writes only in its own folder', 'at most 1.0 GiB of memory')",
+        ),
+        ("sandbox._landlocked = lambda *_: False", "('offline', 'at most 1.0 GiB of memory')"),
+        ("sandbox._libc = None", "('at most 1.0 GiB of memory',)"),
+    ):
+        command = [sys.executable, "-c", program.format(without), str(tmp_path)]
+        assert subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip() == left
+
+
 def test_the_default_leaves_memory_to_the_machine() -> None:
     assert 0 < sandbox.default_memory() < sandbox.machine_memory()

@@ -125,6 +125,19 @@ def test_a_lambdas_shape_may_be_code_too(worker: Worker, tmp_path: Path) -> None
     assert "bytecode" in refused(worker, path, SourceOptions(custom_objects="functions_of_mine:objects")).problem
 
 
+def test_the_users_own_code_is_walled_in_too(worker: Worker, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    (tmp_path / "writing_of_mine.py").write_text(f"def objects():\n    open({str(mark)!r}, 'w')\n    return {{}}\n")
+    path = rewritten(tmp_path / "model.keras", lambda _: None)
+    assert "PermissionError" in refused(worker, path, SourceOptions(custom_objects="writing_of_mine:objects")).problem
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("key", ["module", "registered_name"])
+def test_names_that_are_no_text_are_refused(worker: Worker, tmp_path: Path, key: str) -> None:
+    assert "no text" in refused(worker, replaced(tmp_path, **{key: [1]})).problem
+
+
 def test_a_vocabulary_that_is_a_file_is_refused(worker: Worker, tmp_path: Path) -> None:
     lookup = {"name": "l", "vocabulary": "/etc/passwd"}
     path = replaced(tmp_path, module="keras.layers", class_name="StringLookup", config=lookup, registered_name=None)

@@ -55,6 +55,9 @@ class Vetting:
 
     def _check_object(self, item: dict[str, Any]) -> None:
         name = item["class_name"]
+        for key in ("module", "registered_name"):
+            if not isinstance(item.get(key), str | None):
+                raise containers.refused(self.path, f"has a {key} that is no text")
         if name == "Lambda":
             self._check_lambda(item)
         elif name in {"TFOpLambda", "SlicingOpLambda"}:
@@ -105,7 +108,7 @@ class Vetting:
         """A layer of early Keras 2 around one operator of a graph, which is written as JSON."""
         config = item.get("config")
         try:
-            operator = json.loads(config["node_def"])["op"]  # type: ignore[index]
+            operator = str(json.loads(config["node_def"])["op"])  # type: ignore[index]
         except (ValueError, TypeError, KeyError):
             operator = "an operator that it does not name"
         if operator not in operators.PURE:
