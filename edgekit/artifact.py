@@ -17,16 +17,32 @@ from edgekit.store import Answer
 from edgekit.types import CALIBRATED, Built, Recipe, Target, Variant, Waist
 
 
-def require_waist(subject: Subject, variant: Variant) -> None:
-    """Refuse a file whose backend reads the waist, where there is none.
+def require_form(subject: Subject, variant: Variant) -> None:
+    """Refuse a file for which the source has neither a waist nor integers, and that does not read the source.
 
     Raises:
-        Unsupported: there is none; the reason is that of the conversion.
+        Unsupported: with the reason.
     """
-    if subject.waist is None and subject.network.model.format not in variant.reads:
+    place = str(subject.network.path)
+    if variant.precision == subject.network.model.precision and subject.no_integers:
         raise Unsupported(
-            subject.reason, place=str(subject.network.path), fix="choose a target that reads the source itself"
+            subject.no_integers, place=place, fix="build from the float model, or choose --precision float16"
         )
+    direct = subject.network.model.format in variant.reads
+    if subject.waist is None and not direct and subject.own(variant.precision) is None:
+        raise Unsupported(subject.reason, place=place, fix="choose a target that reads the source itself")
+
+
+def possible(subject: Subject, variants: tuple[Variant, ...]) -> tuple[tuple[Variant, ...], dict[str, str]]:
+    """The files of a target that can be made of the source, and the reasons why others cannot.
+
+    A finished file is taken as it is; of it nothing else is made.
+    """
+    own = [variant for variant in variants if subject.own(variant.precision) is not None]
+    if not subject.finished or not own:
+        return variants, {}
+    others = {v.file: subject.reason for v in variants if v not in own}
+    return tuple(msgspec.structs.replace(variant, io=None) for variant in own), others
 
 
 def made(
@@ -38,8 +54,9 @@ def made(
         MissingTool: a compiler that is required is missing.
         Unsupported: the network cannot be built so, or the file does not compute what its source computes.
     """
-    require_waist(subject, variant)
-    calibration = prepared.calibration if variant.precision in CALIBRATED else None
+    require_form(subject, variant)
+    calibrated = variant.precision in CALIBRATED and subject.own(variant.precision) is None
+    calibration = prepared.calibration if calibrated else None
     order = Order(variant, variant.precision, variant.io, calibration, recipe.seed)
     built = steps.compile_variant(session, subject, order)
     if recipe.require_compiled and "compiled" in built.result.unavailable:

@@ -62,9 +62,13 @@ class Plan(msgspec.Struct, frozen=True):
     refused: tuple[Result, ...] = ()
 
     @property
-    def calibrated(self) -> tuple[str, ...]:
-        """Files that need calibration data."""
-        return tuple(v.file for _, _, variants in self.targets for v in variants if v.precision in CALIBRATED)
+    def variants(self) -> tuple[Variant, ...]:
+        """All files of all targets."""
+        return tuple(variant for _, _, variants in self.targets for variant in variants)
+
+    def calibrated(self, source: Model) -> tuple[str, ...]:
+        """Files that need calibration data: integers that the source does not bring itself."""
+        return tuple(v.file for v in self.variants if v.precision in CALIBRATED - {source.precision})
 
 
 def plan(project: Project, model: Path) -> Plan:
@@ -164,30 +168,37 @@ def build(session: Session, project: Project, model: Path) -> list[Result]:
     """
     planned = plan(project, model)
     sources.sniff(model)
-    if planned.calibrated and project.calibration is None:
+    planned = _placed(planned)
+    session.progress.plan(5 + 2 * len(planned.variants))
+    session.expect(("backends", variant.backend) for variant in planned.variants)
+    network = steps.open_network(session, model, planned.options)
+    if project.calibration is None and (files := planned.calibrated(network.model)):
         raise InputError(
-            f"{', '.join(dict.fromkeys(planned.calibrated))} needs calibration data: samples of what the model "
+            f"{', '.join(dict.fromkeys(files))} needs calibration data: samples of what the model "
             "will see, from which the ranges of its activations are taken.",
             place="--calibration",
             fix=f"add --calibration PATH (.npz, .npy, .csv, a folder of images){_without_data(planned)}",
         )
-    planned = _placed(planned)
-    orders = sum(len(variants) for _, _, variants in planned.targets)
-    session.progress.plan(5 + 2 * orders)
-    session.expect(("backends", v.backend) for _, _, variants in planned.targets for v in variants)
-    network = steps.open_network(session, model, planned.options)
     loaded = data.load(session, project, network.model.signature)
     subject = _subject(session, network, planned, loaded.samples)
+    if subject.finished and project.io is not None:
+        raise Unsupported(
+            f"{model.name} is quantized already: its inputs and outputs stay as they are.",
+            place=f"--io {project.io}",
+            fix="leave out --io",
+        )
     prepared = data.prepare(session, project, subject, loaded)
 
     def one(row: tuple[Target, Path, tuple[Variant, ...]]) -> Result:
         target, folder, variants = row
         try:
+            variants, left_out = artifact.possible(subject, variants)
             built = [artifact.made(session, subject, planned.recipe, variant, prepared) for variant in variants]
             built = speed.compared(session, built)
             if not project.allow_loss:
                 artifact.require_use([file for file, _ in built])
             manifest = artifact.manifest(network, target, planned.recipe, prepared, [file for file, _ in built])
+            manifest = msgspec.structs.replace(manifest, unavailable=left_out)
             manifest = publish(
                 folder, lambda out: artifact.write(out, folder, manifest, [answer for _, answer in built])
             )
@@ -228,20 +239,36 @@ def _placed(planned: Plan) -> Plan:
 
 def _without_data(planned: Plan) -> str:
     """The other way out, where every target has one: a precision whose activations stay float."""
-    fixed = any(variant.base is not None for _, _, variants in planned.targets for variant in variants)
+    fixed = any(variant.base is not None for variant in planned.variants)
     return "" if fixed else ", or --precision float16"
 
 
 def _subject(session: Session, network: Network, planned: Plan, samples: Answer[steps.Kept] | None = None) -> Subject:
-    """The source with its waist, or with the reason why there is none: an error where every file needs it."""
+    """The source with its waist and its own integers, or with the reasons why there are none.
+
+    Raises:
+        Unsupported: it has no waist, and every file needs one.
+    """
+    integers, no_integers = _integers(session, network, planned)
     try:
         waist = steps.to_waist(session, network, samples)
     except Unsupported as error:
-        variants = [variant for _, _, variants in planned.targets for variant in variants]
-        if not any(network.model.format in variant.reads for variant in variants):
+        if integers is None and not any(network.model.format in variant.reads for variant in planned.variants):
             raise
-        return Subject(network, None, None, error.problem)
-    return Subject(network, waist, steps.cost(session, waist))
+        counted = None if integers is None else steps.cost(session, integers)
+        return Subject(network, None, counted, error.problem, integers, no_integers)
+    return Subject(network, waist, steps.cost(session, waist), "", integers, no_integers)
+
+
+def _integers(session: Session, network: Network, planned: Plan) -> tuple[Answer[Waist] | None, str]:
+    """The source's own integers where a file of their precision is wanted, or why they have no TFLite form."""
+    precision = network.model.precision
+    if precision not in CALIBRATED or all(variant.precision != precision for variant in planned.variants):
+        return None, ""
+    try:
+        return steps.as_it_is(session, network), ""
+    except Unsupported as error:
+        return None, error.problem
 
 
 class Check(Noun, frozen=True, kw_only=True):
@@ -266,23 +293,14 @@ def check(session: Session, project: Project, model: Path) -> list[Check]:
         MissingTool: the libraries that read it are not installed.
     """
     planned = plan(project, model)
-    session.progress.plan(3 + sum(len(variants) for _, _, variants in planned.targets))
+    session.progress.plan(3 + len(planned.variants))
     network = steps.open_network(session, model, planned.options)
-    finished = None
-    try:
-        subject = _subject(session, network, planned)
-    except Unsupported as error:
-        finished = _integers(session, network)
-        if finished is None or not any(variant.base for _, _, variants in planned.targets for variant in variants):
-            raise
-        subject = Subject(network, None, None, error.problem)
+    subject = _subject(session, network, planned)
     drawn = steps.keep(session, data.drawn(network.model.signature, project.seed))
 
     def row(target: str, variant: Variant) -> Check:
-        whole = subject
-        if finished is not None and variant.base is not None:  # what the base backend would make is there already
-            whole, variant = Subject(network, finished, None), msgspec.structs.replace(variant, base=None)
-        return _check(session, whole, target, Order(variant, variant.precision, variant.io, drawn, project.seed))
+        """One file of one target."""
+        return _check(session, subject, target, Order(variant, variant.precision, variant.io, drawn, project.seed))
 
     refused = [
         Check(target=result.target, file="", works=False, reason=result.error.problem)
@@ -292,18 +310,14 @@ def check(session: Session, project: Project, model: Path) -> list[Check]:
     return [*refused, *(row(target.name, variant) for target, _, variants in planned.targets for variant in variants)]
 
 
-def _integers(session: Session, network: Network) -> Answer[Waist] | None:
-    """A TFLite source that takes and gives 8-bit integers, as compilers of quantized files want it."""
-    specs = (*network.model.signature.inputs, *network.model.signature.outputs)
-    return steps.as_it_is(session, network) if all(spec.dtype in {"int8", "uint8"} for spec in specs) else None
-
-
 def _check(session: Session, subject: Subject, target: str, order: Order) -> Check:
-    if order.precision not in CALIBRATED:
+    if order.precision not in CALIBRATED or subject.own(order.precision) is not None:
         order = msgspec.structs.replace(order, calibration=None)
+    if subject.finished:
+        order = msgspec.structs.replace(order, io=None)
     file = order.variant.file
     try:
-        artifact.require_waist(subject, order.variant)
+        artifact.require_form(subject, order.variant)
         built = steps.compile_variant(session, subject, order)
     except EdgekitError as error:
         return Check(target=target, file=file, works=False, reason=error.problem)

@@ -82,6 +82,7 @@ class DataSet(Noun, frozen=True, kw_only=True):
 class Manifest(Noun, frozen=True, kw_only=True):
     """Everything known about what one folder holds.
 
+    ``unavailable`` maps the target's files that could not be made of this source to the reason.
     ``profiles`` are those measured of the files that the folder holds now; older ones stay in ``profiles/``.
     """
 

@@ -77,12 +77,28 @@ def open_network(session: Session, path: Path, options: SourceOptions) -> Networ
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """A source with its waist and what that needs; both None where it has no waist, for a ``reason``."""
+    """A source with its waist and what that needs; both None where it has no waist, for a ``reason``.
+
+    ``integers`` is the source in its own precision where that is one of integers: files of this precision
+    are made of it, and nothing is quantized a second time. ``no_integers`` says why a source that has some
+    has no such file.
+    """
 
     network: Network
     waist: Answer[Waist] | None
     cost: Cost | None
     reason: str = ""
+    integers: Answer[Waist] | None = None
+    no_integers: str = ""
+
+    def own(self, precision: Precision) -> Answer[Waist] | None:
+        """The source's own integers, for a file in a precision; None where that is not their own."""
+        return self.integers if precision == self.network.model.precision else None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the source is a TFLite file of integers: it can be taken as it is, and only so."""
+        return self.integers is not None and self.network.model.format == "tflite"
 
 
 def to_waist(session: Session, network: Network, samples: "Answer[Kept] | None" = None) -> Answer[Waist]:
@@ -117,7 +133,11 @@ def _picks(spec: TensorSpec) -> bool:
 
 
 def as_it_is(session: Session, network: Network) -> Answer[Waist] | None:
-    """A TFLite source in its own precision, for one that has no waist; None where it is none that LiteRT loads."""
+    """A source in its own precision, for one that has no waist or brings integers; None where there is no such file.
+
+    Raises:
+        Unsupported: its integers have no TFLite form; what and where is named.
+    """
 
     def write(out: Path) -> tuple[Waist, ...]:
         found = session.call("sources", network.leaf, "as_it_is", path=network.path, options=network.options, out=out)
@@ -261,17 +281,20 @@ def compile_variant(session: Session, subject: Subject, order: Order) -> Answer[
     Raises:
         Unsupported: the network cannot be built so; the operators are named.
     """
-    network, waist, variant = subject.network, subject.waist, order.variant
+    network, variant = subject.network, order.variant
+    own = subject.own(order.precision)
+    waist = subject.waist if own is None else own
     direct = network.model.format in variant.reads
     signature = waist.result.signature if waist is not None else network.model.signature
     basis: Answer[Any] | None = waist
     base_file = None if waist is None else waist.folder / waist.result.file
-    if variant.base is not None:
+    if variant.base is not None and not (own is not None and subject.finished):
         basis = built = compile_variant(session, subject, _base_order(order))
         signature, base_file = built.result.signature, built.folder / built.result.files[0]
     calibration = order.calibration
     job = Job(
         waist=None if base_file is None else str(base_file),
+        has_integers=own is not None,
         source=str(network.path),
         source_format=network.model.format,
         signature=signature,
@@ -284,7 +307,7 @@ def compile_variant(session: Session, subject: Subject, order: Order) -> Answer[
         seed=order.seed,
     )
     decided = msgspec.to_builtins(job) | {
-        "waist": None if basis is None or direct else basis.sha256,
+        "waist": None if basis is None or (direct and own is None) else basis.sha256,
         "source": network.sha256,
         "calibration": None if calibration is None else calibration.result.sha256,
     }

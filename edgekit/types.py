@@ -75,6 +75,8 @@ class Signature(Noun, frozen=True, kw_only=True):
 class Model(Noun, frozen=True, kw_only=True):
     """A network at rest.
 
+    ``precision`` is that of the file: ``int8`` or ``int16x8`` where it brings integers (and their scales) for
+    its activations, ``dynamic-int8``, ``int4`` or ``float16`` where only its weights are stored so.
     ``format`` is one of ``edgekit.sources.FORMATS``. For a source the signature's file side and
     source side are the same. ``companions`` are files beside it that hold part of it (ONNX external
     data), relative to its folder.
@@ -84,6 +86,7 @@ class Model(Noun, frozen=True, kw_only=True):
     file: str
     sha256: str
     format: str
+    precision: Precision = "float32"
     producer: str | None = None
     opset: int | None = None
     bytes: int
@@ -129,13 +132,15 @@ class Divergence(Noun, frozen=True, kw_only=True):
 class Job(Noun, frozen=True, kw_only=True):
     """What a backend is asked to build. Paths are absolute.
 
-    ``waist`` is None where a backend that reads the source itself gets a network that has no waist.
+    ``waist`` is None where a backend that reads the source itself gets a network that has no waist. Where it
+    ``has_integers``, it is no float file but the network in ``precision`` already, with the source's own integers.
     ``calibration`` is an ``.npz`` with an array ``[N, *shape]`` for each input, under the source's
     names, in the source's layout and dtype; None where the precision needs none. ``settings`` are
     the target's, for this backend.
     """
 
     waist: str | None
+    has_integers: bool = False
     source: str
     source_format: str
     signature: Signature

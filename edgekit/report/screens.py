@@ -133,6 +133,7 @@ def _remarks(manifest: Manifest) -> Iterable[str]:
         yield from (f"{file.file}: {told}" for told in (*file.warnings, *file.notes))
         yield from _layouts(file.signature)
         yield from _mapping(file)
+    yield from (f"{file} is left out: {why}" for file, why in manifest.unavailable.items())
     # The same reason often holds for several files of a target; it is told once.
     yield from {f"{what} unavailable: {why}": None for f in manifest.artifacts for what, why in f.unavailable.items()}
 

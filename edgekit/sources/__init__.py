@@ -54,8 +54,12 @@ class Source(ABC):
     def as_it_is(self, path: Path, options: SourceOptions, out: Path) -> Waist | None:  # noqa: ARG002
         """Write ``out/model.tflite``, the source as a TFLite file in its own precision, and describe it.
 
-        None where the source is no TFLite file, or none that LiteRT loads. It is for those that
-        `to_waist` refuses: they can still be counted, and compiled where they are integers.
+        A source whose ``Model.precision`` is one of `edgekit.types.CALIBRATED` gives its own integers
+        here, float32 at the boundary unless it is a TFLite file, which stays as it is. None for other
+        sources that are no TFLite files. Whether LiteRT can load it is not tried.
+
+        Raises:
+            Unsupported: its integers have no TFLite form; what and where is named.
         """
         return None
 

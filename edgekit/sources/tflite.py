@@ -19,7 +19,7 @@ import numpy as np
 from edgekit.errors import InputError, Unsupported
 from edgekit.sources import Source, bound
 from edgekit.tensors import Array, inputs_to_file, outputs_to_source, sqnr_db
-from edgekit.types import Divergence, Model, Signature, SourceOptions, TensorSpec, Waist
+from edgekit.types import Divergence, Model, Precision, Signature, SourceOptions, TensorSpec, Waist
 from edgekit.waist import graph, layouts, state
 from edgekit.waist.run import interpreter, invoke, run, value
 
@@ -28,6 +28,9 @@ DAMAGES = (struct.error, IndexError, TypeError, ValueError, AttributeError, KeyE
 
 QUANTIZED = {"int4", "int8", "uint8", "int16"}
 """Dtypes that carry real numbers only together with a scale."""
+
+MOVES = {"QUANTIZE", "DEQUANTIZE"}
+"""Operators between integers and the reals that they stand for; they compute nothing."""
 
 SIZE_LIMIT = 2**31 - 1
 """The largest dimension and the largest tensor in elements; TFLite counts both in int32."""
@@ -45,6 +48,7 @@ class TfliteSource(Source):
                 file=path.name,
                 sha256=hashlib.sha256(content).hexdigest(),
                 format="tflite",
+                precision=_precision(main),
                 producer=_producer(path),
                 bytes=len(content),
                 signature=_signature(main, path),
@@ -75,10 +79,6 @@ class TfliteSource(Source):
     def as_it_is(self, path: Path, options: SourceOptions, out: Path) -> Waist | None:
         """See `edgekit.sources.Source.as_it_is`."""
         with _fit(path, options) as (file, main):
-            try:
-                interpreter(file)
-            except Unsupported:
-                return None
             (out / "model.tflite").write_bytes(file.read_bytes())
             return Waist(file="model.tflite", signature=_signature(main, path))
 
@@ -318,12 +318,29 @@ def _spec(tensor: graph.Tensor, path: Path, layout: str | None) -> TensorSpec:
     )
 
 
+def _precision(main: graph.Graph) -> Precision:
+    """The precision of a file: that of its activations where they are integers, else that of its weights."""
+    consumed = {index for operator in main.operators if operator.name not in MOVES for index in operator.inputs}
+    scaled = {t.dtype for t in main.tensors if t.index in consumed and t.scales and not t.constant_bytes}
+    if scaled & {"int8", "uint8"}:
+        return "int8"
+    if "int16" in scaled:
+        return "int16x8"
+    stored = {
+        tensor.dtype for tensor in main.tensors if tensor.constant_bytes and (tensor.scales or "16" in tensor.dtype)
+    }
+    if "int4" in stored:
+        return "int4"
+    return "dynamic-int8" if stored & QUANTIZED else "float16" if "float16" in stored else "float32"
+
+
 def _refuse_quantized(main: graph.Graph, path: Path) -> None:
     found = Counter(tensor.dtype for tensor in main.tensors if tensor.scales and tensor.dtype in QUANTIZED)
     if found:
         shown = ", ".join(f"{count} in {dtype}" for dtype, count in sorted(found.items()))
         raise Unsupported(
-            f"{path.name} is quantized already ({shown} of {len(main.tensors)} tensors): nothing can be built from it.",
+            f"{path.name} is quantized already ({shown} of {len(main.tensors)} tensors): "
+            "no other file can be built from it.",
             place=str(path),
             fix="build from the float model that it was made from; `edgekit inspect` reads this one as it is",
         )

@@ -232,7 +232,6 @@ REFUSED = {
     "samples_nan": (2, android("model.keras", "--calibration", "gaps.npz")),
     "samples_missing": (2, android("model.keras", "--calibration", "none.npz")),
     "quantized_already": (4, android("int8.tflite", "--precision", "float16")),
-    "check_quantized": (4, ["check", "int8.tflite", "-t", "android"]),
     "no_labels": (2, android("model.keras", "--calibration", "digits.npz", "--eval", "digits.npz", "--metric", "top1")),
     "no_compiler": (3, ["build", "model.keras", "-t", "edgetpu", "--calibration", "digits.npz", "--require-compiled"]),
 }

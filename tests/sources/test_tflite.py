@@ -340,10 +340,11 @@ def test_a_quantized_file_is_kept_as_it_is(worker: Worker, shared: Path, tmp_pat
     }
 
 
-def test_a_file_that_no_runtime_loads_is_not_kept(worker: Worker, changed: Any, tmp_path: Path) -> None:
+def test_a_file_that_no_runtime_loads_is_kept_too(worker: Worker, changed: Any, tmp_path: Path) -> None:
     def rename(tree: Any) -> None:
         tree.operatorCodes[0].builtinCode = tree.operatorCodes[0].deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
         tree.operatorCodes[0].customCode = b"Teleport"
 
     path = changed(rename)
-    assert worker.call("sources", "tflite", "as_it_is", path=path, options=PLAIN, out=tmp_path / "out") is None
+    made = worker.call("sources", "tflite", "as_it_is", path=path, options=PLAIN, out=tmp_path)
+    assert (tmp_path / made.file).read_bytes() == path.read_bytes()

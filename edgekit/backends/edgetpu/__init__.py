@@ -44,7 +44,14 @@ class EdgeTPUBackend(Backend):
         if words is None and job.settings.get("require_compiled"):
             raise MissingTool("edgetpu_compiler is not installed.", place="--require-compiled", fix=EDGETPU_INSTALL)
         target = out / file
-        notes = _prepare(Path(str(job.waist)), target)
+        base = Path(str(job.waist))
+        if compiled.is_compiled(base):
+            raise Unsupported(
+                f"{Path(job.source).name} is compiled for the Edge TPU already.",
+                place=job.source,
+                fix="name the file that it was compiled from; profile measures this one as it is",
+            )
+        notes = _prepare(base, target)
         expected = forecast(target)
         if words is None:
             return Built(

@@ -44,6 +44,7 @@ MAX_VERSIONS: dict[str, int] = {
     "TRANSPOSE_CONV": 3, "SUM": 2, "REDUCE_MAX": 3, "REDUCE_MIN": 3, "EXPAND_DIMS": 1, "RSQRT": 2, "PACK": 3,
     "SQUARED_DIFFERENCE": 2, "QUANTIZE": 2, "DEQUANTIZE": 5, "EXP": 1, "ARG_MAX": 3, "CAST": 4, "GATHER": 5,
     "LEAKY_RELU": 2, "DIV": 2, "BATCH_MATMUL": 4, "LOG_SOFTMAX": 2, "DEPTH_TO_SPACE": 2, "SPLIT_V": 2, "UNPACK": 4,
+    "TILE": 3,
 }  # fmt: skip
 """The newest operator versions that compiler 16.0 can read; a file with a newer one is refused whole.
 
@@ -354,6 +355,12 @@ def _transpose(view: View) -> Refusal | None:
     return None
 
 
+def _tile(view: View) -> Refusal | None:
+    """Tile: a constant number of times, since sizes must be known (table's requirements)."""
+    computed = view.constant(1) is None
+    return Refusal(LIMITATION, "how often it repeats is computed, not constant") if computed else None
+
+
 def _prelu(view: View) -> Refusal | None:
     """PReLU: only the innermost dimension of alpha may be larger than 1 (table)."""
     alpha = view.input(1)
@@ -372,6 +379,9 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "RESHAPE": (_flat,), "RESIZE_BILINEAR": (_bilinear,), "RESIZE_NEAREST_NEIGHBOR": (_resize,), "RSQRT": (),
     "SLICE": (_slice,), "SOFTMAX": (_softmax,), "SPACE_TO_DEPTH": (), "SPLIT": (_split,),
     "SQUARED_DIFFERENCE": (), "SQUEEZE": (), "STRIDED_SLICE": (_strided_slice,), "SUB": (), "SUM": (_reduce,),
-    "TANH": (), "TRANSPOSE": (_transpose,), "TRANSPOSE_CONV": (_constant_weights,),
+    "TANH": (), "TILE": (_tile,), "TRANSPOSE": (_transpose,), "TRANSPOSE_CONV": (_constant_weights,),
 }  # fmt: skip
-"""The operation table: TFLite's name → the limitations. What is not here is not supported."""
+"""The operation table: TFLite's name → the limitations. What is not here is not supported.
+
+TILE is not in the table, but compiler 16.0 maps it (DeepLab on MobileNet-EdgeTPU, google-coral/test_data).
+"""

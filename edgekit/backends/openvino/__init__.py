@@ -119,7 +119,9 @@ def _network(job: Job, chosen: settings.Settings) -> tuple[Any, Signature, tuple
         try:
             model, signature = read(job)
             signature = reading.named(model, signature)
-            if job.precision == "int8":
+            if job.has_integers:  # quantizing it once more would only lose
+                notes += ("the source's own integers and scales: NNCF was not used",)
+            elif job.precision == "int8":
                 model, found = quantization.quantize(model, job, signature, chosen)
                 notes += found
             elif job.precision == "float16":

@@ -43,7 +43,9 @@ class TFLiteBackend(Backend):
         boundary = _boundary(job)
         notes: tuple[str, ...] = ()
         placements: tuple[Placement, ...] = ()
-        if job.precision == "float32":
+        if job.has_integers:
+            content, notes, placements = _finished(job, waist)
+        elif job.precision == "float32":
             content = waist.read_bytes()
         elif job.precision == "float16":
             content, notes = weights.to_float16(waist)
@@ -102,6 +104,19 @@ def _boundary(job: Job) -> Boundary:
             fix="leave io out, or choose the precision int8",
         )
     return "float32"
+
+
+def _finished(job: Job, waist: Path) -> tuple[bytes, tuple[str, ...], tuple[Placement, ...]]:
+    """The source's own integers: a TFLite file as it is, any other source with the boundary that is wanted."""
+    if job.source_format == "tflite":
+        return waist.read_bytes(), ("finished already: copied as it is",), _placements(graph.read(waist)[0])
+    model = graph.load(waist)
+    set_boundary(model, _boundary(job))
+    main = graph.describe(model)[0]
+    notes = ["the source's own integers and scales: nothing was quantized again, no calibration was used"]
+    if left := ", ".join(sorted({operator.name for operator in float_operators(main)})):
+        notes.append(f"stays float32, as in the source: {left}")
+    return graph.pack(model), tuple(notes), _placements(main)
 
 
 def _integer(job: Job, waist: Path, boundary: Boundary) -> tuple[bytes, tuple[str, ...], tuple[Placement, ...]]:
