@@ -24,7 +24,7 @@ from edgekit.sources.keras.lstm import fused, fusible
 from edgekit.sources.keras.network import Fixed, sample, traced, writes_state
 from edgekit.sources.keras.preprocessing import refusal
 from edgekit.tensors import IDENTICAL_DB, sqnr_db
-from edgekit.waist import graph, run, state
+from edgekit.waist import graph, guards, run, state
 
 AGREEMENT_DB = 60.0
 """The least SQNR of a float conversion; below it the file computes something else."""
@@ -149,6 +149,7 @@ def named(content: bytes, fixed: Fixed) -> bytes:
     main.inputs, main.outputs = inputs, outputs
     model.signatureDefs = [_signature(fixed, inputs, outputs)]
     state.clear(model)
+    guards.bound_roots(model)
     return graph.pack(model)
 
 
