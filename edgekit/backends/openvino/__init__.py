@@ -53,7 +53,8 @@ class OpenVINOBackend(Backend):
         )
         if chosen.target_device == "NPU":
             return _for_npu(built, saved, chosen.npu_platform, out)
-        return msgspec.structs.replace(built, placements=_kernels(saved, job))
+        kernels = _kernels(saved, job)
+        return msgspec.structs.replace(built, placements=kernels, warnings=built.warnings + _own_precision(saved))
 
     def _check(self, job: Job, file: str) -> None:
         if job.precision not in self.precisions:
@@ -93,6 +94,9 @@ class OpenVINOBackend(Backend):
             raise _refused(artifact, error) from error
         write_npz(outputs, outputs_to_source(signature, {name: np.stack(rows) for name, rows in collected.items()}))
 
+
+PRECISIONS = {ov.Type.bf16: "bf16", ov.Type.f16: "f16"}
+"""Inference precisions by the names that OpenVINO's properties take."""
 
 PROBE = 1 << 20
 """Bytes that a disk must still take if it was not the disk that refused a file."""
@@ -160,6 +164,17 @@ def _loaded(artifact: Path, signature: Signature) -> tuple[Any, dict[str, Any], 
         s.name: p for s, p in zip(signature.outputs, reading.matched(signature.outputs, compiled.outputs), strict=True)
     }
     return compiled.create_infer_request(), into, out
+
+
+def _own_precision(model: Any) -> tuple[str, ...]:
+    """What an app must know if OpenVINO would compute a network in less than float32 here."""
+    own = CORE.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"}).get_property("INFERENCE_PRECISION_HINT")
+    if own in {ov.Type.f32, ov.Type.dynamic}:
+        return ()
+    return (
+        f"verified and timed in f32, but OpenVINO's own choice on this CPU is {PRECISIONS.get(own, own)}: "
+        'set {"INFERENCE_PRECISION_HINT": "f32"} when compiling to get the same results',
+    )
 
 
 def _refused(artifact: Path, error: Exception) -> Unsupported:

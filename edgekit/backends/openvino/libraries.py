@@ -14,6 +14,7 @@ import nncf  # noqa: E402
 import openvino as ov  # noqa: E402
 from nncf.quantization.range_estimator import RangeEstimatorParameters, RangeEstimatorParametersSet  # noqa: E402
 from openvino import frontend  # noqa: E402
+from openvino import opset13 as operators  # noqa: E402
 from openvino._offline_transformations import compress_model_transformation  # noqa: E402
 from openvino.tools.ovc.error import BasicError  # noqa: E402
 
@@ -38,5 +39,6 @@ __all__ = [
     "RangeEstimatorParametersSet",
     "compress_model_transformation",
     "nncf",
+    "operators",
     "ov",
 ]

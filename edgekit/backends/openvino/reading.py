@@ -8,10 +8,11 @@ from typing import Any
 
 import msgspec
 
-from edgekit.backends.openvino import waist_scalars
+from edgekit.backends.openvino import recurrent, waist_scalars
 from edgekit.backends.openvino.libraries import FAILURES, ov
 from edgekit.errors import Unsupported
 from edgekit.types import Job, Signature, TensorSpec
+from edgekit.waist import graph
 
 DIRECT = ("onnx",)
 """Source formats that OpenVINO reads itself (see docs/explanation/openvino-from-source.md)."""
@@ -47,8 +48,15 @@ def _from_waist(job: Job) -> tuple[Any, Signature]:
         )
     waist = Path(job.waist)
     with tempfile.TemporaryDirectory() as folder:  # the model keeps its file mapped until it is copied
-        readable = waist_scalars.mended(waist, Path(folder))
+        tree = graph.load(waist)
+        cuts = recurrent.cut(tree)
+        scalars = waist_scalars.mend(tree)
+        readable = waist
+        if cuts or scalars:
+            readable = Path(folder) / waist.name
+            readable.write_bytes(graph.pack(tree))
         model = _converted(waist, lambda: ov.convert_model(readable, share_weights=False))
+        model = recurrent.joined(model, cuts) if cuts else model
     return _fixed(model, job.signature, Path(job.source)), job.signature
 
 

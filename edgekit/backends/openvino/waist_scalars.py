@@ -1,7 +1,6 @@
 """TFLite files that LiteRT takes and OpenVINO does not: scalars that are stored as vectors of one element."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from edgekit.waist import graph
@@ -22,24 +21,19 @@ the tests came out so (PADV2 and SPLIT).
 """
 
 
-def mended(waist: Path, folder: Path) -> Path:
-    """The waist itself, or a copy in ``folder`` where such scalars have no dimensions.
+def mend(model: Any) -> bool:
+    """Take the dimensions off such scalars, in place; whether there were any.
 
-    Raises:
-        InputError: it is no TFLite file, or it is damaged.
+    Args:
+        model: object tree of a TFLite file.
     """
-    model = graph.load(waist)
-    found = list(_wrong(model, graph.read(waist)))
-    if not found:
-        return waist
+    found = list(_wrong(graph.describe(model), model))
     for tensor in found:
         tensor.shape = tensor.shapeSignature = None
-    copy = folder / waist.name
-    copy.write_bytes(graph.pack(model))
-    return copy
+    return bool(found)
 
 
-def _wrong(model: Any, graphs: tuple[graph.Graph, ...]) -> Iterator[Any]:
+def _wrong(graphs: tuple[graph.Graph, ...], model: Any) -> Iterator[Any]:
     for main, subgraph in zip(graphs, model.subgraphs, strict=True):
         for operator in main.operators:
             for operand in SCALARS.get(operator.name, ()):

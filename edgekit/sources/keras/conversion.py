@@ -148,9 +148,17 @@ def named(content: bytes, fixed: Fixed) -> bytes:
         main.tensors[index].name = unique
     main.inputs, main.outputs = inputs, outputs
     model.signatureDefs = [_signature(fixed, inputs, outputs)]
+    _unclip(main)
     state.clear(model)
     guards.bound_roots(model)
     return graph.pack(model)
+
+
+def _unclip(main: Any) -> None:
+    """Let cell states grow as they do in Keras: the converter writes a bound of 10 into every fused LSTM, in place."""
+    for operator in main.operators:
+        if isinstance(operator.builtinOptions, schema.UnidirectionalSequenceLSTMOptionsT):
+            operator.builtinOptions.cellClip = 0.0
 
 
 def _boundary(model: Any, main: Any, inputs: int, outputs: int) -> tuple[list[int], list[int]]:
