@@ -1,9 +1,9 @@
-"""An LSTM of an ONNX file: unrolled into primitive operators, or TFLite's own sequence operator?
+"""An LSTM of an ONNX file: unrolled into primitive operators, or whole as TFLite's own sequence operator?
 
 Usage: python -m tests.benchmarks.lstm [--blocks 60]
 
-Every model is converted twice: as edgekit does it, and with its LSTM rewriting taken away, so that
-onnx2tf writes ``UNIDIRECTIONAL_SEQUENCE_LSTM`` or its bidirectional twin. Printed for both: seconds
+Every model is converted twice: with every LSTM unrolled, and with every LSTM whole that can be, whatever its
+length. Printed for both: seconds
 of conversion, bytes, milliseconds of one inference (one thread, the least of blocks in which the two
 take turns), the SQNR of int8 files on the calibration samples, and by how much a second run with the
 same input differs from the first, for a runtime that does not reset variables between runs.
@@ -21,7 +21,7 @@ import numpy as np
 
 from edgekit.backends.tflite import TFLiteBackend
 from edgekit.errors import EdgekitError
-from edgekit.sources.onnx import OnnxSource, rewrites
+from edgekit.sources.onnx import OnnxSource, sequences
 from edgekit.tensors import Array, inputs_to_file, outputs_to_source, sqnr_db
 from edgekit.types import Job, SourceOptions, Waist
 from edgekit.waist import run
@@ -150,11 +150,11 @@ def convert(path: Path, name: str, folder: Path) -> tuple[Form, Any]:
 
 def both(path: Path, folder: Path, blocks: int) -> list[Form]:
     """The two forms of a model, timed in turns."""
-    rules = dict(rewrites.RULES)
-    made = [convert(path, "unrolled", folder / "unrolled")]
-    del rewrites.RULES["LSTM"]
-    made.append(convert(path, "fused", folder / "fused"))
-    rewrites.RULES.update(rules)
+    longest, made = sequences.LONGEST_UNROLLED, []
+    for name, steps in (("unrolled", sys.maxsize), ("whole", 0)):
+        sequences.LONGEST_UNROLLED = steps
+        made.append(convert(path, name, folder / name))
+    sequences.LONGEST_UNROLLED = longest
     times = [[block_ms(running) if running is not None else 0.0 for _, running in made] for _ in range(blocks)]
     return [
         replace(form, latency_ms=min(column)) for (form, _), column in zip(made, zip(*times, strict=True), strict=True)

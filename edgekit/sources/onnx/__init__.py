@@ -26,6 +26,7 @@ from edgekit.sources.onnx import (
     reading,
     refusal,
     runtime,
+    sequences,
     shapes,
     sizes,
 )
@@ -127,7 +128,8 @@ class OnnxSource(Source):
                     complaints.append(_told(error, opened, signature, file))
                     continue
                 shutil.copyfile(file, out / "waist.tflite")
-                notes = (*opened.assumed, f"converted by onnx2tf ({strategy.name})")
+                grown = sequences.growth(opened.model, path.stat().st_size, file)
+                notes = (*opened.assumed, f"converted by onnx2tf ({strategy.name})", *grown)
                 return Waist(file="waist.tflite", signature=signature, notes=notes)
         raise refusal.cannot_convert(path, network, complaints)
 

@@ -31,6 +31,7 @@ from onnx2tf.tflite_builder.schema import schema_generated
 
 from edgekit.sources.onnx import peephole
 from edgekit.sources.onnx.sharing import share
+from edgekit.waist import graph, state
 
 CONVERTER_ERRORS = (
     NotImplementedError, RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError,
@@ -130,12 +131,12 @@ def lower(model: onnx.ModelProto, strategy: Strategy) -> Any:
     Raises:
         One of `CONVERTER_ERRORS`: an operator has no builtin counterpart; the message names it.
     """
-    graph = onnx.ModelProto()
-    graph.CopyFrom(model)
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
     if strategy.fuse:
-        graph, _ = run_preprocess_pipeline(onnx_graph=graph)
+        copy, _ = run_preprocess_pipeline(onnx_graph=copy)
     lowered = lower_onnx_to_ir(
-        graph,
+        copy,
         "waist",
         optimize_layout_transpose_chains=strategy.move_transposes,
         transpose_inputs_to_nhwc=True,
@@ -150,7 +151,7 @@ def lower(model: onnx.ModelProto, strategy: Strategy) -> Any:
 
 
 def write(lowered: Any, path: Path) -> None:
-    """Validate and serialize.
+    """Validate and serialize; every run of the file begins without the state of the one before.
 
     Raises:
         One of `CONVERTER_ERRORS`: the converter made an inconsistent graph.
@@ -159,3 +160,7 @@ def write(lowered: Any, path: Path) -> None:
     model_writer.write_model_file(
         schema_tflite=vars(schema_generated), model_ir=lowered, output_tflite_path=str(path), timing={}
     )
+    written = graph.load(path)
+    if state.surviving(written):
+        state.clear(written)
+        path.write_bytes(graph.pack(written))

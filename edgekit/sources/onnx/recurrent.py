@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from edgekit.sources.onnx import sequences
 from edgekit.sources.onnx.network import Builder, attributes
 
 MAX_OPERATORS = 12_000
@@ -61,7 +62,9 @@ class Direction:
 
 
 def unroll(builder: Builder, node: onnx.NodeProto) -> bool:
-    """Replace an LSTM, GRU or RNN; False where its shapes are open or it is too long."""
+    """Replace an LSTM, GRU or RNN; False where its shapes are open, it is too long, or it stays whole."""
+    if node.op_type == "LSTM" and (replaced := sequences.whole(builder, node)) is not None:
+        return replaced
     shape = builder.network.shape(node.input[0])
     weights = builder.network.shape(node.input[1])
     if shape is None or weights is None:

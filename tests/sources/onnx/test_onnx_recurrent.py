@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
-from edgekit.waist import graph
+from edgekit.waist import graph, run, state
 from edgekit.worker import Worker
 from tests.sources.onnx.onnx_cases import save
 from tests.sources.onnx.onnx_proof import assert_faithful
@@ -156,3 +156,56 @@ def test_unrolled_steps_share_their_weights(worker: Worker, tmp_path: Path) -> N
     products = [operator for operator in graph.read(file)[0].operators if operator.name == "FULLY_CONNECTED"]
     assert len(products) >= 24
     assert len({operator.inputs[1] for operator in products}) == 4
+
+
+LONG = 25
+
+WHOLE: dict[str, dict[str, Any]] = {
+    "forward": {},
+    "reverse": {"direction": "reverse", "bias": False},
+    "bidirectional": {"direction": "bidirectional", "batch": 1},
+    "full_lengths": {"lengths": [LONG, LONG]},
+    "named_activations": {"attributes": {"activations": ["Sigmoid", "Tanh", "Tanh"]}},
+}
+UNROLLED: dict[str, dict[str, Any]] = {
+    "states": {"states": True},
+    "lengths": {"lengths": [3, LONG]},
+    "peepholes": {"peepholes": True},
+    "clip": {"attributes": {"clip": 0.5}},
+    "input_forget": {"attributes": {"input_forget": 1}},
+    "activations": {"attributes": {"activations": ["Sigmoid", "Relu", "Tanh"]}},
+}
+
+
+def long(tmp_path: Path, options: dict[str, Any], *, cell: bool = False) -> Path:
+    """A long LSTM; its last cell state is an output where it is asked for."""
+    model = recurrent("LSTM", steps=LONG, **options)
+    if not cell:
+        del model.graph.output[2]
+    return save(tmp_path, model)
+
+
+@pytest.mark.parametrize("variant", sorted(WHOLE))
+def test_a_long_lstm_stays_whole_and_forgets(variant: str, worker: Worker, tmp_path: Path) -> None:
+    waist = assert_faithful(worker, long(tmp_path, WHOLE[variant]), tmp_path)
+    path = tmp_path / "waist" / waist.file
+    operators = [o.name for o in graph.read(path)[0].operators]
+    assert operators.count("UNIDIRECTIONAL_SEQUENCE_LSTM") == (2 if variant == "bidirectional" else 1)
+    assert not state.surviving(graph.load(path))
+    (given,) = waist.signature.inputs
+    x = np.random.default_rng(4).standard_normal((3, *given.shape)).astype(np.float32)[[0, 1, 2, 0]]
+    assert all(np.array_equal(y[0], y[3]) for y in run.run(path, {given.name: x}).values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", sorted(UNROLLED))
+def test_what_the_operator_does_not_compute_is_unrolled(variant: str, worker: Worker, tmp_path: Path) -> None:
+    waist = assert_faithful(worker, long(tmp_path, UNROLLED[variant]), tmp_path)
+    operators = {o.name for o in graph.read(tmp_path / "waist" / waist.file)[0].operators}
+    assert "UNIDIRECTIONAL_SEQUENCE_LSTM" not in operators
+    assert [note for note in waist.notes if "times as large as its source: LSTM became" in note]
+
+
+def test_a_last_cell_state_that_is_read_is_computed(worker: Worker, tmp_path: Path) -> None:
+    waist = assert_faithful(worker, long(tmp_path, {"batch": 1}, cell=True), tmp_path)
+    assert len(waist.signature.outputs) == 3
