@@ -250,10 +250,7 @@ def _refusal(
 def _remarks(case: Case, reference: dict[str, Array], *, stateful: bool) -> Iterator[str]:
     """What limits the evidence, or what an app must do."""
     if stateful:
-        yield (
-            "it keeps state from run to run, as its source does: start each new sequence with a new interpreter, "
-            "or reset its variables"
-        )
+        yield "it keeps state from run to run, as its source does: start each new sequence with a new interpreter"
     if case.odd_labels and not (case.measured and metrics.is_chance(case.measured, case.measured.source)):
         yield case.odd_labels
     for name, values in reference.items():
