@@ -219,7 +219,9 @@ def test_a_read_only_cache_that_holds_every_answer_serves_a_build(disk: Disk, wa
     scratch.mkdir()
     run = build(tmp_path / "out", disk.path / "cache", TMPDIR=str(scratch))
     assert run.code == 0, run.err
-    assert run.err.count(" (cached)") == 8
+    steps = [line for line in run.err.splitlines() if line.split(" ")[0].endswith("ing")]
+    assert len(steps) > 5
+    assert all(line.endswith(" (cached)") for line in steps), steps
     assert whole(tmp_path / "out")
     assert str(scratch) not in run.err  # where the log lies matters to nobody
     assert list(scratch.iterdir()) == []
