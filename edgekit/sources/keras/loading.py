@@ -132,9 +132,8 @@ def _custom_objects(reference: str, module: str, function: str) -> dict[str, Any
 
 def _unloadable(path: Path, described: archive.Archive, failures: list[str]) -> InputError:
     """The complaint of the library that wrote the file, turned into a remedy where it is a known one."""
-    for failure in failures:
-        if name := archive.unknown_name(failure):
-            return vetting.missing_object(path, name)
+    if name := archive.unknown_name(failures[0]):  # the other library does not know all of this one's layers
+        return vetting.missing_object(path, name)
     return InputError(
         f"{path.name}, written by Keras {described.version or 'of an unknown version'}, cannot be loaded: "
         f"{first_line(ValueError(failures[0]))}",
