@@ -116,7 +116,8 @@ kld kullback_leibler_divergence l1 l1_l2 l1l2 l2 leaky_relu lecun_normal lecun_u
 log_softmax logcosh mae mape max_norm maxnorm mean_absolute_error mean_absolute_percentage_error mean_squared_error
 mean_squared_logarithmic_error min_max_norm minmaxnorm mish mse msle non_neg nonneg normal one ones orthogonal
 orthogonal_regularizer pearson_correlation poisson radial_constraint random_normal random_uniform relu relu6 selu
-sigmoid silu soft_shrink softmax softplus softsign sparse_categorical_accuracy sparse_categorical_crossentropy
+sigmoid silu soft_shrink softmax softmax_v2 softplus softsign sparse_categorical_accuracy
+sparse_categorical_crossentropy
 sparse_plus sparse_sigmoid sparse_top_k_categorical_accuracy sparsemax squared_hinge squareplus stft swish tanh
 tanh_shrink threshold top_k_categorical_accuracy truncated_normal tversky uniform unit_norm unitnorm
 variance_scaling zero zeros

@@ -50,8 +50,8 @@ class Vetting:
         for item in objects({key: value for key, value in config.items() if key != "compile_config"}):
             if isinstance(item.get("class_name"), str):
                 self._check_object(item)
-            if not self.allow_unsafe:
-                self._check_words(item)
+                if item["class_name"] in allowed.CLASSES and isinstance(item.get("config"), dict):
+                    self._check_words(item["config"])
 
     def _check_object(self, item: dict[str, Any]) -> None:
         name = item["class_name"]
@@ -152,8 +152,8 @@ class Vetting:
             raise missing_object(self.path, name, module)
 
     def _check_words(self, item: dict[str, Any]) -> None:
-        """Names in the places of functions, and names of files."""
-        for key, value in item.items():
+        """Names in the places of functions, and names of files; a class of the user's own knows its settings itself."""
+        for key, value in () if self.allow_unsafe else item.items():
             if _IDENTIFIER.fullmatch(key) and isinstance(value, str):
                 if value not in allowed.FUNCTIONS | allowed.CLASSES | self.known:
                     raise missing_object(self.path, value)
