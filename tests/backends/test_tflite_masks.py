@@ -108,7 +108,7 @@ def samples(path: Path) -> dict[str, Any]:
         ("select", -1e4, 1), ("select", -1e9, 1), ("select", -np.inf, 2), ("select", LEAST, 1),
         ("bias and mask", -1e9, 1), ("bias and mask", -np.inf, 1),
         ("(1 - m) c", -1e4, 2), ("(1 - m) c", LEAST, 1), ("(1 - m) c", -1e9, 3), ("(m - 1) c", -1e9, 1),
-        ("m c - c", -1e9, 1), ("where m", -1e9, 1), ("where m", -np.inf, 1),
+        ("m c - c", -1e9, 1), ("m c - c", LEAST, 1), ("where m", -1e9, 1), ("where m", -np.inf, 1),
     ],
 )  # fmt: skip
 def test_a_mask_costs_no_more_than_a_mild_one(form: str, value: float, blocks: int, tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def _terms(model: Any, wiring: Wiring, term: Term, observed: dict[int, Observed]
     if made is not None and alone and not made.options.get("fusedActivationFunction"):
         operands = _operands(model, made, term.factor)
         seen = [observed.get(made.inputs[slot]) for slot, factor in operands if factor > 0]
-        if any(one is not None and one.high > LARGE * LARGE for one in seen):
+        if any(one is not None and (one.unbounded or one.high > LARGE * LARGE) for one in seen):
             operands = []
     if made is None or not operands:
         yield term

@@ -48,12 +48,13 @@ NARROWEST = 1e-20
 class Observed:
     """An activation over all samples: extremes, and a sample of its values ``[K]`` or rows ``[K, last]``.
 
-    ``masked``: beside these it held values of -`FINITE` and less.
+    ``masked``: beside these it held values of -`FINITE` and less; ``unbounded``: of `FINITE` and more.
     """
 
     low: float = np.inf
     high: float = -np.inf
     masked: bool = False
+    unbounded: bool = False
     values: list[Floats] = field(default_factory=list)
     rows: list[Floats] = field(default_factory=list)
 
@@ -115,6 +116,7 @@ def _look(seen: Observed, values: Floats, samples: int, random: np.random.Genera
     low, high = float(flat.min()), float(flat.max())
     if not (low > -FINITE and high < FINITE):
         seen.masked |= bool((flat <= -FINITE).any())
+        seen.unbounded |= bool((flat >= FINITE).any())
         flat = flat[np.abs(flat) < FINITE]  # false for NaN as well: the outputs decide whether that is an error
         if not flat.size:
             return
