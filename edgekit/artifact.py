@@ -24,11 +24,11 @@ def require_form(subject: Subject, variant: Variant) -> None:
         Unsupported: with the reason.
     """
     place = str(subject.network.path)
-    if variant.precision == subject.network.model.precision and subject.no_integers:
+    direct = subject.network.model.format in variant.reads
+    if variant.precision == subject.network.model.precision and subject.no_integers and not direct:
         raise Unsupported(
             subject.no_integers, place=place, fix="build from the float model, or choose --precision float16"
         )
-    direct = subject.network.model.format in variant.reads
     if subject.waist is None and not direct and subject.own(variant.precision) is None:
         raise Unsupported(subject.reason, place=place, fix="choose a target that reads the source itself")
 

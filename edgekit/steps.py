@@ -11,6 +11,7 @@ from edgekit.origin import Origin, of, of_model
 from edgekit.session import Session
 from edgekit.store import Answer
 from edgekit.types import (
+    CALIBRATED,
     Boundary,
     Built,
     Cost,
@@ -294,7 +295,7 @@ def compile_variant(session: Session, subject: Subject, order: Order) -> Answer[
     calibration = order.calibration
     job = Job(
         waist=None if base_file is None else str(base_file),
-        has_integers=own is not None,
+        has_integers=own is not None or (direct and order.precision in CALIBRATED & {network.model.precision}),
         source=str(network.path),
         source_format=network.model.format,
         signature=signature,

@@ -133,7 +133,7 @@ class Job(Noun, frozen=True, kw_only=True):
     """What a backend is asked to build. Paths are absolute.
 
     ``waist`` is None where a backend that reads the source itself gets a network that has no waist. Where it
-    ``has_integers``, it is no float file but the network in ``precision`` already, with the source's own integers.
+    ``has_integers``, the source brings those of ``precision`` itself: they are kept, and a waist holds them.
     ``calibration`` is an ``.npz`` with an array ``[N, *shape]`` for each input, under the source's
     names, in the source's layout and dtype; None where the precision needs none. ``settings`` are
     the target's, for this backend.

@@ -20,7 +20,7 @@ from edgekit.errors import InputError, Unsupported
 from edgekit.sources import Source, bound
 from edgekit.tensors import Array, inputs_to_file, outputs_to_source, sqnr_db
 from edgekit.types import Divergence, Model, Precision, Signature, SourceOptions, TensorSpec, Waist
-from edgekit.waist import graph, layouts, state
+from edgekit.waist import edit, graph, halves, layouts, state
 from edgekit.waist.run import interpreter, invoke, run, value
 
 DAMAGES = (struct.error, IndexError, TypeError, ValueError, AttributeError, KeyError, OverflowError, MemoryError)
@@ -71,10 +71,16 @@ class TfliteSource(Source):
             _refuse_unloadable(file, main, path)
             signature = _signature(main, path)
             out.mkdir(parents=True, exist_ok=True)
-            (out / "waist.tflite").write_bytes(file.read_bytes())
-            changed = () if file == path else ("open dimensions or names at the boundary were filled in",)
-            kept = state.note(graph.load(file))
-            return Waist(file="waist.tflite", signature=signature, notes=changed, warnings=kept)
+            changed: tuple[str, ...] = (
+                () if file == path else ("open dimensions or names at the boundary were filled in",)
+            )
+            tree, content = graph.load(file), file.read_bytes()
+            if halves.decode(tree):
+                edit.sweep(tree)
+                content = graph.pack(tree)
+                changed += ("weights stored as float16 were decoded to float32",)
+            (out / "waist.tflite").write_bytes(content)
+            return Waist(file="waist.tflite", signature=signature, notes=changed, warnings=state.note(tree))
 
     def as_it_is(self, path: Path, options: SourceOptions, out: Path) -> Waist | None:
         """See `edgekit.sources.Source.as_it_is`."""

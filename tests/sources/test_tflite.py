@@ -17,6 +17,7 @@ from edgekit.errors import EdgekitError, InputError, Unsupported
 from edgekit.types import Model, SourceOptions, Waist
 from edgekit.waist import graph, run
 from edgekit.worker import Worker
+from tests import networks
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = ROOT / "docs" / "examples" / "digits" / "model.keras"
@@ -348,3 +349,25 @@ def test_a_file_that_no_runtime_loads_is_kept_too(worker: Worker, changed: Any, 
     path = changed(rename)
     made = worker.call("sources", "tflite", "as_it_is", path=path, options=PLAIN, out=tmp_path)
     assert (tmp_path / made.file).read_bytes() == path.read_bytes()
+
+
+def test_weights_in_float16_are_decoded(worker: Worker, tmp_path: Path) -> None:
+    net = networks.Network()
+    x = net.input("x", (1, 8))
+    kernel = np.random.default_rng(0).normal(size=(4, 8)).astype(np.float16)
+    stored = net.constant("kernel16", kernel)
+    wide = net.operator("DEQUANTIZE", [stored], (4, 8), name="kernel")
+    y = net.operator("FULLY_CONNECTED", [x, wide, -1], (1, 4), name="y", kind="FullyConnectedOptions")
+    path = tmp_path / "half.tflite"
+    net.save(path, y)
+    assert describe(worker, path).precision == "float16"
+    made = worker.call("sources", "tflite", "to_waist", path=path, options=PLAIN, out=tmp_path / "waist")
+    waist = tmp_path / "waist" / made.file
+    assert graph.operator_names(waist) == {"FULLY_CONNECTED"}
+    (operator,) = graph.read(waist)[0].operators
+    weights = graph.constant(graph.load(waist), 0, operator.inputs[1])
+    assert weights is not None
+    assert weights.dtype == np.float32
+    assert np.array_equal(weights, kernel.astype(np.float32))
+    values = {"x": np.random.default_rng(1).normal(size=(2, 1, 8)).astype(np.float32)}
+    assert np.allclose(run.run(path, values)["y"], run.run(waist, values)["y"], rtol=1e-6, atol=1e-6)

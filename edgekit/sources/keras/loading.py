@@ -130,7 +130,7 @@ def _custom_objects(reference: str, module: str, function: str) -> dict[str, Any
     return made
 
 
-def _unloadable(path: Path, described: archive.Archive, failures: list[str]) -> InputError:
+def _unloadable(path: Path, described: archive.Archive, failures: list[str]) -> InputError | Unsupported:
     """The complaint of the library that wrote the file, turned into a remedy where it is a known one."""
     if name := archive.unknown_name(failures[0]):  # the other library does not know all of this one's layers
         return vetting.missing_object(path, name)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgekit.errors import InputError
+from edgekit.errors import InputError, Unsupported
 from edgekit.sources.keras import allowed, containers, operators
 
 _KERAS = re.compile(r"(tf_)?keras(\.\w+)*")
@@ -248,10 +248,38 @@ def _is_shape(code: Any) -> bool:
     return isinstance(code, list) and all(size is None or isinstance(size, int) for size in code)
 
 
-def missing_object(path: Path, name: str, module: Any = None) -> InputError:
+OPTIMIZED = {
+    "QuantizeLayer": "quantize_model",
+    "QuantizeWrapper": "quantize_model",
+    "QuantizeWrapperV2": "quantize_model",
+    "QuantizeAnnotate": "quantize_annotate_model",
+    "PruneLowMagnitude": "prune_low_magnitude",
+    "ClusterWeights": "cluster_weights",
+}
+"""Wrappers of the TensorFlow Model Optimization Toolkit → its function that puts them on."""
+
+TAKEN_OFF = {
+    "quantize_model": "convert it with tf.lite.TFLiteConverter and its Optimize.DEFAULT where it was trained, and name "
+    "the .tflite: edgekit takes its integers as they are; or save the network from before",
+    "quantize_annotate_model": "save the network from before, which it only annotates",
+    "prune_low_magnitude": "tfmot.sparsity.keras.strip_pruning(model), and save that",
+    "cluster_weights": "tfmot.clustering.keras.strip_clustering(model), and save that",
+}
+"""What helps with each of these functions."""
+
+
+def missing_object(path: Path, name: str, module: Any = None) -> InputError | Unsupported:
     """The complaint about a class or function that the file only names."""
     where = f" (of the module {module})" if isinstance(module, str) else ""
     name = name.rsplit(">", maxsplit=1)[-1]  # registered as package>name
+    if (function := OPTIMIZED.get(name)) is not None:
+        holds = " is quantized already, in training: it holds" if function == "quantize_model" else " holds"
+        return Unsupported(
+            f"{path.name}{holds} {name}, which {function} of TensorFlow's Model Optimization Toolkit "
+            "puts around layers.",
+            place=str(path),
+            fix=TAKEN_OFF[function],
+        )
     return InputError(
         f"{path.name} uses {name}{where}, which is neither in Keras nor among the custom objects.",
         place=str(path),

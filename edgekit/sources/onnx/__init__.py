@@ -23,6 +23,7 @@ from edgekit.sources.onnx import (
     layout,
     lowering,
     prepare,
+    quantized,
     reading,
     refusal,
     runtime,
@@ -102,6 +103,7 @@ class OnnxSource(Source):
             file=path.name,
             sha256=hashlib.sha256(content).hexdigest(),
             format="onnx",
+            precision=quantized.precision(opened.model),
             producer=producer or None,
             opset=opset[0] if opset else None,
             bytes=len(content),
@@ -113,6 +115,7 @@ class OnnxSource(Source):
     def to_waist(self, path: Path, options: SourceOptions, out: Path, samples: Path | None = None) -> Waist:
         """See `Source.to_waist`. Strategies are tried in order; the first that agrees is taken."""
         opened = self._open(path, options)
+        quantized.refuse_dynamic(path, opened.model)
         known = None if samples is None else agreement.sampled(opened.session, opened.dtypes, samples)
         source = source_signature(opened)
         network = prepared(path, opened.model)
@@ -129,9 +132,19 @@ class OnnxSource(Source):
                     continue
                 shutil.copyfile(file, out / "waist.tflite")
                 grown = sequences.growth(opened.model, path.stat().st_size, file)
-                notes = (*opened.assumed, f"converted by onnx2tf ({strategy.name})", *grown)
+                notes = (
+                    *opened.assumed,
+                    f"converted by onnx2tf ({strategy.name})",
+                    *grown,
+                    *quantized.note(opened.model),
+                )
                 return Waist(file="waist.tflite", signature=signature, notes=notes)
         raise refusal.cannot_convert(path, network, complaints)
+
+    def as_it_is(self, path: Path, options: SourceOptions, out: Path) -> Waist | None:  # noqa: ARG002  never written
+        """See `Source.as_it_is`."""
+        quantized.refuse_static(path, self._open(path, options).model)
+        return None
 
     def run(self, path: Path, options: SourceOptions, inputs: Path, outputs: Path) -> None:
         """See `Source.run`.

@@ -1,0 +1,98 @@
+"""ONNX models that are quantized already: in which precision, by which operators, and what is refused of them.
+
+Three ways are in use (https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html):
+QuantizeLinear and DequantizeLinear around float operators (QDQ), operators on integers (QOperator: QLinearConv
+and others), and activations that are rounded anew at every run (DynamicQuantizeLinear before ConvInteger or
+MatMulInteger).
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+
+from edgekit.errors import Unsupported
+from edgekit.sources.onnx.network import every_node, kind
+from edgekit.types import Precision
+
+DYNAMIC = {
+    "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger", "com.microsoft:DynamicQuantizeMatMul",
+    "com.microsoft:MatMulIntegerToFloat", "com.microsoft:DynamicQuantizeLSTM", "com.microsoft:QAttention",
+}  # fmt: skip
+"""Operators whose scales are computed from the activations at every run."""
+
+PRODUCTS = {"Conv", "ConvTranspose", "Gemm", "MatMul", "Einsum"}
+"""Operators that tell a quantized network from a float one that only takes or gives integers."""
+
+FLOAT_MODEL = (
+    "build from the float model that it was made from; edgekit quantizes it (--precision int8 or dynamic-int8)"
+)
+
+
+def precision(model: onnx.ModelProto) -> Precision:
+    """The precision that a model computes in: ``int8`` where its activations carry scales of their own."""
+    if any(_static(model)):
+        return "int8"
+    return "dynamic-int8" if any(_dynamic(model)) else "float32"
+
+
+def _static(model: onnx.ModelProto) -> Iterator[str]:
+    """Operators on integers, and products between QuantizeLinear and DequantizeLinear."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    constants |= {name for node in model.graph.node if node.op_type == "Constant" for name in node.output}
+    real = {
+        node.output[0]
+        for node in model.graph.node
+        if node.op_type == "DequantizeLinear" and node.input[0] not in constants
+    }
+    for node in model.graph.node:
+        on_integers = node.op_type.startswith("QLinear") or kind(node) == "com.microsoft:QGemm"
+        if on_integers or (node.op_type in PRODUCTS and real & set(node.input)):
+            yield kind(node)
+
+
+def _dynamic(model: onnx.ModelProto) -> Iterator[str]:
+    return (name for name in map(kind, every_node(model.graph)) if name in DYNAMIC)
+
+
+def refuse_dynamic(path: Path, model: onnx.ModelProto) -> None:
+    """Stop at activations that are rounded anew at every run.
+
+    Raises:
+        Unsupported: with the operators.
+    """
+    if found := Counter(_dynamic(model)):
+        raise Unsupported(
+            f"{path.name} is quantized already, dynamically ({_shown(found)}): TFLite has no operators that round "
+            "in this way, and its weights are not rounded a second time.",
+            place=str(path),
+            fix=FLOAT_MODEL,
+        )
+
+
+def refuse_static(path: Path, model: onnx.ModelProto) -> None:
+    """Stop where int8 would be made of integers that have their own scales.
+
+    Raises:
+        Unsupported: with the operators.
+    """
+    if found := Counter(_static(model)):
+        raise Unsupported(
+            f"{path.name} is quantized already ({_shown(found)} between its own scales), which edgekit does not carry "
+            "over into TFLite's integers, and it is not quantized a second time.",
+            place=str(path),
+            fix=FLOAT_MODEL,
+        )
+
+
+def note(model: onnx.ModelProto) -> tuple[str, ...]:
+    """What to know of files that are made of a model with scales of its own."""
+    found = Counter(_static(model))
+    return (
+        (f"the source rounds to its own scales ({_shown(found)}); other integers round a second time",) if found else ()
+    )
+
+
+def _shown(found: Counter[str]) -> str:
+    return ", ".join(f"{count} × {name}" for name, count in sorted(found.items()))
