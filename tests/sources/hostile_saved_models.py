@@ -15,14 +15,14 @@ from tensorflow.core.protobuf import saved_model_pb2
 SPEC = [tf.TensorSpec((1, 4), tf.float32)]
 
 
-def saved(folder: Path, function, kept=None) -> None:  # type: ignore[no-untyped-def]
+def saved(folder: Path, function, kept=None, *, stateless: bool = False) -> None:  # type: ignore[no-untyped-def]
     module = tf.Module()
     module.kept = kept
     module.variable = tf.Variable(tf.ones((4, 3)))
 
     @tf.function(input_signature=SPEC)
     def call(x):  # type: ignore[no-untyped-def]
-        return {"y": function(x @ module.variable)}
+        return {"y": function(x @ (tf.ones((4, 3)) if stateless else module.variable))}
 
     module.call = call
     tf.saved_model.save(module, str(folder), signatures=call)
@@ -89,6 +89,7 @@ def main(top: Path) -> None:
     saved(top / "file_InitializeTableFromTextFileV2", tf.nn.relu, table(lines))
     harmless = table(tf.lookup.KeyValueTensorInitializer(keys, values))
     saved(top / "harmless", lambda x: x + tf.cast(harmless.lookup(tf.constant([1])), tf.float32), harmless)
+    saved(top / "stateless", tf.nn.relu, stateless=True)
     saved(top / "huge", tf.nn.relu)
     model = saved_model_pb2.SavedModel.FromString((top / "huge" / "saved_model.pb").read_bytes())
     for node in model.meta_graphs[0].object_graph_def.nodes:

@@ -49,8 +49,10 @@ def test_what_the_user_lets_through_can_still_not_write(worker: Worker, models: 
     assert not list(models.glob("mark*"))
 
 
-def test_a_table_that_is_filled_from_constants_passes(worker: Worker, models: Path) -> None:
-    assert describe(worker, models / "harmless").signature.outputs[0].shape == (1, 3)
+@pytest.mark.parametrize("name", ["harmless", "stateless"])
+def test_tables_of_constants_and_savers_of_any_name_pass(worker: Worker, models: Path, name: str) -> None:
+    """Where a signature is stateless, the saver's node is called as its operator is: StatefulPartitionedCall."""
+    assert describe(worker, models / name).signature.outputs[0].shape == (1, 3)
 
 
 def test_links_may_stay_inside_and_not_lead_out(worker: Worker, models: Path, tmp_path: Path) -> None:

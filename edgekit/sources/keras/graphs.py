@@ -100,7 +100,7 @@ class _Graph:
         for place, nodes in self._parts():
             for node in nodes:
                 refused = node.op not in PURE | RESTORING | SAVING and not self._is_function(node.op)
-                key = place or node.name
+                key = (place, "" if place else node.name)
                 if node.op in RESTORING | SAVING:
                     refused = key in run or (node.op in SAVING and key in restored)
                 if refused:
@@ -138,22 +138,31 @@ class _Graph:
             yield from node.function.concrete_functions
             yield node.bare_concrete_function.concrete_function_name
 
-    def _reached(self, tensors: Iterable[str], functions: Iterable[str]) -> set[str]:
-        """Nodes of the main graph and functions that run where these are asked for."""
-        pending = [*(tensor.lstrip("^").split(":")[0] for tensor in tensors), *functions]
-        reached: set[str] = set()
+    def _reached(self, tensors: Iterable[str], functions: Iterable[str]) -> set[tuple[str, str]]:
+        """What runs where these are asked for: nodes as ``("", name)``, functions as ``(name, "")``.
+
+        A node may bear the name of an operator or of a function.
+        """
+        pending = [("", _node(tensor)) for tensor in tensors] + [(name, "") for name in functions]
+        reached: set[tuple[str, str]] = set()
         while pending:
-            name = pending.pop()
-            if not name or name in reached:
+            found = pending.pop()
+            if found in reached:
                 continue
-            reached.add(name)
-            if name in self._nodes:
+            reached.add(found)
+            function, name = found
+            if function in self._functions:
+                body = self._functions[function].node_def
+                pending += [(called, "") for node in body for called in _called(node)]
+            elif name in self._nodes:
                 node = self._nodes[name]
-                pending += [source.lstrip("^").split(":")[0] for source in node.input]
-                pending += _called(node)
-            if name in self._functions:
-                pending += [called for node in self._functions[name].node_def for called in _called(node)]
+                pending += [("", _node(source)) for source in node.input]
+                pending += [(called, "") for called in _called(node)]
         return reached
+
+
+def _node(tensor: str) -> str:
+    return tensor.lstrip("^").split(":")[0]
 
 
 def _called(node: Any) -> list[str]:
