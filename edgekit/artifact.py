@@ -24,7 +24,7 @@ def require_form(subject: Subject, variant: Variant) -> None:
         Unsupported: with the reason.
     """
     place = str(subject.network.path)
-    direct = subject.network.model.format in variant.reads
+    direct = subject.network.read_by(variant)
     if variant.precision == subject.network.model.precision and subject.no_integers and not direct:
         raise Unsupported(
             subject.no_integers, place=place, fix="build from the float model, or choose --precision float16"
@@ -91,7 +91,7 @@ def made(
 
 def _origin(subject: Subject, variant: Variant) -> Waist | None:
     """The waist that a file was made from; None where its backend read the source itself."""
-    direct = subject.network.model.format in variant.reads
+    direct = subject.network.read_by(variant)
     return None if subject.waist is None or direct else subject.waist.result
 
 

@@ -15,9 +15,10 @@ import msgspec
 
 from edgekit import cachedir, sandbox, toml
 from edgekit.errors import InputError
+from edgekit.naming import Constant
 from edgekit.ownership import writing
 from edgekit.profiles import KEYS, DeviceConfig
-from edgekit.types import Boundary, Noun, Precision, Preprocessing, Target
+from edgekit.types import Boundary, Noun, Precision, Preprocessing, SourceOptions, Target
 
 FILE_NAME = "edgekit.toml"
 """What a project's file is called inside its folder."""
@@ -47,6 +48,9 @@ class Project(Noun, frozen=True, kw_only=True):
         min_mapped: the least share (0..1) of a network that its accelerator must take, of multiply-accumulates
             where they are known, else of operators.
         shapes: a table of input name → shape, for dimensions that the model leaves open.
+        constants: a table of input name → value, or list of values, that the input is bound to for good.
+        inputs: names of tensors that become the inputs, in place of the model's own.
+        outputs: names of tensors that become the outputs (``edgekit inspect --tensors`` lists them).
         custom_objects: ``module:function`` that returns a Keras model's own classes by name.
         keep_layout: keep the source's layout (NCHW) at the artifact's boundary.
         allow_unsafe: permit what does not only compute in this model: a Lambda layer's bytecode, operators on files.
@@ -77,6 +81,9 @@ class Project(Noun, frozen=True, kw_only=True):
     allow_loss: bool = False
     min_mapped: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     shapes: dict[str, tuple[Positive, ...]] = {}
+    constants: dict[str, bool | int | float | Constant] = {}
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
     custom_objects: str | None = None
     keep_layout: bool = False
     allow_unsafe: bool = False
@@ -91,6 +98,19 @@ class Project(Noun, frozen=True, kw_only=True):
     quick: bool = False
     verify_on: str | None = None
     devices: dict[str, DeviceConfig] = {}
+
+    @property
+    def source_options(self) -> SourceOptions:
+        """What it says about how the model is read."""
+        return SourceOptions(
+            shapes=self.shapes,
+            custom_objects=self.custom_objects,
+            keep_layout=self.keep_layout,
+            allow_unsafe=self.allow_unsafe,
+            constants={name: value if isinstance(value, tuple) else (value,) for name, value in self.constants.items()},
+            inputs=self.inputs,
+            outputs=self.outputs,
+        )
 
 
 def project(folder_or_file: Path) -> Project:

@@ -240,6 +240,6 @@ def _suspect(subject: Subject, order: Order, built: Answer[Built]) -> Waist | No
     name, waist = built.result.files[0], subject.waist
     if name.endswith(".tflite"):
         return Waist(file=str(built.folder / name), signature=built.result.signature)
-    if waist is None or subject.network.model.format in order.variant.reads:
+    if waist is None or subject.network.read_by(order.variant):
         return None
     return msgspec.structs.replace(waist.result, file=str(waist.folder / waist.result.file))

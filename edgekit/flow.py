@@ -4,10 +4,12 @@ from pathlib import Path
 
 import msgspec
 
-from edgekit import artifact, config, data, sources, speed, steps
+from edgekit import artifact, config, data, registry, sources, speed, steps
 from edgekit.config import Project
 from edgekit.errors import EdgekitError, InputError, Unsupported, from_os
 from edgekit.manifest import Manifest
+from edgekit.naming import TensorRow
+from edgekit.origin import of_model
 from edgekit.publish import check as check_place
 from edgekit.publish import publish
 from edgekit.session import Session
@@ -106,13 +108,7 @@ def plan(project: Project, model: Path) -> Plan:
         seed=project.seed,
         require_compiled=project.require_compiled,
     )
-    options = SourceOptions(
-        shapes=project.shapes,
-        custom_objects=project.custom_objects,
-        keep_layout=project.keep_layout,
-        allow_unsafe=project.allow_unsafe,
-    )
-    return Plan(recipe, options, tuple(rows), tuple(refused))
+    return Plan(recipe, project.source_options, tuple(rows), tuple(refused))
 
 
 def _folder(project: Project, model: Path, target: str, *, alone: bool) -> Path:
@@ -253,7 +249,7 @@ def _subject(session: Session, network: Network, planned: Plan, samples: Answer[
     try:
         waist = steps.to_waist(session, network, samples)
     except Unsupported as error:
-        if integers is None and not any(network.model.format in variant.reads for variant in planned.variants):
+        if integers is None and not any(network.read_by(variant) for variant in planned.variants):
             raise
         counted = None if integers is None else steps.cost(session, integers)
         return Subject(network, None, counted, error.problem, integers, no_integers)
@@ -340,3 +336,23 @@ def inspect(session: Session, model: Path, options: SourceOptions) -> Inspection
         counted = None if file is None else steps.cost(session, file)
         return Inspection(model=network.model, waist=None, cost=counted, reason=error.problem)
     return Inspection(model=network.model, waist=waist.result, cost=steps.cost(session, waist))
+
+
+def tensors(session: Session, model: Path, options: SourceOptions) -> tuple[TensorRow, ...]:
+    """The tensors of a model, by which it can be cut; also of one that cannot be built from as a whole.
+
+    Raises:
+        InputError: the model cannot be read.
+        MissingTool: the libraries that read it are not installed.
+    """
+    session.progress.plan(1)
+    path = model.absolute()
+    leaf = sources.FORMATS[sources.sniff(path)]
+    registry.require(leaf)
+    origin = of_model(path, options)
+    return session.ask(
+        f"reading {path.name}",
+        {"step": "tensors", "source": origin.sha256, "name": path.name, "options": msgspec.to_builtins(options)},
+        tuple[TensorRow, ...],
+        origin.reading(lambda _: session.call("sources", leaf, "tensors", path=path, options=options)),
+    ).result

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from edgekit import compilers, registry, sources
+from edgekit import compilers, naming, registry, sources
 from edgekit.origin import Origin, of, of_model
 from edgekit.session import Session
 from edgekit.store import Answer
@@ -52,6 +52,10 @@ class Network(msgspec.Struct, frozen=True):
     def question(self) -> dict[str, Any]:
         """What every step on this source depends on."""
         return {"source": self.sha256, "options": msgspec.to_builtins(self.options)}
+
+    def read_by(self, variant: Variant) -> bool:
+        """Whether the variant's backend reads the source itself: only as a whole, as the file holds it."""
+        return self.model.format in variant.reads and not naming.edited(self.options)
 
 
 def open_network(session: Session, path: Path, options: SourceOptions) -> Network:
@@ -285,7 +289,7 @@ def compile_variant(session: Session, subject: Subject, order: Order) -> Answer[
     network, variant = subject.network, order.variant
     own = subject.own(order.precision)
     waist = subject.waist if own is None else own
-    direct = network.model.format in variant.reads
+    direct = network.read_by(variant)
     signature = waist.result.signature if waist is not None else network.model.signature
     basis: Answer[Any] | None = waist
     base_file = None if waist is None else waist.folder / waist.result.file
@@ -297,7 +301,9 @@ def compile_variant(session: Session, subject: Subject, order: Order) -> Answer[
         waist=None if base_file is None else str(base_file),
         has_integers=own is not None or (direct and order.precision in CALIBRATED & {network.model.precision}),
         source=str(network.path),
-        source_format=network.model.format,
+        source_format="tflite"
+        if naming.edited(network.options)
+        else network.model.format,  # then the waist is all there is
         signature=signature,
         source_signature=network.model.signature,
         precision=order.precision,

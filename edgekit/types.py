@@ -98,22 +98,21 @@ class Model(Noun, frozen=True, kw_only=True):
 class SourceOptions(Noun, frozen=True, kw_only=True):
     """What a user may say about how a source is read.
 
-    ``shapes`` fixes dynamic dimensions by input name. ``custom_objects`` is ``module:function``
-    (a callable that returns a dict of name → object). ``allow_unsafe`` permits Lambda bytecode.
+    ``shapes`` fixes dynamic dimensions by name. ``custom_objects``: ``module:function``, gives name → object.
+    ``constants`` binds inputs for good; between ``inputs`` and ``outputs``, names of tensors, it is cut out.
     """
 
     shapes: dict[str, tuple[int, ...]] = {}
     custom_objects: str | None = None
     keep_layout: bool = False
     allow_unsafe: bool = False
+    constants: dict[str, tuple[bool | int | float, ...]] = {}
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
 
 
 class Waist(Noun, frozen=True, kw_only=True):
-    """What every source becomes: a float TFLite file, with the signature that remembers the source.
-
-    ``notes`` say how it was made; ``warnings`` are what whoever uses the files must know or do, and
-    are shown on the screen.
-    """
+    """What every source becomes: a float TFLite file. ``warnings`` are what whoever uses it must know or do."""
 
     file: str
     signature: Signature

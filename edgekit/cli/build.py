@@ -147,8 +147,9 @@ def _used(given: Project, wanted: Project) -> set[str]:
 def _merge(given: Project, flags: dict[str, Any]) -> Project:
     """Flags win over the file."""
     said = {name: value for name, value in flags.items() if value not in (None, (), {})}
-    if given.shapes and "shapes" in said:
-        said["shapes"] = given.shapes | said["shapes"]
+    for table in ("shapes", "constants"):
+        if table in said:
+            said[table] = getattr(given, table) | said[table]
     for key in ("calibration", "eval"):
         samples = getattr(given, key)
         if samples and key not in said and ":" not in Path(samples).name:  # else it is module:function

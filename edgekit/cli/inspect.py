@@ -13,18 +13,26 @@ from edgekit.types import SourceOptions
 @click.command()
 @click.argument("model")
 @options.source_options
+@click.option("--tensors", is_flag=True, help="List the tensors, by which --inputs and --outputs cut.")
 @options.json_option
-def verb(model: str, *, as_json: bool, **flags: Any) -> int:
+def verb(model: str, *, tensors: bool, as_json: bool, **flags: Any) -> int:
     """Show signature, operators, parameters, MACs, peak activation memory and size of a model.
 
     \b
     edgekit inspect model.onnx
+    edgekit inspect model.onnx --tensors
     """
     said = {name: value for name, value in flags.items() if value is not None}
     console = options.stderr()
     with options.session(console, max_memory=said.pop("max_memory", None)) as session:
-        seen = flow.inspect(session, options.existing(model), SourceOptions(**said))
-    console.print(screens.inspection(seen))
+        path, how = options.existing(model), SourceOptions(**said)
+        if tensors:
+            rows = flow.tensors(session, path, how)
+            console.print(screens.tensors(rows))
+            document: Any = {"tensors": rows}
+        else:
+            document = flow.inspect(session, path, how)
+            console.print(screens.inspection(document))
     if as_json:
-        options.print_json(seen)
+        options.print_json(document)
     return 0

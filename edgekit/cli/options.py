@@ -15,6 +15,7 @@ from rich.segment import Segment
 from edgekit import cachedir, config
 from edgekit.cli.console import put_json
 from edgekit.errors import InputError
+from edgekit.naming import Constant
 from edgekit.plain import plain
 from edgekit.session import Session, cache_folder, log_file
 from edgekit.store import Store
@@ -82,6 +83,42 @@ def memory(_: click.Context, parameter: click.Parameter, value: str | None) -> s
     return value
 
 
+def constant(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, Constant]:
+    """``NAME=16000``, ``NAME=1,2,3`` or ``NAME=true`` → {NAME: (16000,)} and so on.
+
+    Raises:
+        InputError: it is written otherwise.
+    """
+    constants: dict[str, Constant] = {}
+    for value in values:
+        name, equals, given = value.rpartition("=")
+        numbers = tuple(_number(part.strip()) for part in given.split(","))
+        if not equals or not name or None in numbers:
+            raise InputError(
+                f"A constant is a name and its value or values, not {value!r}.",
+                place="--constant",
+                fix="write for instance --constant sr=16000, --constant sizes=1,2,3 or --constant flag=true",
+            )
+        constants[name] = tuple(number for number in numbers if number is not None)
+    return constants
+
+
+def _number(text: str) -> bool | int | float | None:
+    if text.lower() in {"true", "false"}:
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return None
+
+
+def listed(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """``A,B`` → (A, B)."""
+    return () if value is None else tuple(name.strip() for name in value.split(",") if name.strip())
+
+
 def source_options[F: Callable[..., Any]](command: F) -> F:
     """How the source is read."""
     for option in reversed(
@@ -90,6 +127,12 @@ def source_options[F: Callable[..., Any]](command: F) -> F:
                 "--shape", "shapes", multiple=True, metavar="NAME=1,3,224,224", callback=shape,
                 help="Fix an input's dynamic dimensions.",
             ),
+            click.option(
+                "--constant", "constants", multiple=True, metavar="NAME=VALUE", callback=constant,
+                help="Bind an input for good.",
+            ),
+            click.option("--inputs", metavar="A,B", callback=listed, help="Cut: these tensors become the inputs."),
+            click.option("--outputs", metavar="C,D", callback=listed, help="Cut: these tensors become the outputs."),
             click.option("--custom-objects", metavar="MODULE:FUNCTION", help="Returns a Keras model's own classes."),
             click.option("--keep-layout", is_flag=True, default=None, help="Keep the source's layout."),
             click.option(

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from edgekit.flow import Check, Inspection, Plan, Result
 from edgekit.manifest import ArtifactFile, Manifest
+from edgekit.naming import TensorRow
 from edgekit.types import Signature, Target, TensorSpec, Verification
 
 if TYPE_CHECKING:
@@ -232,6 +233,15 @@ def _signature(signature: Signature) -> Table:
 
 def _spec(spec: TensorSpec) -> tuple[str, str, str, str]:
     return spec.name, _dims(spec.shape), spec.dtype, spec.layout or ""
+
+
+def tensors(rows: Iterable[TensorRow]) -> RenderableType:
+    """The tensors of a model, in the order in which they are made."""
+    table = _table("tensor", "shape", "dtype", "made by")
+    for row in rows:
+        shape = "not fixed" if row.shape is None else "×".join(map(str, row.shape)) or "scalar"
+        table.add_row(row.name, shape, row.dtype or "", row.operator + (", an output" if row.output else ""))
+    return table
 
 
 def targets(found: Iterable[Target]) -> RenderableType:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from edgekit import sandbox
 from edgekit.errors import InputError
+from edgekit.naming import TensorRow
 from edgekit.types import Divergence, Model, SourceOptions, Waist
 
 FORMATS = {
@@ -69,6 +70,16 @@ class Source(ABC):
 
         Inputs are ``[N, *source_shape]`` under the source's names; so are the outputs.
         """
+
+    def tensors(self, path: Path, options: SourceOptions) -> tuple[TensorRow, ...]:  # noqa: ARG002
+        """The tensors by whose names `SourceOptions.inputs` and ``outputs`` may cut, in the order of execution.
+
+        Also of a file that `describe` refuses for its operators; none where a leaf cannot cut.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        return ()
 
     @abstractmethod
     def first_divergence(

@@ -16,11 +16,12 @@ from typing import Any
 import flatbuffers
 import numpy as np
 
+from edgekit import naming
 from edgekit.errors import InputError, Unsupported
 from edgekit.sources import Source, bound
 from edgekit.tensors import Array, inputs_to_file, outputs_to_source, sqnr_db
 from edgekit.types import Divergence, Model, Precision, Signature, SourceOptions, TensorSpec, Waist
-from edgekit.waist import edit, graph, halves, layouts, state
+from edgekit.waist import cutting, edit, graph, halves, layouts, state
 from edgekit.waist.run import interpreter, invoke, run, value
 
 DAMAGES = (struct.error, IndexError, TypeError, ValueError, AttributeError, KeyError, OverflowError, MemoryError)
@@ -111,6 +112,12 @@ class TfliteSource(Source):
                 ) from error
         np.savez(outputs, **results)  # type: ignore[arg-type]
 
+    def tensors(self, path: Path, options: SourceOptions) -> tuple[naming.TensorRow, ...]:
+        """See `edgekit.sources.Source.tensors`. Tensors that share a name, or have none, cannot be cut at."""
+        tree, main = _parsed(path)
+        main = cutting.edited(tree, _boundary_names(main), path, options)
+        return cutting.rows(main, _boundary_names(main))
+
     def first_divergence(
         self, path: Path, options: SourceOptions, waist: Waist, inputs: Path, threshold_db: float
     ) -> Divergence | None:
@@ -154,7 +161,7 @@ def _damaged(path: Path, detail: str) -> InputError:
     )
 
 
-def _read(path: Path) -> tuple[Any, graph.Graph]:
+def _parsed(path: Path) -> tuple[Any, graph.Graph]:
     """The object tree and the main graph, with every index checked that anything later relies on.
 
     Raises:
@@ -170,6 +177,19 @@ def _read(path: Path) -> tuple[Any, graph.Graph]:
     if not main.inputs or not main.outputs:
         raise _damaged(path, "it has no inputs or no outputs")
     bound(((tensor.name, tensor.shape) for tensor in main.tensors if not tensor.constant_bytes), path)
+    return tree, main
+
+
+def _read(path: Path, options: SourceOptions) -> tuple[Any, graph.Graph]:
+    """The object tree and the main graph, edited as the options want.
+
+    Raises:
+        InputError: the file is damaged, or the options name what is not there.
+        Unsupported: a tensor at the boundary holds something else than numbers.
+    """
+    tree, main = _parsed(path)
+    if naming.edited(options):
+        main = cutting.edited(tree, _boundary_names(main), path, options)
     for index in (*main.inputs, *main.outputs):
         tensor = main.tensors[index]
         if any(size < -1 or size > SIZE_LIMIT for size in (*tensor.shape, *tensor.signature_shape)):
@@ -191,10 +211,11 @@ def _fit(path: Path, options: SourceOptions) -> Iterator[tuple[Path, graph.Graph
         InputError: it is damaged, or an open dimension has no size.
         Unsupported: LiteRT does not let its inputs be resized.
     """
-    tree, main = _read(path)
+    tree, main = _read(path, options)
     names = _boundary_names(main)
     shapes = {index: _shape(main.tensors[index], names[index], options, path) for index in main.inputs}
-    if unknown := set(options.shapes) - {names[index] for index in main.inputs}:
+    unknown = set(options.shapes) - {names[index] for index in main.inputs}
+    if unknown and not naming.edited(options):
         raise InputError(
             f"--shape names {', '.join(sorted(unknown))}, but {path.name} has no such input.",
             place=f"--shape {', '.join(sorted(unknown))}",
@@ -202,7 +223,9 @@ def _fit(path: Path, options: SourceOptions) -> Iterator[tuple[Path, graph.Graph
         )
     open_ = any(-1 in tensor.signature_shape for tensor in main.tensors)
     resized = any(shapes[index] != main.tensors[index].shape for index in main.inputs)
-    if not (open_ or resized) and all(main.tensors[index].name == name for index, name in names.items()):
+    if not (open_ or resized or naming.edited(options)) and all(
+        main.tensors[index].name == name for index, name in names.items()
+    ):
         yield path, main
         return
     with tempfile.TemporaryDirectory(prefix="edgekit-tflite-") as folder:
@@ -210,9 +233,10 @@ def _fit(path: Path, options: SourceOptions) -> Iterator[tuple[Path, graph.Graph
         for index, name in names.items():
             tree.subgraphs[0].tensors[index].name = name.encode()
         if open_ or resized:
-            _set_shapes(tree, _resized_shapes(path, shapes))
+            copy.write_bytes(_packed(tree))
+            _set_shapes(tree, _resized_shapes(copy, path, shapes))
         copy.write_bytes(_packed(tree))
-        yield copy, _read(copy)[1]
+        yield copy, _parsed(copy)[1]
 
 
 def _packed(tree: Any) -> bytes:
@@ -265,14 +289,14 @@ def _shape(tensor: graph.Tensor, name: str, options: SourceOptions, path: Path) 
     return shape
 
 
-def _resized_shapes(path: Path, shapes: dict[int, tuple[int, ...]]) -> dict[int, tuple[int, ...]]:
+def _resized_shapes(file: Path, path: Path, shapes: dict[int, tuple[int, ...]]) -> dict[int, tuple[int, ...]]:
     """Every tensor's shape once the inputs have theirs, as LiteRT propagates it.
 
     Raises:
         Unsupported: LiteRT cannot resize it.
     """
     try:
-        made = interpreter(path, keep_tensors=True)
+        made = interpreter(file, keep_tensors=True)
         for index, shape in shapes.items():
             made.resize_tensor_input(index, shape)
         made.allocate_tensors()

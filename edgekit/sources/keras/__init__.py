@@ -13,7 +13,8 @@ import numpy as np
 
 from edgekit import sources
 from edgekit.errors import InputError
-from edgekit.sources.keras import axes, conversion, divergence, policies
+from edgekit.naming import TensorRow
+from edgekit.sources.keras import axes, conversion, cutting, divergence, policies
 from edgekit.sources.keras.loading import load
 from edgekit.sources.keras.network import Fixed, fix
 from edgekit.sources.keras.reference import Reference
@@ -74,6 +75,11 @@ class KerasSource(sources.Source):
         names = [spec.name for spec in _source_signature(reference.fixed).outputs]
         np.savez(outputs, **dict(zip(names, results, strict=True)))  # type: ignore[arg-type]
 
+    def tensors(self, path: Path, options: SourceOptions) -> tuple[TensorRow, ...]:
+        """See `edgekit.sources.Source.tensors`. Keras's layers may be named too."""
+        network = cutting.edit(load(path, sources.sniff(path), options), path, options)
+        return cutting.tensors(network, path, options)
+
     def first_divergence(
         self, path: Path, options: SourceOptions, waist: Waist, inputs: Path, threshold_db: float
     ) -> Divergence | None:
@@ -91,7 +97,8 @@ class KerasSource(sources.Source):
         if self._kept is None or self._kept[0] != key:
             self._kept = None  # two networks at once may not fit into memory
             format_ = sources.sniff(path)
-            self._kept = key, Reference(fix(load(path, format_, options), options.shapes, path))
+            network = cutting.edit(load(path, format_, options), path, options)
+            self._kept = key, Reference(fix(network, cutting.asked(network, options), path))
         return self._kept[1]
 
 

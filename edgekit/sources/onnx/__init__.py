@@ -14,10 +14,12 @@ import onnx
 import onnxruntime
 
 from edgekit.errors import Unsupported
+from edgekit.naming import TensorRow
 from edgekit.sources import Source
 from edgekit.sources.onnx import (
     agreement,
     channels,
+    cutting,
     divergence,
     indices,
     layout,
@@ -56,7 +58,10 @@ class Opened:
         Raises:
             Unsupported: it runs on none of them, or the shape of an output depends on values.
         """
-        return agreement.reference(self.session, self.shapes, self.dtypes, self.limits)
+        try:
+            return agreement.reference(self.session, self.shapes, self.dtypes, self.limits)
+        except Unsupported as error:
+            raise refusal.mended(self.path, self.model, error) from error
 
     @cached_property
     def limits(self) -> dict[str, int]:
@@ -76,9 +81,9 @@ def open_model(path: Path, options: SourceOptions) -> Opened:
         InputError: unreadable, invalid, or a dynamic dimension needs ``--shape``.
         Unsupported: operators or types that cannot run.
     """
-    model = reading.read(path)
+    model = reading.read(path, options)
     companions = reading.companions(path)
-    fixed, assumed = shapes.fixed(path, model, options.shapes)
+    fixed, assumed = shapes.fixed(path, model, shapes.still_asked(model, options))
     sizes.refuse_large(path, model, fixed)
     running = reading.session_of(path, model)  # of the user's own model: the reference must not depend on edits
     shapes.fix(model, fixed)
@@ -119,7 +124,10 @@ class OnnxSource(Source):
         known = None if samples is None else agreement.sampled(opened.session, opened.dtypes, samples)
         source = source_signature(opened)
         network = prepared(path, opened.model)
-        refusal.refuse_unresolved(path, network)
+        try:
+            refusal.refuse_unresolved(path, network)
+        except Unsupported as error:
+            raise refusal.mended(path, opened.model, error) from error
         model, complaints, signature = network.proto(), [], source
         with tempfile.TemporaryDirectory(prefix="edgekit-onnx-") as folder:
             file = Path(folder, "waist.tflite")
@@ -168,6 +176,12 @@ class OnnxSource(Source):
                 raise refusal.varying_output(path, name)
             arrays[name] = np.stack([result[i] for result in results])
         np.savez(outputs, **arrays)
+
+    def tensors(self, path: Path, options: SourceOptions) -> tuple[TensorRow, ...]:
+        """See `Source.tensors`."""
+        model = reading.well_formed(path)
+        cutting.edit(path, model, options)
+        return cutting.tensors(model, options)
 
     def first_divergence(
         self, path: Path, options: SourceOptions, waist: Waist, inputs: Path, threshold_db: float
@@ -254,7 +268,9 @@ def convert(
     Raises:
         One of `lowering.CONVERTER_ERRORS`.
     """
-    lowered = lowering.lower(layout.flatten_outputs(prepared), strategy)
+    lowered = lowering.lower(
+        layout.flatten_outputs(prepared), strategy, [value.name for value in prepared.graph.output]
+    )
     outputs = [(value.name, spec) for value, spec in zip(prepared.graph.output, source.outputs, strict=True)]
     shapes_of = {name: spec.source_shape for name, spec in outputs}
     permutations = layout.peel(lowered, shapes_of, keep_layout=keep_layout)

@@ -6,6 +6,7 @@ functions below it (onnx2tf 2.6.9, which pyproject.toml pins): lowering, its own
 validation, serialization.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,18 +90,21 @@ class Strategy:
     """A way to call the converter.
 
     ``move_transposes``: run its layout passes, which push transposes to the boundary and cancel them.
+    ``protect``: keep it from dropping a transpose before an output, as it does behind a slice.
     ``fuse``: run its graph rewriting (batch normalization into convolutions, GELU, ReLU6).
     """
 
     name: str
     move_transposes: bool
     fuse: bool
+    protect: bool = False
 
 
 STRATEGIES = (
     Strategy("fused, channels last", move_transposes=True, fuse=True),
     Strategy("fused", move_transposes=False, fuse=True),
     Strategy("plain", move_transposes=False, fuse=False),
+    Strategy("plain, outputs protected", move_transposes=False, fuse=False, protect=True),
 )
 """In order of preference; the first whose file computes what the source computes is taken."""
 
@@ -125,8 +129,13 @@ def strategies(model: onnx.ModelProto) -> tuple[Strategy, ...]:
     return tuple(strategy for strategy in STRATEGIES if not strategy.move_transposes)
 
 
-def lower(model: onnx.ModelProto, strategy: Strategy) -> Any:
+def lower(model: onnx.ModelProto, strategy: Strategy, outputs: Sequence[str] = ()) -> Any:
     """The converter's intermediate form of a model, with inputs and outputs as in ONNX.
+
+    Args:
+        model: prepared, its outputs flattened.
+        strategy: how to call the converter.
+        outputs: names of what was flattened.
 
     Raises:
         One of `CONVERTER_ERRORS`: an operator has no builtin counterpart; the message names it.
@@ -141,7 +150,9 @@ def lower(model: onnx.ModelProto, strategy: Strategy) -> Any:
         optimize_layout_transpose_chains=strategy.move_transposes,
         transpose_inputs_to_nhwc=True,
         keep_shape_absolutely_input_names=[value.name for value in model.graph.input],
+        protected_boundary_tensor_names=list(outputs) if strategy.protect else [],
     )
+    lowered.outputs = [value.name for value in model.graph.output]  # protected names are listed with them
     lowered = clone_model_ir_with_float32(lowered)
     prune_identity_cast_operators(lowered, preserve_model_outputs=True)
     optimize_redundant_transpose_operators(lowered, preserve_model_outputs=True)

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from google.protobuf.message import DecodeError, Message
 from onnx import helper, numpy_helper
 
 from edgekit.errors import InputError, Unsupported
+from edgekit.sources.onnx import advice, cutting
 from edgekit.sources.onnx.network import ONNX_ERRORS, consumed, every_graph, every_node, every_tensor, kind
 from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, complaint, session
+from edgekit.types import SourceOptions
 
 LIMIT_BYTES = 2**31 - 1
 """Protobuf's and TFLite's largest file (both use signed 32-bit sizes)."""
@@ -24,22 +27,34 @@ RUNTIME_DOMAINS = {"com.microsoft"}
 """Domains whose operators ONNX Runtime brings itself; single ones may be missing there."""
 
 
-def read(path: Path) -> onnx.ModelProto:
-    """Parse an ONNX file with its external data.
+def read(path: Path, options: SourceOptions) -> onnx.ModelProto:
+    """Parse an ONNX file with its external data, and cut out what is asked for.
 
     Raises:
-        InputError: it is truncated, no ONNX model, lacks external data, or holds NaN weights.
+        InputError: it is truncated, no ONNX model, lacks external data, or holds NaN weights; or `cutting.edit`.
         Unsupported: it holds operators that nothing here can run (named), or is larger than 2 GiB.
+    """
+    model = well_formed(path)
+    cutting.edit(path, model, options)
+    _refuse_operators(path, model)
+    _refuse_types(path, model)
+    _refuse_weights(path, model)
+    return model
+
+
+def well_formed(path: Path) -> onnx.ModelProto:
+    """Parse an ONNX file with its external data, whatever its operators.
+
+    Raises:
+        InputError: it is truncated, no ONNX model, or lacks external data.
+        Unsupported: it is larger than 2 GiB.
     """
     model = _parse(path)
     _refuse_text(path, model)
     _name_domain(model)
     _refuse_duplicates(path, model)
     _refuse_undefined(path, model)
-    _refuse_operators(path, model)
-    _refuse_types(path, model)
     _load_external(path, model)
-    _refuse_weights(path, model)
     return model
 
 
@@ -157,7 +172,8 @@ def _refuse_operators(path: Path, model: onnx.ModelProto) -> None:
         if not onnx.defs.has(node.op_type, domain=domain):
             unknown.add(kind(node) if domain else node.op_type)
     if unknown:
-        raise unsupported_operators(path, sorted(unknown), "is no ONNX operator and has no definition in the file")
+        error = unsupported_operators(path, sorted(unknown), "is no ONNX operator and has no definition in the file")
+        raise advice.mended(error, advice.cut_off(path, model, lambda node: kind(node) in unknown))
 
 
 def unsupported_operators(path: Path, operators: list[str], reason: str) -> Unsupported:
@@ -174,11 +190,16 @@ def _refuse_types(path: Path, model: onnx.ModelProto) -> None:
     known = {tensor.name for tensor in model.graph.initializer}
     for value in (*(v for v in model.graph.input if v.name not in known), *model.graph.output):
         which = value.type.WhichOneof("value")
+        cut = advice.cut_off(path, model, partial(_touches, value.name))
         if which not in {None, "tensor_type"}:
-            raise _untyped(path, value.name, which.removesuffix("_type"))
+            raise advice.mended(_untyped(path, value.name, which.removesuffix("_type")), cut)
         if value.type.tensor_type.elem_type == onnx.TensorProto.STRING:
             makers = sorted({kind(node) for node in model.graph.node if {*node.input, *node.output} & {value.name}})
-            raise _untyped(path, value.name, f"string tensor (operator {', '.join(makers)})")
+            raise advice.mended(_untyped(path, value.name, f"string tensor (operator {', '.join(makers)})"), cut)
+
+
+def _touches(name: str, node: onnx.NodeProto) -> bool:
+    return name in {*node.input, *node.output}
 
 
 def _untyped(path: Path, name: str, what: str) -> Unsupported:

@@ -4,7 +4,10 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import onnx
+
 from edgekit.errors import InputError, Unsupported
+from edgekit.sources.onnx import advice
 from edgekit.sources.onnx.folding import RANDOM
 from edgekit.sources.onnx.network import Network, attributes, consumed, kind
 from edgekit.sources.onnx.runtime import complaint
@@ -85,6 +88,18 @@ def _sources(network: Network) -> dict[str, set[str]]:
         union: set[str] = set().union(*(found.get(name, set()) for name in consumed(node)))
         found.update(dict.fromkeys(node.output, union))
     return found
+
+
+def mended(path: Path, model: onnx.ModelProto, error: Unsupported) -> Unsupported:
+    """The refusal with the options that help: inputs to bind, or a cut without what gives as much as it finds."""
+    if bind := advice.bind(path, advice.steering(model, _steered)):
+        return advice.mended(error, bind)
+    return advice.mended(error, advice.cut_off(path, model, lambda node: kind(node) in DATA_DEPENDENT))
+
+
+def _steered(node: onnx.NodeProto) -> tuple[int, ...]:
+    """The positions of the inputs that steer an operator: conditions, trip counts, shapes, axes."""
+    return {"If": (0,), "Loop": (0, 1)}.get(kind(node), STEERED.get(kind(node), ()))
 
 
 def not_prepared(path: Path, error: Exception) -> Unsupported:

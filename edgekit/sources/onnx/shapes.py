@@ -4,7 +4,9 @@ from pathlib import Path
 
 import onnx
 
+from edgekit import naming
 from edgekit.errors import InputError
+from edgekit.types import SourceOptions
 
 
 def true_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
@@ -21,6 +23,14 @@ def dims(value: onnx.ValueInfoProto) -> list[int | str] | None:
         dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else dim.dim_param or "?"
         for dim in value.type.tensor_type.shape.dim
     ]
+
+
+def still_asked(model: onnx.ModelProto, options: SourceOptions) -> dict[str, tuple[int, ...]]:
+    """The shapes that were asked for, without those of inputs that an edit has taken away."""
+    if not naming.edited(options):
+        return options.shapes
+    left = {value.name for value in true_inputs(model)}
+    return {name: shape for name, shape in options.shapes.items() if name in left}
 
 
 def fixed(
@@ -78,7 +88,8 @@ def _shown(shape: list[int | str] | tuple[int, ...]) -> str:
     return "[" + ", ".join(str(dim) for dim in shape) + "]"
 
 
-def _example(name: str, declared: list[int | str] | None) -> str:
+def example(name: str, declared: list[int | str] | None) -> str:
+    """A ``--shape`` for an input, with typical sizes where its own are open."""
     typical = {1: [1], 2: [1, 128], 3: [1, 128, 64], 4: [1, 3, 224, 224], 5: [1, 3, 16, 112, 112]}
     if declared is None:
         return f"--shape {name}=1,3,224,224"
@@ -92,7 +103,7 @@ def _open(path: Path, inputs: dict[str, list[int | str] | None], names: list[str
     return InputError(
         f"{path.name} has dynamic dimensions beside the batch. Its inputs: {listed}.",
         place=f"{path}: {', '.join(names)}",
-        fix="say the sizes, for instance " + " ".join(_example(name, inputs[name]) for name in names),
+        fix="say the sizes, for instance " + " ".join(example(name, inputs[name]) for name in names),
     )
 
 
@@ -100,7 +111,7 @@ def _zero(path: Path, name: str, shape: tuple[int, ...]) -> InputError:
     return InputError(
         f"{path.name}: the input {name} has a dimension of size 0: {_shown(shape)}.",
         place=f"{path}: {name}",
-        fix="export it with real sizes, or say them: " + _example(name, [d or "?" for d in shape]),
+        fix="export it with real sizes, or say them: " + example(name, [d or "?" for d in shape]),
     )
 
 
@@ -124,7 +135,7 @@ def _refuse_asked(path: Path, inputs: dict[str, list[int | str] | None], asked: 
             raise InputError(
                 f"--shape {name}={','.join(map(str, shape))} does not fit {name} {_shown(declared or ['?'])}.",
                 place=f"{path}: {name}",
-                fix=_example(name, declared),
+                fix=example(name, declared),
             )
 
 

@@ -188,6 +188,7 @@ AFTER = {
     "sigmoid": build(CUBE, "a = Conv<pads=[1,1,1,1]>(x, w) b = Mul(a, k) y = Sigmoid(b)", k=(8, 1, 1), w=(8, 8, 3, 3)),
     "residual": build(CUBE, "a = Conv<pads=[1,1,1,1]>(x, w) y = Add(a, x)", w=(8, 8, 3, 3)),
     "cropped": build(CUBE, "a = Conv<pads=[1,1,1,1]>(x, w) y = Slice(a, b, e, ax)", b=i64(1), e=i64(7), ax=i64(3), w=(8, 8, 3, 3)),
+    "cropped_at_the_end": build(CUBE, "a = Conv<pads=[1,1,1,1]>(x, w) y = Slice(a, b, e, ax)", b=i64(0), e=i64(4), ax=i64(2), w=(8, 8, 3, 3)),
     "joined": build(CUBE, "a = Conv<pads=[1,1,1,1]>(x, w) b = Sigmoid(a) y = Concat<axis=1>(a, b)", w=(8, 8, 3, 3)),
     "per_pixel_class": build(CUBE, "a = Pad(x, p) b = Conv(a, w) y = ArgMax<axis=1, keepdims=0>(b)", "int64[] y", p=i64(0, 0, 1, 1, 0, 0, 1, 1), w=(8, 8, 3, 3)),
     "mean": build(CUBE, "a = Pad(x, p) b = Conv(a, w) c = Relu(b) y = ReduceMean<axes=[2, 3], keepdims=0>(c)", p=i64(0, 0, 1, 1, 0, 0, 1, 1), w=(8, 8, 3, 3)),

@@ -1,0 +1,96 @@
+"""What helps with an ONNX model that cannot be built as a whole: a cut, or inputs that are bound."""
+
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from edgekit import proposals
+from edgekit.errors import Unsupported
+from edgekit.sources.onnx import shapes
+from edgekit.sources.onnx.network import consumed, every_node, kind
+
+HEAVY = {"Attention", "Conv", "ConvTranspose", "Einsum", "GRU", "Gemm", "LSTM", "MatMul", "RNN"}
+"""Operators that make up a network, in contrast to what prepares its input or reads its results."""
+
+FEW = 64
+"""The most elements of an input that may be a setting, in contrast to data."""
+
+
+def cut_off(path: Path, model: onnx.ModelProto, bad: Callable[[onnx.NodeProto], bool]) -> str:
+    """The cut that leaves operators out, as a fix; empty where they stand in the midst of the network.
+
+    Args:
+        path: the model's file.
+        model: as the user wrote it, or as far as it has been cut already.
+        bad: tells the operators that must go.
+    """
+    constants = {tensor.name for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if all(name in constants for name in consumed(node)):
+            constants.update(node.output)
+    nodes = [node for node in model.graph.node if not set(node.output) <= constants]
+    steps = [_step(node, constants) for node in nodes]
+    found = [i for i, node in enumerate(nodes) if bad(node)]
+    cut = proposals.around(steps, found, [value.name for value in model.graph.output]) if found else None
+    return proposals.advice(path, cut, _open_shapes(model, cut))
+
+
+def _step(node: onnx.NodeProto, constants: set[str]) -> proposals.Step:
+    inner = [*(n for a in node.attribute if a.HasField("g") for n in every_node(a.g)), node]
+    reads = tuple(dict.fromkeys(name for name in consumed(node) if name not in constants))
+    return proposals.Step(reads, tuple(filter(None, node.output)), any(n.op_type in HEAVY for n in inner))
+
+
+def _open_shapes(model: onnx.ModelProto, cut: proposals.Cut | None) -> Sequence[str]:
+    """Typical shapes for new inputs whose own nothing tells: they come out of custom operators."""
+    if cut is None:
+        return ()
+    graph = model.graph
+    declared = {value.name: shapes.dims(value) for value in (*graph.value_info, *graph.input, *graph.output)}
+    return [
+        shapes.example(name, declared.get(name)).removeprefix("--shape ")
+        for name in cut.inputs
+        if declared.get(name) is None or any(isinstance(size, str) for size in (declared[name] or [])[1:])
+    ]
+
+
+def steering(model: onnx.ModelProto, reached: Callable[[onnx.NodeProto], Sequence[int]]) -> list[str]:
+    """The small inputs on which shapes, axes, positions or conditions depend, in the model's order.
+
+    Args:
+        model: as the user wrote it.
+        reached: for an operator the positions of the inputs whose values steer it.
+    """
+    small = {value.name for value in shapes.true_inputs(model) if _is_setting(value)}
+    sources: dict[str, set[str]] = {name: {name} for name in small}
+    found: set[str] = set()
+    for node in model.graph.node:
+        for index in reached(node):
+            if index < len(node.input):
+                found |= sources.get(node.input[index], set())
+        union: set[str] = set().union(*(sources.get(name, set()) for name in consumed(node)))
+        if kind(node) not in HEAVY:  # a setting does not come through a layer
+            sources.update(dict.fromkeys(node.output, union))
+    return [value.name for value in model.graph.input if value.name in found]
+
+
+def _is_setting(value: onnx.ValueInfoProto) -> bool:
+    sizes = shapes.dims(value)
+    count = int(np.prod([size for size in sizes or [] if isinstance(size, int)], dtype=np.int64))
+    return sizes is not None and len(sizes) <= 1 and count <= FEW
+
+
+def bind(path: Path, names: Sequence[str]) -> str:
+    """The fix that binds inputs; empty where there are none."""
+    flags = " ".join(f"--constant {shlex.quote(name)}=VALUE" for name in names)
+    command = f"edgekit build {shlex.quote(str(path))} -t android --precision float32 {flags}"
+    return f"bind what steers it, each to your value: `{command}`" if names else ""
+
+
+def mended(error: Unsupported, *fixes: str) -> Unsupported:
+    """The same refusal with what helps; as it is where nothing of that is known."""
+    known = [fix for fix in fixes if fix]
+    return Unsupported(error.problem, place=error.place, fix="; or ".join(known) or error.fix)

@@ -1,0 +1,116 @@
+"""Parts of a TFLite network: inputs bound to constants, and the operators between chosen tensors."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekit import naming
+from edgekit.tensors import Array
+from edgekit.types import SourceOptions
+from edgekit.waist import graph
+from edgekit.waist.edit import set_constant
+
+
+def names(main: graph.Graph) -> dict[str, int]:
+    """The activations that a name tells apart, each with its index."""
+    count = Counter(tensor.name for tensor in main.tensors)
+    return {
+        tensor.name: tensor.index
+        for tensor in main.tensors
+        if tensor.name and count[tensor.name] == 1 and not tensor.constant_bytes
+    }
+
+
+def bind(tree: Any, index: int, values: Array) -> None:
+    """Make a constant of an input, in place."""
+    main = tree.subgraphs[0]
+    tensor = main.tensors[index]
+    tensor.shape, tensor.shapeSignature = np.array(values.shape, np.int32), None
+    set_constant(tree, index, values)
+    main.inputs = [i for i in main.inputs if i != index]
+    tree.signatureDefs = None
+
+
+def between(main: graph.Graph, ends: set[int], outputs: list[int]) -> tuple[list[int], set[int]]:
+    """The operators (by index) that make the outputs from ``ends``, and the ends and inputs that they read."""
+    makers = {index: operator for operator in main.operators for index in operator.outputs}
+    kept: set[int] = set()
+    reached: set[int] = set()
+    pending, seen = list(outputs), {-1}
+    while pending:
+        index = pending.pop()
+        if index in seen:
+            continue
+        seen.add(index)
+        if index in ends or index in main.inputs:
+            reached.add(index)
+        elif (maker := makers.get(index)) is not None and maker.index not in kept:
+            kept.add(maker.index)
+            pending += maker.inputs
+    return sorted(kept), reached
+
+
+def keep(tree: Any, operators: list[int], inputs: list[int], outputs: list[int]) -> None:
+    """Keep those operators of the main graph, with those ends; weights that nothing reads any more go, in place."""
+    main = tree.subgraphs[0]
+    main.operators = [main.operators[i] for i in operators]
+    main.inputs, main.outputs = inputs, outputs
+    tree.signatureDefs = None
+    read = {int(i) for operator in main.operators for i in (*operator.inputs, *operator.outputs)} | {*inputs, *outputs}
+    wanted = {t.buffer for i, t in enumerate(main.tensors) if i in read}
+    wanted |= {t.buffer for subgraph in tree.subgraphs[1:] for t in subgraph.tensors}
+    wanted |= {entry.buffer for entry in tree.metadata or []}
+    for i, buffer in enumerate(tree.buffers):
+        if i not in wanted:
+            buffer.data = None
+
+
+def edited(tree: Any, called_ends: dict[int, str], path: Path, options: SourceOptions) -> graph.Graph:
+    """Bind and cut what the options name, in the tree; the main graph as it is then.
+
+    Args:
+        tree: the schema's object tree.
+        called_ends: the names of inputs and outputs, by index.
+        path: the file, for complaints.
+        options: what to bind, and where to cut.
+
+    Raises:
+        InputError: a name is no tensor's, a value does not fit, or the outputs depend on more than the inputs.
+    """
+    main = graph.describe(tree)[0]
+    ends = {name: index for index, name in called_ends.items()}
+    for name, values in options.constants.items():
+        known = [n for n, index in ends.items() if index in main.inputs]
+        if name not in known:
+            raise naming.no_input(path, name, known, "--constant")
+        tensor = main.tensors[ends[name]]
+        declared = [size if size >= 0 else None for size in tensor.signature_shape]
+        bind(tree, tensor.index, naming.bound(name, values, declared, np.dtype(tensor.dtype)))
+        main = graph.describe(tree)[0]
+    known_tensors = names(main) | ends
+    naming.require_tensors(path, (*options.inputs, *options.outputs), known_tensors)
+    outputs = [known_tensors[name] for name in options.outputs] or list(main.outputs)
+    into = [known_tensors[name] for name in options.inputs]
+    operators, reached = between(main, set(into), outputs)
+    called = {index: name for name, index in known_tensors.items()}
+    naming.require_reached(path, options.inputs, {called[index] for index in reached})
+    keep(tree, operators, into or [index for index in main.inputs if index in reached], outputs)
+    return graph.describe(tree)[0]
+
+
+def rows(main: graph.Graph, ends: dict[int, str]) -> tuple[naming.TensorRow, ...]:
+    """The tensors of a graph that have a name to themselves, inputs first; ``ends`` names inputs and outputs."""
+    called = {index: name for name, index in names(main).items()} | ends
+    makers = {index: operator.name for operator in main.operators for index in operator.outputs}
+    return tuple(
+        naming.TensorRow(
+            name=called[index],
+            shape=None if -1 in main.tensors[index].signature_shape else main.tensors[index].shape,
+            dtype=main.tensors[index].dtype,
+            operator=makers.get(index, "input"),
+            output=index in main.outputs,
+        )
+        for index in dict.fromkeys((*main.inputs, *(made for made in makers if made in called)))
+    )
