@@ -16,7 +16,7 @@ from edgekit import sources
 from edgekit.errors import InputError
 from edgekit.types import Signature, TensorSpec
 
-FOLDERS = ("mlperf_tiny", "keras", "onnx", "tflite", "onnx_ops", "onnx_invalid")
+FOLDERS = ("mlperf_tiny", "keras", "onnx", "tflite", "onnx_ops", "reported", "onnx_invalid")
 """Folders of the shared models, in the order of the page."""
 
 SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
@@ -53,11 +53,16 @@ SAMPLES = 16
 
 @dataclass(frozen=True)
 class Case:
-    """A model file with what a user would say about it."""
+    """A model file with what a user would say about it.
+
+    ``samples`` are real ones of its own, ``labelled`` some with labels; without them inputs are sampled.
+    """
 
     folder: str
     path: Path
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    samples: Path | None = None
+    labelled: Path | None = None
 
     @property
     def name(self) -> str:
@@ -70,7 +75,15 @@ def found(shared: Path, folders: tuple[str, ...] = FOLDERS) -> Iterator[Case]:
     for folder in folders:
         for path in sorted((shared / "models" / folder).iterdir()):
             if path.suffix != ".npz" and _is_model(path):
-                yield Case(folder, path, SHAPES.get(path.stem, {}))
+                own = (path.with_name(f"{path.stem}{end}.npz") for end in ("", "_cal"))
+                labelled = path.with_name(f"{path.stem}_test.npz")
+                yield Case(
+                    folder,
+                    path,
+                    SHAPES.get(path.stem, {}),
+                    next((file for file in own if file.is_file()), None),
+                    labelled if labelled.is_file() else None,
+                )
 
 
 def _is_model(path: Path) -> bool:

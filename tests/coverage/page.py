@@ -12,6 +12,7 @@ TITLES = {
     "onnx": "ONNX",
     "tflite": "TFLite",
     "onnx_ops": "ONNX operators, one or a few for each file",
+    "reported": "Models in the shape of public problem reports, on samples of their own",
     "onnx_invalid": "ONNX files that must be refused",
 }
 
@@ -80,7 +81,8 @@ def _remarks(row: Row) -> str:
         if outcome.reason
     ]
     notes = [part for outcome in row.outcomes.values() for part in outcome.note.split("; ") if "stays float32" in part]
-    return "; ".join((*reasons, *notes))
+    verdicts = [f"{p}: {o.verdict}" for p, o in row.outcomes.items() if o.verdict not in {"", "pass"}]
+    return "; ".join((*reasons, *map(_short, verdicts), *notes))
 
 
 def _short(reason: str) -> str:

@@ -10,7 +10,7 @@ from edgekit import flow, samples, sources, steps
 from edgekit.config import Project
 from edgekit.errors import EdgekitError
 from edgekit.session import Session
-from edgekit.types import Model, SourceOptions
+from edgekit.types import Model, SourceOptions, Verification
 from tests.coverage.cases import Case, inputs, kind
 from tests.coverage.watchdog import Watchdog
 
@@ -24,13 +24,14 @@ class Outcome(msgspec.Struct):
     """What became of one precision: ``sqnr_db`` (999 where equal to the bit), or why there is no file.
 
     ``exit_code`` is what the command line would end with; ``note`` is the artifact's own (the
-    quantizer chosen, operators left in float).
+    quantizer chosen, operators left in float), ``verdict`` that of verification with its reason and the metric.
     """
 
     sqnr_db: float | None
     exit_code: int
     reason: str = ""
     note: str = ""
+    verdict: str = ""
     seconds: float = 0.0
     peak_gib: float = 0.0
 
@@ -60,14 +61,18 @@ def measure(session: Session, case: Case, folder: Path, seconds: float, precisio
             model = steps.open_network(session, case.path, options).model
     except EdgekitError as error:
         return Row(case.name, sources.sniff(case.path), "", {precisions[0]: _refused(error)})
-    sampled = inputs(case, model.signature)
-    data = samples.write_npz(folder / "inputs.npz", sampled)
+    if case.samples is None:
+        sampled = inputs(case, model.signature)
+        data = samples.write_npz(folder / "inputs.npz", sampled)
+        words = _inputs_in_words(case, model, len(next(iter(sampled.values()))))
+    else:
+        data, words = case.samples, "its own"
     outcomes = {}
     for precision in precisions:
-        outcomes[precision] = _build(session, case, data, precision, seconds)
+        outcomes[precision] = _build(session, case, data, folder / precision, precision, seconds)
         if outcomes[precision].reason:
             break
-    return Row(case.name, model.format, _inputs_in_words(case, model, len(next(iter(sampled.values())))), outcomes)
+    return Row(case.name, model.format, words, outcomes)
 
 
 def _inputs_in_words(case: Case, model: Model, count: int) -> str:
@@ -75,13 +80,15 @@ def _inputs_in_words(case: Case, model: Model, count: int) -> str:
     return f"{count} × {', '.join(kinds)}"
 
 
-def _build(session: Session, case: Case, data: Path, precision: str, seconds: float) -> Outcome:
+def _build(session: Session, case: Case, data: Path, out: Path, precision: str, seconds: float) -> Outcome:
     project = Project(
         targets=("android",),
         precision=precision,  # type: ignore[arg-type]
         calibration=str(data),
         shapes=case.shapes,
-        output=str(data.parent / precision),
+        output=str(out),
+        eval=None if case.labelled is None else str(case.labelled),
+        metric=None if case.labelled is None else "top1",
     )
     start = time.monotonic()
     with Watchdog(seconds, MOST_BYTES) as watchdog:
@@ -99,7 +106,15 @@ def _build(session: Session, case: Case, data: Path, precision: str, seconds: fl
     (file,) = result.manifest.artifacts
     judged = file.verification
     worst = 999.0 if judged is None or judged.sqnr_db is None else judged.sqnr_db
-    return Outcome(worst, 0, note="; ".join(file.notes), seconds=used[0], peak_gib=used[1])
+    return Outcome(worst, 0, note="; ".join(file.notes), verdict=_verdict(judged), seconds=used[0], peak_gib=used[1])
+
+
+def _verdict(judged: Verification | None) -> str:
+    if judged is None:
+        return "not verified"
+    metric = judged.metric
+    measured = "" if metric is None else f", {metric.name} {metric.source:.3f} → {metric.artifact:.3f}"
+    return f"{judged.verdict}{measured}" + (f": {judged.reason}" if judged.reason else "")
 
 
 def _refused(error: EdgekitError | None) -> Outcome:
