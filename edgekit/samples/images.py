@@ -1,6 +1,9 @@
 """Samples from folders of images, by the preprocessing of ``edgekit.toml``."""
 
 import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgekit.errors import InputError
 from edgekit.samples.content import Raw
-from edgekit.samples.reading import class_labels, require_room
+from edgekit.samples.reading import UNREADABLE, class_labels, require_room
 from edgekit.tensors import Array
 from edgekit.types import Preprocessing, Signature, TensorSpec
 
@@ -153,10 +156,15 @@ def _pixels(file: Path, mode: str, size: tuple[int, int]) -> tuple[NDArray[np.fl
     Raises:
         InputError: it is damaged, or its pixels have no known range.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError  # noqa: PLC0415 (only image folders need Pillow)
+    from PIL import Image, ImageOps  # noqa: PLC0415 (only image folders need Pillow)
 
+    refusals: tuple[type[Exception], ...] = (
+        *UNREADABLE,
+        Image.DecompressionBombError,
+        Image.DecompressionBombWarning,
+    )
     try:
-        with Image.open(file, formats=FORMATS) as opened:
+        with _heeding(Image.DecompressionBombWarning), Image.open(file, formats=FORMATS) as opened:
             deep = _full_scale(opened, file)
             remark = _depth(opened, deep)
             upright = ImageOps.exif_transpose(opened)
@@ -171,11 +179,20 @@ def _pixels(file: Path, mode: str, size: tuple[int, int]) -> tuple[NDArray[np.fl
                 if found_size != size:
                     grey = grey.resize(size[::-1], Image.Resampling.BILINEAR)
                 pixels = np.repeat(np.asarray(grey, np.float32)[..., np.newaxis], len(mode), axis=-1)
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError, EOFError) as error:
+    except refusals as error:
         raise InputError(
             f"{file.name} is no image that can be read: {error}.", place=str(file), fix="remove or replace it"
         ) from error
     return (pixels[..., ::-1] if mode == "BGR" else pixels), found_size, remark
+
+
+@contextmanager
+def _heeding(kind: type[Warning]) -> Iterator[None]:
+    """While open, warnings of a kind are errors, and others are nothing: of damaged tags the pixels tell enough."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", kind)
+        yield
 
 
 def _full_scale(image: Any, file: Path) -> int | None:

@@ -23,9 +23,10 @@ EXACT_INTEGERS = 2.0**53
 
 UNREADABLE: tuple[type[Exception], ...] = (
     ValueError, EOFError, OSError, KeyError, TypeError, SyntaxError, OverflowError, MemoryError, RuntimeError,
-    NotImplementedError, tokenize.TokenError, zipfile.BadZipFile, zlib.error, struct.error,
+    NotImplementedError, IndexError, AttributeError, ArithmeticError, tokenize.TokenError,
+    zipfile.BadZipFile, zlib.error, struct.error,
 )  # fmt: skip
-"""What numpy and zipfile raise on truncated, damaged, encrypted or pickled arrays."""
+"""What numpy, zipfile and Pillow raise on what is truncated, damaged, encrypted or pickled."""
 
 
 def read_file(path: Path, signature: Signature) -> Raw:

@@ -5,7 +5,9 @@ the libraries from here.
 """
 
 import os
+import struct
 import sys
+import zipfile
 from functools import cache
 from typing import Any
 
@@ -19,6 +21,7 @@ import tensorflow as tf
 import tf_keras
 from google.protobuf.message import DecodeError
 from tensorflow.lite.python.convert import ConverterError
+from tensorflow.python.saved_model.nested_structure_coder import NotEncodableError
 
 absl.logging.set_verbosity(absl.logging.ERROR)
 tf.get_logger().setLevel("ERROR")
@@ -26,8 +29,12 @@ tf.get_logger().setLevel("ERROR")
 FAILURES = (
     ValueError,
     TypeError,
-    KeyError,
-    IndexError,
+    LookupError,
+    ArithmeticError,
+    SyntaxError,
+    StopIteration,
+    struct.error,
+    zipfile.BadZipFile,
     AttributeError,
     AssertionError,
     NotImplementedError,
@@ -39,6 +46,7 @@ FAILURES = (
     DecodeError,
     ConverterError,
     tf.errors.OpError,
+    NotEncodableError,
 )
 """What TensorFlow and Keras raise when a file or a graph is not to their liking; they have no tree of their own."""
 

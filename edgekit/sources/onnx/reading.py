@@ -51,6 +51,7 @@ def well_formed(path: Path) -> onnx.ModelProto:
     """
     model = _parse(path)
     _refuse_text(path, model)
+    _refuse_unknown_dtypes(path, model)
     _name_domain(model)
     _refuse_duplicates(path, model)
     _refuse_undefined(path, model)
@@ -78,12 +79,30 @@ def _refuse_text(path: Path, model: onnx.ModelProto) -> None:
 
 def _texts(message: Message) -> Iterator[str | bytes]:
     """Every text of a message and of those inside it, but for documentation, which nobody here reads."""
+    for inner in _messages(message):
+        for field, value in inner.ListFields():
+            if field.type == field.TYPE_STRING and field.name != "doc_string":
+                yield from (value,) if isinstance(value, str | bytes) else value
+
+
+def _refuse_unknown_dtypes(path: Path, model: onnx.ModelProto) -> None:
+    """Protobuf keeps any number for the dtype of a tensor or a value; onnx's tables know only ONNX's own."""
+    known = set(onnx.TensorProto.DataType.values())
+    for message in _messages(model):
+        name = {onnx.TensorProto: "data_type", onnx.TypeProto.Tensor: "elem_type"}.get(type(message))
+        if name is not None and getattr(message, name) not in known:
+            raise _broken(
+                path, f"it holds a tensor of dtype {getattr(message, name)}, and ONNX has none of that number"
+            )
+
+
+def _messages(message: Message) -> Iterator[Message]:
+    """A message and all of those inside it."""
+    yield message
     for field, value in message.ListFields():
         if field.type == field.TYPE_MESSAGE:
             for inner in (value,) if isinstance(value, Message) else value:
-                yield from _texts(inner)
-        elif field.type == field.TYPE_STRING and field.name != "doc_string":
-            yield from (value,) if isinstance(value, str | bytes) else value
+                yield from _messages(inner)
 
 
 def _broken(path: Path, detail: str) -> InputError:
