@@ -210,7 +210,7 @@ def keras_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("which", [0])
+@pytest.mark.parametrize("which", [0, 1])
 def test_parts_of_keras_networks(which: int, keras_files: tuple[Path, Path], worker: Worker, tmp_path: Path) -> None:
     path = keras_files[which]
     image = np.random.default_rng(0).random((2, 1, 8, 8, 3)).astype(np.float32)

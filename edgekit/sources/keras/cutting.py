@@ -4,12 +4,14 @@ Cut is the traced TensorFlow graph, so that layers of a Keras model, its nested 
 a SavedModel can all be named: by an input's or output's own name, a layer's, or an operator's in the graph.
 """
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tensorflow.python.ops.op_selector import UnliftableError
 
 from edgekit import naming
 from edgekit.errors import Unsupported
@@ -20,6 +22,9 @@ from edgekit.types import SourceOptions
 
 SILENT = {"Const", "NoOp", "Placeholder", "Identity"}
 """Operators whose results nobody would cut at."""
+
+FRAMES = {"Enter", "Switch", "RefEnter", "RefSwitch"}
+"""Operators of TensorFlow 1's loops and branches, in which constants belong to a frame by a control edge."""
 
 
 def edit(network: Network, path: Path, options: SourceOptions) -> Network:
@@ -64,6 +69,18 @@ def _bind(network: Network, path: Path, constants: dict[str, Constant]) -> Netwo
     return replace(network, inputs=tuple(p for i, p in enumerate(network.inputs) if i not in known), call=call)
 
 
+def _data_only(definition: Any) -> Any:
+    """The graph without what only orders its operators; in place.
+
+    Functions of a SavedModel are inlined with such edges from their inputs to their constants, so that nothing
+    could be cut off. What was frozen has no state that an order would matter to; frames of loops do need them.
+    """
+    if not any(node.op in FRAMES for node in definition.node):
+        for node in definition.node:
+            node.input[:] = [name for name in node.input if not name.startswith("^")]
+    return definition
+
+
 class _Graph:
     """The frozen graph of a network, with the names by which its tensors may be called."""
 
@@ -76,7 +93,7 @@ class _Graph:
             raise Unsupported(
                 f"{path.name} cannot be cut: {first_line(error)}", place=str(path), fix="cut it before saving it"
             ) from error
-        definition = frozen.graph.as_graph_def()
+        definition = _data_only(frozen.graph.as_graph_def())
         self.function = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(definition, name=""), [])
         graph = self.function.graph
         self.operators = graph.get_operations()
@@ -129,7 +146,14 @@ def _cut(fixed: Fixed, path: Path, options: SourceOptions) -> Network:
     reached = graph.reached(outputs.values(), chosen)
     naming.require_reached(path, options.inputs, reached)
     inputs = chosen or {name: tensor for name, tensor in graph.inputs.items() if name in reached}
-    part = graph.function.prune(feeds=list(inputs.values()), fetches=list(outputs.values()))
+    try:
+        part = graph.function.prune(feeds=list(inputs.values()), fetches=list(outputs.values()))
+    except (UnliftableError, *FAILURES) as error:
+        raise Unsupported(
+            f"{path.name} cannot be cut there: {first_line(error)}",
+            place=str(path),
+            fix=f"cut at other tensors: `edgekit inspect {shlex.quote(str(path))} --tensors` lists them",
+        ) from error
     return replace(
         fixed.network,
         inputs=tuple(_port(name, tensor) for name, tensor in inputs.items()),
