@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from edgekit import closure
+from edgekit.beside import companion
 from edgekit.errors import EdgekitError, InputError
 from edgekit.store import digest_of, file_digest, tree, tree_digest
 from edgekit.types import SourceOptions
@@ -78,7 +79,7 @@ def of(path: Path, companions: tuple[str, ...] = (), code: str | None = None) ->
         _refuse_links_out(path)
     parts = {str(path): tree_digest(path).sha256}
     for name in companions:
-        parts[name] = file_digest(_companion(path, name)).sha256
+        parts[name] = file_digest(companion(path, name)).sha256
     if code is not None:
         parts |= {str(file): file_digest(file).sha256 for file in closure.files(code, (Path.cwd(), path.parent))}
     return Origin(path, companions, code, parts)
@@ -98,21 +99,3 @@ def _refuse_links_out(folder: Path) -> None:
                 place=str(file),
                 fix=f"name a copy in which files stand for links: cp -rL {folder.name} COPY",
             )
-
-
-def _companion(path: Path, name: str) -> Path:
-    file = path.parent / name
-    homes = {path.parent.resolve(), path.resolve().parent}  # the file itself may be a link, as in a hub's cache
-    if Path(name).is_absolute() or ".." in Path(name).parts or not any(map(file.resolve().is_relative_to, homes)):
-        raise InputError(
-            f"{path.name} keeps weights outside of its folder ({name}).",
-            place=str(path),
-            fix="export it again with its weights beside it",
-        )
-    if not file.is_file():
-        raise InputError(
-            f"{name}, which holds weights of {path.name}, is not there.",
-            place=str(file),
-            fix=f"put it beside {path.name}",
-        )
-    return file

@@ -69,16 +69,21 @@ def open_network(session: Session, path: Path, options: SourceOptions) -> Networ
     leaf = sources.FORMATS[sources.sniff(path)]
     registry.require(leaf)
     origin = of_model(path, options)
-    described = session.ask(
+    model = _described(session, leaf, origin, options)
+    if model.companions:  # what the model says of itself may lie in them too, such as a shape
+        origin = of(path, model.companions, options.custom_objects)
+        model = _described(session, leaf, origin, options)
+    return Network(origin, leaf, options, model)
+
+
+def _described(session: Session, leaf: str, origin: Origin, options: SourceOptions) -> Model:
+    path = origin.path
+    return session.ask(
         f"reading {path.name}",
         {"step": "describe", "source": origin.sha256, "name": path.name, "options": msgspec.to_builtins(options)},
         Model,
         origin.reading(lambda _: session.call("sources", leaf, "describe", path=path, options=options)),
-    )
-    model = described.result
-    if model.companions:
-        origin = of(path, model.companions, options.custom_objects)
-    return Network(origin, leaf, options, model)
+    ).result
 
 
 class Subject(msgspec.Struct, frozen=True):

@@ -14,13 +14,10 @@ from google.protobuf.message import DecodeError, Message
 from onnx import helper, numpy_helper
 
 from edgekit.errors import InputError, Unsupported
-from edgekit.sources.onnx import advice, cutting
+from edgekit.sources.onnx import advice, cutting, external
 from edgekit.sources.onnx.network import ONNX_ERRORS, consumed, every_graph, every_node, every_tensor, kind
 from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, complaint, session
 from edgekit.types import SourceOptions
-
-LIMIT_BYTES = 2**31 - 1
-"""Protobuf's and TFLite's largest file (both use signed 32-bit sizes)."""
 
 STANDARD = {"", "ai.onnx"}
 RUNTIME_DOMAINS = {"com.microsoft"}
@@ -55,12 +52,13 @@ def well_formed(path: Path) -> onnx.ModelProto:
     _name_domain(model)
     _refuse_duplicates(path, model)
     _refuse_undefined(path, model)
-    _load_external(path, model)
+    external.load(path, model)
     return model
 
 
 def _parse(path: Path) -> onnx.ModelProto:
     try:
+        external.refuse_large(path, path.stat().st_size)
         model = onnx.load(str(path), load_external_data=False)
     except (DecodeError, ValueError, UnicodeDecodeError) as error:
         raise _broken(path, "it is truncated or no ONNX model") from error
@@ -229,34 +227,9 @@ def _untyped(path: Path, name: str, what: str) -> Unsupported:
     )
 
 
-def _load_external(path: Path, model: onnx.ModelProto) -> None:
-    try:
-        onnx.load_external_data_for_model(model, str(path.parent))
-    except (OSError, ValueError, onnx.checker.ValidationError) as error:
-        files = sorted(external_files(model))
-        raise InputError(
-            f"{path.name} keeps weights in {', '.join(files) or 'other files'}, which cannot be read.",
-            place=str(path),
-            fix=f"put the file(s) beside {path.name}, as they were when it was exported",
-        ) from error
-    if model.ByteSize() > LIMIT_BYTES:
-        raise Unsupported(f"{path.name} is larger than 2 GiB.", place=str(path), fix="choose a smaller model")
-
-
 def companions(path: Path) -> tuple[str, ...]:
     """Names of the external data files beside an ONNX file, sorted."""
-    return tuple(sorted(external_files(_parse(path))))
-
-
-def external_files(model: onnx.ModelProto) -> set[str]:
-    """Locations of weights that lie outside the file."""
-    return {
-        entry.value
-        for tensor in model.graph.initializer
-        if tensor.data_location == onnx.TensorProto.EXTERNAL
-        for entry in tensor.external_data
-        if entry.key == "location"
-    }
+    return external.files(_parse(path))
 
 
 def _refuse_weights(path: Path, model: onnx.ModelProto) -> None:
