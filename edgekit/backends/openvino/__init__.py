@@ -1,6 +1,6 @@
 """OpenVINO: IR files (``.xml`` with ``.bin``) for Intel CPUs, GPUs and NPUs.
 
-source (ONNX) or waist → reading → [quantization] → IR → placements → [npu: blob]
+source (ONNX) or waist → ways → [quantization] → IR → placements → [npu: blob]
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from edgekit.backends import Backend
-from edgekit.backends.openvino import half_precision, npu, quantization, reading, settings
+from edgekit.backends.openvino import half_precision, npu, quantization, reading, settings, ways
 from edgekit.backends.openvino.libraries import CORE, FAILURES, nncf, ov
 from edgekit.errors import InputError, Unsupported
 from edgekit.samples import write_npz
@@ -118,7 +118,7 @@ def _save(model: Any, path: Path) -> None:
 def _network(job: Job, chosen: settings.Settings) -> tuple[Any, Signature, tuple[str, ...]]:
     """The network in the job's precision, with its signature and notes, by the first way that works."""
     refusals: list[Unsupported] = []
-    for way, read in reading.readers(job):
+    for way, read in ways.readers(job):
         notes = tuple(f"not read from {job.source_format} directly: {refusal.problem}" for refusal in refusals)
         try:
             model, signature = read(job)

@@ -2,12 +2,13 @@
 
 import contextlib
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgekit.backends.openvino import half_precision
+from edgekit.backends.openvino import half_precision, kept
 from edgekit.backends.openvino.libraries import FAILURES, RangeEstimatorParameters, RangeEstimatorParametersSet, nncf
 from edgekit.backends.openvino.reading import first_line, matched
 from edgekit.backends.openvino.settings import Settings
@@ -29,6 +30,10 @@ ESTIMATORS = {
     "nncf": RangeEstimatorParameters(),
 }
 """How ranges of activations are found → NNCF's name for it; empty parameters leave the choice to NNCF."""
+
+
+TOO_NARROW = "Too many bins for data range"
+"""What numpy says of a histogram whose bins are narrower than the values' own resolution (a saturated gate)."""
 
 
 def quantize(model: Any, job: Job, signature: Signature, settings: Settings) -> tuple[Any, tuple[str, ...]]:
@@ -55,14 +60,17 @@ def quantize(model: Any, job: Job, signature: Signature, settings: Settings) -> 
         )
     samples = _samples(model, Path(job.calibration), signature)
     recurrent = any(node.get_type_name() in RECURRENT for node in model.get_ordered_ops())
-    if recurrent:
+    floats = kept.names(model)
+    if recurrent or kept.SPECTRA in floats:
         half_precision.compress(model)
     transformer = settings.model_type == "transformer" or (settings.model_type == "auto" and has_attention(model))
-    try:
+    data = nncf.Dataset(samples)
+
+    def by(estimator: str) -> Any:
         with contextlib.redirect_stdout(io.StringIO()):  # NNCF draws its progress there, terminal or not
-            quantized = nncf.quantize(
+            return nncf.quantize(
                 model,
-                nncf.Dataset(samples),
+                data,
                 preset=nncf.QuantizationPreset(settings.preset),
                 target_device=nncf.TargetDevice(settings.target_device),
                 subset_size=min(settings.subset_size, len(samples)),
@@ -70,17 +78,41 @@ def quantize(model: Any, job: Job, signature: Signature, settings: Settings) -> 
                 model_type=nncf.ModelType.TRANSFORMER if transformer else None,
                 advanced_parameters=nncf.AdvancedQuantizationParameters(
                     overflow_fix=nncf.OverflowFix(settings.overflow_fix),
-                    activations_range_estimator_params=ESTIMATORS[settings.range_estimator],
+                    activations_range_estimator_params=ESTIMATORS[estimator],
                 ),
-                ignored_scope=nncf.IgnoredScope(types=list(RECURRENT), validate=False),
+                ignored_scope=nncf.IgnoredScope(
+                    names=sorted(frozenset().union(*floats.values())), types=list(RECURRENT), validate=False
+                ),
             )
+
+    quantized, estimator = _first(by, settings.range_estimator, Path(job.source))
+    notes = _notes(quantized, recurrent=recurrent, transformer=transformer) + _told(model, floats)
+    if estimator != settings.range_estimator:
+        notes += (f"ranges by {estimator}: an activation varies too little for a {settings.range_estimator}",)
+    return quantized, notes
+
+
+def _first(by: Callable[[str], Any], estimator: str, source: Path) -> tuple[Any, str]:
+    """What NNCF gives with an estimator of ranges, or with the extremes if it cannot divide a range into bins."""
+    try:
+        return by(estimator), estimator
     except FAILURES as error:
+        if TOO_NARROW in str(error) and estimator != "minmax":
+            return _first(by, "minmax", source)
         raise Unsupported(
-            f"NNCF cannot quantize {Path(job.source).name}: {first_line(error)}.",
-            place=job.source,
+            f"NNCF cannot quantize {source.name}: {first_line(error)}.",
+            place=str(source),
             fix="use --precision float16 for this target",
         ) from error
-    return quantized, _notes(quantized, recurrent=recurrent, transformer=transformer)
+
+
+def _told(model: Any, floats: dict[str, frozenset[str]]) -> tuple[str, ...]:
+    """What stays float, by kind, and why."""
+    kinds = {node.get_friendly_name(): node.get_type_name() for node in model.get_ordered_ops()}
+    return tuple(
+        f"stays float32: {', '.join(sorted({kinds[name] for name in names}))} ({reason})"
+        for reason, names in floats.items()
+    )
 
 
 def _notes(quantized: Any, *, recurrent: bool, transformer: bool) -> tuple[str, ...]:

@@ -8,38 +8,23 @@ from typing import Any
 
 import msgspec
 
-from edgekit.backends.openvino import recurrent, waist_scalars
+from edgekit.backends.openvino import recurrent, waist_aliases, waist_scalars
 from edgekit.backends.openvino.libraries import FAILURES, ov
 from edgekit.errors import Unsupported
 from edgekit.types import Job, Signature, TensorSpec
 from edgekit.waist import graph
 
-DIRECT = ("onnx",)
-"""Source formats that OpenVINO reads itself (see docs/explanation/openvino-from-source.md)."""
 
-
-def readers(job: Job) -> tuple[tuple[str, Callable[[Job], tuple[Any, Signature]]], ...]:
-    """The ways in which a network may come in, the better first.
-
-    Returns:
-        For each way what it is called and a function that gives the network as an
-        ``openvino.Model`` with fixed shapes, and the signature of its tensors: the source's own
-        where it is read directly, the waist's otherwise. The functions raise `Unsupported` where
-        OpenVINO cannot read the network; the operators are named.
-    """
-    direct = (("source", _from_source),) if job.source_format in DIRECT else ()
-    through_waist = (("TFLite waist", _from_waist),) if job.waist is not None or not direct else ()
-    return direct + through_waist
-
-
-def _from_source(job: Job) -> tuple[Any, Signature]:
+def from_source(job: Job) -> tuple[Any, Signature]:
+    """The source as OpenVINO's own reader for its format reads it; see `edgekit.backends.openvino.ways`."""
     signature = job.source_signature
     shapes = {spec.name: list(spec.shape) for spec in signature.inputs if spec.shape}
     model = _converted(Path(job.source), lambda: ov.convert_model(job.source, input=shapes))
     return _fixed(model, signature, Path(job.source)), signature
 
 
-def _from_waist(job: Job) -> tuple[Any, Signature]:
+def from_waist(job: Job) -> tuple[Any, Signature]:
+    """The waist as OpenVINO's TFLite reader reads it; see `edgekit.backends.openvino.ways`."""
     if job.waist is None:
         raise Unsupported(
             "There is no TFLite form of this network, and OpenVINO does not read its source.",
@@ -50,9 +35,9 @@ def _from_waist(job: Job) -> tuple[Any, Signature]:
     with tempfile.TemporaryDirectory() as folder:  # the model keeps its file mapped until it is copied
         tree = graph.load(waist)
         cuts = recurrent.cut(tree)
-        scalars = waist_scalars.mend(tree)
+        mended = [waist_scalars.mend(tree), waist_aliases.mend(tree)]
         readable = waist
-        if cuts or scalars:
+        if cuts or any(mended):
             readable = Path(folder) / waist.name
             readable.write_bytes(graph.pack(tree))
         model = _converted(waist, lambda: ov.convert_model(readable, share_weights=False))

@@ -12,12 +12,12 @@ from edgekit.backends import Backend
 from edgekit.backends.tflite import aliases, integer, weights
 from edgekit.backends.tflite.boundary import described, set_boundary
 from edgekit.backends.tflite.judge import Candidate, float_operators
-from edgekit.backends.tflite.kept import MOVES, Wiring
 from edgekit.backends.tflite.ranges import METHODS
 from edgekit.errors import InputError, Unsupported
 from edgekit.tensors import Array, inputs_to_file, outputs_to_source
 from edgekit.types import CALIBRATED, Boundary, Built, Job, Placement, Precision, Signature
 from edgekit.waist import graph, run
+from edgekit.waist.exact import MOVES, Wiring
 from edgekit.waist.trial import Trial
 
 

@@ -18,16 +18,16 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from edgekit.backends.tflite import kept, scales, search
+from edgekit.backends.tflite import parts, scales, search
 from edgekit.backends.tflite.aliases import Aliases
 from edgekit.backends.tflite.engines import ENGINES
 from edgekit.backends.tflite.judge import SCORED_SAMPLES, Candidate, Judge, best, scored
-from edgekit.backends.tflite.kept import GUARDED, Wiring
 from edgekit.backends.tflite.ranges import METHODS, Range, choose
 from edgekit.backends.tflite.ready import Ready, ready
 from edgekit.errors import Unsupported
 from edgekit.tensors import Array
-from edgekit.waist import graph, state
+from edgekit.waist import exact, graph, state
+from edgekit.waist.exact import GUARDED, Wiring
 from edgekit.waist.trial import Trial
 
 POOR_DB = 15.0
@@ -146,11 +146,11 @@ class _Attempts:
 
     def _first(self) -> Plan:
         """The network as it is, with what stays float whatever comes out."""
-        joined = kept.joins(self._wiring, self._ranges("minmax"))
+        joined = parts.joins(self._wiring, self._ranges("minmax"))
         self._judge.parts = self._parts(joined)
         sets = {
-            "whole numbers are computed from them": kept.index_arithmetic(self._wiring),
-            GUARDS: kept.guarded(self._wiring, GUARDED - {"SQRT"} if self._settings.full_integer else GUARDED),
+            "whole numbers are computed from them": exact.index_arithmetic(self._wiring),
+            GUARDS: exact.guarded(self._wiring, GUARDED - {"SQRT"} if self._settings.full_integer else GUARDED),
             "they join outputs of different ranges": joined,
             "they clamp a mask": self._ready.floats,
         }
@@ -159,9 +159,9 @@ class _Attempts:
             plan = self._keep(plan, operators, reason)
         return plan
 
-    def _parts(self, joined: frozenset[int]) -> dict[str, kept.Parts]:
+    def _parts(self, joined: frozenset[int]) -> dict[str, parts.Parts]:
         model, main = graph.load(self._ready.path), self._graph
-        found = {main.tensors[o].name: kept.join_parts(model, self._wiring, o, joined) for o in main.outputs}
+        found = {main.tensors[o].name: parts.join_parts(model, self._wiring, o, joined) for o in main.outputs}
         return {name: parts for name, parts in found.items() if parts is not None}
 
     def _keep(self, plan: Plan, operators: Iterable[int], reason: str) -> Plan:
@@ -219,7 +219,7 @@ class _Attempts:
     def _others(self, plan: Plan, folder: Path) -> list[Plan]:
         """Variations that are worth a try: roots float as well, and joins on one scale."""
         plans = []
-        roots = kept.guarded(self._wiring, GUARDED | {"RSQRT"}) - plan.kept
+        roots = exact.guarded(self._wiring, GUARDED | {"RSQRT"}) - plan.kept
         if roots and not self._settings.full_integer:
             plans.append(self._keep(plan, roots, GUARDS))
         model = graph.load(plan.path)

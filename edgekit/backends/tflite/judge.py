@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.backends.tflite.kept import Parts
+from edgekit.backends.tflite.parts import Parts
 from edgekit.errors import Unsupported
 from edgekit.tensors import Array
 from edgekit.waist import cost, graph

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.backends.tflite.kept import ELEMENTWISE, MOVES, Wiring
 from edgekit.backends.tflite.ranges import Observed
 from edgekit.tensors import Array
 from edgekit.waist import edit, graph
+from edgekit.waist.exact import ELEMENTWISE, MOVES, Wiring
 from edgekit.waist.graph import Operator
 
 MARGIN = 20.0

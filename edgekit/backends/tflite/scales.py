@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.backends.tflite.kept import APART, Wiring
+from edgekit.backends.tflite.parts import APART
 from edgekit.backends.tflite.ranges import Range
 from edgekit.waist import edit, graph
+from edgekit.waist.exact import Wiring
 from edgekit.waist.graph import Operator
 
 _LAYERS = {"CONV_2D", "FULLY_CONNECTED"}

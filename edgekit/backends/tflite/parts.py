@@ -1,0 +1,91 @@
+"""Joins at an output of what has nothing to do with one another: they stay float in a quantized file.
+
+Boxes in pixels beside scores in 0..1 share one range in an integer CONCATENATION, and the scores keep
+two of 256 levels.
+"""
+
+from math import prod
+from typing import Any, NamedTuple
+
+from edgekit.backends.tflite.ranges import Range
+from edgekit.waist import graph
+from edgekit.waist.exact import MOVES, Wiring
+from edgekit.waist.graph import Operator
+
+APART = 4.0
+"""Ranges whose widths differ by this are not joined: a shared one takes 2 of 8 bits (12 dB) from the narrower."""
+
+
+class Parts(NamedTuple):
+    """Parts of a tensor: ``sizes`` of them along ``axis``."""
+
+    axis: int
+    sizes: tuple[int, ...]
+
+
+def joins(wiring: Wiring, ranges: dict[int, Range]) -> frozenset[int]:
+    """CONCATENATIONs at outputs whose parts' ranges are `APART`, and the moves from there to the output."""
+    found: set[int] = set()
+    for output in wiring.graph.outputs:
+        tail = list(wiring.chain([output], MOVES))
+        apart = [
+            operator for operator in tail if operator.name in {"CONCATENATION", "PACK"} and _apart(operator, ranges)
+        ]
+        if not apart:
+            continue
+        inside = {operator.index for operator in tail}
+        for operator in apart:
+            found |= _between(wiring, operator, inside)
+    return frozenset(found)
+
+
+def _between(wiring: Wiring, operator: Operator, inside: set[int]) -> set[int]:
+    """The operator and the operators of ``inside`` that are made of it."""
+    found, waiting = {operator.index}, [operator]
+    while waiting:
+        for tensor in waiting.pop().outputs:
+            more = [reader for reader in wiring.readers.get(tensor, []) if reader.index in inside - found]
+            found |= {reader.index for reader in more}
+            waiting += more
+    return found
+
+
+def _apart(operator: Operator, ranges: dict[int, Range]) -> bool:
+    widths = [ranges[tensor][1] - ranges[tensor][0] for tensor in operator.inputs if tensor in ranges]
+    return len(widths) > 1 and max(widths) >= APART * min(widths)
+
+
+def join_parts(model: Any, wiring: Wiring, output: int, joined: frozenset[int]) -> Parts | None:
+    """Along which axis of an output parts of different ranges lie, and their sizes; None where there are none.
+
+    Args:
+        model: object tree of the file, for the constants of moves.
+        wiring: of its main subgraph.
+        output: a tensor.
+        joined: what `joins` found.
+    """
+    operator = wiring.producer.get(output)
+    if operator is None or operator.index not in joined:
+        return None
+    shape = wiring.graph.tensors[output].shape
+    for tensor in wiring.activations(operator):
+        inner = join_parts(model, wiring, tensor, joined)
+        if inner is not None:
+            axis = _moved(model, wiring, operator, inner.axis)
+            return None if axis is None or sum(inner.sizes) != shape[axis] else Parts(axis, inner.sizes)
+    if operator.name != "CONCATENATION":
+        return None
+    axis = int(operator.options["axis"]) % len(shape)
+    return Parts(axis, tuple(wiring.graph.tensors[tensor].shape[axis] for tensor in operator.inputs))
+
+
+def _moved(model: Any, wiring: Wiring, operator: Operator, axis: int) -> int | None:
+    """Where an axis of an operand lies in the result."""
+    before, after = (wiring.graph.tensors[t].shape for t in (operator.inputs[0], operator.outputs[0]))
+    if operator.name == "TRANSPOSE":
+        order = graph.constant(model, 0, operator.inputs[1])
+        return None if order is None else [int(k) for k in order].index(axis)
+    if len(before) == len(after):
+        return axis
+    same = [k for k, size in enumerate(after) if size == before[axis] and prod(after[:k]) == prod(before[:axis])]
+    return same[0] if same else None
