@@ -1,5 +1,6 @@
 """What can be known before running: shapes by inference, constants by evaluation, dead nodes by absence of readers."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +33,9 @@ EXPANDING = {
 
 OF_ONE = {"Concat", "Max", "Mean", "Min", "Sum"}
 """Operators that give their operand back where they have only one."""
+
+SHAPING = {"Expand", "Flatten", "Reshape", "Squeeze", "Unsqueeze"}
+"""Operators that keep the order of the elements (Expand, if it keeps their number)."""
 
 RANDOM = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"}
 """Operators that give something else at every run."""
@@ -170,19 +174,51 @@ def _run_together(
 
 
 def _name_identities(network: Network) -> None:
+    """Operators that change nothing.
+
+    The converter drops them by itself, and where their result is an output it forgets the other readers of what
+    they read.
+    """
+    makers = {name: node for node in network.nodes for name in node.output}
     for node in network.nodes:
-        if node.op_type in OF_ONE and node.domain in {"", "ai.onnx"} and len(node.input) == 1:
+        if node.domain in {"", "ai.onnx"} and (same := _same(network, node, makers)):
             node.op_type = "Identity"
-            del node.attribute[:]
+            del node.input[:], node.output[1:], node.attribute[:]
+            node.input.append(same)
+
+
+def _same(network: Network, node: onnx.NodeProto, makers: dict[str, onnx.NodeProto]) -> str | None:
+    """The name of a value that is all that a node gives."""
+    given = [name for name in node.input if name]
+    alone = node.op_type in OF_ONE and len(given) == 1
+    unbounded = node.op_type == "Clip" and len(given) == 1 and not node.attribute
+    order = attributes(node).get("perm") if node.op_type == "Transpose" else None
+    unused = node.op_type == "Dropout" and not any(node.output[1:])
+    if alone or unbounded or unused or (order and list(order) == sorted(order)):
+        return str(given[0])
+    return _reshaped(network, node, makers) if node.op_type in SHAPING else None
+
+
+def _reshaped(network: Network, node: onnx.NodeProto, makers: dict[str, onnx.NodeProto]) -> str | None:
+    """The value of a node's shape whose elements it gives, behind any number of such operators."""
+    value: str = node.input[0]
+    shape = network.shape(node.output[0])
+    size = None if shape is None else math.prod(shape)
+    while shape is not None and (found := network.shape(value)) is not None and math.prod(found) == size:
+        if found == shape:
+            return value
+        if value not in makers or makers[value].op_type not in SHAPING:
+            return None
+        value = makers[value].input[0]
+    return None
 
 
 def _drop_identities(network: Network) -> bool:
-    """Readers of an Identity (or Dropout) read its input instead; an output keeps its name."""
+    """Readers of an Identity read its input instead; an output keeps its name."""
     instead: dict[str, str] = {}
     kept = []
     for node in network.nodes:
-        single = node.op_type == "Identity" or (node.op_type == "Dropout" and not any(node.output[1:]))
-        if single and node.output[0] not in network.outputs and node.domain in {"", "ai.onnx"}:
+        if node.op_type == "Identity" and node.output[0] not in network.outputs and node.domain in {"", "ai.onnx"}:
             instead[node.output[0]] = instead.get(node.input[0], node.input[0])
         else:
             kept.append(node)

@@ -38,9 +38,9 @@ def remainder(builder: Builder, node: onnx.NodeProto) -> bool:
 
 
 def einsum(builder: Builder, node: onnx.NodeProto) -> bool:
-    """Einsum of one or two operands by transposes, sums, reshapes and one matrix product."""
+    """Einsum by transposes, sums, reshapes and matrix products, one operand after the other."""
     shapes = [builder.network.shape(name) for name in node.input]
-    if any(shape is None for shape in shapes) or len(shapes) > 2:
+    if any(shape is None for shape in shapes):
         return False
     terms, result = _parsed(attributes(node)["equation"], [len(shape or ()) for shape in shapes])
     if any(len(set(term)) < len(term) for term in terms):
@@ -54,10 +54,10 @@ def einsum(builder: Builder, node: onnx.NodeProto) -> bool:
     for i, (term, name) in enumerate(zip(terms, node.input, strict=True)):
         elsewhere = set(result).union(*(t for j, t in enumerate(terms) if j != i))
         operands.append(_summed(builder, name, term, [x for x in term if x not in elsewhere], sizes))
-    if len(operands) == 1:
-        letters, value = operands[0]
-    else:
-        letters, value = _product(builder, operands[0], operands[1], result, sizes)
+    letters, value = operands[0]
+    for i, operand in enumerate(operands[1:], 1):
+        kept = result + "".join(term for term, _ in operands[i + 1 :])
+        letters, value = _product(builder, (letters, value), operand, kept, sizes)
     builder.transpose(value, [letters.index(x) for x in result], out=node.output[0])
     return True
 

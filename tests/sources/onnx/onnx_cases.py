@@ -160,6 +160,8 @@ CASES: dict[str, onnx.ModelProto] = {
     "einsum_sum": build("float[4,5] x", 'y = Einsum<equation="ij->i">(x)'),
     "einsum_outer": build("float[4] x, float[5] z", 'y = Einsum<equation="i,j->ij">(x, z)'),
     "einsum_ellipsis": build("float[2,3,4,5] x, float[2,3,5,6] z", 'y = Einsum<equation="...ij,...jk->...ik">(x, z)'),
+    "einsum_three": build("float[1,4,6] x, float[1,5,7] z", 'y = Einsum<equation="btc,chd,bsd->bhts">(x, w, z)', w=(6, 3, 7)),
+    "einsum_four": build("float[3,4] x, float[4,5] z", 'y = Einsum<equation="ab,bc,c,ad->d">(x, z, v, w)', v=(5,), w=(3, 2)),
     "einsum_implicit": build("float[4,5] x, float[5,3] z", 'y = Einsum<equation="ab,bc">(x, z)'),
     # shapes
     "reshape_equal": build(CUBE, "r = Reshape(x, s) t = Transpose<perm=[0,2,1]>(r) y = Reshape(t, q)", s=i64(1, 8, 64), q=i64(1, 8, 8, 8)),

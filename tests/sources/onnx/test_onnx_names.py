@@ -26,6 +26,13 @@ ALIASED: dict[str, onnx.ModelProto] = {
     "integers twice": build("int64[1,4] x", "y = Add(x, o) z = Identity(y)", "int64[] y, int64[] z", o=i64(1)),
     "of one operand": build(IMAGE, "t = Conv(x, w) y = Concat<axis=1>(t) s = Sum(y) m = Max(s) z = Relu(m)", TWO, w=WEIGHTS),
     "of one operand alone": build(IMAGE, "y = Concat<axis=1>(x)"),
+    "in the same shape": build(IMAGE, "t = Conv(x, w) y = Relu(t) z = Reshape(y, s) q = Exp(y)", f"{TWO}, float[] q", w=WEIGHTS, s=i64(1, 4, -1, 6)),
+    "in the same shape, inside": build("float[1,4] x", "t = Gemm(x, w) z = Reshape(t, s) y = Exp(t)", TWO, w=(4, 6), s=i64(-1, 6)),
+    "there and back": build("float[1,4] x", "y = Gemm(x, w) a = Reshape(y, s) b = Unsqueeze(a, o) z = Flatten(b) q = Exp(y)", f"{TWO}, float[] q", w=(4, 6), s=i64(1, 3, 2), o=i64(0)),
+    "expanded by 1": build("float[2,4] x", "y = Gemm(x, w) z = Expand(y, s) q = Expand(y, r)", f"{TWO}, float[] q", w=(4, 6), s=i64(1, 1), r=i64(3, 2, 6)),
+    "in the same order": build(IMAGE, "y = Conv(x, w) z = Transpose<perm=[0,1,2,3]>(y) q = Exp(z)", f"{TWO}, float[] q", w=WEIGHTS),
+    "dropped out": build("float[1,4] x", "y = Gemm(x, w) z = Dropout(y) q = Exp(y)", f"{TWO}, float[] q", w=(4, 6)),
+    "unbounded": build("float[1,4] x", "t = Gemm(x, w) y = Relu(t) z = Clip(y) q = Exp(y)", f"{TWO}, float[] q", w=(4, 6)),
 }  # fmt: skip
 
 
