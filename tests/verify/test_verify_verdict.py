@@ -50,6 +50,36 @@ def test_the_worst_output_decides() -> None:
     assert found.sqnr_db == pytest.approx(20.0)
 
 
+def indices(places: int, below: int, change: float, by: int = 1) -> tuple[Array, Array]:
+    """Indices, and the same of which a share is ``by`` more."""
+    expected = RNG.integers(0, below, (40, 1, places))
+    return expected, expected + by * (RNG.uniform(size=expected.shape) < change)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
+@pytest.mark.parametrize(("below", "by"), [(20, 19), (2, -1), (8400, 4000)])
+def test_whole_numbers_are_choices(precision: Precision, below: int, by: int) -> None:
+    expected, got = indices(100, below, 0.02, by)
+    found = judged(expected, got, precision)
+    assert (found.verification.verdict, found.refusal) == ("pass", "")
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_a_lost_mask_is_refused_however_many_pixels_are_right(precision: Precision) -> None:
+    mask = (RNG.uniform(size=(40, 1, 200)) < 0.02).astype(np.int64)
+    assert judged(mask, np.zeros_like(mask), precision).refusal
+
+
+@pytest.mark.parametrize("by", [1, -2])
+def test_indices_that_are_all_near_are_warned_about(by: int) -> None:
+    expected, got = indices(5, 84_000, 1.0, by)
+    found = judged(expected, got, "float32").verification
+    assert found.verdict == "warn"
+    assert "only 0% of the whole numbers of output y are the source's" in found.reason
+    pixels, rounded = indices(50, 200, 1.0)
+    assert judged(pixels.astype(np.uint8), rounded.astype(np.uint8), "float16").verification.verdict == "pass"
+
+
 def test_a_branch_counts_as_an_output_and_a_column_is_a_warning() -> None:
     boxes, score = RNG.uniform(0, 640, (40, 1, 8, 4)), RNG.uniform(0, 1, (40, 1, 8, 1))
     whole, lost = np.concatenate([boxes, score], -1), np.concatenate([boxes, 0 * score], -1)

@@ -68,3 +68,13 @@ def test_where_a_conversion_leaves_its_source_is_named() -> None:
     found = Divergence(tensor="inner", operator="ADD", sqnr_db=3.0)
     refused = refusal.disagreement("y", "3.0 dB SQNR, 60 dB wanted", found)
     assert "part at the tensor 'inner' (ADD)" in refused.problem
+
+
+@pytest.mark.parametrize("changed", [1, 4])
+def test_a_tie_among_many_classes_is_none_to_refuse(changed: int) -> None:
+    classes = np.random.default_rng(0).integers(0, 5, (1, 256, 256))
+    other = classes.copy()
+    other.flat[:: classes.size // changed] += 1
+    assert agreement.closeness_db(classes, other) > agreement.THRESHOLD_DB
+    assert agreement.closeness_db(classes, np.roll(classes, 1)) < 3
+    assert agreement.closeness_db(classes[:, :4, :4], other[:, :4, :4]) < agreement.THRESHOLD_DB
