@@ -61,7 +61,8 @@ class Read:
                 self._constants[outputs[0]] = node
             if inputs and not fixed and node.get_type_name() != "Result":
                 name, operands = _told(node, inputs)
-                operators.append(Operator(index=len(operators), name=name, inputs=operands, outputs=outputs))
+                read = tuple(index for index, output in zip(outputs, node.outputs(), strict=True) if _is_read(output))
+                operators.append(Operator(index=len(operators), name=name, inputs=operands, outputs=read))
                 self.nodes.append(node)
         graph = Graph(
             tensors=tuple(self._tensors),
@@ -86,6 +87,11 @@ class Read:
             node = self._constants.get(tensor)
             if node is not None and self._tensors[tensor].dtype == "float32":
                 yield np.asarray(node.data, np.float32)
+
+
+def _is_read(output: Any) -> bool:
+    """Whether somebody reads an output; the indices of a MaxPool are there in any case."""
+    return bool(output.get_target_inputs())
 
 
 def _port(value: Any) -> tuple[str, int]:
