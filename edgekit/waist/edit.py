@@ -111,3 +111,21 @@ def sweep(model: Any) -> None:
     for number, buffer in enumerate(model.buffers):
         if number not in used:
             buffer.data = None
+
+
+def compact(model: Any) -> None:
+    """Leave out the tensors of the main subgraph that nobody reads or makes, in place; the others are renumbered."""
+    main = model.subgraphs[0]
+    used = {*graph.ints(main.inputs), *graph.ints(main.outputs)}
+    for operator in main.operators:
+        used |= {*graph.ints(operator.inputs), *graph.ints(operator.outputs)} - {-1}
+    left = [index for index in range(len(main.tensors)) if index in used]
+    numbers = {-1: -1} | {old: new for new, old in enumerate(left)}
+    main.tensors = [main.tensors[index] for index in left]
+    for holder in (main, *main.operators):
+        holder.inputs = [numbers[index] for index in graph.ints(holder.inputs)]
+        holder.outputs = [numbers[index] for index in graph.ints(holder.outputs)]
+    for definition in model.signatureDefs or []:
+        for entry in (*(definition.inputs or []), *(definition.outputs or [])):
+            if definition.subgraphIndex == 0:
+                entry.tensorIndex = numbers[int(entry.tensorIndex)]

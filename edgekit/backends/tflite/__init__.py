@@ -11,7 +11,7 @@ import numpy as np
 from edgekit.backends import Backend
 from edgekit.backends.tflite import aliases, integer, weights
 from edgekit.backends.tflite.boundary import described, set_boundary
-from edgekit.backends.tflite.judge import Candidate, float_operators
+from edgekit.backends.tflite.judge import float_operators
 from edgekit.backends.tflite.ranges import METHODS
 from edgekit.errors import InputError, Unsupported
 from edgekit.tensors import Array, inputs_to_file, outputs_to_source
@@ -113,32 +113,27 @@ def _finished(job: Job, waist: Path) -> tuple[bytes, tuple[str, ...], tuple[Plac
     model = graph.load(waist)
     set_boundary(model, _boundary(job))
     main = graph.describe(model)[0]
+    floats = float_operators(main)
+    _refuse_floats(job, main, floats)
     notes = ["the source's own integers and scales: nothing was quantized again, no calibration was used"]
-    if left := ", ".join(sorted({operator.name for operator in float_operators(main)})):
-        notes.append(f"stays float32, as in the source: {left}")
+    if left := ", ".join(sorted({operator.name for operator in floats})):
+        notes.append(f"stays float32, having no integers in the source or no such form in TFLite: {left}")
     return graph.pack(model), tuple(notes), _placements(main)
 
 
 def _integer(job: Job, waist: Path, boundary: Boundary) -> tuple[bytes, tuple[str, ...], tuple[Placement, ...]]:
-    full = _flag(job, "full_integer", default=False)
     settings = integer.Settings(
         activations="int16" if job.precision == "int16x8" else "int8",
         per_channel=_flag(job, "per_channel", default=True),
         method=_method(job),
-        full_integer=full,
+        full_integer=_flag(job, "full_integer", default=False),
         seed=job.seed,
     )
     with Trial() as trial:
         made = integer.quantize(waist, _samples(job), trial, settings)
     found = made.candidate
     model = graph.parse(found.content, waist)
-    left = ", ".join(sorted({operator.name for operator in _left(graph.describe(model)[0], found, full=full)}))
-    if left and full:
-        raise Unsupported(
-            f"The network cannot be made of integers alone: {left} would stay float32.",
-            place=Path(job.source).name,
-            fix=f"replace {left} in the model, or choose a target that also computes in float32",
-        )
+    _refuse_floats(job, graph.describe(model)[0], found.floats)
     set_boundary(model, boundary, made.integers)
     aliases.put_back(model, made.aliases)
     notes = [
@@ -151,13 +146,20 @@ def _integer(job: Job, waist: Path, boundary: Boundary) -> tuple[bytes, tuple[st
     return graph.pack(model), tuple(notes), _placements(graph.describe(model)[0])
 
 
-def _left(main: graph.Graph, found: Candidate, *, full: bool) -> tuple[graph.Operator, ...]:
-    """Operators that stay float; in full integers those that only move values to an output may."""
-    if not full:
-        return found.floats
-    wiring = Wiring(main)
-    moves = {operator.index for operator in wiring.chain(main.outputs, MOVES)}
-    return tuple(operator for operator in found.floats if operator.index not in moves)
+def _refuse_floats(job: Job, main: graph.Graph, floats: tuple[graph.Operator, ...]) -> None:
+    """Stop at operators that stay float where a target takes integers alone; what moves values to an output may stay.
+
+    Raises:
+        Unsupported: with the operators.
+    """
+    moves = {operator.index for operator in Wiring(main).chain(main.outputs, MOVES)}
+    left = ", ".join(sorted({operator.name for operator in floats if operator.index not in moves}))
+    if left and _flag(job, "full_integer", default=False):
+        raise Unsupported(
+            f"The network cannot be made of integers alone: {left} would stay float32.",
+            place=Path(job.source).name,
+            fix=f"replace {left} in the model, or choose a target that also computes in float32",
+        )
 
 
 def _placements(made: graph.Graph) -> tuple[Placement, ...]:

@@ -25,10 +25,12 @@ from edgekit.sources.onnx import (
     layout,
     lowering,
     prepare,
+    qoperator,
     quantized,
     reading,
     refusal,
     runtime,
+    scales,
     sequences,
     shapes,
     sizes,
@@ -144,15 +146,36 @@ class OnnxSource(Source):
                     *opened.assumed,
                     f"converted by onnx2tf ({strategy.name})",
                     *grown,
-                    *quantized.note(opened.model),
                 )
-                return Waist(file="waist.tflite", signature=signature, notes=notes)
+                warnings = quantized.warning(opened.model)
+                return Waist(file="waist.tflite", signature=signature, notes=notes, warnings=warnings)
         raise refusal.cannot_convert(path, network, complaints)
 
-    def as_it_is(self, path: Path, options: SourceOptions, out: Path) -> Waist | None:  # noqa: ARG002  never written
-        """See `Source.as_it_is`."""
-        quantized.refuse_static(path, self._open(path, options).model)
-        return None
+    def as_it_is(self, path: Path, options: SourceOptions, out: Path) -> Waist | None:
+        """See `Source.as_it_is`. Strategies are tried in order; the first that agrees is taken."""
+        opened = self._open(path, options)
+        if quantized.precision(opened.model) != "int8":
+            return None
+        source, complaints = source_signature(opened), []
+        try:
+            marked = scales.mark(qoperator.as_pairs(opened.model))
+            model = prepared(path, marked.model).proto()
+        except Unsupported as error:
+            raise quantized.refused_static(path, opened.model, error.problem) from error
+        with tempfile.TemporaryDirectory(prefix="edgekit-onnx-") as folder:
+            file = Path(folder, "model.tflite")
+            for strategy in lowering.strategies(model):
+                try:
+                    signature = convert(model, strategy, source, file, keep_layout=options.keep_layout)
+                    scales.fuse(file, marked)
+                    agreement.check(file, signature, opened.known.usual, agreement.INTEGERS_DB)
+                except (Unsupported, *lowering.CONVERTER_ERRORS) as error:
+                    complaints.append(error.problem if isinstance(error, Unsupported) else str(error))
+                    continue
+                shutil.copyfile(file, out / "model.tflite")
+                notes = (*opened.assumed, f"converted by onnx2tf ({strategy.name}) with the source's own scales")
+                return Waist(file="model.tflite", signature=signature, notes=notes)
+        raise quantized.refused_static(path, opened.model, complaints[0])
 
     def run(self, path: Path, options: SourceOptions, inputs: Path, outputs: Path) -> None:
         """See `Source.run`.

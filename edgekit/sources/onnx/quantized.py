@@ -71,26 +71,28 @@ def refuse_dynamic(path: Path, model: onnx.ModelProto) -> None:
         )
 
 
-def refuse_static(path: Path, model: onnx.ModelProto) -> None:
-    """Stop where int8 would be made of integers that have their own scales.
-
-    Raises:
-        Unsupported: with the operators.
-    """
-    if found := Counter(_static(model)):
-        raise Unsupported(
-            f"{path.name} is quantized already ({_shown(found)} between its own scales), which edgekit does not carry "
-            "over into TFLite's integers, and it is not quantized a second time.",
-            place=str(path),
-            fix=FLOAT_MODEL,
-        )
+def not_carried(reason: str) -> Unsupported:
+    """What keeps integers with scales of their own from having a TFLite form; for `refused_static`."""
+    return Unsupported(reason, place="", fix="")
 
 
-def note(model: onnx.ModelProto) -> tuple[str, ...]:
-    """What to know of files that are made of a model with scales of its own."""
-    found = Counter(_static(model))
+def refused_static(path: Path, model: onnx.ModelProto, reason: str) -> Unsupported:
+    """The refusal to make int8 of integers that have their own scales, and cannot be carried over for a reason."""
+    return Unsupported(
+        f"{path.name} is quantized already ({_shown(Counter(_static(model)))} between its own scales), which cannot "
+        f"be carried over into TFLite's integers: {reason}. It is not quantized a second time.",
+        place=str(path),
+        fix=FLOAT_MODEL,
+    )
+
+
+def warning(model: onnx.ModelProto) -> tuple[str, ...]:
+    """What whoever uses files must know that are made, in floats or anew, of a model with scales of its own."""
+    if not (found := Counter(_static(model))):
+        return ()
     return (
-        (f"the source rounds to its own scales ({_shown(found)}); other integers round a second time",) if found else ()
+        f"the source is quantized already ({_shown(found)} between its own scales): float32 and float16 repeat its "
+        "roundings in floats, every other precision than int8 rounds a second time",
     )
 
 

@@ -1,0 +1,324 @@
+"""Integers of a network that rounds between float operators: QUANTIZE and DEQUANTIZE move into the operators.
+
+The file that comes in computes in float32, and rounds activations by a QUANTIZE with a DEQUANTIZE behind it;
+its quantized constants are int8 behind a DEQUANTIZE. An operator between DEQUANTIZE and QUANTIZE becomes the
+integer operator of TFLite's quantization specification (https://ai.google.dev/edge/litert/models/quantization_spec)
+on the very same scales. What has no integer form, or no QUANTIZE behind it, stays float, as it was.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
+
+from edgekit.errors import Unsupported
+from edgekit.waist import edit, graph
+from edgekit.waist.graph import Graph, Operator
+
+Grid = tuple[float, int]
+"""Scale and zero point of int8 values."""
+
+CLAMPS = {"RELU", "RELU6", "RELU_N1_TO_1", "RELU_0_TO_1"}
+
+MOVES = CLAMPS | {
+    "BATCH_TO_SPACE_ND", "BROADCAST_TO", "DEPTH_TO_SPACE", "EXPAND_DIMS", "GATHER", "GATHER_ND", "MAX_POOL_2D",
+    "MIRROR_PAD", "PAD", "RESHAPE", "RESIZE_NEAREST_NEIGHBOR", "REVERSE_V2", "SLICE", "SPACE_TO_BATCH_ND",
+    "SPACE_TO_DEPTH", "SPLIT", "SPLIT_V", "SQUEEZE", "STRIDED_SLICE", "TILE", "TRANSPOSE", "UNPACK",
+}  # fmt: skip
+"""What gives values of its operand, 0, or a bound: in integers with the operand's grid, and nothing is rounded."""
+
+BEHIND_ROUNDING = CLAMPS | {"RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE"}
+"""What may as well come behind the rounding of its result, of which it changes no value's grid."""
+
+SAME_GRID = {"AVERAGE_POOL_2D", "RESIZE_BILINEAR"}
+"""What computes, in integers, on the grid of its operand."""
+
+JOINS = {"CONCATENATION", "MAXIMUM", "MINIMUM", "PACK"}
+"""What needs all operands on the grid of the result."""
+
+FREE = {"ADD", "BATCH_MATMUL", "ELU", "GELU", "HARD_SWISH", "LEAKY_RELU", "MEAN", "MUL", "PRELU", "SUB"}
+"""What has operands and results on any grids."""
+
+FIXED: dict[str, Grid] = {
+    "L2_NORMALIZATION": (1 / 128, 0), "LOGISTIC": (1 / 256, -128), "SOFTMAX": (1 / 256, -128), "TANH": (1 / 128, 0),
+}  # fmt: skip
+"""What gives results on one grid only, by the specification."""
+
+LAYERS = {
+    "CONV_2D": (0, 1, 2),
+    "DEPTHWISE_CONV_2D": (0, 1, 2),
+    "FULLY_CONNECTED": (0, 1, 2),
+    "TRANSPOSE_CONV": (2, 1, 3),
+}
+"""What has weights: the places of input, weights and bias among its operands."""
+
+VERSIONS = {
+    "CONV_2D": 3,
+    "DEPTHWISE_CONV_2D": 3,
+    "FULLY_CONNECTED": 4,
+    "HARD_SWISH": 1,
+    "RESHAPE": 1,
+    "TRANSPOSE_CONV": 3,
+}
+"""The first version of an operator with int8, where it is not 2 (TFLite's op_version.cc)."""
+
+
+def fuse(model: Any) -> None:
+    """Make integer operators of what stands between DEQUANTIZE and QUANTIZE, in place; tensors are renumbered.
+
+    Raises:
+        Unsupported: a layer's weights or bias have no integer form in TFLite; they are named.
+    """
+    _bias_of_transposed(model)
+    _round_early(model)
+    _Fusion(model).run()
+    edit.sweep(model)
+    edit.compact(model)
+
+
+def pair(model: Any, at: int, given: int, made: int, grid: Grid) -> None:
+    """Let ``made`` be ``given``, rounded to a grid: a QUANTIZE and a DEQUANTIZE at a place in the order, in place."""
+    inner = integer_tensor(model, made, grid)
+    edit.add_operator(model, "DEQUANTIZE", [inner], [made], at=at)
+    edit.add_operator(model, "QUANTIZE", [given], [inner], at=at)
+
+
+def integer_tensor(model: Any, like: int, grid: Grid) -> int:
+    """A new int8 activation with a tensor's shape and name, and a grid."""
+    main = model.subgraphs[0]
+    old = main.tensors[like]
+    index = edit.add_tensor(main, bytes(old.name or b"").decode() + "_int8", graph.ints(old.shape), "int8")
+    main.tensors[index].quantization = quantization([grid[0]], [grid[1]])
+    return index
+
+
+def quantization(scales: Any, zero_points: Any, axis: int = 0) -> Any:
+    """The schema's form of a grid, or of one for each index of an axis."""
+    made = schema.QuantizationParametersT()
+    made.scale = np.asarray(scales, np.float32)
+    made.zeroPoint = np.asarray(zero_points, np.int64)
+    made.quantizedDimension = axis
+    return made
+
+
+def _grid_of(name: str, grids: list[Any], wanted: Grid | None) -> Grid | None:
+    """The grid of an integer operator's results, from its operands' and what is wanted; None without such a form."""
+    if name in MOVES or (name in JOINS and wanted is None and len(set(grids)) == 1):
+        found: Grid = grids[0]
+        return found
+    if wanted is None or (name == "BATCH_MATMUL" and grids[1][1] != 0):  # XNNPACK takes that for 0, whatever it is
+        return None
+    return {**dict.fromkeys(FREE | JOINS, wanted), **FIXED, **dict.fromkeys(SAME_GRID, grids[0])}.get(name)
+
+
+def _float_readers(main: Graph) -> dict[int, list[Operator]]:
+    readers: dict[int, list[Operator]] = {}
+    for operator in main.operators:
+        for tensor in operator.inputs:
+            readers.setdefault(tensor, []).append(operator)
+    return readers
+
+
+def _bias_of_transposed(model: Any) -> None:
+    """Let a TRANSPOSE_CONV add its bias itself, of which converters make an ADD, in place."""
+    main = graph.describe(model)[0]
+    readers, gone = _float_readers(main), []
+    for operator in main.operators:
+        followers = readers.get(operator.outputs[0], [])
+        if operator.name != "TRANSPOSE_CONV" or len(operator.inputs) > 3 or [f.name for f in followers] != ["ADD"]:
+            continue
+        addition = followers[0]
+        bias = next(tensor for tensor in addition.inputs if tensor != operator.outputs[0])
+        values = graph.constant(model, 0, bias)
+        channels = main.tensors[operator.outputs[0]].shape[-1]
+        if values is None or values.dtype != np.float32 or values.size != channels or values.shape[-1] != channels:
+            continue
+        flat = edit.add_constant(model, f"{main.tensors[bias].name}_bias", values.reshape(-1))
+        old = model.subgraphs[0].operators[operator.index]
+        old.inputs, old.outputs = [*operator.inputs, flat], list(addition.outputs)
+        old.builtinOptions.fusedActivationFunction = addition.options.get("fusedActivationFunction", 0)
+        gone.append(model.subgraphs[0].operators[addition.index])
+    model.subgraphs[0].operators = [o for o in model.subgraphs[0].operators if not any(o is g for g in gone)]
+
+
+def _round_early(model: Any) -> None:
+    """Let QUANTIZE come before what only moves or clamps values and reads them from a float operator, in place.
+
+    So ``Conv, Relu, QUANTIZE`` is ``Conv, QUANTIZE, Relu``. The grid ends where it ends either way.
+    """
+    changed = True
+    while changed:
+        changed = False
+        main = graph.describe(model)[0]
+        readers = _float_readers(main)
+        makers = {tensor: operator for operator in main.operators for tensor in operator.outputs}
+        for operator in main.operators:
+            if operator.name not in BEHIND_ROUNDING:
+                continue
+            given, made = operator.inputs[0], operator.outputs[0]
+            maker, followers = makers.get(given), readers.get(made, [])
+            alone = len(readers[given]) == 1 and given not in main.outputs and made not in main.outputs
+            if maker is None or maker.name == "DEQUANTIZE" or not alone:
+                continue
+            if [follower.name for follower in followers] != ["QUANTIZE"]:
+                continue
+            tensor = main.tensors[followers[0].outputs[0]]
+            rounded = edit.add_tensor(
+                model.subgraphs[0], main.tensors[given].name + "_rounded", main.tensors[given].shape
+            )
+            model.subgraphs[0].operators[operator.index].inputs = [rounded, *operator.inputs[1:]]
+            pair(model, operator.index, given, rounded, (tensor.scales[0], tensor.zero_points[0]))
+            changed = True
+            break
+
+
+@dataclass
+class _Fusion:
+    """One pass over the operators in their order.
+
+    ``whole`` maps a float tensor to the int8 tensor that holds its values; ``same`` an int8 tensor to the one
+    that took its place; ``floats`` are the tensors of ``whole`` that a DEQUANTIZE has made for float readers.
+    """
+
+    model: Any
+    whole: dict[int, int] = field(default_factory=dict)
+    same: dict[int, int] = field(default_factory=dict)
+    floats: set[int] = field(default_factory=set)
+    made: list[Any] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Write the operators anew."""
+        self.main = graph.describe(self.model)[0]
+        self.readers = _float_readers(self.main)
+        self.tree = self.model.subgraphs[0]
+        old = list(self.tree.operators)
+        for operator in self.main.operators:
+            self._take(operator, old[operator.index])
+        for tensor in self.main.outputs:
+            self._as_float(tensor)
+        self.tree.operators = self.made
+
+    def _take(self, operator: Operator, old: Any) -> None:
+        if operator.name == "DEQUANTIZE" and self._dtype(operator.inputs[0]) in {"int8", "int32"}:
+            self.whole[operator.outputs[0]] = self.same.get(operator.inputs[0], operator.inputs[0])
+        elif operator.name == "QUANTIZE" and operator.inputs[0] in self.whole:
+            self.same[operator.outputs[0]] = self._on_grid(operator.inputs[0], self._grid(operator.outputs[0]))
+        elif not self._integer(operator, old):
+            for tensor in operator.inputs:
+                self._as_float(tensor)
+            self.made.append(old)
+
+    def _integer(self, operator: Operator, old: Any) -> bool:
+        """Write an operator's integer form, if it has one."""
+        wanted, places = self._wanted(operator.outputs[0]), self._places(operator)
+        if operator.name in LAYERS:
+            return wanted is not None and self._layer(operator, old, wanted)
+        whole = [self.whole.get(operator.inputs[place]) for place in places]
+        grids = [self._grid(tensor) for tensor in whole if tensor is not None and self._dtype(tensor) == "int8"]
+        if not places or len(grids) < len(places) or None in grids:
+            return False
+        joined = operator.name in JOINS
+        grid = _grid_of(operator.name, grids, wanted)
+        if grid is None:
+            return False
+        inputs = list(operator.inputs)
+        for place in places:
+            inputs[place] = self._on_grid(inputs[place], grid) if joined else self.whole[inputs[place]]
+        self._append(operator, old, inputs, grid)
+        return True
+
+    def _append(self, operator: Operator, old: Any, inputs: list[int], grid: Grid) -> None:
+        outputs = []
+        for tensor in operator.outputs:
+            self.whole[tensor] = integer_tensor(self.model, tensor, grid)
+            outputs.append(self.whole[tensor])
+        old.inputs, old.outputs = inputs, outputs
+        code = self.model.operatorCodes[old.opcodeIndex]
+        code.version = max(code.version or 1, VERSIONS.get(operator.name, 2))
+        self.made.append(old)
+
+    def _layer(self, operator: Operator, old: Any, wanted: Grid) -> bool:
+        """A layer with weights, its bias as int32 on the scale of input times weights."""
+        given, weights, bias = LAYERS[operator.name]
+        inputs = list(operator.inputs)
+        kernel = self.whole.get(inputs[weights])
+        grid = self._grid(self.whole[inputs[given]]) if inputs[given] in self.whole else None
+        if kernel is None or grid is None or graph.constant(self.model, 0, kernel) is None:
+            return False
+        held = self.tree.tensors[kernel].quantization
+        if any(held.zeroPoint):
+            raise Unsupported(
+                f"the weights {self._name(kernel)} have a zero point ({graph.ints(held.zeroPoint)[0]}), "
+                "and those of TFLite have none",
+                place=self._name(kernel),
+            )
+        axis = 3 if operator.name == "DEPTHWISE_CONV_2D" else 0
+        if len(held.scale) > 1 and held.quantizedDimension != axis:
+            return False
+        inputs[given], inputs[weights] = self.whole[inputs[given]], kernel
+        if len(inputs) > bias and inputs[bias] >= 0:
+            inputs[bias] = self._bias(inputs[bias], np.float64(grid[0]) * np.asarray(held.scale, np.float64))
+        self._append(operator, old, inputs, wanted)
+        return True
+
+    def _bias(self, tensor: int, scales: NDArray[np.float64]) -> int:
+        whole = self.whole.get(tensor)
+        values = graph.constant(self.model, 0, tensor if whole is None else whole)
+        if values is None:
+            raise Unsupported(f"the bias {self._name(tensor)} is computed", place=self._name(tensor))
+        real = values.astype(np.float64)
+        if whole is not None:
+            held = self.tree.tensors[whole].quantization
+            real = (real - np.asarray(held.zeroPoint)) * np.asarray(held.scale, np.float64)
+        levels = np.rint(real / scales)
+        if np.abs(levels).max(initial=0) > np.iinfo(np.int32).max:
+            raise Unsupported(f"the bias {self._name(tensor)} is too large for 32 bits", place=self._name(tensor))
+        made = edit.add_constant(self.model, f"{self._name(tensor)}_int32", levels.astype(np.int32))
+        self.tree.tensors[made].quantization = quantization(scales, np.zeros(len(scales)))
+        return made
+
+    def _places(self, operator: Operator) -> list[int]:
+        """The places of an operator's float operands."""
+        return [k for k, tensor in enumerate(operator.inputs) if tensor >= 0 and self._dtype(tensor) == "float32"]
+
+    def _wanted(self, tensor: int) -> Grid | None:
+        """The grid that everybody who reads a tensor rounds it to."""
+        readers = self.readers.get(tensor, [])
+        if not readers or tensor in self.main.outputs or any(reader.name != "QUANTIZE" for reader in readers):
+            return None
+        grids = {self._grid(reader.outputs[0]) for reader in readers}
+        return grids.pop() if len(grids) == 1 else None
+
+    def _grid(self, tensor: int) -> Grid | None:
+        """The grid of an int8 tensor; None where each channel has its own."""
+        held = self.tree.tensors[tensor].quantization
+        return (float(held.scale[0]), int(held.zeroPoint[0])) if len(held.scale) == 1 else None
+
+    def _on_grid(self, tensor: int, grid: Any) -> int:
+        """An int8 tensor with the values of a float one on a grid: its own, or one behind a requantization."""
+        whole = self.whole[tensor]
+        if self._grid(whole) == grid:
+            return whole
+        made = integer_tensor(self.model, tensor, grid)
+        self._add("QUANTIZE", whole, made)
+        return made
+
+    def _as_float(self, tensor: int) -> None:
+        """Let a DEQUANTIZE make a float tensor that integers stand for, once."""
+        if tensor in self.whole and tensor not in self.floats:
+            self.floats.add(tensor)
+            self._add("DEQUANTIZE", self.whole[tensor], tensor)
+
+    def _add(self, builtin: str, given: int, made: int) -> None:
+        operator = schema.OperatorT()
+        operator.opcodeIndex = edit.opcode(self.model, getattr(schema.BuiltinOperator, builtin), version=2)
+        operator.inputs, operator.outputs = [given], [made]
+        self.made.append(operator)
+
+    def _dtype(self, tensor: int) -> str:
+        return graph.DTYPES[self.tree.tensors[tensor].type]
+
+    def _name(self, tensor: int) -> str:
+        return bytes(self.tree.tensors[tensor].name or b"").decode("utf8", "replace")
