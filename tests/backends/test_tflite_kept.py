@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgekit.backends.tflite import integer
 from edgekit.errors import Unsupported
 from edgekit.tensors import sqnr_db
 from edgekit.waist import graph
@@ -234,3 +235,26 @@ def test_nan_is_never_written(tmp_path: Path) -> None:
     made = Quantized(path, samples, tmp_path / "out")
     assert np.isfinite(made.outputs(samples)["source_y"]).all()
     assert made.sqnr_db()["y"] > 15
+
+
+def test_layers_at_least_are_integers_if_no_single_kind_is_to_blame(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    net = networks.Network()
+    y = convolved(net, net.input("x", (1, 4, 4, 3)), (1, 4, 4, 5))
+    other = net.operator("LOGISTIC", [net.operator("TANH", [y], (1, 4, 4, 5))], (1, 4, 4, 5))
+    path = net.save(tmp_path / "waist.tflite", other)
+    engine = integer.ENGINES[integer.FIRST]
+
+    def dies(path: Path, ranges: Any, kept: frozenset[int], *rest: Any) -> bytes:
+        if not {1, 2} <= kept:
+            raise RuntimeError("LiteRT dies of the file (signal 6).")
+        return engine(path, ranges, kept, *rest)
+
+    monkeypatch.setattr(integer, "ENGINES", {integer.FIRST: dies})
+    made = Quantized(path, normal(path), tmp_path / "out")
+    assert made.sqnr_db()["logistic_2"] > 30
+    assert "LOGISTIC, TANH (LiteRT dies of their integer form)" in made.floats()
+    monkeypatch.setattr(integer, "LAYERS", {"CONV_2D", "LOGISTIC"})
+    with pytest.raises(Unsupported, match=r"runs \(LiteRT: LiteRT dies of the file \(signal 6\)\.\)"):
+        Quantized(path, normal(path), tmp_path / "again")

@@ -135,7 +135,7 @@ class _Attempts:
             self._search(plan)
         if not self._made:
             raise Unsupported(
-                f"No quantizer makes an integer file that LiteRT runs ({'; '.join(self._refused)}).",
+                f"No quantizer makes an integer file that LiteRT runs ({'; '.join(dict.fromkeys(self._refused))}).",
                 place=self._ready.path.name,
                 fix="choose float16 or dynamic-int8, or rewrite the operators named",
             )
@@ -194,10 +194,11 @@ class _Attempts:
         return self._try(self._keep(plan, operators, "LiteRT's integer kernel refuses it"), engine, method)
 
     def _without_a_kind(self, plan: Plan) -> None:
-        """No file runs, and nobody says why (a kernel that aborts): one kind of operator at a time stays float."""
-        kinds = Counter(operator.name for operator in self._graph.operators)
-        for kind, _ in kinds.most_common(KINDS_TRIED):
-            operators = {operator.index for operator in self._graph.operators if operator.name == kind} - plan.kept
+        """No file runs, and nobody says why (a kernel that aborts): one kind stays float, or all but layers."""
+        counted = Counter(operator.name for operator in self._graph.operators)
+        kinds = [{kind} for kind, _ in counted.most_common(KINDS_TRIED)]
+        for names in (*kinds, set(counted) - LAYERS):
+            operators = {operator.index for operator in self._graph.operators if operator.name in names} - plan.kept
             if operators and self._try(
                 self._keep(plan, operators, "LiteRT dies of their integer form"), FIRST, "minmax"
             ):
