@@ -177,3 +177,13 @@ def test_a_mask_that_is_an_output_as_well_stays_what_it_is(tmp_path: Path) -> No
     assert made.sqnr_db()["shares"] > 30
     assert made.sqnr_db()["add_0"] > 100
     assert "clamp a mask" in made.floats()
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_operators_without_results_are_passed_over(first: bool, tmp_path: Path) -> None:
+    net = networks.Network()
+    x = net.input("x", (1, 4))
+    y = net.operator("SOFTMAX", [x], (1, 4), kind="SoftmaxOptions", beta=1.0)
+    net.operator("ASSIGN_VARIABLE", [x if first else y, y], (1,))
+    net.subgraph.operators[-1].outputs = []
+    assert masks.clamp(graph.load(net.save(tmp_path / "waist.tflite", y)), {}) == (0, frozenset())

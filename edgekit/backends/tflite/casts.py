@@ -55,8 +55,10 @@ def take_off(model: Any) -> tuple[dict[str, str], dict[int, Range]]:
 
 
 def _to_float(described: Graph, operator: Operator) -> bool:
+    if operator.name != "CAST":
+        return False
     made = operator.outputs[0]
-    return operator.name == "CAST" and described.tensors[made].dtype == "float32" and made not in described.outputs
+    return described.tensors[made].dtype == "float32" and made not in described.outputs
 
 
 def _rename(model: Any, old: int, new: int) -> None:

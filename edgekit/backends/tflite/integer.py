@@ -260,9 +260,9 @@ class _Attempts:
 
 def _evened(plan: Plan, path: Path, before: graph.Graph, model: object) -> Plan:
     """The plan for a file whose joins are on one scale: the same operators stay float, at their new places."""
-    outputs = {before.operators[index].outputs[0] for index in plan.kept}
+    outputs = {made for index in plan.kept for made in before.operators[index].outputs}
     after = graph.describe(model)[0]
-    places = frozenset(operator.index for operator in after.operators if operator.outputs[0] in outputs)
+    places = frozenset(operator.index for operator in after.operators if outputs.intersection(operator.outputs))
 
     def ranges(method: str) -> dict[int, Range]:
         """Ranges with those of the parts on their new scale."""

@@ -69,7 +69,7 @@ def clamp(model: Any, observed: dict[int, Observed]) -> tuple[int, frozenset[int
     """
     clamps = _Clamps(model, Wiring(graph.describe(model)[0]), observed)
     changed = sum(clamps.softmax(o) for o in clamps.wiring.graph.operators if o.name == "SOFTMAX")
-    positions = {int(operator.outputs[0]): k for k, operator in enumerate(model.subgraphs[0].operators)}
+    positions = {int(made): k for k, operator in enumerate(model.subgraphs[0].operators) for made in operator.outputs}
     return changed, frozenset(positions[tensor] for tensor in clamps.floats)
 
 
