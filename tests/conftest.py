@@ -5,12 +5,14 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from edgekit import runner
 from edgekit.config import cache_folder
+from edgekit.session import Session
 from edgekit.worker import Worker
 
 # A busy machine is no failure, and neither is a fixture that all examples share. Whether a change lands depends
@@ -91,3 +93,21 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
         pytest.skip(f"a disk can be mounted by root only: {mounted.stderr.strip()}")
     yield Disk(place)
     subprocess.run(["umount", "--lazy", place], check=True)
+
+
+@pytest.fixture(scope="module")
+def kept_workers() -> Iterator[None]:
+    """Worker processes that all sessions of a file of tests share, since to import TensorFlow takes seconds."""
+    shared: dict[tuple[str, str], Worker] = {}
+    begin = Session.__init__
+
+    def share(session: Session, *arguments: Any, **options: Any) -> None:
+        begin(session, *arguments, **options)
+        session._workers = shared
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Session, "__init__", share)
+        patch.setattr(Session, "_close_workers", lambda _: None)
+        yield
+    for worker in shared.values():
+        worker.close()

@@ -18,6 +18,9 @@ from tests import networks
 Replace = Callable[[Path], None]
 
 
+pytestmark = pytest.mark.usefixtures("kept_workers")
+
+
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")

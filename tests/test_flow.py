@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DIGITS = ROOT / "docs" / "examples" / "digits"
 MODEL = DIGITS / "model.keras"
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("kept_workers")]
 
 
 class Watch:

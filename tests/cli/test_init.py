@@ -11,6 +11,8 @@ from edgekit.config import project
 from edgekit.types import Preprocessing
 from tests import networks
 
+pytestmark = pytest.mark.usefixtures("kept_workers")
+
 
 def network(path: Path, *inputs: tuple[str, tuple[int, ...]]) -> Path:
     """A TFLite file that adds 1 to each of its inputs."""

@@ -21,6 +21,8 @@ from edgekit import cli
 from tests import networks
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.usefixtures("kept_workers")
+
 GOLDEN = ROOT / "tests" / "golden" / "models"
 DIGITS = ROOT / "docs" / "examples" / "digits"
 CALIBRATION = ROOT / "calibration_data" / "digits.npz"
