@@ -55,7 +55,12 @@ class Network(msgspec.Struct, frozen=True):
 
     def read_by(self, variant: Variant) -> bool:
         """Whether the variant's backend reads the source itself: only as a whole, as the file holds it."""
-        return self.model.format in variant.reads and not naming.edited(self.options)
+        return self.model.format in variant.reads and self.whole
+
+    @property
+    def whole(self) -> bool:
+        """Whether what is built is the network that the file holds: uncut, nothing bound, its own batch."""
+        return not naming.edited(self.options) and self.model.batch == 1
 
 
 def open_network(session: Session, path: Path, options: SourceOptions) -> Network:
@@ -306,9 +311,7 @@ def compile_variant(session: Session, subject: Subject, order: Order) -> Answer[
         waist=None if base_file is None else str(base_file),
         has_integers=own is not None or (direct and order.precision in CALIBRATED & {network.model.precision}),
         source=str(network.path),
-        source_format="tflite"
-        if naming.edited(network.options)
-        else network.model.format,  # then the waist is all there is
+        source_format=network.model.format if network.whole else "tflite",  # then the waist is all there is
         signature=signature,
         source_signature=network.model.signature,
         precision=order.precision,

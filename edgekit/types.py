@@ -79,7 +79,8 @@ class Model(Noun, frozen=True, kw_only=True):
     its activations, ``dynamic-int8``, ``int4`` or ``float16`` where only its weights are stored so.
     ``format`` is one of ``edgekit.sources.FORMATS``. For a source the signature's file side and
     source side are the same. ``companions`` are files beside it that hold part of it (ONNX external
-    data), relative to its folder.
+    data), relative to its folder. ``batch`` is how many samples the file itself takes at once where the
+    signature is that of one, else 1.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Model(Noun, frozen=True, kw_only=True):
     bytes: int
     signature: Signature
     companions: tuple[str, ...] = ()
+    batch: int = 1
     warnings: tuple[str, ...] = ()
 
 

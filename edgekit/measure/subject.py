@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from edgekit import manifest as manifests
@@ -138,6 +139,10 @@ def _alone(session: Session, path: Path, options: SourceOptions) -> Subject:
         leaf = sources.FORMATS[kind]
         registry.require(leaf)
         model = session.call("sources", leaf, "describe", path=path.absolute(), options=options)
+        if model.batch > 1:  # what is measured is the file, which takes all of them at once
+            together = {spec.source_name: (model.batch, *spec.source_shape[1:]) for spec in model.signature.inputs}
+            options = msgspec.structs.replace(options, shapes=together)
+            model = session.call("sources", leaf, "describe", path=path.absolute(), options=options)
         signature, files = model.signature, (path, *(path.parent / name for name in model.companions))
     return Subject(
         path, manifests.digest({file.name: file_digest(file).sha256 for file in files if file.is_file()}), signature

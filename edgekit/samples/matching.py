@@ -48,7 +48,9 @@ def _match(
 ) -> tuple[dict[str, Array], tuple[str, ...]]:
     wanted = [spec.source_name for spec in specs]
     if set(wanted) <= set(arrays):
-        return {name: arrays[name] for name in wanted}, ()
+        idle = [name for name in arrays if name not in wanted]
+        note = (f"arrays that no input is named after were left out: {', '.join(idle)}",) if idle else ()
+        return {name: arrays[name] for name in wanted}, note
     if len(wanted) == 1:
         usual = next((name for name in SINGLE_INPUT_KEYS if name in arrays), None)
         name = next(iter(arrays)) if len(arrays) == 1 else usual
@@ -92,6 +94,12 @@ def _shape_error(spec: TensorSpec, values: Array, place: str) -> InputError:
     want = spec.source_shape
     tail = want[1:] if want[:1] == (1,) else want
     sides = f"Input {spec.source_name}: the data has shape {_dims(values.shape)}, the model wants {_dims(('N', *tail))}"
+    if want[0] > 1 and values.shape[1:] == want[1:] and len(values) % want[0] == 0 and values.shape != want:
+        return InputError(
+            f"{sides}: the model takes {want[0]} at once.",
+            place=place,
+            fix=f"group the samples: x.reshape({', '.join(map(str, (-1, *want)))}), or export the model with batch 1",
+        )
     axes = _transposition(values.shape, tail)
     if axes is not None:
         found, wanted = LAYOUTS.get(axes, ("another axis order", "this order"))

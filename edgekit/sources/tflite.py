@@ -383,8 +383,9 @@ def _refuse_unloadable(file: Path, main: graph.Graph, path: Path) -> None:
     except Unsupported as error:
         custom = sorted({operator.name for operator in main.operators if operator.name.startswith("CUSTOM:")})
         named = f" It holds the operators {', '.join(custom)}." if custom else ""
+        cut = cutting.cut_off(path, main, _boundary_names(main), lambda operator: operator.name in custom)
         raise Unsupported(
-            error.problem.replace(file.name, path.name) + named, place=str(path), fix=error.fix
+            error.problem.replace(file.name, path.name) + named, place=str(path), fix=cut or error.fix
         ) from error
 
 

@@ -1,12 +1,13 @@
 """Parts of a TFLite network: inputs bound to constants, and the operators between chosen tensors."""
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgekit import naming
+from edgekit import naming, proposals
 from edgekit.tensors import Array
 from edgekit.types import SourceOptions
 from edgekit.waist import graph
@@ -98,6 +99,38 @@ def edited(tree: Any, called_ends: dict[int, str], path: Path, options: SourceOp
     naming.require_reached(path, options.inputs, {called[index] for index in reached})
     keep(tree, operators, into or [index for index in main.inputs if index in reached], outputs)
     return graph.describe(tree)[0]
+
+
+HEAVY = {
+    "BATCH_MATMUL", "BIDIRECTIONAL_SEQUENCE_LSTM", "CONV_2D", "CONV_3D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED",
+    "TRANSPOSE_CONV", "UNIDIRECTIONAL_SEQUENCE_LSTM", "UNIDIRECTIONAL_SEQUENCE_RNN", "WHILE",
+}  # fmt: skip
+"""Operators that make up a network, in contrast to what prepares its input or reads its results."""
+
+
+def cut_off(path: Path, main: graph.Graph, ends: dict[int, str], bad: Callable[[graph.Operator], bool]) -> str:
+    """The cut that leaves operators out, as a fix; empty where they stand in its midst or tensors have no names.
+
+    Args:
+        path: the model's file.
+        main: its main graph.
+        ends: the names of inputs and outputs, by index.
+        bad: tells the operators that must go.
+    """
+    called = {index: name for name, index in names(main).items()} | ends
+    constants = {tensor.index for tensor in main.tensors if tensor.constant_bytes} | {-1}
+    steps = [
+        proposals.Step(
+            tuple(called.get(i, "") for i in operator.inputs if i not in constants),
+            tuple(called.get(i, "") for i in operator.outputs),
+            operator.name in HEAVY,
+        )
+        for operator in main.operators
+    ]
+    found = [i for i, operator in enumerate(main.operators) if bad(operator)]
+    cut = proposals.around(steps, found, [called[index] for index in main.outputs]) if found else None
+    named = cut is not None and "" not in (*cut.inputs, *cut.outputs)
+    return proposals.advice(path, cut) if named else ""
 
 
 def rows(main: graph.Graph, ends: dict[int, str]) -> tuple[naming.TensorRow, ...]:

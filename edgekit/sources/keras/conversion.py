@@ -18,6 +18,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edgekit.errors import Unsupported
+from edgekit.sources.keras import cutting
 from edgekit.sources.keras.libraries import FAILURES, first_line, tf
 from edgekit.sources.keras.loading import layers
 from edgekit.sources.keras.lstm import fused, fusible
@@ -111,8 +112,18 @@ def convert(fixed: Fixed, path: Path) -> Converted:
     raise Unsupported(
         f"{path.name} does not convert to TFLite. {' '.join(note + '.' for note in notes)}",
         place=str(path),
-        fix="replace the operators named by ones that TFLite has, and save again",
+        fix=cutting.cut_off(fixed, path, _lacking(notes))
+        or "replace the operators named by ones that TFLite has, and save again",
     )
+
+
+LACKING = "TFLite has no operator for "
+
+
+def _lacking(notes: list[str]) -> set[str]:
+    """The kinds of operators that routes say TFLite lacks."""
+    said = " ".join(note.partition(LACKING)[2] for note in notes)
+    return {name.removeprefix("tf.") for name in re.findall(r"[\w.]+", said)}
 
 
 def _shown(decibels: float) -> str:
@@ -124,9 +135,9 @@ def _reason(error: Exception) -> str:
     lacking = re.findall(r"^\s*(?:Flex|Custom) ops: ([^\n]+)", str(error), re.MULTILINE)
     if lacking:
         operators = sorted({name.strip().removeprefix("Flex") for line in lacking for name in line.split(",")})
-        return f"TFLite has no operator for {', '.join(operators)}"
+        return f"{LACKING}{', '.join(operators)}"
     if named := re.search(r"'?(tf\.\w+)'? op", str(error)):
-        return f"TFLite has no operator for {named.group(1)} as it is used here"
+        return f"{LACKING}{named.group(1)} as it is used here"
     return first_line(error)
 
 

@@ -5,7 +5,7 @@ a SavedModel can all be named: by an input's or output's own name, a layer's, or
 """
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from tensorflow.python.ops.op_selector import UnliftableError
 
-from edgekit import naming
+from edgekit import naming, proposals
 from edgekit.errors import Unsupported
 from edgekit.naming import Constant, TensorRow
 from edgekit.sources.keras.libraries import FAILURES, first_line, tf
@@ -162,6 +162,45 @@ def _cut(fixed: Fixed, path: Path, options: SourceOptions) -> Network:
         variables=(),
         model=None,
     )
+
+
+HEAVY = {
+    "BatchMatMulV2", "BatchMatMulV3", "Conv2D", "Conv2DBackpropInput", "Conv3D", "DepthwiseConv2dNative", "Einsum",
+    "MatMul", "StatelessWhile", "TensorListReserve", "While",
+}  # fmt: skip
+"""Operators that make up a network, in contrast to what prepares its input or reads its results."""
+
+
+def cut_off(fixed: Fixed, path: Path, lacking: Collection[str]) -> str:
+    """The cut that leaves operators out, as a fix; empty where they stand in the midst of the network.
+
+    Args:
+        fixed: the network.
+        path: the model's file or folder.
+        lacking: kinds of operators that must go, as TensorFlow calls them.
+    """
+    try:
+        graph = _Graph(fixed, path)
+    except Unsupported:
+        return ""
+    called = {t.name: t.name.removesuffix(":0") for operator in graph.operators for t in operator.outputs}
+    called |= {t.name: name for name, t in (graph.layers | graph.outputs | graph.inputs).items()}
+    varying = {t.name for t in graph.inputs.values()}
+    for operator in graph.operators:
+        if any(t.name in varying for t in operator.inputs):
+            varying |= {t.name for t in operator.outputs}
+    operators = [o for o in graph.operators if any(t.name in varying for t in o.outputs) and o.type != "Placeholder"]
+    steps = [
+        proposals.Step(
+            tuple(called[t.name] for t in operator.inputs if t.name in varying),
+            tuple(called[t.name] for t in operator.outputs),
+            operator.type in HEAVY,
+        )
+        for operator in operators
+    ]
+    found = [i for i, operator in enumerate(operators) if operator.type in lacking]
+    cut = proposals.around(steps, found, [called[t.name] for t in graph.outputs.values()]) if found else None
+    return proposals.advice(path, cut)
 
 
 def _port(name: str, tensor: Any) -> Port:

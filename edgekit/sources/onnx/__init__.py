@@ -18,6 +18,7 @@ from edgekit.naming import TensorRow
 from edgekit.sources import Source
 from edgekit.sources.onnx import (
     agreement,
+    batches,
     channels,
     cutting,
     divergence,
@@ -43,7 +44,10 @@ __all__ = ["OnnxSource"]
 
 @dataclass(frozen=True)
 class Opened:
-    """A model in memory with fixed input shapes, as the user wrote it otherwise. Nothing in it is changed any more."""
+    """A model in memory with fixed input shapes, as the user wrote it otherwise. Nothing in it is changed any more.
+
+    ``batch`` is how many samples the file takes at once where the model is one for a single sample, else 1.
+    """
 
     path: Path
     companions: tuple[str, ...]
@@ -52,6 +56,7 @@ class Opened:
     shapes: dict[str, tuple[int, ...]]
     dtypes: dict[str, np.dtype[Any]]
     assumed: list[str]
+    batch: int
 
     @cached_property
     def known(self) -> agreement.Reference:
@@ -85,12 +90,23 @@ def open_model(path: Path, options: SourceOptions) -> Opened:
     """
     model = reading.read(path, options)
     companions = reading.companions(path)
-    fixed, assumed = shapes.fixed(path, model, shapes.still_asked(model, options))
+    asked = shapes.still_asked(model, options)
+    whole = batches.as_declared(model, asked)
+    fixed, assumed = shapes.fixed(path, model, whole)
     sizes.refuse_large(path, model, fixed)
     running = reading.session_of(path, model)  # of the user's own model: the reference must not depend on edits
+    batch = batches.fixed_batch(model) if not asked or whole != asked else 1
+    if batch > 1 and (alone := batches.single(model, running, fixed)) is not None:
+        model, running = alone
+        assumed.append(batches.note(fixed))
+        fixed = {name: (1, *shape[1:]) for name, shape in fixed.items()}
+    elif whole != asked:
+        raise batches.inseparable(path, fixed)
+    else:
+        batch = 1
     shapes.fix(model, fixed)
     dtypes = {value.name: reading.dtype_of(value) for value in shapes.true_inputs(model)}
-    return Opened(path, companions, model, running, fixed, dtypes, assumed)
+    return Opened(path, companions, model, running, fixed, dtypes, assumed, batch)
 
 
 class OnnxSource(Source):
@@ -116,6 +132,7 @@ class OnnxSource(Source):
             bytes=len(content),
             signature=source_signature(opened),
             companions=opened.companions,
+            batch=opened.batch,
             warnings=tuple(opened.assumed),
         )
 
@@ -149,7 +166,7 @@ class OnnxSource(Source):
                 )
                 warnings = quantized.warning(opened.model)
                 return Waist(file="waist.tflite", signature=signature, notes=notes, warnings=warnings)
-        raise refusal.cannot_convert(path, network, complaints)
+        raise refusal.cannot_convert(path, opened.model, network, complaints)
 
     def as_it_is(self, path: Path, options: SourceOptions, out: Path) -> Waist | None:
         """See `Source.as_it_is`. Strategies are tried in order; the first that agrees is taken."""

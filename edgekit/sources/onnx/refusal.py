@@ -115,23 +115,25 @@ STOPPED = re.compile(r"\bop=([\w.:]+)|Node number \d+ \(([\w.:]+)\)|No interpret
 """Where the converter, LiteRT or the check says at which operator it stopped."""
 
 
-def cannot_convert(path: Path, network: Network, complaints: Sequence[Exception]) -> Unsupported:
+def cannot_convert(
+    path: Path, model: onnx.ModelProto, network: Network, complaints: Sequence[Exception]
+) -> Unsupported:
     """The refusal after every strategy failed; the last one's complaint is the plainest.
 
-    It names the operator that the converter stopped at, if the complaint tells.
+    It names the operator that the converter stopped at, if the complaint tells, and the cut that leaves it out, if it
+    stands in ``model`` (the user's) at an end.
     """
     last = complaints[-1]
     reason = " ".join((last.problem if isinstance(last, Unsupported) else str(last)).split())
-    stopped = re.search(
-        r"\bop=([\w.:]+)|Node number \d+ \(([\w.:]+)\)|No interpreter has CUSTOM:(?:ONNX_)?(\w+)", reason
-    )
+    stopped = STOPPED.search(reason)
     operator = next((name for name in stopped.groups() if name), "") if stopped else _only_operator(network)
     plain = reason.rpartition("message=")[2].removesuffix(".")
-    return Unsupported(
+    error = Unsupported(
         f"{path.name} cannot be converted to TFLite{f' at the operator {operator}' if operator else ''}: {plain}.",
         place=str(path),
         fix=CUT,
     )
+    return advice.mended(error, advice.cut_off(path, model, lambda node: kind(node) == operator))
 
 
 def _only_operator(network: Network) -> str:
