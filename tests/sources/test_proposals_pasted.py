@@ -1,0 +1,58 @@
+"""The cuts that refusals propose, pasted into the command line: each builds what is left."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgekit import cli
+from edgekit.waist import graph
+from tests import networks
+
+
+def _built(path: Path, folder: Path, capfd: pytest.CaptureFixture[str]) -> graph.Graph:
+    """What the proposed command makes of a model that is refused."""
+    arguments = ["build", str(path), "-t", "android", "--precision", "float32", "-o", str(folder / "no")]
+    assert cli.run(arguments) == 4
+    (command,) = re.findall(r"`edgekit ([^`]*)`", " ".join(capfd.readouterr().err.split()))
+    assert cli.run([*shlex.split(command), "-o", str(folder / "part")]) == 0, capfd.readouterr().err
+    return graph.read(folder / "part" / "model_float32.tflite")[0]
+
+
+def test_a_custom_operator_at_the_end_of_a_tflite_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = networks.classifier(tmp_path / "detector.tflite")
+    model = graph.load(path)
+    (end,) = model.subgraphs[0].operators[-1:]
+    code = model.operatorCodes[end.opcodeIndex]
+    code.builtinCode, code.deprecatedBuiltinCode, code.customCode = 32, 32, b"Vendor_Decode"
+    end.builtinOptionsType, end.builtinOptions = 0, None
+    path.write_bytes(graph.pack(model))
+    left = _built(path, tmp_path, capfd)
+    assert left.operators
+    assert not [operator for operator in left.operators if operator.name.startswith("CUSTOM")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["end", "beginning"])
+def test_what_tflite_lacks_in_a_savedmodel(where: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    import tensorflow as tf  # noqa: PLC0415  slow
+
+    class Network(tf.Module):  # type: ignore[misc]
+        """A layer with an operator that TFLite does not have at one end."""
+
+        def __init__(self) -> None:
+            self.weights = tf.Variable(tf.random.stateless_normal((6, 4), (1, 2)))
+
+        @tf.function(input_signature=[tf.TensorSpec((1, 6), tf.float32, name="features")])  # type: ignore[untyped-decorator]
+        def __call__(self, features: Any) -> Any:
+            """The layer's result."""
+            if where == "beginning":
+                features = tf.math.igamma(tf.abs(features) + 1.0, tf.ones_like(features))
+            made = tf.nn.relu(tf.matmul(features, self.weights))
+            return tf.math.igamma(made + 1.0, tf.ones_like(made)) if where == "end" else made
+
+    network = Network()
+    tf.saved_model.save(network, str(tmp_path / "saved"), signatures=network.__call__)
+    assert "FULLY_CONNECTED" in [operator.name for operator in _built(tmp_path / "saved", tmp_path, capfd).operators]
