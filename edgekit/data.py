@@ -5,6 +5,7 @@ in the cache, and not before.
 """
 
 import functools
+import math
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,18 @@ RANDOM_SAMPLES = 16
 
 AGREEMENT_SAMPLES = 64
 """Most samples on which agreement is computed when no task metric is asked for."""
+
+MOST_VALUES = 1 << 25
+"""The most input and output values on which agreement is computed: 128 MiB in float32.
+
+Both sides' outputs and their comparison in float64 hold several times as much.
+"""
+
+
+def affordable(signature: Signature, most: int) -> int:
+    """At most ``most`` samples, and fewer, but one, where inputs and outputs would pass `MOST_VALUES`."""
+    values = sum(math.prod(spec.source_shape) for spec in (*signature.inputs, *signature.outputs))
+    return max(1, min(most, MOST_VALUES // max(1, values)))
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -93,7 +106,7 @@ def load(session: Session, project: Project, signature: Signature) -> Loaded:
         calibration = Part(given, steps.keep(session, given, project.calibration_samples))
     if project.eval is not None:
         given = named(project.eval, signature, preprocessing)
-        most = AGREEMENT_SAMPLES if project.metric is None else None
+        most = affordable(signature, AGREEMENT_SAMPLES) if project.metric is None else None
         evaluation = Part(given, steps.keep(session, given, most))
         if project.metric is not None and not evaluation.kept.result.labelled:
             raise InputError(
@@ -127,15 +140,16 @@ def named(spec: str, signature: Signature, preprocessing: dict[str, Preprocessin
 
 def drawn(signature: Signature, seed: int) -> Given:
     """Random samples: see `edgekit.samples.random`."""
+    count = affordable(signature, RANDOM_SAMPLES)
 
     @functools.cache
     def read() -> Any:
         from edgekit import samples  # noqa: PLC0415  numpy is only needed on a cold path
 
-        return samples.random(signature, RANDOM_SAMPLES, seed)
+        return samples.random(signature, count, seed)
 
     inputs = msgspec.to_builtins(signature.inputs)
-    return Given({"random": RANDOM_SAMPLES, "seed": seed, "inputs": inputs}, read)
+    return Given({"random": count, "seed": seed, "inputs": inputs}, read)
 
 
 def prepare(session: Session, project: Project, subject: Subject, loaded: Loaded) -> Data:
@@ -151,7 +165,7 @@ def prepare(session: Session, project: Project, subject: Subject, loaded: Loaded
     if evaluation is not None:
         chosen, use = evaluation.kept, "evaluation"
     elif calibration is not None:
-        chosen = steps.keep(session, calibration.given, AGREEMENT_SAMPLES)
+        chosen = steps.keep(session, calibration.given, affordable(signature, AGREEMENT_SAMPLES))
     else:
         chosen = steps.keep(session, drawn(signature, project.seed))
     reference = steps.reference(session, subject.network, chosen)

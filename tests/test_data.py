@@ -124,6 +124,22 @@ def test_random_samples_are_decided_by_seed_and_signature(session: Session) -> N
     assert other.result.sha256 != first.result.sha256
 
 
+@pytest.mark.parametrize(("values", "used"), [(4, 16), (data.MOST_VALUES // 3 - 4, 3), (data.MOST_VALUES, 1)])
+def test_a_network_of_huge_outputs_is_verified_on_few_samples(session: Session, values: int, used: int) -> None:
+    output = msgspec.structs.replace(SPEC, shape=(1, values), source_shape=(1, values))
+    wide = msgspec.structs.replace(SIGNATURE, outputs=(output,))
+    assert steps.keep(session, data.drawn(wide, 0)).result.used == used
+
+
+def test_given_samples_are_fewer_too_unless_a_metric_needs_them_all(session: Session, tmp_path: Path) -> None:
+    output = msgspec.structs.replace(SPEC, source_shape=(data.MOST_VALUES // 8,))
+    wide = msgspec.structs.replace(SIGNATURE, outputs=(output,))
+    named = saved(tmp_path / "a.npz")
+    loaded = data.load(session, Project(eval=named), wide)
+    assert loaded.evaluation is not None
+    assert loaded.evaluation.kept.result.used == 7
+
+
 def test_a_metric_without_labels_is_refused(session: Session, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.zeros((3, 1, 4), np.float32))
     with pytest.raises(InputError, match="holds no labels"):

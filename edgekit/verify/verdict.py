@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edgekit.tensors import Array
+from edgekit.tensors import BLOCK, Array
 from edgekit.types import (
     FLOATS,
     Agreement,
@@ -211,8 +211,14 @@ def _varies(values: Array, noise: float = 1e-6) -> bool:
     """Whether an output ``[N, *shape]`` changes from sample to sample by more than rounding."""
     if values.dtype.kind != "f":
         return bool((values != values[:1]).any())
-    known = np.where(np.isfinite(values), values, 0).astype(np.float64)
-    return bool(np.abs(known - known[:1]).max(initial=0.0) > noise * np.abs(known).max(initial=0.0))
+    change = peak = 0.0
+    first = np.nan_to_num(values[:1].astype(np.float64), posinf=0, neginf=0)
+    rows = max(1, BLOCK // max(1, first.size))
+    for start in range(0, len(values), rows):
+        known = np.nan_to_num(values[start : start + rows].astype(np.float64), posinf=0, neginf=0)
+        change = max(change, float(np.abs(known - first).max(initial=0.0)))
+        peak = max(peak, float(np.abs(known).max(initial=0.0)))
+    return change > noise * peak
 
 
 def _by_chance(expected: Array, got: Array) -> bool:

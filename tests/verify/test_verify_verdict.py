@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgekit import verify
-from edgekit.tensors import Array
+from edgekit.tensors import BLOCK, Array
 from edgekit.types import Coverage, Judged, Made, Precision
 from edgekit.verify.probes import Probed
 
@@ -92,6 +92,16 @@ def test_a_branch_counts_as_an_output_and_a_column_is_a_warning() -> None:
     column = judged(whole, lost).verification
     assert column.verdict == "warn"
     assert column.reason == "y, column 4: constant, where the source's varies"
+
+
+@pytest.mark.parametrize("row", [1, 4])
+def test_a_change_in_any_row_of_large_outputs_is_seen(row: int) -> None:
+    """They are looked at in blocks, two rows of these at once."""
+    values = np.full((5, 1, BLOCK // 2), np.nan, np.float32)
+    values[:, 0, 0] = 3
+    assert "same for all samples" in judged(values, values).verification.reason
+    values[row, 0, 0] = 4
+    assert judged(values, values).verification.verdict == "pass"
 
 
 def test_answers_that_never_change() -> None:
