@@ -1,15 +1,17 @@
 """What users say of a source's tensors by name: bound values, and where to cut. Shared by the leaves."""
 
+import math
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from edgekit import toml
 from edgekit.errors import InputError
 from edgekit.types import Noun, SourceOptions
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Constant = tuple[bool | int | float, ...]
 """What an input is bound to: its values in row-major order, or one value for all of them."""
@@ -35,8 +37,8 @@ def edited(options: SourceOptions) -> bool:
 
 
 def bound(
-    name: str, values: Constant, declared: Sequence[int | str | None] | None, dtype: np.dtype[Any]
-) -> NDArray[Any]:
+    name: str, values: Constant, declared: Sequence[int | str | None] | None, dtype: "np.dtype[Any]"
+) -> "NDArray[Any]":
     """The array that an input is bound to.
 
     Args:
@@ -49,6 +51,8 @@ def bound(
     Raises:
         InputError: there are too few or too many values, or one is none of that dtype.
     """
+    import numpy as np  # noqa: PLC0415  a run that the cache answers needs no numbers
+
     shape = _shape(values, declared)
     if shape is None:
         shown = "[" + ", ".join(str(size if isinstance(size, int) else "?") for size in declared or []) + "]"
@@ -79,7 +83,7 @@ def _shape(values: Constant, declared: Sequence[int | str | None] | None) -> tup
         sizes[0] = 1
     while sizes.count(None) > 1 and len(values) == 1:
         sizes[sizes.index(None)] = 1
-    known = int(np.prod([size for size in sizes if size is not None], dtype=np.int64))
+    known = math.prod(size for size in sizes if size is not None)
     if sizes.count(None) == 1:
         if len(values) == 1:
             return tuple(1 if size is None else size for size in sizes)

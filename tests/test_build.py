@@ -174,13 +174,13 @@ def test_plain_build_reads_the_folder_it_stands_in(bench: Bench, built: tuple[Pa
     assert (here / "dist" / "model" / "android" / "manifest.json").is_file()
 
 
-def test_no_calibration_is_refused_before_any_work(bench: Bench, tmp_path: Path) -> None:
+def test_no_calibration_is_refused_before_anything_is_converted(bench: Bench, tmp_path: Path) -> None:
     shutil.copy(DIGITS / "model.keras", tmp_path)
     run = bench.run("build", "model.keras", "-t", "android", "--json", cwd=tmp_path)
     assert run.code == 2
     assert run.document["error"]["remedy"] == "InputError"
     assert "--calibration" in run.document["error"]["fix"]
-    assert run.cached == {}
+    assert {*run.cached} == {"reading model.keras"}  # it might bring its own integers
     assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit import config, trust
+from edgekit import config, toml, trust
 from edgekit.config import Project
 
 LOOKED_AT = {
@@ -96,7 +96,7 @@ def test_a_device_tells_what_it_reaches_or_runs(tmp_path: Path) -> None:
     table = '[devices.here]\nkind = "local"\npython = "./evil"\n'
     asked = request(tmp_path / "p", table, "here")
     assert asked is not None
-    assert f'python = "{tmp_path / "p" / "evil"}"' in asked.effects[0]
+    assert f"python = {toml.shown(str(tmp_path / 'p' / 'evil'))}" in asked.effects[0]
 
 
 def test_trust_is_for_one_content(tmp_path: Path) -> None:

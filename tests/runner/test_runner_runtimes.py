@@ -47,7 +47,7 @@ def xml(path: Path) -> Path:
     """An IR with an input ``x`` [1, 16] and a matrix that keeps several operators busy."""
     x = ops.parameter([1, 16], np.float32, name="x")
     x.output(0).tensor.set_names({"x"})
-    y = ops.softmax(ops.matmul(x, ops.constant(np.ones((16, 4), np.float32)), False, False), 1)
+    y = ops.softmax(ops.matmul(x, ops.constant(np.ones((16, 1 << 14), np.float32)), False, False), 1)
     y.output(0).tensor.set_names({"y"})
     ov.save_model(ov.Model([y], [x], "m"), path, compress_to_fp16=False)
     return path
@@ -211,7 +211,10 @@ def test_odd_dtypes_and_not_a_number_come_through(board: Board, tmp_path: Path) 
 
 def test_operators_of_litert_are_kernels_with_times(board: Board, tmp_path: Path) -> None:
     model = networks.classifier(tmp_path / "c.tflite")
-    block, _ = board.run(model, {"image": IMAGE}, mode="operators")
+    for _ in range(5):  # LiteRT tells whole microseconds, and these operators take about one
+        block, _ = board.run(model, {"image": IMAGE}, mode="operators")
+        if sum(row.mean_ms for row in block.operators) > 0:
+            break
     assert {row.runs_on for row in block.operators} == {"xnnpack"}
     kinds = " ".join(row.kind for row in block.operators)
     assert "Convolution" in kinds

@@ -97,7 +97,7 @@ def test_every_policy_is_found_and_names_are_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "net.h5"
     with h5py.File(path, "w") as file:
         file.attrs["model_config"] = json.dumps(CONFIG)
-    described = archive.Archive("2.15", CONFIG)
+    described = archive.Archive("2.15", CONFIG, 0)
     assert set(policies.halves(described)) == {"mixed_float16", "float16", "bfloat16"}
     before = path.read_bytes()
     with policies.in_float32(path, described, zipped=False) as copy:
@@ -109,4 +109,4 @@ def test_every_policy_is_found_and_names_are_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_float32_network_is_not_touched() -> None:
-    assert policies.halves(archive.Archive("3.0", PLAIN_CONFIG)) == ()
+    assert policies.halves(archive.Archive("3.0", PLAIN_CONFIG, 0)) == ()
