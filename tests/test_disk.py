@@ -33,7 +33,9 @@ def build(out: Path, cache: Path, *more: str, **environment: str) -> Run:
     """The bundled example for android; a hang ends the test."""
     done = subprocess.run(
         [sys.executable, "-m", "edgekit", "build", DIGITS, "-o", out, *more],
-        env=os.environ | {"EDGEKIT_CACHE": str(cache), "PYTHONPATH": str(ROOT), "COLUMNS": "200"} | environment,
+        env=os.environ
+        | {"EDGEKIT_CACHE": str(cache), "EDGEKIT_CACHE_LIMIT": "1G", "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+        | environment,
         capture_output=True,
         text=True,
         timeout=300,

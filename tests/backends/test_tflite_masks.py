@@ -187,3 +187,14 @@ def test_operators_without_results_are_passed_over(first: bool, tmp_path: Path) 
     net.operator("ASSIGN_VARIABLE", [x if first else y, y], (1,))
     net.subgraph.operators[-1].outputs = []
     assert masks.clamp(graph.load(net.save(tmp_path / "waist.tflite", y)), {}) == (0, frozenset())
+
+
+@pytest.mark.parametrize("logits", [100.0, 1_000.0, 10_000.0])
+def test_a_sure_classifiers_scores_are_no_masks(logits: float, tmp_path: Path) -> None:
+    """Its losing classes lie hundreds below the winner, and come from a layer."""
+    path = networks.classifier(tmp_path / "c.tflite", logits=logits)
+    model = graph.load(path)
+    samples = {"image": np.random.default_rng(0).standard_normal((16, 1, 8, 8, 3)).astype(np.float32)}
+    main = graph.read(path)[0]
+    seen = ranges.observe(path, main, samples, np.arange(16), 0)
+    assert masks.clamp(model, seen.activations) == (0, frozenset())

@@ -34,6 +34,9 @@ ALIKE = 4.0
 
 _THROUGH = {"RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "SLICE", "STRIDED_SLICE", "BROADCAST_TO", "TILE"}
 
+_SCORES = {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL", "CONV_3D"}
+"""What makes scores. Those of a sure classifier lie as far below the others as a mask does, and are none."""
+
 
 @dataclass(frozen=True)
 class Term:
@@ -148,13 +151,24 @@ class _Clamps:
     def softmax(self, operator: Operator) -> int:
         """Clamp the masks of one; how many there were."""
         terms = list(_terms(self.model, self.wiring, Term(operator.inputs[0], operator, 0, 1.0), self.observed))
-        spreads = [spread for term in terms if (spread := _spread(self.model, term, self.observed)) is not None]
+        spreads = [spread for term in terms if (spread := self._spread(term)) is not None]
         if len(spreads) < len(terms) or not any(spread.masked for spread in spreads):
             return 0
         low, high = sum(spread.low for spread in spreads), sum(spread.high for spread in spreads)
         least = min(low, 0.0) - (high - low) - MARGIN
         masks = [term for term, spread in zip(terms, spreads, strict=True) if spread.masked]
         return sum(self._clamp(term, least / term.factor) for term in masks)
+
+    def _spread(self, term: Term) -> Spread | None:
+        """What a term contributes; None if nobody saw its values."""
+        found, made = _spread(self.model, term, self.observed), self.wiring.producer.get(term.tensor)
+        while made is not None and made.name in _THROUGH:
+            made = self.wiring.producer.get(made.inputs[0])
+        if found is None or made is None or made.name not in _SCORES:
+            return found
+        seen = self.observed[term.tensor]
+        low, high = sorted((seen.low * term.factor, seen.high * term.factor))
+        return Spread(low, high, masked=False)
 
     def _clamp(self, term: Term, least: float) -> int:
         """Clamp one term to ``least`` (where it is subtracted, from above)."""
