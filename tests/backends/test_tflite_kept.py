@@ -162,6 +162,21 @@ def test_parts_of_an_output_keep_their_ranges(pixels: float, axis: int, tail: st
     assert "join outputs of different ranges" in made.floats()
 
 
+@pytest.mark.parametrize("direct", [True, False])
+@pytest.mark.parametrize("pixels", [40.0, 50_000.0])
+def test_a_constant_beside_an_output_does_not_take_its_levels(pixels: float, direct: bool, tmp_path: Path) -> None:
+    """A grid of pixel positions that a head brings along is a part of its own, too."""
+    net = networks.Network()
+    x = net.input("x", (1, 4, 4, 3))
+    part = x if direct else convolved(net, x, (1, 4, 4, 3))
+    grid = net.constant("grid", np.linspace(0, pixels, 32, dtype=np.float32).reshape(1, 4, 4, 2))
+    y = net.operator("CONCATENATION", [part, grid], (1, 4, 4, 5), name="y", kind="ConcatenationOptions", axis=3)
+    path = net.save(tmp_path / "waist.tflite", y)
+    made = Quantized(path, normal(path, 64), tmp_path / "out")
+    got, wanted = made.outputs(made.samples)["source_y"], made.wanted(made.samples)["source_y"]
+    assert sqnr_db(wanted[..., :3], got[..., :3]) > 25
+
+
 def test_parts_of_one_range_are_joined_in_integers(tmp_path: Path) -> None:
     path = detector(tmp_path / "waist.tflite", pixels=1.0, axis=3, tail="")
     made = Quantized(path, normal(path), tmp_path / "out")

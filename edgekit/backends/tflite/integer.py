@@ -146,7 +146,7 @@ class _Attempts:
 
     def _first(self) -> Plan:
         """The network as it is, with what stays float whatever comes out."""
-        joined = parts.joins(self._wiring, self._ranges("minmax"))
+        joined = parts.joins(graph.load(self._ready.path), self._wiring, self._ranges("minmax"))
         self._judge.parts = self._parts(joined)
         sets = {
             "whole numbers are computed from them": exact.index_arithmetic(self._wiring),

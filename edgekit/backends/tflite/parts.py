@@ -7,6 +7,8 @@ two of 256 levels.
 from math import prod
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from edgekit.backends.tflite.ranges import Range
 from edgekit.waist import graph
 from edgekit.waist.exact import MOVES, Wiring
@@ -23,13 +25,15 @@ class Parts(NamedTuple):
     sizes: tuple[int, ...]
 
 
-def joins(wiring: Wiring, ranges: dict[int, Range]) -> frozenset[int]:
+def joins(model: Any, wiring: Wiring, ranges: dict[int, Range]) -> frozenset[int]:
     """CONCATENATIONs at outputs whose parts' ranges are `APART`, and the moves from there to the output."""
     found: set[int] = set()
     for output in wiring.graph.outputs:
         tail = list(wiring.chain([output], MOVES))
         apart = [
-            operator for operator in tail if operator.name in {"CONCATENATION", "PACK"} and _apart(operator, ranges)
+            operator
+            for operator in tail
+            if operator.name in {"CONCATENATION", "PACK"} and _apart(model, operator, ranges)
         ]
         if not apart:
             continue
@@ -50,9 +54,18 @@ def _between(wiring: Wiring, operator: Operator, inside: set[int]) -> set[int]:
     return found
 
 
-def _apart(operator: Operator, ranges: dict[int, Range]) -> bool:
-    widths = [ranges[tensor][1] - ranges[tensor][0] for tensor in operator.inputs if tensor in ranges]
+def _apart(model: Any, operator: Operator, ranges: dict[int, Range]) -> bool:
+    parts = [_range(model, tensor, ranges) for tensor in operator.inputs]
+    widths = [part[1] - part[0] for part in parts if part is not None]
     return len(widths) > 1 and max(widths) >= APART * min(widths)
+
+
+def _range(model: Any, tensor: int, ranges: dict[int, Range]) -> Range | None:
+    """The range of an activation, or of a constant that is joined to it (a grid, anchors)."""
+    values = graph.constant(model, 0, tensor)
+    if values is None or values.dtype != np.float32 or not values.size:
+        return ranges.get(tensor)
+    return min(float(values.min()), 0.0), max(float(values.max()), 0.0)
 
 
 def join_parts(model: Any, wiring: Wiring, output: int, joined: frozenset[int]) -> Parts | None:
