@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.shared, pytest.mark.study]
 SECONDS = 240.0
 
 RIGHT = {
+    "cnn_qdq.onnx": 40,  # its own integers
     "gridsample.onnx": 30,  # coordinates stay float
     "input_is_output.keras": 35,
     "lstm_memory.keras": 34,
@@ -74,7 +75,7 @@ def build(session: Session, case: Case, out: Path, **options: object) -> Manifes
 
 
 def test_every_model_has_its_right_value(cases: dict[str, Case]) -> None:
-    assert {*RIGHT, *REFUSED, "cnn_qdq.onnx"} == {*cases}
+    assert {*RIGHT, *REFUSED} == {*cases}
 
 
 @pytest.mark.parametrize("name", RIGHT)
