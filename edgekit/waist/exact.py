@@ -11,6 +11,11 @@ from collections.abc import Iterable, Iterator
 
 from edgekit.waist.graph import Graph, Operator
 
+LAYERS = frozenset({
+    "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL", "CONV_3D",
+})  # fmt: skip
+"""Operators that multiply and sum: what integers make fast, and what makes the scores of a classifier."""
+
 MOVES = frozenset({
     "RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "SLICE", "STRIDED_SLICE", "GATHER", "GATHER_ND", "SPLIT",
     "SPLIT_V", "UNPACK", "PACK", "CONCATENATION", "PAD", "PADV2", "MIRROR_PAD", "TILE", "BROADCAST_TO",

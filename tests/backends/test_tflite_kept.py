@@ -9,7 +9,7 @@ import pytest
 from edgekit.backends.tflite import integer
 from edgekit.errors import Unsupported
 from edgekit.tensors import sqnr_db
-from edgekit.waist import graph
+from edgekit.waist import exact, graph
 from tests import networks
 from tests.backends.integers import Quantized, normal
 
@@ -270,6 +270,6 @@ def test_layers_at_least_are_integers_if_no_single_kind_is_to_blame(
     made = Quantized(path, normal(path), tmp_path / "out")
     assert made.sqnr_db()["logistic_2"] > 30
     assert "LOGISTIC, TANH (LiteRT dies of their integer form)" in made.floats()
-    monkeypatch.setattr(integer, "LAYERS", {"CONV_2D", "LOGISTIC"})
+    monkeypatch.setattr(exact, "LAYERS", {"CONV_2D", "LOGISTIC"})
     with pytest.raises(Unsupported, match=r"runs \(LiteRT: LiteRT dies of the file \(signal 6\)\.\)"):
         Quantized(path, normal(path), tmp_path / "again")

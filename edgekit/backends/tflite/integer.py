@@ -36,10 +36,6 @@ POOR_DB = 15.0
 GUARDS = "they guard a divisor, a root or a logarithm"
 """Why such operators stay float."""
 
-LAYERS = {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL", "CONV_3D"}
-"""What integers make fast. A stretch that takes more than half of them is no place where the signal is lost: noise
-that all layers share alike falls by 3 dB where half of them are float."""
-
 FIRST = next(iter(ENGINES))
 """The engine that is asked first."""
 
@@ -146,8 +142,9 @@ class _Attempts:
 
     def _first(self) -> Plan:
         """The network as it is, with what stays float whatever comes out."""
-        joined = parts.joins(graph.load(self._ready.path), self._wiring, self._ranges("minmax"))
-        self._judge.parts = self._parts(joined)
+        model = graph.load(self._ready.path)
+        joined = parts.joins(model, self._wiring, self._ranges("minmax"))
+        self._judge.parts = self._parts(model, joined)
         sets = {
             "whole numbers are computed from them": exact.index_arithmetic(self._wiring),
             GUARDS: exact.guarded(self._wiring, GUARDED - {"SQRT"} if self._settings.full_integer else GUARDED),
@@ -159,8 +156,8 @@ class _Attempts:
             plan = self._keep(plan, operators, reason)
         return plan
 
-    def _parts(self, joined: frozenset[int]) -> dict[str, parts.Parts]:
-        model, main = graph.load(self._ready.path), self._graph
+    def _parts(self, model: object, joined: frozenset[int]) -> dict[str, parts.Parts]:
+        main = self._graph
         found = {main.tensors[o].name: parts.join_parts(model, self._wiring, o, joined) for o in main.outputs}
         return {name: parts for name, parts in found.items() if parts is not None}
 
@@ -197,7 +194,7 @@ class _Attempts:
         """No file runs, and nobody says why (a kernel that aborts): one kind stays float, or all but layers."""
         counted = Counter(operator.name for operator in self._graph.operators)
         kinds = [{kind} for kind, _ in counted.most_common(KINDS_TRIED)]
-        for names in (*kinds, set(counted) - LAYERS):
+        for names in (*kinds, set(counted) - exact.LAYERS):
             operators = {operator.index for operator in self._graph.operators if operator.name in names} - plan.kept
             if operators and self._try(
                 self._keep(plan, operators, "LiteRT dies of their integer form"), FIRST, "minmax"
@@ -249,8 +246,10 @@ class _Attempts:
             return -np.inf if made is None else made.sqnr_db
 
         stretch = search.stretch(len(self._graph.operators), score)
-        layers = [operator.index for operator in self._graph.operators if operator.name in LAYERS]
+        layers = [operator.index for operator in self._graph.operators if operator.name in exact.LAYERS]
         self._made = [found]
+        # More than half of the layers is no place where the signal is lost: noise that all layers share alike
+        # falls by 3 dB if half of them are float.
         if stretch is None or 2 * len([index for index in layers if index in stretch]) > len(layers):
             return
         reason = f"integers there leave {found.sqnr_db:.1f} dB of the calibration samples' signal"

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from edgekit.backends.tflite.ranges import Observed
 from edgekit.tensors import Array
 from edgekit.waist import edit, graph
-from edgekit.waist.exact import ELEMENTWISE, MOVES, Wiring
+from edgekit.waist.exact import ELEMENTWISE, LAYERS, MOVES, Wiring
 from edgekit.waist.graph import Operator
 
 MARGIN = 20.0
@@ -33,9 +33,6 @@ ALIKE = 4.0
 """What is 0 or not is a mask, if the values that are not 0 differ by no more than this factor."""
 
 _THROUGH = {"RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "SLICE", "STRIDED_SLICE", "BROADCAST_TO", "TILE"}
-
-_SCORES = {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL", "CONV_3D"}
-"""What makes scores. Those of a sure classifier lie as far below the others as a mask does, and are none."""
 
 
 @dataclass(frozen=True)
@@ -164,8 +161,9 @@ class _Clamps:
         found, made = _spread(self.model, term, self.observed), self.wiring.producer.get(term.tensor)
         while made is not None and made.name in _THROUGH:
             made = self.wiring.producer.get(made.inputs[0])
-        if found is None or made is None or made.name not in _SCORES:
+        if found is None or made is None or made.name not in LAYERS:
             return found
+        # Scores: those of a sure classifier lie as far below the others as a mask does, and are none.
         seen = self.observed[term.tensor]
         low, high = sorted((seen.low * term.factor, seen.high * term.factor))
         return Spread(low, high, masked=False)
