@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from edgekit import runner
-from edgekit.config import cache_folder
-from edgekit.session import Session
-from edgekit.worker import Worker
+from edgekit.engine.session import Session
+from edgekit.engine.worker import Worker
+from edgekit.host.cachedir import cache_folder
 
 # A busy machine is no failure, and neither is a fixture that all examples share. Whether a change lands depends
 # on the change and not on the draw; elsewhere every run draws anew.

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from edgekit.types import Job, Signature, TensorSpec
+from edgekit.nouns.building import Job
+from edgekit.nouns.model import Signature, TensorSpec
 from edgekit.waist import graph
 
 TYPES = {name: code for code, name in graph.DTYPES.items()}

@@ -11,11 +11,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from edgekit.engine.publish import publish
+from edgekit.engine.store import ANSWER, Store, Stored, file_digest
+from edgekit.engine.worker import Worker
 from edgekit.errors import InputError, Unsupported, full_disk
-from edgekit.manifest import Manifest
-from edgekit.publish import publish
-from edgekit.store import ANSWER, Store, Stored, file_digest
-from edgekit.worker import Worker
+from edgekit.nouns.manifest import Manifest
 from tests.conftest import ROOT, Disk
 
 DIGITS = ROOT / "docs" / "examples" / "digits"

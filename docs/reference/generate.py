@@ -21,9 +21,10 @@ from click.testing import CliRunner
 
 from edgekit import cli, config
 from edgekit.errors import REMEDIES, EdgekitError
-from edgekit.manifest import Manifest
-from edgekit.profiles import KEYS, DeviceConfig
-from edgekit.types import Preprocessing, Target
+from edgekit.nouns.manifest import Manifest
+from edgekit.nouns.model import Preprocessing
+from edgekit.nouns.profile import KEYS, DeviceConfig
+from edgekit.nouns.target import Target
 
 HERE = Path(__file__).parent
 COMMAND = "uv run python docs/reference/generate.py"
@@ -98,7 +99,7 @@ def _project() -> str:
     told = _keys(DeviceConfig.__doc__ or "")
     return _page(
         "edgekit.toml",
-        "`edgekit.config.Project`, `edgekit.types.Preprocessing` and `edgekit.profiles.DeviceConfig`",
+        "`edgekit.config.Project`, `edgekit.nouns.model.Preprocessing` and `edgekit.nouns.profile.DeviceConfig`",
         "Every key is optional; flags win over the file; paths are relative to the file.\n",
         _table(("key", "type", "default", "what it is"), rows),
         "## Preprocessing\n",
@@ -140,7 +141,7 @@ def _manifest() -> str:
     for kind in _structs(Manifest):
         rows = [(f"`{field.name}`", _type(hint), _default(field)) for field, hint in _fields(kind)]
         parts += [f"## {kind.__name__}\n", _prose(kind.__doc__ or "") + "\n", _table(("key", "type", "default"), rows)]
-    return _page("The manifest", "`edgekit/manifest.py`, `edgekit/types.py` and `edgekit/profiles.py`", *parts)
+    return _page("The manifest", "`edgekit/nouns/`", *parts)
 
 
 def _structs(kind: type[msgspec.Struct]) -> list[type[msgspec.Struct]]:

@@ -1,20 +1,21 @@
 """Backends: one leaf per compiler or runtime. This file is the contract.
 
 A leaf is a module of this package with one subclass of `Backend`. Leaves never import one
-another; what they share stands in `edgekit.waist` and `edgekit.tensors`.
+another; what they share stands in `edgekit.waist` and `edgekit.waist.tensors`.
 """
 
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
-from edgekit.types import Built, Job, Precision, Signature
+from edgekit.nouns.building import Built, Job
+from edgekit.nouns.model import Precision, Signature
 
 
 class Backend(ABC):
     """Builds the files of one target variant, and runs them on this host as evidence.
 
-    ``precisions`` are those that it can build; those in `edgekit.types.CALIBRATED` need samples.
+    ``precisions`` are those that it can build; those in `edgekit.nouns.model.CALIBRATED` need samples.
     """
 
     precisions: ClassVar[tuple[Precision, ...]]
@@ -35,7 +36,7 @@ class Backend(ABC):
         """Run the artifact on this host. ``inputs`` and ``outputs`` are ``.npz`` in the source's terms.
 
         Inputs are ``[N, *source_shape]`` under the source's names; so are the outputs: the leaf
-        crosses the border with `edgekit.tensors`.
+        crosses the border with `edgekit.waist.tensors`.
         """
 
     def best_ms(self, artifact: Path) -> float | None:  # noqa: ARG002  for leaves that can

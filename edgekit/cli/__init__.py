@@ -183,7 +183,7 @@ def _bug(arguments: list[str]) -> int:
 
     trace = traceback.format_exc()
     try:
-        from edgekit.session import log_file  # noqa: PLC0415
+        from edgekit.engine.session import log_file  # noqa: PLC0415
 
         log = log_file()
         with log.open("a", encoding="utf8") as file:

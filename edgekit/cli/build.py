@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 import msgspec
 
-from edgekit import flow
 from edgekit.cli import as_dict, options, trusting
 from edgekit.cli.console import say, told
 from edgekit.config import FILE_NAME, Project, devices, project
+from edgekit.engine.session import Session
 from edgekit.errors import BudgetMissed, EdgekitError, InputError
+from edgekit.nouns.model import Precision
+from edgekit.nouns.results import Plan, Result
 from edgekit.report import screens
-from edgekit.session import Session
-from edgekit.types import Precision
+from edgekit.verbs.build import build
+from edgekit.verbs.planning import plan
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -77,13 +79,13 @@ def verb(
     wanted = _merge(given, flags)
     console = options.stderr()
     if dry_run:
-        return _show_plan(flow.plan(wanted, path), as_json=as_json)
+        return _show_plan(plan(wanted, path), as_json=as_json)
     if file is not None:
         said = {name for name, value in flags.items() if value not in (None, (), {})}
         trusting.ensure(file, given, trusted=trust_project, said=said, devices=_used(given, wanted))
     with options.session(console, cache_limit, wanted.max_memory) as session:
         after = _after(session, wanted, flags) if wanted.profile or wanted.verify_on else None
-        results = flow.build(session, wanted, path)
+        results = build(session, wanted, path)
         console.print(screens.results(results))
         code = _exit_code(results)
         if after is not None:
@@ -106,8 +108,8 @@ def _after(session: Session, wanted: Project, flags: dict[str, Any]) -> "AfterBu
 
 
 def _measured(
-    after: "AfterBuild", results: list[flow.Result], console: "Console"
-) -> tuple[list[flow.Result], list[EdgekitError], int]:
+    after: "AfterBuild", results: list[Result], console: "Console"
+) -> tuple[list[Result], list[EdgekitError], int]:
     """What was measured, shown: the results with their manifests as they are now, the errors, the exit code."""
     from edgekit.cli.measuring import refreshed  # noqa: PLC0415  as above
 
@@ -163,7 +165,7 @@ def _merge(given: Project, flags: dict[str, Any]) -> Project:
     return wanted
 
 
-def _show_plan(planned: flow.Plan, *, as_json: bool) -> int:
+def _show_plan(planned: Plan, *, as_json: bool) -> int:
     options.stderr().print(screens.plan(planned))
     if as_json:
         rows = [
@@ -175,13 +177,13 @@ def _show_plan(planned: flow.Plan, *, as_json: bool) -> int:
     return 0
 
 
-def _as_dict(result: flow.Result) -> dict[str, Any]:
+def _as_dict(result: Result) -> dict[str, Any]:
     if result.error is not None:
         return {"target": result.target, "error": as_dict(result.error)}
     return {"target": result.target, "folder": str(result.folder), "manifest": result.manifest}
 
 
-def _exit_code(results: list[flow.Result]) -> int:
+def _exit_code(results: list[Result]) -> int:
     """The first failure's code; then a missed budget's; then 0."""
     for result in results:
         if result.error is not None:

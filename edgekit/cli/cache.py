@@ -2,12 +2,12 @@
 
 import click
 
-from edgekit import cachedir
 from edgekit.cli import options
 from edgekit.cli.console import say
+from edgekit.engine.store import Store
+from edgekit.host import cachedir
+from edgekit.host.cachedir import cache_folder
 from edgekit.report.screens import size as in_words
-from edgekit.session import cache_folder
-from edgekit.store import Store
 
 
 @click.group()

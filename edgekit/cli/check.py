@@ -4,11 +4,11 @@ from typing import Any
 
 import click
 
-from edgekit import flow
 from edgekit.cli import options
 from edgekit.config import Project
 from edgekit.errors import Unsupported
 from edgekit.report import screens
+from edgekit.verbs.check import check
 
 
 @click.command()
@@ -26,7 +26,7 @@ def verb(model: str, *, targets: tuple[str, ...], as_json: bool, **flags: Any) -
     said = {name: value for name, value in flags.items() if value is not None}
     console = options.stderr()
     with options.session(console, max_memory=said.get("max_memory")) as session:
-        found = flow.check(session, Project(targets=targets or ("all",), **said), options.existing(model))
+        found = check(session, Project(targets=targets or ("all",), **said), options.existing(model))
     console.print(screens.checks(found))
     if as_json:
         options.print_json({"checks": found})

@@ -8,12 +8,12 @@ import msgspec
 from click.core import ParameterSource
 
 from edgekit.cli import measuring, options
+from edgekit.engine.session import Session
 from edgekit.errors import InputError
 from edgekit.measure import profiling, record
 from edgekit.measure.subject import Subject
-from edgekit.profiles import Comparison, Device
+from edgekit.nouns.profile import Comparison, Device
 from edgekit.report import profiles as screens
-from edgekit.session import Session
 
 
 @click.command(epilog="Exit codes: 0 compared, 2 wrong input, 3 a runtime missing, 4 unsupported there, 5 the device.")

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from edgekit.errors import EdgekitError, InputError
-from edgekit.plain import escaped_json, plain
+from edgekit.report.plain import escaped_json, plain
 
 OUTPUT = "standard output"
 """The place of a complaint that standard output takes nothing."""

@@ -5,15 +5,17 @@ from typing import Any
 import click
 import msgspec
 
-from edgekit import config, registry, toml
+from edgekit import config
 from edgekit.cli import options, trusting
 from edgekit.cli.console import say
+from edgekit.config import toml
+from edgekit.engine import registry
+from edgekit.engine.session import Session
 from edgekit.errors import DeviceError, EdgekitError, InputError, MissingTool
 from edgekit.measure import attached
-from edgekit.profiles import Device, DeviceConfig
+from edgekit.nouns.profile import Device, DeviceConfig
+from edgekit.nouns.sensing import Availability
 from edgekit.report import profiles as screens
-from edgekit.sensors import Availability
-from edgekit.session import Session
 
 NEEDED = {
     "ssh": ("host", "A board is reached by its name or address.", "pi5.local"),

@@ -2,9 +2,9 @@
 
 import click
 
-from edgekit import doctor
 from edgekit.cli import options
 from edgekit.report import screens
+from edgekit.verbs import doctor
 
 
 @click.command()

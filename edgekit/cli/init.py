@@ -5,15 +5,16 @@ from pathlib import Path
 
 import click
 
-from edgekit import config, steps
+from edgekit import config
 from edgekit.cli import options
+from edgekit.engine.session import Session
 from edgekit.errors import EdgekitError, InputError
-from edgekit.session import Session
+from edgekit.nouns.model import SourceOptions, TensorSpec
 from edgekit.sources import sniff
-from edgekit.types import SourceOptions, TensorSpec
+from edgekit.steps import reading
 
 CHANNELS = {1: "L", 3: "RGB"}
-"""Channels of an image → what `edgekit.types.Preprocessing` calls them."""
+"""Channels of an image → what `edgekit.nouns.model.Preprocessing` calls them."""
 
 TEMPLATE = """\
 # What `edgekit build` does in this folder. Flags win over this file.
@@ -72,7 +73,7 @@ def _quoted(text: str) -> str:
 def _inputs(session: Session, path: Path) -> str:
     """What the model's inputs take, and for images how they are made of files; or why it could not be read."""
     try:
-        signature = steps.open_network(session, path, SourceOptions()).model.signature
+        signature = reading.open_network(session, path, SourceOptions()).model.signature
     except EdgekitError as error:
         return f"# What goes in is not known yet: {_quoted(error.problem)}\n# Fix: {_quoted(error.fix)}\n"
     lines = ["# What goes in:"]

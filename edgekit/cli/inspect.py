@@ -4,10 +4,10 @@ from typing import Any
 
 import click
 
-from edgekit import flow
 from edgekit.cli import options
+from edgekit.nouns.model import SourceOptions
 from edgekit.report import screens
-from edgekit.types import SourceOptions
+from edgekit.verbs.inspect import inspect, list_tensors
 
 
 @click.command()
@@ -27,11 +27,11 @@ def verb(model: str, *, tensors: bool, as_json: bool, **flags: Any) -> int:
     with options.session(console, max_memory=said.pop("max_memory", None)) as session:
         path, how = options.existing(model), SourceOptions(**said)
         if tensors:
-            rows = flow.tensors(session, path, how)
+            rows = list_tensors(session, path, how)
             console.print(screens.tensors(rows))
             document: Any = {"tensors": rows}
         else:
-            document = flow.inspect(session, path, how)
+            document = inspect(session, path, how)
             console.print(screens.inspection(document))
     if as_json:
         options.print_json(document)

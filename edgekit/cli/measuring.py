@@ -9,20 +9,20 @@ import click
 import msgspec
 from rich.console import Console, Group, RenderableType
 
-from edgekit import config, manifest
+from edgekit import config
 from edgekit.cli import options, trusting
 from edgekit.cli.console import say
+from edgekit.engine.session import Session
 from edgekit.errors import BudgetMissed, EdgekitError, InputError, Unsupported
-from edgekit.flow import Result
 from edgekit.measure import attached, profiling
-from edgekit.measure.assembly import Measured
 from edgekit.measure.profiling import Wishes
 from edgekit.measure.protocol import FULL, QUICK, Settings
 from edgekit.measure.subject import Subject, subjects
-from edgekit.profiles import Delegate, Device
+from edgekit.nouns import manifest
+from edgekit.nouns.model import SourceOptions
+from edgekit.nouns.profile import Delegate, Device
+from edgekit.nouns.results import Measured, Result
 from edgekit.report import profiles as screens
-from edgekit.session import Session
-from edgekit.types import SourceOptions
 
 
 def cores(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, ...]:

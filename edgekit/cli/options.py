@@ -12,13 +12,15 @@ import msgspec
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from edgekit import cachedir, config
+from edgekit import config
 from edgekit.cli.console import put_json
+from edgekit.engine.session import Session, log_file
+from edgekit.engine.store import Store
 from edgekit.errors import InputError
-from edgekit.naming import Constant
-from edgekit.plain import plain
-from edgekit.session import Session, cache_folder, log_file
-from edgekit.store import Store
+from edgekit.host import cachedir
+from edgekit.host.cachedir import cache_folder
+from edgekit.nouns.model import Constant
+from edgekit.report.plain import plain
 
 
 class People(Console):
@@ -172,7 +174,7 @@ class Lines:
 def session(console: Console, cache_limit: int | None = None, max_memory: str | None = None) -> Iterator[Session]:
     """A session with the user's cache, a log file, and progress on a terminal.
 
-    ``cache_limit`` in bytes is what the cache's answers may take, instead of `edgekit.cachedir.limit_bytes`;
+    ``cache_limit`` in bytes is what the cache's answers may take, instead of `edgekit.host.cachedir.limit_bytes`;
     ``max_memory``, a size, what a process may that reads models.
 
     A request to end, or the end of the terminal, is an interruption as from the keyboard: what lies on a

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
-from edgekit import config, trust
+from edgekit import config
 from edgekit.cli.console import say
 from edgekit.config import FILE_NAME, Project
+from edgekit.engine import trust
 from edgekit.errors import InputError
-from edgekit.profiles import DeviceConfig
+from edgekit.nouns.profile import DeviceConfig
 
 trust_option = click.option(
     "--trust-project", is_flag=True, help="Let this edgekit.toml run what it names, from now on."

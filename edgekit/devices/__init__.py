@@ -10,7 +10,7 @@ A driver keeps no state that matters: every method may be called from a fresh pr
 from abc import ABC, abstractmethod
 from pathlib import Path
 
-from edgekit.profiles import Block, Device, DeviceConfig, Output, Run, Stand, State
+from edgekit.nouns.profile import Block, Device, DeviceConfig, Output, Run, Stand, State
 
 
 class Driver(ABC):

@@ -9,7 +9,7 @@ import msgspec
 from edgekit import runner
 from edgekit.devices import Driver
 from edgekit.errors import DeviceError, Unsupported
-from edgekit.profiles import Block, Device, DeviceConfig, Output, Run, Stand, State
+from edgekit.nouns.profile import Block, Device, DeviceConfig, Output, Run, Stand, State
 from edgekit.runner import here
 from edgekit.runner.board import machine
 

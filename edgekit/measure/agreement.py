@@ -22,9 +22,9 @@ import numpy as np
 
 from edgekit import verify
 from edgekit.errors import Unsupported
-from edgekit.profiles import Delegate, DeviceVerification
-from edgekit.tensors import Array, sqnr_db
+from edgekit.nouns.profile import Delegate, DeviceVerification
 from edgekit.waist import graph
+from edgekit.waist.tensors import Array, sqnr_db
 
 Runs = Callable[[Path, dict[str, Array]], dict[str, Array]]
 """Runs a file: its path and inputs ``[N, *shape]`` by name → outputs ``[N, *shape]`` by name."""

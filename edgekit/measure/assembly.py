@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit import __version__ as edgekit_version
-from edgekit.measure import energy, estimate, flags, plots, record, statistics
+from edgekit.measure import energy, estimate, flags, record, statistics
 from edgekit.measure.protocol import Bench, Course, Metering, Settings
 from edgekit.measure.subject import Subject
-from edgekit.profiles import (
+from edgekit.nouns.profile import (
     Block,
     Delegation,
     DeviceVerification,
@@ -24,16 +23,11 @@ from edgekit.profiles import (
     OperatorTime,
     Profile,
     Run,
+    per_reading,
 )
-from edgekit.tensors import Array
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A profile with the file that it was recorded in."""
-
-    profile: Profile
-    file: Path
+from edgekit.nouns.results import Measured
+from edgekit.report import plots
+from edgekit.waist.tensors import Array
 
 
 @dataclass(frozen=True)
@@ -155,7 +149,7 @@ def of_several(found: Latency, blocks: list[Block]) -> Latency:
         found: what the times give as they are.
         blocks: with their own accounts; where each inference was timed alone, ``found`` comes back.
     """
-    if flags.per_reading(blocks) == 1:
+    if per_reading(blocks) == 1:
         return found
     none = Estimate(value=None, reason="too short to be timed alone")
     return msgspec.structs.replace(found, **_told(blocks), p90_ms=none, p99_ms=none)

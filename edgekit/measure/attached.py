@@ -3,11 +3,12 @@
 import itertools
 from concurrent.futures import ThreadPoolExecutor
 
-from edgekit import registry, toml
+from edgekit.config import toml
+from edgekit.engine import registry
+from edgekit.engine.session import Session
 from edgekit.errors import DeviceError, EdgekitError, InputError, MissingTool
-from edgekit.profiles import Device, DeviceConfig
-from edgekit.sensors import Availability
-from edgekit.session import Session
+from edgekit.nouns.profile import Device, DeviceConfig
+from edgekit.nouns.sensing import Availability
 
 LOCAL = "local"
 """The id, and the leaf, of this host."""

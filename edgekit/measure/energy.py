@@ -15,8 +15,8 @@ import numpy as np
 from edgekit.errors import DeviceError, InputError
 from edgekit.measure.integral import Window, window
 from edgekit.measure.statistics import FEWEST_BLOCKS, RESAMPLES, compare, student
-from edgekit.profiles import Block, Energy, Estimate
-from edgekit.sensors import Availability, PowerTrace, Provenance
+from edgekit.nouns.profile import Block, Energy, Estimate
+from edgekit.nouns.sensing import Availability, PowerTrace, Provenance
 
 RANK: tuple[Provenance, ...] = (
     "external_meter",

@@ -8,8 +8,8 @@ their least cost and says nothing about a device.
 
 from typing import Literal
 
-from edgekit.profiles import Energy, Estimate
-from edgekit.types import Cost, Precision
+from edgekit.nouns.model import Cost, Precision
+from edgekit.nouns.profile import Energy, Estimate
 
 SOURCE = "Horowitz, ISSCC 2014, 45 nm, 0.9 V"
 

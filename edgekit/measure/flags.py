@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.measure.statistics import FEWEST_BLOCKS, OUTLIER_MADS, TAIL, estimate_median
-from edgekit.profiles import Block, Device, Estimate, Run
+from edgekit.nouns.profile import Block, Device, Estimate, Run, per_reading
 
 Array = NDArray[np.float64]
 
@@ -75,11 +75,6 @@ def crowded(run: Run, device: Device) -> str:
     if run.cores:
         where = f"the run is pinned to {there} core{'s' * (there > 1)}"
     return f"{run.threads} threads take turns, since {where}: the latency is that of a crowded device"
-
-
-def per_reading(blocks: Sequence[Block]) -> int:
-    """How many inferences share a reading of the clock, the most of these blocks; 1 where none tells."""
-    return max((b.latency.inferences_per_reading for b in blocks if b.latency is not None), default=1)
 
 
 def throttling(block: Block) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from edgekit.sensors import PowerTrace, Series
+from edgekit.nouns.sensing import PowerTrace, Series
 
 GAP = 2.5
 """Samples further apart than this many times the usual distance are a gap."""

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import msgspec
 
+from edgekit.engine.session import Session
 from edgekit.errors import DeviceError, InputError, Unsupported
 from edgekit.measure import attached, energy, protocol, record, statistics
-from edgekit.measure.assembly import Measured, Recorder, Seen
+from edgekit.measure.assembly import Recorder, Seen
 from edgekit.measure.protocol import Arm, Bench, Metering, Settings, in_words
 from edgekit.measure.subject import Subject, write_inputs
-from edgekit.profiles import Block, Comparison, Delegate, Device, DeviceVerification, OperatorTime, Profile, Run
-from edgekit.sensors import Availability
-from edgekit.session import Session
+from edgekit.nouns.profile import Block, Comparison, Delegate, Device, DeviceVerification, OperatorTime, Profile, Run
+from edgekit.nouns.results import Measured
+from edgekit.nouns.sensing import Availability
 
 
 @dataclass(frozen=True)

@@ -16,15 +16,16 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from edgekit import ownership, runner
+from edgekit import runner
+from edgekit.engine.session import Session
 from edgekit.errors import EdgekitError
+from edgekit.host import ownership
 from edgekit.measure import energy
-from edgekit.measure.flags import per_reading, throttling
+from edgekit.measure.flags import throttling
 from edgekit.measure.statistics import FEWEST_BLOCKS
 from edgekit.measure.subject import Subject
-from edgekit.profiles import Block, Device, Protocol, Run, Stand, State
-from edgekit.sensors import PowerTrace, Probe, Provenance
-from edgekit.session import Session
+from edgekit.nouns.profile import Block, Device, Protocol, Run, Stand, State, per_reading
+from edgekit.nouns.sensing import PowerTrace, Probe, Provenance
 
 COOL_DOWN_C = 2.0
 """A block begins when the device is at most this much warmer than before the first one."""

@@ -19,15 +19,15 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edgekit import manifest as manifests
-from edgekit import ownership
+from edgekit.engine.publish import refuse_cache
 from edgekit.errors import InputError
-from edgekit.manifest import PROFILES, Manifest
+from edgekit.host import ownership
 from edgekit.measure.protocol import Course
 from edgekit.measure.subject import Subject
-from edgekit.profiles import DeviceVerification, Profile
-from edgekit.publish import refuse_cache
-from edgekit.tensors import Array
+from edgekit.nouns import manifest as manifests
+from edgekit.nouns.manifest import PROFILES, Manifest
+from edgekit.nouns.profile import DeviceVerification, Profile
+from edgekit.waist.tensors import Array
 
 RAW_LATENCIES = 100_000
 """Most latencies of a block that are kept; of more, every k-th is (a block of µs-long inferences has millions)."""

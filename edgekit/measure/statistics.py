@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.profiles import Comparison, Estimate, Latency
+from edgekit.nouns.profile import Comparison, Estimate, Latency
 
 CONFIDENCE = 0.95
 """Confidence of every interval; each side misses with at most half of the rest."""

@@ -9,14 +9,16 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edgekit import manifest as manifests
-from edgekit import registry, samples, sources, tensors
+from edgekit import samples, sources
+from edgekit.engine import registry
+from edgekit.engine.session import Session
+from edgekit.engine.store import file_digest
 from edgekit.errors import InputError
-from edgekit.manifest import ArtifactFile
-from edgekit.ownership import writing
-from edgekit.session import Session
-from edgekit.store import file_digest
-from edgekit.types import Cost, Precision, Signature, SourceOptions, TensorSpec
+from edgekit.host.ownership import writing
+from edgekit.nouns import manifest as manifests
+from edgekit.nouns.manifest import ArtifactFile
+from edgekit.nouns.model import Cost, Precision, Signature, SourceOptions, TensorSpec
+from edgekit.waist import tensors
 
 SAMPLES = 4
 """Samples on which a device's outputs are compared with this host's."""
@@ -26,7 +28,7 @@ SAMPLES = 4
 class Subject:
     """One file to measure.
 
-    ``sha256`` is that of the file, or where it has companions the digest of all (`edgekit.manifest.digest`).
+    ``sha256`` is that of the file, or where it has companions the digest of all (`edgekit.nouns.manifest.digest`).
     ``manifest`` is the ``manifest.json`` that describes it, None for a file on its own;
     ``delegate`` is what the file is made for, ``parts`` the names of all its files beside it.
     """

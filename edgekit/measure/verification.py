@@ -11,9 +11,9 @@ from edgekit.errors import MissingTool, Unsupported
 from edgekit.measure import agreement, attached, protocol
 from edgekit.measure.protocol import Bench, in_words
 from edgekit.measure.subject import Subject
-from edgekit.profiles import Delegate, Device, DeviceVerification, Run
-from edgekit.tensors import Array, arrays
-from edgekit.types import Signature
+from edgekit.nouns.model import Signature
+from edgekit.nouns.profile import Delegate, Device, DeviceVerification, Run
+from edgekit.waist.tensors import Array, arrays
 
 KERNELS = {
     "aarch64": "arm64",

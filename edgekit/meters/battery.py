@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from edgekit.meters import Meter, on_android, stdout
-from edgekit.profiles import Device, Output
-from edgekit.sensors import Availability, PowerTrace, Probe, Provenance, Sample
-from edgekit.traces import Readings, plausible, product, read, readings, renewal_s, step, took_s, trace, whole
+from edgekit.meters._readings import Readings, plausible, product, read, readings, renewal_s, step, took_s, trace, whole
+from edgekit.nouns.profile import Device, Output
+from edgekit.nouns.sensing import Availability, PowerTrace, Probe, Provenance, Sample
 
 LOOK_FILES = (
     'for s in "$EDGEKIT_SENSORS"/sys/class/power_supply/*; do '

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from edgekit.meters import Meter, on_linux, stdout
-from edgekit.profiles import Device, Output
-from edgekit.sensors import Availability, PowerTrace, Probe, Provenance
-from edgekit.traces import plausible, read, readings, step, took_s, trace, whole
+from edgekit.meters._readings import plausible, read, readings, step, took_s, trace, whole
+from edgekit.nouns.profile import Device, Output
+from edgekit.nouns.sensing import Availability, PowerTrace, Probe, Provenance
 
 LOOK = (
     'for h in "$EDGEKIT_SENSORS"/sys/class/hwmon/hwmon*; do for f in "$h"/power*_input "$h"/power*_average; do '

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from edgekit.meters import Meter, on_linux, stdout
-from edgekit.profiles import Device, Output
-from edgekit.sensors import Availability, PowerTrace, Probe, Provenance
-from edgekit.traces import apart, plausible, product, read, readings, took_s, trace, whole
+from edgekit.meters._readings import apart, plausible, product, read, readings, took_s, trace, whole
+from edgekit.nouns.profile import Device, Output
+from edgekit.nouns.sensing import Availability, PowerTrace, Probe, Provenance
 
 LOOK = (
     'for h in "$EDGEKIT_SENSORS"/sys/bus/i2c/drivers/ina3221*/*/hwmon/hwmon*; do for i in 1 2 3; do '

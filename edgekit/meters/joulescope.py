@@ -15,9 +15,9 @@ from pyjoulescope_driver import Driver, time64
 
 from edgekit.errors import DeviceError
 from edgekit.meters import Meter
-from edgekit.profiles import Device, Output
-from edgekit.sensors import Availability, PowerTrace, Probe, Provenance
-from edgekit.traces import MOST_W, Readings, trace
+from edgekit.meters._readings import MOST_W, Readings, trace
+from edgekit.nouns.profile import Device, Output
+from edgekit.nouns.sensing import Availability, PowerTrace, Probe, Provenance
 
 MODELS = {"js110": 2_000_000, "js220": 1_000_000, "js320": 1_000_000}
 """Models, and their samples a second (``pyjoulescope_driver/entry_points/statistics.py``)."""

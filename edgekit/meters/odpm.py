@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from edgekit.meters import Meter, on_android, stdout
-from edgekit.profiles import Device, Output
-from edgekit.sensors import Availability, PowerTrace, Probe, Provenance
-from edgekit.traces import MOST_W, Readings, read, readings, took_s, trace
+from edgekit.meters._readings import MOST_W, Readings, read, readings, took_s, trace
+from edgekit.nouns.profile import Device, Output
+from edgekit.nouns.sensing import Availability, PowerTrace, Probe, Provenance
 
 COMMAND = "dumpsys android.hardware.power.stats.IPowerStats/default delta"
 

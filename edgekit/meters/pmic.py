@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from edgekit.meters import Meter, on_linux, stdout
-from edgekit.profiles import Device, Output
-from edgekit.sensors import Availability, PowerTrace, Probe, Provenance
-from edgekit.traces import Readings, plausible, read, readings, step, took_s, trace
+from edgekit.meters._readings import Readings, plausible, read, readings, step, took_s, trace
+from edgekit.nouns.profile import Device, Output
+from edgekit.nouns.sensing import Availability, PowerTrace, Probe, Provenance
 
 COMMAND = "vcgencmd pmic_read_adc"
 

@@ -17,9 +17,9 @@ from serial import SerialException
 
 from edgekit.errors import DeviceError
 from edgekit.meters import Meter
-from edgekit.profiles import Device, Output
-from edgekit.sensors import Availability, PowerTrace, Probe, Provenance
-from edgekit.traces import Readings, plausible, trace
+from edgekit.meters._readings import Readings, plausible, trace
+from edgekit.nouns.profile import Device, Output
+from edgekit.nouns.sensing import Availability, PowerTrace, Probe, Provenance
 
 RATE_HZ = 100_000
 """Samples a second (Nordic, Power Profiler Kit II, hardware description)."""

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from edgekit.meters import Meter, on_linux, stdout
-from edgekit.profiles import Device, Output
-from edgekit.sensors import Availability, PowerTrace, Probe, Provenance
-from edgekit.traces import counted, read, readings, took_s, trace, whole
+from edgekit.meters._readings import counted, read, readings, took_s, trace, whole
+from edgekit.nouns.profile import Device, Output
+from edgekit.nouns.sensing import Availability, PowerTrace, Probe, Provenance
 
 LOOK = (
     'for z in "$EDGEKIT_SENSORS"/sys/class/powercap/*rapl*:*; do '

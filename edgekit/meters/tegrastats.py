@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from edgekit.meters import Meter, on_linux, stdout
-from edgekit.profiles import Device, Output
-from edgekit.sensors import Availability, PowerTrace, Probe, Provenance
-from edgekit.traces import Readings, apart, plausible, read, readings, trace
+from edgekit.meters._readings import Readings, apart, plausible, read, readings, trace
+from edgekit.nouns.profile import Device, Output
+from edgekit.nouns.sensing import Availability, PowerTrace, Probe, Provenance
 
 LOOK = "command -v tegrastats >/dev/null && timeout 2 tegrastats --interval 500"
 

@@ -8,8 +8,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from edgekit.measure.assembly import Measured
-from edgekit.profiles import (
+from edgekit.nouns.profile import (
     Comparison,
     Device,
     DeviceVerification,
@@ -20,8 +19,9 @@ from edgekit.profiles import (
     Profile,
     State,
 )
+from edgekit.nouns.results import Measured
+from edgekit.nouns.sensing import Availability
 from edgekit.report.screens import size
-from edgekit.sensors import Availability
 
 BAR = 24
 """Cells of the longest operator's bar."""

@@ -10,13 +10,14 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from edgekit.flow import Check, Inspection, Plan, Result
-from edgekit.manifest import ArtifactFile, Manifest
-from edgekit.naming import TensorRow
-from edgekit.types import Signature, Target, TensorSpec, Verification
+from edgekit.nouns.manifest import ArtifactFile, Manifest
+from edgekit.nouns.model import Signature, TensorRow, TensorSpec
+from edgekit.nouns.results import Check, Inspection, Plan, Result
+from edgekit.nouns.target import Target
+from edgekit.nouns.verification import Verification
 
 if TYPE_CHECKING:
-    from edgekit.doctor import Health  # only its own verb examines
+    from edgekit.nouns.results import Health  # only its own verb examines
 
 UNLIMITED = 10_000
 """Columns of a screen on which every table fits."""

@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 
 from edgekit.errors import REMEDIES, DeviceError, MissingTool, Unsupported
-from edgekit.profiles import Block, Device, Run, Stand, State
+from edgekit.nouns.profile import Block, Device, Run, Stand, State
 from edgekit.runner.board import machine
 
 PLACE = "edgekit-"

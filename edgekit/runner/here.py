@@ -13,10 +13,11 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from edgekit import ownership, runner
-from edgekit.config import cache_folder
+from edgekit import runner
 from edgekit.errors import DeviceError
-from edgekit.profiles import Block, Device, Run, Stand
+from edgekit.host import ownership
+from edgekit.host.cachedir import cache_folder
+from edgekit.nouns.profile import Block, Device, Run, Stand
 
 SAID = "said.txt"
 """What a block's process printed, in its folder."""
@@ -29,7 +30,7 @@ CLOSE_S = 5.0
 
 
 _held: dict[str, int | None] = {}
-"""The places that this process opened: what marks each as in use (`edgekit.ownership.hold`)."""
+"""The places that this process opened: what marks each as in use (`edgekit.host.ownership.hold`)."""
 
 
 def places() -> Path:

@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 
-from edgekit.tensors import Array
+from edgekit.waist.tensors import Array
 
 LABEL_KEYS = ("y", "labels", "label")
 """Names under which labels are found, unless an input of the network is called so."""

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from edgekit.errors import InputError
+from edgekit.nouns.model import Signature
 from edgekit.samples.content import LABEL_KEYS, Raw
-from edgekit.tensors import Array
-from edgekit.types import Signature
+from edgekit.waist.tensors import Array
 
 MOST_ITEMS = 100_000
 """A generator that yields more is taken for one that never ends (training generators often do)."""

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import InputError
+from edgekit.nouns.model import Preprocessing, Signature, TensorSpec
 from edgekit.samples.content import Raw
 from edgekit.samples.reading import UNREADABLE, class_labels, require_room
-from edgekit.tensors import Array
-from edgekit.types import Preprocessing, Signature, TensorSpec
+from edgekit.waist.tensors import Array
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 """Files that are read as images (Pillow's names)."""

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.nouns.model import Signature, TensorSpec
 from edgekit.samples.content import Samples
-from edgekit.tensors import Array
-from edgekit.types import Signature, TensorSpec
+from edgekit.waist.tensors import Array
 
 FEWEST_SAMPLES = 100
 """Below this the ranges of activations are guesses (issue 3, §3; TensorFlow's guide names 100–500)."""

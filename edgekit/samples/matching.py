@@ -6,9 +6,9 @@ from itertools import permutations
 import numpy as np
 
 from edgekit.errors import InputError
+from edgekit.nouns.model import Signature, TensorSpec
 from edgekit.samples.content import Raw
-from edgekit.tensors import Array
-from edgekit.types import Signature, TensorSpec
+from edgekit.waist.tensors import Array
 
 SINGLE_INPUT_KEYS = ("x", "data", "input", "inputs", "images", "samples")
 """Names that mean "the input" of a network with one input, where a file holds several arrays."""

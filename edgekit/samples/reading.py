@@ -12,11 +12,11 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit import sandbox
 from edgekit.errors import InputError
+from edgekit.host import sandbox
+from edgekit.nouns.model import Signature
 from edgekit.samples.content import LABEL_KEYS, Raw
-from edgekit.tensors import Array
-from edgekit.types import Signature
+from edgekit.waist.tensors import Array
 
 EXACT_INTEGERS = 2.0**53
 """float64 holds every integer below this exactly (IEEE 754, 53-bit significand)."""

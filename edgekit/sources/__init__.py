@@ -1,7 +1,7 @@
 """Sources: one leaf per family of formats. This file is the contract and the sniffing.
 
 A leaf is a module of this package with one subclass of `Source`. It may import heavy libraries at
-its top, because only `edgekit.registry` opens that door, in a worker process. Leaves never import
+its top, because only `edgekit.engine.registry` opens that door, in a worker process. Leaves never import
 one another.
 """
 
@@ -10,10 +10,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from edgekit import sandbox
 from edgekit.errors import InputError
-from edgekit.naming import TensorRow
-from edgekit.types import Divergence, Model, SourceOptions, Waist
+from edgekit.host import sandbox
+from edgekit.nouns.model import Divergence, Model, SourceOptions, TensorRow, Waist
 
 FORMATS = {
     "keras": "keras",  # a .keras zip (Keras 3 or late Keras 2)
@@ -55,7 +54,7 @@ class Source(ABC):
     def as_it_is(self, path: Path, options: SourceOptions, out: Path) -> Waist | None:  # noqa: ARG002
         """Write ``out/model.tflite``, the source as a TFLite file in its own precision, and describe it.
 
-        A source whose ``Model.precision`` is one of `edgekit.types.CALIBRATED` gives its own integers
+        A source whose ``Model.precision`` is one of `edgekit.nouns.model.CALIBRATED` gives its own integers
         here, float32 at the boundary unless it is a TFLite file, which stays as it is. None for other
         sources that are no TFLite files. Whether LiteRT can load it is not tried.
 

@@ -16,13 +16,12 @@ from typing import Any
 import flatbuffers
 import numpy as np
 
-from edgekit import naming
 from edgekit.errors import InputError, Unsupported
+from edgekit.nouns.model import Divergence, Model, Precision, Signature, SourceOptions, TensorRow, TensorSpec, Waist
 from edgekit.sources import Source, bound
-from edgekit.tensors import Array, inputs_to_file, outputs_to_source, sqnr_db
-from edgekit.types import Divergence, Model, Precision, Signature, SourceOptions, TensorSpec, Waist
-from edgekit.waist import cutting, edit, graph, halves, layouts, state
+from edgekit.waist import cutting, edit, graph, halves, layouts, naming, state
 from edgekit.waist.run import interpreter, invoke, run, value
+from edgekit.waist.tensors import Array, inputs_to_file, outputs_to_source, sqnr_db
 
 DAMAGES = (struct.error, IndexError, TypeError, ValueError, AttributeError, KeyError, OverflowError, MemoryError)
 """What reading a flatbuffer whose offsets lead nowhere raises."""
@@ -112,7 +111,7 @@ class TfliteSource(Source):
                 ) from error
         np.savez(outputs, **results)  # type: ignore[arg-type]
 
-    def tensors(self, path: Path, options: SourceOptions) -> tuple[naming.TensorRow, ...]:
+    def tensors(self, path: Path, options: SourceOptions) -> tuple[TensorRow, ...]:
         """See `edgekit.sources.Source.tensors`. Tensors that share a name, or have none, cannot be cut at."""
         tree, main = _parsed(path)
         main = cutting.edited(tree, _boundary_names(main), path, options)

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import InputError
-from edgekit.tensors import Array, blocks, sqnr_db
-from edgekit.types import Agreement, Made, Part
+from edgekit.nouns.verification import Agreement, Made, Part
 from edgekit.verify import parts
+from edgekit.waist.tensors import Array, blocks, sqnr_db
 
 
 def compare(

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from edgekit.types import Built, Coverage
+from edgekit.nouns.building import Built
+from edgekit.nouns.verification import Coverage
 from edgekit.waist import cost, graph
 
 CPU = "CPU"

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekit.tensors import arrays
-from edgekit.types import Judged
+from edgekit.nouns.verification import Judged
 from edgekit.verify import metrics, verdict
 from edgekit.verify.probes import Probed
 from edgekit.verify.verdict import Case
+from edgekit.waist.tensors import arrays
 
 
 @dataclass(frozen=True)

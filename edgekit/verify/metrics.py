@@ -3,8 +3,8 @@
 import numpy as np
 
 from edgekit.errors import InputError
-from edgekit.tensors import Array
-from edgekit.types import TaskMetric
+from edgekit.nouns.verification import TaskMetric
+from edgekit.waist.tensors import Array
 
 LOWER_IS_BETTER = frozenset({"mae", "mse"})
 

@@ -11,8 +11,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.tensors import IDENTICAL_DB, Array
-from edgekit.types import Made, Part
+from edgekit.nouns.verification import Made, Part
+from edgekit.waist.tensors import IDENTICAL_DB, Array
 
 FLOOR_DB = 3.0
 """SQNR below which a quantized output, or part of one, is of no use: half of its energy is error.

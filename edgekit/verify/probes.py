@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgekit.tensors import IDENTICAL_DB, Array, sqnr_db
-from edgekit.types import Probes
+from edgekit.nouns.verification import Probes
+from edgekit.waist.tensors import IDENTICAL_DB, Array, sqnr_db
 
 FIRST, AGAIN = "the first sample", "the first sample again"
 

@@ -5,23 +5,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edgekit.tensors import BLOCK, Array
-from edgekit.types import (
-    FLOATS,
-    Agreement,
-    Coverage,
-    Judged,
-    Made,
-    Precision,
-    SamplesUse,
-    TaskMetric,
-    Verdict,
-    Verification,
-)
+from edgekit.nouns.model import FLOATS, Precision
+from edgekit.nouns.verification import Agreement, Coverage, Judged, Made, SamplesUse, TaskMetric, Verdict, Verification
 from edgekit.verify import agreement, metrics, parts, probes
 from edgekit.verify.coverage import MOST
 from edgekit.verify.parts import FLOOR_DB
 from edgekit.verify.probes import Probed
+from edgekit.waist.tensors import BLOCK, Array
 
 THRESHOLDS_DB: dict[Precision, float] = {
     "float32": 60.0,

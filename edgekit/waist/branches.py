@@ -9,7 +9,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from edgekit.types import Made, Signature
+from edgekit.nouns.model import Signature
+from edgekit.nouns.verification import Made
 from edgekit.waist import graph
 from edgekit.waist.graph import Graph, Operator
 

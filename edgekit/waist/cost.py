@@ -5,7 +5,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from edgekit.types import Cost
+from edgekit.nouns.model import Cost
 from edgekit.waist import graph
 from edgekit.waist.graph import Graph, Operator, Tensor
 from edgekit.waist.loops import trips

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from edgekit import naming, proposals
-from edgekit.tensors import Array
-from edgekit.types import SourceOptions
-from edgekit.waist import graph
+from edgekit.nouns.model import SourceOptions, TensorRow
+from edgekit.waist import graph, naming, proposals
 from edgekit.waist.edit import set_constant
+from edgekit.waist.tensors import Array
 
 
 def names(main: graph.Graph) -> dict[str, int]:
@@ -133,12 +132,12 @@ def cut_off(path: Path, main: graph.Graph, ends: dict[int, str], bad: Callable[[
     return proposals.advice(path, cut) if named else ""
 
 
-def rows(main: graph.Graph, ends: dict[int, str]) -> tuple[naming.TensorRow, ...]:
+def rows(main: graph.Graph, ends: dict[int, str]) -> tuple[TensorRow, ...]:
     """The tensors of a graph that have a name to themselves, inputs first; ``ends`` names inputs and outputs."""
     called = {index: name for name, index in names(main).items()} | ends
     makers = {index: operator.name for operator in main.operators for index in operator.outputs}
     return tuple(
-        naming.TensorRow(
+        TensorRow(
             name=called[index],
             shape=None if -1 in main.tensors[index].signature_shape else main.tensors[index].shape,
             dtype=main.tensors[index].dtype,

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from edgekit.tensors import Array
 from edgekit.waist import graph
+from edgekit.waist.tensors import Array
 
 _TYPES = {name: code for code, name in graph.DTYPES.items()}
 

@@ -13,7 +13,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edgekit.errors import InputError
-from edgekit.types import Noun
+from edgekit.nouns.base import Noun
 
 DTYPES: dict[int, str] = {
     schema.TensorType.FLOAT32: "float32",

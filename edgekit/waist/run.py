@@ -8,7 +8,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from edgekit.errors import Unsupported
-from edgekit.tensors import Array
+from edgekit.waist.tensors import Array
 
 
 def interpreter(path: Path, *, threads: int = 1, keep_tensors: bool = False, delegate: bool = True) -> Interpreter:

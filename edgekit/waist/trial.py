@@ -16,8 +16,8 @@ from typing import IO, Self, cast
 import numpy as np
 
 from edgekit.errors import EdgekitError, Unsupported
-from edgekit.tensors import Array
 from edgekit.waist import run
+from edgekit.waist.tensors import Array
 
 
 class Trial:

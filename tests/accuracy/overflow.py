@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from edgekit.worker import Worker
+from edgekit.engine.worker import Worker
 from tests.accuracy.rows import edgekit_classes
 from tests.accuracy.tasks import TASKS, Task
 from tests.shared_folder import shared_folder

@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edgekit import tensors
+from edgekit.engine.worker import Worker
+from edgekit.nouns.building import Job
+from edgekit.nouns.model import SourceOptions
 from edgekit.sources import FORMATS, sniff
-from edgekit.types import Job, SourceOptions
-from edgekit.waist import graph, run
-from edgekit.worker import Worker
+from edgekit.waist import graph, run, tensors
 from tests.accuracy.tasks import CALIBRATION, Task
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from edgekit.worker import Worker
+from edgekit.engine.worker import Worker
 from tests.accuracy.rows import ROOT, Row, measure
 from tests.accuracy.tasks import TASKS
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.worker import Worker
+from edgekit.engine.worker import Worker
 from tests.accuracy.rows import Column, Row, mcnemar, measure
 from tests.accuracy.table import markdown
 from tests.accuracy.tasks import TASKS, Task

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.worker import Worker
+from edgekit.engine.worker import Worker
 from tests.accuracy.rows import edgekit_classes, mcnemar
 from tests.accuracy.tasks import TASKS, Task
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from edgekit.backends import tflite
-from edgekit.tensors import inputs_to_file, outputs_to_source, sqnr_db
-from edgekit.types import Built
+from edgekit.nouns.building import Built
 from edgekit.waist import run
+from edgekit.waist.tensors import inputs_to_file, outputs_to_source, sqnr_db
 from tests import networks
 
 

@@ -8,10 +8,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgekit import registry
+from edgekit.engine import registry
+from edgekit.engine.worker import Worker
 from edgekit.errors import InputError, Unsupported
-from edgekit.types import CALIBRATED, Built, Precision, Signature
-from edgekit.worker import Worker
+from edgekit.nouns.building import Built
+from edgekit.nouns.model import CALIBRATED, Precision, Signature
 from tests import networks
 
 ENOUGH_DB = {"float32": 60, "float16": 40, "dynamic-int8": 20, "int4": 5, "int8": 15, "int16x8": 20}
@@ -23,7 +24,7 @@ BASES = {"edgetpu": "tflite"}
 
 def precisions(backend: str) -> tuple[str, ...]:
     """What a backend declares, read without importing it: its libraries are heavy, and warn while they load."""
-    room = Path(registry.__file__).parent / "backends"
+    room = Path(registry.__file__).parents[1] / "backends"
     file = room / backend / "__init__.py"
     tree = ast.parse((file if file.is_file() else room / f"{backend}.py").read_text())
     for node in ast.walk(tree):

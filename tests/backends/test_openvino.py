@@ -19,15 +19,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from onnx import helper
 
-from edgekit import samples, tensors, verify
+from edgekit import samples, verify
 from edgekit.backends.openvino.half_precision import FLOOR_DB, NO_HALVES, SMALLEST, compress, loses
 from edgekit.backends.openvino.libraries import CORE
 from edgekit.backends.openvino.npu import compile_blob
 from edgekit.backends.openvino.waist_scalars import mend
+from edgekit.engine.worker import Worker
 from edgekit.errors import InputError, Unsupported
-from edgekit.types import Built, Job, Model, Signature, SourceOptions
-from edgekit.waist import graph, run
-from edgekit.worker import Worker
+from edgekit.nouns.building import Built, Job
+from edgekit.nouns.model import Model, Signature, SourceOptions
+from edgekit.waist import graph, run, tensors
 from tests import networks
 
 ENOUGH_DB = {"float32": 100, "float16": 55, "int8": 20}

@@ -11,9 +11,10 @@ from onnx import helper, numpy_helper
 
 from edgekit.backends.openvino import OpenVINOBackend, kept, waist_aliases
 from edgekit.backends.openvino.libraries import ov
-from edgekit.tensors import sqnr_db
-from edgekit.types import Job, Signature, TensorSpec
+from edgekit.nouns.building import Job
+from edgekit.nouns.model import Signature, TensorSpec
 from edgekit.waist import graph, run
+from edgekit.waist.tensors import sqnr_db
 from tests import networks
 
 LEAST = float(np.finfo(np.float32).min)

@@ -8,11 +8,11 @@ import pytest
 
 from edgekit import samples
 from edgekit.backends.openvino.libraries import CORE, ov
+from edgekit.engine.worker import Worker
 from edgekit.errors import Unsupported
-from edgekit.tensors import sqnr_db
-from edgekit.types import Built
+from edgekit.nouns.building import Built
 from edgekit.waist import graph, run, state
-from edgekit.worker import Worker
+from edgekit.waist.tensors import sqnr_db
 from tests import networks
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from edgekit.backends import tflite
 from edgekit.backends.tflite import judge, ranges, weights
 from edgekit.errors import InputError, Unsupported
-from edgekit.types import CALIBRATED, Built, Job
+from edgekit.nouns.building import Built, Job
+from edgekit.nouns.model import CALIBRATED
 from edgekit.waist import edit, graph, run
 from tests import networks
 

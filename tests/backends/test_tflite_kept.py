@@ -8,8 +8,8 @@ import pytest
 
 from edgekit.backends.tflite import integer
 from edgekit.errors import Unsupported
-from edgekit.tensors import sqnr_db
 from edgekit.waist import exact, graph
+from edgekit.waist.tensors import sqnr_db
 from tests import networks
 from tests.backends.integers import Quantized, normal
 

@@ -9,9 +9,10 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edgekit import samples
 from edgekit.backends.tflite import recurrent
-from edgekit.types import Job, SourceOptions
+from edgekit.engine.worker import Worker
+from edgekit.nouns.building import Job
+from edgekit.nouns.model import SourceOptions
 from edgekit.waist import graph, run
-from edgekit.worker import Worker
 
 
 def tree(code: int, intermediates: list[int] | None) -> SimpleNamespace:

@@ -23,10 +23,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from edgekit.engine.worker import Worker
+from edgekit.nouns.building import Job
+from edgekit.nouns.model import SourceOptions, Waist
 from edgekit.sources import FORMATS, sniff
-from edgekit.types import Job, SourceOptions, Waist
 from edgekit.waist import run
-from edgekit.worker import Worker
 from tests.accuracy.rows import ROOT
 
 MODELS = (

@@ -21,10 +21,11 @@ import numpy as np
 
 from edgekit.backends.tflite import TFLiteBackend
 from edgekit.errors import EdgekitError
+from edgekit.nouns.building import Job
+from edgekit.nouns.model import SourceOptions, Waist
 from edgekit.sources.onnx import OnnxSource, sequences
-from edgekit.tensors import Array, inputs_to_file, outputs_to_source, sqnr_db
-from edgekit.types import Job, SourceOptions, Waist
 from edgekit.waist import run
+from edgekit.waist.tensors import Array, inputs_to_file, outputs_to_source, sqnr_db
 from tests.coverage.cases import BYTES, CONSTANTS, SHAPES
 from tests.shared_folder import shared_folder
 

@@ -4,12 +4,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from edgekit import steps
-from edgekit.session import Session
-from edgekit.store import Store
-from edgekit.types import SourceOptions
+from edgekit.engine.session import Session
+from edgekit.engine.store import Store
+from edgekit.nouns.model import SourceOptions
+from edgekit.steps import conversion, reading
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as top, Session(Store(Path(top)), Path(top) / "log.txt") as session:
         for path in sys.argv[1:]:
-            steps.to_waist(session, steps.open_network(session, Path(path), SourceOptions()))
+            conversion.to_waist(session, reading.open_network(session, Path(path), SourceOptions()))

@@ -14,7 +14,7 @@ from rich.table import Table
 from edgekit import cli
 from edgekit.cli import console, options
 from edgekit.errors import InputError
-from edgekit.plain import escaped_json, plain
+from edgekit.report.plain import escaped_json, plain
 from tests import networks
 
 ROOT = Path(__file__).resolve().parent.parent.parent

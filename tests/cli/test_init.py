@@ -8,7 +8,7 @@ import pytest
 
 from edgekit import cli
 from edgekit.config import project
-from edgekit.types import Preprocessing
+from edgekit.nouns.model import Preprocessing
 from tests import networks
 
 pytestmark = pytest.mark.usefixtures("kept_workers")

@@ -6,8 +6,9 @@ import h5py
 import numpy as np
 import pytest
 
-from edgekit import cli, config, sandbox
+from edgekit import cli, config
 from edgekit.errors import InputError
+from edgekit.host import sandbox
 from tests.sources.test_keras_refusals import hdf5, legacy
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,14 +18,16 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgekit import cli, flow
+from edgekit import cli
 from edgekit.config import Project
-from edgekit.manifest import Manifest
+from edgekit.engine.session import Session
+from edgekit.engine.store import Store
+from edgekit.host.cachedir import cache_folder
 from edgekit.measure import agreement, protocol
 from edgekit.measure.protocol import QUICK
 from edgekit.measure.statistics import FEWEST_BLOCKS, compare
-from edgekit.session import Session, cache_folder
-from edgekit.store import Store
+from edgekit.nouns.manifest import Manifest
+from edgekit.verbs.build import build
 from tests import networks
 from tests.conftest import Disk
 from tests.measure.test_energy_end_to_end import Package
@@ -56,7 +58,7 @@ def artifact(desk: Path) -> Path:
     """An artifact folder with one float32 file and its manifest."""
     with Session(Store(cache_folder()), desk.parent / "log.txt") as session:
         wanted = Project(targets=("linux-arm64",), precision="float32", output="built")
-        results = flow.build(session, wanted, Path("model.tflite"))
+        results = build(session, wanted, Path("model.tflite"))
     assert results[0].error is None
     return desk / "built"
 
@@ -353,13 +355,13 @@ import sys
 from pathlib import Path
 from edgekit import flow
 from edgekit.config import Project
-from edgekit.session import Session, cache_folder
-from edgekit.store import Store
+from edgekit.engine.session import Session, cache_folder
+from edgekit.engine.store import Store
 with Session(Store(cache_folder()), Path(sys.argv[1]).parent / "log.txt") as session:
     wanted = Project(targets=("linux-arm64",), precision="float32", output=sys.argv[1])
     print("ready", flush=True)
     while True:
-        (result,) = flow.build(session, wanted, Path("model.tflite"))
+        (result,) = build(session, wanted, Path("model.tflite"))
         assert result.error is None, result.error
 """
 
@@ -428,10 +430,10 @@ def test_a_folder_whose_manifest_cannot_list_profiles_is_refused_before_the_work
 RECORD = """
 import sys
 from pathlib import Path
-from edgekit import manifest
+from edgekit.nouns import manifest
 from edgekit.measure import record
 from edgekit.measure.subject import Subject
-from edgekit.profiles import Device, Profile, Protocol, Run
+from edgekit.nouns.profile import Device, Profile, Protocol, Run
 folder, session = Path(sys.argv[1]), sys.argv[2]
 file = manifest.read(folder / manifest.FILE_NAME).artifacts[0]
 subject = Subject(folder / file.file, file.sha256, file.signature, folder / manifest.FILE_NAME)

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from edgekit import cli, config, registry
+from edgekit import cli, config
+from edgekit.engine import registry
 from edgekit.measure.protocol import QUICK
 from tests.devices.benches import Bench, bench_of, network
 

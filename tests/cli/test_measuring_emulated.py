@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from edgekit import cli, config
-from edgekit.manifest import Manifest
-from edgekit.profiles import DeviceConfig
+from edgekit.nouns.manifest import Manifest
+from edgekit.nouns.profile import DeviceConfig
 from tests.devices import bench_emulated
 from tests.devices.benches import network
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edgekit import cli, registry
+from edgekit import cli
 from edgekit.cli import devices
-from edgekit.profiles import KEYS
+from edgekit.engine import registry
+from edgekit.nouns.profile import KEYS
 from tests import networks
 from tests.devices.adb import standin
 from tests.report.test_profile_screens import FULL

@@ -12,7 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit import cli, compilers, doctor, registry, sandbox
+from edgekit import cli
+from edgekit.engine import registry
+from edgekit.host import compilers, sandbox
+from edgekit.verbs import doctor
 from tests.conftest import Disk
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"

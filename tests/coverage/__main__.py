@@ -13,8 +13,9 @@ from pathlib import Path
 
 import msgspec
 
-from edgekit.session import Session, cache_folder, log_file
-from edgekit.store import Store
+from edgekit.engine.session import Session, log_file
+from edgekit.engine.store import Store
+from edgekit.host.cachedir import cache_folder
 from tests.coverage.cases import found
 from tests.coverage.page import markdown
 from tests.coverage.rows import PRECISIONS, Row, measure

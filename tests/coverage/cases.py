@@ -14,7 +14,7 @@ import numpy as np
 
 from edgekit import sources
 from edgekit.errors import InputError
-from edgekit.types import Signature, TensorSpec
+from edgekit.nouns.model import Signature, TensorSpec
 
 FOLDERS = ("mlperf_tiny", "keras", "onnx", "tflite", "onnx_ops", "reported", "onnx_invalid")
 """Folders of the shared models, in the order of the page."""

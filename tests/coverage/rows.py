@@ -6,11 +6,14 @@ from typing import Literal
 
 import msgspec
 
-from edgekit import flow, samples, sources, steps
+from edgekit import samples, sources
 from edgekit.config import Project
+from edgekit.engine.session import Session
 from edgekit.errors import EdgekitError
-from edgekit.session import Session
-from edgekit.types import Model, SourceOptions, Verification
+from edgekit.nouns.model import Model, SourceOptions
+from edgekit.nouns.verification import Verification
+from edgekit.steps import reading
+from edgekit.verbs.build import build
 from tests.coverage.cases import Case, inputs, kind
 from tests.coverage.watchdog import Watchdog
 
@@ -58,7 +61,7 @@ def measure(session: Session, case: Case, folder: Path, seconds: float, precisio
     options = SourceOptions(shapes=case.shapes)
     try:
         with Watchdog(seconds, MOST_BYTES):
-            model = steps.open_network(session, case.path, options).model
+            model = reading.open_network(session, case.path, options).model
     except EdgekitError as error:
         return Row(case.name, sources.sniff(case.path), "", {precisions[0]: _refused(error)})
     if case.samples is None:
@@ -93,7 +96,7 @@ def _build(session: Session, case: Case, data: Path, out: Path, precision: str, 
     start = time.monotonic()
     with Watchdog(seconds, MOST_BYTES) as watchdog:
         try:
-            (result,) = flow.build(session, project, case.path)
+            (result,) = build(session, project, case.path)
             error = result.error
         except EdgekitError as raised:
             result, error = None, raised

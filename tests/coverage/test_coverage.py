@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.session import Session
-from edgekit.store import Store
+from edgekit.engine.session import Session
+from edgekit.engine.store import Store
 from tests.coverage.cases import Case, found, inputs, kind
 from tests.coverage.page import markdown
 from tests.coverage.rows import Outcome, Row, measure
@@ -180,11 +180,11 @@ def test_the_page_shows_figures_reasons_and_no_machine_paths() -> None:
 
 @pytest.mark.shared
 def test_sampled_inputs_are_always_the_same(cases: dict[str, Case], session: Session) -> None:
-    from edgekit import steps  # noqa: PLC0415
-    from edgekit.types import SourceOptions  # noqa: PLC0415
+    from edgekit.nouns.model import SourceOptions  # noqa: PLC0415
+    from edgekit.steps import reading  # noqa: PLC0415
 
     case = cases["mlperf_tiny/pretrainedResnet.tflite"]
-    signature = steps.open_network(session, case.path, SourceOptions()).model.signature
+    signature = reading.open_network(session, case.path, SourceOptions()).model.signature
     (first,), (second,) = (inputs(case, signature).values() for _ in range(2))
     assert (first == second).all()
     assert kind(case, signature.inputs[0]) == "uniform 0..255"

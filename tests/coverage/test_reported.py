@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit import flow
 from edgekit.config import Project
-from edgekit.manifest import Manifest
-from edgekit.session import Session
-from edgekit.store import Store
+from edgekit.engine.session import Session
+from edgekit.engine.store import Store
+from edgekit.nouns.manifest import Manifest
+from edgekit.verbs import build as verb
 from edgekit.waist import run
 from tests.coverage.cases import Case, found
 from tests.coverage.rows import measure
@@ -69,7 +69,7 @@ def cases(shared: Path) -> dict[str, Case]:
 
 def build(session: Session, case: Case, out: Path, **options: object) -> Manifest:
     project = Project(calibration=str(case.samples), output=str(out), **options)  # type: ignore[arg-type]
-    (result,) = flow.build(session, project, case.path)
+    (result,) = verb.build(session, project, case.path)
     assert result.manifest is not None, result.error
     return result.manifest
 

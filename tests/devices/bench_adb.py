@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgekit.profiles import DeviceConfig
+from edgekit.nouns.profile import DeviceConfig
 from tests.devices.adb import standin
 from tests.devices.benches import Bench
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from edgekit import runner
-from edgekit.config import cache_folder
 from edgekit.devices.emulated import Emulated
 from edgekit.errors import MissingTool
+from edgekit.host.cachedir import cache_folder
 from edgekit.measure.agreement import Runs
-from edgekit.profiles import Device, DeviceConfig, Run
-from edgekit.tensors import Array
+from edgekit.nouns.profile import Device, DeviceConfig, Run
+from edgekit.waist.tensors import Array
 from tests.devices.benches import Bench
 
 ID = "arm64-emulated"

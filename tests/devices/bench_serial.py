@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.config import cache_folder
-from edgekit.profiles import DeviceConfig
+from edgekit.host.cachedir import cache_folder
+from edgekit.nouns.profile import DeviceConfig
 from tests.devices import integer_network
 from tests.devices.benches import Bench
 from tests.devices.firmware import Firmware

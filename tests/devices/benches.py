@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.profiles import DeviceConfig, Run
+from edgekit.nouns.profile import DeviceConfig, Run
 from tests import networks
 
 QUICK = Run(warm_up_runs=1, warm_up_s=0.01, min_runs=5, min_s=0.02, max_s=20.0)

@@ -11,11 +11,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgekit import registry, runner
+from edgekit import runner
+from edgekit.engine import registry
+from edgekit.engine.worker import Worker
 from edgekit.errors import DeviceError, EdgekitError
-from edgekit.profiles import Block, Device, Run, Stand
+from edgekit.nouns.profile import Block, Device, Run, Stand
 from edgekit.waist.run import Interpreter
-from edgekit.worker import Worker
 from tests.devices.benches import Bench, bench_of, network
 
 SLOW = {"emulated"}

@@ -14,9 +14,9 @@ from edgekit import runner
 from edgekit.devices.emulated import Emulated, root, system_folder
 from edgekit.errors import DeviceError, InputError, MissingTool, Unsupported
 from edgekit.measure import agreement
-from edgekit.profiles import Device, DeviceConfig, DeviceVerification, Mode, Run, Stand
-from edgekit.tensors import Array
+from edgekit.nouns.profile import Device, DeviceConfig, DeviceVerification, Mode, Run, Stand
 from edgekit.waist import graph, run
+from edgekit.waist.tensors import Array
 from tests.devices.bench_emulated import ID, bench, found, places, runs_on
 
 pytestmark = pytest.mark.slow
@@ -175,7 +175,7 @@ def test_a_run_ends_when_whoever_started_it_is_killed(device: Device, tmp_path: 
     stand = Emulated().open(device, file, tmp_path / "given.npz", Run(mode="outputs"), runner.place_name(4))
     code = (
         "import sys, msgspec; from pathlib import Path\n"
-        "from edgekit.devices.emulated import Emulated; from edgekit.profiles import Device, Run, Stand\n"
+        "from edgekit.devices.emulated import Emulated; from edgekit.nouns.profile import Device, Run, Stand\n"
         "device, stand = msgspec.json.decode(sys.argv[1], type=tuple[Device, Stand])\n"
         "Emulated().run(device, stand, Run(mode='outputs'), Path(sys.argv[2]))\n"
     )

@@ -17,7 +17,7 @@ from openvino import opset13 as ops
 from edgekit import runner
 from edgekit.devices import local
 from edgekit.errors import DeviceError, MissingTool, Unsupported
-from edgekit.profiles import Device, DeviceConfig, Run, Stand
+from edgekit.nouns.profile import Device, DeviceConfig, Run, Stand
 from edgekit.runner import here as here_places
 from edgekit.runner.here import SAID
 from tests.coverage.watchdog import children
@@ -184,7 +184,7 @@ import signal, sys
 from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background inherits that it is ignored
 from edgekit.devices.local import Local
-from edgekit.profiles import Device, Run, Stand
+from edgekit.nouns.profile import Device, Run, Stand
 place = Path(sys.argv[1])
 stand = Stand(place=str(place), model=str(place / "model"), inputs=str(place / "inputs.npz"))
 Local().run(Device(id="local", kind="local", title="t"), stand, Run(mode="idle", idle_s=600.0), place)

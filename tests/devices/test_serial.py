@@ -12,7 +12,7 @@ import serial
 from edgekit import runner
 from edgekit.devices.serial import Serial
 from edgekit.errors import DeviceError, EdgekitError, Unsupported
-from edgekit.profiles import Block, Device, DeviceConfig, Run
+from edgekit.nouns.profile import Block, Device, DeviceConfig, Run
 from edgekit.waist import graph, run
 from tests.devices.firmware import Firmware, cut, slowly
 from tests.devices.integer_network import write

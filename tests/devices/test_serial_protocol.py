@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from edgekit.devices.serial import protocol
 from edgekit.errors import DeviceError
-from edgekit.tensors import dequantize
 from edgekit.waist.graph import Tensor
+from edgekit.waist.tensors import dequantize
 
 LINES = st.lists(
     st.one_of(

@@ -13,7 +13,7 @@ import sys
 import numpy as np
 
 from edgekit.measure.statistics import TAIL, binomial, compare
-from edgekit.profiles import Comparison
+from edgekit.nouns.profile import Comparison
 from tests.measure import page
 from tests.measure.pairs import SHORT, Arm, local, medians
 from tests.shared_folder import shared_folder

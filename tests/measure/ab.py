@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from edgekit.measure.statistics import compare
-from edgekit.profiles import Comparison
+from edgekit.nouns.profile import Comparison
 from tests.measure import page
 from tests.measure.pairs import Arm, local, medians
 from tests.shared_folder import shared_folder

@@ -23,7 +23,7 @@ import numpy as np
 import openvino as ov
 
 from edgekit.measure import statistics
-from edgekit.profiles import Comparison
+from edgekit.nouns.profile import Comparison
 from tests.measure import other_calls, page
 from tests.runner.boards import Board
 from tests.runner.overhead import inputs

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import msgspec
 
+from edgekit.engine.session import Session
+from edgekit.engine.store import Store
 from edgekit.measure import protocol
 from edgekit.measure.protocol import Bench
 from edgekit.measure.subject import subjects, write_inputs
-from edgekit.profiles import Block, Run
-from edgekit.session import Session
-from edgekit.store import Store
+from edgekit.nouns.profile import Block, Run
 
 SHORT = Run(warm_up_s=0.1, min_s=0.3, min_runs=36, max_s=5.0)
 """A block as short as it may be: 0.1 s of warm-up, 0.3 s of timing."""

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.engine.session import Silent
 from edgekit.errors import DeviceError
-from edgekit.profiles import Block, Device, Distribution, Run, Stand, State
-from edgekit.sensors import PowerTrace, Series
-from edgekit.session import Silent
+from edgekit.nouns.profile import Block, Device, Distribution, Run, Stand, State
+from edgekit.nouns.sensing import PowerTrace, Series
 
 DEVICE = Device(id="board", kind="scripted", title="a board")
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from edgekit.errors import Unsupported
 from edgekit.measure import agreement
-from edgekit.profiles import DeviceVerification
-from edgekit.tensors import Array
+from edgekit.nouns.profile import DeviceVerification
 from edgekit.waist import graph, run
+from edgekit.waist.tensors import Array
 from tests.devices import integer_network
 from tests.networks import Network, classifier, element_wise
 

@@ -4,10 +4,10 @@ from typing import Any, cast
 
 import pytest
 
+from edgekit.engine.session import Session
 from edgekit.errors import InputError
 from edgekit.measure import attached
-from edgekit.profiles import Device, DeviceConfig
-from edgekit.session import Session
+from edgekit.nouns.profile import Device, DeviceConfig
 
 
 class Bare:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from edgekit.measure.statistics import compare
-from edgekit.profiles import Comparison
+from edgekit.nouns.profile import Comparison
 from tests.measure import aa, ab, page
 from tests.measure.pairs import SHORT, Arm, local, medians
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from edgekit.errors import DeviceError, InputError
 from edgekit.measure.energy import RANK, by_block, choose, comparable, energy, idle_power, ratio, systematic
-from edgekit.profiles import Block, Distribution, Energy, Estimate
-from edgekit.sensors import Availability, PowerTrace, Probe, Series
+from edgekit.nouns.profile import Block, Distribution, Energy, Estimate
+from edgekit.nouns.sensing import Availability, PowerTrace, Probe, Series
 
 RUNS = 1000
 

@@ -14,8 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 from edgekit import runner
 from edgekit.measure.energy import energy, windows
 from edgekit.meters.rapl import Rapl
-from edgekit.profiles import Block, Run, Stand
-from edgekit.sensors import PowerTrace, Probe
+from edgekit.nouns.profile import Block, Run, Stand
+from edgekit.nouns.sensing import PowerTrace, Probe
 from tests.meters.sensor_trees import LOCAL, execute, probe_of, rapl, run_block
 
 LIMIT = 40_000_000

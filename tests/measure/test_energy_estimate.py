@@ -2,7 +2,7 @@ import pytest
 
 from edgekit.measure.energy import comparable, energy
 from edgekit.measure.estimate import SOURCE, modelled
-from edgekit.types import Cost
+from edgekit.nouns.model import Cost
 from tests.measure.test_energy import STEADY, course, idle
 
 RESNET8 = Cost(bytes=96_000, parameters=78_666, macs=12_501_632, peak_activation_bytes=32_768, operators={"CONV_2D": 9})

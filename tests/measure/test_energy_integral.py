@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edgekit.measure.integral import GAP, MISSING, window
-from edgekit.sensors import PowerTrace, Series
+from edgekit.nouns.sensing import PowerTrace, Series
 
 
 class Load:

@@ -26,7 +26,7 @@ from edgekit.measure.flags import (
     trend,
     trend_within,
 )
-from edgekit.profiles import Block, Device, Distribution, Run, State
+from edgekit.nouns.profile import Block, Device, Distribution, Run, State
 
 NAMES = range(1, 11)
 

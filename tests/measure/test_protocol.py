@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgekit.engine.session import Session
 from edgekit.errors import DeviceError
 from edgekit.measure import protocol
 from edgekit.measure.protocol import QUICK, Bench, Metering, turns
 from edgekit.measure.statistics import compare
 from edgekit.measure.subject import Subject
-from edgekit.profiles import Comparison, State
-from edgekit.sensors import Probe
-from edgekit.session import Session
-from edgekit.types import Signature
+from edgekit.nouns.model import Signature
+from edgekit.nouns.profile import Comparison, State
+from edgekit.nouns.sensing import Probe
 from tests.measure.scripted import DEVICE, Scripted
 
 SUBJECT = Subject(Path("a.tflite"), "0" * 64, Signature(inputs=(), outputs=()))

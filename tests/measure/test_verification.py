@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from edgekit.measure.verification import kernels
-from edgekit.profiles import Delegate, Device
+from edgekit.nouns.profile import Delegate, Device
 from edgekit.runner.board import machine
 
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from edgekit import runner
-from edgekit.profiles import Block, Device, Output, Run, Stand
-from edgekit.sensors import Availability, Probe
+from edgekit.nouns.profile import Block, Device, Output, Run, Stand
+from edgekit.nouns.sensing import Availability, Probe
 
 OUTPUTS = Path(__file__).parent / "outputs"
 

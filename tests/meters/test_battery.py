@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from edgekit.measure.integral import window
 from edgekit.meters import battery
 from edgekit.meters.battery import COMMAND, READINGS, Battery
-from edgekit.profiles import Output
-from edgekit.sensors import Availability, Probe
+from edgekit.nouns.profile import Output
+from edgekit.nouns.sensing import Availability, Probe
 from tests.meters.sensor_trees import PHONE, execute, phone, probe_of, recorded, sensed, shells
 
 SERVICE = recorded("dumpsys_battery.txt")

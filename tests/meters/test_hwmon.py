@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.meters.hwmon import Hwmon
-from edgekit.sensors import Availability
+from edgekit.nouns.sensing import Availability
 from tests.meters.sensor_trees import BOARD, execute, probe_of, sensed, shells, tree
 
 HERE = "sys/class/hwmon/hwmon"

@@ -10,12 +10,12 @@ import pyjoulescope_driver
 import pytest
 from pyjoulescope_driver import time64
 
+from edgekit.engine.worker import Worker
 from edgekit.errors import DeviceError
 from edgekit.measure.integral import window
 from edgekit.meters import joulescope
 from edgekit.meters.joulescope import Joulescope
-from edgekit.sensors import Availability
-from edgekit.worker import Worker
+from edgekit.nouns.sensing import Availability
 from tests.meters.sensor_trees import LOCAL, probe_of
 
 PATH = "u/js220/000415"

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from edgekit import registry
+from edgekit.engine import registry
+from edgekit.engine.worker import Worker
 from edgekit.measure.energy import RANK
-from edgekit.profiles import Device, Output
-from edgekit.sensors import Availability, PowerTrace, Probe
-from edgekit.worker import Worker
+from edgekit.nouns.profile import Device, Output
+from edgekit.nouns.sensing import Availability, PowerTrace, Probe
 from tests.meters.sensor_trees import DEVICES, OUTPUTS, execute, sensed, shells
 
 NAMES = registry.names("meters")

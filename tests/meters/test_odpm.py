@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from edgekit.measure.integral import window
 from edgekit.meters.odpm import COMMAND, Odpm, table
-from edgekit.sensors import Probe
+from edgekit.nouns.sensing import Probe
 from tests.meters.sensor_trees import LOCAL, PHONE, probe_of, recorded, said, sensed
 
 DUMP = recorded("odpm_pixel6.txt")

@@ -11,12 +11,12 @@ import serial.tools.list_ports
 from ppk2_api import ppk2_api
 from serial import SerialException
 
+from edgekit.engine.worker import Worker
 from edgekit.errors import DeviceError
 from edgekit.measure.integral import window
 from edgekit.meters.ppk2 import RATE_HZ, Ppk2
-from edgekit.profiles import Device, DeviceConfig
-from edgekit.sensors import Availability, Probe
-from edgekit.worker import Worker
+from edgekit.nouns.profile import Device, DeviceConfig
+from edgekit.nouns.sensing import Availability, Probe
 from tests.meters.sensor_trees import LOCAL, probe_of
 
 BOARD = Device(id="mcu", kind="serial", title="a microcontroller", config=DeviceConfig(kind="serial", supply_mv=3300))

@@ -9,7 +9,7 @@ from edgekit.meters.hwmon import Hwmon
 from edgekit.meters.ina3221 import Ina3221
 from edgekit.meters.pmic import Pmic, rails
 from edgekit.meters.tegrastats import Tegrastats
-from edgekit.profiles import Run
+from edgekit.nouns.profile import Run
 from tests.meters.sensor_trees import BOARD, execute, jetson, probe_of, program, recorded, run_block, tree
 
 pytestmark = pytest.mark.slow

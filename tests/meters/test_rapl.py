@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from edgekit.measure.integral import window
 from edgekit.meters.rapl import Rapl
-from edgekit.sensors import Probe
+from edgekit.nouns.sensing import Probe
 from tests.meters.sensor_trees import LOCAL, execute, probe_of, rapl, sensed, shells, tree
 
 LIMIT = 262_143_328_850

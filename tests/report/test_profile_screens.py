@@ -10,7 +10,8 @@ from rich.console import Console, RenderableType
 from edgekit.measure import flags
 from edgekit.measure.assembly import Measured, of_several
 from edgekit.measure.estimate import modelled
-from edgekit.profiles import (
+from edgekit.nouns.model import Cost
+from edgekit.nouns.profile import (
     Block,
     Comparison,
     Delegation,
@@ -27,9 +28,8 @@ from edgekit.profiles import (
     Run,
     State,
 )
+from edgekit.nouns.sensing import Availability, Probe
 from edgekit.report import profiles as screens
-from edgekit.sensors import Availability, Probe
-from edgekit.types import Cost
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "profiles"
 

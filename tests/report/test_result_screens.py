@@ -7,20 +7,13 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from edgekit.flow import Result
-from edgekit.manifest import ArtifactFile, DataSet, Manifest
+from edgekit.nouns.base import FileDigest
+from edgekit.nouns.manifest import ArtifactFile, DataSet, Manifest
+from edgekit.nouns.model import Model, Precision, Signature, SourceOptions
+from edgekit.nouns.results import Result
+from edgekit.nouns.target import Recipe
+from edgekit.nouns.verification import Agreement, TaskMetric, Verification
 from edgekit.report import screens
-from edgekit.types import (
-    Agreement,
-    FileDigest,
-    Model,
-    Precision,
-    Recipe,
-    Signature,
-    SourceOptions,
-    TaskMetric,
-    Verification,
-)
 
 SIGNATURE = Signature(inputs=(), outputs=())
 

@@ -10,8 +10,8 @@ import msgspec
 import numpy as np
 
 from edgekit import runner
-from edgekit.profiles import Block, Run, Stand
-from edgekit.sensors import Probe
+from edgekit.nouns.profile import Block, Run, Stand
+from edgekit.nouns.sensing import Probe
 
 QUICK = Run(warm_up_runs=1, warm_up_s=0.01, min_runs=5, min_s=0.02, max_s=20.0, idle_s=0.3)
 

@@ -19,7 +19,7 @@ import numpy as np
 from edgekit import runner
 from edgekit.devices.local import Local
 from edgekit.measure.protocol import QUICK
-from edgekit.profiles import Block, Run
+from edgekit.nouns.profile import Block, Run
 from edgekit.waist.run import Interpreter
 
 NETWORKS = (

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from edgekit import runner
 from edgekit.errors import DeviceError, InputError, MissingTool, Unsupported
-from edgekit.profiles import Device, Run, Stand
+from edgekit.nouns.profile import Device, Run, Stand
 
 BOARD = sorted((Path(runner.__file__).parent / "board").glob("*.py"))
 

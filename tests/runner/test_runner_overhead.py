@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.profiles import Run
+from edgekit.nouns.profile import Run
 from tests.runner.overhead import NETWORKS, blocks, models
 
 SHORT = Run(threads=1, warm_up_runs=3, warm_up_s=0.05, min_runs=10, min_s=0.1)

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 from openvino import opset13 as ops
 
 from edgekit.errors import InputError, MissingTool, Unsupported
-from edgekit.profiles import Run
+from edgekit.nouns.profile import Run
 from tests import networks
 from tests.runner.boards import Board
 

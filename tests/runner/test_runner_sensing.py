@@ -13,8 +13,8 @@ import msgspec
 import pytest
 
 from edgekit import runner
-from edgekit.profiles import Run, Stand
-from edgekit.sensors import Probe, Sample
+from edgekit.nouns.profile import Run, Stand
+from edgekit.nouns.sensing import Probe, Sample
 from tests.runner.boards import QUICK, Board, lines
 from tests.waiting import until
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from edgekit import runner
 from edgekit.measure import flags
-from edgekit.profiles import Device, State
+from edgekit.nouns.profile import Device, State
 from edgekit.runner.board import machine
 from tests import networks
 from tests.meters.sensor_trees import program

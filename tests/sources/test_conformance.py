@@ -12,13 +12,14 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from onnx import TensorProto, helper, numpy_helper
 
-from edgekit import registry, sources
+from edgekit import sources
+from edgekit.engine import registry
+from edgekit.engine.store import tree_digest
+from edgekit.engine.worker import Worker
 from edgekit.errors import EdgekitError, InputError
-from edgekit.store import tree_digest
-from edgekit.tensors import inputs_to_file, outputs_to_source, sqnr_db
-from edgekit.types import Model, SourceOptions, Waist
+from edgekit.nouns.model import Model, SourceOptions, Waist
 from edgekit.waist import graph, run
-from edgekit.worker import Worker
+from edgekit.waist.tensors import inputs_to_file, outputs_to_source, sqnr_db
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = ROOT / "docs" / "examples" / "digits" / "model.keras"

@@ -9,12 +9,11 @@ import onnx
 import pytest
 from onnx import helper
 
+from edgekit.engine.worker import Worker
 from edgekit.errors import InputError, Unsupported
-from edgekit.naming import TensorRow
-from edgekit.tensors import Array
-from edgekit.types import SourceOptions
+from edgekit.nouns.model import SourceOptions, TensorRow
 from edgekit.waist import graph
-from edgekit.worker import Worker
+from edgekit.waist.tensors import Array
 from tests.sources.onnx.onnx_cases import build, f32, i64, save
 from tests.sources.onnx.onnx_proof import assert_faithful, computed, convert, describe, expected, sqnr_db
 

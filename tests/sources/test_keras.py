@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgekit.engine.worker import Worker
 from edgekit.errors import InputError, Unsupported
-from edgekit.tensors import inputs_to_file, outputs_to_source, sqnr_db
-from edgekit.types import Divergence, Model, SourceOptions, Waist
+from edgekit.nouns.model import Divergence, Model, SourceOptions, Waist
 from edgekit.waist import graph, run
-from edgekit.worker import Worker
+from edgekit.waist.tensors import inputs_to_file, outputs_to_source, sqnr_db
 
 pytestmark = pytest.mark.slow
 LIBRARIES = ["k3", "legacy"]

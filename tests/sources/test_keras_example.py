@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from edgekit import config
-from edgekit.types import SourceOptions
-from edgekit.worker import Worker
+from edgekit.engine.worker import Worker
+from edgekit.nouns.model import SourceOptions
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "docs" / "examples" / "digits"

@@ -12,9 +12,9 @@ from typing import Any
 import h5py
 import pytest
 
+from edgekit.engine.worker import Worker
 from edgekit.errors import EdgekitError
-from edgekit.types import SourceOptions
-from edgekit.worker import Worker
+from edgekit.nouns.model import SourceOptions
 from tests.sources.test_keras_refusals import describe, hdf5, layer, legacy, refused, rewritten, with_config
 
 UNSAFE = SourceOptions(allow_unsafe=True)

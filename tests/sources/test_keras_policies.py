@@ -10,11 +10,11 @@ import h5py
 import numpy as np
 import pytest
 
+from edgekit.engine.worker import Worker
+from edgekit.nouns.model import SourceOptions
 from edgekit.sources.keras import archive, policies
-from edgekit.tensors import inputs_to_file, outputs_to_source, sqnr_db
-from edgekit.types import SourceOptions
 from edgekit.waist import run
-from edgekit.worker import Worker
+from edgekit.waist.tensors import inputs_to_file, outputs_to_source, sqnr_db
 
 PLAIN = SourceOptions()
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from edgekit.engine.worker import Worker
 from edgekit.errors import Unsupported
-from edgekit.types import SourceOptions, Waist
-from edgekit.worker import Worker
+from edgekit.nouns.model import SourceOptions, Waist
 
 pytestmark = pytest.mark.slow
 PLAIN = SourceOptions()

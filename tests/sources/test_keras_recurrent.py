@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.tensors import inputs_to_file, outputs_to_source, sqnr_db
-from edgekit.types import SourceOptions, Waist
+from edgekit.engine.worker import Worker
+from edgekit.nouns.model import SourceOptions, Waist
 from edgekit.waist import graph, run
-from edgekit.worker import Worker
+from edgekit.waist.tensors import inputs_to_file, outputs_to_source, sqnr_db
 
 pytestmark = pytest.mark.slow
 PLAIN = SourceOptions()

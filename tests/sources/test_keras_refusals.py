@@ -14,9 +14,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from edgekit.engine.worker import Worker
 from edgekit.errors import EdgekitError, InputError
-from edgekit.types import Model, SourceOptions
-from edgekit.worker import Worker
+from edgekit.nouns.model import Model, SourceOptions
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = ROOT / "docs" / "examples" / "digits" / "model.keras"

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.tensors import inputs_to_file, outputs_to_source, sqnr_db
-from edgekit.types import Model, SourceOptions, Waist
+from edgekit.engine.worker import Worker
+from edgekit.nouns.model import Model, SourceOptions, Waist
 from edgekit.waist import run
-from edgekit.worker import Worker
+from edgekit.waist.tensors import inputs_to_file, outputs_to_source, sqnr_db
 
 pytestmark = [pytest.mark.shared, pytest.mark.slow]
 PLAIN = SourceOptions()

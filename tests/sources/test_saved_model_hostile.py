@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from edgekit.engine.worker import Worker
 from edgekit.errors import EdgekitError
-from edgekit.types import SourceOptions
-from edgekit.worker import Worker
+from edgekit.nouns.model import SourceOptions
 from tests.sources.test_keras_refusals import describe, refused
 
 MAKER = Path(__file__).with_name("hostile_saved_models.py")

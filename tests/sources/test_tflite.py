@@ -13,10 +13,10 @@ from ai_edge_litert import schema_py_generated as schema
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from edgekit.engine.worker import Worker
 from edgekit.errors import EdgekitError, InputError, Unsupported
-from edgekit.types import Model, SourceOptions, Waist
+from edgekit.nouns.model import Model, SourceOptions, Waist
 from edgekit.waist import graph, run
-from edgekit.worker import Worker
 from tests import networks
 
 ROOT = Path(__file__).resolve().parents[2]

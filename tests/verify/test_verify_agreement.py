@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekit import tensors, verify
+from edgekit import verify
 from edgekit.errors import InputError
-from edgekit.tensors import sqnr_db
+from edgekit.waist import tensors
+from edgekit.waist.tensors import sqnr_db
 
 RNG = np.random.default_rng(0)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.types import Built, Placement
+from edgekit.nouns.building import Built, Placement
 from edgekit.verify import coverage
 from edgekit.waist import cost, graph
 from tests import networks

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.tensors import dequantize, quantize
-from edgekit.types import Made
+from edgekit.nouns.verification import Made
 from edgekit.verify import parts
+from edgekit.waist.tensors import dequantize, quantize
 
 RNG = np.random.default_rng(0)
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from edgekit import verify
-from edgekit.tensors import BLOCK, Array
-from edgekit.types import Coverage, Judged, Made, Precision
+from edgekit.nouns.model import Precision
+from edgekit.nouns.verification import Coverage, Judged, Made
 from edgekit.verify.probes import Probed
+from edgekit.waist.tensors import BLOCK, Array
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(size=(40, 1, 6)).astype(np.float32)

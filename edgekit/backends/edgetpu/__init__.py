@@ -9,11 +9,12 @@ import numpy as np
 from edgekit.backends import Backend
 from edgekit.backends.edgetpu import compiled, compiler, dense, log
 from edgekit.backends.edgetpu.forecast import CPU, EDGE_TPU, ONE_SUBGRAPH, Forecast, forecast
-from edgekit.compilers import EDGETPU_INSTALL, EDGETPU_PROGRAM
 from edgekit.errors import InputError, MissingTool, Unsupported
-from edgekit.tensors import inputs_to_file, outputs_to_source
-from edgekit.types import Built, Job, Placement, Precision, Signature
+from edgekit.host.compilers import EDGETPU_INSTALL, EDGETPU_PROGRAM
+from edgekit.nouns.building import Built, Job, Placement
+from edgekit.nouns.model import Precision, Signature
 from edgekit.waist import graph, run
+from edgekit.waist.tensors import inputs_to_file, outputs_to_source
 
 TIMEOUT_S = 600
 """Seconds for the compiler, unless the target's ``timeout_s`` says otherwise; its own limit is 180."""

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from pathlib import Path
 
-from edgekit.types import Noun
+from edgekit.nouns.base import Noun
 from edgekit.waist import graph as waist
 from edgekit.waist.graph import Graph, Operator
 

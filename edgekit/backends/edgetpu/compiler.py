@@ -24,10 +24,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.backends.edgetpu import log
-from edgekit.compilers import EDGETPU_INSTALL as INSTALL
-from edgekit.compilers import EDGETPU_PROGRAM as PROGRAM
-from edgekit.compilers import EDGETPU_VARIABLE as VARIABLE
 from edgekit.errors import MissingTool, Unsupported
+from edgekit.host.compilers import EDGETPU_INSTALL as INSTALL
+from edgekit.host.compilers import EDGETPU_PROGRAM as PROGRAM
+from edgekit.host.compilers import EDGETPU_VARIABLE as VARIABLE
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.backends.edgetpu.rules import VERSION, Refusal, View, refusal, unreadable
-from edgekit.types import Placement
+from edgekit.nouns.building import Placement
 from edgekit.waist import graph as waist
 from edgekit.waist.graph import Graph, Operator, Tensor
 
 EDGE_TPU, CPU = "Edge TPU", "CPU"
-"""Values of `edgekit.types.Placement.runs_on`."""
+"""Values of `edgekit.nouns.building.Placement.runs_on`."""
 
 MAPPED = "Mapped to Edge TPU"
 ONE_SUBGRAPH = "More than one subgraph is not supported"

@@ -6,7 +6,7 @@ The compiler is closed; its words are known from the logs in https://github.com/
 
 import re
 
-from edgekit.types import Noun
+from edgekit.nouns.base import Noun
 
 MAPPED = "Mapped to Edge TPU"
 """The status of operators that run on the Edge TPU."""

@@ -13,9 +13,10 @@ from edgekit.backends import Backend
 from edgekit.backends.openvino import half_precision, npu, quantization, reading, settings, ways
 from edgekit.backends.openvino.libraries import CORE, FAILURES, nncf, ov
 from edgekit.errors import InputError, Unsupported
+from edgekit.nouns.building import Built, Job, Placement
+from edgekit.nouns.model import Precision, Signature
 from edgekit.samples import write_npz
-from edgekit.tensors import Array, inputs_to_file, outputs_to_source
-from edgekit.types import Built, Job, Placement, Precision, Signature
+from edgekit.waist.tensors import Array, inputs_to_file, outputs_to_source
 
 EXACT = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "INFERENCE_PRECISION_HINT": "f32"}
 """One stream, and float32 where the file is float.

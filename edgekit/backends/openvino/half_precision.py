@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.backends.openvino.libraries import compress_model_transformation, ov
-from edgekit.tensors import Array, sqnr_db
+from edgekit.waist.tensors import Array, sqnr_db
 
 SMALLEST = 512
 """Constants with fewer elements stay float32: biases, scales, the epsilon under a logarithm.

@@ -5,7 +5,7 @@ from typing import Any
 
 from edgekit.backends.openvino.libraries import FAILURES
 from edgekit.backends.openvino.reading import first_line
-from edgekit.types import Placement
+from edgekit.nouns.building import Placement
 
 IMPORTER = "https://github.com/openvinotoolkit/npu_compiler/blob/0ccf9bf3faf8106f5575a905d665feab44e59b6f/src/vpux_compiler/src/frontend/IE.cpp"
 """Source of `OPERATORS` and `REWRITTEN`: the dispatch table and the passes of the compiler's importer.

@@ -13,8 +13,9 @@ from edgekit.backends.openvino.libraries import FAILURES, RangeEstimatorParamete
 from edgekit.backends.openvino.reading import first_line, matched
 from edgekit.backends.openvino.settings import Settings
 from edgekit.errors import InputError, Unsupported
-from edgekit.tensors import inputs_to_file
-from edgekit.types import Job, Signature
+from edgekit.nouns.building import Job
+from edgekit.nouns.model import Signature
+from edgekit.waist.tensors import inputs_to_file
 
 RECURRENT = ("LSTMSequence", "GRUSequence", "RNNSequence", "LSTMCell", "GRUCell", "RNNCell")
 """Operators that stay float: the CPU plugin's int8 kernel for them computes something else.

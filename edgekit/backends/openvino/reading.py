@@ -11,7 +11,8 @@ import msgspec
 from edgekit.backends.openvino import recurrent, waist_aliases, waist_scalars
 from edgekit.backends.openvino.libraries import FAILURES, ov
 from edgekit.errors import Unsupported
-from edgekit.types import Job, Signature, TensorSpec
+from edgekit.nouns.building import Job
+from edgekit.nouns.model import Signature, TensorSpec
 from edgekit.waist import graph
 
 

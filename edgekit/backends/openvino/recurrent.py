@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from edgekit.backends.openvino.libraries import operators, ov
-from edgekit.tensors import Array
 from edgekit.waist import edit, graph, state
+from edgekit.waist.tensors import Array
 
 GATES = (1, 0, 2, 3)
 """OpenVINO's gates among TFLite's i, f, c, o."""

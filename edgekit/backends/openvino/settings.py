@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 import msgspec
 
 from edgekit.errors import InputError
-from edgekit.types import Job, Noun
+from edgekit.nouns.base import Noun
+from edgekit.nouns.building import Job
 
 
 class Settings(Noun, frozen=True, kw_only=True):

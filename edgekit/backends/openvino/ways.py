@@ -13,9 +13,10 @@ import numpy as np
 from edgekit.backends.openvino import reading
 from edgekit.backends.openvino.libraries import CORE, FAILURES
 from edgekit.errors import Unsupported
-from edgekit.tensors import Array, inputs_to_file, outputs_to_source, sqnr_db
-from edgekit.types import Job, Signature
+from edgekit.nouns.building import Job
+from edgekit.nouns.model import Signature
 from edgekit.waist import run
+from edgekit.waist.tensors import Array, inputs_to_file, outputs_to_source, sqnr_db
 
 DIRECT = ("onnx",)
 """Source formats that OpenVINO reads itself (see docs/explanation/openvino-from-source.md)."""

@@ -14,10 +14,11 @@ from edgekit.backends.tflite.boundary import described, set_boundary
 from edgekit.backends.tflite.judge import float_operators
 from edgekit.backends.tflite.ranges import METHODS
 from edgekit.errors import InputError, Unsupported
-from edgekit.tensors import Array, inputs_to_file, outputs_to_source
-from edgekit.types import CALIBRATED, Boundary, Built, Job, Placement, Precision, Signature
+from edgekit.nouns.building import Built, Job, Placement
+from edgekit.nouns.model import CALIBRATED, Boundary, Precision, Signature
 from edgekit.waist import graph, run
 from edgekit.waist.exact import MOVES, Wiring
+from edgekit.waist.tensors import Array, inputs_to_file, outputs_to_source
 from edgekit.waist.trial import Trial
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from ai_edge_litert import schema_py_generated as schema
 
-from edgekit.types import Boundary, Signature, TensorSpec
+from edgekit.nouns.model import Boundary, Signature, TensorSpec
 from edgekit.waist import edit
 from edgekit.waist import graph as waist_graph
 

@@ -27,8 +27,8 @@ from edgekit.backends.tflite.ranges import Range
 from edgekit.backends.tflite.recurrent import add_intermediates
 from edgekit.backends.tflite.veil import Veil
 from edgekit.errors import Unsupported
-from edgekit.tensors import quantize as quantize_values
 from edgekit.waist import edit, graph, state
+from edgekit.waist.tensors import quantize as quantize_values
 
 Engine = Callable[[Path, dict[int, Range], frozenset[int], str, bool], bytes]
 """(float file, ranges by tensor index, operators that stay float, activations' dtype, per channel) → quantized file."""

@@ -25,9 +25,9 @@ from edgekit.backends.tflite.judge import SCORED_SAMPLES, Candidate, Judge, best
 from edgekit.backends.tflite.ranges import METHODS, Range, choose
 from edgekit.backends.tflite.ready import Ready, ready
 from edgekit.errors import Unsupported
-from edgekit.tensors import Array
 from edgekit.waist import exact, graph, state
 from edgekit.waist.exact import GUARDED, Wiring
+from edgekit.waist.tensors import Array
 from edgekit.waist.trial import Trial
 
 POOR_DB = 15.0

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from edgekit.backends.tflite.parts import Parts
 from edgekit.errors import Unsupported
-from edgekit.tensors import Array
 from edgekit.waist import cost, graph
+from edgekit.waist.tensors import Array
 from edgekit.waist.trial import Trial
 
 SCORED_MACS = 2e9

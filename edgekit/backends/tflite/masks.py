@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.backends.tflite.ranges import Observed
-from edgekit.tensors import Array
 from edgekit.waist import edit, graph
 from edgekit.waist.exact import ELEMENTWISE, LAYERS, MOVES, Wiring
 from edgekit.waist.graph import Operator
+from edgekit.waist.tensors import Array
 
 MARGIN = 20.0
 """exp(-20) = 2e-9: less than the last bit of a float32 that the other shares of a softmax leave."""

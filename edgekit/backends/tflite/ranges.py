@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import InputError
-from edgekit.tensors import Array
 from edgekit.waist import run
 from edgekit.waist.graph import Graph
+from edgekit.waist.tensors import Array
 
 Floats = NDArray[np.floating[Any]]
 Range = tuple[float, float]

@@ -9,8 +9,8 @@ import numpy as np
 from edgekit.backends.tflite import aliases, casts, masks
 from edgekit.backends.tflite.aliases import Aliases
 from edgekit.backends.tflite.ranges import Observation, Range, observe
-from edgekit.tensors import Array, sqnr_db
 from edgekit.waist import graph
+from edgekit.waist.tensors import Array, sqnr_db
 
 SAME_DB = 60.0
 """What a rewritten float network must reach against the original, on the calibration samples."""

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from edgekit.backends.tflite.boundary import keep_names
 from edgekit.backends.tflite.engines import prepare
 from edgekit.errors import Unsupported
-from edgekit.tensors import sqnr_db
 from edgekit.waist import edit, graph
+from edgekit.waist.tensors import sqnr_db
 
 FLOOR_DB = 60.0
 """Constants that float16 represents worse (most reach 71 dB) stay float32: tiny or huge values.

@@ -17,7 +17,7 @@ from edgekit.devices import Driver
 from edgekit.devices.adb import bridge, conditions, feeding, finding, modes, places, sensing, settings, tool
 from edgekit.devices.adb.bridge import Phone
 from edgekit.errors import DeviceError, EdgekitError, InputError, Unsupported
-from edgekit.profiles import Block, Device, DeviceConfig, Output, Run, Stand, State
+from edgekit.nouns.profile import Block, Device, DeviceConfig, Output, Run, Stand, State
 
 CLOCK_TRIES = 3
 """How often the two clocks are compared; the quickest answer counts."""

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from edgekit.devices.adb import delegation, parsing, sensing
 from edgekit.devices.adb.tool import Generation
 from edgekit.errors import DeviceError, MissingTool, Unsupported
-from edgekit.profiles import Delegate, Distribution, Run
-from edgekit.sensors import Probe
+from edgekit.nouns.profile import Delegate, Distribution, Run
+from edgekit.nouns.sensing import Probe
 
 GRACE_S = 120.0
 """How much longer than its limits a block may take: for loading, and for a delegate that compiles."""

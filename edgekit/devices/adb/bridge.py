@@ -16,7 +16,7 @@ import adbutils
 from adbutils import AdbConnection, AdbError
 
 from edgekit.errors import DeviceError
-from edgekit.profiles import Device, DeviceConfig, Output
+from edgekit.nouns.profile import Device, DeviceConfig, Output
 
 SHELL_LIMIT_S = 60.0
 """How long a shell line may be silent, unless its caller knows better."""

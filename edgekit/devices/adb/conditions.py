@@ -9,7 +9,7 @@ import re
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from edgekit.profiles import State
+from edgekit.nouns.profile import State
 
 MARK = "-- edgekit --"
 """Stands between the outputs of several commands in one shell line."""

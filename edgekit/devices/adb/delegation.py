@@ -8,7 +8,7 @@ Sources of the lines: ``benchmark_tflite_model.cc`` and ``core/subgraph.cc`` (te
 import re
 
 from edgekit.errors import Unsupported
-from edgekit.profiles import Delegate, Delegation
+from edgekit.nouns.profile import Delegate, Delegation
 
 NAMES: dict[Delegate, str] = {"xnnpack": "XNNPACK", "gpu": "GPU", "nnapi": "NNAPI"}
 """Delegates by the name that the classic tool has for them."""

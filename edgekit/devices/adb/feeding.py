@@ -10,9 +10,9 @@ import msgspec
 import numpy as np
 
 from edgekit.errors import Unsupported
-from edgekit.tensors import Array
-from edgekit.types import Noun
+from edgekit.nouns.base import Noun
 from edgekit.waist import graph
+from edgekit.waist.tensors import Array
 
 
 class Tensor(Noun, frozen=True):

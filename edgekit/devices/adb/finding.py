@@ -4,7 +4,7 @@ import re
 
 from edgekit.devices.adb import bridge, conditions
 from edgekit.devices.adb.places import FOLDER
-from edgekit.profiles import Device, DeviceConfig, State
+from edgekit.nouns.profile import Device, DeviceConfig, State
 
 PROPERTIES = (
     "ro.product.manufacturer",

@@ -12,7 +12,7 @@ import numpy as np
 from edgekit.devices.adb import block, delegation, feeding, operators, parsing, result, sensing
 from edgekit.devices.adb.bridge import Phone
 from edgekit.errors import DeviceError, Unsupported
-from edgekit.profiles import Block, Delegation, Memory, Run, Stand
+from edgekit.nouns.profile import Block, Delegation, Memory, Run, Stand
 
 GONE = 90
 """Exit code of a block's shell lines where the place is not there (`edgekit.devices.adb.block.script`)."""

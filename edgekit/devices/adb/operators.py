@@ -9,7 +9,7 @@ between them are numbers, so the header only has to say how many and which. Sour
 import re
 
 from edgekit.devices.adb.parsing import NUMBER
-from edgekit.profiles import OperatorTime
+from edgekit.nouns.profile import OperatorTime
 
 REGULAR = "Operator-wise Profiling Info for Regular Benchmark Runs"
 """The heading after which the timed runs' tables come; those before it are of loading."""

@@ -10,7 +10,7 @@ before each. Sources: ``tensorflow/lite/tools/benchmark/benchmark_model.cc`` and
 import re
 from typing import NamedTuple
 
-from edgekit.profiles import Distribution, Memory
+from edgekit.nouns.profile import Distribution, Memory
 
 NUMBER = r"[-+]?(?:\d{1,30}(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,2})?"
 """A number as C++ streams write it, such as ``2.95034e+06``; short enough to be finite."""

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 
 from edgekit.devices.adb.parsing import Printed
-from edgekit.profiles import Distribution, Memory
+from edgekit.nouns.profile import Distribution, Memory
 
 KIB = 1024
 

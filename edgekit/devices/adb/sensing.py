@@ -9,7 +9,7 @@ import shlex
 
 import msgspec
 
-from edgekit.sensors import Probe, Sample
+from edgekit.nouns.sensing import Probe, Sample
 
 CLOCK_STEP_S = 0.01
 """The step of ``/proc/uptime``."""

@@ -15,11 +15,11 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from edgekit.config import cache_folder
 from edgekit.devices.adb.bridge import Phone
 from edgekit.devices.adb.finding import TOOLS
 from edgekit.errors import DeviceError, InputError, MissingTool
-from edgekit.profiles import Device
+from edgekit.host.cachedir import cache_folder
+from edgekit.nouns.profile import Device
 
 NIGHTLY = "https://storage.googleapis.com/tensorflow-nightly-public/prod/tensorflow/release/lite/tools/nightly/latest"
 

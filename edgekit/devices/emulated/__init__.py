@@ -14,11 +14,11 @@ from pathlib import Path
 import msgspec
 
 from edgekit import runner
-from edgekit.config import cache_folder
 from edgekit.devices import Driver
 from edgekit.devices.emulated import root
 from edgekit.errors import EdgekitError, InputError, MissingTool, Unsupported
-from edgekit.profiles import Block, Device, DeviceConfig, Output, Run, Stand, State
+from edgekit.host.cachedir import cache_folder
+from edgekit.nouns.profile import Block, Device, DeviceConfig, Output, Run, Stand, State
 from edgekit.runner import here
 
 

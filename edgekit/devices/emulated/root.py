@@ -18,7 +18,7 @@ import msgspec
 
 from edgekit import runner
 from edgekit.errors import DeviceError, MissingTool
-from edgekit.types import Noun
+from edgekit.nouns.base import Noun
 
 SUITE, PYTHON = "bookworm", "3.11"
 """The Debian release that is unpacked, and the Python that it brings."""

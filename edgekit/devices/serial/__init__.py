@@ -26,7 +26,7 @@ from edgekit.devices import Driver
 from edgekit.devices.serial import blocks, protocol
 from edgekit.devices.serial.monitor import Monitor
 from edgekit.errors import DeviceError, EdgekitError, InputError, Unsupported
-from edgekit.profiles import Block, Device, DeviceConfig, Output, Run, Stand, State
+from edgekit.nouns.profile import Block, Device, DeviceConfig, Output, Run, Stand, State
 from edgekit.runner import here
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from edgekit.devices.serial import protocol
 from edgekit.devices.serial.monitor import Line, Monitor
 from edgekit.errors import DeviceError, Unsupported
-from edgekit.profiles import Block, Distribution, Run
-from edgekit.tensors import Array
+from edgekit.nouns.profile import Block, Distribution, Run
 from edgekit.waist import graph
+from edgekit.waist.tensors import Array
 
 FIRST_S = 120.0
 """How long the first inference may take, before there is a time to go by."""

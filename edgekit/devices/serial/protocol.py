@@ -21,8 +21,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from edgekit.errors import DeviceError
-from edgekit.tensors import Array, dequantize, quantize
 from edgekit.waist.graph import Tensor
+from edgekit.waist.tensors import Array, dequantize, quantize
 
 COMMAND_BYTES = 80
 """The longest command that the monitor takes (``EE_CMD_SIZE``)."""

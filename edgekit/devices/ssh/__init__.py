@@ -21,7 +21,7 @@ from edgekit.devices.ssh.looking import Seen, delegate_problem, look
 from edgekit.devices.ssh.transfer import fetch, prepare, removed, upload
 from edgekit.devices.ssh.trust import target
 from edgekit.errors import DeviceError, EdgekitError, InputError, MissingTool, Unsupported
-from edgekit.profiles import Block, Delegate, Device, DeviceConfig, Output, Run, Stand, State
+from edgekit.nouns.profile import Block, Delegate, Device, DeviceConfig, Output, Run, Stand, State
 
 LIBRARY = "libedgetpu.so.1"
 """The Edge TPU's delegate, as its package installs it."""

@@ -20,7 +20,7 @@ import asyncssh
 
 from edgekit.devices.ssh.trust import DEFAULT_PORT, KnownHosts, client_keys, identity, place, ssh_command, target
 from edgekit.errors import DeviceError, EdgekitError, InputError
-from edgekit.profiles import Device, DeviceConfig, Output
+from edgekit.nouns.profile import Device, DeviceConfig, Output
 
 CONNECT_S = 5.0
 """How long a board may take to take up a TCP connection."""

@@ -8,7 +8,7 @@ import msgspec
 from edgekit import runner
 from edgekit.devices.ssh.advice import Facts, no_python, old_python
 from edgekit.devices.ssh.connection import Board
-from edgekit.profiles import Device
+from edgekit.nouns.profile import Device
 
 OLD = "this is Python "
 """How a too old Python's last words begin."""

@@ -13,7 +13,7 @@ import asyncssh
 from asyncssh.public_key import get_default_certificate_algs, get_default_public_key_algs
 
 from edgekit.errors import DeviceError, EdgekitError, InputError
-from edgekit.profiles import DeviceConfig
+from edgekit.nouns.profile import DeviceConfig
 
 DEFAULT_PORT = 22
 """The port of SSH (RFC 4253 §4); a configured port of this value leaves the choice to ``~/.ssh/config``."""

@@ -7,6 +7,6 @@
 
 Needs Python 3.9 or later, numpy, and one of ai-edge-litert, tflite-runtime, tensorflow, openvino or
 onnxruntime. Times are of this machine's monotonic clock. The order's fields are those of
-`edgekit.profiles.Run` with ``model``, ``inputs``, ``library`` and ``out``; the answer's are those of
-`edgekit.profiles.Block`, or ``{"error": {remedy, problem, place, fix}}``.
+`edgekit.nouns.profile.Run` with ``model``, ``inputs``, ``library`` and ``out``; the answer's are those of
+`edgekit.nouns.profile.Block`, or ``{"error": {remedy, problem, place, fix}}``.
 """

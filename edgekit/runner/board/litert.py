@@ -51,7 +51,7 @@ class LiteRT:
         return {detail["name"]: self._made.get_tensor(detail["index"]) for detail in self._made.get_output_details()}
 
     def delegation(self) -> dict[str, Any] | None:
-        """How much the delegate took, as fields of ``edgekit.profiles.Delegation``; None without a delegate."""
+        """How much the delegate took, as fields of ``edgekit.nouns.profile.Delegation``; None without a delegate."""
         if self._order["delegate"] == "none":
             return None
         nodes = self._made._get_ops_details()

@@ -61,7 +61,7 @@ def sensors(pattern: str) -> list[str]:
 
 
 def state() -> dict[str, Any]:
-    """What can change a measurement, as fields of ``edgekit.profiles.State``."""
+    """What can change a measurement, as fields of ``edgekit.nouns.profile.State``."""
     cpus = sorted(sensors("sys/devices/system/cpu/cpu[0-9]*/cpufreq"))
     governors = sorted({text for cpu in cpus if (text := read(cpu + "/scaling_governor"))})
     frequencies = [value for cpu in cpus if (value := number(read(cpu + "/scaling_cur_freq"))) is not None]

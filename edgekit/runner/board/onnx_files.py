@@ -46,7 +46,7 @@ class OnnxRuntime:
         return {output.name: value for output, value in zip(described, self._last)}
 
     def operators(self, runs: int) -> list[dict[str, Any]]:
-        """Mean time by operator, as fields of ``edgekit.profiles.OperatorTime``."""
+        """Mean time by operator, as fields of ``edgekit.nouns.profile.OperatorTime``."""
         for _ in range(runs):
             self.invoke()
         file = Path(self._session.end_profiling())

@@ -39,7 +39,7 @@ class OpenVINO:
         return {name: self._request.get_tensor(port).data.copy() for name, port in self._outputs.items()}
 
     def operators(self, runs: int) -> list[dict[str, Any]]:
-        """Mean time by operator, as fields of ``edgekit.profiles.OperatorTime``."""
+        """Mean time by operator, as fields of ``edgekit.nouns.profile.OperatorTime``."""
         rows: dict[str, dict[str, Any]] = {}
         for _ in range(runs):
             self.invoke()

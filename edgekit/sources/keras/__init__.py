@@ -13,14 +13,13 @@ import numpy as np
 
 from edgekit import sources
 from edgekit.errors import InputError
-from edgekit.naming import TensorRow
+from edgekit.nouns.model import Divergence, Model, Signature, SourceOptions, TensorRow, TensorSpec, Waist
 from edgekit.sources.keras import axes, conversion, cutting, divergence, policies
 from edgekit.sources.keras.loading import load
 from edgekit.sources.keras.network import Fixed, fix
 from edgekit.sources.keras.reference import Reference
-from edgekit.tensors import Array, inputs_to_file
-from edgekit.types import Divergence, Model, Signature, SourceOptions, TensorSpec, Waist
 from edgekit.waist import graph
+from edgekit.waist.tensors import Array, inputs_to_file
 
 
 class KerasSource(sources.Source):

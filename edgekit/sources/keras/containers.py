@@ -13,8 +13,8 @@ from typing import Any
 
 import h5py
 
-from edgekit import sandbox
 from edgekit.errors import InputError
+from edgekit.host import sandbox
 
 DEFLATION = 1100
 """What one compressed byte can hold at most: DEFLATE reaches 1,032 (RFC 1951: 258 bytes in 2 bits)."""

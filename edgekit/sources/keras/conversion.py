@@ -24,8 +24,8 @@ from edgekit.sources.keras.loading import layers
 from edgekit.sources.keras.lstm import fused, fusible
 from edgekit.sources.keras.network import Fixed, sample, traced, writes_state
 from edgekit.sources.keras.preprocessing import refusal
-from edgekit.tensors import IDENTICAL_DB, sqnr_db
 from edgekit.waist import graph, guards, run, state
+from edgekit.waist.tensors import IDENTICAL_DB, sqnr_db
 
 AGREEMENT_DB = 60.0
 """The least SQNR of a float conversion; below it the file computes something else."""

@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 from tensorflow.python.ops.op_selector import UnliftableError
 
-from edgekit import naming, proposals
 from edgekit.errors import Unsupported
-from edgekit.naming import Constant, TensorRow
+from edgekit.nouns.model import Constant, SourceOptions, TensorRow
 from edgekit.sources.keras.libraries import FAILURES, first_line, tf
 from edgekit.sources.keras.network import Fixed, Network, Port, fix
-from edgekit.types import SourceOptions
+from edgekit.waist import naming, proposals
 
 SILENT = {"Const", "NoOp", "Placeholder", "Identity"}
 """Operators whose results nobody would cut at."""

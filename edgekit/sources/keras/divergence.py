@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from edgekit.nouns.model import Divergence
 from edgekit.sources.keras.libraries import FAILURES, keras3, tf, tf_keras
 from edgekit.sources.keras.network import Fixed, restored_state
-from edgekit.tensors import Array, sqnr_db
-from edgekit.types import Divergence
 from edgekit.waist import graph, run
+from edgekit.waist.tensors import Array, sqnr_db
 
 NOTHING_DB = -300.0
 """Stands for an SQNR that is not finite, which JSON cannot hold."""

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from edgekit.errors import InputError, Unsupported
+from edgekit.nouns.model import SourceOptions
 from edgekit.sources.keras import archive, policies, saved, vetting
 from edgekit.sources.keras.libraries import FAILURES, first_line, keras3, tf, tf_keras
 from edgekit.sources.keras.network import Network, Port
 from edgekit.sources.keras.preprocessing import refusal
-from edgekit.types import SourceOptions
 
 
 def load(path: Path, format_: str, options: SourceOptions) -> Network:

@@ -11,7 +11,7 @@ import numpy as np
 from edgekit.errors import InputError, Unsupported
 from edgekit.sources import bound
 from edgekit.sources.keras.libraries import FAILURES, first_line, tf
-from edgekit.tensors import Array
+from edgekit.waist.tensors import Array
 
 
 @dataclass(frozen=True)

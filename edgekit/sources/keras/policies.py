@@ -21,7 +21,7 @@ import numpy as np
 from edgekit.sources.keras.archive import Archive
 from edgekit.sources.keras.libraries import FAILURES, first_line, tf
 from edgekit.sources.keras.network import Fixed, sample
-from edgekit.tensors import IDENTICAL_DB, sqnr_db
+from edgekit.waist.tensors import IDENTICAL_DB, sqnr_db
 
 HALVES = ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16")
 """Keras's names of policies and dtypes that compute in 16 bits."""

@@ -8,7 +8,7 @@ import numpy as np
 from edgekit.errors import InputError, Unsupported
 from edgekit.sources.keras.libraries import FAILURES, first_line, tf
 from edgekit.sources.keras.network import Fixed, traced, writes_state
-from edgekit.tensors import Array
+from edgekit.waist.tensors import Array
 
 CHUNK_BYTES = 16 << 20
 """The most input bytes of a chunk."""

@@ -14,7 +14,7 @@ import onnx
 import onnxruntime
 
 from edgekit.errors import Unsupported
-from edgekit.naming import TensorRow
+from edgekit.nouns.model import Divergence, Model, Signature, SourceOptions, TensorRow, TensorSpec, Waist
 from edgekit.sources import Source
 from edgekit.sources.onnx import (
     agreement,
@@ -37,7 +37,6 @@ from edgekit.sources.onnx import (
     sizes,
 )
 from edgekit.sources.onnx.network import ONNX_ERRORS, Network
-from edgekit.types import Divergence, Model, Signature, SourceOptions, TensorSpec, Waist
 
 __all__ = ["OnnxSource"]
 

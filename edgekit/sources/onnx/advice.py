@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from edgekit import proposals
 from edgekit.errors import Unsupported
 from edgekit.sources.onnx import shapes
 from edgekit.sources.onnx.network import consumed, every_node, kind
+from edgekit.waist import proposals
 
 HEAVY = {"Attention", "Conv", "ConvTranspose", "Einsum", "GRU", "Gemm", "LSTM", "MatMul", "RNN"}
 """Operators that make up a network, in contrast to what prepares its input or reads its results."""

@@ -10,13 +10,13 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from edgekit import tensors
 from edgekit.errors import Unsupported
+from edgekit.nouns.model import Signature
 from edgekit.sources.onnx import refusal
 from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, complaint, each_sample, made_up, run
-from edgekit.types import Signature
 from edgekit.waist import graph as waist_graph
 from edgekit.waist import run as waist_run
+from edgekit.waist import tensors
 
 Array = NDArray[Any]
 
@@ -166,7 +166,7 @@ are equal but for their last bits, about one in a million for each sum that is o
 
 
 def closeness_db(reference: Array, value: Array) -> float:
-    """SQNR in dB (see `edgekit.tensors.sqnr_db`).
+    """SQNR in dB (see `edgekit.waist.tensors.sqnr_db`).
 
     Integers and booleans are compared for equality: the share that differs takes the place of the
     error, but for `TIES`. Arrays of different shapes are as far apart as can be.

@@ -5,11 +5,10 @@ from pathlib import Path
 import onnx
 from onnx import helper, numpy_helper
 
-from edgekit import naming
-from edgekit.naming import Constant, TensorRow
+from edgekit.nouns.model import Constant, SourceOptions, TensorRow
 from edgekit.sources.onnx import folding, shapes
 from edgekit.sources.onnx.network import ONNX_ERRORS, Network, consumed, kind
-from edgekit.types import SourceOptions
+from edgekit.waist import naming
 
 GUESSES = (
     onnx.TensorProto.FLOAT, onnx.TensorProto.UINT8, onnx.TensorProto.INT64, onnx.TensorProto.INT32,

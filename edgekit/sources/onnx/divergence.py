@@ -9,12 +9,12 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edgekit import tensors
+from edgekit.nouns.model import Divergence, Signature
 from edgekit.sources.onnx.agreement import closeness_db
 from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, run, session
-from edgekit.types import Divergence, Signature
 from edgekit.waist import graph as waist_graph
 from edgekit.waist import run as waist_run
+from edgekit.waist import tensors
 
 Array = NDArray[Any]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import Message
 
-from edgekit.beside import companion
 from edgekit.errors import InputError, Unsupported
+from edgekit.host.companions import companion
 
 LIMIT_BYTES = 2**31 - 1
 """Protobuf's and TFLite's largest file (both use signed 32-bit sizes)."""

@@ -13,8 +13,8 @@ from pathlib import Path
 import onnx
 
 from edgekit.errors import Unsupported
+from edgekit.nouns.model import Precision
 from edgekit.sources.onnx.network import every_node, kind
-from edgekit.types import Precision
 
 DYNAMIC = {
     "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger", "com.microsoft:DynamicQuantizeMatMul",

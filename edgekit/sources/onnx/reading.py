@@ -14,10 +14,10 @@ from google.protobuf.message import DecodeError, Message
 from onnx import helper, numpy_helper
 
 from edgekit.errors import InputError, Unsupported
+from edgekit.nouns.model import SourceOptions
 from edgekit.sources.onnx import advice, cutting, external
 from edgekit.sources.onnx.network import ONNX_ERRORS, consumed, every_graph, every_node, every_tensor, kind
 from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, complaint, session
-from edgekit.types import SourceOptions
 
 STANDARD = {"", "ai.onnx"}
 RUNTIME_DOMAINS = {"com.microsoft"}

@@ -10,7 +10,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort
 
-from edgekit.tensors import distinct
+from edgekit.waist.tensors import distinct
 
 Array = NDArray[Any]
 

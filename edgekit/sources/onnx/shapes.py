@@ -4,9 +4,9 @@ from pathlib import Path
 
 import onnx
 
-from edgekit import naming
 from edgekit.errors import InputError
-from edgekit.types import SourceOptions
+from edgekit.nouns.model import SourceOptions
+from edgekit.waist import naming
 
 
 def true_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:

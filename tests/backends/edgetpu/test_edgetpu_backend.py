@@ -10,9 +10,10 @@ from PIL import Image
 from edgekit import config
 from edgekit.backends.edgetpu import EdgeTPUBackend, dense
 from edgekit.backends.edgetpu.forecast import CPU, EDGE_TPU
+from edgekit.engine.registry import leaf
 from edgekit.errors import InputError, MissingTool, Unsupported
-from edgekit.registry import leaf
-from edgekit.types import Built, Job, Signature, TensorSpec
+from edgekit.nouns.building import Built, Job
+from edgekit.nouns.model import Signature, TensorSpec
 from edgekit.waist import graph
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from edgekit.backends.edgetpu import compiler
-from edgekit.compilers import EDGETPU_VARIABLE
 from edgekit.errors import MissingTool, Unsupported
+from edgekit.host.compilers import EDGETPU_VARIABLE
 
 FLAGS = compiler.options(search_delegate=False, timeout_s=30)
 

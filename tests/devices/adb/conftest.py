@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edgekit.devices.adb import AdbDriver
-from edgekit.profiles import Device, DeviceConfig, Run
+from edgekit.nouns.profile import Device, DeviceConfig, Run
 from tests import networks
 from tests.devices.adb import standin
 from tests.devices.adb.standin import Standin

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from edgekit.devices.adb import block, feeding
 from edgekit.devices.adb.feeding import Boundary, Tensor
 from edgekit.errors import DeviceError, MissingTool, Unsupported
-from edgekit.profiles import Distribution, Run
+from edgekit.nouns.profile import Distribution, Run
 from tests import networks
 
 LOG = """10.00 INFO: STARTING!

@@ -11,8 +11,8 @@ from edgekit.devices.adb import AdbDriver
 from edgekit.errors import DeviceError, Unsupported
 from edgekit.meters.battery import Battery
 from edgekit.meters.odpm import Odpm
-from edgekit.profiles import Device, DeviceConfig, Run, Stand
-from edgekit.sensors import Probe, Sample
+from edgekit.nouns.profile import Device, DeviceConfig, Run, Stand
+from edgekit.nouns.sensing import Probe, Sample
 from edgekit.waist import run as waist
 from tests.devices.adb.conftest import PLACE, QUICK, config, found
 from tests.devices.adb.standin import RECORDINGS, Standin

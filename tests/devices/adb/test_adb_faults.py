@@ -13,10 +13,10 @@ import msgspec
 import pytest
 
 from edgekit.devices.adb import AdbDriver, bridge
+from edgekit.engine.worker import Worker
 from edgekit.errors import DeviceError, EdgekitError
-from edgekit.profiles import Device, Stand
-from edgekit.sensors import Probe
-from edgekit.worker import Worker
+from edgekit.nouns.profile import Device, Stand
+from edgekit.nouns.sensing import Probe
 from tests.devices.adb.conftest import PLACE, QUICK, found
 from tests.devices.adb.standin import Standin, running
 from tests.waiting import until

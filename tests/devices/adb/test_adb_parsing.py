@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from edgekit.devices.adb import conditions, delegation, operators, parsing, result, sensing
 from edgekit.devices.adb.settings import planned
 from edgekit.errors import Unsupported
-from edgekit.profiles import Distribution, Memory
-from edgekit.sensors import Probe
+from edgekit.nouns.profile import Distribution, Memory
+from edgekit.nouns.sensing import Probe
 from tests.devices.adb import benchmark_model
 from tests.devices.adb.standin import RECORDINGS
 

@@ -3,7 +3,7 @@
 import pytest
 
 from edgekit.devices.adb import bridge, finding, places
-from edgekit.profiles import Device, DeviceConfig
+from edgekit.nouns.profile import Device, DeviceConfig
 
 HERE = "edgekit-desk-4711-0"
 

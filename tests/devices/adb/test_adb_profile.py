@@ -6,11 +6,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from edgekit.engine.session import Session, Silent
+from edgekit.engine.store import Store
 from edgekit.measure import attached, profiling
 from edgekit.measure.protocol import QUICK
 from edgekit.measure.subject import subjects
-from edgekit.session import Session, Silent
-from edgekit.store import Store
 from tests.devices.adb.conftest import config
 from tests.devices.adb.standin import Standin
 

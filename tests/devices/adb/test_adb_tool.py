@@ -13,7 +13,7 @@ import pytest
 
 from edgekit.devices.adb import AdbDriver, tool
 from edgekit.errors import DeviceError, InputError, MissingTool
-from edgekit.profiles import Device
+from edgekit.nouns.profile import Device
 from tests.devices.adb.conftest import PLACE, QUICK, found
 from tests.devices.adb.standin import Standin, install
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgekit.devices.ssh import Ssh
-from edgekit.profiles import Device, DeviceConfig, Run
+from edgekit.nouns.profile import Device, DeviceConfig, Run
 from tests.devices.ssh.server import Server, Wire, served
 from tests.networks import classifier
 

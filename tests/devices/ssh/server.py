@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy
 
-from edgekit.profiles import DeviceConfig
+from edgekit.nouns.profile import DeviceConfig
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 SFTP = next(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from edgekit.devices.ssh import advice, clock
 from edgekit.devices.ssh.connection import Board
 from edgekit.devices.ssh.trust import ssh_command
-from edgekit.profiles import DeviceConfig
+from edgekit.nouns.profile import DeviceConfig
 
 SECONDS = st.floats(0, 1)
 

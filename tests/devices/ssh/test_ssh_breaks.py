@@ -20,10 +20,10 @@ import pytest
 from edgekit import runner
 from edgekit.devices.ssh import Ssh, connection, transfer
 from edgekit.devices.ssh.connection import Board
+from edgekit.engine.worker import Worker
 from edgekit.errors import DeviceError, MissingTool, Unsupported
-from edgekit.profiles import DeviceConfig, Run, Stand
-from edgekit.sensors import Probe
-from edgekit.worker import Worker
+from edgekit.nouns.profile import DeviceConfig, Run, Stand
+from edgekit.nouns.sensing import Probe
 from tests.devices.ssh.conftest import QUICK, device_of, through
 from tests.devices.ssh.server import Server, Wire, bare, interpreter, processes
 from tests.waiting import until

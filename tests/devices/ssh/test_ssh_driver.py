@@ -14,10 +14,10 @@ from ai_edge_litert.interpreter import Interpreter
 
 from edgekit import runner
 from edgekit.devices.ssh import Ssh, connection
+from edgekit.engine.worker import Worker
 from edgekit.errors import InputError, Unsupported
-from edgekit.profiles import DeviceConfig, Run, Stand
-from edgekit.sensors import Probe, Sample
-from edgekit.worker import Worker
+from edgekit.nouns.profile import DeviceConfig, Run, Stand
+from edgekit.nouns.sensing import Probe, Sample
 from tests.devices.ssh.conftest import QUICK, device_of
 from tests.devices.ssh.server import Server
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from edgekit import cli, config
-from edgekit.profiles import DeviceConfig
+from edgekit.nouns.profile import DeviceConfig
 from tests.devices.ssh.server import bare
 
 Make = Callable[..., DeviceConfig]

@@ -14,7 +14,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from edgekit import runner
 from edgekit.devices.ssh import Ssh
-from edgekit.profiles import DeviceConfig, Run
+from edgekit.nouns.profile import DeviceConfig, Run
 from tests.devices.ssh.conftest import QUICK
 from tests.devices.ssh.server import interpreter, says
 

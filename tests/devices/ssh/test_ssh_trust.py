@@ -12,7 +12,7 @@ import pytest
 
 from edgekit.devices.ssh import Ssh, connection
 from edgekit.errors import DeviceError, EdgekitError, InputError
-from edgekit.profiles import DeviceConfig
+from edgekit.nouns.profile import DeviceConfig
 from tests.devices.ssh.conftest import device_of
 from tests.devices.ssh.server import Server, Wire, keygen
 

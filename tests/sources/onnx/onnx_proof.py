@@ -4,12 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekit import tensors
-from edgekit.tensors import Array
-from edgekit.types import Model, SourceOptions, Waist
-from edgekit.waist import graph
+from edgekit.engine.worker import Worker
+from edgekit.nouns.model import Model, SourceOptions, Waist
+from edgekit.waist import graph, tensors
 from edgekit.waist import run as waist_run
-from edgekit.worker import Worker
+from edgekit.waist.tensors import Array
 
 SAMPLES = 2
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from onnx import checker, parser, save
 
-from edgekit import samples, tensors
+from edgekit import samples
 from edgekit.errors import Unsupported
+from edgekit.nouns.model import SourceOptions
 from edgekit.sources.onnx import OnnxSource, indices
-from edgekit.types import SourceOptions
-from edgekit.waist import run
+from edgekit.waist import run, tensors
 
 OPSET = '<ir_version: 9, opset_import: ["": 17]>'
 

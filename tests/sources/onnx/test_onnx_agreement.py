@@ -6,11 +6,11 @@ import numpy as np
 import onnx
 import pytest
 
+from edgekit.engine.worker import Worker
 from edgekit.errors import Unsupported
+from edgekit.nouns.model import Divergence
 from edgekit.sources.onnx import agreement, refusal
 from edgekit.sources.onnx.runtime import session
-from edgekit.types import Divergence
-from edgekit.worker import Worker
 from tests.sources.onnx.onnx_cases import build, save
 from tests.sources.onnx.onnx_proof import convert
 

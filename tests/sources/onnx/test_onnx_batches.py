@@ -7,9 +7,9 @@ import onnx
 import onnxruntime
 import pytest
 
+from edgekit.engine.worker import Worker
 from edgekit.errors import InputError
-from edgekit.types import SourceOptions
-from edgekit.worker import Worker
+from edgekit.nouns.model import SourceOptions
 from tests.sources.onnx.onnx_cases import build, i64, save
 from tests.sources.onnx.onnx_proof import assert_faithful, describe, expected
 

@@ -6,9 +6,9 @@ import onnx
 import pytest
 from onnx import parser
 
+from edgekit.engine.worker import Worker
 from edgekit.errors import Unsupported
 from edgekit.waist import graph
-from edgekit.worker import Worker
 from tests.sources.onnx.onnx_cases import save
 from tests.sources.onnx.onnx_proof import assert_faithful, convert
 

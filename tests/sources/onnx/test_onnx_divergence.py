@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from edgekit.types import Divergence, SourceOptions, Waist
+from edgekit.engine.worker import Worker
+from edgekit.nouns.model import Divergence, SourceOptions, Waist
 from edgekit.waist import graph
-from edgekit.worker import Worker
 from tests.sources.onnx.onnx_cases import build, save
 from tests.sources.onnx.onnx_proof import convert, draw
 

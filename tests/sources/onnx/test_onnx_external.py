@@ -9,13 +9,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgekit import steps
+from edgekit.engine.session import Session
+from edgekit.engine.store import Store
+from edgekit.engine.worker import Worker
 from edgekit.errors import InputError, Unsupported
-from edgekit.session import Session
+from edgekit.nouns.model import SourceOptions
 from edgekit.sources.onnx import external
-from edgekit.store import Store
-from edgekit.types import SourceOptions
-from edgekit.worker import Worker
+from edgekit.steps import conversion, reading
 from tests.sources.onnx.onnx_cases import build, f32
 from tests.sources.onnx.onnx_proof import assert_faithful, computed, describe, draw
 
@@ -99,9 +99,9 @@ def test_every_kind_is_read_and_a_change_gives_another_answer(kind: str, session
             file.write_bytes(_turned(file))
         if turn == 2:
             _save(tmp_path, KINDS[kind])
-        network = steps.open_network(session, path, SourceOptions())
+        network = reading.open_network(session, path, SourceOptions())
         assert network.model.companions == ("weights.bin",)
-        waist = steps.to_waist(session, network)
+        waist = conversion.to_waist(session, network)
         samples = draw(waist.result)
         right.append(next(iter(computed(waist.result, waist.folder, samples).values())))
     assert right[0].shape != right[1].shape or not np.array_equal(right[0], right[1])
@@ -115,10 +115,10 @@ def test_what_is_built_computes_what_the_source_does(kind: str, worker: Worker, 
 
 def test_a_companion_that_has_gone_is_missed_with_a_warm_cache_too(session: Session, tmp_path: Path) -> None:
     path = _save(tmp_path, KINDS["Constant"])
-    steps.to_waist(session, steps.open_network(session, path, SourceOptions()))
+    conversion.to_waist(session, reading.open_network(session, path, SourceOptions()))
     (tmp_path / "weights.bin").unlink()
     with pytest.raises(InputError, match=r"weights\.bin"):
-        steps.open_network(session, path, SourceOptions())
+        reading.open_network(session, path, SourceOptions())
 
 
 @pytest.mark.parametrize("location", ["../outside.bin", "/etc/hostname", "link.bin", "sub/weights.bin"])

@@ -6,10 +6,10 @@ import numpy as np
 import onnx
 import pytest
 
-from edgekit.tensors import Array
-from edgekit.types import Waist
+from edgekit.engine.worker import Worker
+from edgekit.nouns.model import Waist
 from edgekit.waist import graph
-from edgekit.worker import Worker
+from edgekit.waist.tensors import Array
 from tests.sources.onnx.onnx_cases import build, f32, i64, save
 from tests.sources.onnx.onnx_proof import computed, convert, expected, sqnr_db
 

@@ -8,8 +8,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edgekit.engine.worker import Worker
 from edgekit.errors import EdgekitError, InputError, Unsupported
-from edgekit.worker import Worker
 from tests.sources.onnx.onnx_cases import build, f32, i64, save
 from tests.sources.onnx.onnx_mutants import mutants
 from tests.sources.onnx.onnx_proof import assert_faithful, convert

@@ -6,9 +6,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgekit.types import Signature, SourceOptions
+from edgekit.engine.worker import Worker
+from edgekit.nouns.model import Signature, SourceOptions
 from edgekit.waist import graph
-from edgekit.worker import Worker
 from tests.sources.onnx.onnx_cases import CASES, build, i64, save
 from tests.sources.onnx.onnx_proof import assert_faithful, computed, convert, draw, expected, sqnr_db
 

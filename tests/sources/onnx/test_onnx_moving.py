@@ -10,15 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx2tf.tflite_builder.ir import ModelIR, OperatorIR, TensorIR
 
+from edgekit.engine.worker import Worker
+from edgekit.nouns.model import SourceOptions
 from edgekit.sources.onnx import lowering
 from edgekit.sources.onnx.commuting import add_constant, inverse, sizes
 from edgekit.sources.onnx.layout import CHANNELS_LAST
 from edgekit.sources.onnx.moving import Region
-from edgekit.tensors import Array
-from edgekit.types import SourceOptions
 from edgekit.waist import graph
 from edgekit.waist import run as waist_run
-from edgekit.worker import Worker
+from edgekit.waist.tensors import Array
 from tests.sources.onnx.onnx_cases import build, f32, i64, save
 from tests.sources.onnx.onnx_proof import assert_faithful
 

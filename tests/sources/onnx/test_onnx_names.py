@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
-from edgekit.worker import Worker
+from edgekit.engine.worker import Worker
 from tests.sources.onnx.onnx_cases import build, i64, save
 from tests.sources.onnx.onnx_proof import assert_faithful
 

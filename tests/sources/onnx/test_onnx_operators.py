@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from edgekit.engine.worker import Worker
 from edgekit.errors import Unsupported
-from edgekit.worker import Worker
 from tests.sources.onnx.onnx_cases import CASES, save
 from tests.sources.onnx.onnx_proof import assert_faithful, convert
 

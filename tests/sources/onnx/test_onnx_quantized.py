@@ -10,8 +10,8 @@ from onnx import parser
 from onnxruntime import quantization
 
 from edgekit.errors import Unsupported
+from edgekit.nouns.model import SourceOptions
 from edgekit.sources.onnx import OnnxSource, quantized
-from edgekit.types import SourceOptions
 
 TEXT = """
 <ir_version: 8, opset_import: ["" : 17]>

@@ -10,10 +10,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
+from edgekit.engine.worker import Worker
 from edgekit.errors import EdgekitError, InputError, Unsupported
+from edgekit.nouns.model import SourceOptions
 from edgekit.sources.onnx import runtime
-from edgekit.types import SourceOptions
-from edgekit.worker import Worker
 from tests.sources.onnx.onnx_cases import CASES, build, i64, save
 from tests.sources.onnx.onnx_proof import assert_faithful, convert, describe
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
+from edgekit.engine.worker import Worker
 from edgekit.waist import graph, run, state
-from edgekit.worker import Worker
 from tests.sources.onnx.onnx_cases import save
 from tests.sources.onnx.onnx_proof import assert_faithful
 

@@ -6,9 +6,9 @@ import numpy as np
 import onnx
 import pytest
 
+from edgekit.engine.worker import Worker
 from edgekit.errors import EdgekitError, InputError, Unsupported
-from edgekit.types import SourceOptions
-from edgekit.worker import Worker
+from edgekit.nouns.model import SourceOptions
 
 
 def save(path: Path, text: str) -> Path:

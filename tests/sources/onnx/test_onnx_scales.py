@@ -10,11 +10,10 @@ import pytest
 from onnx import numpy_helper, parser
 from onnxruntime import quantization
 
-from edgekit import tensors
 from edgekit.errors import Unsupported
+from edgekit.nouns.model import SourceOptions, Waist
 from edgekit.sources.onnx import OnnxSource, quantized
-from edgekit.types import SourceOptions, Waist
-from edgekit.waist import graph, run
+from edgekit.waist import graph, run, tensors
 
 CONSTANTS = "float zero = {0.0}, float six = {6.0}, float[4] sizes = {1.0, 1.0, 2.0, 2.0}, int64[2] flat = {1, -1}"
 

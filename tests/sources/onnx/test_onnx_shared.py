@@ -7,10 +7,10 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from edgekit.engine.worker import Worker
 from edgekit.errors import Unsupported
-from edgekit.tensors import Array
-from edgekit.types import SourceOptions
-from edgekit.worker import Worker
+from edgekit.nouns.model import SourceOptions
+from edgekit.waist.tensors import Array
 from tests.sources.onnx.onnx_proof import assert_faithful, computed, convert, expected, sqnr_db
 
 pytestmark = [pytest.mark.shared, pytest.mark.slow]

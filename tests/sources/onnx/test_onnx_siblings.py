@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgekit.worker import Worker
+from edgekit.engine.worker import Worker
 from tests.sources.onnx.onnx_cases import save
 from tests.sources.onnx.onnx_proof import computed, convert, draw, expected, sqnr_db
 

@@ -170,8 +170,10 @@ def _manifest(network: bytes) -> bytes:
     """A manifest such as a build writes, for the file ``m.tflite`` beside it."""
     import msgspec  # noqa: PLC0415  only here
 
-    from edgekit.manifest import ArtifactFile, Manifest  # noqa: PLC0415  as above
-    from edgekit.types import FileDigest, Model, Recipe, Signature, SourceOptions, TensorSpec  # noqa: PLC0415
+    from edgekit.nouns.base import FileDigest  # noqa: PLC0415
+    from edgekit.nouns.manifest import ArtifactFile, Manifest  # noqa: PLC0415  as above
+    from edgekit.nouns.model import Model, Signature, SourceOptions, TensorSpec  # noqa: PLC0415
+    from edgekit.nouns.target import Recipe  # noqa: PLC0415
 
     def spec(name: str) -> TensorSpec:
         return TensorSpec(

@@ -9,13 +9,15 @@ from typing import Self
 
 import numpy as np
 
-from edgekit import config, flow, samples
+from edgekit import config, samples
 from edgekit.config import Project
+from edgekit.engine.session import Session
+from edgekit.engine.store import Store
 from edgekit.errors import EdgekitError
 from edgekit.measure import subject
-from edgekit.session import Session
-from edgekit.store import Store
-from edgekit.types import Signature, SourceOptions, TensorSpec
+from edgekit.nouns.model import Signature, SourceOptions, TensorSpec
+from edgekit.verbs.check import check
+from edgekit.verbs.inspect import inspect
 from tests.coverage.watchdog import Watchdog
 from tests.studies.fuzz.seeds import KINDS, Seed, seeds
 
@@ -131,9 +133,9 @@ class Bench:
             (place / name).write_bytes(content)
         if kind in MODELS:
             path = path.parent if kind == "savedmodel" else path
-            seen = flow.inspect(self._session, path, SourceOptions())
+            seen = inspect(self._session, path, SourceOptions())
             if seen.waist is not None and given.number[-1] % 4 == 0:  # quantizing takes longest
-                flow.check(self._session, Project(targets=("android",)), path)
+                check(self._session, Project(targets=("android",)), path)
         elif kind == "image":
             samples.load(str(place), IMAGE)
         elif kind in {"npz", "csv"}:

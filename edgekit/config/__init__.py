@@ -1,0 +1,36 @@
+"""What users write down: targets, projects, devices.
+
+Three kinds of file are read: one TOML per target (`target`), a project's ``edgekit.toml`` (`project`), and the
+user's own ``devices.toml`` (`devices`).
+"""
+
+from edgekit.config.devices import (
+    check_device_keys,
+    check_device_name,
+    device_table,
+    devices,
+    devices_file,
+    remove_device,
+    write_device,
+)
+from edgekit.config.project import ANY_INPUT, FILE_NAME, Project, is_function, memory_bytes, project
+from edgekit.config.targets import target, target_names, targets_path
+
+__all__ = [
+    "ANY_INPUT",
+    "FILE_NAME",
+    "Project",
+    "check_device_keys",
+    "check_device_name",
+    "device_table",
+    "devices",
+    "devices_file",
+    "is_function",
+    "memory_bytes",
+    "project",
+    "remove_device",
+    "target",
+    "target_names",
+    "targets_path",
+    "write_device",
+]

@@ -1,0 +1,189 @@
+"""A project's ``edgekit.toml``, whose keys are documented in `Project`."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from edgekit.config import toml
+from edgekit.config.devices import checked
+from edgekit.config.targets import target_names
+from edgekit.errors import InputError
+from edgekit.host import cachedir, sandbox
+from edgekit.nouns.base import Noun
+from edgekit.nouns.model import Boundary, Constant, Precision, Preprocessing, SourceOptions
+from edgekit.nouns.profile import DeviceConfig
+
+FILE_NAME = "edgekit.toml"
+"""What a project's file is called inside its folder."""
+
+
+ANY_INPUT = "*"
+"""The key of `Project.preprocessing` that stands for every input without a table of its own."""
+
+
+Positive = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+"""A dimension or a count; TFLite stores dimensions as int32."""
+
+
+class Project(Noun, frozen=True, kw_only=True):
+    """Every option of ``edgekit build``, as ``edgekit.toml`` gives it. Flags win over the file.
+
+    Every key is optional. Paths are relative to the file and come out absolute.
+
+    Keys:
+        model: the trained network, a path.
+        targets: names of targets (``edgekit targets`` lists them), or paths of target files.
+        precision: one for all variants, instead of what each target proposes.
+        io: dtype of a full-integer artifact's inputs and outputs: float32, int8 or uint8.
+        calibration: samples for quantization, a path or ``module:function``.
+        eval: labelled samples for the task metric, a path or ``module:function``.
+        metric: top1, top5, auc, mae or mse.
+        max_drop: the largest loss of the metric that is no failure, 0 or more (0.01: one point of a share).
+        allow_loss: publish quantized files that verification calls of no use (``fail``) all the same.
+        min_mapped: the least share (0..1) of a network that its accelerator must take, of multiply-accumulates
+            where they are known, else of operators.
+        shapes: a table of input name → shape, for dimensions that the model leaves open.
+        constants: a table of input name → value, or list of values, that the input is bound to for good.
+        inputs: names of tensors that become the inputs, in place of the model's own.
+        outputs: names of tensors that become the outputs (``edgekit inspect --tensors`` lists them).
+        custom_objects: ``module:function`` that returns a Keras model's own classes by name.
+        keep_layout: keep the source's layout (NCHW) at the artifact's boundary.
+        allow_unsafe: permit what does not only compute in this model: a Lambda layer's bytecode, operators on files.
+        max_memory: what a process that reads models may use, such as ``"24G"``; 80 % of the machine's without.
+        preprocessing: how raw samples become inputs, ``[preprocessing.INPUT]`` for each input, or one
+            plain ``[preprocessing]`` for all (kept under the name ``*``). Its keys are those of
+            `edgekit.nouns.model.Preprocessing`: size, channels, scale, mean, std, layout.
+        calibration_samples: the most samples that calibration uses, taken evenly from the data.
+        seed: drives every random choice.
+        require_compiled: fail (exit 3) where a target's compiler is missing, instead of noting it.
+        output: where results go, instead of ``dist/MODEL/TARGET``.
+        profile: measure what was built on ``device``.
+        device: where to measure, this host without; ``edgekit devices`` lists them.
+        quick: measure for seconds only.
+        verify_on: a device whose outputs must be this host's, such as ``arm64-emulated``.
+        devices: boards that this project measures on, ``[devices.ID]`` for each; its keys are those of
+            `edgekit.nouns.profile.DeviceConfig`. An ID is of letters, digits, . _ and -; ``local`` is this host.
+    """
+
+    model: str | None = None
+    targets: tuple[str, ...] = ()
+    precision: Precision | None = None
+    io: Boundary | None = None
+    calibration: str | None = None
+    eval: str | None = None
+    metric: Literal["top1", "top5", "auc", "mae", "mse"] | None = None
+    max_drop: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    allow_loss: bool = False
+    min_mapped: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    shapes: dict[str, tuple[Positive, ...]] = {}
+    constants: dict[str, bool | int | float | Constant] = {}
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    custom_objects: str | None = None
+    keep_layout: bool = False
+    allow_unsafe: bool = False
+    max_memory: str | None = None
+    preprocessing: dict[str, Preprocessing] = {}
+    calibration_samples: Positive = 256
+    seed: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)] = 0
+    require_compiled: bool = False
+    output: str | None = None
+    profile: bool = False
+    device: str | None = None
+    quick: bool = False
+    verify_on: str | None = None
+    devices: dict[str, DeviceConfig] = {}
+
+    @property
+    def source_options(self) -> SourceOptions:
+        """What it says about how the model is read."""
+        return SourceOptions(
+            shapes=self.shapes,
+            custom_objects=self.custom_objects,
+            keep_layout=self.keep_layout,
+            allow_unsafe=self.allow_unsafe,
+            constants={name: value if isinstance(value, tuple) else (value,) for name, value in self.constants.items()},
+            inputs=self.inputs,
+            outputs=self.outputs,
+        )
+
+
+def project(folder_or_file: Path) -> Project:
+    """Read ``edgekit.toml`` (a file, or the folder that holds it).
+
+    Raises:
+        InputError: there is none, or something in it is wrong; the key and the remedy are named.
+    """
+    file = folder_or_file / FILE_NAME if folder_or_file.is_dir() else folder_or_file
+    if not file.is_file():
+        raise InputError(
+            f"There is no {file.name} in {file.parent.resolve()}.",
+            place=str(file),
+            fix=f'create it with, for instance: model = "model.keras" and targets = ["{_first(target_names())}"]',
+        )
+    content = toml.read(file)
+    tables = content.get("preprocessing")
+    if isinstance(tables, dict) and tables and not any(isinstance(value, dict) for value in tables.values()):
+        toml.check(tables, Preprocessing, file, "preprocessing")
+        content["preprocessing"] = {ANY_INPUT: tables}
+    made: Project = toml.convert(content, Project, file)
+    for name, table in made.preprocessing.items():
+        _check_preprocessing(table, file, "preprocessing" if name == ANY_INPUT else f"preprocessing.{name}")
+    if made.max_memory is not None:
+        memory_bytes(made.max_memory, f"{file}: max_memory")
+    folder = file.resolve().parent
+    return msgspec.structs.replace(
+        made,
+        targets=tuple(_absolute(name, folder) if name.endswith(".toml") else name for name in made.targets),
+        devices=checked(made.devices, file, folder),
+        **{key: _absolute(getattr(made, key), folder) for key in ("model", "calibration", "eval", "output")},
+    )
+
+
+def memory_bytes(size: str, place: str) -> int:
+    """``24G`` in bytes, for a limit of memory; never more than the machine has.
+
+    Raises:
+        InputError: it is no size, or too little to load any library; ``place`` is what said it.
+    """
+    wanted = cachedir.parsed(size, place)
+    if wanted < sandbox.LEAST_MEMORY:
+        raise InputError(
+            f"{size} of memory is too little to load the libraries that read models.",
+            place=place,
+            fix=f"give {sandbox.LEAST_MEMORY >> 30}G or more",
+        )
+    return min(wanted, sandbox.machine_memory())
+
+
+def _check_preprocessing(table: Preprocessing, file: Path, key: str) -> None:
+    channels = {1, len(table.channels)}
+    for name, numbers in {"mean": table.mean, "std": table.std}.items():
+        if len(numbers) not in channels:
+            raise toml.wrong(
+                file, f"{key}.{name}", f"{len(numbers)} numbers long", f"1 number or {len(table.channels)}"
+            )
+    if 0.0 in table.std:
+        raise toml.wrong(file, f"{key}.std", "0, and values are divided by it", "a number that is not 0")
+    if table.scale == 0.0:
+        raise toml.wrong(file, f"{key}.scale", "0, which makes every input 0", "a number that is not 0, such as 1.0")
+    if table.size is not None and min(table.size) < 1:
+        raise toml.wrong(file, f"{key}.size", toml.shown(list(table.size)), "[height, width] in pixels, 1 or more")
+
+
+def _first(names: tuple[str, ...]) -> str:
+    return names[0] if names else "android"
+
+
+def is_function(value: str) -> bool:
+    """Whether a value reads as ``module:function``."""
+    return re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", value) is not None
+
+
+def _absolute(value: str | None, folder: Path) -> str | None:
+    """A path relative to the project's file; ``module:function`` stays as it is."""
+    if value is None or is_function(value):
+        return value
+    return str(folder / value)

@@ -1,0 +1,207 @@
+"""What the verbs of one run share: the cache, the worker processes, the log and the progress."""
+
+import os
+import re
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from edgekit.engine import registry
+from edgekit.engine.store import Answer, Store, code_digest
+from edgekit.host import cachedir
+from edgekit.host.cachedir import cache_folder
+from edgekit.host.ownership import temporary_place
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from edgekit.engine.worker import Worker
+
+LOGS_KEPT = 20
+"""How many logs of runs stay in the cache."""
+
+LOG = re.compile(r"\d+(T\d+-[a-z0-9_]{8})?\.log")
+"""How a log is named: by its time, earlier by its process."""
+
+
+class Progress(Protocol):
+    """What a long run tells whoever watches. Called from several threads."""
+
+    def plan(self, steps: int) -> None:
+        """There will be this many steps more."""
+
+    def begin(self, step: str) -> None:
+        """A step starts; its text is for people."""
+
+    def end(self, step: str, *, from_cache: bool) -> None:
+        """A step is done."""
+
+
+class Silent:
+    """Progress that nobody watches."""
+
+    def plan(self, steps: int) -> None:
+        """Nothing."""
+
+    def begin(self, step: str) -> None:
+        """Nothing."""
+
+    def end(self, step: str, *, from_cache: bool) -> None:
+        """Nothing."""
+
+
+def log_file() -> Path:
+    """This run's log, in the cache folder; the oldest beyond `LOGS_KEPT` are removed.
+
+    A temporary file where the cache cannot be written to: it may still hold every answer.
+
+    Raises:
+        InputError: the cache's folder is somebody else's, or there is no temporary folder either.
+    """
+    folder = cache_folder() / "logs"
+    try:
+        cachedir.claim(cache_folder())
+        folder.mkdir(exist_ok=True)
+        handle, log = tempfile.mkstemp(prefix=f"{datetime.now(UTC):%Y%m%dT%H%M%S}-", suffix=".log", dir=folder)
+    except OSError:
+        return _temporary_log()
+    os.close(handle)
+    logs = [path for path in folder.iterdir() if LOG.fullmatch(path.name)]
+    for old in sorted(logs, key=_age)[:-LOGS_KEPT]:
+        old.unlink(missing_ok=True)
+    return Path(log)
+
+
+def _age(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # another run just removed it
+        return 0.0
+
+
+def _temporary_log() -> Path:
+    with temporary_place():
+        handle, name = tempfile.mkstemp(prefix="edgekit-", suffix=".log")
+    os.close(handle)
+    return Path(name)
+
+
+INSTALLED = re.compile(r"([^-]+)-([^-]+)(?:-.*)?\.(?:dist|egg)-info")
+"""The folder that an installer leaves for a distribution: name and version, neither with a hyphen in it.
+
+Source: the Python packaging user guide, "Recording installed projects".
+"""
+
+
+@cache
+def tool_versions() -> dict[str, str]:
+    """Version of every installed distribution that can change a result.
+
+    Read off the names of folders: `importlib.metadata` would take as long as all else of a build that
+    the cache answers.
+    """
+    found: dict[str, str] = {}
+    for folder in sys.path:
+        for match in filter(None, (INSTALLED.fullmatch(path.name) for path in Path(folder).glob("*-info"))):
+            name = re.sub(r"[_.]+", "-", match[1]).lower()
+            if name in registry.TOOLS:
+                found.setdefault(name, match[2])
+    return dict(sorted(found.items()))
+
+
+class Session:
+    """A run. Worker processes start when first needed and end with it.
+
+    Args:
+        store: the cache.
+        log: file for what libraries print.
+        progress: who watches.
+        max_memory: bytes that a process which reads models may have; `edgekit.host.sandbox.default_memory` without.
+    """
+
+    def __init__(
+        self, store: Store, log: Path, progress: Progress | None = None, *, max_memory: int | None = None
+    ) -> None:
+        self.store = store
+        self.log = log
+        self.progress: Progress = progress or Silent()
+        self._max_memory = max_memory
+        self._workers: dict[tuple[str, str], Worker] = {}
+        self._locks: dict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
+        self._expected: tuple[tuple[str, str], ...] = ()
+        self._loading: list[Future[Any]] = []
+
+    def call(self, room: str, leaf: str, method: str, /, **arguments: Any) -> Any:
+        """Call a leaf's method in its worker process (see `edgekit.engine.worker.Worker.call`)."""
+        from edgekit.engine.worker import Worker  # noqa: PLC0415  a run that the cache answers starts no process
+
+        key = room, "" if room == "meters" else leaf  # meters import little and are many: one worker serves all
+        with self._locks[key]:
+            if key not in self._workers:
+                self._workers[key] = Worker(self.log, self._max_memory)
+            return self._workers[key].call(room, leaf, method, **arguments)
+
+    def expect(self, leaves: Iterable[tuple[str, str]]) -> None:
+        """Name the leaves (room, name) that this run needs unless everything is cached.
+
+        At the first question that the cache cannot answer their workers start to import their
+        libraries, while this process and the source's worker are busy with other things.
+        """
+        self._expected = tuple(dict.fromkeys(leaves))
+
+    def _load_expected(self) -> None:
+        expected, self._expected = self._expected, ()
+        if not expected:
+            return
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  as in call
+
+        background = ThreadPoolExecutor(thread_name_prefix="edgekit-load")
+        self._loading = [background.submit(self.call, room, leaf, "") for room, leaf in expected]
+        background.shutdown(wait=False)  # nothing else is to come
+
+    def ask[T](self, step: str, question: dict[str, Any], kind: type[T], make: Callable[[Path], T]) -> Answer[T]:
+        """A step of a run, which whoever watches is told of (see `remember`)."""
+        self.progress.begin(step)
+        answer = self.remember(question, kind, make)
+        self.progress.end(step, from_cache=answer.from_cache)
+        return answer
+
+    def remember[T](self, question: dict[str, Any], kind: type[T], make: Callable[[Path], T]) -> Answer[T]:
+        """An answer from the cache, or a new one.
+
+        The question is completed by the digest of edgekit's code and the versions of its tools.
+        """
+        whole = question | {"code": code_digest(), "tools": tool_versions()}
+
+        def work(out: Path) -> T:
+            """The answer is not there: now the libraries are needed."""
+            self._load_expected()
+            return make(out)
+
+        return self.store.ask(whole, kind, work)
+
+    def _close_workers(self) -> None:
+        for worker in list(self._workers.values()):
+            worker.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        while [load for load in self._loading if not (load.cancel() or load.done())]:
+            self._close_workers()  # whoever is loading may be about to start one
+            time.sleep(0.01)
+        self._close_workers()
+        self.store.close()
+        if not self._workers and not self.log.is_relative_to(cache_folder()):
+            self.log.unlink(missing_ok=True)  # a temporary log into which nobody wrote

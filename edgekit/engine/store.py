@@ -1,0 +1,357 @@
+"""The cache: one folder per answer, found by its question.
+
+A question is plain data: what was asked, with every setting, and the digests of all that went in.
+Its SHA-256 names the folder ``answers/<key>/``, which holds the files of the answer and
+``answer.json`` with their digests. A folder appears whole, by one rename, or not at all, so runs
+may be killed or run side by side at any moment; whoever finishes second throws its own away.
+A damaged answer is dropped and asked anew.
+
+A run reads its answers under hard links of its own in ``tmp/``, made before it looks at them and
+removed when it ends. So a prune may come at any moment too: what it drops stays for whoever reads it.
+
+The answers longest unused go by themselves where all of them together outgrow a limit.
+"""
+
+import errno
+import hashlib
+import os
+import re
+import shutil
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edgekit.errors import InputError, from_os
+from edgekit.host import cachedir
+from edgekit.host.ownership import Scratch
+from edgekit.nouns.base import FileDigest
+
+ANSWER = "answer.json"
+"""The file of an answer that says what it is."""
+
+KEY = re.compile(r"[0-9a-f]{64}")
+"""How the folder of an answer is named."""
+
+SCRATCH = "run-"
+"""How the folders of runs in ``tmp/`` begin."""
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """What ``answer.json`` holds: the question (for people), the result, the files' digests, and that of all this."""
+
+    question: dict[str, Any]
+    result: Any
+    files: dict[str, FileDigest]
+    sha256: str = ""
+
+    def sealed(self) -> "Stored":
+        """The same with its digest, as it will be read."""
+        plain = msgspec.json.decode(msgspec.json.encode([self.question, self.result, self.files]))
+        return msgspec.structs.replace(self, sha256=digest_of(plain))
+
+    @property
+    def intact(self) -> bool:
+        """Whether every word is as it was written."""
+        return self.sha256 == self.sealed().sha256
+
+
+class Answer[T](msgspec.Struct, frozen=True):
+    """An answer: its value, and the folder with its files (read only)."""
+
+    result: T
+    folder: Path
+    files: dict[str, FileDigest]
+    from_cache: bool
+
+    @property
+    def sha256(self) -> str:
+        """Digest of all files of the answer, for the next question."""
+        return digest_of({name: file.sha256 for name, file in self.files.items()})
+
+
+class Store:
+    """A cache folder.
+
+    Args:
+        root: where it lies; made when first written to.
+        limit_bytes: what its answers may take together after a run that adds to them; no limit if None.
+    """
+
+    def __init__(self, root: Path, limit_bytes: int | None = None) -> None:
+        self.root = root
+        self.limit_bytes = limit_bytes
+        self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._own: Scratch | None = None
+        self._grown = False
+        self._opening = threading.Lock()
+
+    def ask[T](self, question: dict[str, Any], kind: type[T], make: Callable[[Path], T]) -> Answer[T]:
+        """The stored answer, or a new one. Its files stay until `close`.
+
+        Args:
+            question: plain data that determines the answer.
+            kind: type of the result.
+            make: writes the answer's files into the folder it is given, and returns the result.
+
+        Raises:
+            InputError: the answer is not there, and the cache cannot be written to.
+            Whatever ``make`` raises; then nothing is stored.
+        """
+        key = digest_of(question)
+        with self._locks[key]:  # threads of one build share the work
+            found = self._find(key, kind)
+            return found if found is not None else self._make(key, question, kind, make)
+
+    def close(self) -> None:
+        """Let go of the answers, whose folders may be gone then, and keep to the limit."""
+        own, self._own = self._own, None
+        if own is not None:
+            own.close()
+        grown, self._grown = self._grown, False
+        if grown and self.limit_bytes is not None:
+            self.prune(self.limit_bytes)
+
+    def _find[T](self, key: str, kind: type[T]) -> Answer[T] | None:
+        folder = self.root / "answers" / key
+        try:
+            held = self._hold(folder, key)
+            stored = msgspec.json.decode((held / ANSWER).read_bytes(), type=Stored)
+            intact = stored.intact and all(file_digest(held / name) == digest for name, digest in stored.files.items())
+            result = msgspec.convert(stored.result, kind)
+        except (msgspec.MsgspecError, OSError):
+            intact = False
+        if not intact:
+            self._forget(key)
+            return None
+        with suppress(OSError):  # last use, for prune; a read-only cache is still a cache
+            os.utime(folder / ANSWER)
+        return Answer(result, held, stored.files, from_cache=True)
+
+    def _make[T](self, key: str, question: dict[str, Any], kind: type[T], make: Callable[[Path], T]) -> Answer[T]:
+        folder = self.root / "answers" / key
+        with self._writing(), self.scratch() as scratch:
+            temporary = scratch.path
+            result = make(temporary)
+            files = {
+                str(path.relative_to(temporary)): file_digest(path)
+                for path in sorted(temporary.rglob("*"))
+                if path.is_file()
+            }
+            stored = Stored(question, msgspec.to_builtins(result), files).sealed()
+            (temporary / ANSWER).write_bytes(msgspec.json.format(msgspec.json.encode(stored)))
+            held = self._hold(temporary, key)  # before others see it, who might drop it
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                temporary.rename(folder)
+            except OSError as error:
+                lost = error.errno in {errno.ENOTEMPTY, errno.EEXIST} and held != temporary
+                if not lost and not (folder / ANSWER).is_file():
+                    raise
+            self._grown = True
+        held = folder if held == temporary else held
+        return Answer(msgspec.convert(stored.result, kind), held, files, from_cache=False)
+
+    def _hold(self, folder: Path, key: str) -> Path:
+        """An answer's files under names of this run's own; the answer itself where no such can be made.
+
+        Raises:
+            FileNotFoundError: there is no such answer, or it is being dropped.
+        """
+        if self._own is not None and (self._own.path / key).is_dir():
+            return self._own.path / key  # asked before
+        names = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+        if Path(ANSWER) not in names:
+            raise FileNotFoundError(errno.ENOENT, "no answer", str(folder))
+        try:
+            own = self._private().path / key
+            for name in names:
+                (own / name).parent.mkdir(parents=True, exist_ok=True)
+                _link(folder / name, own / name)
+        except OSError as error:
+            self._release(key)
+            if isinstance(error, FileNotFoundError):
+                raise
+            return folder  # a read-only cache, which nobody prunes, or a full disk
+        return own
+
+    def _private(self) -> Scratch:
+        with self._opening:
+            if self._own is None:
+                self._own = self.scratch()
+            return self._own
+
+    def _release(self, key: str) -> None:
+        if self._own is not None:
+            shutil.rmtree(self._own.path / key, ignore_errors=True)
+
+    def _forget(self, key: str) -> None:
+        """Drop what is there of an answer that is none."""
+        self._release(key)
+        if (folder := self.root / "answers" / key).is_dir():
+            self._drop(folder)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A refusal of the cache's own disk gets its place and its remedy."""
+        try:
+            yield
+        except OSError as error:
+            mended = from_os(error)
+            elsewhere = error.filename is not None and not Path(error.filename).is_relative_to(self.root)
+            # no folder can be made there, as below /proc, or it was removed
+            nowhere = isinstance(error, FileNotFoundError) and not (self.root / "tmp").is_dir()
+            if not nowhere and (mended is None or elsewhere):
+                raise
+            full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+            raise InputError(
+                f"The cache cannot be written to: {error.strerror}.",
+                place=str(self.root),
+                fix=mended.fix if mended and full else "set EDGEKIT_CACHE to a folder that you can write to",
+            ) from error
+
+    def scratch(self) -> Scratch:
+        """A new temporary folder on the cache's own disk.
+
+        Raises:
+            InputError: the cache's folder is somebody else's.
+            OSError: it cannot be written to.
+        """
+        cachedir.claim(self.root)
+        parent = self.root / "tmp"
+        parent.mkdir(exist_ok=True)
+        return Scratch(parent, SCRATCH)
+
+    def _drop(self, folder: Path) -> None:
+        """Move away first: half a removed folder must not look like an answer."""
+        with suppress(OSError), self.scratch() as scratch:
+            folder.rename(scratch.path / "dropped")
+
+    def entries(self) -> list[tuple[Path, int, float]]:
+        """Every answer: folder, bytes, time of last use in seconds since the epoch; oldest first."""
+        rows = []
+        for folder in (self.root / "answers").glob("*"):
+            if not KEY.fullmatch(folder.name):
+                continue
+            with suppress(OSError):
+                size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+                rows.append((folder, size, (folder / ANSWER).stat().st_mtime))
+        return sorted(rows, key=lambda row: row[2])
+
+    def prune(self, max_bytes: int = 0, min_age_s: float = 0.0) -> tuple[int, int]:
+        """Drop the answers longest unused until ``max_bytes`` remain; a build that reads them goes on.
+
+        Args:
+            max_bytes: what may stay.
+            min_age_s: answers used more recently stay anyway.
+
+        Returns:
+            Number of answers dropped, and their bytes.
+        """
+        rows = self.entries()
+        total, dropped, freed = sum(size for _, size, _ in rows), 0, 0
+        for folder, size, used in rows:
+            if total - freed <= max_bytes or time.time() - used < min_age_s:
+                break
+            self._drop(folder)
+            dropped, freed = dropped + 1, freed + size
+        return dropped, freed
+
+
+def _link(file: Path, name: Path) -> None:
+    """Another name for a file, or a copy where the disk or its owner permits none."""
+    try:
+        name.hardlink_to(file)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copyfile(file, name)
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 of the canonical JSON of plain data (or nouns)."""
+    return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()
+
+
+def file_digest(path: Path) -> FileDigest:
+    """Digest and size of a file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return FileDigest(sha256=hashlib.file_digest(file, "sha256").hexdigest(), bytes=path.stat().st_size)
+
+
+def tree_digest(path: Path) -> FileDigest:
+    """Digest and size of a file, or of a folder with all that is in it, links followed.
+
+    Raises:
+        InputError: a folder links to one that holds it.
+        OSError: something cannot be read.
+    """
+    if not path.is_dir():
+        return file_digest(path)
+    files = {_named(file.relative_to(path)): file_digest(file) for file in tree(path)}
+    return FileDigest(
+        sha256=digest_of({name: file.sha256 for name, file in files.items()}),
+        bytes=sum(file.bytes for file in files.values()),
+    )
+
+
+def _named(path: Path) -> str:
+    """A path as text that JSON can hold: names of files are bytes, not always UTF-8."""
+    return str(path).encode("utf8", "backslashreplace").decode()
+
+
+def tree(folder: Path) -> list[Path]:
+    """Every file in a folder and below, sorted, links followed.
+
+    Raises:
+        InputError: a folder links to one that holds it.
+        OSError: a folder cannot be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    found, above = [], {str(folder): {folder.resolve()}}
+    for place, below, names in os.walk(folder, followlinks=True, onerror=refuse):
+        for name in below:
+            real = Path(os.path.realpath(Path(place, name)))
+            if real in above[place]:
+                raise InputError(
+                    f"{name} leads back to a folder that holds it.",
+                    place=str(Path(place, name)),
+                    fix="remove that link",
+                )
+            above[os.path.join(place, name)] = above[place] | {real}  # noqa: PTH118  as os.walk writes it
+        found += [path for name in names if (path := Path(place, name)).is_file()]
+    return sorted(found)
+
+
+SHOWS = {"cli", "report", "measure", "devices", "meters", "runner", "__pycache__"}
+"""Folders of edgekit whose code makes no answers: it shows, or it measures."""
+
+NOUNS = {"profile.py", "sensing.py"}
+"""Modules beside them that only measuring uses."""
+
+
+@cache
+def code_digest() -> str:
+    """Digest of edgekit's own code, less what makes no answers: a changed line invalidates what it may have made."""
+    root = str(Path(__file__).parents[1])
+    digest = hashlib.sha256()
+    for folder, below, names in os.walk(root):
+        below[:] = sorted(name for name in below if name not in SHOWS)
+        for name in sorted(names):
+            if name.endswith(".py") and name not in NOUNS:
+                content = Path(folder, name).read_bytes()
+                digest.update(f"{folder.removeprefix(root)}/{name} {len(content)}\n".encode() + content)
+    return digest.hexdigest()

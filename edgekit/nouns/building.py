@@ -1,0 +1,55 @@
+"""What a backend is asked to build, and what it made."""
+
+from edgekit.nouns.base import Noun
+from edgekit.nouns.model import Boundary, Precision, Signature
+
+
+class Job(Noun, frozen=True, kw_only=True):
+    """What a backend is asked to build. Paths are absolute.
+
+    ``waist`` is None where a backend that reads the source itself gets a network that has no waist. Where it
+    ``has_integers``, the source brings those of ``precision`` itself: they are kept, and a waist holds them.
+    ``calibration`` is an ``.npz`` with an array ``[N, *shape]`` for each input, under the source's
+    names, in the source's layout and dtype; None where the precision needs none. ``settings`` are
+    the target's, for this backend.
+    """
+
+    waist: str | None
+    has_integers: bool = False
+    source: str
+    source_format: str
+    signature: Signature
+    source_signature: Signature
+    precision: Precision
+    io: Boundary | None = None
+    calibration: str | None = None
+    settings: dict[str, str | int | float | bool] = {}
+    keep_layout: bool = False
+    seed: int = 0
+
+
+class Placement(Noun, frozen=True, kw_only=True):
+    """Where an operator of an artifact will run, and why not where it was meant to."""
+
+    index: int
+    operator: str
+    name: str
+    runs_on: str
+    status: str = ""
+
+
+class Built(Noun, frozen=True, kw_only=True):
+    """What a backend made: file names inside the output folder, the one to load first.
+
+    ``source_signature`` of each tensor is untouched by backends. ``notes`` say how it was made,
+    ``warnings`` what whoever uses it must know or do. ``unavailable`` maps what could not be made
+    (for instance ``compiled``) to the reason.
+    """
+
+    files: tuple[str, ...]
+    signature: Signature
+    placements: tuple[Placement, ...] = ()
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    unavailable: dict[str, str] = {}
+    tools: dict[str, str] = {}

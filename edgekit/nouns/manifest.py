@@ -1,0 +1,153 @@
+"""``manifest.json``: the contract of an artifact folder with other tools."""
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from edgekit.errors import InputError
+from edgekit.nouns.base import FileDigest, Noun
+from edgekit.nouns.building import Placement
+from edgekit.nouns.model import Boundary, Cost, Model, Precision, Signature, SourceOptions
+from edgekit.nouns.profile import DeviceVerification, Profile
+from edgekit.nouns.target import Recipe
+from edgekit.nouns.verification import Verification
+
+FILE_NAME = "manifest.json"
+
+PROFILES = "profiles"
+"""The folder inside a result in which measurements are recorded; they outlive a rebuild."""
+
+PART = re.compile(r"\.edgekit-[a-z0-9_]{8}\.part")
+"""The name of a file of edgekit's that is being written, or that a killed run left."""
+
+
+class ArtifactFile(Noun, frozen=True, kw_only=True):
+    """One runnable file of an artifact with its evidence; ``files`` names all parts with digests.
+
+    ``conversion`` says how the source became what the backend read, ``notes`` how the file was made from that;
+    ``warnings`` are what whoever uses it must know or do.
+    ``tools`` are the programs that made it, where they are not in the manifest's own list.
+    """
+
+    file: str
+    precision: Precision
+    backend: str
+    use: str
+    delegate: str | None
+    io: Boundary | None
+    files: dict[str, FileDigest]
+    signature: Signature
+    cost: Cost | None
+    verification: Verification | None
+    device_verifications: tuple[DeviceVerification, ...] = ()
+    placements: tuple[Placement, ...] = ()
+    conversion: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    tools: dict[str, str] = {}
+    unavailable: dict[str, str] = {}
+
+    @property
+    def sha256(self) -> str:
+        """The digest of all its files (see `digest`)."""
+        return digest({name: part.sha256 for name, part in self.files.items()})
+
+
+class DataSet(Noun, frozen=True, kw_only=True):
+    """Which samples were used, and what the calibration linter had to say about them.
+
+    ``notes`` say how they were read, where that had to be guessed or changed: the column of labels, casts.
+    """
+
+    origin: str
+    sha256: str
+    samples: int
+    used: int
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class Manifest(Noun, frozen=True, kw_only=True):
+    """Everything known about what one folder holds.
+
+    ``unavailable`` maps the target's files that could not be made of this source to the reason.
+    ``profiles`` are those measured of the files that the folder holds now; older ones stay in ``profiles/``.
+    """
+
+    schema_version: Literal[1] = 1
+    edgekit: str
+    tools: dict[str, str]
+    created_utc: str
+    source: Model
+    recipe: Recipe
+    source_options: SourceOptions
+    target: str
+    artifacts: tuple[ArtifactFile, ...]
+    calibration: DataSet | None = None
+    evaluation: DataSet | None = None
+    profiles: tuple[Profile, ...] = ()
+    unavailable: dict[str, str] = {}
+
+
+def digest(files: dict[str, str]) -> str:
+    """The digest of an artifact's files (name → sha256): the file's own where there is one, else of all together."""
+    if len(files) == 1:
+        return next(iter(files.values()))
+    return hashlib.sha256(msgspec.json.encode(files, order="sorted")).hexdigest()
+
+
+def read(path: Path) -> Manifest:
+    """A manifest.
+
+    Raises:
+        InputError: there is none, or it is none of this version's, or it names files outside of its folder.
+    """
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except OSError as error:
+        raise InputError(
+            f"{path.parent} is no artifact folder: it has no {path.name}.",
+            place=str(path.parent),
+            fix="name a .tflite, .xml or .onnx file, or a folder that edgekit build wrote",
+        ) from error
+    except msgspec.MsgspecError as error:
+        raise InputError(f"{path.name} cannot be read: {error}.", place=str(path), fix="build it again") from error
+    for file in found.artifacts:
+        for name in (file.file, *file.files):
+            if not _inside(path.parent, name):
+                raise InputError(
+                    f"{path.name} names {name!r}, which lies outside of its folder.",
+                    place=str(path),
+                    fix="build it again",
+                )
+    return found
+
+
+def _inside(folder: Path, name: str) -> bool:
+    """Whether a name is that of a file below a folder, links followed."""
+    relative = Path(name)
+    if "\0" in name or not relative.parts or relative.is_absolute() or ".." in relative.parts:
+        return False
+    return Path(os.path.realpath(folder / name)).is_relative_to(os.path.realpath(folder))
+
+
+def carried(old: Path, fresh: Manifest) -> Manifest:
+    """A manifest that is about to take the place of ``old``, with what was measured of files that stay the same."""
+    try:
+        before = read(old)
+    except InputError:
+        return fresh
+    verified = {file.sha256: file.device_verifications for file in before.artifacts}
+    now = {file.sha256 for file in fresh.artifacts}
+    return msgspec.structs.replace(
+        fresh,
+        artifacts=tuple(
+            msgspec.structs.replace(file, device_verifications=verified.get(file.sha256, ()))
+            for file in fresh.artifacts
+        ),
+        profiles=tuple(profile for profile in before.profiles if profile.artifact_sha256 in now),
+    )

@@ -1,0 +1,158 @@
+"""A network: what goes in and out, how it is read, and what it becomes first."""
+
+from typing import Literal
+
+from edgekit.nouns.base import Noun
+
+Precision = Literal["float32", "float16", "dynamic-int8", "int8", "int16x8", "int4"]
+"""How an artifact computes, in the field's names; ``dynamic-int8`` and ``int4`` quantize weights only."""
+
+
+CALIBRATED: frozenset[Precision] = frozenset({"int8", "int16x8"})
+"""Precisions whose activations are quantized, so that they need samples."""
+
+
+FLOATS: frozenset[Precision] = frozenset({"float32", "float16"})
+"""Precisions whose files must agree with the source; a quantized one may only be worse."""
+
+
+Boundary = Literal["float32", "int8", "uint8"]
+"""The dtype of a full-integer artifact's inputs and outputs."""
+
+
+class Preprocessing(Noun, frozen=True, kw_only=True):
+    """How an image (or any raw sample) becomes the network's input: ``(x * scale - mean) / std``.
+
+    ``mean`` and ``std`` hold one number, or one for each channel. ``size`` is (height, width) in
+    pixels. ``layout`` is that of the array handed to the network.
+    """
+
+    size: tuple[int, int] | None = None
+    channels: Literal["RGB", "BGR", "L"] = "RGB"
+    scale: float = 1.0
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    layout: Literal["NHWC", "NCHW"] | None = None
+
+
+class TensorSpec(Noun, frozen=True, kw_only=True):
+    """One input or output of a network, as the file has it and as its source has it.
+
+    ``shape`` is fixed and includes the batch dimension. ``permutation`` maps layouts: axis *k* of
+    the file's tensor is axis ``permutation[k]`` of the source's; None where they are the same.
+    ``scale`` and ``zero_point`` are None for tensors that are not quantized
+    (real = scale * (stored - zero_point)). ``index_below`` is set for integer inputs that index a
+    table: the size of the smallest table, which every value must stay below.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    layout: str | None = None
+    scale: float | None = None
+    zero_point: int | None = None
+    source_name: str
+    source_shape: tuple[int, ...]
+    source_dtype: str
+    source_layout: str | None = None
+    permutation: tuple[int, ...] | None = None
+    preprocessing: Preprocessing | None = None
+    index_below: int | None = None
+
+
+class Signature(Noun, frozen=True, kw_only=True):
+    """What goes in and what comes out, in the file's order."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+class Model(Noun, frozen=True, kw_only=True):
+    """A network at rest.
+
+    ``precision`` is that of the file: ``int8`` or ``int16x8`` where it brings integers (and their scales) for
+    its activations, ``dynamic-int8``, ``int4`` or ``float16`` where only its weights are stored so.
+    ``format`` is one of ``edgekit.sources.FORMATS``. For a source the signature's file side and
+    source side are the same. ``companions`` are files beside it that hold part of it (ONNX external
+    data), relative to its folder. ``batch`` is how many samples the file itself takes at once where the
+    signature is that of one, else 1.
+    """
+
+    name: str
+    file: str
+    sha256: str
+    format: str
+    precision: Precision = "float32"
+    producer: str | None = None
+    opset: int | None = None
+    bytes: int
+    signature: Signature
+    companions: tuple[str, ...] = ()
+    batch: int = 1
+    warnings: tuple[str, ...] = ()
+
+
+class SourceOptions(Noun, frozen=True, kw_only=True):
+    """What a user may say about how a source is read.
+
+    ``shapes`` fixes dynamic dimensions by name. ``custom_objects``: ``module:function``, gives name → object.
+    ``constants`` binds inputs for good; between ``inputs`` and ``outputs``, names of tensors, it is cut out.
+    """
+
+    shapes: dict[str, tuple[int, ...]] = {}
+    custom_objects: str | None = None
+    keep_layout: bool = False
+    allow_unsafe: bool = False
+    constants: dict[str, tuple[bool | int | float, ...]] = {}
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+
+
+class Waist(Noun, frozen=True, kw_only=True):
+    """What every source becomes: a float TFLite file. ``warnings`` are what whoever uses it must know or do."""
+
+    file: str
+    signature: Signature
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class Divergence(Noun, frozen=True, kw_only=True):
+    """The first tensor, in execution order, where two networks stop agreeing."""
+
+    tensor: str
+    operator: str
+    sqnr_db: float
+
+
+class Cost(Noun, frozen=True, kw_only=True):
+    """What a network needs, whatever the machine.
+
+    ``macs`` counts multiply-accumulates of one inference; ``peak_activation_bytes`` is the largest
+    sum of activations alive at once in the file's operator order. ``notes`` say what is not known of these.
+    """
+
+    bytes: int
+    parameters: int
+    macs: int
+    peak_activation_bytes: int
+    operators: dict[str, int]
+    notes: tuple[str, ...] = ()
+
+
+Constant = tuple[bool | int | float, ...]
+"""What an input is bound to: its values in row-major order, or one value for all of them."""
+
+
+class TensorRow(Noun, frozen=True, kw_only=True):
+    """A tensor inside a source: where a network can be cut.
+
+    ``shape`` and ``dtype`` are None where they are known only while it runs. ``operator`` makes it
+    (``input`` for inputs); ``output`` is True for the network's outputs.
+    """
+
+    name: str
+    shape: tuple[int, ...] | None
+    dtype: str | None
+    operator: str
+    output: bool = False

@@ -1,0 +1,65 @@
+"""What a device can run, as data, and how a model is to be built for it."""
+
+from typing import get_args
+
+from edgekit.nouns.base import Noun
+from edgekit.nouns.model import Boundary, Precision
+
+
+class Sourced(Noun, frozen=True, kw_only=True):
+    """A number with where it was read."""
+
+    value: int | float
+    unit: str
+    source: str
+
+
+class Variant(Noun, frozen=True, kw_only=True):
+    """One file of a target: which backend makes it, in which precision, and when to use it.
+
+    ``base`` names the backend whose file this one compiles further (``edgetpu`` starts from the
+    int8 file of ``tflite``). ``reads`` are the source formats that the backend takes directly; all
+    else reaches it through the waist.
+    """
+
+    file: str
+    backend: str
+    precision: Precision
+    use: str
+    io: Boundary | None = None
+    delegate: str | None = None
+    base: str | None = None
+    reads: tuple[str, ...] = ()
+    settings: dict[str, str | int | float | bool] = {}
+
+
+class Target(Noun, frozen=True, kw_only=True):
+    """What a device can run, as data (one TOML file in ``targets/``).
+
+    ``facts`` are the numbers that edgekit relies on, each with its source. ``precisions`` and
+    ``boundaries`` are what ``--precision`` and ``--io`` may ask for.
+    """
+
+    name: str
+    title: str
+    summary: str
+    documentation: str
+    variants: tuple[Variant, ...]
+    precisions: tuple[Precision, ...] = get_args(Precision)
+    boundaries: tuple[Boundary, ...] = get_args(Boundary)
+    facts: dict[str, Sourced] = {}
+
+
+class Recipe(Noun, frozen=True, kw_only=True):
+    """How a model is to be built: training passes in order (none yet), then precisions.
+
+    ``precision`` None means what the target proposes. ``calibration_samples`` is the most that are
+    used; they are taken evenly from the data. ``seed`` drives every random choice. ``require_compiled``
+    makes a missing compiler an error.
+    """
+
+    precision: Precision | None = None
+    io: Boundary | None = None
+    calibration_samples: int = 256
+    seed: int = 0
+    require_compiled: bool = False

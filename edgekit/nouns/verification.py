@@ -1,0 +1,143 @@
+"""The evidence that a file computes what its source computes."""
+
+from typing import Literal
+
+from edgekit.nouns.base import Noun
+
+
+class Made(Noun, frozen=True, kw_only=True):
+    """How an output came to be, as the end of the network's graph tells.
+
+    ``cuts``: by axis of the source's output, where a branch that the network concatenates ends and the next begins.
+    ``depends``: whether it depends on the inputs at all.
+    """
+
+    cuts: dict[int, tuple[int, ...]] = {}
+    depends: bool = True
+
+
+class Part(Noun, frozen=True, kw_only=True):
+    """The part of an output that comes least close to the source's.
+
+    ``name`` says which (``channels 4..11``, ``column 3``); ``branch`` is True where the network
+    concatenates it with others at its end, so that it has a meaning and a range of its own.
+    ``constant``: its values vary in the source and do not in the file. ``sqnr_db`` is None where it
+    is equal bit for bit.
+    """
+
+    name: str
+    branch: bool
+    sqnr_db: float | None
+    constant: bool = False
+
+
+class Agreement(Noun, frozen=True, kw_only=True):
+    """How close an output comes to the source's, over all samples together.
+
+    ``sqnr_db`` is 10·log10(Σ reference² / Σ (reference − output)²); None where both are zero or
+    equal bit for bit (``identical``). ``top1_agreement`` is a share in 0..1, None where the output
+    is no classification. ``worst_part`` is None where the output has no parts that can be told apart.
+    """
+
+    output: str
+    identical: bool
+    sqnr_db: float | None
+    max_abs_error: float
+    cosine: float | None
+    top1_agreement: float | None = None
+    worst_part: Part | None = None
+
+
+class TaskMetric(Noun, frozen=True, kw_only=True):
+    """A task metric of source and artifact over the same evaluation samples.
+
+    ``chance`` is what an answer reaches that knows nothing of the sample; None where it is not known.
+    """
+
+    name: str
+    samples: int
+    source: float
+    artifact: float
+    drop: float
+    chance: float | None = None
+
+
+class Probes(Noun, frozen=True, kw_only=True):
+    """What a file computes on inputs that no sample holds: all zeros, constants, extremes.
+
+    Values count where the source's are finite. ``sqnr_db`` is the worst over probes and float
+    outputs, where the source's energy is at least that of the samples; None where all are equal.
+    ``unavailable`` is the reason why there are none.
+    """
+
+    inputs: tuple[str, ...] = ()
+    worst: str = ""
+    sqnr_db: float | None = None
+    unavailable: str = ""
+
+
+class Coverage(Noun, frozen=True, kw_only=True):
+    """How much of a network an accelerator takes, as shares in 0..1.
+
+    ``macs`` is None where the multiply-accumulates of single operators are not known. ``least`` is
+    the budget, if any; it holds for MACs where these are known, else for operators.
+    """
+
+    device: str
+    operators: float
+    macs: float | None = None
+    least: float | None = None
+
+    @property
+    def share(self) -> float:
+        """What the budget is about."""
+        return self.operators if self.macs is None else self.macs
+
+
+Verdict = Literal["pass", "warn", "miss", "fail"]
+"""``warn``: look at the reason; ``miss``: a budget that the user stated is missed; ``fail``: of no use."""
+
+
+SamplesUse = Literal["evaluation", "calibration", "random"]
+"""What samples were given for."""
+
+
+class Verification(Noun, frozen=True, kw_only=True):
+    """The evidence for one file of an artifact.
+
+    ``samples_origin`` says what it was run on, ``samples_use`` what these samples were given for.
+    ``sqnr_db`` is that of the worst output, or of the worst branch of an output (see `Part`).
+    ``verdict``: ``pass``, ``warn`` (a quantized file below ``threshold_db``, or evidence that shows
+    little), ``miss`` (a stated budget is missed) or ``fail`` (a quantized file of no use, such as
+    one below ``floor_db``), with the ``reason``. ``keeps_state``: an output depends on earlier
+    inputs, as it does in the source. ``remarks`` are what limits the evidence.
+    """
+
+    samples: int
+    samples_origin: str
+    samples_use: SamplesUse | None = None
+    outputs: tuple[Agreement, ...]
+    sqnr_db: float | None
+    threshold_db: float
+    floor_db: float | None = None
+    probes: Probes | None = None
+    keeps_state: bool = False
+    metric: TaskMetric | None = None
+    max_drop: float | None = None
+    coverage: Coverage | None = None
+    verdict: Verdict
+    reason: str = ""
+    remarks: tuple[str, ...] = ()
+
+
+class Judged(Noun, frozen=True, kw_only=True):
+    """A verification, and the reason why nobody may get the file; "" where there is none.
+
+    ``searchable``: a tensor can be looked for that diverges; on the row ``probe`` of the probes, or,
+    without one, on the samples.
+    """
+
+    verification: Verification
+    refusal: str = ""
+    searchable: bool = True
+    probe: int | None = None

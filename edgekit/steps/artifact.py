@@ -1,0 +1,146 @@
+"""One file of a target: built, verified, described; and the folder that holds it with others."""
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from edgekit import __version__ as edgekit_version
+from edgekit.engine.session import Session, tool_versions
+from edgekit.engine.store import Answer
+from edgekit.errors import BudgetMissed, MissingTool, Unsupported
+from edgekit.nouns.building import Built
+from edgekit.nouns.manifest import FILE_NAME, ArtifactFile, Manifest, carried
+from edgekit.nouns.model import CALIBRATED, Waist
+from edgekit.nouns.target import Recipe, Target, Variant
+from edgekit.steps import compilation, evidence
+from edgekit.steps.compilation import Order
+from edgekit.steps.conversion import Subject
+from edgekit.steps.data import Data
+from edgekit.steps.reading import Network
+
+
+def require_form(subject: Subject, variant: Variant) -> None:
+    """Refuse a file for which the source has neither a waist nor integers, and that does not read the source.
+
+    Raises:
+        Unsupported: with the reason.
+    """
+    place = str(subject.network.path)
+    direct = subject.network.read_by(variant)
+    if variant.precision == subject.network.model.precision and subject.no_integers and not direct:
+        raise Unsupported(
+            subject.no_integers, place=place, fix="build from the float model, or choose --precision float16"
+        )
+    if subject.waist is None and not direct and subject.own(variant.precision) is None:
+        raise Unsupported(subject.reason, place=place, fix="choose a target that reads the source itself")
+
+
+def possible(subject: Subject, variants: tuple[Variant, ...]) -> tuple[tuple[Variant, ...], dict[str, str]]:
+    """The files of a target that can be made of the source, and the reasons why others cannot.
+
+    A finished file is taken as it is; of it nothing else is made.
+    """
+    own = [variant for variant in variants if subject.own(variant.precision) is not None]
+    if not subject.finished or not own:
+        return variants, {}
+    others = {v.file: subject.reason for v in variants if v not in own}
+    return tuple(msgspec.structs.replace(variant, io=None) for variant in own), others
+
+
+def made(
+    session: Session, subject: Subject, recipe: Recipe, variant: Variant, prepared: Data
+) -> tuple[ArtifactFile, Answer[Built]]:
+    """Build one file of a target, verify it, and describe it.
+
+    Raises:
+        MissingTool: a compiler that is required is missing.
+        Unsupported: the network cannot be built so, or the file does not compute what its source computes.
+    """
+    require_form(subject, variant)
+    calibrated = variant.precision in CALIBRATED and subject.own(variant.precision) is None
+    calibration = prepared.calibration if calibrated else None
+    order = Order(variant, variant.precision, variant.io, calibration, recipe.seed)
+    built = compilation.compile_variant(session, subject, order)
+    if recipe.require_compiled and "compiled" in built.result.unavailable:
+        raise MissingTool(
+            f"{variant.file} is not compiled: {built.result.unavailable['compiled']}",
+            place=f"--require-compiled, target file {variant.file}",
+            fix="install that compiler (edgekit doctor tells how), or leave out --require-compiled",
+        )
+    judged = evidence.verification(session, subject, order, built, prepared.evidence)
+    result, waist = built.result, _origin(subject, variant)
+    size = sum(file.bytes for file in built.files.values())
+    described = ArtifactFile(
+        file=result.files[0],
+        precision=variant.precision,
+        backend=variant.backend,
+        use=variant.use,
+        delegate=variant.delegate,
+        io=variant.io,
+        files=built.files,
+        signature=prepared.loaded.stamp(result.signature),
+        cost=None if subject.cost is None else msgspec.structs.replace(subject.cost, bytes=size),
+        verification=judged,
+        placements=result.placements,
+        conversion=() if waist is None else waist.notes,
+        notes=result.notes,
+        warnings=(*(() if waist is None else waist.warnings), *result.warnings),
+        tools=result.tools,
+        unavailable=result.unavailable | ({} if subject.cost is not None else {"cost": subject.reason}),
+    )
+    return described, built
+
+
+def _origin(subject: Subject, variant: Variant) -> Waist | None:
+    """The waist that a file was made from; None where its backend read the source itself."""
+    direct = subject.network.read_by(variant)
+    return None if subject.waist is None or direct else subject.waist.result
+
+
+def require_use(files: list[ArtifactFile]) -> None:
+    """Refuse to publish what verification calls of no use.
+
+    Raises:
+        BudgetMissed: a file is; the reason is told.
+    """
+    for file in files:
+        if file.verification is not None and file.verification.verdict == "fail":
+            raise BudgetMissed(
+                f"{file.file} is of no use, and nothing was published: {file.verification.reason}.",
+                place=f"{file.file}, verified on {file.verification.samples_origin}",
+                fix="calibrate with real samples, choose a precision that loses less (--precision float16), or publish "
+                "it all the same with --allow-loss",
+            )
+
+
+def manifest(network: Network, target: Target, recipe: Recipe, prepared: Data, files: list[ArtifactFile]) -> Manifest:
+    """Everything known about what a target's folder will hold."""
+    return Manifest(
+        edgekit=edgekit_version,
+        tools=tool_versions(),
+        created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+        source=network.model,
+        recipe=recipe,
+        source_options=network.options,
+        target=target.name,
+        artifacts=tuple(files),
+        calibration=prepared.calibration_set,
+        evaluation=prepared.evaluation_set,
+    )
+
+
+def write(out: Path, folder: Path, described: Manifest, answers: list[Answer[Built]]) -> Manifest:
+    """Put files and their manifest into a folder that is about to take the place of ``folder``.
+
+    Returns:
+        The manifest, with what was measured of files that ``folder`` holds already.
+    """
+    described = carried(folder / FILE_NAME, described)
+    for answer in answers:
+        for name in answer.files:
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(answer.folder / name, out / name)
+    (out / FILE_NAME).write_bytes(msgspec.json.format(msgspec.json.encode(described)) + b"\n")
+    return described

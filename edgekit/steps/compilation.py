@@ -1,0 +1,96 @@
+"""The files of a variant, built by its backend."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from edgekit.engine.session import Session
+from edgekit.engine.store import Answer
+from edgekit.host import compilers
+from edgekit.nouns.building import Built, Job
+from edgekit.nouns.model import CALIBRATED, Boundary, Precision
+from edgekit.nouns.target import Variant
+
+if TYPE_CHECKING:
+    pass
+from edgekit.steps.conversion import Subject
+from edgekit.steps.sampling import Kept
+
+
+class Order(msgspec.Struct, frozen=True):
+    """One file to build, with everything that decides how."""
+
+    variant: Variant
+    precision: Precision
+    io: Boundary | None
+    calibration: Answer[Kept] | None
+    seed: int
+
+
+def compile_variant(session: Session, subject: Subject, order: Order) -> Answer[Built]:
+    """Build the files of one variant, through its base backend where it has one.
+
+    Raises:
+        Unsupported: the network cannot be built so; the operators are named.
+    """
+    network, variant = subject.network, order.variant
+    own = subject.own(order.precision)
+    waist = subject.waist if own is None else own
+    direct = network.read_by(variant)
+    signature = waist.result.signature if waist is not None else network.model.signature
+    basis: Answer[Any] | None = waist
+    base_file = None if waist is None else waist.folder / waist.result.file
+    if variant.base is not None and not (own is not None and subject.finished):
+        basis = built = compile_variant(session, subject, _base_order(order))
+        signature, base_file = built.result.signature, built.folder / built.result.files[0]
+    calibration = order.calibration
+    job = Job(
+        waist=None if base_file is None else str(base_file),
+        has_integers=own is not None or (direct and order.precision in CALIBRATED & {network.model.precision}),
+        source=str(network.path),
+        source_format=network.model.format if network.whole else "tflite",  # then the waist is all there is
+        signature=signature,
+        source_signature=network.model.signature,
+        precision=order.precision,
+        io=order.io,
+        calibration=None if calibration is None else str(calibration.folder / "samples.npz"),
+        settings=variant.settings,
+        keep_layout=network.options.keep_layout,
+        seed=order.seed,
+    )
+    decided = msgspec.to_builtins(job) | {
+        "waist": None if basis is None or (direct and own is None) else basis.sha256,
+        "source": network.sha256,
+        "calibration": None if calibration is None else calibration.result.sha256,
+    }
+
+    def build(out: Path) -> Built:
+        made: Built = session.call("backends", variant.backend, "build", job=job, file=variant.file, out=out)
+        return made
+
+    return session.ask(
+        f"building {variant.file} with {variant.backend}",
+        {
+            "step": "build",
+            "backend": variant.backend,
+            "file": variant.file,
+            "job": decided,
+            "compilers": compilers.installed(),
+        },
+        Built,
+        network.origin.reading(build) if direct else build,
+    )
+
+
+def _base_order(order: Order) -> Order:
+    """What the base backend is asked for: the same file in full integers, nothing left in float."""
+    variant = order.variant
+    base = Variant(
+        file=variant.file,
+        backend=variant.base or "",
+        precision=order.precision,
+        use=variant.use,
+        settings=variant.settings | {"full_integer": True},
+    )
+    return msgspec.structs.replace(order, variant=base)

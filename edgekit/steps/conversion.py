@@ -1,0 +1,165 @@
+"""The source as a float TFLite file, the waist, and what is read off that."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from edgekit.engine.session import Session
+from edgekit.engine.store import Answer
+from edgekit.errors import Unsupported
+from edgekit.nouns.model import CALIBRATED, Cost, Precision, TensorSpec, Waist
+from edgekit.nouns.target import Variant
+from edgekit.nouns.verification import Made
+
+if TYPE_CHECKING:
+    pass
+from edgekit.steps.reading import Network
+from edgekit.steps.sampling import Kept
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """A source with its waist and what that needs; both None where it has no waist, for a ``reason``.
+
+    ``integers`` is the source in its own precision where that is one of integers: files of this precision
+    are made of it, and nothing is quantized a second time. ``no_integers`` says why a source that has some
+    has no such file.
+    """
+
+    network: Network
+    waist: Answer[Waist] | None
+    cost: Cost | None
+    reason: str = ""
+    integers: Answer[Waist] | None = None
+    no_integers: str = ""
+
+    def own(self, precision: Precision) -> Answer[Waist] | None:
+        """The source's own integers, for a file in a precision; None where that is not their own."""
+        return self.integers if precision == self.network.model.precision else None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the source is a TFLite file of integers: it can be taken as it is, and only so."""
+        return self.integers is not None and self.network.model.format == "tflite"
+
+
+def to_waist(session: Session, network: Network, samples: "Answer[Kept] | None" = None) -> Answer[Waist]:
+    """Bring the source to a float TFLite model.
+
+    Samples decide nothing but what the conversion is proven on, and that only where an input may be an
+    index, a length or a flag, which cannot be made up.
+
+    Raises:
+        Unsupported: it has no waist; the operators are named.
+    """
+    given: dict[str, Any] = {}
+    question = {"step": "waist"} | network.question
+    if samples is not None and any(_picks(spec) for spec in network.model.signature.inputs):
+        given = {"samples": samples.folder / "samples.npz"}
+        question |= {"samples": samples.result.sha256}
+    return session.ask(
+        f"converting {network.path.name}",
+        question,
+        Waist,
+        network.origin.reading(
+            lambda out: session.call(
+                "sources", network.leaf, "to_waist", path=network.path, options=network.options, out=out, **given
+            )
+        ),
+    )
+
+
+def _picks(spec: TensorSpec) -> bool:
+    """Whether an input's values may choose instead of measure: integers wider than a pixel, and flags."""
+    return spec.source_dtype.startswith(("int", "uint", "bool")) and spec.source_dtype not in {"int8", "uint8"}
+
+
+def as_it_is(session: Session, network: Network) -> Answer[Waist] | None:
+    """A source in its own precision, for one that has no waist or brings integers; None where there is no such file.
+
+    Raises:
+        Unsupported: its integers have no TFLite form; what and where is named.
+    """
+
+    def write(out: Path) -> tuple[Waist, ...]:
+        found = session.call("sources", network.leaf, "as_it_is", path=network.path, options=network.options, out=out)
+        return () if found is None else (found,)
+
+    answer = session.remember({"step": "as it is"} | network.question, tuple[Waist, ...], network.origin.reading(write))
+    return Answer(answer.result[0], answer.folder, answer.files, answer.from_cache) if answer.result else None
+
+
+def cost(session: Session, waist: Answer[Waist]) -> Cost:
+    """Count what a waist, or a file `as_it_is`, needs: operators, parameters, MACs, activation memory."""
+    path = waist.folder / waist.result.file
+
+    def count(_: Path) -> Cost:
+        from edgekit.waist.cost import count  # noqa: PLC0415  the flatbuffer schema is only needed on a cold path
+
+        return count(path)
+
+    return session.ask("counting", {"step": "cost", "file": waist.sha256}, Cost, count).result
+
+
+def input_ranges(session: Session, subject: Subject) -> dict[str, tuple[float, float]]:
+    """The range that the network's first layer expects, by source name, for inputs where it tells."""
+    waist = subject.waist
+    if waist is None:
+        return {}
+    path = waist.folder / waist.result.file
+
+    def read(_: Path) -> dict[str, tuple[float, float]]:
+        from edgekit.waist.scaling import input_ranges  # noqa: PLC0415  only needed on a cold path
+
+        return input_ranges(path)
+
+    question = {"step": "ranges", "file": waist.sha256}
+    found = session.remember(question, dict[str, tuple[float, float]], read).result
+    return {spec.source_name: found[spec.name] for spec in waist.result.signature.inputs if spec.name in found}
+
+
+def branches(session: Session, subject: Subject) -> dict[str, Made]:
+    """How each output came to be, by source name, as far as the waist tells."""
+    waist = subject.waist
+    if waist is None:
+        return {}
+    path, signature = waist.folder / waist.result.file, waist.result.signature
+    question = {"step": "branches", "file": waist.sha256, "signature": msgspec.to_builtins(signature)}
+
+    def read(_: Path) -> dict[str, Made]:
+        from edgekit.waist.branches import outputs  # noqa: PLC0415  the flatbuffer schema is only needed on a cold path
+
+        return outputs(path, signature)
+
+    return session.remember(question, dict[str, Made], read).result
+
+
+def subject(
+    session: Session, network: Network, variants: Sequence[Variant], samples: "Answer[Kept] | None" = None
+) -> Subject:
+    """The source with its waist and its own integers, or with the reasons why there are none.
+
+    Raises:
+        Unsupported: it has no waist, and every file needs one.
+    """
+    integers, no_integers = _integers(session, network, variants)
+    try:
+        waist = to_waist(session, network, samples)
+    except Unsupported as error:
+        if integers is None and not any(network.read_by(variant) for variant in variants):
+            raise
+        counted = None if integers is None else cost(session, integers)
+        return Subject(network, None, counted, error.problem, integers, no_integers)
+    return Subject(network, waist, cost(session, waist), "", integers, no_integers)
+
+
+def _integers(session: Session, network: Network, variants: Sequence[Variant]) -> tuple[Answer[Waist] | None, str]:
+    """The source's own integers where a file of their precision is wanted, or why they have no TFLite form."""
+    precision = network.model.precision
+    if precision not in CALIBRATED or all(variant.precision != precision for variant in variants):
+        return None, ""
+    try:
+        return as_it_is(session, network), ""
+    except Unsupported as error:
+        return None, error.problem

@@ -1,0 +1,215 @@
+"""The data of a build: named by the user, kept in the cache, linted, and turned into evidence.
+
+Samples are known by the digest of what the user named; they are read where a step's answer is not
+in the cache, and not before.
+"""
+
+import functools
+import math
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edgekit import config
+from edgekit.config import Project
+from edgekit.engine.origin import changed
+from edgekit.engine.session import Session
+from edgekit.engine.store import Answer, tree_digest
+from edgekit.errors import InputError
+from edgekit.nouns.manifest import DataSet
+from edgekit.nouns.model import Preprocessing, Signature
+from edgekit.nouns.verification import SamplesUse
+from edgekit.steps import conversion, evidence, sampling
+from edgekit.steps.conversion import Subject
+from edgekit.steps.evidence import Evidence
+from edgekit.steps.sampling import Given, Kept
+
+RANDOM_SAMPLES = 16
+"""Random inputs on which a float-only build is verified when the user gives no data."""
+
+AGREEMENT_SAMPLES = 64
+"""Most samples on which agreement is computed when no task metric is asked for."""
+
+MOST_VALUES = 1 << 25
+"""The most input and output values on which agreement is computed: 128 MiB in float32.
+
+Both sides' outputs and their comparison in float64 hold several times as much.
+"""
+
+
+def affordable(signature: Signature, most: int) -> int:
+    """At most ``most`` samples, and fewer, but one, where inputs and outputs would pass `MOST_VALUES`."""
+    values = sum(math.prod(spec.source_shape) for spec in (*signature.inputs, *signature.outputs))
+    return max(1, min(most, MOST_VALUES // max(1, values)))
+
+
+class Part(msgspec.Struct, frozen=True):
+    """One part of the data: how all of it is read, and what of it is used."""
+
+    given: Given
+    kept: Answer[Kept]
+
+    def described(self, warnings: tuple[str, ...] = ()) -> DataSet:
+        """What the manifest says of it."""
+        kept = self.kept.result
+        return DataSet(
+            origin=kept.origin,
+            sha256=kept.total_sha256,
+            samples=kept.total,
+            used=kept.used,
+            notes=kept.notes,
+            warnings=warnings,
+        )
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """What the user gave, fitted to the source's signature."""
+
+    calibration: Part | None
+    evaluation: Part | None
+    preprocessing: dict[str, Preprocessing]
+
+    @property
+    def samples(self) -> Answer[Kept] | None:
+        """Any that the user gave."""
+        part = self.calibration or self.evaluation
+        return None if part is None else part.kept
+
+    def stamp(self, signature: Signature) -> Signature:
+        """A signature whose inputs carry the preprocessing that was declared for them."""
+        inputs = tuple(
+            msgspec.structs.replace(spec, preprocessing=self.preprocessing.get(spec.source_name))
+            for spec in signature.inputs
+        )
+        return msgspec.structs.replace(signature, inputs=inputs)
+
+
+class Data(msgspec.Struct, frozen=True):
+    """What a build works with: samples for calibration, what the manifest says of them, the evidence."""
+
+    loaded: Loaded
+    calibration: Answer[Kept] | None
+    calibration_set: DataSet | None
+    evaluation_set: DataSet | None
+    evidence: Evidence
+
+
+def load(session: Session, project: Project, signature: Signature) -> Loaded:
+    """Fit calibration and evaluation data to a signature.
+
+    Raises:
+        InputError: it cannot be read, does not fit the signature, or lacks the labels that the metric needs.
+    """
+    every = project.preprocessing.get(config.ANY_INPUT)
+    preprocessing = {spec.source_name: every for spec in signature.inputs if every is not None} | project.preprocessing
+    calibration = evaluation = None
+    if project.calibration is not None:
+        given = named(project.calibration, signature, preprocessing)
+        calibration = Part(given, sampling.keep(session, given, project.calibration_samples))
+    if project.eval is not None:
+        given = named(project.eval, signature, preprocessing)
+        most = affordable(signature, AGREEMENT_SAMPLES) if project.metric is None else None
+        evaluation = Part(given, sampling.keep(session, given, most))
+        if project.metric is not None and not evaluation.kept.result.labelled:
+            raise InputError(
+                f"{project.eval} holds no labels.", place="--eval", fix="add them to the .npz as y, one for each sample"
+            )
+    return Loaded(calibration, evaluation, preprocessing)
+
+
+def named(spec: str, signature: Signature, preprocessing: dict[str, Preprocessing]) -> Given:
+    """Samples that the user names: a file or folder is known by its content, a function by what it returns.
+
+    Raises:
+        InputError: the function cannot be called, or there is nothing of that name.
+    """
+
+    @functools.cache
+    def read() -> Any:
+        from edgekit import samples  # noqa: PLC0415  numpy is only needed on a cold path
+
+        loaded = samples.load(spec, signature, preprocessing)
+        if a_file and tree_digest(path).sha256 != content:
+            raise changed(path, spec)
+        return loaded
+
+    path = Path(spec)
+    a_file = path.is_file() or path.is_dir()
+    content = tree_digest(path).sha256 if a_file else read().sha256
+    fitted = {"inputs": msgspec.to_builtins(signature.inputs), "preprocessing": msgspec.to_builtins(preprocessing)}
+    return Given({"named": spec, "content": content} | fitted, read)
+
+
+def drawn(signature: Signature, seed: int) -> Given:
+    """Random samples: see `edgekit.samples.random`."""
+    count = affordable(signature, RANDOM_SAMPLES)
+
+    @functools.cache
+    def read() -> Any:
+        from edgekit import samples  # noqa: PLC0415  numpy is only needed on a cold path
+
+        return samples.random(signature, count, seed)
+
+    inputs = msgspec.to_builtins(signature.inputs)
+    return Given({"random": count, "seed": seed, "inputs": inputs}, read)
+
+
+def prepare(session: Session, project: Project, subject: Subject, loaded: Loaded) -> Data:
+    """Lint the calibration data against the network, and run the source on what verifies.
+
+    Raises:
+        InputError: the metric does not fit the source's outputs and the labels.
+    """
+    signature = subject.network.model.signature
+    calibration, evaluation = loaded.calibration, loaded.evaluation
+    warnings = () if calibration is None else _warnings(session, subject, loaded, calibration)
+    use: SamplesUse = "random" if calibration is None else "calibration"
+    if evaluation is not None:
+        chosen, use = evaluation.kept, "evaluation"
+    elif calibration is not None:
+        chosen = sampling.keep(session, calibration.given, affordable(signature, AGREEMENT_SAMPLES))
+    else:
+        chosen = sampling.keep(session, drawn(signature, project.seed))
+    reference = sampling.reference(session, subject.network, chosen)
+    if project.metric is not None:
+        evidence.require_metric(session, subject.network, project.metric, chosen, reference)
+    return Data(
+        loaded=loaded,
+        calibration=None if calibration is None else calibration.kept,
+        calibration_set=None if calibration is None else calibration.described(warnings),
+        evaluation_set=None if evaluation is None else evaluation.described(),
+        evidence=Evidence(
+            samples=chosen,
+            use=use,
+            reference=reference,
+            probes=evidence.probes(session, subject.network, chosen),
+            metric=project.metric,
+            max_drop=project.max_drop,
+            min_mapped=project.min_mapped,
+            constant_data=calibration is not None and calibration.kept.result.constant,
+        ),
+    )
+
+
+def _warnings(session: Session, subject: Subject, loaded: Loaded, calibration: Part) -> tuple[str, ...]:
+    """What the linter says of all calibration data."""
+    signature = loaded.stamp(subject.network.model.signature)
+    ranges = conversion.input_ranges(session, subject)
+    evaluation = loaded.evaluation
+
+    def lint(_: Path) -> tuple[str, ...]:
+        from edgekit import samples  # noqa: PLC0415  numpy is only needed on a cold path
+
+        others = None if evaluation is None else evaluation.given.read()
+        return samples.lint(calibration.given.read(), signature, others, ranges=ranges)
+
+    question = {
+        "step": "lint",
+        "read": calibration.given.question,  # the same arrays may be doubted as images, not as an .npz
+        "calibration": calibration.kept.result.total_sha256,
+        "evaluation": None if evaluation is None else evaluation.kept.result.total_sha256,
+        "inputs": msgspec.to_builtins(signature.inputs),
+        "ranges": ranges,
+    }
+    return session.remember(question, tuple[str, ...], lint).result

@@ -1,0 +1,251 @@
+"""The steps that verify: what the source computes on samples and probes, and what each file makes of it."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edgekit.engine.session import Session
+from edgekit.engine.store import Answer
+from edgekit.errors import InputError, Unsupported
+from edgekit.nouns.building import Built
+from edgekit.nouns.model import CALIBRATED, FLOATS, Waist
+from edgekit.nouns.verification import Judged, SamplesUse, Verification
+from edgekit.steps.compilation import Order
+from edgekit.steps.conversion import Subject, branches
+from edgekit.steps.reading import Network
+from edgekit.steps.sampling import Kept, reference
+
+
+class Probes(msgspec.Struct, frozen=True):
+    """Inputs that no sample holds, with the source's outputs for them; ``unavailable`` says why some are left out."""
+
+    kept: Answer[Kept]
+    reference: Path
+    unavailable: str = ""
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """What files are verified on.
+
+    Samples and what they were given for, the source's outputs (``reference``), probes; and what is demanded: a
+    metric of the labels with its largest drop, the least share that an accelerator takes.
+    ``constant_data``: calibration data holds one value only.
+    """
+
+    samples: Answer[Kept]
+    use: SamplesUse
+    reference: Path
+    probes: Probes
+    metric: str | None = None
+    max_drop: float | None = None
+    min_mapped: float | None = None
+    constant_data: bool = False
+
+
+def probes(session: Session, network: Network, samples: Answer[Kept]) -> Probes:
+    """Probes made from samples, run on the source; from samples alone where the source runs on no others.
+
+    Raises:
+        InputError: the source refuses the samples.
+        Unsupported: it does not run on them.
+    """
+    kept = _kept(session, samples, plain=False)
+    try:
+        return Probes(kept, reference(session, network, kept, "probing"))
+    except (InputError, Unsupported) as error:
+        kept = _kept(session, samples, plain=True)
+        return Probes(
+            kept, reference(session, network, kept, "probing"), f"the source does not take them: {error.problem}"
+        )
+
+
+def _kept(session: Session, samples: Answer[Kept], *, plain: bool) -> Answer[Kept]:
+    def write(out: Path) -> Kept:
+        import numpy as np  # noqa: PLC0415  only needed on a cold path
+
+        from edgekit.samples import Samples  # noqa: PLC0415  as above
+        from edgekit.verify import probes  # noqa: PLC0415
+        from edgekit.waist.tensors import arrays  # noqa: PLC0415
+
+        drawn = arrays(samples.folder / "samples.npz")
+        made = probes.plain(drawn) if plain else probes.of(drawn)
+        inputs = {name: np.stack([probe[name] for probe in made.values()]) for name in drawn}
+        stacked = Samples.of(inputs, origin="probes")
+        stacked.save(out / "samples.npz")
+        return Kept(
+            origin=stacked.origin,
+            total=len(stacked),
+            total_sha256=stacked.sha256,
+            used=len(stacked),
+            sha256=stacked.sha256,
+            labelled=False,
+            notes=(),
+            names=tuple(made),
+        )
+
+    return session.remember({"step": "probes", "samples": samples.result.sha256, "plain": plain}, Kept, write)
+
+
+def require_metric(session: Session, network: Network, name: str, samples: Answer[Kept], reference: Path) -> None:
+    """Judge the source by the metric, so that one that does not fit is refused before anything is built.
+
+    Raises:
+        InputError: the metric does not fit the source's outputs and the labels.
+    """
+
+    def judge(_: Path) -> float:
+        import numpy as np  # noqa: PLC0415  only needed on a cold path
+
+        from edgekit import verify  # noqa: PLC0415  as above
+        from edgekit.waist import tensors  # noqa: PLC0415  as above
+
+        labels = np.load(samples.folder / "labels.npy", allow_pickle=False)
+        return verify.metric(name, tensors.arrays(reference), labels)
+
+    session.remember(
+        {"step": "metric", "name": name, "samples": samples.result.sha256} | network.question, float, judge
+    )
+
+
+def verification(
+    session: Session, subject: Subject, order: Order, built: Answer[Built], evidence: Evidence
+) -> Verification:
+    """Run the artifact on samples and probes, and compare it with the source.
+
+    Raises:
+        Unsupported: nobody may get the file: a float one disagrees with its source (the first tensor that diverges
+            is named), or one of any precision gives NaN or infinity, or keeps state, where its source does not.
+    """
+    samples = evidence.samples
+    constant_data = evidence.constant_data and order.precision in CALIBRATED
+    made = branches(session, subject)
+
+    def run(out: Path) -> Judged:
+        from edgekit import verify  # noqa: PLC0415  numpy is only needed on a cold path
+        from edgekit.verify import coverage, files  # noqa: PLC0415  as above
+
+        outputs, on_probes, probed = out / "outputs.npz", out / "probes.npz", evidence.probes
+        _run(session, order, built, samples.folder / "samples.npz", outputs)
+        _run_probes(session, order, built, probed, on_probes)
+        case = verify.Case(
+            precision=order.precision,
+            origin=samples.result.origin,
+            use=evidence.use,
+            made=made,
+            constant_data=constant_data,
+            max_drop=evidence.max_drop,
+            coverage=coverage.of(built.result, built.folder, _accelerator(order), evidence.min_mapped),
+            min_mapped=evidence.min_mapped,
+        )
+        names, unavailable = probed.kept.result.names, probed.unavailable
+        sides = files.Sides(evidence.reference, outputs, probed.reference, on_probes, names, unavailable)
+        judged = files.judge(sides, case, evidence.metric, samples.folder / "labels.npy")
+        outputs.unlink()
+        on_probes.unlink()
+        return judged
+
+    question = {
+        "step": "verify",
+        "files": built.sha256,
+        "backend": order.variant.backend,
+        "precision": order.precision,
+        "samples": samples.result.sha256,
+        "probes": evidence.probes.kept.result.sha256,
+        "origin": samples.result.origin,
+        "use": evidence.use,
+        "waist": None if subject.waist is None else subject.waist.sha256,
+        "metric": evidence.metric,
+        "max_drop": evidence.max_drop,
+        "min_mapped": evidence.min_mapped,
+        "constant_data": constant_data,
+        "placements": msgspec.to_builtins(built.result.placements),
+    }
+    judged = session.ask(f"verifying {order.variant.file}", question | subject.network.question, Judged, run).result
+    if judged.refusal:
+        raise _refused(session, subject, order, built, evidence=evidence, judged=judged)
+    return judged.verification
+
+
+def _run(session: Session, order: Order, built: Answer[Built], inputs: Path, outputs: Path) -> None:
+    session.call(
+        "backends",
+        order.variant.backend,
+        "run",
+        artifact=built.folder / built.result.files[0],
+        signature=built.result.signature,
+        inputs=inputs,
+        outputs=outputs,
+    )
+
+
+def _run_probes(session: Session, order: Order, built: Answer[Built], probes: Probes, outputs: Path) -> None:
+    """Run the artifact on what its source takes."""
+    try:
+        _run(session, order, built, probes.kept.folder / "samples.npz", outputs)
+    except Unsupported as error:
+        raise Unsupported(
+            f"{order.variant.file} runs on the samples, but not on {', '.join(probes.kept.result.names[1:-1])}, "
+            f"which its source takes: {error.problem}",
+            place=error.place,
+            fix=error.fix,
+        ) from error
+
+
+def _accelerator(order: Order) -> str | None:
+    """What a target's accelerator is called in placements; None where the target names none."""
+    if order.variant.delegate == "edgetpu":
+        return "Edge TPU"
+    return "NPU" if order.variant.settings.get("target_device") == "NPU" else None
+
+
+def _refused(
+    session: Session, subject: Subject, order: Order, built: Answer[Built], *, evidence: Evidence, judged: Judged
+) -> Unsupported:
+    network, where, way_out = subject.network, "", "choose another precision or target"
+    suspect = _suspect(subject, order, built) if order.precision in FLOATS and judged.searchable else None
+    if suspect is not None:
+        found = _divergence(session, network, suspect, evidence, judged)
+        if found is not None:
+            where = f" The first tensor that diverges is {found.tensor} ({found.operator}, {found.sqnr_db:.1f} dB)."
+            way_out = f"simplify that operator in the model, or {way_out}"
+    return Unsupported(
+        f"{built.result.files[0]} does not compute what {network.path.name} computes: {judged.refusal}.{where}",
+        place=str(network.path),
+        fix=way_out,
+    )
+
+
+def _divergence(session: Session, network: Network, suspect: Waist, evidence: Evidence, judged: Judged) -> Any:
+    """The first tensor that diverges, on the first sample or on the probe that shows it."""
+    row, kept = (0, evidence.samples) if judged.probe is None else (judged.probe, evidence.probes.kept)
+
+    def cut(out: Path) -> int:
+        from edgekit.samples import write_npz  # noqa: PLC0415  numpy is only needed where files disagree
+        from edgekit.waist.tensors import arrays  # noqa: PLC0415
+
+        values = arrays(kept.folder / "samples.npz")
+        write_npz(out / "samples.npz", {name: held[row : row + 1] for name, held in values.items()})
+        return row
+
+    one = session.remember({"step": "one sample", "samples": kept.result.sha256, "row": row}, int, cut)
+    return session.call(
+        "sources",
+        network.leaf,
+        "first_divergence",
+        path=network.path,
+        options=network.options,
+        waist=suspect,
+        inputs=one.folder / "samples.npz",
+        threshold_db=judged.verification.threshold_db,
+    )
+
+
+def _suspect(subject: Subject, order: Order, built: Answer[Built]) -> Waist | None:
+    """The TFLite file to search: the artifact itself, or what an artifact of another format was made from."""
+    name, waist = built.result.files[0], subject.waist
+    if name.endswith(".tflite"):
+        return Waist(file=str(built.folder / name), signature=built.result.signature)
+    if waist is None or subject.network.read_by(order.variant):
+        return None
+    return msgspec.structs.replace(waist.result, file=str(waist.folder / waist.result.file))

@@ -1,0 +1,78 @@
+"""The source of a build: what it is read from, and what it is."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from edgekit import sources
+from edgekit.engine import registry
+from edgekit.engine.origin import Origin, of, of_model
+from edgekit.engine.session import Session
+from edgekit.nouns.model import Model, SourceOptions
+from edgekit.nouns.target import Variant
+from edgekit.waist import naming
+
+if TYPE_CHECKING:
+    pass
+
+
+class Network(msgspec.Struct, frozen=True):
+    """A source that is being built: what it is read from, the leaf that reads it, and its description."""
+
+    origin: Origin
+    leaf: str
+    options: SourceOptions
+    model: Model
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+        return self.origin.path
+
+    @property
+    def sha256(self) -> str:
+        """Digest of all that it is read from."""
+        return self.origin.sha256
+
+    @property
+    def question(self) -> dict[str, Any]:
+        """What every step on this source depends on."""
+        return {"source": self.sha256, "options": msgspec.to_builtins(self.options)}
+
+    def read_by(self, variant: Variant) -> bool:
+        """Whether the variant's backend reads the source itself: only as a whole, as the file holds it."""
+        return self.model.format in variant.reads and self.whole
+
+    @property
+    def whole(self) -> bool:
+        """Whether what is built is the network that the file holds: uncut, nothing bound, its own batch."""
+        return not naming.edited(self.options) and self.model.batch == 1
+
+
+def open_network(session: Session, path: Path, options: SourceOptions) -> Network:
+    """Sniff and describe a model file.
+
+    Raises:
+        InputError: it cannot be read.
+        MissingTool: the libraries that read it are not installed.
+    """
+    path = path.absolute()
+    leaf = sources.FORMATS[sources.sniff(path)]
+    registry.require(leaf)
+    origin = of_model(path, options)
+    model = _described(session, leaf, origin, options)
+    if model.companions:  # what the model says of itself may lie in them too, such as a shape
+        origin = of(path, model.companions, options.custom_objects)
+        model = _described(session, leaf, origin, options)
+    return Network(origin, leaf, options, model)
+
+
+def _described(session: Session, leaf: str, origin: Origin, options: SourceOptions) -> Model:
+    path = origin.path
+    return session.ask(
+        f"reading {path.name}",
+        {"step": "describe", "source": origin.sha256, "name": path.name, "options": msgspec.to_builtins(options)},
+        Model,
+        origin.reading(lambda _: session.call("sources", leaf, "describe", path=path, options=options)),
+    ).result

@@ -1,0 +1,78 @@
+"""Which of a target's files is faster on this host, in so far as it surprises: the smaller one is the slower.
+
+Fewer bits are mostly faster, but not where a runtime has no kernel for an operator in integers (HARD_SWISH
+in int8 falls off XNNPACK, and MobileNetV3 then takes twice as long as in float16). A few runs tell; what another
+device does is for `edgekit profile`.
+"""
+
+from itertools import permutations
+from pathlib import Path
+
+import msgspec
+
+from edgekit.engine.session import Session
+from edgekit.engine.store import Answer
+from edgekit.errors import Unsupported
+from edgekit.nouns.base import Noun
+from edgekit.nouns.building import Built
+from edgekit.nouns.manifest import ArtifactFile
+from edgekit.nouns.model import Precision
+
+BITS: dict[Precision, int] = {
+    "float32": 32,
+    "float16": 16,
+    "int16x8": 12,
+    "dynamic-int8": 9,
+    "int8": 8,
+    "int4": 4,
+}
+"""What orders precisions by size."""
+
+CLEARLY = 1.25
+"""How many times as long a file must take to be called slower: a host that does other things varies by less."""
+
+LEAST_MS = 0.2
+"""Differences below it are not worth a word."""
+
+
+class Timing(Noun, frozen=True, kw_only=True):
+    """The best of a few runs on one thread in ms; None where this host cannot run the file."""
+
+    best_ms: float | None
+
+
+def compared(
+    session: Session, files: list[tuple[ArtifactFile, Answer[Built]]]
+) -> list[tuple[ArtifactFile, Answer[Built]]]:
+    """The files of one target, with a warning on each that is slower here than one with more bits."""
+    if len({file.precision for file, _ in files}) < 2:
+        return files
+    times = {file.file: _best_ms(session, file, built) for file, built in files}
+    told: dict[str, tuple[str]] = {}
+    for (small, _), (large, _) in permutations(files, 2):
+        mine, other = times[small.file], times[large.file]
+        if mine is None or other is None or BITS[small.precision] >= BITS[large.precision]:
+            continue
+        if mine > CLEARLY * other and mine - other > LEAST_MS:
+            told[small.file] = (
+                f"on this host it takes {mine / other:.1f} times as long as {large.file} "
+                f"({mine:.2f} and {other:.2f} ms, best of a few runs on one thread)",
+            )
+    return [
+        (msgspec.structs.replace(file, warnings=(*file.warnings, *told.get(file.file, ()))), built)
+        for file, built in files
+    ]
+
+
+def _best_ms(session: Session, file: ArtifactFile, built: Answer[Built]) -> float | None:
+    """Cached like any step: it is a hint about kinds of operators, no measurement to be compared with others."""
+    artifact = built.folder / built.result.files[0]
+    question = {"step": "timing", "files": built.sha256, "backend": file.backend}
+
+    def measure(_: Path) -> Timing:
+        try:
+            return Timing(best_ms=session.call("backends", file.backend, "best_ms", artifact=artifact))
+        except Unsupported:  # it has been verified: what fails is a run on nothing but zeros
+            return Timing(best_ms=None)
+
+    return session.remember(question, Timing, measure).result.best_ms

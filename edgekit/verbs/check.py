@@ -1,0 +1,59 @@
+"""Whether targets take a model, without calibration data and without an artifact."""
+
+from pathlib import Path
+
+import msgspec
+
+from edgekit.config import Project
+from edgekit.engine.session import Session
+from edgekit.errors import EdgekitError
+from edgekit.nouns.model import CALIBRATED
+from edgekit.nouns.results import Check
+from edgekit.nouns.target import Variant
+from edgekit.steps import artifact, compilation, conversion, data, reading, sampling
+from edgekit.steps.compilation import Order
+from edgekit.steps.conversion import Subject
+from edgekit.verbs.planning import plan
+
+
+def check(session: Session, project: Project, model: Path) -> list[Check]:
+    """Try a model on targets without calibration data, and without an artifact.
+
+    Ranges come from random inputs: enough to see which operators can be quantized and where they
+    would run, nothing that could be shipped. A TFLite file of 8-bit integers is judged as it is, for
+    targets that compile such files.
+
+    Raises:
+        InputError: the model cannot be read.
+        MissingTool: the libraries that read it are not installed.
+    """
+    planned = plan(project, model)
+    session.progress.plan(3 + len(planned.variants))
+    network = reading.open_network(session, model, planned.options)
+    subject = conversion.subject(session, network, planned.variants)
+    drawn = sampling.keep(session, data.drawn(network.model.signature, project.seed))
+
+    def row(target: str, variant: Variant) -> Check:
+        """One file of one target."""
+        return _check(session, subject, target, Order(variant, variant.precision, variant.io, drawn, project.seed))
+
+    refused = [
+        Check(target=result.target, file="", works=False, reason=result.error.problem)
+        for result in planned.refused
+        if result.error is not None
+    ]
+    return [*refused, *(row(target.name, variant) for target, _, variants in planned.targets for variant in variants)]
+
+
+def _check(session: Session, subject: Subject, target: str, order: Order) -> Check:
+    if order.precision not in CALIBRATED or subject.own(order.precision) is not None:
+        order = msgspec.structs.replace(order, calibration=None)
+    if subject.finished:
+        order = msgspec.structs.replace(order, io=None)
+    file = order.variant.file
+    try:
+        artifact.require_form(subject, order.variant)
+        built = compilation.compile_variant(session, subject, order)
+    except EdgekitError as error:
+        return Check(target=target, file=file, works=False, reason=error.problem)
+    return Check(target=target, file=file, works=True, placements=built.result.placements)

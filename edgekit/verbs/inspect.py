@@ -1,0 +1,52 @@
+"""Describe a model, and list its tensors."""
+
+from pathlib import Path
+
+import msgspec
+
+from edgekit import sources
+from edgekit.engine import registry
+from edgekit.engine.origin import of_model
+from edgekit.engine.session import Session
+from edgekit.errors import Unsupported
+from edgekit.nouns.model import SourceOptions, TensorRow
+from edgekit.nouns.results import Inspection
+from edgekit.steps import conversion, reading
+
+
+def inspect(session: Session, model: Path, options: SourceOptions) -> Inspection:
+    """Describe a model: signature, operators, parameters, MACs, peak activation memory.
+
+    Raises:
+        InputError: the model cannot be read.
+        MissingTool: the libraries that read it are not installed.
+    """
+    session.progress.plan(3)
+    network = reading.open_network(session, model, options)
+    try:
+        waist = conversion.to_waist(session, network)
+    except Unsupported as error:
+        file = conversion.as_it_is(session, network)
+        counted = None if file is None else conversion.cost(session, file)
+        return Inspection(model=network.model, waist=None, cost=counted, reason=error.problem)
+    return Inspection(model=network.model, waist=waist.result, cost=conversion.cost(session, waist))
+
+
+def list_tensors(session: Session, model: Path, options: SourceOptions) -> tuple[TensorRow, ...]:
+    """The tensors of a model, by which it can be cut; also of one that cannot be built from as a whole.
+
+    Raises:
+        InputError: the model cannot be read.
+        MissingTool: the libraries that read it are not installed.
+    """
+    session.progress.plan(1)
+    path = model.absolute()
+    leaf = sources.FORMATS[sources.sniff(path)]
+    registry.require(leaf)
+    origin = of_model(path, options)
+    return session.ask(
+        f"reading {path.name}",
+        {"step": "tensors", "source": origin.sha256, "name": path.name, "options": msgspec.to_builtins(options)},
+        tuple[TensorRow, ...],
+        origin.reading(lambda _: session.call("sources", leaf, "tensors", path=path, options=options)),
+    ).result

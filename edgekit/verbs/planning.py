@@ -1,0 +1,92 @@
+"""What a build will make, decided from the project alone."""
+
+from pathlib import Path
+
+import msgspec
+
+from edgekit import config
+from edgekit.config import Project
+from edgekit.errors import InputError, Unsupported
+from edgekit.nouns.model import Precision
+from edgekit.nouns.results import Plan, Result
+from edgekit.nouns.target import Recipe, Target, Variant
+
+
+def plan(project: Project, model: Path) -> Plan:
+    """Decide what to build, from the project alone; reads nothing but the target files.
+
+    Raises:
+        InputError: an unknown target, no target, or an option that fits none of them.
+        Unsupported: no target offers the precision, or the dtype of inputs and outputs.
+    """
+    names = config.target_names() if project.targets == ("all",) else project.targets
+    if not names:
+        raise InputError(
+            "No target is given.",
+            place="--target",
+            fix=f"add -t with one of: {', '.join(config.target_names())}, or all",
+        )
+    if project.metric is not None and project.eval is None:
+        raise InputError("A metric needs evaluation data.", place="--metric", fix="add --eval PATH")
+    if project.max_drop is not None and project.metric is None:
+        raise InputError("A maximum drop needs a metric.", place="--max-drop", fix="add --eval PATH --metric top1")
+    rows: list[tuple[Target, Path, tuple[Variant, ...]]] = []
+    refused: list[Result] = []
+    for target in [config.target(name) for name in dict.fromkeys(names)]:
+        folder = _folder(project, model, target.name, alone=len(names) == 1)
+        try:
+            rows.append((target, folder, _variants(target, project)))
+        except Unsupported as error:
+            refused.append(Result(target.name, folder, error=error))
+    if not rows and refused[0].error is not None:
+        raise refused[0].error
+    recipe = Recipe(
+        precision=project.precision,
+        io=project.io,
+        calibration_samples=project.calibration_samples,
+        seed=project.seed,
+        require_compiled=project.require_compiled,
+    )
+    return Plan(recipe, project.source_options, tuple(rows), tuple(refused))
+
+
+def _folder(project: Project, model: Path, target: str, *, alone: bool) -> Path:
+    if project.output is not None:
+        return Path(project.output) if alone else Path(project.output) / target
+    return Path("dist") / model.resolve().stem / target
+
+
+def _variants(target: Target, project: Project) -> tuple[Variant, ...]:
+    """The target's files, or the one file of the precision that the user wants.
+
+    Raises:
+        Unsupported: the target does not offer the precision, or the dtype of inputs and outputs.
+    """
+    _require(target, "precision", project.precision, target.precisions)
+    if project.precision is None:
+        chosen = target.variants
+    else:
+        chosen = tuple(v for v in target.variants if v.precision == project.precision) or (
+            _other_precision(target, project.precision),
+        )
+    if project.io is None or not any(v.precision == "int8" for v in chosen):
+        return chosen
+    _require(target, "io", project.io, target.boundaries)
+    return tuple(msgspec.structs.replace(v, io=project.io) if v.precision == "int8" else v for v in chosen)
+
+
+def _require(target: Target, option: str, wanted: str | None, offered: tuple[str, ...]) -> None:
+    if wanted is not None and wanted not in offered:
+        what = "files" if option == "precision" else "inputs and outputs"
+        raise Unsupported(
+            f"{target.name} has {what} in {' or '.join(offered)}, not in {wanted}.",
+            place=f"--{option} {wanted}",
+            fix=f"leave out --{option}, or choose {' or '.join(offered)}",
+        )
+
+
+def _other_precision(target: Target, precision: Precision) -> Variant:
+    first = target.variants[0]
+    stem, _, suffix = first.file.rpartition(".")
+    file = f"{stem.removesuffix(first.precision.replace('-', '_'))}{precision.replace('-', '_')}.{suffix}"
+    return msgspec.structs.replace(first, file=file, precision=precision, io=None, use="as asked for with --precision")

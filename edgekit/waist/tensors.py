@@ -1,0 +1,137 @@
+"""How values cross the border between a source and an artifact, and how far they are from one another.
+
+All arrays here carry a leading sample axis: ``[N, *shape]``.
+"""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.nouns.model import Signature, TensorSpec
+
+Array = NDArray[np.generic]
+
+
+def arrays(path: Path) -> dict[str, Array]:
+    """Every array of an ``.npz``."""
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def quantize(real: Array, scale: float, zero_point: int, dtype: str) -> Array:
+    """Real values to stored integers: round half to even, saturate.
+
+    Source: the TFLite 8-bit quantization specification, real = scale * (stored - zero_point).
+    """
+    limits = np.iinfo(np.dtype(dtype))
+    stored = np.rint(np.asarray(real, np.float64) / scale) + zero_point
+    return np.clip(stored, limits.min, limits.max).astype(dtype)
+
+
+def dequantize(stored: Array, scale: float, zero_point: int) -> NDArray[np.float32]:
+    """Stored integers to real values, float32."""
+    return ((stored.astype(np.float64) - zero_point) * scale).astype(np.float32)
+
+
+def distinct(random: np.random.Generator, shape: tuple[int, ...], below: int) -> NDArray[np.int64] | None:
+    """Indices in 0..below-1 of which none occurs twice; or, if there are too few, no row of the last axis.
+
+    A scatter whose indices repeat has no defined result.
+
+    Args:
+        random: the generator.
+        shape: of the indices.
+        below: how many values there are.
+
+    Returns:
+        None where even rows must repeat.
+    """
+    count, last = math.prod(shape), shape[-1] if shape else 1
+    if count <= below:
+        return random.choice(below, count, replace=False).reshape(shape)
+    if last < 2 or last > ROW or count // last > below**last:
+        return None
+    rows = random.choice(below**last, count // last, replace=False)
+    return np.stack(np.unravel_index(rows, (below,) * last), axis=-1).reshape(shape)
+
+
+ROW = 4
+"""The most coordinates of an index: more axes than that are no place in a tensor."""
+
+
+def _grid(spec: TensorSpec) -> tuple[float, int] | None:
+    """Scale and zero point where the file quantizes what is real in the source."""
+    if spec.scale is None or spec.zero_point is None or np.issubdtype(np.dtype(spec.source_dtype), np.integer):
+        return None
+    return spec.scale, spec.zero_point
+
+
+def to_file(spec: TensorSpec, values: Array) -> Array:
+    """Values in the source's layout and dtype ``[N, *source_shape]`` as the file wants them ``[N, *shape]``."""
+    if spec.permutation is not None:
+        values = values.transpose(0, *(axis + 1 for axis in spec.permutation))
+    if not spec.source_shape:
+        values = values.reshape(len(values), *spec.shape)  # scalars: TFLite files have them as [1]
+    if (grid := _grid(spec)) is not None:
+        return quantize(values, *grid, spec.dtype)
+    return np.ascontiguousarray(values.astype(spec.dtype))
+
+
+def to_source(spec: TensorSpec, values: Array) -> Array:
+    """Values from the file ``[N, *shape]`` in the source's layout and dtype ``[N, *source_shape]``."""
+    if (grid := _grid(spec)) is not None:
+        values = dequantize(values, *grid)
+    if spec.permutation is not None:
+        values = values.transpose(0, *(int(axis) + 1 for axis in np.argsort(spec.permutation)))
+    if not spec.source_shape:
+        values = values.reshape(len(values))
+    return np.ascontiguousarray(values.astype(spec.source_dtype))
+
+
+def inputs_to_file(signature: Signature, samples: dict[str, Array]) -> dict[str, Array]:
+    """Samples under source names to what the file wants, under the file's names."""
+    return {spec.name: to_file(spec, samples[spec.source_name]) for spec in signature.inputs}
+
+
+def outputs_to_source(signature: Signature, outputs: dict[str, Array]) -> dict[str, Array]:
+    """The file's outputs under its names to the source's names, layout and dtype."""
+    return {spec.source_name: to_source(spec, outputs[spec.name]) for spec in signature.outputs}
+
+
+BLOCK = 1 << 20
+"""Elements compared at once: whole outputs may hold half a gigabyte, and float64 copies more."""
+
+
+def blocks(a: Array, b: Array) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Both arrays in float64, block by block."""
+    a, b = a.reshape(-1), b.reshape(-1)
+    for start in range(0, a.size, BLOCK):
+        yield a[start : start + BLOCK].astype(np.float64), b[start : start + BLOCK].astype(np.float64)
+
+
+IDENTICAL_DB = 999.0
+"""What stands for an infinite SQNR: no noise at all."""
+
+
+def sqnr_db(reference: Array, output: Array) -> float:
+    """Signal-to-quantization-noise ratio in dB, 10·log10(Σ r² / Σ (r − o)²).
+
+    Of two arrays of one shape, of any dtype. -inf becomes -999 and +inf `IDENTICAL_DB` (JSON has no
+    infinities). Elements that are the same NaN or
+    infinity on both sides do not count; one that is not finite on one side only makes it -999.
+    """
+    signal = noise = 0.0
+    for r, o in blocks(reference, output):
+        same = (r == o) | (np.isnan(r) & np.isnan(o))
+        if not np.all(same | (np.isfinite(r) & np.isfinite(o))):
+            return -999.0
+        signal += float(np.sum(np.square(r[np.isfinite(r)])))
+        noise += float(np.sum(np.square(r[~same] - o[~same])))
+    if noise == 0.0:
+        return IDENTICAL_DB
+    if signal == 0.0:
+        return -999.0
+    return float(10.0 * np.log10(signal / noise))

@@ -1,0 +1,112 @@
+"""Samples that declare more than memory holds are refused before anything is allocated."""
+
+import contextlib
+import io
+import json
+import os
+import resource
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgekit import samples
+from edgekit.errors import InputError
+from edgekit.host import sandbox
+from edgekit.samples import reading
+from tests.samples.test_samples_depth import images
+
+WANTED = images(1)
+
+
+def header(shape: tuple[int, ...], dtype: str = "<f4") -> bytes:
+    """The beginning of an ``.npy`` file."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_2_0(file, {"descr": dtype, "fortran_order": False, "shape": shape})
+    return file.getvalue()
+
+
+def bomb(path: Path, size: int, *, declared: int) -> Path:
+    """An ``.npz`` with one array of zeros of ``size`` bytes, packed; its header declares another size."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("image.npy", "w") as entry:
+        entry.write(header((declared // 256, 8, 8, 1)))
+        for _ in range(size >> 20):
+            entry.write(bytes(1 << 20))
+    return path
+
+
+@pytest.mark.parametrize(("size", "declared"), [(1 << 20, 2**44), (64 << 20, 64 << 20), (64 << 20, 1 << 20)])
+def test_an_archive_is_weighed_before_it_is_unpacked(
+    tmp_path: Path, size: int, declared: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox, "default_memory", lambda: 32 << 20)
+    path = bomb(tmp_path / "s.npz", size, declared=declared)
+    assert path.stat().st_size < 1 << 20
+    monkeypatch.setattr(np, "asarray", lambda *_: pytest.fail("it was unpacked"))
+    with pytest.raises(InputError, match="GiB fit into memory here") as refused:
+        samples.load(str(path), WANTED)
+    assert "fewer samples" in refused.value.fix
+
+
+def test_a_file_that_declares_more_than_it_holds_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / "s.npy").write_bytes(header((2**40, 8, 8, 1)) + bytes(256))
+    with pytest.raises(InputError, match="damaged: it should hold"):
+        samples.load(str(tmp_path / "s.npy"), WANTED)
+
+
+def test_more_images_than_memory_holds_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL import Image  # noqa: PLC0415
+
+    for i in range(4):
+        Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / f"{i}.png")
+    monkeypatch.setattr(sandbox, "default_memory", lambda: 1000)
+    with pytest.raises(InputError, match="fit into memory here"):
+        samples.load(str(tmp_path), WANTED)
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
+def test_every_version_of_numpys_format_is_weighed(version: tuple[int, int]) -> None:
+    file = io.BytesIO()
+    np.lib.format.write_array(file, np.zeros((3, 5), np.float64), version=version)
+    file.seek(0)
+    assert reading._declared_bytes(file) == 120
+
+
+@given(st.binary(max_size=200), st.booleans())
+def test_any_bytes_after_a_head_are_refused_or_read(rest: bytes, packed: bool) -> None:
+    content = b"\x93NUMPY" + rest
+    if packed:
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("image.npy", content)
+        content = file.getvalue()
+    path = Path(os.environ.get("TMPDIR", "/tmp")) / f"edgekit-bytes-{os.getpid()}"
+    path.write_bytes(content)
+    with contextlib.suppress(InputError):
+        samples.load(str(path), WANTED)
+    path.unlink()
+
+
+@pytest.mark.slow
+def test_a_real_bomb_ends_in_little_memory(tmp_path: Path) -> None:
+    """9 GiB of zeros, as it says, read by a process that may have 2 GiB."""
+    path = bomb(tmp_path / "s.npz", 16 << 20, declared=9 << 30)
+    code = (
+        "import json, sys; from edgekit import samples; from edgekit.errors import InputError; import tests.samples.test_samples_bounds as t\n"
+        "try: samples.load(sys.argv[1], t.WANTED)\n"
+        "except InputError as error: print(json.dumps(error.problem))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, path],
+        capture_output=True,
+        text=True,
+        check=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (2 << 30, 2 << 30)),
+        timeout=60,
+    )
+    assert "fit into memory here" in json.loads(run.stdout)

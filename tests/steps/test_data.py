@@ -1,0 +1,171 @@
+"""The data of a build: what decides it, when it is read, what of it is kept."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgekit import samples
+from edgekit.config import Project
+from edgekit.engine.session import Session
+from edgekit.engine.store import Answer, Store
+from edgekit.errors import InputError
+from edgekit.nouns.model import Preprocessing, Signature, TensorSpec
+from edgekit.steps import conversion, data, sampling
+
+SPEC = TensorSpec(name="x", shape=(1, 4), dtype="float32", source_name="x", source_shape=(1, 4), source_dtype="float32")
+SIGNATURE = Signature(inputs=(SPEC,), outputs=())
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Session:
+    return Session(Store(tmp_path / "cache"), tmp_path / "log.txt")
+
+
+def saved(path: Path, count: int = 10, seed: int = 0) -> str:
+    values = np.random.default_rng(seed).random((count, 1, 4), np.float32)
+    np.savez(path, x=values, y=np.arange(count))
+    return str(path)
+
+
+def kept(session: Session, spec: str, most: int | None = None) -> Answer[sampling.Kept]:
+    return sampling.keep(session, data.named(spec, SIGNATURE, {}), most)
+
+
+def test_what_is_kept_is_what_a_worker_reads(session: Session, tmp_path: Path) -> None:
+    spec = saved(tmp_path / "s.npz")
+    answer = kept(session, spec, most=4)
+    wanted = samples.load(spec, SIGNATURE)
+    assert answer.result == sampling.Kept(
+        origin=spec,
+        total=10,
+        total_sha256=wanted.sha256,
+        used=4,
+        sha256=wanted.take(4).sha256,
+        labelled=True,
+        notes=wanted.notes,
+    )
+    with np.load(answer.folder / "samples.npz") as file:
+        assert np.array_equal(file["x"], wanted.take(4).inputs["x"])
+    assert np.load(answer.folder / "labels.npy").tolist() == [0, 2, 5, 7]
+
+
+def test_how_samples_were_read_is_told_where_it_had_to_be_guessed(session: Session, tmp_path: Path) -> None:
+    table = tmp_path / "rows.csv"
+    table.write_text("".join(f"{i},{i}.5,1,2,3\n" for i in range(6)))
+    project = Project(calibration=str(table), eval=saved(tmp_path / "s.npz"))
+    loaded = data.load(session, project, SIGNATURE)
+    assert loaded.calibration is not None
+    assert loaded.evaluation is not None
+    told = loaded.calibration.described(("few samples",))
+    assert told.notes == ("column 1 (unnamed) was read as the label",)
+    assert told.warnings == ("few samples",)
+    assert loaded.evaluation.described().notes == ()
+
+
+def test_samples_in_the_cache_are_not_read_again(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = saved(tmp_path / "s.npz")
+    first = kept(session, spec)
+    monkeypatch.setattr(samples, "load", lambda *_: pytest.fail("read again"))
+    again = kept(session, spec)
+    assert again.from_cache
+    assert again.result == first.result
+
+
+def test_other_content_and_other_preprocessing_are_other_samples(session: Session, tmp_path: Path) -> None:
+    spec = saved(tmp_path / "s.npz")
+    first = kept(session, spec)
+    other = data.named(spec, SIGNATURE, {"x": Preprocessing(scale=0.5)})
+    assert not sampling.keep(session, other).from_cache
+    saved(tmp_path / "s.npz", seed=1)
+    assert kept(session, spec).result.sha256 != first.result.sha256
+
+
+def test_a_file_in_a_folder_that_changes_is_noticed(session: Session, tmp_path: Path) -> None:
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    for i in range(3):
+        np.save(folder / f"{i}.npy", np.full((1, 4), i, np.float32))
+    first = kept(session, str(folder))
+    np.save(folder / "1.npy", np.full((1, 4), 9, np.float32))
+    second = kept(session, str(folder))
+    assert (first.result.total, second.result.total) == (3, 3)
+    assert first.result.sha256 != second.result.sha256
+
+
+def test_the_same_samples_in_another_file_ask_later_steps_nothing_new(session: Session, tmp_path: Path) -> None:
+    one, two = kept(session, saved(tmp_path / "a.npz")), kept(session, saved(tmp_path / "b.npz"))
+    assert one.result.sha256 == two.result.sha256
+
+
+def test_a_function_is_called_every_time(session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it returns may depend on more than its own file."""
+    (tmp_path / "fresh_rows.py").write_text(
+        "import numpy, pathlib\n\ndef rows():\n    return numpy.full((5, 1, 4), float(pathlib.Path('n').read_text()))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    found = []
+    for number in ("1", "2", "2"):
+        Path("n").write_text(number)
+        found.append(kept(session, "fresh_rows:rows"))
+    assert [answer.from_cache for answer in found] == [False, False, True]
+    assert found[0].result.sha256 != found[1].result.sha256 == found[2].result.sha256
+
+
+def test_random_samples_are_decided_by_seed_and_signature(session: Session) -> None:
+    first, same, other = (sampling.keep(session, data.drawn(SIGNATURE, seed)) for seed in (0, 0, 1))
+    assert first.result.used == data.RANDOM_SAMPLES
+    assert same.from_cache
+    assert other.result.sha256 != first.result.sha256
+
+
+@pytest.mark.parametrize(("values", "used"), [(4, 16), (data.MOST_VALUES // 3 - 4, 3), (data.MOST_VALUES, 1)])
+def test_a_network_of_huge_outputs_is_verified_on_few_samples(session: Session, values: int, used: int) -> None:
+    output = msgspec.structs.replace(SPEC, shape=(1, values), source_shape=(1, values))
+    wide = msgspec.structs.replace(SIGNATURE, outputs=(output,))
+    assert sampling.keep(session, data.drawn(wide, 0)).result.used == used
+
+
+def test_given_samples_are_fewer_too_unless_a_metric_needs_them_all(session: Session, tmp_path: Path) -> None:
+    output = msgspec.structs.replace(SPEC, source_shape=(data.MOST_VALUES // 8,))
+    wide = msgspec.structs.replace(SIGNATURE, outputs=(output,))
+    named = saved(tmp_path / "a.npz")
+    loaded = data.load(session, Project(eval=named), wide)
+    assert loaded.evaluation is not None
+    assert loaded.evaluation.kept.result.used == 7
+
+
+def test_a_metric_without_labels_is_refused(session: Session, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((3, 1, 4), np.float32))
+    with pytest.raises(InputError, match="holds no labels"):
+        data.load(session, Project(eval=str(tmp_path / "x.npy"), metric="top1"), SIGNATURE)
+
+
+def test_nothing_of_that_name_is_refused(session: Session) -> None:
+    with pytest.raises(InputError, match="no file, folder or module:function"):
+        kept(session, "nowhere.npz")
+
+
+def test_the_linter_is_asked_anew_where_the_same_arrays_are_read_otherwise(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = (1, 8, 8, 3)
+    signature = Signature(inputs=(msgspec.structs.replace(SPEC, shape=shape, source_shape=shape),), outputs=())
+    (tmp_path / "images").mkdir()
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "images" / "i.png")
+    np.savez(tmp_path / "same.npz", x=np.zeros((1, 8, 8, 3), np.float32))
+    monkeypatch.setattr(conversion, "input_ranges", lambda *_: None)
+    subject: Any = SimpleNamespace(network=SimpleNamespace(model=SimpleNamespace(signature=signature)))
+    warned = {}
+    for name in ("same.npz", "images"):
+        loaded = data.load(session, Project(calibration=str(tmp_path / name)), signature)
+        assert loaded.calibration is not None
+        warned[name] = data._warnings(session, subject, loaded, loaded.calibration)
+    assert "[preprocessing]" in warned["images"][0]
+    assert warned["same.npz"] == warned["images"][1:]

@@ -1,0 +1,270 @@
+"""`edgekit build` from end to end on the bundled example: what it writes, what it caches, how it fails."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from edgekit.nouns.manifest import Manifest
+from edgekit.waist import run as waist_run
+from tests.conftest import ROOT
+
+DIGITS = ROOT / "docs" / "examples" / "digits"
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a command line ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What ``--json`` printed: one document and nothing else."""
+        return json.loads(self.out)
+
+    @property
+    def cached(self) -> dict[str, bool]:
+        """Every step of the run, and whether the cache answered."""
+        verbs = ("reading", "running", "converting", "counting", "building", "verifying")
+        lines = [line for line in self.err.splitlines() if line.startswith(verbs)]
+        return {line.removesuffix(" (cached)"): line.endswith(" (cached)") for line in lines}
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A cache that the tests of this file share, and the environment in which commands run."""
+
+    cache: Path
+
+    def environment(self, **more: str) -> dict[str, str]:
+        return os.environ | {"EDGEKIT_CACHE": str(self.cache), "COLUMNS": "100", "NO_COLOR": "1"} | more
+
+    def start(self, *arguments: str, cwd: Path, **environment: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "edgekit", *arguments],
+            cwd=cwd,
+            env=self.environment(**environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, cwd: Path, **environment: str) -> Run:
+        process = self.start(*arguments, cwd=cwd, **environment)
+        out, err = process.communicate(timeout=300)
+        return Run(process.returncode, out, err)
+
+
+@pytest.fixture(scope="session")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    return Bench(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def built(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Run]:
+    folder = tmp_path_factory.mktemp("built")
+    return folder / "out", bench.run("build", str(DIGITS), "-o", "out", "--json", cwd=folder)
+
+
+def test_the_example_builds_and_passes(built: tuple[Path, Run]) -> None:
+    folder, run = built
+    assert run.code == 0, run.err
+    manifest = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=Manifest)
+    assert run.document["results"][0]["manifest"] == json.loads((folder / "manifest.json").read_text())
+    assert [(file.file, file.precision) for file in manifest.artifacts] == [
+        ("model_int8.tflite", "int8"),
+        ("model_float16.tflite", "float16"),
+    ]
+    for file in manifest.artifacts:
+        assert file.verification is not None
+        assert file.verification.verdict == "pass"
+        assert file.verification.metric is not None
+        assert file.verification.metric.drop <= 0.01
+        assert file.cost is not None
+        assert file.cost.macs > 10_000
+        for name, digest in file.files.items():
+            assert (folder / name).stat().st_size == digest.bytes
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "manifest.json",
+        "model_float16.tflite",
+        "model_int8.tflite",
+    ]
+
+
+def test_the_manifest_remembers_data_and_boundary(built: tuple[Path, Run]) -> None:
+    manifest = msgspec.json.decode((built[0] / "manifest.json").read_bytes(), type=Manifest)
+    assert manifest.calibration is not None
+    assert manifest.calibration.samples >= manifest.calibration.used > 0
+    quantized = manifest.artifacts[0].signature.inputs[0]
+    assert (quantized.dtype, quantized.source_dtype) == ("int8", "float32")
+    assert quantized.scale is not None
+    assert quantized.scale > 0
+
+
+def test_a_second_build_converts_nothing(bench: Bench, built: tuple[Path, Run], tmp_path: Path) -> None:
+    again = bench.run("build", str(DIGITS), "-o", "again", cwd=tmp_path)
+    assert again.code == 0
+    assert again.cached
+    assert all(again.cached.values()), again.err
+    first, second = (json.loads((folder / "manifest.json").read_text()) for folder in (built[0], tmp_path / "again"))
+    assert first | {"created_utc": ""} == second | {"created_utc": ""}
+
+
+def test_a_build_that_the_cache_answers_loads_no_numbers(bench: Bench, built: tuple[Path, Run], tmp_path: Path) -> None:
+    """Samples and reference outputs are known by digest: numpy alone takes longer to import than all else."""
+    code = (
+        "import sys; from edgekit.cli import run; "
+        f"code = run(['build', {str(DIGITS)!r}, '-o', 'out']); "
+        "print(code, *sorted({'numpy', 'importlib.metadata', 'rich.progress'} & set(sys.modules)))"
+    )
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, cwd=tmp_path, env=bench.environment(), capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0"], done.stderr
+    assert (tmp_path / "out" / "manifest.json").is_file()
+
+
+def test_another_option_reruns_only_what_depends_on_it(bench: Bench, built: tuple[Path, Run], tmp_path: Path) -> None:
+    run = bench.run("build", str(DIGITS), "--io", "uint8", "-o", "out", cwd=tmp_path)
+    assert run.code == 0, run.err
+    assert {step for step, cached in run.cached.items() if not cached} == {
+        "building model_int8.tflite with tflite",
+        "verifying model_int8.tflite",
+    }
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["artifacts"][0]["signature"]["inputs"][0]["dtype"] == "uint8"
+
+
+def test_a_damaged_cache_is_mended(bench: Bench, built: tuple[Path, Run], tmp_path: Path) -> None:
+    for file in (bench.cache / "answers").rglob("*.tflite"):
+        file.write_bytes(file.read_bytes()[:100])
+    run = bench.run("build", str(DIGITS), "-o", "out", cwd=tmp_path)
+    assert run.code == 0, run.err
+    for name in ("model_int8.tflite", "model_float16.tflite"):
+        assert (tmp_path / "out" / name).read_bytes() == (built[0] / name).read_bytes()
+
+
+def test_flags_win_over_the_file(bench: Bench, tmp_path: Path) -> None:
+    run = bench.run(
+        "build", str(DIGITS), "-t", "linux-arm64", "--precision", "float32", "--dry-run", "--json", cwd=tmp_path
+    )
+    assert run.code == 0
+    assert [(row["target"], [v["precision"] for v in row["variants"]]) for row in run.document["plan"]] == [
+        ("linux-arm64", ["float32"])
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_plain_build_reads_the_folder_it_stands_in(bench: Bench, built: tuple[Path, Run], tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "calibration_data", tmp_path / "calibration_data")
+    here = tmp_path / "a" / "b" / "digits"
+    shutil.copytree(DIGITS, here)
+    run = bench.run("build", "--target", "android", cwd=here)
+    assert run.code == 0, run.err
+    assert (here / "dist" / "model" / "android" / "manifest.json").is_file()
+
+
+def test_no_calibration_is_refused_before_anything_is_converted(bench: Bench, tmp_path: Path) -> None:
+    shutil.copy(DIGITS / "model.keras", tmp_path)
+    run = bench.run("build", "model.keras", "-t", "android", "--json", cwd=tmp_path)
+    assert run.code == 2
+    assert run.document["error"]["remedy"] == "InputError"
+    assert "--calibration" in run.document["error"]["fix"]
+    assert {*run.cached} == {"reading model.keras"}  # it might bring its own integers
+    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
+
+
+def test_float_precisions_are_verified_on_random_inputs(bench: Bench, tmp_path: Path) -> None:
+    shutil.copy(DIGITS / "model.keras", tmp_path)
+    before = (tmp_path / "model.keras").read_bytes()
+    run = bench.run("build", "model.keras", "-t", "android", "--precision", "float32", "--json", cwd=tmp_path)
+    assert run.code == 0, run.err
+    verification = run.document["results"][0]["manifest"]["artifacts"][0]["verification"]
+    assert verification["sqnr_db"] >= 60
+    assert "random" in verification["samples_origin"]
+    assert (tmp_path / "model.keras").read_bytes() == before
+
+
+def test_a_missed_budget_is_exit_1_and_the_artifact_exists(bench: Bench, tmp_path: Path) -> None:
+    with np.load(ROOT / "calibration_data" / "digits_test.npz") as file:
+        images = {name: file[name] for name in file.files if name != "y"}
+    assert bench.run("build", str(DIGITS), "--precision", "float32", "-o", "float", cwd=tmp_path).code == 0
+    (name, values), *_ = images.items()
+    outputs = waist_run.run(tmp_path / "float" / "model_float32.tflite", {name: values[:, None]})
+    # The network's own answers as labels: the source's error is nearly 0, any quantized file's is larger.
+    np.savez(tmp_path / "test.npz", **images, y=next(iter(outputs.values()))[:, 0])
+    budget = ("--eval", "test.npz", "--metric", "mse", "--max-drop", "0.000001")
+    run = bench.run("build", str(DIGITS), "--precision", "int4", *budget, "-o", "out", "--json", cwd=tmp_path)
+    assert run.code == 1, run.err
+    file = run.document["results"][0]["manifest"]["artifacts"][0]
+    assert file["verification"]["verdict"] == "miss"
+    assert "mse dropped" in file["verification"]["reason"]
+    assert (tmp_path / "out" / file["file"]).is_file()
+
+
+def test_a_failing_target_does_not_keep_others_from_being_built(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "out" / "ios").mkdir(parents=True)
+    (tmp_path / "out" / "ios" / "mine.txt").write_text("mine")
+    run = bench.run("build", str(DIGITS), "-t", "android", "-t", "ios", "-o", "out", cwd=tmp_path)
+    assert run.code == 2
+    assert (tmp_path / "out" / "ios" / "mine.txt").read_text() == "mine"
+
+
+def test_require_compiled_is_exit_3_without_the_compiler(bench: Bench, tmp_path: Path) -> None:
+    without = os.pathsep.join(
+        p for p in os.environ["PATH"].split(os.pathsep) if not (Path(p) / "edgetpu_compiler").exists()
+    )
+    run = bench.run(
+        "build", str(DIGITS), "-t", "edgetpu", "--require-compiled", "-o", "out", cwd=tmp_path, PATH=without,
+        EDGEKIT_EDGETPU_COMPILER="",
+    )  # fmt: skip
+    assert run.code == 3, run.err
+    assert "fix:" in run.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_all_targets_share_what_they_can(bench: Bench, built: tuple[Path, Run], tmp_path: Path) -> None:
+    run = bench.run("build", str(DIGITS), "-t", "all", "-o", "out", "--json", cwd=tmp_path)
+    assert run.code == 0, run.err
+    assert {result["target"] for result in run.document["results"]} >= {
+        "android",
+        "edgetpu",
+        "openvino-cpu",
+        "openvino-npu",
+    }
+    assert run.err.count("converting model.keras") == 1
+    for result in run.document["results"]:
+        for file in result["manifest"]["artifacts"]:
+            assert file["verification"]["verdict"] == "pass", file
+
+
+@pytest.mark.slow
+def test_the_linter_knows_what_the_first_layer_expects(bench: Bench, tmp_path: Path) -> None:
+    """A network that brings 0..255 to -1..1 wants pixels; samples in 0..1 were scaled twice."""
+    make = (
+        "import keras; m = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Rescaling(1 / 127.5, offset=-1), "
+        "keras.layers.Conv2D(2, 3, padding='same'), keras.layers.Flatten(), keras.layers.Dense(3, activation='softmax')]); "
+        "m.save('scaled.keras')"
+    )
+    subprocess.run([sys.executable, "-c", make], cwd=tmp_path, check=True, capture_output=True)
+    rows = np.random.default_rng(0).random((120, 8, 1, 1), np.float32).repeat(8, axis=2)
+    np.savez(tmp_path / "small.npz", rows)
+    np.savez(tmp_path / "right.npz", rows * 255)
+    warnings = {}
+    for name in ("small", "right"):
+        run = bench.run("build", "scaled.keras", "-t", "android", "--calibration", f"{name}.npz", "-o", name, "--json",
+                        cwd=tmp_path)  # fmt: skip
+        warnings[name] = " ".join(run.document["results"][0]["manifest"]["calibration"]["warnings"])
+    assert "0..255" in warnings["small"]
+    assert "0..255" not in warnings["right"]
