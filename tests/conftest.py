@@ -14,6 +14,7 @@ from edgekit import runner
 from edgekit.engine.session import Session
 from edgekit.engine.worker import Worker
 from edgekit.host.cachedir import cache_folder
+from tests.cpu_times import CpuTimes
 
 # A busy machine is no failure, and neither is a fixture that all examples share. Whether a change lands depends
 # on the change and not on the draw; elsewhere every run draws anew.
@@ -28,13 +29,16 @@ settings.load_profile("edgekit")
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Give each process of pytest-xdist a cache of its own: devices are swept and locked there."""
+    if rows := config.getoption("--cpu-times"):
+        config.pluginmanager.register(CpuTimes(rows))
     if process := os.environ.get("PYTEST_XDIST_WORKER"):
         os.environ["EDGEKIT_CACHE"] = f"{cache_folder()}-{process}"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--cpu-times", type=int, metavar="N", help="show the CPU seconds of each file and of the N dearest tests")
     parser.addoption("--update-golden", action="store_true", help="write the screens of tests/golden anew")
 
 
