@@ -27,6 +27,7 @@ settings.register_profile(
 settings.load_profile("edgekit")
 
 ROOT = Path(__file__).resolve().parent.parent
+STUDIES = ROOT / "tests" / "studies"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -38,11 +39,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--cpu-times", type=int, metavar="N", help="show the CPU seconds of each file and of the N dearest tests")
+    parser.addoption(
+        "--cpu-times", type=int, metavar="N", help="show the CPU seconds of each file and of the N dearest tests"
+    )
     parser.addoption("--update-golden", action="store_true", help="write the screens of tests/golden anew")
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if STUDIES in item.path.parents:
+            item.add_marker("study")
     folder = Path(os.environ.get("EDGEKIT_SHARED", ROOT.parent / "shared"))
     if folder.is_dir():
         return

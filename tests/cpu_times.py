@@ -21,11 +21,11 @@ def cpu_seconds() -> float:
         pid = int(stat.parent.name)
         parents[pid], ticks[pid] = int(fields[1]), sum(map(int, fields[11:15]))
     family, here = 0, os.getpid()
-    for pid in ticks:
+    for pid, spent in ticks.items():
         ancestor = pid
         while ancestor not in (here, 0):
             ancestor = parents.get(ancestor, 0)
-        family += ticks[pid] if ancestor == here else 0
+        family += spent if ancestor == here else 0
     return family / TICKS_PER_SECOND
 
 

@@ -2,7 +2,7 @@
 
 Processes differ more than inferences within one do, so that thousands of inferences in one process
 are one observation of the process. Every interval here is at 95 % and over blocks; each method was
-chosen by its coverage in simulations (docs/explanation/measurement.md, ``tests.measure.coverage``).
+chosen by its coverage in simulations (docs/explanation/measurement.md, ``tests.studies.measurement.coverage``).
 """
 
 import math

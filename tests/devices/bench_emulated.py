@@ -13,6 +13,7 @@ from edgekit.errors import MissingTool
 from edgekit.host.cachedir import cache_folder
 from edgekit.measure.agreement import Runs
 from edgekit.nouns.profile import Device, DeviceConfig, Run
+from edgekit.waist import graph
 from edgekit.waist.tensors import Array
 from tests.devices.benches import Bench
 
@@ -60,3 +61,20 @@ def runs_on(device: Device, folder: Path) -> Runs:
             return dict(made)
 
     return run
+
+
+def random_inputs(file: Path, samples: int) -> dict[str, Array]:
+    """Seeded values over the whole range of integers, standard normal ones for floats."""
+    draw, main = np.random.default_rng(7), graph.read(file)[0]
+    made = {}
+    for index in main.inputs:
+        tensor = main.tensors[index]
+        shape, dtype = (samples, *tensor.shape), np.dtype(tensor.dtype)
+        whole = dtype.kind in "iu"
+        values = (
+            draw.integers(np.iinfo(dtype).min, np.iinfo(dtype).max, shape, endpoint=True)
+            if whole
+            else draw.normal(size=shape)
+        )
+        made[tensor.name] = values.astype(dtype)
+    return made

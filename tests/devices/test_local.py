@@ -20,9 +20,9 @@ from edgekit.errors import DeviceError, MissingTool, Unsupported
 from edgekit.nouns.profile import Device, DeviceConfig, Run, Stand
 from edgekit.runner import here as here_places
 from edgekit.runner.here import SAID
-from tests.coverage.watchdog import children
 from tests.devices.benches import QUICK, network
 from tests.waiting import until
+from tests.watchdog import children
 
 DRIVER = local.Local()
 

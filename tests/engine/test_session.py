@@ -12,7 +12,7 @@ from edgekit.engine import registry, session
 from edgekit.engine.session import Session
 from edgekit.engine.store import Store
 from edgekit.engine.worker import Worker
-from tests.coverage.watchdog import children
+from tests.watchdog import children
 
 
 def installed(name: str) -> str | None:

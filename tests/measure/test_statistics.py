@@ -20,7 +20,7 @@ from edgekit.measure.statistics import (
     student,
     told,
 )
-from tests.measure.coverage import NOISES, bootstrap, covers, log_ratios, processes, signed_rank
+from tests.studies.measurement.coverage import NOISES, bootstrap, covers, log_ratios, processes, signed_rank
 
 TIMES = st.floats(1e-3, 1e4)
 PAIRS = st.lists(st.tuples(TIMES, TIMES), min_size=6, max_size=24)

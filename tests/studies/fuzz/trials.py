@@ -18,8 +18,8 @@ from edgekit.measure import subject
 from edgekit.nouns.model import Signature, SourceOptions, TensorSpec
 from edgekit.verbs.check import check
 from edgekit.verbs.inspect import inspect
-from tests.coverage.watchdog import Watchdog
 from tests.studies.fuzz.seeds import KINDS, Seed, seeds
+from tests.watchdog import Watchdog
 
 LONGEST_S = 60.0
 """A mutant that takes longer hangs."""
