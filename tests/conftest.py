@@ -1,7 +1,10 @@
 """What every test may use."""
 
+import compileall
 import os
 import subprocess
+import sys
+import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,10 +35,29 @@ STUDIES = ROOT / "tests" / "studies"
 
 def pytest_configure(config: pytest.Config) -> None:
     """Give each process of pytest-xdist a cache of its own: devices are swept and locked there."""
+    if not os.environ.get("PYTEST_XDIST_WORKER"):
+        compile_modules()
     if rows := config.getoption("--cpu-times"):
         config.pluginmanager.register(CpuTimes(rows))
     if process := os.environ.get("PYTEST_XDIST_WORKER"):
         os.environ["EDGEKIT_CACHE"] = f"{cache_folder()}-{process}"
+
+
+def compile_modules() -> None:
+    """Compile what is installed, once, and edgekit: workers may not write there, so that none could keep what it compiled.
+
+    `uv sync` leaves that to the first import; each worker would spend 7 s on TensorFlow. For the same reason processes
+    of tests may write what they compile, even where the environment says that they shall not.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+    installed, stamp = Path(sysconfig.get_path("purelib")), Path(sys.prefix) / "compiled"
+    if os.access(sys.prefix, os.W_OK) and (
+        not stamp.exists() or stamp.stat().st_mtime_ns < installed.stat().st_mtime_ns
+    ):
+        subprocess.run([sys.executable, "-W", "ignore", "-m", "compileall", "-qq", "-j0", installed], check=False)
+        stamp.touch()
+    compileall.compile_dir(ROOT / "edgekit", quiet=2)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
