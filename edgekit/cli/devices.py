@@ -97,7 +97,7 @@ def add(name: str, *, kind: str | None, as_json: bool, **flags: Any) -> int:
     It takes the place of a device of that name.
     """
     kind = kind or ("emulated" if name == attached.EMULATED else "serial" if flags["serial_port"] else "ssh")
-    if kind not in registry.names("devices"):
+    if kind not in registry.names("drivers"):
         raise attached.no_kind(kind, "--kind")
     config.check_device_name(name, "NAME")
     given = {key: value for key, value in flags.items() if value is not None}
@@ -109,7 +109,7 @@ def add(name: str, *, kind: str | None, as_json: bool, **flags: Any) -> int:
         if kind == "emulated":
             console.print(f"setting up {name}, for a minute or so; what it does is logged in {session.log}")
             session.progress.begin(f"setting up {name}")
-        remarks = session.call("devices", kind, "set_up", config=made)
+        remarks = session.call("drivers", kind, "set_up", config=made)
         config.write_device(name, made)
     for remark in (*remarks, f"{name} is written to {config.devices_file()}", *_replaced(name, before)):
         say(remark)

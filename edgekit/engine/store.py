@@ -336,7 +336,7 @@ def tree(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-SHOWS = {"cli", "report", "measure", "devices", "meters", "runner", "__pycache__"}
+SHOWS = {"cli", "report", "measure", "drivers", "meters", "runner", "__pycache__"}
 """Folders of edgekit whose code makes no answers: it shows, or it measures."""
 
 NOUNS = {"profile.py", "sensing.py"}

@@ -44,7 +44,7 @@ from edgekit.host import sandbox
 from edgekit.host.cachedir import cache_folder
 from edgekit.host.ownership import Scratch, temporary, temporary_place
 
-BENCH = {"devices", "meters"}
+BENCH = {"drivers", "meters"}
 """Rooms whose leaves load no model: where one dies, the bench is to be looked at."""
 
 WRITTEN = ("out", "outputs")

@@ -31,12 +31,12 @@ def find(session: Session, configured: Configured, kinds: tuple[str, ...] | None
         kinds: leaves to ask; those that can have a device without, and then tables of other kinds are problems too.
     """
     used = {config.kind for config in configured.values()}
-    asked = kinds or tuple(name for name in registry.names("devices") if name in used or name in DISCOVERED)
+    asked = kinds or tuple(name for name in registry.names("drivers") if name in used or name in DISCOVERED)
     with ThreadPoolExecutor(max(len(asked), 1)) as pool:
         found = list(pool.map(lambda kind: _find(session, kind, configured), asked))
     every = list(itertools.chain.from_iterable(found))
     if kinds is None:
-        known = registry.names("devices")
+        known = registry.names("drivers")
         odd = {name: config for name, config in configured.items() if config.kind not in known}
         every += [
             _unreached(name, config, no_kind(config.kind, f"devices.{name}.kind")) for name, config in odd.items()
@@ -48,7 +48,7 @@ def _find(session: Session, kind: str, configured: Configured) -> tuple[Device, 
     own = {name: config for name, config in configured.items() if config.kind == kind}
     try:
         registry.require(kind)
-        devices: tuple[Device, ...] = session.call("devices", kind, "find", configured=own)
+        devices: tuple[Device, ...] = session.call("drivers", kind, "find", configured=own)
     except EdgekitError as error:
         missing = Device(id=kind, kind=kind, title=f"devices over {kind}", usable=False, problems=(_words(error),))
         return tuple(_unreached(name, config, error) for name, config in own.items()) or (missing,)
@@ -95,7 +95,7 @@ def choose(session: Session, configured: Configured, wanted: str | None, place: 
         kinds = (configured[name].kind,)
     else:
         kinds = ("adb",)
-    if unknown := set(kinds) - set(registry.names("devices")):
+    if unknown := set(kinds) - set(registry.names("drivers")):
         raise no_kind(unknown.pop(), f"devices.{name}.kind")
     found = find(session, {name: configured[name]} if name in configured else {}, kinds)
     device = next((device for device in found if device.id == name), None)
@@ -135,7 +135,7 @@ def meters(session: Session, device: Device) -> dict[str, Availability]:
         except EdgekitError as error:
             found[name] = Availability(reason=error.problem, fix=error.fix)
     every = tuple(line for name in lines for line in lines[name])
-    outputs = session.call("devices", device.kind, "execute", device=device, lines=every) if every else ()
+    outputs = session.call("drivers", device.kind, "execute", device=device, lines=every) if every else ()
     for name, own in lines.items():
         seen, outputs = outputs[: len(own)], outputs[len(own) :]
         found[name] = session.call("meters", name, "available", device=device, seen=seen)

@@ -111,8 +111,8 @@ class Bench:
     device: Device
 
     def call(self, method: str, **arguments: Any) -> Any:
-        """A method of the device's `edgekit.devices.Driver`."""
-        return self.session.call("devices", self.device.kind, method, device=self.device, **arguments)
+        """A method of the device's `edgekit.drivers.Driver`."""
+        return self.session.call("drivers", self.device.kind, method, device=self.device, **arguments)
 
 
 @contextmanager
@@ -120,7 +120,7 @@ def stands(bench: Bench, subjects: list[Subject], inputs: list[Path], runs: list
     """Put the files on the device, and take everything away again, whatever happens in between.
 
     Raises:
-        DeviceError, MissingTool, Unsupported: see `edgekit.devices.Driver.open`.
+        DeviceError, MissingTool, Unsupported: see `edgekit.drivers.Driver.open`.
     """
     with ExitStack() as stack:
         made: list[Stand] = []

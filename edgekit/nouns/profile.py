@@ -31,7 +31,7 @@ class DeviceConfig(Noun, frozen=True, kw_only=True):
     Which kind reads which is in `KEYS`.
 
     Keys:
-        kind: which leaf of `edgekit.devices` reaches it.
+        kind: which leaf of `edgekit.drivers` reaches it.
         host: name or address.
         user: login name.
         port: TCP port, 1 to 65535.
@@ -94,7 +94,7 @@ class Device(Noun, frozen=True, kw_only=True):
     """Something attached that can run an artifact, as it was found.
 
     ``id`` is what ``--device`` takes: ``local``, an adb serial, or a configured name. ``kind`` is its
-    leaf in `edgekit.devices`. ``runs`` are suffixes of files. ``runtimes`` maps what runs them there
+    leaf in `edgekit.drivers`. ``runs`` are suffixes of files. ``runtimes`` maps what runs them there
     to its version. ``problems`` say in plain words what is wrong; a device with ``usable`` False
     cannot measure, with ``times`` False it proves outputs but its times mean nothing.
     """

@@ -67,7 +67,7 @@ DEVICES = {
 
 def _devices() -> list[Capability]:
     parts = []
-    for name in registry.names("devices"):
+    for name in registry.names("drivers"):
         missing, what = _missing(name), DEVICES.get(name, "")
         if name == "emulated" and missing is None and shutil.which("qemu-aarch64-static") is None:
             missing = MissingTool("qemu-aarch64-static is not installed.", fix="apt-get install qemu-user-static")

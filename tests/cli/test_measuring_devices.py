@@ -13,7 +13,7 @@ import pytest
 from edgekit import cli, config
 from edgekit.engine import registry
 from edgekit.measure.protocol import QUICK
-from tests.devices.benches import Bench, bench_of, network
+from tests.drivers.benches import Bench, bench_of, network
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +28,7 @@ class Desk:
             self.artifact, self.inputs = bench.artifact, bench.inputs
 
 
-@pytest.fixture(params=registry.names("devices"))
+@pytest.fixture(params=registry.names("drivers"))
 def desk(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Desk]:

@@ -10,8 +10,8 @@ import pytest
 from edgekit import cli, config
 from edgekit.nouns.manifest import Manifest
 from edgekit.nouns.profile import DeviceConfig
-from tests.devices import bench_emulated
-from tests.devices.benches import network
+from tests.drivers import bench_emulated
+from tests.drivers.benches import network
 
 pytestmark = pytest.mark.slow
 

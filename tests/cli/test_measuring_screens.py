@@ -13,7 +13,7 @@ from edgekit.cli import devices
 from edgekit.engine import registry
 from edgekit.nouns.profile import KEYS
 from tests import networks
-from tests.devices.adb import standin
+from tests.drivers.adb import standin
 from tests.report.test_profile_screens import FULL
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "measuring"
@@ -125,7 +125,7 @@ def test_no_option_of_a_measurement_is_taken_for_recorded_profiles(
 
 
 def test_every_kind_and_every_option_of_a_device_is_known() -> None:
-    assert set(KEYS) == set(registry.names("devices"))
+    assert set(KEYS) == set(registry.names("drivers"))
     assert frozenset.union(*KEYS.values()) == {
         str(option.name) for option in devices.add.params if option.name not in {"name", "kind", "as_json"}
     }

@@ -79,7 +79,7 @@ class Rogue(Source):
 
 BENCH = """
 import os
-from edgekit.devices import Driver
+from edgekit.drivers import Driver
 from edgekit.meters import Meter
 
 
@@ -120,7 +120,7 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (site / "rogue_leaf.py").write_text(LEAF)
     (site / "rogue_bench.py").write_text(BENCH)
     (info / "METADATA").write_text(METADATA)
-    rooms = {"sources": "leaf", "devices": "bench", "meters": "bench"}
+    rooms = {"sources": "leaf", "drivers": "bench", "meters": "bench"}
     points = "".join(f"[edgekit.{room}]\nrogue = rogue_{module}\n" for room, module in rooms.items())
     (info / "entry_points.txt").write_text(points)
     monkeypatch.setenv("PYTHONPATH", str(site))
@@ -153,11 +153,11 @@ def test_a_dead_child_is_unsupported_and_the_next_call_gets_a_new_one(rogue: Wor
 def test_a_child_that_dies_at_the_bench_blames_no_model(rogue: Worker) -> None:
     device = Device(id="phone", kind="rogue", title="")
     with pytest.raises(DeviceError, match="SIGABRT") as died:
-        rogue.call("devices", "rogue", "execute", device=device, lines=("true",))
+        rogue.call("drivers", "rogue", "execute", device=device, lines=("true",))
     assert died.value.place == "phone"
     assert "attached" in died.value.fix
     with pytest.raises(DeviceError) as killed:
-        rogue.call("devices", "rogue", "state", device=device)
+        rogue.call("drivers", "rogue", "state", device=device)
     assert "memory" in killed.value.fix
     with pytest.raises(DeviceError) as stopped:
         rogue.call("meters", "rogue", "stop", probe=Probe(meter="rogue"), sensed=None)

@@ -13,7 +13,7 @@ from edgekit.measure import agreement
 from edgekit.nouns.profile import DeviceVerification
 from edgekit.waist import graph, run
 from edgekit.waist.tensors import Array
-from tests.devices import integer_network
+from tests.drivers import integer_network
 from tests.networks import Network, classifier, element_wise
 
 Change = Callable[[Array], Array]

@@ -14,8 +14,8 @@ class Bare:
     """A session in whose leaves nothing hangs but this host and what is configured."""
 
     def call(self, room: str, leaf: str, method: str, configured: attached.Configured) -> tuple[Device, ...]:
-        """What `edgekit.devices.Driver.find` would give."""
-        assert (room, method) == ("devices", "find")
+        """What `edgekit.drivers.Driver.find` would give."""
+        assert (room, method) == ("drivers", "find")
         here = (Device(id="local", kind="local", title="this host"),) if leaf == "local" else ()
         return (*here, *(Device(id=name, kind=leaf, title=name, config=own) for name, own in configured.items()))
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from edgekit import runner
-from edgekit.devices.local import Local
+from edgekit.drivers.local import Local
 from edgekit.measure.protocol import QUICK
 from edgekit.nouns.profile import Block, Run
 from edgekit.waist.run import Interpreter

@@ -11,7 +11,7 @@ from edgekit.measure import agreement
 from edgekit.nouns.profile import Device, DeviceConfig, DeviceVerification
 from edgekit.waist import graph, run
 from edgekit.waist.tensors import Array
-from tests.devices.bench_emulated import ID, bench, found, random_inputs, runs_on
+from tests.drivers.bench_emulated import ID, bench, found, random_inputs, runs_on
 
 INT8 = ("ad01_int8", "kws_ref_model", "pretrainedResnet_quant", "str_ww_ref_model", "vww_96_int8")
 FLOATS = {"kws_ref_model_float32": agreement.HYBRID_DB, "pretrainedResnet": 60.0}  # the first has int8 weights
