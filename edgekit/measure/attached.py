@@ -70,7 +70,7 @@ def no_kind(kind: str, place: str) -> InputError:
     return InputError(
         f"There is no kind of device named {kind}.",
         place=place,
-        fix=f"choose one of: {', '.join(registry.names('devices'))}",
+        fix=f"choose one of: {', '.join(registry.names('drivers'))}",
     )
 
 
