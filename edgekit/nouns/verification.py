@@ -67,7 +67,7 @@ class Probes(Noun, frozen=True, kw_only=True):
 
     Values count where the source's are finite. ``sqnr_db`` is the worst over probes and float
     outputs, where the source's energy is at least that of the samples; None where all are equal.
-    ``unavailable`` is the reason why there are none.
+    ``unavailable`` is the reason why some, or all, of them are left out.
     """
 
     inputs: tuple[str, ...] = ()

@@ -167,12 +167,14 @@ def _parsed(path: Path) -> tuple[Any, graph.Graph]:
         InputError: the file is damaged, or has no inputs or outputs.
     """
     try:
-        tree, main = graph.load(path), graph.read(path)[0]
+        tree, parts = graph.load(path), graph.read(path)
     except DAMAGES as error:
         raise _damaged(path, str(error)[:200] or type(error).__name__) from error
-    used = {i for operator in main.operators for i in (*operator.inputs, *operator.outputs)} - {-1}
-    if not (used | {*main.inputs, *main.outputs}) <= set(range(len(main.tensors))):
-        raise _damaged(path, "an operator uses a tensor that is not there")
+    for part in parts:
+        used = {i for operator in part.operators for i in (*operator.inputs, *operator.outputs)} - {-1}
+        if not (used | {*part.inputs, *part.outputs}) <= set(range(len(part.tensors))):
+            raise _damaged(path, "an operator uses a tensor that is not there")
+    main = parts[0]
     if not main.inputs or not main.outputs:
         raise _damaged(path, "it has no inputs or no outputs")
     bound(((tensor.name, tensor.shape) for tensor in main.tensors if not tensor.constant_bytes), path)

@@ -5,7 +5,6 @@ in the cache, and not before.
 """
 
 import functools
-import math
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from edgekit.nouns.model import Preprocessing, Signature
 from edgekit.nouns.verification import SamplesUse
 from edgekit.steps import conversion, evidence, sampling
 from edgekit.steps.conversion import Subject
-from edgekit.steps.evidence import Evidence
+from edgekit.steps.evidence import Evidence, affordable
 from edgekit.steps.sampling import Given, Kept
 
 RANDOM_SAMPLES = 16
@@ -30,18 +29,6 @@ RANDOM_SAMPLES = 16
 
 AGREEMENT_SAMPLES = 64
 """Most samples on which agreement is computed when no task metric is asked for."""
-
-MOST_VALUES = 1 << 25
-"""The most input and output values on which agreement is computed: 128 MiB in float32.
-
-Both sides' outputs and their comparison in float64 hold several times as much.
-"""
-
-
-def affordable(signature: Signature, most: int) -> int:
-    """At most ``most`` samples, and fewer, but one, where inputs and outputs would pass `MOST_VALUES`."""
-    values = sum(math.prod(spec.source_shape) for spec in (*signature.inputs, *signature.outputs))
-    return max(1, min(most, MOST_VALUES // max(1, values)))
 
 
 class Part(msgspec.Struct, frozen=True):

@@ -1,5 +1,6 @@
 """The steps that verify: what the source computes on samples and probes, and what each file makes of it."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from edgekit.engine.session import Session
 from edgekit.engine.store import Answer
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.building import Built
-from edgekit.nouns.model import CALIBRATED, FLOATS, Waist
+from edgekit.nouns.model import CALIBRATED, FLOATS, Signature, Waist
 from edgekit.nouns.verification import Judged, SamplesUse, Verification
 from edgekit.steps.compilation import Order
 from edgekit.steps.conversion import Subject, branches
@@ -50,17 +51,39 @@ def probes(session: Session, network: Network, samples: Answer[Kept]) -> Probes:
         InputError: the source refuses the samples.
         Unsupported: it does not run on them.
     """
-    kept = _kept(session, samples, plain=False)
+    signature = network.model.signature
+    most = affordable(signature, MOST_PROBES)
+    kept = _kept(session, samples, most, plain=False)
+    fewer = f"one sample's inputs and outputs take {_values(signature) / 2**18:,.0f} MiB" if most < MOST_PROBES else ""
     try:
-        return Probes(kept, reference(session, network, kept, "probing"))
+        return Probes(kept, reference(session, network, kept, "probing"), fewer)
     except (InputError, Unsupported) as error:
-        kept = _kept(session, samples, plain=True)
+        kept = _kept(session, samples, most, plain=True)
         return Probes(
             kept, reference(session, network, kept, "probing"), f"the source does not take them: {error.problem}"
         )
 
 
-def _kept(session: Session, samples: Answer[Kept], *, plain: bool) -> Answer[Kept]:
+MOST_VALUES = 1 << 25
+"""The most input and output values that are held of samples, or of probes, at once: 128 MiB in float32.
+
+Both sides' outputs and their comparison hold several times as much.
+"""
+
+MOST_PROBES = 8
+"""How many there are."""
+
+
+def affordable(signature: Signature, most: int) -> int:
+    """At most ``most`` samples, and fewer, but one, where inputs and outputs would pass `MOST_VALUES`."""
+    return max(1, min(most, MOST_VALUES // max(1, _values(signature))))
+
+
+def _values(signature: Signature) -> int:
+    return sum(math.prod(spec.source_shape) for spec in (*signature.inputs, *signature.outputs))
+
+
+def _kept(session: Session, samples: Answer[Kept], most: int, *, plain: bool) -> Answer[Kept]:
     def write(out: Path) -> Kept:
         import numpy as np  # noqa: PLC0415  only needed on a cold path
 
@@ -69,7 +92,7 @@ def _kept(session: Session, samples: Answer[Kept], *, plain: bool) -> Answer[Kep
         from edgekit.waist.tensors import arrays  # noqa: PLC0415
 
         drawn = arrays(samples.folder / "samples.npz")
-        made = probes.plain(drawn) if plain else probes.of(drawn)
+        made = probes.fewer(probes.plain(drawn) if plain else probes.of(drawn), most)
         inputs = {name: np.stack([probe[name] for probe in made.values()]) for name in drawn}
         stacked = Samples.of(inputs, origin="probes")
         stacked.save(out / "samples.npz")
@@ -84,7 +107,8 @@ def _kept(session: Session, samples: Answer[Kept], *, plain: bool) -> Answer[Kep
             names=tuple(made),
         )
 
-    return session.remember({"step": "probes", "samples": samples.result.sha256, "plain": plain}, Kept, write)
+    question = {"step": "probes", "samples": samples.result.sha256, "plain": plain, "most": most}
+    return session.remember(question, Kept, write)
 
 
 def require_metric(session: Session, network: Network, name: str, samples: Answer[Kept], reference: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.nouns.verification import Made, Part
-from edgekit.waist.tensors import IDENTICAL_DB, Array
+from edgekit.waist.tensors import BLOCK, IDENTICAL_DB, Array, blocks
 
 FLOOR_DB = 3.0
 """SQNR below which a quantized output, or part of one, is of no use: half of its energy is error.
@@ -75,20 +75,35 @@ def slices(reference: Array, output: Array, axis: int) -> Slices:
     n = reference.shape[axis + 1]
     sums = np.zeros((3, n))
     low, high = np.full((2, n), np.inf), np.full((2, n), -np.inf)
-    for r, g in zip(reference, output, strict=True):
-        a = np.moveaxis(r, axis, 0).reshape(n, -1).astype(np.float64)
-        b = np.moveaxis(g, axis, 0).reshape(n, -1).astype(np.float64)
+    for part, a, b in _blocks(reference, output, axis):
         known = np.isfinite(a) & np.isfinite(b)
-        sums += [
+        sums[:, part] += [
             np.square(np.where(known, a, 0)).sum(1),
             np.square(np.where(known, a - np.where(known, b, a), 0)).sum(1),
             (a == 0).sum(1),
         ]
         for side, values in enumerate((a, b)):
-            low[side] = np.minimum(low[side], np.where(known, values, np.inf).min(1, initial=np.inf))
-            high[side] = np.maximum(high[side], np.where(known, values, -np.inf).max(1, initial=-np.inf))
+            low[side, part] = np.minimum(low[side, part], np.where(known, values, np.inf).min(1, initial=np.inf))
+            high[side, part] = np.maximum(high[side, part], np.where(known, values, -np.inf).max(1, initial=-np.inf))
     values = reference[0].size // n * len(reference)
     return Slices(sums[0], sums[1], (low[0], high[0]), (low[1], high[1]), sums[2], values)
+
+
+def _blocks(
+    reference: Array, output: Array, axis: int
+) -> Iterator[tuple[slice, NDArray[np.float64], NDArray[np.float64]]]:
+    """Some slices of both sides, ``[slices, values]`` in float64, and which they are: of `BLOCK` values at most."""
+    n = reference.shape[axis + 1]
+    each = max(1, reference[0].size // n)
+    together = max(1, BLOCK // each)
+    for r, g in zip(reference, output, strict=True):
+        first, second = np.moveaxis(r, axis, 0), np.moveaxis(g, axis, 0)
+        for start in range(0, n, together):
+            part = slice(start, min(start + together, n))
+            a, b = (side[part].reshape(part.stop - part.start, -1) for side in (first, second))
+            for left in range(0, each, BLOCK):
+                some = slice(left, left + BLOCK)
+                yield part, a[:, some].astype(np.float64), b[:, some].astype(np.float64)
 
 
 def worst(reference: Array, output: Array, made: Made | None) -> Part | None:
@@ -99,7 +114,9 @@ def worst(reference: Array, output: Array, made: Made | None) -> Part | None:
         output: the artifact's.
         made: how the output came to be; without it there are only columns.
     """
-    peak = float(np.abs(reference[np.isfinite(reference)]).max(initial=0.0))
+    peak = max(
+        (float(np.abs(a[np.isfinite(a)]).max(initial=0.0)) for a, _ in blocks(reference, reference)), default=0.0
+    )
     cuts = {} if made is None else made.cuts
     branches = [part for axis in cuts for part in _branches(reference, output, axis, cuts[axis], peak)]
     columns = [part for axis in _axes(reference) for part in _columns(reference, output, axis, peak)]
@@ -159,7 +176,7 @@ def asked_for(part: Slices, peak: float) -> NDArray[np.bool_]:
 
 def is_silent(reference: Array, output: Array) -> bool:
     """Whether an output holds probabilities that neither side ever raises."""
-    peak = float(np.abs(reference).max(initial=0.0))
+    peak = max(float(reference.max(initial=0.0)), -float(reference.min(initial=0.0)))
     return bool(peak < SILENT and reference.min(initial=0.0) >= 0 and output.max(initial=0.0) < SILENT)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgekit.nouns.verification import Probes
-from edgekit.waist.tensors import IDENTICAL_DB, Array, sqnr_db
+from edgekit.waist.tensors import IDENTICAL_DB, Array, blocks, sqnr_db
 
 FIRST, AGAIN = "the first sample", "the first sample again"
 
@@ -49,6 +49,20 @@ def of(samples: dict[str, Array], seed: int = 0) -> dict[str, dict[str, Array]]:
         for name, probe in _input(values, random).items():
             made.setdefault(name, {})[input_] = probe
     return made
+
+
+FEWEST = 3
+"""The first sample, all zeros, and the first sample again: what shows lost guards and state."""
+
+TELLING = (FIRST, AGAIN, "all zeros", "extremes at random", "the highest value", "the lowest value", TENUOUS)
+"""Probes that are kept first where outputs are too large for all of them."""
+
+
+def fewer(made: dict[str, dict[str, Array]], most: int) -> dict[str, dict[str, Array]]:
+    """At most ``most`` probes, but `FEWEST`, in their order: the most telling ones."""
+    kept = [name for name in (*TELLING, *made) if name in made]
+    kept = list(dict.fromkeys(kept))[: max(FEWEST, most)]
+    return {name: probe for name, probe in made.items() if name in kept}
 
 
 def plain(samples: dict[str, Array]) -> dict[str, dict[str, Array]]:
@@ -124,13 +138,21 @@ def agreement(probed: Probed, samples: dict[str, Array]) -> Probes:
 
 
 def _energy(values: Array) -> float:
-    finite = values[np.isfinite(values)].astype(np.float64)
-    return float(np.mean(np.square(finite))) if finite.size else 0.0
+    return _mean_square(values, None)
+
+
+def _mean_square(values: Array, other: Array | None) -> float:
+    """The mean square of values, or of their difference to others, where all are finite; 0 where none are."""
+    total = count = 0.0
+    for a, b in blocks(values, values if other is None else other):
+        known = np.isfinite(a) & np.isfinite(b)
+        total += float(np.sum(np.square(a[known] if other is None else a[known] - b[known])))
+        count += float(known.sum())
+    return total / count if count else 0.0
 
 
 def _sqnr_db(expected: Array, got: Array, usual: float) -> float:
-    known = np.isfinite(expected) & np.isfinite(got)
-    noise = float(np.mean(np.square(expected[known].astype(np.float64) - got[known]))) if known.any() else 0.0
+    noise = _mean_square(expected, got)
     signal = max(_energy(expected), usual)
     if noise == 0.0:
         return IDENTICAL_DB

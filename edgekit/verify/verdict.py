@@ -11,7 +11,7 @@ from edgekit.verify import agreement, metrics, parts, probes
 from edgekit.verify.coverage import MOST
 from edgekit.verify.parts import FLOOR_DB
 from edgekit.verify.probes import Probed
-from edgekit.waist.tensors import BLOCK, Array
+from edgekit.waist.tensors import Array, blocks
 
 THRESHOLDS_DB: dict[Precision, float] = {
     "float32": 60.0,
@@ -202,12 +202,11 @@ def _varies(values: Array, noise: float = 1e-6) -> bool:
     if values.dtype.kind != "f":
         return bool((values != values[:1]).any())
     change = peak = 0.0
-    first = np.nan_to_num(values[:1].astype(np.float64), posinf=0, neginf=0)
-    rows = max(1, BLOCK // max(1, first.size))
-    for start in range(0, len(values), rows):
-        known = np.nan_to_num(values[start : start + rows].astype(np.float64), posinf=0, neginf=0)
-        change = max(change, float(np.abs(known - first).max(initial=0.0)))
-        peak = max(peak, float(np.abs(known).max(initial=0.0)))
+    for row in values:
+        for both in blocks(row, values[0]):
+            known, first = (np.nan_to_num(side, posinf=0, neginf=0) for side in both)
+            change = max(change, float(np.abs(known - first).max(initial=0.0)))
+            peak = max(peak, float(np.abs(known).max(initial=0.0)))
     return change > noise * peak
 
 

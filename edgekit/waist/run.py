@@ -8,7 +8,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from edgekit.errors import Unsupported
-from edgekit.waist.tensors import Array
+from edgekit.waist.tensors import Array, stacked
 
 
 def interpreter(path: Path, *, threads: int = 1, keep_tensors: bool = False, delegate: bool = True) -> Interpreter:
@@ -69,7 +69,7 @@ def run(path: Path, inputs: dict[str, Array], *, threads: int = 1) -> dict[str, 
         invoke(made, path)
         for name, index in out.items():
             collected[name].append(made.get_tensor(index))
-    return {name: np.stack(values) for name, values in collected.items()}
+    return {name: stacked(values) for name, values in collected.items()}
 
 
 TIMED_S = 0.4

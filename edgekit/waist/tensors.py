@@ -21,6 +21,21 @@ def arrays(path: Path) -> dict[str, Array]:
         return {name: file[name] for name in file.files}
 
 
+def stacked(rows: list[Array]) -> Array:
+    """Arrays of one shape as one with a leading axis. ``rows`` is emptied on the way: large ones are held once.
+
+    Raises:
+        ValueError: a shape differs.
+    """
+    made = np.empty((len(rows), *rows[0].shape), rows[0].dtype)
+    for index in reversed(range(len(rows))):
+        row = rows.pop()
+        if row.shape != made.shape[1:]:
+            raise ValueError(f"one result is {list(row.shape)}, another {list(made.shape[1:])}")
+        made[index] = row
+    return made
+
+
 def quantize(real: Array, scale: float, zero_point: int, dtype: str) -> Array:
     """Real values to stored integers: round half to even, saturate.
 
@@ -77,7 +92,7 @@ def to_file(spec: TensorSpec, values: Array) -> Array:
         values = values.reshape(len(values), *spec.shape)  # scalars: TFLite files have them as [1]
     if (grid := _grid(spec)) is not None:
         return quantize(values, *grid, spec.dtype)
-    return np.ascontiguousarray(values.astype(spec.dtype))
+    return np.ascontiguousarray(values.astype(spec.dtype, copy=False))
 
 
 def to_source(spec: TensorSpec, values: Array) -> Array:
@@ -88,7 +103,7 @@ def to_source(spec: TensorSpec, values: Array) -> Array:
         values = values.transpose(0, *(int(axis) + 1 for axis in np.argsort(spec.permutation)))
     if not spec.source_shape:
         values = values.reshape(len(values))
-    return np.ascontiguousarray(values.astype(spec.source_dtype))
+    return np.ascontiguousarray(values.astype(spec.source_dtype, copy=False))
 
 
 def inputs_to_file(signature: Signature, samples: dict[str, Array]) -> dict[str, Array]:

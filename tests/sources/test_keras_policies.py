@@ -110,3 +110,8 @@ def test_every_policy_is_found_and_names_are_left_alone(tmp_path: Path) -> None:
 
 def test_a_float32_network_is_not_touched() -> None:
     assert policies.halves(archive.Archive("3.0", PLAIN_CONFIG, 0)) == ()
+
+
+def test_a_class_that_is_no_text_is_no_policy() -> None:
+    named = {"class_name": {"x": 1}, "config": {"name": "mixed_float16"}}
+    assert policies.halves(archive.Archive("3.0", {"dtype": named, "layers": [[named]]}, 0)) == ()

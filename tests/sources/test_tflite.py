@@ -371,3 +371,13 @@ def test_weights_in_float16_are_decoded(worker: Worker, tmp_path: Path) -> None:
     assert np.array_equal(weights, kernel.astype(np.float32))
     values = {"x": np.random.default_rng(1).normal(size=(2, 1, 8)).astype(np.float32)}
     assert np.allclose(run.run(path, values)["y"], run.run(waist, values)["y"], rtol=1e-6, atol=1e-6)
+
+
+def test_a_subgraph_that_uses_what_is_not_there_is_damaged(worker: Worker, tmp_path: Path) -> None:
+    path = networks.element_wise(tmp_path / "m.tflite", "ABS")
+    tree = graph.load(path)
+    tree.subgraphs.append(graph.load(path).subgraphs[0])
+    tree.subgraphs[1].operators[0].outputs = [99]
+    path.write_bytes(graph.pack(tree))
+    with pytest.raises(InputError, match="uses a tensor that is not there"):
+        worker.call("sources", "tflite", "describe", path=path, options=PLAIN)

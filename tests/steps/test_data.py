@@ -15,7 +15,7 @@ from edgekit.engine.session import Session
 from edgekit.engine.store import Answer, Store
 from edgekit.errors import InputError
 from edgekit.nouns.model import Preprocessing, Signature, TensorSpec
-from edgekit.steps import conversion, data, sampling
+from edgekit.steps import conversion, data, evidence, sampling
 
 SPEC = TensorSpec(name="x", shape=(1, 4), dtype="float32", source_name="x", source_shape=(1, 4), source_dtype="float32")
 SIGNATURE = Signature(inputs=(SPEC,), outputs=())
@@ -125,7 +125,7 @@ def test_random_samples_are_decided_by_seed_and_signature(session: Session) -> N
     assert other.result.sha256 != first.result.sha256
 
 
-@pytest.mark.parametrize(("values", "used"), [(4, 16), (data.MOST_VALUES // 3 - 4, 3), (data.MOST_VALUES, 1)])
+@pytest.mark.parametrize(("values", "used"), [(4, 16), (evidence.MOST_VALUES // 3 - 4, 3), (evidence.MOST_VALUES, 1)])
 def test_a_network_of_huge_outputs_is_verified_on_few_samples(session: Session, values: int, used: int) -> None:
     output = msgspec.structs.replace(SPEC, shape=(1, values), source_shape=(1, values))
     wide = msgspec.structs.replace(SIGNATURE, outputs=(output,))
@@ -133,7 +133,7 @@ def test_a_network_of_huge_outputs_is_verified_on_few_samples(session: Session, 
 
 
 def test_given_samples_are_fewer_too_unless_a_metric_needs_them_all(session: Session, tmp_path: Path) -> None:
-    output = msgspec.structs.replace(SPEC, source_shape=(data.MOST_VALUES // 8,))
+    output = msgspec.structs.replace(SPEC, source_shape=(evidence.MOST_VALUES // 8,))
     wide = msgspec.structs.replace(SIGNATURE, outputs=(output,))
     named = saved(tmp_path / "a.npz")
     loaded = data.load(session, Project(eval=named), wide)

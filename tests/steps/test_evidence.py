@@ -11,9 +11,9 @@ from edgekit.config import Project
 from edgekit.engine.session import Session
 from edgekit.engine.store import Answer, Store, file_digest
 from edgekit.errors import Unsupported
-from edgekit.nouns.model import Waist
+from edgekit.nouns.model import Signature, Waist
 from edgekit.nouns.results import Result
-from edgekit.steps import conversion, reading, sampling
+from edgekit.steps import conversion, data, evidence, reading, sampling
 from edgekit.verbs.build import build
 from tests import networks
 
@@ -149,3 +149,13 @@ def test_a_scatter_is_exact(cache: Path, tmp_path: Path, shared: Path) -> None:
     judged = result.manifest.artifacts[0].verification
     assert judged is not None
     assert (judged.verdict, judged.sqnr_db) == ("pass", None)
+
+
+@pytest.mark.parametrize(("values", "inputs"), [(4, 8), (5_000_000, 6), (40_000_000, 3)])
+def test_fewer_probes_are_made_for_huge_outputs(values: int, inputs: int, cache: Path, tmp_path: Path) -> None:
+    spec = networks.signature(networks.element_wise(tmp_path / "m.tflite", "ABS")).inputs[0]
+    wide = Signature(inputs=(spec,), outputs=(msgspec.structs.replace(spec, source_shape=(values,)),))
+    with Session(Store(cache), cache / "log.txt") as session:
+        drawn = sampling.keep(session, data.drawn(wide, 0))
+        most = evidence.affordable(wide, evidence.MOST_PROBES)
+        assert evidence._kept(session, drawn, most, plain=False).result.used == inputs

@@ -98,3 +98,24 @@ def test_few_values_and_rounding_are_not_judged() -> None:
     assert parts.worst(one, one + np.float32(0.5), Made()) is None
     flat = np.concatenate([RNG.normal(size=(64, 1, 3)), 1e-7 * RNG.normal(size=(64, 1, 1))], axis=-1)
     assert parts.worst(flat, np.where(np.abs(flat) < 1e-5, 0, flat + 1e-9), Made()) is None
+
+
+@pytest.mark.parametrize("block", [1, 7, 64, 1 << 20])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_sums_are_the_same_in_blocks_of_any_size(axis: int, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(axis)
+    reference, got = random.standard_normal((2, 3, 4, 5, 6)).astype(np.float32)
+    reference[0, 1, 2, 3], got[2, 0, 0, 0] = np.nan, np.inf
+    reference[reference > 1.5] = 0
+    monkeypatch.setattr(parts, "BLOCK", block)
+    found = parts.slices(reference, got, axis)
+    a, b = (
+        np.moveaxis(side.astype(np.float64), axis + 1, 0).reshape(reference.shape[axis + 1], -1)
+        for side in (reference, got)
+    )
+    known = np.isfinite(a) & np.isfinite(b)
+    np.testing.assert_allclose(found.signal, np.square(a, where=known, out=np.zeros_like(a)).sum(1))
+    np.testing.assert_allclose(found.noise, np.square(np.where(known, a - np.where(known, b, 0), 0)).sum(1))
+    np.testing.assert_array_equal(found.source[1], np.where(known, a, -np.inf).max(1))
+    np.testing.assert_array_equal(found.got[0], np.where(known, b, np.inf).min(1))
+    np.testing.assert_array_equal(found.zeros, (a == 0).sum(1))

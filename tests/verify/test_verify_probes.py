@@ -64,3 +64,17 @@ def test_an_error_is_measured_against_what_an_output_has_on_samples() -> None:
     assert found.sqnr_db == pytest.approx(40)
     assert found.worst == "all zeros, output y"
     assert probes.agreement(Probed(("a sample", "all zeros"), source, source), samples).sqnr_db is None
+
+
+@pytest.mark.parametrize(("most", "kept"), [(1, 3), (3, 3), (4, 4), (9, 8)])
+def test_the_most_telling_probes_stay_where_outputs_are_large(most: int, kept: int) -> None:
+    made = probes.fewer(probes.of({"image": IMAGES}), most)
+    assert len(made) == kept
+    assert list(made) == [name for name in probes.of({"image": IMAGES}) if name in made]
+    assert {probes.FIRST, "all zeros", probes.AGAIN} <= set(made)
+    assert next(iter(made)) == probes.FIRST
+    assert list(made)[-1] == probes.AGAIN
+
+
+def test_plain_probes_stay_three() -> None:
+    assert len(probes.fewer(probes.plain({"image": IMAGES}), 1)) == 3

@@ -211,3 +211,20 @@ def test_vela_agrees_about_the_peak(shared: Path) -> None:
     """Vela 5.2 reports 50.6 KiB of SRAM for the int8 ResNet-8; without its reuse the peak is three maps of 16 KiB."""
     found = cost.count(shared / "models/mlperf_tiny/pretrainedResnet_quant.tflite")
     assert found.peak_activation_bytes / 1024 == pytest.approx(48, abs=3)
+
+
+@pytest.mark.parametrize("builtin", ["CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL", "LSTM"])
+@pytest.mark.parametrize("without", ["inputs", "outputs", "shapes"])
+def test_an_operator_that_lacks_what_it_needs_is_not_counted(builtin: str, without: str, tmp_path: Path) -> None:
+    """LiteRT loads no such file, and yet `inspect` tells of it."""
+    path = one(tmp_path / "m.tflite", builtin, [(1, 4, 4, 2), zeros(3, 3, 3, 2)], (1, 4, 4, 3))
+    model = graph.load(path)
+    operator = model.subgraphs[0].operators[0]
+    if without == "shapes":
+        model.subgraphs[0].tensors[operator.inputs[1]].shape = None
+    else:
+        setattr(operator, without, [])
+    path.write_bytes(graph.pack(model))
+    found = cost.count(path)
+    assert found.operators == {builtin: 1}
+    assert without == "shapes" or found.macs == 0

@@ -120,3 +120,14 @@ def test_a_signature_takes_each_tensor_by_its_name() -> None:
         "A": ("float64", [[1.5]]),
         "B": ("float32", [[2.0]]),
     }
+
+
+def test_stacking_empties_what_it_stacks() -> None:
+    rows: list[tensors.Array] = [np.full((2, 3), i, np.int16) for i in range(4)]
+    wanted = np.stack(rows)
+    made = tensors.stacked(rows)
+    assert not rows
+    assert made.dtype == np.int16
+    np.testing.assert_array_equal(made, wanted)
+    with pytest.raises(ValueError, match="another"):
+        tensors.stacked([np.zeros(2), np.zeros((2, 2))])

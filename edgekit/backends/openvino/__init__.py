@@ -16,7 +16,7 @@ from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.building import Built, Job, Placement
 from edgekit.nouns.model import Precision, Signature
 from edgekit.samples import write_npz
-from edgekit.waist.tensors import Array, inputs_to_file, outputs_to_source
+from edgekit.waist.tensors import Array, inputs_to_file, outputs_to_source, stacked
 
 EXACT = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "INFERENCE_PRECISION_HINT": "f32"}
 """One stream, and float32 where the file is float.
@@ -93,7 +93,7 @@ class OpenVINOBackend(Backend):
                     collected[name].append(np.array(results[port]))
         except FAILURES as error:
             raise _refused(artifact, error) from error
-        write_npz(outputs, outputs_to_source(signature, {name: np.stack(rows) for name, rows in collected.items()}))
+        write_npz(outputs, outputs_to_source(signature, {name: stacked(rows) for name, rows in collected.items()}))
 
 
 PRECISIONS = {ov.Type.bf16: "bf16", ov.Type.f16: "f16"}

@@ -7,6 +7,7 @@ on two LSTMs of 48 steps: 0.16 against 0.43 ms, 36 against 53 kB, and quantizers
 the loop); so it comes first where there is an LSTM.
 """
 
+import math
 import re
 import tempfile
 from collections.abc import Callable
@@ -32,6 +33,10 @@ AGREEMENT_DB = 60.0
 
 SEEDS = (0, 1, 0)
 """Of the random samples on which a conversion is compared."""
+
+
+HELD_BYTES = 1 << 26
+"""Of a network with larger outputs one sample is compared; whether it keeps state is seen when the file is verified."""
 
 
 @dataclass(frozen=True)
@@ -219,7 +224,8 @@ def agreement(content: bytes, fixed: Fixed) -> float:
         Unsupported: LiteRT cannot load or run it.
         ValueError: an output has another shape.
     """
-    samples = [sample(fixed, seed) for seed in SEEDS]
+    large = 4 * sum(map(math.prod, fixed.output_shapes)) > HELD_BYTES
+    samples = [sample(fixed, seed) for seed in (SEEDS[:1] if large else SEEDS)]
     expected = [np.stack(column) for column in zip(*fixed.run_in_order(samples), strict=True)]
     with tempfile.TemporaryDirectory(prefix="edgekit-keras-") as folder:
         file = Path(folder) / "waist.tflite"

@@ -68,8 +68,8 @@ def _changed(value: Any, found: dict[str, None]) -> Any:
     if not isinstance(value, dict):
         return value
     made = {key: _changed(item, found) for key, item in value.items()}
-    named = made.get("config")
-    if made.get("class_name") in POLICIES and isinstance(named, dict) and named.get("name") in HALVES:
+    kind, named = made.get("class_name"), made.get("config")
+    if isinstance(kind, str) and kind in POLICIES and isinstance(named, dict) and named.get("name") in HALVES:
         found[named["name"]] = None
         made["config"] = named | {"name": "float32"}
     for key in ("dtype", "compute_dtype", "variable_dtype"):

@@ -1,5 +1,6 @@
 """Running a network as the reference: in chunks where its batch is open, else one sample at a time."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,10 @@ import numpy as np
 from edgekit.errors import InputError, Unsupported
 from edgekit.sources.keras.libraries import FAILURES, first_line, tf
 from edgekit.sources.keras.network import Fixed, traced, writes_state
-from edgekit.waist.tensors import Array
+from edgekit.waist.tensors import Array, stacked
 
 CHUNK_BYTES = 16 << 20
-"""The most input bytes of a chunk."""
+"""The most bytes that a chunk's inputs, or its outputs, take."""
 CHUNK = 64
 """The most samples of a chunk; more gain nothing on a CPU."""
 
@@ -49,14 +50,15 @@ class Reference:
 
     def _one_by_one(self, arrays: list[Array]) -> list[Array]:
         results = self.fixed.run_in_order([[array[i] for array in arrays] for i in range(len(arrays[0]))])
-        return [np.stack(column) for column in zip(*results, strict=True)]
+        return [stacked([result.pop(0) for result in results]) for _ in range(len(results[0]))]
 
     def _in_chunks(self, arrays: list[Array]) -> list[Array] | None:
         """All samples in batches; None where the network does not treat them one by one."""
         function = self._batched_function() if len(arrays[0]) > 1 else None
         if function is None:
             return None
-        chunk = max(1, min(CHUNK, CHUNK_BYTES // max(1, sum(array[0].nbytes for array in arrays))))
+        given, made = sum(array[0].nbytes for array in arrays), 4 * sum(map(math.prod, self.fixed.output_shapes))
+        chunk = max(1, min(CHUNK, CHUNK_BYTES // max(1, given, made)))
         collected = []
         for start in range(0, len(arrays[0]), chunk):
             part = [array[start : start + chunk, 0] for array in arrays]

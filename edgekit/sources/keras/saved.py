@@ -19,15 +19,18 @@ def load(path: Path, *, allow_unsafe: bool) -> Network:
     """
     graphs.check(path, allow_unsafe=allow_unsafe)
     try:
-        loaded = tf.saved_model.load(str(path))
-        signatures = dict(loaded.signatures)
+        return _network(tf.saved_model.load(str(path)), path)
     except FAILURES as error:
         raise InputError(
             f"The SavedModel {path.name} cannot be read: {first_line(error)}",
             place=str(path),
             fix="save or copy it again, with its folder variables",
         ) from error
-    signature = _signature(signatures, path)
+
+
+def _network(loaded: Any, path: Path) -> Network:
+    """What TensorFlow loaded; a damaged one may fail at any attribute."""
+    signature = _signature(dict(loaded.signatures), path)
     specs = signature.structured_input_signature[1]
     names, outputs = sorted(specs), sorted(signature.structured_outputs)
 

@@ -37,6 +37,7 @@ from edgekit.sources.onnx import (
     sizes,
 )
 from edgekit.sources.onnx.network import ONNX_ERRORS, Network
+from edgekit.waist.tensors import stacked
 
 __all__ = ["OnnxSource"]
 
@@ -210,10 +211,10 @@ class OnnxSource(Source):
             except runtime.RUNTIME_ERRORS as error:
                 raise refusal.refused_sample(path, number, error) from error
         arrays: dict[str, Any] = {}
-        for i, name in enumerate(names):
-            if len({result[i].shape for result in results}) > 1:
+        for name in names:  # each result is a list that gets shorter
+            if len({result[0].shape for result in results}) > 1:
                 raise refusal.varying_output(path, name)
-            arrays[name] = np.stack([result[i] for result in results])
+            arrays[name] = stacked([result.pop(0) for result in results])
         np.savez(outputs, **arrays)
 
     def tensors(self, path: Path, options: SourceOptions) -> tuple[TensorRow, ...]:

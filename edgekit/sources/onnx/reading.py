@@ -49,6 +49,8 @@ def well_formed(path: Path) -> onnx.ModelProto:
     model = _parse(path)
     _refuse_text(path, model)
     _refuse_unknown_dtypes(path, model)
+    _refuse_impossible_opsets(path, model)
+    _refuse_valueless_attributes(path, model)
     _name_domain(model)
     _refuse_duplicates(path, model)
     _refuse_undefined(path, model)
@@ -92,6 +94,29 @@ def _refuse_unknown_dtypes(path: Path, model: onnx.ModelProto) -> None:
             raise _broken(
                 path, f"it holds a tensor of dtype {getattr(message, name)}, and ONNX has none of that number"
             )
+
+
+MOST_OPSET = 2**31 - 1
+"""The largest version that onnx's own tables can be asked about."""
+
+
+def _refuse_impossible_opsets(path: Path, model: onnx.ModelProto) -> None:
+    """The file holds 64 bits for an operator set's version; that of ONNX counts from 1."""
+    for message in _messages(model):
+        if isinstance(message, onnx.OperatorSetIdProto) and not 0 < message.version <= MOST_OPSET:
+            raise _broken(
+                path, f"it imports version {message.version} of the operators {message.domain or 'ai.onnx'!r}"
+            )
+
+
+def _refuse_valueless_attributes(path: Path, model: onnx.ModelProto) -> None:
+    """An attribute of no type, or that stands for one of a function's although it is in no function."""
+    for node in every_node(model.graph):
+        for attribute in node.attribute:
+            try:
+                helper.get_attribute_value(attribute)
+            except ONNX_ERRORS as error:
+                raise _broken(path, f"{attribute.name!r} of {kind(node)} has no value") from error
 
 
 def _messages(message: Message) -> Iterator[Message]:

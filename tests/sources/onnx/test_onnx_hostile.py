@@ -10,6 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgekit.engine.worker import Worker
 from edgekit.errors import EdgekitError, InputError, Unsupported
+from edgekit.sources.onnx.network import every_node
 from tests.sources.onnx.onnx_cases import build, f32, i64, save
 from tests.sources.onnx.onnx_mutants import mutants
 from tests.sources.onnx.onnx_proof import assert_faithful, convert
@@ -124,4 +125,31 @@ def test_a_network_that_computes_nothing_is_refused(worker: Worker, tmp_path: Pa
     model = build("float[1,4] x", "y = Identity(k)", k=(1, 4))
     assert isinstance(model, onnx.ModelProto)
     with pytest.raises(Unsupported, match="computes nothing"):
+        convert(worker, save(tmp_path, model), tmp_path / "waist")
+
+
+@pytest.mark.parametrize("version", [0, -1, 2**31, 2**40, 2**63 - 1])
+@pytest.mark.parametrize("place", [0, 1])
+def test_an_operator_set_of_an_impossible_version_is_refused(
+    version: int, place: int, worker: Worker, tmp_path: Path
+) -> None:
+    model = build("float[1,4] x", "y = Relu(x)")
+    model.opset_import[place].version = version
+    with pytest.raises(InputError, match=f"imports version {version} of"):
+        convert(worker, save(tmp_path, model), tmp_path / "waist")
+
+
+IN_A_BRANCH = """
+    y = If (c) <
+        then_branch = a () => (float[1,4] s) { s = Relu(x) }, else_branch = b () => (float[1,4] t) { t = Elu<alpha=2.0>(x) }
+    >
+"""
+
+
+@pytest.mark.parametrize("body", ["y = Elu<alpha=2.0>(x)", IN_A_BRANCH])
+def test_attributes_that_stand_for_nothing_are_named(body: str, worker: Worker, tmp_path: Path) -> None:
+    model = build("float[1,4] x", body, c=np.True_)
+    node = next(node for node in every_node(model.graph) if node.op_type == "Elu")
+    node.attribute[0].ref_attr_name = "alpha"
+    with pytest.raises(InputError, match="'alpha' of Elu has no value"):
         convert(worker, save(tmp_path, model), tmp_path / "waist")

@@ -36,7 +36,7 @@ def main() -> int:
         for number, kind in itertools.product(range(asked.count), kinds):
             if time.monotonic() > deadline:
                 break
-            outcome = bench.run(mutant(kind, asked.seed, number, bench.scratch))
+            outcome = bench.run(mutant(kind, asked.seed, number, bench.scratch, many=True))
             outcomes[kind].append(outcome)
             if outcome.failed:
                 _keep(minimized(bench, outcome), asked.keep)

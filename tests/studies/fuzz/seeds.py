@@ -36,10 +36,15 @@ KINDS = ("onnx", "tflite", "keras", "hdf5", "savedmodel", "npz", "csv", "image",
 
 
 @cache
-def seeds(kind: str, scratch: Path) -> tuple[Seed, ...]:
-    """The seeds of a kind; ``scratch`` is an empty folder for making some of them."""
+def seeds(kind: str, scratch: Path, *, many: bool = False) -> tuple[Seed, ...]:
+    """The seeds of a kind; ``scratch`` is an empty folder for making some of them, ``many`` takes half a minute."""
     made = {"onnx": _onnx, "savedmodel": _saved_models, "tflite": _tflite, "npz": _npz, "image": _images}.get(kind)
-    return tuple(made(scratch)) if made else tuple(_plain(kind, scratch))
+    few = tuple(made(scratch)) if made else tuple(_plain(kind, scratch))
+    if not many:
+        return few
+    from tests.studies.fuzz.wider import wider  # noqa: PLC0415  TensorFlow
+
+    return (*few, *wider(kind, scratch / "wider"))
 
 
 def _onnx(_: Path) -> Iterator[Seed]:
@@ -64,7 +69,6 @@ def _tflite(scratch: Path) -> Iterator[Seed]:
 def _saved_models(scratch: Path) -> Iterator[Seed]:
     """The graph of a SavedModel, beside its variables."""
     import tensorflow as tf  # noqa: PLC0415  seconds
-    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel  # noqa: PLC0415  as above
 
     module = tf.Module()
     module.kernel = tf.Variable(tf.ones((4, 3)))
@@ -75,11 +79,16 @@ def _saved_models(scratch: Path) -> Iterator[Seed]:
 
     module.serve = serve
     tf.saved_model.save(module, str(scratch / "saved"), signatures=serve)
-    files = {
-        str(path.relative_to(scratch)): path.read_bytes() for path in (scratch / "saved").rglob("*") if path.is_file()
-    }
-    content = files.pop("saved/saved_model.pb")
-    yield Seed("savedmodel", "saved/saved_model.pb", content, mutators.message(SavedModel), files)
+    yield folder_seed(scratch / "saved")
+
+
+def folder_seed(saved: Path) -> Seed:
+    """A SavedModel folder, whose graph is changed and whose other files stay."""
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel  # noqa: PLC0415  seconds
+
+    held = {str(path.relative_to(saved.parent)): path.read_bytes() for path in saved.rglob("*") if path.is_file()}
+    content = held.pop(f"{saved.name}/saved_model.pb")
+    return Seed("savedmodel", f"{saved.name}/saved_model.pb", content, mutators.message(SavedModel), held)
 
 
 def _npz(_: Path) -> Iterator[Seed]:
@@ -131,6 +140,7 @@ def _project() -> bytes:
 targets = ["android", "edgetpu"]
 precision = "int8"
 calibration = "c.npz"
+eval = "e.npz"
 max_drop = 0.5
 metric = "top1"
 seed = 3

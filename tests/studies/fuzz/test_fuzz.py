@@ -10,7 +10,7 @@ from tests.studies.fuzz import __main__ as command
 from tests.studies.fuzz.seeds import KINDS, seeds
 from tests.studies.fuzz.trials import Bench, Mutant, minimized, mutant
 
-COUNT = {"onnx": 40, "tflite": 60, "keras": 30, "hdf5": 30, "savedmodel": 20}
+COUNT = {"onnx": 24, "tflite": 32, "keras": 12, "hdf5": 24, "savedmodel": 8}
 """Mutants of a kind whose libraries are slow; 100 of the others."""
 
 
@@ -57,3 +57,15 @@ def test_a_bug_is_seen_minimized_and_kept(
     assert sorted(path.suffix for path in (tmp_path / "kept").iterdir()) == [".csv", ".txt"]
     assert "ZeroDivisionError" in capsys.readouterr().err
     assert "| csv | 1 | 0 | 0 | 0 | 0 | 1 | 0 |" in command.table({"csv": [failed]})
+
+
+ONCE_FAILED = [("savedmodel", 801, 198), ("savedmodel", 801, 398), ("tflite", 801, 41), ("tflite", 801, 288)]
+"""Mutants at which edgekit once ended as none may."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "seed", "number"), ONCE_FAILED)
+def test_what_once_failed_is_refused(kind: str, seed: int, number: int, bench: Bench) -> None:
+    bench.warm(kind)
+    outcome = bench.run(mutant(kind, seed, number, bench.scratch))
+    assert not outcome.failed, outcome.said

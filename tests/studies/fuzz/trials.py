@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import msgspec
 import numpy as np
 
 from edgekit import config, samples
@@ -16,8 +17,10 @@ from edgekit.engine.store import Store
 from edgekit.errors import EdgekitError
 from edgekit.measure import subject
 from edgekit.nouns.model import Signature, SourceOptions, TensorSpec
+from edgekit.verbs.build import build
 from edgekit.verbs.check import check
-from edgekit.verbs.inspect import inspect
+from edgekit.verbs.inspect import inspect, list_tensors
+from edgekit.verbs.planning import plan
 from tests.studies.fuzz.seeds import KINDS, Seed, seeds
 from tests.watchdog import Watchdog
 
@@ -69,10 +72,10 @@ class Outcome:
         return self.code not in {0, 2, 3, 4}
 
 
-def mutant(kind: str, seed: int, number: int, scratch: Path) -> Mutant:
-    """The mutant of that number: a seed file with one to four changes."""
+def mutant(kind: str, seed: int, number: int, scratch: Path, *, many: bool = False) -> Mutant:
+    """The mutant of that number: a seed file (of ``many``, or of a few) with one to four changes."""
     random = np.random.default_rng((seed, KINDS.index(kind), number))
-    sound = seeds(kind, scratch)
+    sound = seeds(kind, scratch, many=many)
     chosen = sound[int(random.integers(len(sound)))]
     return Mutant(chosen, (seed, KINDS.index(kind), number), tuple(range(1 + int(random.geometric(0.5)) % 4)))
 
@@ -133,19 +136,38 @@ class Bench:
             (place / name).write_bytes(content)
         if kind in MODELS:
             path = path.parent if kind == "savedmodel" else path
-            seen = inspect(self._session, path, SourceOptions())
-            if seen.waist is not None and given.number[-1] % 4 == 0:  # quantizing takes longest
-                check(self._session, Project(targets=("android",)), path)
+            self._use(path, place, given.number[-1] % 8)
         elif kind == "image":
             samples.load(str(place), IMAGE)
         elif kind in {"npz", "csv"}:
             samples.load(str(path), IMAGE)
         elif kind == "project":
-            config.project(path)
+            plan(config.project(path), path)
         elif kind == "target":
             config.target(str(path))
         else:
             subject.subjects(self._session, place)
+
+    def _use(self, path: Path, place: Path, turn: int) -> None:
+        """What users do with a model: look at it, and then one of the other verbs, by turns."""
+        seen = inspect(self._session, path, SourceOptions())
+        if turn == 0:
+            check(self._session, Project(targets=("android", "edgetpu")), path)
+        elif turn == 1:
+            list_tensors(self._session, path, SourceOptions())
+        elif turn in {2, 3, 4}:
+            self._build(Project(targets=("android",), precision="float32"), path, place)
+        elif turn == 5 and seen.waist is not None:
+            data = place / "calibration.npz"
+            samples.random(seen.model.signature, 4, seed=0).save(data)
+            self._build(Project(targets=("android",), calibration=str(data)), path, place)
+
+    def _build(self, project: Project, path: Path, place: Path) -> None:
+        """A whole build, which raises what kept its target from being built."""
+        project = msgspec.structs.replace(project, output=str(place / "dist"), allow_loss=True)
+        for result in build(self._session, project, path):
+            if result.error is not None:
+                raise result.error
 
 
 def _image() -> Signature:
