@@ -229,7 +229,10 @@ def _about_metric(case: Case) -> Iterator[Finding]:
         why = case.odd_labels or "check the labels, their order and the preprocessing"
         told = f"{measured.name} of the source itself is {measured.source:.4f}, no better than chance"
         yield "warn", f"{told} ({measured.chance:.4f}): {why}"
-    elif metrics.is_skilled(measured) and metrics.is_chance(measured, measured.artifact):
+    elif measured.chance is not None and not metrics.is_skilled(measured):
+        told = f"{measured.name} of the source itself is {measured.source:.4f} over {measured.samples} samples"
+        yield "warn", f"{told}, hardly better than chance ({measured.chance:.4f}), so that a drop would not show"
+    elif metrics.is_chance(measured, measured.artifact):
         verdict: Verdict = "warn" if case.precision in FLOATS else "fail"
         yield verdict, f"{measured.name} is {measured.artifact:.4f}, no better than chance ({measured.chance:.4f})"
 

@@ -147,6 +147,16 @@ def test_a_metric_no_better_than_chance() -> None:
     assert "no better than chance (0.1667)" in judged(LOGITS, at(30), measured=lost).verification.reason
 
 
+def test_a_source_hardly_better_than_chance_is_told() -> None:
+    """Then a drop would not show: the artifact cannot be worse than chance."""
+    y, right = {"y": LOGITS}, LOGITS[:, 0].argmax(axis=1)
+    few = int(len(right) * (1 / 6 + 1 / len(right))) + 1
+    labels = np.where(np.arange(len(right)) < few, right, (right + 1) % 6)
+    measured = verify.task_metric("top1", y, y, labels)
+    found = judged(LOGITS, at(30), measured=measured).verification
+    assert (found.verdict, "hardly better than chance (0.1667)" in found.reason) == ("warn", True)
+
+
 def test_a_budget_missed_is_told_before_a_warning_and_after_no_use() -> None:
     labels = LOGITS[:, 0].argmax(axis=1)
     noisy = at(8)

@@ -46,6 +46,35 @@ def _slice(start: int, end: int, step: int) -> slice:
     return slice(start, None if step < 0 and end < -(2**31) + 2 else end, step)
 
 
+def gather(builder: Builder, node: onnx.NodeProto) -> bool:
+    """Gather by constants: a view where the indices make one, else indices that count from the start."""
+    return strided_view(builder, node) or positive_indices(builder, node)
+
+
+def strided_view(builder: Builder, node: onnx.NodeProto) -> bool:
+    """Elements of a vector, all of them once, in strides, as a reshape and a transposition.
+
+    PyTorch's exporter writes ``as_strided`` so, for instance behind each ``AdaptiveAvgPool2d(1)``. Few accelerators
+    take GATHER, and none needs it here.
+    """
+    shape, indices = builder.network.shape(node.input[0]), builder.network.constants.get(node.input[1])
+    if shape is None or indices is None or len(shape) != 1 or not indices.size == shape[0] > 0:
+        return False
+    indices = _counted_from_start(node, shape, indices)
+    strides = [int(np.take(indices, 1, axis).flat[0]) - int(indices.flat[0]) if size > 1 else 0
+               for axis, size in enumerate(indices.shape)]  # fmt: skip
+    order = sorted((axis for axis, size in enumerate(indices.shape) if size > 1), key=lambda axis: -strides[axis])
+    sizes = [indices.shape[axis] for axis in order]
+    view = np.arange(shape[0]).reshape(sizes).transpose(np.argsort(order)).reshape(indices.shape)
+    if not np.array_equal(view, indices):
+        return False
+    value = node.input[0]
+    if order != sorted(order):
+        value = builder.transpose(builder.reshape(value, sizes), [int(axis) for axis in np.argsort(order)])
+    builder.reshape(value, indices.shape, out=node.output[0])
+    return True
+
+
 def positive_indices(builder: Builder, node: onnx.NodeProto) -> bool:
     """Constant indices counted from the end, counted from the start."""
     shape = builder.network.shape(node.input[0])

@@ -39,7 +39,7 @@ RULES: dict[str, Rewrite] = {
     "DFT": spectral.dft,
     "Einsum": products.einsum,
     "GRU": unroll,
-    "Gather": indexing.positive_indices,
+    "Gather": indexing.gather,
     "GatherElements": indexing.positive_indices,
     "GatherND": indexing.positive_indices,
     "GridSample": indexing.reflected_grid,
