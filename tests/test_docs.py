@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 DECIBELS = re.compile(r"(\d+\.\d) dB")
+FIGURES = re.compile(r"\d+\.\d+( dB|%)?")
 
 
 def generator() -> ModuleType:
@@ -62,3 +63,32 @@ def test_the_readme_shows_what_its_command_prints(tmp_path: Path) -> None:
     # A processor with other vector instructions rounds otherwise.
     shown = [float(value) for value in DECIBELS.findall(found[2])]
     assert [float(value) for value in DECIBELS.findall(printed)] == pytest.approx(shown, abs=1.0)
+
+
+@pytest.mark.slow
+def test_the_pytorch_tutorial_goes_through(tmp_path: Path) -> None:
+    """Every command of the page, in a copy; the table is the one that it shows, and the app's lines agree with it."""
+    page = (ROOT / "docs" / "tutorial" / "from-pytorch.md").read_text(encoding="utf8")
+    shutil.copytree(ROOT / "docs" / "examples" / "shapes", tmp_path / "docs" / "examples" / "shapes")
+    env = os.environ | {"COLUMNS": "80", "EDGEKIT_CACHE": str(tmp_path / "cache"), "NO_COLOR": "1"}
+    printed = ""
+    for command in re.findall(r"^uv run (.+)$", page, flags=re.MULTILINE):
+        words = command.removeprefix("python ").split()
+        program = [sys.executable, "-m", *words] if words[0] == "edgekit" else [sys.executable, *words]
+        run = subprocess.run(program, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+        assert run.returncode == 0, f"{command}: {run.stderr}"
+        printed += run.stderr
+    shown = re.findall(r"^ model_\w+\.tflite .+$", page, flags=re.MULTILINE)
+    rows = [line.rstrip() for line in printed.splitlines() if re.match(r" model_\w+\.tflite .+ pass", line)]
+    assert [FIGURES.sub("#", row) for row in rows] == [FIGURES.sub("#", row) for row in shown]
+
+    app = (ROOT / "docs" / "how-to" / "load-in-an-app.md").read_text(encoding="utf8")
+    code = re.search(r"```python\n(.+?)```", app, flags=re.DOTALL)
+    assert code is not None
+    built, picture = tmp_path / "dist" / "model" / "android", "docs/examples/shapes/images/test/circle/000.png"
+    shutil.copy(tmp_path / picture, built / "photo.png")
+    run = subprocess.run(
+        [sys.executable, "-c", code[1] + "\nprint(scores.argmax(), abs(stored).max() > 0)"],
+        cwd=built, env=env, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert run.stdout.split() == ["0", "True"]
