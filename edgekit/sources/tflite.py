@@ -19,7 +19,7 @@ import numpy as np
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.model import Divergence, Model, Precision, Signature, SourceOptions, TensorRow, TensorSpec, Waist
 from edgekit.sources import Source, bound
-from edgekit.waist import cutting, edit, graph, halves, layouts, naming, state
+from edgekit.waist import cutting, edit, graph, layouts, naming, state, stored
 from edgekit.waist.run import interpreter, invoke, run, value
 from edgekit.waist.tensors import Array, inputs_to_file, outputs_to_source, sqnr_db
 
@@ -75,7 +75,7 @@ class TfliteSource(Source):
                 () if file == path else ("open dimensions or names at the boundary were filled in",)
             )
             tree, content = graph.load(file), file.read_bytes()
-            if halves.decode(tree):
+            if stored.decode(tree):
                 edit.sweep(tree)
                 content = graph.pack(tree)
                 changed += ("weights stored as float16 were decoded to float32",)

@@ -94,9 +94,11 @@ def made(
 
 
 def _origin(subject: Subject, variant: Variant) -> Waist | None:
-    """The waist that a file was made from; None where its backend read the source itself."""
-    direct = subject.network.read_by(variant)
-    return None if subject.waist is None or direct else subject.waist.result
+    """The source's integers or the waist that a file was made from; None where its backend read the source itself."""
+    if subject.network.read_by(variant):
+        return None
+    made = subject.own(variant.precision) or subject.waist
+    return None if made is None else made.result
 
 
 def require_use(files: list[ArtifactFile]) -> None:

@@ -155,6 +155,7 @@ def verification(
         case = verify.Case(
             precision=order.precision,
             origin=samples.result.origin,
+            source=subject.network.model.precision,
             use=evidence.use,
             made=made,
             constant_data=constant_data,

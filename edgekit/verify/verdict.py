@@ -29,6 +29,13 @@ for depth. Quantized: SQNR of a uniform quantizer is about 6 dB per bit (Bennett
 leave half of the bits to accumulation over layers.
 """
 
+ROUNDED_DB = 20.0
+"""The same at most where the source itself rounds its activations to 8 bits (as one that is quantized already does).
+
+Both sides may round a value that lies between two steps to different ones, and a float file of a source whose
+steps are chosen anew at every run does not round at all: what that comes to is the source's own noise.
+"""
+
 SEVERITY: dict[Verdict, int] = {"pass": 0, "warn": 1, "miss": 2, "fail": 3}
 
 FEWEST_CHOICES = 16
@@ -52,11 +59,12 @@ class Case:
     """What is judged, and on what.
 
     ``made`` is by output how it came to be; ``constant_data``: calibration saw one value only.
-    ``labels`` belong to the task metric ``measured``.
+    ``labels`` belong to the task metric ``measured``. ``source`` is the source's own precision.
     """
 
     precision: Precision
     origin: str
+    source: Precision = "float32"
     use: SamplesUse | None = None
     made: dict[str, Made] = field(default_factory=dict)
     constant_data: bool = False
@@ -65,6 +73,12 @@ class Case:
     max_drop: float | None = None
     coverage: Coverage | None = None
     min_mapped: float | None = None
+
+    @property
+    def threshold_db(self) -> float:
+        """See `THRESHOLDS_DB` and `ROUNDED_DB`."""
+        own = THRESHOLDS_DB[self.precision]
+        return own if self.source in FLOATS else min(own, ROUNDED_DB)
 
 
 def judge(case: Case, reference: dict[str, Array], outputs: dict[str, Array], probed: Probed | None = None) -> Judged:
@@ -85,7 +99,7 @@ def judge(case: Case, reference: dict[str, Array], outputs: dict[str, Array], pr
     levels = [found.sqnr_db for found in told if found.sqnr_db is not None]
     levels += [level for found in told for level, _ in _branch(found)]
     found = [
-        *_about_agreement(case.precision, agreements, reference, outputs, same),
+        *_about_agreement(case, agreements, reference, outputs, same),
         *(_about_indices(reference, outputs) if case.precision in FLOATS else ()),
         *_about_answers(case, reference, outputs),
         *_about_metric(case),
@@ -106,7 +120,7 @@ def judge(case: Case, reference: dict[str, Array], outputs: dict[str, Array], pr
             samples_use=case.use,
             outputs=agreements,
             sqnr_db=min(levels, default=None),
-            threshold_db=THRESHOLDS_DB[case.precision],
+            threshold_db=case.threshold_db,
             floor_db=None if case.precision in FLOATS else FLOOR_DB,
             probes=seen,
             keeps_state=stateful,
@@ -132,14 +146,14 @@ def _branch(found: Agreement) -> list[tuple[float, str]]:
 
 
 def _about_agreement(
-    precision: Precision,
+    case: Case,
     agreements: tuple[Agreement, ...],
     reference: dict[str, Array],
     outputs: dict[str, Array],
     same: set[str],
 ) -> Iterator[Finding]:
     """What SQNR says: of the worst that the samples ask for, and of parts that are lost."""
-    exact = precision in FLOATS
+    exact = case.precision in FLOATS
     silent = {name for name, values in reference.items() if not exact and parts.is_silent(values, outputs[name])}
     for found in agreements:
         if found.output in silent and not found.identical:
@@ -150,7 +164,7 @@ def _about_agreement(
     for levels in (whole, branches) if exact else (whole + branches,):
         for level, where in sorted(levels)[:1]:
             of_which = where if len(whole + branches) > 1 else ""
-            yield from _about_level(precision, level, of_which, refused=exact and levels is whole)
+            yield from _about_level(case.threshold_db, level, of_which, refused=exact and levels is whole)
     for found in judged:
         part = found.worst_part
         if part is not None and parts.is_lost(part) and (part.constant or not part.branch):
@@ -172,9 +186,9 @@ def _about_indices(reference: dict[str, Array], outputs: dict[str, Array]) -> It
             yield "warn", f"only {share:.0%} of the whole numbers of output {name} are the source's"
 
 
-def _about_level(precision: Precision, level: float, where: str, *, refused: bool) -> Iterator[Finding]:
+def _about_level(threshold: float, level: float, where: str, *, refused: bool) -> Iterator[Finding]:
     """Whether the lowest SQNR is below a line; ``refused``: the precision's own is that of a refusal."""
-    threshold, told = THRESHOLDS_DB[precision], f"{f'{where}: ' if where else ''}SQNR {level:.1f} dB is below"
+    told = f"{f'{where}: ' if where else ''}SQNR {level:.1f} dB is below"
     if level < FLOOR_DB and not refused:
         yield "fail", f"{told} {FLOOR_DB:.0f} dB, where half of the answer is error"
     elif level < threshold:

@@ -8,7 +8,8 @@ from ai_edge_litert import schema_py_generated as schema
 from edgekit.waist import graph
 from edgekit.waist.tensors import Array
 
-_TYPES = {name: code for code, name in graph.DTYPES.items()}
+TYPES = {name: code for code, name in graph.DTYPES.items()}
+"""The schema's tensor types by their names."""
 
 
 def opcode(model: Any, builtin: int, version: int = 1) -> int:
@@ -29,7 +30,7 @@ def add_tensor(main: Any, name: str, shape: tuple[int, ...], dtype: str = "float
         Its index.
     """
     made = schema.TensorT()
-    made.name, made.shape, made.type = name.encode(), np.array(shape, np.int32), _TYPES[dtype]
+    made.name, made.shape, made.type = name.encode(), np.array(shape, np.int32), TYPES[dtype]
     made.buffer = 0  # the empty buffer, by the schema's convention
     main.tensors.append(made)
     return len(main.tensors) - 1
@@ -55,6 +56,14 @@ def set_constant(model: Any, tensor: int, values: Array, subgraph: int = 0) -> N
     model.subgraphs[subgraph].tensors[tensor].buffer = len(model.buffers) - 1
 
 
+def operator(model: Any, builtin: str, inputs: list[int], outputs: list[int], *, version: int = 1) -> Any:
+    """A new operator without options, for a place that the caller chooses."""
+    made = schema.OperatorT()
+    made.opcodeIndex = opcode(model, getattr(schema.BuiltinOperator, builtin), version)
+    made.inputs, made.outputs = inputs, outputs
+    return made
+
+
 def add_operator(
     model: Any, builtin: str, inputs: list[int], outputs: list[int], *, at: int, kind: str = "", **options: Any
 ) -> None:
@@ -69,15 +78,13 @@ def add_operator(
         kind: the name of its options in the schema (``AddOptions``); none without.
         options: their values.
     """
-    operator = schema.OperatorT()
-    operator.opcodeIndex = opcode(model, getattr(schema.BuiltinOperator, builtin))
-    operator.inputs, operator.outputs = inputs, outputs
+    made = operator(model, builtin, inputs, outputs)
     if kind:
-        operator.builtinOptionsType = getattr(schema.BuiltinOptions, kind)
-        operator.builtinOptions = getattr(schema, f"{kind}T")()
+        made.builtinOptionsType = getattr(schema.BuiltinOptions, kind)
+        made.builtinOptions = getattr(schema, f"{kind}T")()
         for key, value in options.items():
-            setattr(operator.builtinOptions, key, value)
-    model.subgraphs[0].operators.insert(at, operator)
+            setattr(made.builtinOptions, key, value)
+    model.subgraphs[0].operators.insert(at, made)
 
 
 def redirect(operator: Any, old: int, new: int) -> None:

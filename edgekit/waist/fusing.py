@@ -9,6 +9,7 @@ on the very same scales. What has no integer form, or no QUANTIZE behind it, sta
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
@@ -29,8 +30,8 @@ MOVES = CLAMPS | {
 }  # fmt: skip
 """What gives values of its operand, 0, or a bound: in integers with the operand's grid, and nothing is rounded."""
 
-BEHIND_ROUNDING = CLAMPS | {"RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE"}
-"""What may as well come behind the rounding of its result, of which it changes no value's grid."""
+BEHIND_ROUNDING = MOVES - {"SPLIT", "SPLIT_V", "UNPACK"} | {"CONCATENATION", "PACK"}
+"""What may as well come behind the rounding of its result: it gives values of its operands, 0, or a bound."""
 
 SAME_GRID = {"AVERAGE_POOL_2D", "RESIZE_BILINEAR"}
 """What computes, in integers, on the grid of its operand."""
@@ -65,15 +66,20 @@ VERSIONS = {
 """The first version of an operator with int8, where it is not 2 (TFLite's op_version.cc)."""
 
 
-def fuse(model: Any) -> None:
+def fuse(model: Any, *, fixed: bool = False) -> None:
     """Make integer operators of what stands between DEQUANTIZE and QUANTIZE, in place; tensors are renumbered.
+
+    Args:
+        model: the object tree of a file.
+        fixed: let the operators of `FIXED` give integers also where no QUANTIZE is behind them. Quantization-aware
+            training leaves these out because it relies on it.
 
     Raises:
         Unsupported: a layer's weights or bias have no integer form in TFLite; they are named.
     """
     _bias_of_transposed(model)
     _round_early(model)
-    _Fusion(model).run()
+    _Fusion(model, fixed=fixed).run()
     edit.sweep(model)
     edit.compact(model)
 
@@ -144,34 +150,41 @@ def _bias_of_transposed(model: Any) -> None:
 
 
 def _round_early(model: Any) -> None:
-    """Let QUANTIZE come before what only moves or clamps values and reads them from a float operator, in place.
+    """Let QUANTIZE come before what only moves or clamps values and reads them from float operators, in place.
 
     So ``Conv, Relu, QUANTIZE`` is ``Conv, QUANTIZE, Relu``. The grid ends where it ends either way.
     """
-    changed = True
-    while changed:
-        changed = False
+    while (found := _moved_before(model)) is not None:
+        operator, rounded = found
         main = graph.describe(model)[0]
-        readers = _float_readers(main)
-        makers = {tensor: operator for operator in main.operators for tensor in operator.outputs}
-        for operator in main.operators:
-            if operator.name not in BEHIND_ROUNDING:
-                continue
-            given, made = operator.inputs[0], operator.outputs[0]
-            maker, followers = makers.get(given), readers.get(made, [])
-            alone = len(readers[given]) == 1 and given not in main.outputs and made not in main.outputs
-            if maker is None or maker.name == "DEQUANTIZE" or not alone:
-                continue
-            if [follower.name for follower in followers] != ["QUANTIZE"]:
-                continue
-            tensor = main.tensors[followers[0].outputs[0]]
-            rounded = edit.add_tensor(
-                model.subgraphs[0], main.tensors[given].name + "_rounded", main.tensors[given].shape
-            )
-            model.subgraphs[0].operators[operator.index].inputs = [rounded, *operator.inputs[1:]]
-            pair(model, operator.index, given, rounded, (tensor.scales[0], tensor.zero_points[0]))
-            changed = True
-            break
+        tensor = main.tensors[rounded]
+        for given in dict.fromkeys(_floats(main, operator)):
+            made = edit.add_tensor(model.subgraphs[0], main.tensors[given].name + "_rounded", main.tensors[given].shape)
+            edit.redirect(model.subgraphs[0].operators[operator.index], given, made)
+            pair(model, operator.index, given, made, (tensor.scales[0], tensor.zero_points[0]))
+            operator = msgspec.structs.replace(operator, index=operator.index + 2)
+
+
+def _floats(main: Graph, operator: Operator) -> list[int]:
+    return [tensor for tensor in operator.inputs if tensor >= 0 and main.tensors[tensor].dtype == "float32"]
+
+
+def _moved_before(model: Any) -> tuple[Operator, int] | None:
+    """An operator whose result is rounded, and might as well be before it, with the tensor that has the grid."""
+    main = graph.describe(model)[0]
+    readers = _float_readers(main)
+    makers = {tensor: operator for operator in main.operators for tensor in operator.outputs}
+    for operator in main.operators:
+        followers = readers.get(operator.outputs[0], [])
+        if operator.name not in BEHIND_ROUNDING or [follower.name for follower in followers] != ["QUANTIZE"]:
+            continue
+        given = _floats(main, operator)
+        alone = all(reader == operator for tensor in given for reader in readers[tensor])
+        inner = not {*given, operator.outputs[0]} & {*main.outputs}
+        rounded = all(tensor in makers and makers[tensor].name == "DEQUANTIZE" for tensor in given)
+        if alone and inner and not rounded:
+            return operator, followers[0].outputs[0]
+    return None
 
 
 @dataclass
@@ -183,6 +196,7 @@ class _Fusion:
     """
 
     model: Any
+    fixed: bool = False
     whole: dict[int, int] = field(default_factory=dict)
     same: dict[int, int] = field(default_factory=dict)
     floats: set[int] = field(default_factory=set)
@@ -213,6 +227,8 @@ class _Fusion:
     def _integer(self, operator: Operator, old: Any) -> bool:
         """Write an operator's integer form, if it has one."""
         wanted, places = self._wanted(operator.outputs[0]), self._places(operator)
+        if wanted is None and self.fixed:
+            wanted = FIXED.get(operator.name)
         if operator.name in LAYERS:
             return wanted is not None and self._layer(operator, old, wanted)
         whole = [self.whole.get(operator.inputs[place]) for place in places]
@@ -312,10 +328,7 @@ class _Fusion:
             self._add("DEQUANTIZE", self.whole[tensor], tensor)
 
     def _add(self, builtin: str, given: int, made: int) -> None:
-        operator = schema.OperatorT()
-        operator.opcodeIndex = edit.opcode(self.model, getattr(schema.BuiltinOperator, builtin), version=2)
-        operator.inputs, operator.outputs = [given], [made]
-        self.made.append(operator)
+        self.made.append(edit.operator(self.model, builtin, [given], [made], version=2))
 
     def _dtype(self, tensor: int) -> str:
         return graph.DTYPES[self.tree.tensors[tensor].type]

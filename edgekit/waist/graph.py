@@ -24,6 +24,7 @@ DTYPES: dict[int, str] = {
     schema.TensorType.INT16: "int16",
     schema.TensorType.INT32: "int32",
     schema.TensorType.INT64: "int64",
+    schema.TensorType.UINT4: "uint4",
     schema.TensorType.UINT8: "uint8",
     schema.TensorType.UINT16: "uint16",
     schema.TensorType.UINT32: "uint32",
@@ -33,7 +34,7 @@ DTYPES: dict[int, str] = {
     schema.TensorType.COMPLEX64: "complex64",
     schema.TensorType.COMPLEX128: "complex128",
 }
-"""TFLite tensor types by their numpy names (``int4`` is packed, two to a byte)."""
+"""TFLite tensor types by their numpy names (``int4`` and ``uint4`` are packed, two to a byte)."""
 
 
 class Tensor(Noun, frozen=True, kw_only=True):
@@ -200,6 +201,6 @@ def constant(model: Any, subgraph: int, tensor: int) -> np.ndarray[Any, np.dtype
     """A constant tensor's values (from `load`'s tree), in its stored dtype; None for activations and int4."""
     described = _tensor(model, tensor, model.subgraphs[subgraph].tensors[tensor])
     data = model.buffers[model.subgraphs[subgraph].tensors[tensor].buffer].data
-    if data is None or described.dtype in {"int4", "str"}:
+    if data is None or described.dtype in {"int4", "uint4", "str"}:
         return None
     return np.frombuffer(bytes(data), np.dtype(described.dtype)).reshape(described.shape)

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from edgekit import sources
-from edgekit.errors import InputError
+from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.model import Divergence, Model, Signature, SourceOptions, TensorRow, TensorSpec, Waist
 from edgekit.sources.keras import axes, conversion, cutting, divergence, policies
 from edgekit.sources.keras.loading import load
@@ -20,6 +20,12 @@ from edgekit.sources.keras.network import Fixed, fix
 from edgekit.sources.keras.reference import Reference
 from edgekit.waist import graph
 from edgekit.waist.tensors import Array, inputs_to_file
+
+ROUNDS = (
+    "the source is quantized already, in training: float32 and float16 repeat its roundings in floats, every other "
+    "precision than int8 rounds a second time"
+)
+"""What whoever uses files must know that are made, in floats or anew, of a network that rounds to grids of its own."""
 
 
 class KerasSource(sources.Source):
@@ -37,6 +43,7 @@ class KerasSource(sources.Source):
             file=path.name,
             sha256=sha256,
             format=sources.sniff(path),
+            precision="int8" if fixed.rounds else "float32",
             producer=fixed.network.producer,
             bytes=size,
             signature=_source_signature(fixed),
@@ -52,20 +59,25 @@ class KerasSource(sources.Source):
     ) -> Waist:
         """See `edgekit.sources.Source.to_waist`. Notes say which converters were tried."""
         fixed = self._open(path, options).fixed
-        converted = conversion.convert(fixed, path)
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "waist.tflite").write_bytes(converted.content)
-        main = graph.read(out / "waist.tflite")[0]
-        source = _source_signature(fixed)
-        return Waist(
-            file="waist.tflite",
-            signature=Signature(
-                inputs=_waist_specs(source.inputs, main, main.inputs),
-                outputs=_waist_specs(source.outputs, main, main.outputs),
-            ),
-            notes=(*fixed.network.notes, *policies.note(fixed), *converted.notes),
-            warnings=converted.warnings,
-        )
+        waist = _written(fixed, conversion.convert(fixed, path), out / "waist.tflite")
+        told = waist.warnings + ((ROUNDS,) if fixed.rounds else ())
+        notes = (*fixed.network.notes, *policies.note(fixed), *waist.notes)
+        return msgspec.structs.replace(waist, notes=notes, warnings=told)
+
+    def as_it_is(self, path: Path, options: SourceOptions, out: Path) -> Waist | None:
+        """See `edgekit.sources.Source.as_it_is`: a network from quantization-aware training brings integers."""
+        fixed = self._open(path, options).fixed
+        if not fixed.rounds:
+            return None
+        try:
+            converted = conversion.convert(fixed, path, integers=True)
+        except Unsupported as error:
+            raise Unsupported(
+                f"{path.name} is quantized already, in training, and has no form in TFLite's integers: {error.problem}",
+                place=error.place,
+                fix="choose --precision float16, or save the network from before quantize_model",
+            ) from error
+        return _written(fixed, converted, out / "model.tflite")
 
     def run(self, path: Path, options: SourceOptions, inputs: Path, outputs: Path) -> None:
         """See `edgekit.sources.Source.run`."""
@@ -145,6 +157,18 @@ def _spec(name: str, shape: tuple[int, ...], dtype: str, layout: str | None) -> 
         source_dtype=dtype,
         source_layout=layout,
     )
+
+
+def _written(fixed: Fixed, converted: conversion.Converted, file: Path) -> Waist:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(converted.content)
+    main = graph.read(file)[0]
+    source = _source_signature(fixed)
+    signature = Signature(
+        inputs=_waist_specs(source.inputs, main, main.inputs),
+        outputs=_waist_specs(source.outputs, main, main.outputs),
+    )
+    return Waist(file=file.name, signature=signature, notes=converted.notes, warnings=converted.warnings)
 
 
 def _waist_specs(source: tuple[TensorSpec, ...], main: graph.Graph, indices: tuple[int, ...]) -> tuple[TensorSpec, ...]:

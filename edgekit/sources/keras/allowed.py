@@ -103,6 +103,19 @@ VALUES = words(
 )
 """Plain values in the form of objects."""
 
+OPTIMIZATION = words(
+    """
+AllValuesQuantizer ClusterWeights ConstantSparsity Default8BitActivationQuantizeConfig Default8BitConvQuantizeConfig
+Default8BitConvTransposeQuantizeConfig Default8BitConvTransposeWeightsQuantizer Default8BitConvWeightsQuantizer
+Default8BitOutputQuantizeConfig Default8BitQuantizeConfig DefaultNBitActivationQuantizeConfig
+DefaultNBitConvQuantizeConfig DefaultNBitConvTransposeQuantizeConfig DefaultNBitOutputQuantizeConfig
+DefaultNBitQuantizeConfig FixedQuantizeConfig FixedQuantizer LastValueQuantizer MovingAverageQuantizer
+NoOpActivation NoOpQuantizeConfig NoQuantizer OutputOnlyConfig PruneLowMagnitude QuantizeAnnotate
+QuantizeAwareActivation QuantizeLayer QuantizeWrapper QuantizeWrapperV2
+    """
+)
+"""Classes of TensorFlow's Model Optimization Toolkit. Those for recurrent layers are left out: it has none yet."""
+
 CLASSES = LAYERS | OPERATIONS | PARTS | TRAINING | VALUES
 """Every class that a configuration may name unasked."""
 

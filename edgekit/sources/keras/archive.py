@@ -23,6 +23,9 @@ from edgekit.sources.keras import containers
 SAVE_WHOLE = "in the code that builds it: model.load_weights(…) and then model.save('model.keras')"
 """The remedy for files that hold no architecture."""
 
+SAVE_AGAIN = "load it where it was trained and save it again with model.save('model.keras')"
+"""The remedy for files that no library loads."""
+
 
 @dataclass(frozen=True)
 class Archive:

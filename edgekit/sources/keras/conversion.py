@@ -25,11 +25,17 @@ from edgekit.sources.keras.loading import layers
 from edgekit.sources.keras.lstm import fused, fusible
 from edgekit.sources.keras.network import Fixed, sample, traced, writes_state
 from edgekit.sources.keras.preprocessing import refusal
-from edgekit.waist import graph, guards, run, state
-from edgekit.waist.tensors import IDENTICAL_DB, sqnr_db
+from edgekit.waist import edit, fusing, graph, guards, rounding, run, state, stored
+from edgekit.waist.tensors import IDENTICAL_DB, Array, sqnr_db
 
 AGREEMENT_DB = 60.0
 """The least SQNR of a float conversion; below it the file computes something else."""
+
+ROUNDED_DB = 20.0
+"""The same where the network rounds its activations: values between two steps may fall to either."""
+
+INTEGERS_DB = 10.0
+"""The same for its integers: kernels differ by steps, which add up in a deep network. Samples judge the rest."""
 
 SEEDS = (0, 1, 0)
 """Of the random samples on which a conversion is compared."""
@@ -86,22 +92,28 @@ def _routes(fixed: Fixed) -> dict[str, Callable[[Fixed], bytes]]:
     return dict(reversed(both.items())) if lstm else both
 
 
-def convert(fixed: Fixed, path: Path) -> Converted:
+def convert(fixed: Fixed, path: Path, *, integers: bool = False) -> Converted:
     """Convert, load in LiteRT and compare with the source on random samples.
+
+    Args:
+        fixed: the network.
+        path: its file, for complaints.
+        integers: let what the network rounds to grids of its own be integers on these grids.
 
     Raises:
         Unsupported: no route gives a file that LiteRT runs and that agrees; operators are named.
     """
     notes: list[str] = []
     primed: Converted | None = None
+    least = INTEGERS_DB if integers else ROUNDED_DB if fixed.rounds else AGREEMENT_DB
     for name, route in _routes(fixed).items():
         try:
-            content = named(route(fixed), fixed)
+            content = named(route(fixed), fixed, integers=integers)
             decibels = agreement(content, fixed)
         except (*FAILURES, Unsupported) as error:
             notes.append(f"{name}: {_reason(error)}")
             continue
-        if decibels < AGREEMENT_DB:
+        if decibels < least:
             notes.append(f"{name}: agrees with the source only to {_shown(decibels)}")
             continue
         model = graph.parse(content, path)
@@ -146,10 +158,11 @@ def _reason(error: Exception) -> str:
     return first_line(error)
 
 
-def named(content: bytes, fixed: Fixed) -> bytes:
+def named(content: bytes, fixed: Fixed, *, integers: bool = False) -> bytes:
     """Give the file's inputs and outputs the source's names and order, a signature that says so, and no state.
 
-    A state that the network itself keeps is no operator's: converters write it as a resource variable.
+    A state that the network itself keeps is no operator's: converters write it as a resource variable. What is rounded
+    becomes int8 as `edgekit.waist.rounding` does it; with ``integers`` it is computed with.
     """
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
     main = model.subgraphs[0]
@@ -167,6 +180,13 @@ def named(content: bytes, fixed: Fixed) -> bytes:
     _unclip(main)
     state.clear(model)
     guards.bound_roots(model)
+    if rounding.rounds(graph.describe(model)[0]):
+        rounding.as_int8(model)
+        if integers:
+            fusing.fuse(model, fixed=True)
+        else:
+            stored.decode(model)
+            edit.sweep(model)
     return graph.pack(model)
 
 
@@ -225,12 +245,12 @@ def agreement(content: bytes, fixed: Fixed) -> float:
         ValueError: an output has another shape.
     """
     large = 4 * sum(map(math.prod, fixed.output_shapes)) > HELD_BYTES
-    samples = [sample(fixed, seed) for seed in (SEEDS[:1] if large else SEEDS)]
-    expected = [np.stack(column) for column in zip(*fixed.run_in_order(samples), strict=True)]
     with tempfile.TemporaryDirectory(prefix="edgekit-keras-") as folder:
         file = Path(folder) / "waist.tflite"
         file.write_bytes(content)
         main = graph.read(file)[0]
+        samples = [_spread(sample(fixed, seed), main) for seed in (SEEDS[:1] if large else SEEDS)]
+        expected = [np.stack(column) for column in zip(*fixed.run_in_order(samples), strict=True)]
         tensors = [main.tensors[index] for index in main.inputs]
         values = [np.stack(column) for column in zip(*samples, strict=True)]
         results = run.run(file, {t.name: v.astype(t.dtype) for t, v in zip(tensors, values, strict=True)})
@@ -241,3 +261,13 @@ def agreement(content: bytes, fixed: Fixed) -> float:
     return min(
         sqnr_db(w, h) for wanted, have in zip(expected, found, strict=True) for w, h in zip(wanted, have, strict=True)
     )
+
+
+def _spread(inputs: list[Array], main: graph.Graph) -> list[Array]:
+    """A sample of 0..1 over the ranges that the file's inputs are rounded in."""
+    ranges = rounding.ranges(main)
+    spans = [ranges.get(tensor, (0.0, 1.0)) for tensor in main.inputs]
+    return [
+        np.interp(values.astype(np.float64), (0, 1), span).astype(values.dtype) if values.dtype.kind == "f" else values
+        for values, span in zip(inputs, spans, strict=True)
+    ]

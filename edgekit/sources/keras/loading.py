@@ -13,7 +13,7 @@ import numpy as np
 
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.model import SourceOptions
-from edgekit.sources.keras import archive, policies, saved, vetting
+from edgekit.sources.keras import archive, optimization, policies, saved, vetting
 from edgekit.sources.keras.libraries import FAILURES, first_line, keras3, tf, tf_keras
 from edgekit.sources.keras.network import Network, Port
 from edgekit.sources.keras.preprocessing import refusal
@@ -53,19 +53,22 @@ def _load_file(path: Path, options: SourceOptions, *, zipped: bool, as_saved: bo
         ExitStack() as opened,
     ):
         custom = vetting.with_registered_names(described.config, given)
+        if wrapped := optimization.wrapped(described.config):
+            custom, libraries = optimization.classes() | custom, [_legacy]
         vetting.Vetting(path, frozenset(known(custom)), options.allow_unsafe).check(described.config)
         vetting.check_sizes(described.config, described.stored, path)
         chosen = opened.enter_context(policies.in_float32(file, described, zipped=zipped)) if halves else file
         for library in libraries:
             try:
                 model = library(chosen, custom, safe_mode=not options.allow_unsafe)
-                network = _network(model, described, notes + _fallback(library, libraries))
+                model, taken_off = optimization.stripped(model) if wrapped else (model, ())
+                network = _network(model, described, notes + taken_off + _fallback(library, libraries))
             except FAILURES as error:
                 failures.append(str(error) or type(error).__name__)
             else:
                 again = partial(_load_file, path, options, zipped=zipped, as_saved=True)
                 return replace(network, policies=halves, as_saved=again) if halves else network
-    raise _unloadable(path, described, failures)
+    raise _unloadable(path, described, failures, optimization.SAVE_AS_HDF5 if wrapped else archive.SAVE_AGAIN)
 
 
 def _keras3(file: Path, custom: dict[str, Any], *, safe_mode: bool) -> Any:
@@ -130,7 +133,7 @@ def _custom_objects(reference: str, module: str, function: str) -> dict[str, Any
     return made
 
 
-def _unloadable(path: Path, described: archive.Archive, failures: list[str]) -> InputError | Unsupported:
+def _unloadable(path: Path, described: archive.Archive, failures: list[str], fix: str) -> InputError | Unsupported:
     """The complaint of the library that wrote the file, turned into a remedy where it is a known one."""
     if name := archive.unknown_name(failures[0]):  # the other library does not know all of this one's layers
         return vetting.missing_object(path, name)
@@ -138,7 +141,7 @@ def _unloadable(path: Path, described: archive.Archive, failures: list[str]) -> 
         f"{path.name}, written by Keras {described.version or 'of an unknown version'}, cannot be loaded: "
         f"{first_line(ValueError(failures[0]))}",
         place=str(path),
-        fix="load it where it was trained and save it again with model.save('model.keras')",
+        fix=fix,
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from edgekit.errors import InputError, Unsupported
 from edgekit.sources import bound
+from edgekit.sources.keras import optimization
 from edgekit.sources.keras.libraries import FAILURES, first_line, tf
 from edgekit.waist.tensors import Array
 
@@ -55,6 +57,11 @@ class Fixed:
     function: Any
     output_shapes: tuple[tuple[int, ...], ...]
     output_dtypes: tuple[str, ...]
+
+    @cached_property
+    def rounds(self) -> bool:
+        """Whether the network rounds its activations to grids of its own (`optimization.rounds_activations`)."""
+        return optimization.rounds_activations(self.function)
 
     @property
     def input_names(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgekit.errors import InputError, Unsupported
+from edgekit.errors import InputError
 from edgekit.sources.keras import allowed, containers, operators
 
 _KERAS = re.compile(r"(tf_)?keras(\.\w+)*")
@@ -50,7 +50,9 @@ class Vetting:
         for item in objects({key: value for key, value in config.items() if key != "compile_config"}):
             if isinstance(item.get("class_name"), str):
                 self._check_object(item)
-                if item["class_name"] in allowed.CLASSES and isinstance(item.get("config"), dict):
+                if item["class_name"] in allowed.CLASSES | allowed.OPTIMIZATION and isinstance(
+                    item.get("config"), dict
+                ):
                     self._check_words(item["config"])
 
     def _check_object(self, item: dict[str, Any]) -> None:
@@ -157,12 +159,24 @@ class Vetting:
             if _IDENTIFIER.fullmatch(key) and isinstance(value, str):
                 if value not in allowed.FUNCTIONS | allowed.CLASSES | self.known:
                     raise missing_object(self.path, value)
+            elif key in _ATTRIBUTES and not _are_public(value):
+                raise containers.refused(self.path, f"names the attributes {value} in {key}, as nothing writes them")
             elif key == "vocabulary" and isinstance(value, str):
                 raise InputError(
                     f"A layer of {self.path.name} takes its vocabulary from the file {value}.",
                     place=f"{self.path}: {item.get('name', key)}",
                     fix=f"save the model with its vocabulary inside; {_UNASKED}",
                 )
+
+
+_ATTRIBUTES = {"weight_attrs", "activation_attrs"}
+"""Settings of the Model Optimization Toolkit: attributes of a layer, which it reads and writes."""
+
+
+def _are_public(names: Any) -> bool:
+    return isinstance(names, list) and all(
+        isinstance(name, str) and re.fullmatch(r"[a-z]+(_[a-z]+)*", name) for name in names
+    )
 
 
 _SPECIFICATIONS = {"TensorSpec", "RaggedTensorSpec", "SparseTensorSpec", "KerasTensor"}
@@ -248,38 +262,10 @@ def _is_shape(code: Any) -> bool:
     return isinstance(code, list) and all(size is None or isinstance(size, int) for size in code)
 
 
-OPTIMIZED = {
-    "QuantizeLayer": "quantize_model",
-    "QuantizeWrapper": "quantize_model",
-    "QuantizeWrapperV2": "quantize_model",
-    "QuantizeAnnotate": "quantize_annotate_model",
-    "PruneLowMagnitude": "prune_low_magnitude",
-    "ClusterWeights": "cluster_weights",
-}
-"""Wrappers of the TensorFlow Model Optimization Toolkit → its function that puts them on."""
-
-TAKEN_OFF = {
-    "quantize_model": "convert it with tf.lite.TFLiteConverter and its Optimize.DEFAULT where it was trained, and name "
-    "the .tflite: edgekit takes its integers as they are; or save the network from before",
-    "quantize_annotate_model": "save the network from before, which it only annotates",
-    "prune_low_magnitude": "tfmot.sparsity.keras.strip_pruning(model), and save that",
-    "cluster_weights": "tfmot.clustering.keras.strip_clustering(model), and save that",
-}
-"""What helps with each of these functions."""
-
-
-def missing_object(path: Path, name: str, module: Any = None) -> InputError | Unsupported:
+def missing_object(path: Path, name: str, module: Any = None) -> InputError:
     """The complaint about a class or function that the file only names."""
     where = f" (of the module {module})" if isinstance(module, str) else ""
     name = name.rsplit(">", maxsplit=1)[-1]  # registered as package>name
-    if (function := OPTIMIZED.get(name)) is not None:
-        holds = " is quantized already, in training: it holds" if function == "quantize_model" else " holds"
-        return Unsupported(
-            f"{path.name}{holds} {name}, which {function} of TensorFlow's Model Optimization Toolkit "
-            "puts around layers.",
-            place=str(path),
-            fix=TAKEN_OFF[function],
-        )
     return InputError(
         f"{path.name} uses {name}{where}, which is neither in Keras nor among the custom objects.",
         place=str(path),
