@@ -9,8 +9,7 @@ import msgspec
 from edgekit.cli import as_dict, options, trusting
 from edgekit.cli.console import say, told
 from edgekit.config import FILE_NAME, Project, devices, project
-from edgekit.engine.session import Session
-from edgekit.errors import BudgetMissed, EdgekitError, InputError
+from edgekit.errors import BudgetMissed, InputError
 from edgekit.nouns.model import Precision
 from edgekit.nouns.results import Plan, Result
 from edgekit.report import screens
@@ -20,7 +19,7 @@ from edgekit.verbs.planning import plan
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from edgekit.cli.measuring import AfterBuild
+    from edgekit.verbs.after_build import Measurements
 
 
 @click.command(epilog="Exit codes: 0 built, 1 a budget missed, 2 wrong input, 3 a tool missing, 4 unsupported.")
@@ -84,40 +83,41 @@ def verb(
         said = {name for name, value in flags.items() if value not in (None, (), {})}
         trusting.ensure(file, given, trusted=trust_project, said=said, devices=_used(given, wanted))
     with options.session(console, cache_limit, wanted.max_memory) as session:
-        after = _after(session, wanted, flags) if wanted.profile or wanted.verify_on else None
+        measured = None
+        if wanted.profile or wanted.verify_on:
+            from edgekit.verbs import after_build  # noqa: PLC0415  statistics and plots, which few builds need
+
+            devices_found = after_build.find_devices(session, wanted, _places(flags))
         results = build(session, wanted, path)
         console.print(screens.results(results))
         code = _exit_code(results)
-        if after is not None:
-            results, errors, measured = _measured(after, results, console)
-            code = code or measured
+        if wanted.profile or wanted.verify_on:
+            measured = after_build.measure_built(session, wanted, devices_found, results)
+            _show_measurements(console, measured)
+            results, code = after_build.refreshed(results), code or measured.exit_code
     if as_json:
         document: dict[str, Any] = {"results": [_as_dict(result) for result in results]}
-        if after is not None:
-            document["measuring_errors"] = [as_dict(error) for error in errors]
+        if measured is not None:
+            document["measuring_errors"] = [as_dict(error) for error in measured.errors]
         options.print_json(document)
     return code
 
 
-def _after(session: Session, wanted: Project, flags: dict[str, Any]) -> "AfterBuild":
-    from edgekit.cli.measuring import AfterBuild  # noqa: PLC0415  statistics and plots, which few builds need
-
+def _places(flags: dict[str, Any]) -> dict[str, str]:
+    """What names each device, for complaints."""
     said = {"verify_on": "--verify-on", "device": "--device"}
-    places = {key: option if flags[key] else f"{FILE_NAME}, {key}" for key, option in said.items()}
-    return AfterBuild.of(session, wanted, places)
+    return {key: option if flags[key] else f"{FILE_NAME}, {key}" for key, option in said.items()}
 
 
-def _measured(
-    after: "AfterBuild", results: list[Result], console: "Console"
-) -> tuple[list[Result], list[EdgekitError], int]:
-    """What was measured, shown: the results with their manifests as they are now, the errors, the exit code."""
-    from edgekit.cli.measuring import refreshed  # noqa: PLC0415  as above
+def _show_measurements(console: "Console", found: "Measurements") -> None:
+    from edgekit.report import profiles  # noqa: PLC0415  few builds measure
 
-    found = after.measure(results)
-    console.print(found.screen)
+    for name, verification in found.verified:
+        console.print(profiles.verification(verification, name))
+    for measured in found.measured:
+        console.print(profiles.profiles([measured]))
     for error in found.errors:
         say(*told(error))
-    return refreshed(results), found.errors, found.exit_code
 
 
 def _project(model: str | None) -> tuple[Path, Project, Path | None]:

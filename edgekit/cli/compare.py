@@ -10,10 +10,11 @@ from click.core import ParameterSource
 from edgekit.cli import measuring, options
 from edgekit.engine.session import Session
 from edgekit.errors import InputError
-from edgekit.measure import profiling, record
-from edgekit.measure.subject import Subject
+from edgekit.measure import record
+from edgekit.measure.subject import Measurable
 from edgekit.nouns.profile import Comparison, Device
 from edgekit.report import profiles as screens
+from edgekit.verbs.compare import compare, compare_profiles
 
 
 @click.command(epilog="Exit codes: 0 compared, 2 wrong input, 3 a runtime missing, 4 unsupported there, 5 the device.")
@@ -38,17 +39,17 @@ def verb(context: click.Context, /, a: str, b: str, *, as_json: bool, device: st
     if ".json" in {first.suffix, second.suffix}:
         _refuse(context, first, second)
         left, right = record.read(first), record.read(second)
-        found, names = profiling.compare_profiles(left, right), (left.artifact, right.artifact)
+        found, names = compare_profiles(left, right), (left.artifact, right.artifact)
         names = _lettered(names) if names[0] == names[1] else names
         console.print(screens.comparison(found, *names, left.device.title))
         if as_json:
             options.print_json(_document(found, names))
         return 0
-    settings, wishes = measuring.wanted(flags)
+    settings = measuring.wanted(flags)
     with options.session(console) as session:
         chosen = measuring.chosen(session, device, settings, trusted=flags["trust_project"])
         pair = _one(session, first, chosen, flags), _one(session, second, chosen, flags)
-        measured, found = profiling.compare(session, chosen, pair, settings, wishes)
+        measured, found = compare(session, chosen, pair, settings)
     measuring.show(console, measured)
     names = _names(pair)
     console.print(screens.comparison(found, *names, chosen.title))
@@ -85,7 +86,7 @@ def _document(found: Comparison, names: tuple[str, str]) -> dict[str, Any]:
     return {"comparison": plain | {"a": names[0], "b": names[1]}}
 
 
-def _one(session: Session, path: Path, device: Device, flags: dict[str, Any]) -> Subject:
+def _one(session: Session, path: Path, device: Device, flags: dict[str, Any]) -> Measurable:
     found = measuring.subjects_of(session, path, device, flags)
     if len(found) > 1:
         raise InputError(
@@ -96,7 +97,7 @@ def _one(session: Session, path: Path, device: Device, flags: dict[str, Any]) ->
     return found[0]
 
 
-def _names(pair: tuple[Subject, Subject]) -> tuple[str, str]:
+def _names(pair: tuple[Measurable, Measurable]) -> tuple[str, str]:
     """File names, with as much of their paths as tells them apart."""
     if pair[0].name != pair[1].name:
         return pair[0].name, pair[1].name

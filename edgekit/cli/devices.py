@@ -12,10 +12,11 @@ from edgekit.config import toml
 from edgekit.engine import registry
 from edgekit.engine.session import Session
 from edgekit.errors import DeviceError, EdgekitError, InputError, MissingTool
-from edgekit.measure import attached
+from edgekit.measure import discovery
 from edgekit.nouns.profile import Device, DeviceConfig
 from edgekit.nouns.sensing import Availability
 from edgekit.report import profiles as screens
+from edgekit.verbs import devices as verbs
 
 NEEDED = {
     "ssh": ("host", "A board is reached by its name or address.", "pi5.local"),
@@ -42,7 +43,7 @@ def verb(context: click.Context, *, as_json: bool, trust_project: bool) -> int:
         return 0
     configured, left_out = trusting.all_devices(trusted=trust_project)
     with options.session(options.stderr()) as session:
-        found = [(device, _meters(session, device)) for device in attached.find(session, configured)]
+        found = verbs.devices(session, configured)
     options.stderr().print(screens.devices(found))
     if left_out:
         names = f"{config.FILE_NAME} here names {', '.join(left_out)}"
@@ -50,16 +51,6 @@ def verb(context: click.Context, *, as_json: bool, trust_project: bool) -> int:
     if as_json:
         options.print_json({"devices": [_document(*row) for row in found]})
     return 0
-
-
-def _meters(session: Session, device: Device) -> dict[str, Availability]:
-    """What the device offers; a device that stops answering meanwhile offers nothing."""
-    if not device.usable or not device.times:
-        return {}
-    try:
-        return attached.meters(session, device)
-    except DeviceError as error:
-        return {"all": Availability(reason=error.problem, fix=error.fix)}
 
 
 def _document(device: Device, offers: dict[str, Availability]) -> dict[str, Any]:
@@ -96,9 +87,9 @@ def add(name: str, *, kind: str | None, as_json: bool, **flags: Any) -> int:
 
     It takes the place of a device of that name.
     """
-    kind = kind or ("emulated" if name == attached.EMULATED else "serial" if flags["serial_port"] else "ssh")
+    kind = kind or ("emulated" if name == discovery.EMULATED else "serial" if flags["serial_port"] else "ssh")
     if kind not in registry.names("drivers"):
-        raise attached.no_kind(kind, "--kind")
+        raise discovery.no_kind(kind, "--kind")
     config.check_device_name(name, "NAME")
     given = {key: value for key, value in flags.items() if value is not None}
     _check_given(kind, given)
@@ -168,7 +159,7 @@ def check(name: str, *, as_json: bool, trust_project: bool) -> int:
 def _check(name: str, configured: dict[str, DeviceConfig], *, as_json: bool) -> int:
     with options.session(options.stderr()) as session:
         device, error = _reached(session, name, configured)
-        offers = _meters(session, device) if device.usable else {}
+        offers = verbs.meters(session, device) if device.usable else {}
     options.stderr().print(screens.device(device, offers))
     if as_json:
         options.print_json(_document(device, offers))
@@ -178,8 +169,8 @@ def _check(name: str, configured: dict[str, DeviceConfig], *, as_json: bool) -> 
 def _reached(session: Session, name: str, configured: dict[str, DeviceConfig]) -> tuple[Device, EdgekitError | None]:
     """The device, usable or not."""
     try:
-        return attached.choose(session, configured, name, "NAME"), None
+        return discovery.choose(session, configured, name, "NAME"), None
     except (DeviceError, MissingTool) as error:
         kind = configured[name].kind if name in configured else "adb"
-        found = attached.find(session, {k: v for k, v in configured.items() if k == name}, (kind,))
+        found = discovery.find(session, {k: v for k, v in configured.items() if k == name}, (kind,))
         return next(device for device in found if device.id == name), error

@@ -4,7 +4,7 @@ import click
 
 from edgekit.cli import options
 from edgekit.report import screens
-from edgekit.verbs import doctor
+from edgekit.verbs.doctor import doctor
 
 
 @click.command()
@@ -15,7 +15,7 @@ def verb(*, as_json: bool) -> int:
     \b
     edgekit doctor
     """
-    found = doctor.examine()
+    found = doctor()
     options.stderr().print(screens.health(found))
     if as_json:
         options.print_json(found)

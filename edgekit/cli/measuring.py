@@ -1,27 +1,24 @@
 """What the verbs that measure share: their options, and what these ask for."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 import click
 import msgspec
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 
-from edgekit import config
 from edgekit.cli import options, trusting
 from edgekit.cli.console import say
 from edgekit.engine.session import Session
-from edgekit.errors import BudgetMissed, EdgekitError, InputError, Unsupported
-from edgekit.measure import attached, profiling
-from edgekit.measure.profiling import Wishes
-from edgekit.measure.protocol import FULL, QUICK, Settings
-from edgekit.measure.subject import Subject, subjects
-from edgekit.nouns import manifest
+from edgekit.errors import BudgetMissed, InputError
+from edgekit.measure import discovery
+from edgekit.measure.protocol import FULL, QUICK, MeasurementSettings
+from edgekit.measure.subject import Measurable, subjects
 from edgekit.nouns.model import SourceOptions
 from edgekit.nouns.profile import Delegate, Device
-from edgekit.nouns.results import Measured, Result
+from edgekit.nouns.results import Measured
 from edgekit.report import profiles as screens
 
 
@@ -74,7 +71,7 @@ def measuring_options[F: Callable[..., Any]](command: F) -> F:
     return command
 
 
-def wanted(flags: dict[str, Any]) -> tuple[Settings, Wishes]:
+def wanted(flags: dict[str, Any]) -> MeasurementSettings:
     """What `measuring_options` and the verb's own flags ask for."""
     settings = QUICK if flags["quick"] else FULL
     binary = flags["benchmark_binary"]
@@ -87,32 +84,33 @@ def wanted(flags: dict[str, Any]) -> tuple[Settings, Wishes]:
         require_full_delegation=flags["require_full_delegation"],
         benchmark_binary=binary,
     )
-    made = replace(
+    return replace(
         settings,
         run=run,
         protocol=msgspec.structs.replace(settings.protocol, seed=flags["seed"]),
         energy=bool(flags["energy"] or flags["meter"]),
         operators=bool(flags.get("ops")),
         model_energy=bool(flags.get("model_energy")),
-    )
-    return made, Wishes(
-        delegate=flags["delegate"], inputs=flags["inputs"], meter=flags["meter"], output=flags["output"]
+        delegate=flags["delegate"],
+        inputs=flags["inputs"],
+        meter=flags["meter"],
+        output=flags["output"],
     )
 
 
-def subjects_of(session: Session, path: Path, device: Device, flags: dict[str, Any]) -> list[Subject]:
+def subjects_of(session: Session, path: Path, device: Device, flags: dict[str, Any]) -> list[Measurable]:
     """The file, or all files of a folder that the device runs."""
     return subjects(session, path, device.runs, SourceOptions(shapes=flags["shapes"]))
 
 
-def chosen(session: Session, device: str | None, settings: Settings, *, trusted: bool) -> Device:
+def chosen(session: Session, device: str | None, settings: MeasurementSettings, *, trusted: bool) -> Device:
     """The device to measure on; ``trusted`` says that the current folder's project may name it.
 
     Raises:
         InputError: there is none of that id, or an option is for another kind.
         DeviceError, MissingTool: it is not usable.
     """
-    found = attached.choose(session, trusting.devices(trusted=trusted, wanted=device), device)
+    found = discovery.choose(session, trusting.devices(trusted=trusted, wanted=device), device)
     if settings.run.benchmark_binary is not None and found.kind != "adb":
         raise InputError(
             f"{found.title} runs no benchmark_model; only phones do.", place="--benchmark-binary", fix="leave it out"
@@ -138,111 +136,3 @@ def exit_code(measured: list[Measured]) -> int:
     """0, or a missed budget's code where a device computes something else than this host."""
     wrong = any(row.profile.verification is not None and row.profile.verification.verdict == "fail" for row in measured)
     return BudgetMissed.exit_code if wrong else 0
-
-
-@dataclass(frozen=True)
-class Measurements:
-    """What was measured after a build: the screen, the errors, and the exit code."""
-
-    screen: RenderableType
-    errors: list[EdgekitError]
-    exit_code: int
-
-
-@dataclass(frozen=True)
-class AfterBuild:
-    """The devices on which a build is to be verified and measured, known to be usable before the build begins."""
-
-    session: Session
-    wanted: config.Project
-    verify_on: Device | None
-    profile_on: Device | None
-
-    @classmethod
-    def of(cls, session: Session, wanted: config.Project, places: dict[str, str]) -> "AfterBuild":
-        """Find the devices.
-
-        Args:
-            session: whose workers look.
-            wanted: what names them, under ``verify_on`` and ``device``.
-            places: where each of these two was said, for complaints.
-
-        Raises:
-            InputError: there is no such device.
-            DeviceError, MissingTool: it is not usable.
-        """
-        configured = config.devices(wanted)
-
-        def choose(key: str) -> Device:
-            return attached.choose(session, configured, getattr(wanted, key), places[key])
-
-        verify_on = choose("verify_on") if wanted.verify_on is not None else None
-        if verify_on is not None:
-            profiling.refuse_host(verify_on)
-        return cls(session, wanted, verify_on, choose("device") if wanted.profile else None)
-
-    def measure(self, results: list[Result]) -> Measurements:
-        """Verify and profile every file just built; a file that fails does not keep the others from it."""
-        parts: list[RenderableType] = []
-        codes: list[int] = []
-        errors: list[EdgekitError] = []
-        for device, measure in ((self.verify_on, self._verify), (self.profile_on, self._profile)):
-            if device is None:
-                continue
-            try:
-                found = _built(self.session, results, device)
-            except EdgekitError as error:
-                errors.append(error)
-                continue
-            for subject in found:
-                try:
-                    screen, code = measure(device, subject)
-                except EdgekitError as error:
-                    errors.append(error)
-                else:
-                    parts.append(screen)
-                    codes.append(code)
-        first = errors[0].exit_code if errors else 0
-        return Measurements(Group(*parts), errors, first or max(codes, default=0))
-
-    def _verify(self, device: Device, subject: Subject) -> tuple[RenderableType, int]:
-        wishes = Wishes(inputs=self.wanted.eval or self.wanted.calibration)
-        name, found = profiling.verify_on(self.session, device, subject, wishes, self.wanted.seed)
-        return screens.verification(found, name), BudgetMissed.exit_code if found.verdict == "fail" else 0
-
-    def _profile(self, device: Device, subject: Subject) -> tuple[RenderableType, int]:
-        settings = QUICK if self.wanted.quick else FULL
-        seeded = replace(settings, protocol=msgspec.structs.replace(settings.protocol, seed=self.wanted.seed))
-        measured = profiling.profile(self.session, device, [subject], seeded, Wishes())
-        return screens.profiles(measured), exit_code(measured)
-
-
-def _built(session: Session, results: list[Result], device: Device) -> list[Subject]:
-    """The files of all results that a device runs.
-
-    Raises:
-        Unsupported: it runs none of them, so that nothing would be shown.
-    """
-    made = [result for result in results if result.manifest is not None]
-    folders = [
-        result.folder
-        for result in made
-        if result.manifest is not None and any(f.file.endswith(device.runs) for f in result.manifest.artifacts)
-    ]
-    if made and not folders:
-        raise Unsupported(
-            f"{device.title} runs none of the files that were built; it runs {', '.join(device.runs) or 'nothing'}.",
-            place=f"device {device.id}",
-            fix="choose another device, or build for another target",
-        )
-    return [subject for folder in folders for subject in subjects(session, folder, device.runs)]
-
-
-def refreshed(results: list[Result]) -> list[Result]:
-    """Results with their manifests as they are now that measurements stand in them."""
-    return [
-        result
-        if result.manifest is None
-        else msgspec.structs.replace(result, manifest=manifest.read(result.folder / manifest.FILE_NAME))
-        for result in results
-    ]

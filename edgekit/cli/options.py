@@ -204,7 +204,7 @@ def _session(console: Console, cache_limit: int | None, max_memory: str | None) 
     for doubt in cachedir.doubts(folder):
         console.print(f"warning: {doubt}", style="yellow")
     if sys.stderr.isatty():
-        from edgekit.cli.bar import Bar  # noqa: PLC0415  logs and other programs wait for no bar
+        from edgekit.report.bar import Bar  # noqa: PLC0415  logs and other programs wait for no bar
 
         with Bar(console) as bar, Session(store, log_file(), bar, max_memory=memory_bytes) as running:
             yield running

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from edgekit.cli import measuring, options
-from edgekit.measure import profiling
+from edgekit.verbs.profile import profile
 
 
 @click.command(epilog="Exit codes: 0 measured, 2 wrong input, 3 a runtime missing, 4 unsupported there, 5 the device.")
@@ -29,13 +29,11 @@ def verb(artifact: str, *, as_json: bool, device: str | None, **flags: Any) -> i
     host unless --device names another; edgekit devices lists them.
     """
     path = options.existing(artifact)
-    settings, wishes = measuring.wanted(flags)
+    settings = measuring.wanted(flags)
     console = options.stderr()
     with options.session(console) as session:
         chosen = measuring.chosen(session, device, settings, trusted=flags["trust_project"])
-        measured = profiling.profile(
-            session, chosen, measuring.subjects_of(session, path, chosen, flags), settings, wishes
-        )
+        measured = profile(session, chosen, measuring.subjects_of(session, path, chosen, flags), settings)
     measuring.show(console, measured)
     if as_json:
         options.print_json({"profiles": [measuring.document(row) for row in measured]})

@@ -5,6 +5,7 @@ import click
 from edgekit import config
 from edgekit.cli import options
 from edgekit.report import screens
+from edgekit.verbs.targets import targets
 
 
 @click.group(invoke_without_command=True)
@@ -18,7 +19,7 @@ def verb(context: click.Context, *, as_json: bool) -> int:
     edgekit targets show android
     """
     if context.invoked_subcommand is None:
-        found = [config.target(name) for name in config.target_names()]
+        found = targets()
         options.stderr().print(screens.targets(found))
         if as_json:
             options.print_json({"targets": found})

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from edgekit import __version__ as edgekit_version
 from edgekit.measure import energy, estimate, flags, record, statistics
-from edgekit.measure.protocol import Bench, Course, Metering, Settings
-from edgekit.measure.subject import Subject
+from edgekit.measure.protocol import Bench, MeasurementSettings, Metering, Observations
+from edgekit.measure.subject import Measurable
 from edgekit.nouns.profile import (
     Block,
     Delegation,
@@ -31,34 +31,34 @@ from edgekit.waist.tensors import Array
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observed:
     """What is known of a subject beside its blocks."""
 
-    subject: Subject
+    subject: Measurable
     run: Run
     verification: DeviceVerification | None
     unavailable: dict[str, str]
     operators: tuple[OperatorTime, ...] = ()
 
-    def with_operators(self, operators: tuple[OperatorTime, ...], reason: str) -> "Seen":
+    def with_operators(self, operators: tuple[OperatorTime, ...], reason: str) -> "Observed":
         """The same with times by operator, or with the reason why there are none."""
         more = {"operators": reason} if reason else {}
-        return Seen(self.subject, self.run, self.verification, self.unavailable | more, operators)
+        return Observed(self.subject, self.run, self.verification, self.unavailable | more, operators)
 
 
 @dataclass(frozen=True)
 class Recorder:
-    """Turns a course into profiles and records them."""
+    """Turns observations into profiles and records them."""
 
     bench: Bench
-    settings: Settings
-    course: Course
+    settings: MeasurementSettings
+    observations: Observations
     metering: Metering | None
     run_id: str
     now: datetime
     unavailable: dict[str, str]
 
-    def record(self, seen: Seen, which: int, output: str | None) -> Measured:
+    def record(self, seen: Observed, which: int, output: str | None) -> Measured:
         """Write the profile of one subject, with its samples and plots, where its profiles stand.
 
         Raises:
@@ -72,8 +72,8 @@ class Recorder:
             record.verified(seen.subject.manifest, seen.subject.name, made.verification)
         return Measured(made, file)
 
-    def _profile(self, seen: Seen, which: int) -> tuple[Profile, dict[str, Array]]:
-        subject, device, blocks = seen.subject, self.bench.device, self.course.blocks[which]
+    def _profile(self, seen: Observed, which: int) -> tuple[Profile, dict[str, Array]]:
+        subject, device, blocks = seen.subject, self.bench.device, self.observations.blocks[which]
         unavailable = self.unavailable | seen.unavailable
         latency, reason = self._latency(which)
         if reason and "latency" not in unavailable:
@@ -81,7 +81,7 @@ class Recorder:
         spent, why = self._energy(seen, which)
         if why:
             unavailable.setdefault("energy", why)
-        side = "ab"[which] if len(self.course.blocks) > 1 else ""  # a file may be compared with itself
+        side = "ab"[which] if len(self.observations.blocks) > 1 else ""  # a file may be compared with itself
         name = f"{record.name(subject, device.id, self.now)}-{self.run_id}{side}"
         made = Profile(
             edgekit=edgekit_version,
@@ -94,7 +94,7 @@ class Recorder:
                 (b.runtime for b in blocks if b.runtime), seen.verification.runtime if seen.verification else ""
             ),
             run=seen.run,
-            protocol=msgspec.structs.replace(self.settings.protocol, order=self.course.order, blocks=len(blocks)),
+            protocol=msgspec.structs.replace(self.settings.protocol, order=self.observations.order, blocks=len(blocks)),
             blocks=blocks,
             latency=latency,
             memory=_memory(blocks),
@@ -104,21 +104,21 @@ class Recorder:
             verification=seen.verification,
             flags=(
                 *filter(None, (flags.crowded(seen.run, device),)),
-                *self.course.flags,
+                *self.observations.flags,
                 *flags.remarks(blocks, self._latencies(which)),
             ),
             raw=f"{name}.npz",
             unavailable=unavailable,
         )
-        return made, record.raw(self.course, which)
+        return made, record.raw(self.observations, which)
 
     def _latencies(self, which: int) -> list[NDArray[np.float64] | None]:
         """Every block's latencies in ms, None where the device gives no single ones."""
-        rows = zip(self.course.blocks[which], self.course.folders[which], strict=True)
+        rows = zip(self.observations.blocks[which], self.observations.folders[which], strict=True)
         return [None if b.latencies is None else np.load(where / b.latencies).astype(np.float64) for b, where in rows]
 
     def _latency(self, which: int) -> tuple[Latency | None, str]:
-        blocks = self.course.blocks[which]
+        blocks = self.observations.blocks[which]
         counted = [(b, taken) for b, taken in zip(blocks, self._latencies(which), strict=True) if b.counted]
         if not counted:
             return None, "the device throttled in every block" if blocks else ""
@@ -129,11 +129,11 @@ class Recorder:
             return _summarized(own, inits, firsts), ""
         return of_several(statistics.latency(arrays, inits, firsts), own), ""
 
-    def _energy(self, seen: Seen, which: int) -> tuple[Energy | None, str]:
+    def _energy(self, seen: Observed, which: int) -> tuple[Energy | None, str]:
         if self.metering is not None:
-            rows = list(zip(self.course.blocks[which], self.course.traces[which], strict=True))
+            rows = list(zip(self.observations.blocks[which], self.observations.traces[which], strict=True))
             if any(trace is not None for _, trace in rows):
-                return energy.energy(rows, self.course.idle, self.settings.protocol.seed), ""
+                return energy.energy(rows, self.observations.idle, self.settings.protocol.seed), ""
             return None, "the meter saw nothing of any block"
         if self.settings.model_energy:
             if seen.subject.cost is None or seen.subject.precision is None:

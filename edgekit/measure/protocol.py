@@ -23,8 +23,8 @@ from edgekit.host import ownership
 from edgekit.measure import energy
 from edgekit.measure.flags import throttling
 from edgekit.measure.statistics import FEWEST_BLOCKS
-from edgekit.measure.subject import Subject
-from edgekit.nouns.profile import Block, Device, Protocol, Run, Stand, State, per_reading
+from edgekit.measure.subject import Measurable
+from edgekit.nouns.profile import Block, Delegate, Device, Protocol, Run, Stand, State, per_reading
 from edgekit.nouns.sensing import PowerTrace, Probe, Provenance
 
 COOL_DOWN_C = 2.0
@@ -37,11 +37,14 @@ _places = itertools.count(1)
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How thoroughly to measure.
+class MeasurementSettings:
+    """How to measure.
 
     ``run`` is what each block runs, ``idle_s`` the length of each idle baseline (energy only). After
     ``limit_s`` seconds for each file no further block begins once there are enough for an interval.
+    ``delegate`` is the one to use instead of the one that each file is made for, ``inputs`` are samples for the
+    file's inputs (`edgekit.samples.load`), ``meter`` is the name of the one to use, ``output`` the folder for
+    profiles.
     """
 
     protocol: Protocol
@@ -51,12 +54,16 @@ class Settings:
     energy: bool = False
     operators: bool = False
     model_energy: bool = False
+    delegate: Delegate | None = None
+    inputs: str | None = None
+    meter: str | None = None
+    output: str | None = None
 
 
-FULL = Settings(Protocol(name="full", blocks=10, cool_down_c=COOL_DOWN_C), Run())
+FULL = MeasurementSettings(Protocol(name="full", blocks=10, cool_down_c=COOL_DOWN_C), Run())
 """10 blocks of 6 s and at least 103 runs: 60 s and 1,030 runs (`docs/explanation/measurement.md`)."""
 
-QUICK = Settings(
+QUICK = MeasurementSettings(
     Protocol(name="quick", blocks=10),
     Run(warm_up_runs=10, warm_up_s=0.1, min_runs=10, min_s=0.2, max_s=5.0),
     idle_s=5.0,
@@ -69,7 +76,7 @@ QUICK_ENERGY_S = 2.0
 
 
 @dataclass(frozen=True)
-class Course:
+class Observations:
     """What was seen: for each subject its blocks in order, with the folder of each one's files.
 
     ``traces`` are what the meter saw of each block, ``idle`` the baselines before and after; no trace
@@ -116,7 +123,7 @@ class Bench:
 
 
 @contextmanager
-def stands(bench: Bench, subjects: list[Subject], inputs: list[Path], runs: list[Run]) -> Iterator[list[Stand]]:
+def stands(bench: Bench, subjects: list[Measurable], inputs: list[Path], runs: list[Run]) -> Iterator[list[Stand]]:
     """Put the files on the device, and take everything away again, whatever happens in between.
 
     Raises:
@@ -171,7 +178,9 @@ def _shifted(trace: PowerTrace, by_s: float) -> PowerTrace:
     return msgspec.structs.replace(trace, rails=rails)
 
 
-def course(bench: Bench, made: list[Arm], settings: Settings, metering: Metering | None, out: Path) -> Course:
+def observe(
+    bench: Bench, made: list[Arm], settings: MeasurementSettings, metering: Metering | None, out: Path
+) -> Observations:
     """Run all blocks in their order.
 
     Raises:
@@ -186,7 +195,7 @@ def course(bench: Bench, made: list[Arm], settings: Settings, metering: Metering
     folders = (out / f"block-{i}" for i in itertools.count())
     begin_s = time.monotonic()
 
-    def run_round(number: int, each: int | None) -> list[_Seen]:
+    def run_round(number: int, each: int | None) -> list[_ObservedBlock]:
         """A block of each file; ``each`` inferences share a reading of the clock, the device chooses where None."""
         seen = []
         for i, which in enumerate(rounds[number], number * len(made)):
@@ -198,7 +207,7 @@ def course(bench: Bench, made: list[Arm], settings: Settings, metering: Metering
             run = msgspec.structs.replace(arm.run, mode="time", inferences_per_reading=each)
             block, trace = _metered(bench, arm.stand, run, metering, folder)
             counted = msgspec.structs.replace(block, index=i, counted=_counts(block))
-            seen.append(_Seen(which, counted, folder, trace))
+            seen.append(_ObservedBlock(which, counted, folder, trace))
             bench.session.progress.end(step, from_cache=False)
         return seen
 
@@ -217,7 +226,7 @@ def course(bench: Bench, made: list[Arm], settings: Settings, metering: Metering
     if metering:
         idle.append(_idle(bench, made[0].stand, settings, metering, out / "idle-after"))
     rows = [[one for one in seen if one.which == which] for which in range(len(made))]
-    return Course(
+    return Observations(
         tuple(tuple(one.block for one in row) for row in rows),
         tuple(tuple(one.folder for one in row) for row in rows),
         tuple(tuple(one.trace for one in row) for row in rows),
@@ -227,7 +236,7 @@ def course(bench: Bench, made: list[Arm], settings: Settings, metering: Metering
     )
 
 
-class _Seen(NamedTuple):
+class _ObservedBlock(NamedTuple):
     """One block: which file's it is, the folder of its files, and what the meter saw."""
 
     which: int
@@ -236,17 +245,17 @@ class _Seen(NamedTuple):
     trace: PowerTrace | None
 
 
-def _late(settings: Settings, metering: Metering | None, begin_s: float, done: int, files: int) -> bool:
+def _late(settings: MeasurementSettings, metering: Metering | None, begin_s: float, done: int, files: int) -> bool:
     """Whether the next blocks would end after the limit, and there are enough; what energy takes has no limit."""
     if settings.limit_s is None or metering is not None or done < FEWEST_BLOCKS:
         return False
     return (time.monotonic() - begin_s) * (done + 1) / done > settings.limit_s * files
 
 
-def nothing(subjects: int) -> Course:
-    """The course of a measurement without blocks, on a device whose times mean nothing."""
+def nothing(subjects: int) -> Observations:
+    """The observations of a measurement without blocks, on a device whose times mean nothing."""
     empty = ((),) * subjects
-    return Course(empty, empty, empty, (), "", ())
+    return Observations(empty, empty, empty, (), "", ())
 
 
 def turns(subjects: int, blocks: int, seed: int) -> list[int]:
@@ -268,7 +277,7 @@ def turns(subjects: int, blocks: int, seed: int) -> list[int]:
 
 
 def _idle(
-    bench: Bench, stand: Stand, settings: Settings, metering: Metering, out: Path
+    bench: Bench, stand: Stand, settings: MeasurementSettings, metering: Metering, out: Path
 ) -> tuple[Block, PowerTrace | None]:
     step = f"idle for {settings.idle_s:.0f} s"
     bench.session.progress.begin(step)
@@ -297,7 +306,7 @@ def _cool_down(bench: Bench, start: State, limit_c: float) -> list[str]:
         time.sleep(1.0)
 
 
-def energy_settings(settings: Settings, provenance: Provenance) -> Settings:
+def energy_settings(settings: MeasurementSettings, provenance: Provenance) -> MeasurementSettings:
     """Blocks long enough for a meter (`energy.least_s`); quick ones are shorter, but for a battery gauge."""
     least_s = energy.least_s(provenance)
     if settings.protocol.name == "quick" and provenance != "battery_gauge":

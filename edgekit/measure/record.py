@@ -22,8 +22,8 @@ import numpy as np
 from edgekit.engine.publish import refuse_cache
 from edgekit.errors import InputError
 from edgekit.host import ownership
-from edgekit.measure.protocol import Course
-from edgekit.measure.subject import Subject
+from edgekit.measure.protocol import Observations
+from edgekit.measure.subject import Measurable
 from edgekit.nouns import manifest as manifests
 from edgekit.nouns.manifest import PROFILES, Manifest
 from edgekit.nouns.profile import DeviceVerification, Profile
@@ -33,7 +33,7 @@ RAW_LATENCIES = 100_000
 """Most latencies of a block that are kept; of more, every k-th is (a block of µs-long inferences has millions)."""
 
 
-def folder(subject: Subject, output: str | None = None) -> Path:
+def folder(subject: Measurable, output: str | None = None) -> Path:
     """Where a subject's profiles stand."""
     if output is not None:
         return Path(output)
@@ -42,7 +42,7 @@ def folder(subject: Subject, output: str | None = None) -> Path:
     return Path("dist") / subject.path.stem / PROFILES
 
 
-def check(subject: Subject, output: str | None = None) -> None:
+def check(subject: Measurable, output: str | None = None) -> None:
     """Look, before anything is measured, whether profiles can be written and listed; leaves nothing behind.
 
     Raises:
@@ -53,7 +53,7 @@ def check(subject: Subject, output: str | None = None) -> None:
         _check_all(subject, output)
 
 
-def _check_all(subject: Subject, output: str | None) -> None:
+def _check_all(subject: Measurable, output: str | None) -> None:
     _check(folder(subject, output), "choose another folder with -o")
     if subject.manifest is not None:
         _check(subject.manifest.parent, "measure a copy of this folder, whose manifest can list them")
@@ -73,23 +73,25 @@ def _check(where: Path, fix: str) -> None:
         ) from error
 
 
-def name(subject: Subject, device: str, now: datetime) -> str:
+def name(subject: Measurable, device: str, now: datetime) -> str:
     """The name of a measurement's files: when, where and of what."""
     return f"{now.astimezone(UTC):%Y%m%dT%H%M%S}-{re.sub(r'[^A-Za-z0-9.]+', '_', device)}-{subject.path.stem}"
 
 
-def raw(course: Course, which: int) -> dict[str, Array]:
+def raw(observations: Observations, which: int) -> dict[str, Array]:
     """Every block's samples: ``latencies_ms_I`` float64 ``[readings]``; power of block I as ``power_w_I_RAIL`` or
     ``energy_j_I_RAIL``, ``[2, n]`` (t_s on the device's clock; value), and of the idle baselines as
     ``…_before_RAIL`` and ``…_after_RAIL``.
     """
     arrays: dict[str, Array] = {}
-    for i, (block, where) in enumerate(zip(course.blocks[which], course.folders[which], strict=True)):
+    for i, (block, where) in enumerate(zip(observations.blocks[which], observations.folders[which], strict=True)):
         if block.latencies is not None:
             taken = np.load(where / block.latencies, allow_pickle=False)
             arrays[f"latencies_ms_{i}"] = taken[:: -(-len(taken) // RAW_LATENCIES)]
-    when = [*map(str, range(len(course.traces[which]))), "before", "after"]
-    for part, trace in zip(when, [*course.traces[which], *(trace for _, trace in course.idle)], strict=False):
+    when = [*map(str, range(len(observations.traces[which]))), "before", "after"]
+    for part, trace in zip(
+        when, [*observations.traces[which], *(trace for _, trace in observations.idle)], strict=False
+    ):
         if trace is not None:
             prefix = "energy_j" if trace.quantity == "energy" else "power_w"
             for rail, series in trace.rails.items():
@@ -97,7 +99,7 @@ def raw(course: Course, which: int) -> dict[str, Array]:
     return arrays
 
 
-def write(profile: Profile, samples: dict[str, Array], plots: dict[str, str], subject: Subject, where: Path) -> Path:
+def write(profile: Profile, samples: dict[str, Array], plots: dict[str, str], subject: Measurable, where: Path) -> Path:
     """Append a profile: its files appear whole, and the manifest lists it.
 
     Args:

@@ -25,7 +25,7 @@ SAMPLES = 4
 
 
 @dataclass(frozen=True)
-class Subject:
+class Measurable:
     """One file to measure.
 
     ``sha256`` is that of the file, or where it has companions the digest of all (`edgekit.nouns.manifest.digest`).
@@ -63,7 +63,7 @@ class Subject:
 
 def subjects(
     session: Session, path: Path, suffixes: tuple[str, ...] = (), options: SourceOptions | None = None
-) -> list[Subject]:
+) -> list[Measurable]:
     """The file, or every file of an artifact folder (only those of ``suffixes``, where given).
 
     ``options`` fix the shapes of an ONNX file that leaves them open.
@@ -95,7 +95,7 @@ def subjects(
     return [_alone(session, path, options or SourceOptions())]
 
 
-def _described(folder: Path, file: ArtifactFile) -> Subject:
+def _described(folder: Path, file: ArtifactFile) -> Measurable:
     for name, expected in file.files.items():
         if not (folder / name).is_file():
             raise InputError(
@@ -107,7 +107,7 @@ def _described(folder: Path, file: ArtifactFile) -> Subject:
                 place=str(folder / name),
                 fix="build it again, or measure a copy of the file in a folder of its own",
             )
-    return Subject(
+    return Measurable(
         folder / file.file,
         file.sha256,
         file.signature,
@@ -119,7 +119,7 @@ def _described(folder: Path, file: ArtifactFile) -> Subject:
     )
 
 
-def _alone(session: Session, path: Path, options: SourceOptions) -> Subject:
+def _alone(session: Session, path: Path, options: SourceOptions) -> Measurable:
     """A file without a manifest: its signature is read from the file itself."""
     if path.suffix in {".json", ".bin"}:
         other = {".json": "a recorded profile: edgekit compare takes two of them", ".bin": "half of an OpenVINO IR"}
@@ -146,7 +146,7 @@ def _alone(session: Session, path: Path, options: SourceOptions) -> Subject:
             options = msgspec.structs.replace(options, shapes=together)
             model = session.call("sources", leaf, "describe", path=path.absolute(), options=options)
         signature, files = model.signature, (path, *(path.parent / name for name in model.companions))
-    return Subject(
+    return Measurable(
         path, manifests.digest({file.name: file_digest(file).sha256 for file in files if file.is_file()}), signature
     )
 
@@ -183,7 +183,7 @@ def _ir_spec(layer: ET.Element, side: str, path: Path) -> TensorSpec:
     return TensorSpec(name=name, shape=shape, dtype=dtype, source_name=name, source_shape=shape, source_dtype=dtype)
 
 
-def write_inputs(subject: Subject, given: str | None, seed: int, out: Path) -> str:
+def write_inputs(subject: Measurable, given: str | None, seed: int, out: Path) -> str:
     """Write the inputs of a measurement as the file wants them: ``.npz``, ``[N, *shape]`` under its names.
 
     Args:

@@ -8,9 +8,9 @@ import msgspec
 import numpy as np
 
 from edgekit.errors import MissingTool, Unsupported
-from edgekit.measure import agreement, attached, protocol
+from edgekit.measure import agreement, discovery, protocol
 from edgekit.measure.protocol import Bench, in_words
-from edgekit.measure.subject import Subject
+from edgekit.measure.subject import Measurable
 from edgekit.nouns.model import Signature
 from edgekit.nouns.profile import Delegate, Device, DeviceVerification, Run
 from edgekit.waist.tensors import Array, arrays
@@ -34,7 +34,7 @@ def kernels(device: Device, delegate: Delegate) -> str | None:
 
 
 def verified(
-    bench: Bench, subject: Subject, inputs: Path, run: Run, out: Path
+    bench: Bench, subject: Measurable, inputs: Path, run: Run, out: Path
 ) -> tuple[DeviceVerification | None, dict[str, str]]:
     """Whether the device computes what this host computes; this host itself needs no such proof.
 
@@ -44,14 +44,14 @@ def verified(
     Raises:
         DeviceError: the device went away.
     """
-    if bench.device.id == attached.LOCAL:
+    if bench.device.id == discovery.LOCAL:
         return None, {}
     step = f"comparing outputs of {subject.name}"
     bench.session.progress.begin(step)
     try:
         out.mkdir()
         plain = msgspec.structs.replace(run, delegate="xnnpack", require_full_delegation=False)
-        here = _Outputs(Bench(bench.session, attached.choose(bench.session, {}, None)), plain, out)
+        here = _Outputs(Bench(bench.session, discovery.choose(bench.session, {}, None)), plain, out)
         there = _Outputs(bench, run, out)
         found = agreement.verified(
             subject.path,
@@ -85,7 +85,7 @@ class _Outputs:
             given = Path(made) / "inputs.npz"
             written: dict[str, Any] = dict(inputs)
             np.savez(given, **written)
-            subject = Subject(file, "", Signature(inputs=(), outputs=()))
+            subject = Measurable(file, "", Signature(inputs=(), outputs=()))
             with protocol.stands(self._bench, [subject], [given], [self._run]) as stands:
                 block = protocol.run_block(self._bench, stands[0], self._run, Path(made) / "block")
             self.runtime = block.runtime

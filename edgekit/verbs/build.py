@@ -1,5 +1,6 @@
 """Build a model for every target of a project."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -7,17 +8,46 @@ import msgspec
 from edgekit import sources
 from edgekit.config import Project
 from edgekit.engine.publish import check as check_place
-from edgekit.engine.publish import publish
+from edgekit.engine.publish import publish as replace_folder
 from edgekit.engine.session import Session
+from edgekit.engine.store import Answer
 from edgekit.errors import EdgekitError, InputError, Unsupported, from_os
+from edgekit.nouns.building import Built
+from edgekit.nouns.manifest import Manifest
 from edgekit.nouns.results import Plan, Result
 from edgekit.nouns.target import Target, Variant
 from edgekit.steps import artifact, conversion, data, reading, speed
+from edgekit.steps.conversion import Subject
+from edgekit.steps.data import Data
 from edgekit.verbs.planning import plan
+
+type Row = tuple[Target, Path, tuple[Variant, ...]]
+"""A target of a plan: its folder, and the files to make."""
+
+
+class Made(msgspec.Struct, frozen=True):
+    """What was built for one target, in the cache of its session; or the error that prevented it.
+
+    ``folder`` is where it is to be published, ``answers`` hold the files.
+    """
+
+    target: str
+    folder: Path
+    manifest: Manifest | None = None
+    answers: tuple[Answer[Built], ...] = ()
+    error: EdgekitError | None = None
+
+
+class _Prepared(msgspec.Struct, frozen=True):
+    """What the targets of a build share."""
+
+    planned: Plan
+    subject: Subject
+    data: Data
 
 
 def build(session: Session, project: Project, model: Path) -> list[Result]:
-    """Build a model for every target of a project; shared steps run once.
+    """Build a model for every target of a project, and publish what was built; shared steps run once.
 
     A target that fails does not keep the others from being built.
 
@@ -27,7 +57,39 @@ def build(session: Session, project: Project, model: Path) -> list[Result]:
     """
     planned = plan(project, model)
     sources.sniff(model)
-    planned = _placed(planned)
+    prepared = _prepare(session, project, model, _placed(planned))
+    return [*prepared.planned.refused, *_each(lambda row: publish(_make(session, project, prepared, row)), prepared)]
+
+
+def make(session: Session, project: Project, model: Path) -> list[Made]:
+    """The same without publishing: nothing is written but the cache, and answers end with the session.
+
+    Raises:
+        As `build`.
+    """
+    prepared = _prepare(session, project, model, plan(project, model))
+    refused = [Made(result.target, result.folder, error=result.error) for result in prepared.planned.refused]
+    return [*refused, *_each(lambda row: _make(session, project, prepared, row), prepared)]
+
+
+def publish(made: Made) -> Result:
+    """Put what was built for a target into its folder, whole or not at all."""
+    if made.manifest is None:
+        return Result(made.target, made.folder, error=made.error)
+    described = made.manifest
+    try:
+        written = replace_folder(
+            made.folder, lambda out: artifact.write(out, made.folder, described, list(made.answers))
+        )
+    except EdgekitError as error:
+        return Result(made.target, made.folder, error=error)
+    except OSError as error:
+        return Result(made.target, made.folder, error=_mended(error))
+    return Result(made.target, made.folder, manifest=written)
+
+
+def _prepare(session: Session, project: Project, model: Path, planned: Plan) -> _Prepared:
+    """What is done once for all targets: reading, converting, and running the source on samples."""
     session.progress.plan(5 + 2 * len(planned.variants))
     session.expect(("backends", variant.backend) for variant in planned.variants)
     network = reading.open_network(session, model, planned.options)
@@ -46,35 +108,45 @@ def build(session: Session, project: Project, model: Path) -> list[Result]:
             place=f"--io {project.io}",
             fix="leave out --io",
         )
-    prepared = data.prepare(session, project, subject, loaded)
+    return _Prepared(planned, subject, data.prepare(session, project, subject, loaded))
 
-    def one(row: tuple[Target, Path, tuple[Variant, ...]]) -> Result:
-        target, folder, variants = row
-        try:
-            variants, left_out = artifact.possible(subject, variants)
-            built = [artifact.made(session, subject, planned.recipe, variant, prepared) for variant in variants]
-            built = speed.compared(session, built)
-            if not project.allow_loss:
-                artifact.require_use([file for file, _ in built])
-            manifest = artifact.manifest(network, target, planned.recipe, prepared, [file for file, _ in built])
-            manifest = msgspec.structs.replace(manifest, unavailable=left_out)
-            manifest = publish(
-                folder, lambda out: artifact.write(out, folder, manifest, [answer for _, answer in built])
-            )
-        except EdgekitError as error:
-            return Result(target.name, folder, error=error)
-        except OSError as error:
-            if (mended := from_os(error)) is None:
-                raise
-            return Result(target.name, folder, error=mended)
-        return Result(target.name, folder, manifest=manifest)
 
-    if len(planned.targets) == 1:
-        return [*planned.refused, *map(one, planned.targets)]
+def _each[T](work: Callable[[Row], T], prepared: _Prepared) -> list[T]:
+    """The work of every target, of two at a time."""
+    rows = prepared.planned.targets
+    if len(rows) == 1:
+        return [work(rows[0])]
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  one target needs no threads
 
     with ThreadPoolExecutor(2) as pool:
-        return [*planned.refused, *pool.map(one, planned.targets)]
+        return list(pool.map(work, rows))
+
+
+def _make(session: Session, project: Project, prepared: _Prepared, row: Row) -> Made:
+    """The files of one target; a failure is among what comes back."""
+    target, folder, variants = row
+    subject, recipe = prepared.subject, prepared.planned.recipe
+    try:
+        variants, left_out = artifact.possible(subject, variants)
+        built = [artifact.made(session, subject, recipe, variant, prepared.data) for variant in variants]
+        built = speed.compared(session, built)
+        if not project.allow_loss:
+            artifact.require_use([file for file, _ in built])
+        described = artifact.manifest(subject.network, target, recipe, prepared.data, [file for file, _ in built])
+    except EdgekitError as error:
+        return Made(target.name, folder, error=error)
+    except OSError as error:
+        return Made(target.name, folder, error=_mended(error))
+    described = msgspec.structs.replace(described, unavailable=left_out)
+    return Made(target.name, folder, described, tuple(answer for _, answer in built))
+
+
+def _mended(error: OSError) -> EdgekitError:
+    """The complaint that a user can act on; any other error is raised again."""
+    mended = from_os(error)
+    if mended is None:
+        raise error
+    return mended
 
 
 def _placed(planned: Plan) -> Plan:

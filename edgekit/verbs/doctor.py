@@ -12,7 +12,7 @@ from edgekit.host.cachedir import cache_folder
 from edgekit.nouns.results import Capability, Health
 
 
-def examine() -> Health:
+def doctor() -> Health:
     """Look at this environment."""
     return Health(
         python=platform.python_version(),

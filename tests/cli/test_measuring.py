@@ -432,11 +432,11 @@ import sys
 from pathlib import Path
 from edgekit.nouns import manifest
 from edgekit.measure import record
-from edgekit.measure.subject import Subject
+from edgekit.measure.subject import Measurable
 from edgekit.nouns.profile import Device, Profile, Protocol, Run
 folder, session = Path(sys.argv[1]), sys.argv[2]
 file = manifest.read(folder / manifest.FILE_NAME).artifacts[0]
-subject = Subject(folder / file.file, file.sha256, file.signature, folder / manifest.FILE_NAME)
+subject = Measurable(folder / file.file, file.sha256, file.signature, folder / manifest.FILE_NAME)
 made = Profile(
     edgekit="0", created_utc="t", session=session, artifact=file.file, artifact_sha256=file.sha256,
     device=Device(id="d", kind="local", title="d"), runtime="r", run=Run(), protocol=Protocol(name="quick", blocks=0),

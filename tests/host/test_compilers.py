@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.host import compilers
-from edgekit.verbs import doctor
+from edgekit.verbs.doctor import doctor
 
 
 def test_a_named_command_wins_over_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,7 +38,7 @@ def test_without_any_there_is_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("EDGEKIT_EDGETPU_COMPILER", raising=False)
     monkeypatch.setattr(compilers, "NPU_LIBRARIES", ("libnothing.so",))
     assert compilers.installed() == {"edgetpu_compiler": "", "openvino_npu": ""}
-    parts = {part.name: part for part in doctor.examine().parts}
+    parts = {part.name: part for part in doctor().parts}
     for name in ("edgetpu_compiler", "openvino npu compiler"):
         assert not parts[name].works
         assert parts[name].fix
@@ -57,7 +57,7 @@ def test_the_npu_library_beside_the_plugins_is_found(tmp_path: Path, monkeypatch
 
 
 def test_doctor_says_what_works() -> None:
-    health = doctor.examine()
+    health = doctor()
     kinds = {part.kind for part in health.parts}
     assert kinds == {"source", "target", "tool", "device", "guard"}
     assert {part.name for part in health.parts if part.kind == "source"} == {

@@ -14,24 +14,24 @@ from edgekit.errors import DeviceError
 from edgekit.measure import protocol
 from edgekit.measure.protocol import QUICK, Bench, Metering, turns
 from edgekit.measure.statistics import compare
-from edgekit.measure.subject import Subject
+from edgekit.measure.subject import Measurable
 from edgekit.nouns.model import Signature
 from edgekit.nouns.profile import Comparison, State
 from edgekit.nouns.sensing import Probe
 from tests.measure.scripted import DEVICE, Scripted
 
-SUBJECT = Subject(Path("a.tflite"), "0" * 64, Signature(inputs=(), outputs=()))
+SUBJECT = Measurable(Path("a.tflite"), "0" * 64, Signature(inputs=(), outputs=()))
 
 
 def bench(session: Scripted) -> Bench:
     return Bench(cast("Session", session), DEVICE)
 
 
-def run(session: Scripted, tmp_path: Path, subjects: int = 1, **more: Any) -> protocol.Course:
+def run(session: Scripted, tmp_path: Path, subjects: int = 1, **more: Any) -> protocol.Observations:
     runs = [QUICK.run] * subjects
     with protocol.stands(bench(session), [SUBJECT] * subjects, [tmp_path / "i.npz"] * subjects, runs) as stands:
         made = [protocol.Arm(stand, QUICK.run) for stand in stands]
-        return protocol.course(
+        return protocol.observe(
             bench(session), made, more.pop("settings", QUICK), more.pop("metering", None), tmp_path / "out"
         )
 
@@ -121,7 +121,7 @@ def test_one_file_has_its_blocks_one_after_the_other(tmp_path: Path) -> None:
     assert session.open_places == []
 
 
-def readings(course: protocol.Course) -> list[list[int]]:
+def readings(course: protocol.Observations) -> list[list[int]]:
     return [[block.latency.inferences_per_reading for block in row if block.latency] for row in course.blocks]
 
 

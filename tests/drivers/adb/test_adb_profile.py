@@ -8,9 +8,10 @@ import pytest
 
 from edgekit.engine.session import Session, Silent
 from edgekit.engine.store import Store
-from edgekit.measure import attached, profiling
+from edgekit.measure import discovery
 from edgekit.measure.protocol import QUICK
 from edgekit.measure.subject import subjects
+from edgekit.verbs.profile import profile as verb
 from tests.drivers.adb.conftest import config
 from tests.drivers.adb.standin import Standin
 
@@ -56,9 +57,9 @@ def test_blocks_of_a_warm_phone_do_not_count(
 ) -> None:
     weather = Weather(phone, statuses)
     with Session(Store(tmp_path / "store"), tmp_path / "log.txt", weather) as session:
-        device = attached.choose(session, {"phone": config(phone)}, "phone")
-        wishes = profiling.Wishes(output=str(tmp_path / "profiles"))
-        [made] = profiling.profile(session, device, subjects(session, model), SHORT, wishes)
+        device = discovery.choose(session, {"phone": config(phone)}, "phone")
+        settings = replace(SHORT, output=str(tmp_path / "profiles"))
+        [made] = verb(session, device, subjects(session, model), settings)
     profile = made.profile
     assert [block.counted for block in profile.blocks] == counted
     assert remark in profile.flags

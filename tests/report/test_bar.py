@@ -17,7 +17,7 @@ WIDTH = 80
 SHOWN = """
 import sys, time
 from rich.console import Console
-from edgekit.cli.bar import Bar
+from edgekit.report.bar import Bar
 with Bar(Console(stderr=True)) as bar:
     bar.plan(120)
     for i in range(3):

@@ -1,0 +1,69 @@
+"""Tell which of two files is faster on a device."""
+
+import msgspec
+
+from edgekit.engine.session import Session
+from edgekit.errors import InputError, Unsupported
+from edgekit.measure import energy, statistics
+from edgekit.measure.measurement import measure, steps
+from edgekit.measure.protocol import Bench, MeasurementSettings
+from edgekit.measure.subject import Measurable
+from edgekit.nouns.profile import Block, Comparison, Device, Profile
+from edgekit.nouns.results import Measured
+
+
+def compare(
+    session: Session, device: Device, pair: tuple[Measurable, Measurable], settings: MeasurementSettings
+) -> tuple[list[Measured], Comparison]:
+    """Measure two files in blocks that take turns, record both, and judge the ratio of their latencies.
+
+    Raises:
+        As `edgekit.verbs.profile.profile`; and
+        Unsupported: this device gives no times.
+    """
+    bench = Bench(session, device)
+    if not device.times:
+        raise Unsupported(
+            f"{device.title} gives no times, so that nothing can be compared on it.",
+            place=f"device {device.id}",
+            fix="compare on this host, or on a phone or board",
+        )
+    session.progress.plan(2 * steps(device, settings))
+    measured = measure(bench, list(pair), settings)
+    return measured, compare_profiles(measured[0].profile, measured[1].profile)
+
+
+def compare_profiles(a: Profile, b: Profile) -> Comparison:
+    """Judge two recorded profiles.
+
+    Raises:
+        InputError: they are of different devices, or were not measured in turns: what the device did
+            between two measurements is in no interval.
+    """
+    for what, first, second in (
+        ("devices", a.device.id, b.device.id),
+        ("numbers of threads", str(a.run.threads), str(b.run.threads)),
+    ):
+        if first != second:
+            raise InputError(
+                f"The profiles are of different {what}: {first} and {second}.",
+                place=f"{a.artifact} and {b.artifact}",
+                fix="compare the artifacts themselves, which measures both in turns: edgekit compare A B",
+            )
+    if a.session != b.session:
+        raise InputError(
+            "The profiles were not measured in turns, so what the device did in between is in no interval.",
+            place=f"{a.artifact} ({a.created_utc}) and {b.artifact} ({b.created_utc})",
+            fix="compare the artifacts themselves, which measures both in turns: edgekit compare A B",
+        )
+    return msgspec.structs.replace(_compared(a.blocks, b.blocks), energy=energy.compared(a.energy, b.energy))
+
+
+def _compared(a: tuple[Block, ...], b: tuple[Block, ...]) -> Comparison:
+    """Judge by the pairs of blocks of which both count."""
+    pairs = [
+        (first.latency.median_ms or first.latency.mean_ms, second.latency.median_ms or second.latency.mean_ms)
+        for first, second in zip(a, b, strict=False)
+        if first.counted and second.counted and first.latency and second.latency
+    ]
+    return statistics.compare([x for x, _ in pairs], [y for _, y in pairs])

@@ -1,0 +1,21 @@
+"""Measure files on a device, one after the other."""
+
+from edgekit.engine.session import Session
+from edgekit.measure.measurement import measure, steps
+from edgekit.measure.protocol import Bench, MeasurementSettings
+from edgekit.measure.subject import Measurable
+from edgekit.nouns.profile import Device
+from edgekit.nouns.results import Measured
+
+
+def profile(session: Session, device: Device, files: list[Measurable], settings: MeasurementSettings) -> list[Measured]:
+    """Measure each file on its own, one after the other, and record what was seen.
+
+    Raises:
+        DeviceError: the device went away; what it had been given is taken back at the next run.
+        MissingTool: the device has no runtime for the file.
+        Unsupported: the device cannot run the file.
+    """
+    bench = Bench(session, device)
+    session.progress.plan(len(files) * steps(device, settings))
+    return [one for file in files for one in measure(bench, [file], settings)]
