@@ -49,7 +49,8 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("EDGEKIT_SENSORS", str(tmp_path / "none"))  # whatever this host has
     monkeypatch.setenv("COLUMNS", "100")
     short = msgspec.structs.replace(QUICK.run, warm_up_s=0.01, min_s=0.05)
-    monkeypatch.setattr("edgekit.cli.measuring.QUICK", replace(QUICK, run=short, idle_s=2.0))
+    for user in ("edgekit.cli.measuring", "edgekit.verbs.after_build"):
+        monkeypatch.setattr(f"{user}.QUICK", replace(QUICK, run=short, idle_s=2.0))
     return desk
 
 

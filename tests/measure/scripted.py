@@ -40,20 +40,20 @@ class Scripted:
         self.asked.append((leaf, method, arguments))
         return getattr(self, f"_{room}_{method}")(**arguments)
 
-    def _devices_state(self, device: Device) -> State:
+    def _drivers_state(self, device: Device) -> State:
         self._last = self._states.pop(0) if len(self._states) > 1 else self._states[0]
         return self._last
 
-    def _devices_open(self, device: Device, artifact: Path, inputs: Path, run: Run, place: str) -> Stand:
+    def _drivers_open(self, device: Device, artifact: Path, inputs: Path, run: Run, place: str) -> Stand:
         self.open_places.append(place)
         return Stand(place=f"/there/{place}", model=str(artifact), inputs=str(inputs))
 
-    def _devices_close(self, device: Device, stand: Stand) -> None:
+    def _drivers_close(self, device: Device, stand: Stand) -> None:
         name = Path(stand.place).name
         if name in self.open_places:
             self.open_places.remove(name)
 
-    def _devices_run(self, device: Device, stand: Stand, run: Run, out: Path) -> Block:
+    def _drivers_run(self, device: Device, stand: Stand, run: Run, out: Path) -> Block:
         if run.mode == "idle":
             begin, self.now_s = self.now_s, self.now_s + run.idle_s
             return Block(begin_s=begin, end_s=self.now_s, host_offset_s=1000.0)
@@ -77,7 +77,7 @@ class Scripted:
                 median_ms=float(np.median(taken)),
             ),
             before=self._last,
-            after=self._devices_state(device),
+            after=self._drivers_state(device),
             latencies="latencies.npy",
         )  # fmt: skip
 

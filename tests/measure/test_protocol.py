@@ -187,7 +187,7 @@ def test_what_was_put_on_a_device_is_taken_back_when_the_user_interrupts(tmp_pat
 
 def test_a_failed_opening_closes_its_place_and_those_before(tmp_path: Path) -> None:
     session = Scripted()
-    real = session._devices_open
+    real = session._drivers_open
     calls = iter(range(2))
 
     def fails_second(**arguments: Any) -> Any:
@@ -196,7 +196,7 @@ def test_a_failed_opening_closes_its_place_and_those_before(tmp_path: Path) -> N
             raise DeviceError("no room")
         return made
 
-    session._devices_open = fails_second  # type: ignore[method-assign]
+    session._drivers_open = fails_second  # type: ignore[method-assign]
     with pytest.raises(DeviceError, match="no room"):
         run(session, tmp_path, subjects=2)
     assert session.open_places == []
