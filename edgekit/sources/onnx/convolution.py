@@ -1,5 +1,6 @@
 """Convolutions and pooling that the converter lacks, by those that it has."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -81,3 +82,47 @@ def dilated_pooling(builder: Builder, node: onnx.NodeProto) -> bool:
         slices.append(builder.op("Slice", value, *bounds, axes, steps))
     builder.op("Max", *slices, out=node.output[0])
     return True
+
+
+def deformable(builder: Builder, node: onnx.NodeProto) -> bool:
+    """DeformConv (2D) by sampling: all taps of the kernel as one tall GridSample, then a 1×1 convolution.
+
+    Both take zeros outside of the image and interpolate linearly between its pixels.
+    """
+    x, weights, offset, bias, mask = [*node.input, "", ""][:5]
+    shape, kernel, moved = (builder.network.shape(name) for name in (x, weights, offset))
+    if shape is None or kernel is None or moved is None or len(shape) != 4:
+        return False
+    attrs, (height, width), taps = attributes(node), moved[2:], kernel[2] * kernel[3]
+    groups, (batch, channels) = attrs.get("offset_group", 1), shape[:2]
+    own, samples = channels // groups, batch * groups
+    grid = _grid(builder, node, offset, (shape, kernel, moved))
+    image = builder.reshape(x, [samples, own, *shape[2:]])
+    mode = "linear" if builder.network.opset >= 20 else "bilinear"
+    taken = builder.op("GridSample", image, grid, mode=mode, padding_mode="zeros", align_corners=0)
+    if mask:
+        tall = [samples, 1, taps * height, width]
+        taken = builder.op("Mul", taken, builder.reshape(mask, tall))
+    rows = builder.reshape(taken, [batch, channels * taps, height, width])
+    flat = builder.reshape(weights, [kernel[0], kernel[1] * taps, 1, 1])
+    inputs = [rows, flat, bias] if bias else [rows, flat]
+    builder.op("Conv", *inputs, out=node.output[0], group=attrs.get("group", 1))
+    return True
+
+
+def _grid(builder: Builder, node: onnx.NodeProto, offset: str, shapes: Sequence[tuple[int, ...]]) -> str:
+    """Where each tap of each place samples, [batch · groups, taps · height, width, (x, y)], in GridSample's −1..1."""
+    attrs, (image, kernel, moved) = attributes(node), shapes
+    (height, width), taps = moved[2:], kernel[2] * kernel[3]
+    pads, strides, dilations = attrs.get("pads", [0] * 4), attrs.get("strides", [1, 1]), attrs.get("dilations", [1, 1])
+    ticks = [np.arange(size) * stride - pad for size, stride, pad in zip(moved[2:], strides, pads, strict=False)]
+    steps = [np.arange(size) * dilation for size, dilation in zip(kernel[2:], dilations, strict=True)]
+    tap = np.stack(np.meshgrid(*steps, indexing="ij"), -1).reshape(taps, 1, 1, 2)
+    places = tap + np.stack(np.meshgrid(*ticks, indexing="ij"), -1)[None]  # [taps, height, width, (y, x)]
+    samples = image[0] * attrs.get("offset_group", 1)
+    by_tap = builder.transpose(builder.reshape(offset, [samples, taps, 2, height * width]), [0, 1, 3, 2])
+    shifts = builder.reshape(by_tap, [samples, taps * height, width, 2])
+    at = builder.op("Add", shifts, builder.const(places.reshape(1, taps * height, width, 2), np.float32))
+    scale = 2 / np.asarray(image[2:], np.float32)
+    scaled = builder.op("Add", builder.op("Mul", at, builder.const(scale)), builder.const(scale / 2 - 1))
+    return builder.op("Gather", scaled, builder.const([1, 0], np.int64), axis=3)

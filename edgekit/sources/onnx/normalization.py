@@ -15,6 +15,32 @@ def without_statistics(builder: Builder, node: onnx.NodeProto) -> bool:
     return True
 
 
+def of_the_batch(builder: Builder, node: onnx.NodeProto) -> bool:
+    """BatchNormalization in training mode: by the mean and variance of what it is given.
+
+    Its running statistics are the old ones, moved towards these. A file that calls them what it calls the old ones
+    is left alone: ONNX Runtime 1.26 then overwrites constants, and gives something else at every run.
+    """
+    x, scale, bias, mean, variance = node.input
+    shape, attrs = builder.network.shape(x), attributes(node)
+    if shape is None or not attrs.get("training_mode", 0) or set(node.input) & set(node.output):
+        return False
+    channels, axes = [1, shape[1], *[1] * (len(shape) - 2)], [a for a in range(len(shape)) if a != 1]
+    means = builder.mean(x, axes)
+    centred = builder.op("Sub", x, means)
+    spread = builder.mean(builder.op("Mul", centred, centred), axes)
+    deviation = builder.op("Sqrt", builder.op("Add", spread, builder.const(np.float32(attrs.get("epsilon", 1e-5)))))
+    scaled = builder.op("Mul", builder.op("Div", centred, deviation), builder.reshape(scale, channels))
+    builder.op("Add", scaled, builder.reshape(bias, channels), out=node.output[0])
+    momentum = attrs.get("momentum", 0.9)
+    kept, taken = (builder.const(np.float32(part)) for part in (momentum, 1 - momentum))
+    for old, new, out in zip((mean, variance), (means, spread), node.output[1:3], strict=False):
+        if out:
+            moved = builder.op("Mul", builder.reshape(new, [shape[1]]), taken)
+            builder.op("Add", builder.op("Mul", old, kept), moved, out=out)
+    return True
+
+
 def _scaled(builder: Builder, node: onnx.NodeProto, value: tuple[str, str], affine: tuple[str, str]) -> None:
     """Centred / √(variance + ε) · scale + bias, under the node's output name; ε is 1e-12 if not given."""
     epsilon = builder.const(np.float32(attributes(node).get("epsilon", 1e-12)))

@@ -69,6 +69,8 @@ def _complaints(network: Network) -> Iterator[tuple[str, set[str]]]:
             yield f"{name} gives as many results as it finds", set()
         if name in RANDOM:
             yield f"{name} gives something else at every run", set()
+        if name == "DFT" and attributes(node).get("onesided", 0) and attributes(node).get("inverse", 0):
+            yield f"{name} is inverse and one-sided, of which ONNX and ONNX Runtime make two different things", set()
         if attributes(node).get("training_mode", 0):
             yield f"{name} in training mode depends on what ran before (call model.eval() before exporting)", set()
         for index in STEERED.get(name, ()):

@@ -228,6 +228,12 @@ CASES: dict[str, onnx.ModelProto] = {
     "resize_nearest_fraction": build(IMAGE, 'y = Resize<mode="nearest", nearest_mode="floor", coordinate_transformation_mode="asymmetric">(x, , , s)', s=i64(1, 3, 12, 11)),
     "upsample_old": build(IMAGE, 'y = Upsample<mode="nearest">(x, s)', opset=9, s=f32(1, 1, 2, 2)),
     "resize_old": build(IMAGE, 'y = Resize<mode="linear">(x, s)', opset=10, s=f32(1, 1, 2, 2)),
+    "deform_conv": build("float[1,3,7,9] x, float[1,18,7,9] o", "y = DeformConv<pads=[1,1,1,1]>(x, w, o, b)", opset=19, w=(4, 3, 3, 3), b=(4,)),
+    "deform_conv_strided": build("float[1,4,9,9] x, float[1,24,3,5] o", "y = DeformConv<offset_group=2, group=2, strides=[2,2], dilations=[2,1], pads=[0,0,0,1]>(x, w, o)", opset=19, w=(6, 2, 3, 2)),
+    "deform_conv_masked": build("float[1,2,6,6] x, float[1,8,5,5] o, float[1,4,5,5] m", "b = Relu(c) y = DeformConv(x, w, o, b, m)", opset=22, w=(3, 2, 2, 2), c=(3,)),
+    "deform_conv_learned": build("float[1,2,6,6] x", "o = Conv<pads=[1,1,1,1]>(x, v) y = DeformConv<pads=[1,1,1,1]>(x, w, o)", opset=19, v=(18, 2, 3, 3), w=(3, 2, 3, 3)),
+    "batch_norm_training": build("float[4,3,5,6] x", "y, mean, var = BatchNormalization<training_mode=1, momentum=0.8>(x, s, b, m, v)", outputs="float[] y, float[] mean, float[] var", opset=15, s=(3,), b=(3,), m=(3,), v=f32(1, 2, 3)),
+    "batch_norm_training_flat": build("float[6,4] x", "y, mean, var = BatchNormalization<training_mode=1, epsilon=0.01>(x, s, b, m, v)", opset=15, s=(4,), b=(4,), m=(4,), v=f32(1, 2, 3, 4)),
     "grid_sample": build("float[1,3,6,6] x, float[1,4,4,2] g", "t = Tanh(g) y = GridSample(x, t)"),
     # quantized
     "qdq": build(IMAGE, "q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z) y = Conv(d, w)", w=(4, 3, 3, 3), s=np.float32(0.05), z=np.int8(3)),
