@@ -19,7 +19,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edgekit.errors import Unsupported
-from edgekit.sources.keras import cutting
+from edgekit.sources.keras import cutting, lowering
 from edgekit.sources.keras.libraries import FAILURES, first_line, tf
 from edgekit.sources.keras.loading import layers
 from edgekit.sources.keras.lstm import fused, fusible
@@ -56,7 +56,7 @@ class Converted:
 
 def _frozen(fixed: Fixed) -> bytes:
     """Variables become constants; inputs and outputs keep their order."""
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([fixed.function])
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([lowering.lowered(fixed.function)])
     return bytes(converter.convert())
 
 

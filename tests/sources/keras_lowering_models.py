@@ -1,0 +1,54 @@
+"""Writes models with operators that TFLite's converter refuses: ``python keras_lowering_models.py FOLDER``."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+os.environ["KERAS_BACKEND"] = "tensorflow"
+
+import keras
+import tf_keras
+from keras import layers, ops
+
+FOLDER = Path(sys.argv[1])
+
+
+def applied(call: Any, shape: tuple[int, ...]) -> Any:
+    """A network that is one function of its input."""
+    x = keras.Input(shape, name="x")
+    return keras.Model(x, call(x))
+
+
+def resized(height: int, width: int, mode: str, *, antialias: bool = False) -> Any:
+    """An image of 9 × 7 in another size."""
+    return applied(lambda x: ops.image.resize(x, (height, width), interpolation=mode, antialias=antialias), (9, 7, 2))
+
+
+def main() -> None:
+    """Write all of them."""
+    networks = {
+        "argmax": applied(lambda x: ops.argmax(x, -1), (7,)),
+        "argmax_between": applied(lambda x: ops.argmax(layers.Conv2D(4, 3)(x), 1), (8, 6, 3)),
+        "argmin_relu": applied(lambda x: ops.argmin(ops.relu(x), -1, keepdims=True), (7,)),
+        "one_hot": applied(lambda x: ops.one_hot(ops.argmax(x, -1), 7), (7,)),
+        "signbit": applied(lambda x: ops.cast(ops.signbit(x), "float32"), (7,)),
+        "bicubic_up": resized(20, 11, "bicubic"),
+        "bicubic_one_axis": resized(9, 3, "bicubic"),
+        "lanczos3": resized(5, 16, "lanczos3"),
+        "lanczos5_down": resized(4, 3, "lanczos5", antialias=True),
+        "antialiased": resized(4, 4, "bilinear", antialias=True),
+    }
+    for name, network in networks.items():
+        network.save(FOLDER / f"{name}.keras")
+    cells = {"gru": layers.GRU(4, return_sequences=True), "simple": layers.SimpleRNN(4), "lstm": layers.LSTM(3)}
+    both = layers.Bidirectional(layers.LSTM(3, return_sequences=True))
+    for name, layer in {**cells, "bidirectional": both}.items():
+        applied(layer, (6, 3)).export(FOLDER / f"open_{name}", verbose=False)
+    x = tf_keras.Input((5, 2))
+    tf_keras.Model(x, tf_keras.layers.GRU(4)(x)).save(FOLDER / "open_old_gru", save_format="tf")
+
+
+main()

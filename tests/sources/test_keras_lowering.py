@@ -1,0 +1,66 @@
+"""Networks with operators that TFLite's converter refuses compute what Keras computes all the same."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgekit.engine.worker import Worker
+from edgekit.nouns.model import SourceOptions
+from edgekit.waist import graph, run
+from edgekit.waist.tensors import inputs_to_file, outputs_to_source, sqnr_db
+
+pytestmark = pytest.mark.slow
+PLAIN = SourceOptions()
+CHOICES = ["argmax", "argmax_between", "argmin_relu", "one_hot", "signbit"]
+RESIZED = ["bicubic_up", "bicubic_one_axis", "lanczos3", "lanczos5_down", "antialiased"]
+RECURRENT = ["open_gru", "open_simple", "open_lstm", "open_bidirectional", "open_old_gru"]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of them."""
+    folder = tmp_path_factory.mktemp("lowering")
+    script = Path(__file__).with_name("keras_lowering_models.py")
+    subprocess.run([sys.executable, script, folder], check=True, capture_output=True)
+    return folder
+
+
+def outputs(worker: Worker, path: Path, out: Path) -> tuple[list[str], list[np.ndarray], list[np.ndarray]]:
+    """The file's operators, what the source gives for random samples, and what the file gives."""
+    waist = worker.call("sources", "keras", "to_waist", path=path, options=PLAIN, out=out)
+    random = np.random.default_rng(7)
+    values = {
+        spec.source_name: random.standard_normal((4, *spec.source_shape)).astype(np.float32)
+        for spec in waist.signature.inputs
+    }
+    np.savez(out / "in.npz", **values)  # type: ignore[arg-type]
+    worker.call("sources", "keras", "run", path=path, options=PLAIN, inputs=out / "in.npz", outputs=out / "out.npz")
+    found = outputs_to_source(waist.signature, run.run(out / waist.file, inputs_to_file(waist.signature, values)))
+    with np.load(out / "out.npz") as held:
+        wanted = {name: held[name] for name in held.files}
+    assert set(wanted) == set(found)
+    kinds = [operator.name for operator in graph.read(out / waist.file)[0].operators]
+    return kinds, [wanted[name] for name in sorted(wanted)], [found[name] for name in sorted(wanted)]
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_choices_are_the_same_without_a_look_at_bits(worker: Worker, models: Path, tmp_path: Path, name: str) -> None:
+    kinds, wanted, found = outputs(worker, models / f"{name}.keras", tmp_path)
+    assert all(np.array_equal(w, f) for w, f in zip(wanted, found, strict=True))
+    assert not {"BITWISE_AND", "BITCAST", "SELECT_V2", "LOGICAL_AND"} & set(kinds)
+
+
+@pytest.mark.parametrize("name", RESIZED)
+def test_every_resizing_is_a_product_for_each_axis(worker: Worker, models: Path, tmp_path: Path, name: str) -> None:
+    kinds, wanted, found = outputs(worker, models / f"{name}.keras", tmp_path)
+    assert all(sqnr_db(w, f) >= 100 for w, f in zip(wanted, found, strict=True))
+    assert {"BATCH_MATMUL", "FULLY_CONNECTED"} & set(kinds)
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_a_saved_model_whose_batch_was_open_recurs(worker: Worker, models: Path, tmp_path: Path, name: str) -> None:
+    _, wanted, found = outputs(worker, models / name, tmp_path)
+    assert all(sqnr_db(w, f) >= 100 for w, f in zip(wanted, found, strict=True))
