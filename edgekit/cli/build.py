@@ -180,7 +180,9 @@ def _show_plan(planned: Plan, *, as_json: bool) -> int:
 def _as_dict(result: Result) -> dict[str, Any]:
     if result.error is not None:
         return {"target": result.target, "error": as_dict(result.error)}
-    return {"target": result.target, "folder": str(result.folder), "manifest": result.manifest}
+    beside = {"kept": result.kept, "gone": result.gone}
+    shown = {name: files for name, files in beside.items() if files}
+    return {"target": result.target, "folder": str(result.folder), "manifest": result.manifest} | shown
 
 
 def _exit_code(results: list[Result]) -> int:

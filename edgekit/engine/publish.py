@@ -2,25 +2,37 @@
 
 import ctypes
 import errno
-import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
+
+from edgekit.engine import contents
+from edgekit.engine.contents import Contents
 from edgekit.errors import InputError, from_os
 from edgekit.host.cachedir import cache_folder
 from edgekit.host.ownership import Scratch, leftovers, unheld, writing
-from edgekit.nouns.manifest import FILE_NAME, PART, PROFILES
 
 OLD = "old"
 """Where an earlier result lies until the new one stands in its place."""
 
 
-def publish[T](folder: Path, make: Callable[[Path], T]) -> T:
+class Published[T](msgspec.Struct, frozen=True):
+    """A result in its place: what ``make`` returned, the user's files beside it, edgekit's that are no longer there."""
+
+    made: T
+    kept: tuple[str, ...]
+    gone: tuple[str, ...]
+
+
+def publish[T](folder: Path, make: Callable[[Path], T]) -> Published[T]:
     """Make a folder's content aside, then put it in the place of what was there.
+
+    Profiles, and all that edgekit did not write, stay.
 
     Whoever else writes into the folder (`edgekit.host.ownership.writing`) waits meanwhile.
 
@@ -28,12 +40,9 @@ def publish[T](folder: Path, make: Callable[[Path], T]) -> T:
         folder: where the result shall stand; an earlier result of edgekit's there is replaced.
         make: writes the content into the folder that it is given. Nobody changes the earlier result meanwhile.
 
-    Returns:
-        What ``make`` returns.
-
     Raises:
-        InputError: something that edgekit did not make stands there, or nothing can be written there,
-            for instance because the disk is full. Nothing is changed then.
+        InputError: a file of the user's has the name of one that is to be written, or nothing can be written
+            there, for instance because the disk is full. Nothing is changed then.
     """
     folder = folder.resolve()  # a link stays a link
     try:
@@ -48,20 +57,31 @@ def publish[T](folder: Path, make: Callable[[Path], T]) -> T:
         raise _refusal(folder, error) from error
 
 
-def _put[T](folder: Path, make: Callable[[Path], T]) -> T:
+def _put[T](folder: Path, make: Callable[[Path], T]) -> Published[T]:
     with Scratch(folder.parent, _prefix(folder)) as aside:
         aside.path.chmod(0o755)
         fresh = aside.path / "new"
         fresh.mkdir()
         made = make(fresh)
-        profiles = folder / PROFILES
-        if profiles.is_symlink():
-            (fresh / PROFILES).symlink_to(profiles.readlink())
-        elif profiles.is_dir():
-            shutil.copytree(profiles, fresh / PROFILES, symlinks=True)
-        if not _exchange(fresh, folder):
+        written = {str(path.relative_to(fresh)) for path in fresh.rglob("*") if not path.is_dir()}
+        there = contents.of(folder)
+        there.refuse(folder, written)
+        there.carry(folder, fresh)
+        if _exchange(fresh, folder):
+            _bring(fresh, folder, there)
+        else:
             _replace(folder, fresh, aside.path)
-    return made
+            _bring(aside.path / OLD, folder, there)
+    return Published(made, there.kept, tuple(sorted(there.own - written)))
+
+
+def _bring(old: Path, folder: Path, there: Contents) -> None:
+    """Bring what the user put into the earlier folder at the last moment, after it was looked at."""
+    late = set(contents.of(old).users) - {*there.users}
+    for name in sorted(late):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        if not os.path.lexists(folder / name):
+            (old / name).rename(folder / name)
 
 
 def _exchange(fresh: Path, folder: Path) -> bool:
@@ -107,26 +127,29 @@ def _prefix(folder: Path) -> str:
     return f".{folder.name[:200]}.edgekit-"
 
 
-def check(folder: Path) -> None:
+def check(folder: Path, names: Collection[str] = ()) -> None:
     """Look, before the work is done, whether a result can be put there; leaves nothing behind.
 
+    Args:
+        folder: where it shall stand.
+        names: of files that will be in it.
+
     Raises:
-        InputError: something that edgekit did not make stands there, or nothing can be written there.
+        InputError: a file of the user's has such a name, or nothing can be written there.
     """
     folder = folder.resolve()
-    if Path.cwd().is_relative_to(folder):
+    if Path.cwd().is_relative_to(folder) or folder == Path.home():
         raise InputError(
-            "A result replaces its folder as a whole, so it cannot be the folder that you are in.",
+            "A result replaces its folder as a whole, so it cannot be the folder that you are in, or your home.",
             place=str(folder),
             fix="name a new folder, for instance -o dist",
         )
     refuse_cache(folder)
-    if folder.exists() and (foreign := _foreign(folder)):
-        raise InputError(
-            f"{folder.name} {foreign}.",
-            place=str(folder),
-            fix="choose another folder with -o, or move that away",
-        )
+    try:
+        contents.of(folder).refuse(folder, names)
+    except InputError:
+        with writing(folder):  # another build may just have replaced its result: look again while none does
+            contents.of(folder).refuse(folder, names)
     there = next(parent for parent in folder.parents if parent.exists())
     try:
         Path(tempfile.mkdtemp(prefix=_prefix(folder), dir=there)).rmdir()
@@ -157,37 +180,3 @@ def _refusal(folder: Path, error: OSError) -> InputError:
     return InputError(
         f"The result cannot be written: {problem}", place=str(folder), fix=f"{space}choose another folder with -o"
     )
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """Everything below a folder but folders; links are not followed.
-
-    Raises:
-        OSError: a folder cannot be read, so that nobody knows what it holds.
-    """
-
-    def refuse(error: OSError) -> None:
-        if not isinstance(error, FileNotFoundError):  # another build replaces its result at this moment
-            raise error
-
-    for place, below, names in os.walk(folder, onerror=refuse):
-        yield from (Path(place, name) for name in names)
-        yield from (path for name in below if (path := Path(place, name)).is_symlink())
-
-
-def _foreign(folder: Path) -> str:
-    """What keeps a folder from being replaced, as the end of a sentence; empty if all in it is edgekit's."""
-    if not folder.is_dir():
-        return "is a file, and a folder is needed"
-    found = sorted(str(path.relative_to(folder)) for path in _files(folder))
-    found = [name for name in found if Path(name).parts[0] != PROFILES and not PART.fullmatch(name)]
-    try:
-        manifest = json.loads((folder / FILE_NAME).read_bytes())
-        own = {FILE_NAME, *(name for artifact in manifest["artifacts"] for name in artifact["files"])}
-    except FileNotFoundError:
-        own = set()
-        if FILE_NAME in found or not folder.is_dir():
-            return ""  # another build is replacing its result at this moment
-    except (OSError, ValueError, KeyError, TypeError):
-        own = set()
-    return next((f"holds what edgekit did not make: {name}" for name in found if name not in own), "")

@@ -6,6 +6,7 @@ lists the profiles of the files that it holds. A file on its own is recorded in 
 """
 
 import errno
+import hashlib
 import os
 import re
 import tempfile
@@ -19,13 +20,14 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from edgekit.engine import contents
 from edgekit.engine.publish import refuse_cache
 from edgekit.errors import InputError
 from edgekit.host import ownership
 from edgekit.measure.protocol import Observations
 from edgekit.measure.subject import Measurable
 from edgekit.nouns import manifest as manifests
-from edgekit.nouns.manifest import PROFILES, Manifest
+from edgekit.nouns.manifest import PROFILES, Extra, Manifest
 from edgekit.nouns.profile import DeviceVerification, Profile
 from edgekit.waist.tensors import Array
 
@@ -191,6 +193,25 @@ def read(path: Path) -> Profile:
         raise InputError(
             f"{path.name} is no profile: {error}.", place=str(path), fix="name a .json below a profiles/ folder"
         ) from error
+
+
+def attach(path: Path, name: str, content: bytes, by: str) -> None:
+    """Put a file beside a manifest, which lists it among its extras, in the place of an earlier one of that name.
+
+    Args:
+        path: the manifest.
+        name: of the file, in the manifest's folder.
+        content: what it holds.
+        by: the verb that made it.
+
+    Raises:
+        InputError: the user's own file has that name, or nothing can be written there.
+    """
+    extra = Extra(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content), by=by)
+    with _writing(path.parent, path):
+        contents.of(path.parent).refuse(path.parent, {name})
+        _replace(path.parent / name, lambda aside: aside.write_bytes(content))
+        _list(path, lambda old: msgspec.structs.replace(old, extras=old.extras | {name: extra}))
 
 
 def verified(path: Path, file: str, verification: DeviceVerification) -> None:

@@ -71,11 +71,18 @@ class DataSet(Noun, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
 
+class Extra(FileDigest, frozen=True, kw_only=True):
+    """A file that a later verb put beside the artifacts: ``by`` names the verb."""
+
+    by: str
+
+
 class Manifest(Noun, frozen=True, kw_only=True):
     """Everything known about what one folder holds.
 
     ``unavailable`` maps the target's files that could not be made of this source to the reason.
     ``profiles`` are those measured of the files that the folder holds now; older ones stay in ``profiles/``.
+    ``extras`` are other files that verbs made of these, by name. What is listed nowhere is the user's own.
     """
 
     schema_version: Literal[1] = 1
@@ -91,6 +98,7 @@ class Manifest(Noun, frozen=True, kw_only=True):
     evaluation: DataSet | None = None
     profiles: tuple[Profile, ...] = ()
     unavailable: dict[str, str] = {}
+    extras: dict[str, Extra] = {}
 
 
 def digest(files: dict[str, str]) -> str:
@@ -116,8 +124,8 @@ def read(path: Path) -> Manifest:
         ) from error
     except msgspec.MsgspecError as error:
         raise InputError(f"{path.name} cannot be read: {error}.", place=str(path), fix="build it again") from error
-    for file in found.artifacts:
-        for name in (file.file, *file.files):
+    for file in (*found.artifacts, None):
+        for name in found.extras if file is None else (file.file, *file.files):
             if not _inside(path.parent, name):
                 raise InputError(
                     f"{path.name} names {name!r}, which lies outside of its folder.",
@@ -136,13 +144,17 @@ def _inside(folder: Path, name: str) -> bool:
 
 
 def carried(old: Path, fresh: Manifest) -> Manifest:
-    """A manifest that is about to take the place of ``old``, with what was measured of files that stay the same."""
+    """A manifest that is about to take the place of ``old``, with what was measured of files that stay the same.
+
+    Extras stay where all files do: they may tell of any of them.
+    """
     try:
         before = read(old)
     except InputError:
         return fresh
     verified = {file.sha256: file.device_verifications for file in before.artifacts}
     now = {file.sha256 for file in fresh.artifacts}
+    extras = {name: extra for name, extra in before.extras.items() if (old.parent / name).is_file()}
     return msgspec.structs.replace(
         fresh,
         artifacts=tuple(
@@ -150,4 +162,5 @@ def carried(old: Path, fresh: Manifest) -> Manifest:
             for file in fresh.artifacts
         ),
         profiles=tuple(profile for profile in before.profiles if profile.artifact_sha256 in now),
+        extras=extras if verified.keys() == now else {},
     )

@@ -14,12 +14,17 @@ from edgekit.nouns.target import Recipe, Target, Variant
 
 
 class Result(msgspec.Struct, frozen=True):
-    """What became of one target: its folder and manifest, or the error that prevented them."""
+    """What became of one target: its folder and manifest, or the error that prevented them.
+
+    ``kept`` are the user's own files in the folder, ``gone`` those of an earlier result that are no longer in it.
+    """
 
     target: str
     folder: Path
     manifest: Manifest | None = None
     error: EdgekitError | None = None
+    kept: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
 
 
 class Inspection(Noun, frozen=True, kw_only=True):

@@ -93,8 +93,25 @@ def _result(row: Result, manifest: Manifest) -> Iterable[Text]:
     """Where a target's files lie, and below it what needs attention."""
     yield Text()
     yield Text.assemble((f"{row.folder}/", "bold"))
-    for remark in dict.fromkeys(_remarks(manifest)):
+    for remark in dict.fromkeys([*_remarks(manifest), *_beside(row)]):
         yield Text(f"  {remark}")
+
+
+NAMED = 5
+"""How many of a folder's files a remark names."""
+
+
+def _beside(row: Result) -> Iterable[str]:
+    """What else is in a result's folder, or is no longer."""
+    if row.kept:
+        yield f"kept {_names(row.kept)}, which edgekit did not write"
+    if row.gone:
+        yield f"{_names(row.gone)} of the earlier build left the folder; to have both, build into another with -o"
+
+
+def _names(files: tuple[str, ...]) -> str:
+    more = len(files) - NAMED
+    return ", ".join(files[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _evidence(file: ArtifactFile) -> dict[str, str | Text]:

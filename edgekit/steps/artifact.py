@@ -137,12 +137,15 @@ def write(out: Path, folder: Path, described: Manifest, answers: list[Answer[Bui
     """Put files and their manifest into a folder that is about to take the place of ``folder``.
 
     Returns:
-        The manifest, with what was measured of files that ``folder`` holds already.
+        The manifest, with what was measured and made of files that ``folder`` holds already.
     """
     described = carried(folder / FILE_NAME, described)
     for answer in answers:
         for name in answer.files:
             (out / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(answer.folder / name, out / name)
+    for name in described.extras:
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(folder / name, out / name)
     (out / FILE_NAME).write_bytes(msgspec.json.format(msgspec.json.encode(described)) + b"\n")
     return described

@@ -13,7 +13,7 @@ from edgekit.engine.session import Session
 from edgekit.engine.store import Answer
 from edgekit.errors import EdgekitError, InputError, Unsupported, from_os
 from edgekit.nouns.building import Built
-from edgekit.nouns.manifest import Manifest
+from edgekit.nouns.manifest import FILE_NAME, Manifest
 from edgekit.nouns.results import Plan, Result
 from edgekit.nouns.target import Target, Variant
 from edgekit.steps import artifact, conversion, data, reading, speed
@@ -85,7 +85,7 @@ def publish(made: Made) -> Result:
         return Result(made.target, made.folder, error=error)
     except OSError as error:
         return Result(made.target, made.folder, error=_mended(error))
-    return Result(made.target, made.folder, manifest=written)
+    return Result(made.target, made.folder, manifest=written.made, kept=written.kept, gone=written.gone)
 
 
 def _prepare(session: Session, project: Project, model: Path, planned: Plan) -> _Prepared:
@@ -158,7 +158,7 @@ def _placed(planned: Plan) -> Plan:
     rows, refused = [], list(planned.refused)
     for row in planned.targets:
         try:
-            check_place(row[1])
+            check_place(row[1], {FILE_NAME, *(variant.file for variant in row[2])})
         except InputError as error:
             refused.append(Result(row[0].name, row[1], error=error))
         else:

@@ -77,7 +77,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     desk = tmp_path / "desk"
     (desk / "folder").mkdir(parents=True)
     (desk / "foreign").mkdir()
-    (desk / "foreign" / "mine.txt").write_text("mine")
+    (desk / "foreign" / "model_float16.tflite").write_text("mine")
     (desk / "model.keras").write_bytes(DIGITS.read_bytes())
     (desk / "empty.onnx").touch()
     (desk / "text.onnx").write_text("hello, this is text")

@@ -1,6 +1,7 @@
 """Results stand whole in their place, or not at all."""
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from edgekit.engine import contents
 from edgekit.engine.publish import _exchange, check, publish
 from edgekit.errors import InputError
 
@@ -41,19 +43,80 @@ def test_an_earlier_result_is_replaced_whole(tmp_path: Path) -> None:
     assert leftovers(tmp_path / "out") == []
 
 
-def test_what_edgekit_did_not_make_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "thesis.tex").write_text("years of work")
-    with pytest.raises(InputError, match=r"thesis\.tex"):
-        publish(tmp_path / "out", result("1"))
-    assert (tmp_path / "out" / "thesis.tex").read_text() == "years of work"
+def test_the_users_files_stay_beside_the_result(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / "photos" / "deep").mkdir(parents=True)
+    (out / "empty").mkdir()
+    (out / "photos" / "deep" / "a.jpg").write_text("a")
+    (out / "thesis.tex").write_text("years of work")
+    (out / "link").symlink_to("nowhere")
+    for text in "12":
+        published = publish(out, result(text))
+        assert published.kept == ("empty", "link", "photos/", "thesis.tex")
+        assert published.gone == ()
+        assert names(out) == ["empty", "link", "manifest.json", "model.tflite", "photos", "thesis.tex"]
+        assert (out / "thesis.tex").read_text() == "years of work"
+        assert (out / "photos" / "deep" / "a.jpg").read_text() == "a"
+        assert (out / "link").readlink() == Path("nowhere")
+        assert (out / "model.tflite").read_text() == text
 
 
-def test_a_file_added_to_a_result_is_the_users(tmp_path: Path) -> None:
+def test_a_file_that_the_user_has_open_stays_the_same_file(tmp_path: Path) -> None:
     publish(tmp_path / "out", result("1"))
-    (tmp_path / "out" / "notes.md").write_text("mine")
-    with pytest.raises(InputError, match=r"notes\.md"):
+    with (tmp_path / "out" / "notes.md").open("w") as notes:
         publish(tmp_path / "out", result("2"))
+        notes.write("written afterwards")
+    assert (tmp_path / "out" / "notes.md").read_text() == "written afterwards"
+
+
+@pytest.mark.parametrize("exchange", [True, False])
+def test_what_the_user_adds_at_the_last_moment_is_not_lost(
+    exchange: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    publish(out, result("1"))
+
+    def late(fresh: Path, folder: Path) -> bool:
+        (out / "late").mkdir()
+        (out / "late" / "notes.md").write_text("mine")
+        return exchange and _exchange(fresh, folder)
+
+    monkeypatch.setattr("edgekit.engine.publish._exchange", late)
+    publish(out, result("2"))
+    assert (out / "late" / "notes.md").read_text() == "mine"
+    assert (out / "model.tflite").read_text() == "2"
+
+
+@pytest.mark.parametrize("name", ["model.tflite", "model.tflite/inside", "manifest.json"])
+def test_a_file_of_the_users_under_a_results_name_is_refused_by_name(name: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / name).parent.mkdir(parents=True)
+    (out / name).write_text("mine")
+    for refused in (lambda: publish(out, result("1")), lambda: check(out, {"model.tflite", "manifest.json"})):
+        with pytest.raises(InputError, match=re.escape(name)):
+            refused()
+    assert (out / name).read_text() == "mine"
+    assert leftovers(out) == []
+
+
+def test_a_folder_of_many_other_files_is_no_place_for_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contents, "MOST_KEPT", 3)
+    (tmp_path / "out").mkdir()
+    for i in range(4):
+        (tmp_path / "out" / str(i)).touch()
+    with pytest.raises(InputError, match="more than 3 files"):
+        check(tmp_path / "out")
+
+
+def test_files_of_an_earlier_result_that_are_not_asked_for_any_more_are_told(tmp_path: Path) -> None:
+    publish(tmp_path / "out", result("1"))
+
+    def other(out: Path) -> None:
+        (out / "other.tflite").write_text("other")
+        (out / "manifest.json").write_text(json.dumps({"artifacts": [{"files": {"other.tflite": {}}}]}))
+
+    assert publish(tmp_path / "out", other).gone == ("model.tflite",)
+    assert names(tmp_path / "out") == ["manifest.json", "other.tflite"]
 
 
 def test_a_failure_changes_nothing(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ import msgspec
 import numpy as np
 import pytest
 
+from edgekit.errors import InputError
+from edgekit.measure import record
 from edgekit.nouns.manifest import Manifest
 from edgekit.waist import run as waist_run
 from tests.conftest import ROOT
@@ -268,3 +270,29 @@ def test_the_linter_knows_what_the_first_layer_expects(bench: Bench, tmp_path: P
         warnings[name] = " ".join(run.document["results"][0]["manifest"]["calibration"]["warnings"])
     assert "0..255" in warnings["small"]
     assert "0..255" not in warnings["right"]
+
+
+def test_a_folder_holds_what_was_asked_for_last_and_the_users_files(bench: Bench, tmp_path: Path) -> None:
+    command = ("build", str(DIGITS / "model.keras"), "-t", "android", "-o", "out")
+    bench.run(*command, "--precision", "float16", cwd=tmp_path)
+    (tmp_path / "out" / "report.html").write_text("mine")
+    run = bench.run(*command, "--precision", "float32", "--json", cwd=tmp_path)
+    assert run.code == 0, run.err
+    assert "kept report.html, which edgekit did not write" in run.err
+    assert "model_float16.tflite of the earlier build left the folder" in run.err
+    (result,) = run.document["results"]
+    assert (result["kept"], result["gone"]) == (["report.html"], ["model_float16.tflite"])
+    there = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert there == ["manifest.json", "model_float32.tflite", "report.html"]
+
+    record.attach(tmp_path / "out" / "manifest.json", "made.html", b"edgekit's", by="report")
+    with pytest.raises(InputError, match=r"report\.html"):
+        record.attach(tmp_path / "out" / "manifest.json", "report.html", b"edgekit's", by="report")
+    again = bench.run(*command, "--precision", "float32", "--json", cwd=tmp_path)
+    (result,) = again.document["results"]
+    assert (result["kept"], result.get("gone")) == (["report.html"], None)
+    assert result["manifest"]["extras"]["made.html"]["by"] == "report"
+    assert (tmp_path / "out" / "made.html").read_bytes() == b"edgekit's"
+    other = bench.run(*command, "--precision", "float16", "--json", cwd=tmp_path)
+    assert other.document["results"][0]["gone"] == ["made.html", "model_float32.tflite"]
+    assert (tmp_path / "out" / "report.html").read_text() == "mine"
