@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from edgekit.errors import InputError
+from edgekit.errors import InputError, Unsupported
 from edgekit.host import sandbox
 from edgekit.nouns.model import Divergence, Model, SourceOptions, TensorRow, Waist
 
@@ -114,6 +114,36 @@ def bound(shapes: Iterable[tuple[str, Sequence[int]]], path: Path) -> None:
                 f"{limit / 2**30:.1f} GiB of memory.",
                 place=f"{path}: {name}",
                 fix="give smaller sizes with --shape, or raise the limit with --max-memory",
+            )
+
+
+LARGEST_BYTES = 2**30
+"""Largest result of an operator: more than a phone gives to an app."""
+
+
+def largest_result() -> int:
+    """Bytes that one operator's result may take: `LARGEST_BYTES`, or a quarter of the memory that there is."""
+    return min(LARGEST_BYTES, (sandbox.memory_limit() or sandbox.default_memory()) // 4)
+
+
+def bound_results(made: Iterable[tuple[str, str, Sequence[int], int]], path: Path) -> None:
+    """Refuse a network in which an operator's result is too large, before any is made.
+
+    Args:
+        made: kind of operator, name, fixed shape, and bytes of an element, of each result.
+        path: the file, for the complaint.
+
+    Raises:
+        Unsupported: one is larger than `largest_result`; the operator is named.
+    """
+    limit = largest_result()
+    for kind, name, shape, bytes_ in made:
+        if (size := math.prod(max(0, int(n)) for n in shape) * bytes_) > limit:
+            most = f"{limit / 2**30:,.1f} GiB"
+            raise Unsupported(
+                f"{path.name}: {kind} makes {name!r} {list(map(int, shape))}, {size / 2**30:,.1f} GiB.",
+                place=f"{path}: {name}",
+                fix=f"choose smaller sizes (at most {most} for a tensor), or cut the model before it",
             )
 
 

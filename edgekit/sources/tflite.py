@@ -18,8 +18,8 @@ import numpy as np
 
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.model import Divergence, Model, Precision, Signature, SourceOptions, TensorRow, TensorSpec, Waist
-from edgekit.sources import Source, bound
-from edgekit.waist import cutting, edit, graph, layouts, naming, state, stored
+from edgekit.sources import Source, bound, bound_results
+from edgekit.waist import cutting, edit, graph, layouts, naming, sizes, state, stored
 from edgekit.waist.run import interpreter, invoke, run, value
 from edgekit.waist.tensors import Array, inputs_to_file, outputs_to_source, sqnr_db
 
@@ -178,6 +178,7 @@ def _parsed(path: Path) -> tuple[Any, graph.Graph]:
     if not main.inputs or not main.outputs:
         raise _damaged(path, "it has no inputs or no outputs")
     bound(((tensor.name, tensor.shape) for tensor in main.tensors if not tensor.constant_bytes), path)
+    bound_results(sizes.results(tree, main), path)
     return tree, main
 
 

@@ -13,9 +13,10 @@ import h5py
 import pytest
 
 from edgekit.engine.worker import Worker
-from edgekit.errors import EdgekitError
+from edgekit.errors import EdgekitError, Unsupported
 from edgekit.nouns.model import SourceOptions
 from tests.sources.test_keras_refusals import describe, hdf5, layer, legacy, refused, rewritten, with_config
+from tests.studies.hostile import bombs
 
 UNSAFE = SourceOptions(allow_unsafe=True)
 
@@ -254,3 +255,9 @@ def test_zips_that_lead_elsewhere_or_hold_less_than_they_say(
         path.write_bytes(content[: at + 24] + (2**31).to_bytes(4, "little") + content[at + 28 :])
     assert told in refused(worker, path).problem
     assert not (tmp_path.parent / "mark").exists()
+
+
+@pytest.mark.parametrize("kind", ["UpSampling1D", "RepeatVector", "ZeroPadding2D"])
+def test_layers_that_make_gigabytes_are_refused_before_they_run(kind: str, worker: Worker, tmp_path: Path) -> None:
+    with pytest.raises(Unsupported, match=r"bomb.*GiB"):
+        describe(worker, bombs.keras(tmp_path / "bomb.keras", kind))

@@ -36,6 +36,7 @@ FAILURES = (
     struct.error,
     zipfile.BadZipFile,
     AttributeError,
+    NameError,
     AssertionError,
     NotImplementedError,
     ImportError,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.errors import InputError, Unsupported
-from edgekit.sources import bound
+from edgekit.sources import bound, bound_results
 from edgekit.sources.keras import optimization
 from edgekit.sources.keras.libraries import FAILURES, first_line, tf
 from edgekit.waist.tensors import Array
@@ -106,6 +106,7 @@ def fix(network: Network, wanted: dict[str, tuple[int, ...]], path: Path) -> Fix
             place=str(path),
             fix="give the shapes that it was trained on with --shape NAME=1,…",
         ) from error
+    bound_results(_results(function.graph), path)
     outputs = [function.structured_outputs[key] for key in sorted(function.structured_outputs)]
     made = Fixed(network, shapes, function, (), tuple(np.dtype(spec.dtype.as_numpy_dtype).name for spec in outputs))
     if all(spec.shape.is_fully_defined() for spec in outputs):
@@ -119,6 +120,14 @@ def fix(network: Network, wanted: dict[str, tuple[int, ...]], path: Path) -> Fix
                 f"{path.name} cannot be run: {first_line(error)}", place=str(path), fix="see the operator named"
             ) from error
     return Fixed(network, shapes, function, known, made.output_dtypes)
+
+
+def _results(traced_graph: Any) -> Iterator[tuple[str, str, tuple[int, ...], int]]:
+    """Kind, name, shape and bytes of an element of what each operator of a traced graph makes, where that is fixed."""
+    for operator in traced_graph.get_operations():
+        for tensor in operator.outputs:
+            if tensor.shape.is_fully_defined() and tensor.dtype.is_numpy_compatible:
+                yield operator.type, operator.name, tuple(tensor.shape.as_list()), tensor.dtype.size
 
 
 def traced(network: Network, specs: list[Any]) -> Any:

@@ -7,16 +7,14 @@ from pathlib import Path
 
 import onnx
 
-from edgekit.errors import InputError, Unsupported
+from edgekit.errors import InputError
+from edgekit.sources import bound_results, largest_result
 from edgekit.sources.onnx.folding import infer
 from edgekit.sources.onnx.network import Network, kind
 
-LIMIT_BYTES = 2**30
-"""Largest tensor: more than a phone gives to an app, and room for a reference run of 2 GiB all in all."""
-
 
 def refuse_large(path: Path, model: onnx.ModelProto, shapes: dict[str, tuple[int, ...]]) -> None:
-    """Stop where an input, or a value that shape inference knows, is larger than `LIMIT_BYTES`.
+    """Stop where an input, or a value that shape inference knows, is larger than `edgekit.sources.largest_result`.
 
     Args:
         path: the file, for the message.
@@ -29,22 +27,18 @@ def refuse_large(path: Path, model: onnx.ModelProto, shapes: dict[str, tuple[int
     """
     network = Network.of(model)
     network.shapes.update(shapes)
+    limit = largest_result()
     for name in network.inputs:
-        if (size := network.bytes(name) or 0) > LIMIT_BYTES:
+        if (size := network.bytes(name) or 0) > limit:
             raise InputError(
                 f"{path.name}: the input {name!r} {list(network.shapes[name])} would take {_gib(size)}.",
                 place=f"{path}: {name}",
-                fix=f"export it with real sizes (at most {_gib(LIMIT_BYTES)} for a tensor)",
+                fix=f"export it with real sizes (at most {_gib(limit)} for a tensor)",
             )
     infer(network)
-    for node in network.nodes:
-        for name in node.output:
-            if (size := network.bytes(name) or 0) > LIMIT_BYTES:
-                raise Unsupported(
-                    f"{path.name}: {kind(node)} makes {name!r} {list(network.shape(name) or ())}, {_gib(size)}.",
-                    place=f"{path}: {name}",
-                    fix=f"choose smaller sizes (at most {_gib(LIMIT_BYTES)} for a tensor), or cut the model before it",
-                )
+    widths = {name: dtype.itemsize for name, dtype in network.dtypes.items()}
+    made = ((node, name) for node in network.nodes for name in node.output if network.bytes(name))
+    bound_results(((kind(node), name, network.shape(name) or (), widths.get(name, 4)) for node, name in made), path)
 
 
 def _gib(size: int) -> str:
