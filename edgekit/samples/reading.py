@@ -23,7 +23,7 @@ EXACT_INTEGERS = 2.0**53
 
 UNREADABLE: tuple[type[Exception], ...] = (
     ValueError, EOFError, OSError, KeyError, TypeError, SyntaxError, OverflowError, MemoryError, RuntimeError,
-    NotImplementedError, IndexError, AttributeError, ArithmeticError, tokenize.TokenError,
+    NotImplementedError, IndexError, AttributeError, ArithmeticError, tokenize.TokenError, SystemError,
     zipfile.BadZipFile, zlib.error, struct.error,
 )  # fmt: skip
 """What numpy, zipfile and Pillow raise on what is truncated, damaged, encrypted or pickled."""

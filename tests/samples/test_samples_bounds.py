@@ -110,3 +110,11 @@ def test_a_real_bomb_ends_in_little_memory(tmp_path: Path) -> None:
         timeout=60,
     )
     assert "fit into memory here" in json.loads(run.stdout)
+
+
+def test_a_header_that_breaks_pythons_tokenizer_is_damaged(tmp_path: Path) -> None:
+    """An error of CPython 3.12's own (SystemError), found by fuzzing."""
+    text = b" '<f4', 'fortran_order': False, 'shape': (3, 8, 8, 1), }".ljust(117) + b"\n" + bytes(64)
+    (tmp_path / "x.npy").write_bytes(b"\x93NUMPY\x01\x00v\x00" + text)
+    with pytest.raises(InputError, match="is damaged"):
+        samples.load(str(tmp_path / "x.npy"), WANTED)
