@@ -15,6 +15,7 @@ from edgekit.engine.publish import publish
 from edgekit.engine.store import ANSWER, Store, Stored, file_digest
 from edgekit.engine.worker import Worker
 from edgekit.errors import InputError, Unsupported, full_disk
+from edgekit.nouns.lineage import Step
 from edgekit.nouns.manifest import Manifest
 from tests.conftest import ROOT, Disk
 
@@ -82,14 +83,14 @@ def test_a_question_to_a_full_cache_leaves_nothing_and_works_once_there_is_space
         disk.resize(kib)
         store = Store(disk.path / "cache")
         with pytest.raises(InputError, match="No space left") as refused:
-            store.ask({"a": 1}, int, three_files)
+            store.ask(Step(what="a"), int, three_files)
         assert refused.value.place == str(disk.path / "cache")
         assert refused.value.fix.startswith("free some space")
         store.close()
         assert [path.name for path in disk.path.rglob("*") if path.is_file()] in ([], ["CACHEDIR.TAG"])
     disk.resize(100)
     store = Store(disk.path / "cache")
-    assert store.ask({"a": 1}, int, three_files).result == 3
+    assert store.ask(Step(what="a"), int, three_files).result == 3
     store.close()
     assert broken(disk.path / "cache") == []
 

@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
+from pathlib import Path
 from typing import Any
 
 from edgekit.errors import InputError, MissingTool
@@ -29,22 +30,30 @@ LIBRARIES: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 """Leaves that the base install cannot open → the extra of pyproject.toml that helps, and the modules it brings."""
 
-TOOLS = (
-    "ai-edge-litert",
-    "ai-edge-quantizer",
-    "keras",
-    "nncf",
-    "numpy",
-    "onnx",
-    "onnx-ir",
-    "onnx2tf",
-    "onnxruntime",
-    "openvino",
-    "pillow",
-    "tensorflow",
-    "tf-keras",
-)
-"""Distributions whose version can change a result."""
+DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
+    "": ("ai-edge-litert", "flatbuffers", "msgspec", "numpy"),  # what all need
+    "sources/keras": ("h5py", "keras", "protobuf", "tensorflow", "tensorflow-model-optimization", "tf-keras"),
+    "sources/onnx": (
+        "keras",
+        "onnx",
+        "onnx-ir",
+        "onnx2tf",
+        "onnxruntime",
+        "onnxsim",
+        "protobuf",
+        "sne4onnx",
+        "sng4onnx",
+        "tensorflow",
+        "tf-keras",
+    ),
+    "backends/tflite": ("ai-edge-quantizer",),
+    "backends/openvino": ("nncf", "openvino"),
+    "samples": ("pillow",),
+}
+"""A leaf, or a room that all use → the distributions whose version can change what it makes."""
+
+TOOLS = frozenset(name for row in DISTRIBUTIONS.values() for name in row)
+"""All of them."""
 
 
 def install(extra: str) -> str:
@@ -93,15 +102,33 @@ def leaf(room: str, name: str) -> Any:
 
 
 def _module(room: str, name: str) -> Any:
-    for point in _entry_points(group=f"edgekit.{room}", name=name):
-        return importlib.import_module(point.module)
-    if importlib.util.find_spec(f"edgekit.{room}.{name}") is None:
+    if not built_in(room, name):
+        if (point := third_party(room, name)) is not None:
+            return importlib.import_module(point.module)
         raise InputError(
             f"There is no {ROOMS[room].lower()} named {name}.",
             place=f"edgekit.{room}",
             fix=f"choose one of: {', '.join(names(room))}",
         )
     return importlib.import_module(f"edgekit.{room}.{name}")
+
+
+def built_in(room: str, name: str) -> bool:
+    """Whether edgekit brings a leaf itself; the name of such a one is not for others to take."""
+    place = Path(__file__).parents[1] / room / name
+    return place.is_dir() or place.with_suffix(".py").is_file()
+
+
+def third_party(room: str, name: str) -> Any:
+    """The entry point of a leaf that another distribution brings; None if there is none."""
+    return next(iter(_entry_points(group=f"edgekit.{room}", name=name)), None)
+
+
+def distribution(leaf: str) -> dict[str, str]:
+    """Name → version of the distribution that brings a third-party leaf (``room/name``); empty for edgekit's own."""
+    room, _, name = leaf.partition("/")
+    point = None if built_in(room, name) else third_party(room, name)
+    return {} if point is None or point.dist is None else {point.dist.name: point.dist.version}
 
 
 def _entry_points(**wanted: Any) -> Any:

@@ -2,20 +2,18 @@
 
 import os
 import re
-import sys
 import tempfile
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from edgekit.engine import registry
-from edgekit.engine.store import Answer, Store, code_digest
+from edgekit.engine.question import Question
+from edgekit.engine.store import Answer, Store
 from edgekit.host import cachedir
 from edgekit.host.cachedir import cache_folder
 from edgekit.host.ownership import temporary_place
@@ -94,29 +92,6 @@ def _temporary_log() -> Path:
     return Path(name)
 
 
-INSTALLED = re.compile(r"([^-]+)-([^-]+)(?:-.*)?\.(?:dist|egg)-info")
-"""The folder that an installer leaves for a distribution: name and version, neither with a hyphen in it.
-
-Source: the Python packaging user guide, "Recording installed projects".
-"""
-
-
-@cache
-def tool_versions() -> dict[str, str]:
-    """Version of every installed distribution that can change a result.
-
-    Read off the names of folders: `importlib.metadata` would take as long as all else of a build that
-    the cache answers.
-    """
-    found: dict[str, str] = {}
-    for folder in sys.path:
-        for match in filter(None, (INSTALLED.fullmatch(path.name) for path in Path(folder).glob("*-info"))):
-            name = re.sub(r"[_.]+", "-", match[1]).lower()
-            if name in registry.TOOLS:
-                found.setdefault(name, match[2])
-    return dict(sorted(found.items()))
-
-
 class Session:
     """A run. Worker processes start when first needed and end with it.
 
@@ -167,26 +142,30 @@ class Session:
         self._loading = [background.submit(self.call, room, leaf, "") for room, leaf in expected]
         background.shutdown(wait=False)  # nothing else is to come
 
-    def ask[T](self, step: str, question: dict[str, Any], kind: type[T], make: Callable[[Path], T]) -> Answer[T]:
-        """A step of a run, which whoever watches is told of (see `remember`)."""
-        self.progress.begin(step)
-        answer = self.remember(question, kind, make)
-        self.progress.end(step, from_cache=answer.from_cache)
-        return answer
+    def ask[T](self, question: Question, kind: type[T], make: Callable[[Path], T]) -> Answer[T]:
+        """An answer from the cache, or a new one, with the steps that led to it.
 
-    def remember[T](self, question: dict[str, Any], kind: type[T], make: Callable[[Path], T]) -> Answer[T]:
-        """An answer from the cache, or a new one.
+        Args:
+            question: all that decides the answer; whoever watches is told of it as it says.
+            kind: type of the result.
+            make: writes the answer's files into the folder that it is given, and returns the result.
 
-        The question is completed by the digest of edgekit's code and the versions of its tools.
+        Raises:
+            InputError: the answer is not there, and the cache cannot be written to.
+            Whatever ``make`` raises; then nothing is stored.
         """
-        whole = question | {"code": code_digest(), "tools": tool_versions()}
 
         def work(out: Path) -> T:
             """The answer is not there: now the libraries are needed."""
             self._load_expected()
             return make(out)
 
-        return self.store.ask(whole, kind, work)
+        if not question.doing:
+            return self.store.ask(question.step(), kind, work, question.before)
+        self.progress.begin(question.doing)
+        answer = self.store.ask(question.step(), kind, work, question.before)
+        self.progress.end(question.doing, from_cache=answer.from_cache)
+        return answer
 
     def _close_workers(self) -> None:
         for worker in list(self._workers.values()):

@@ -1,7 +1,7 @@
 """The cache: one folder per answer, found by its question.
 
-A question is plain data: what was asked, with every setting, and the digests of all that went in.
-Its SHA-256 names the folder ``answers/<key>/``, which holds the files of the answer and
+A question is a `Step` that is still to be done: what is asked, with every setting, and the digests of all that
+goes in. Its SHA-256 names the folder ``answers/<key>/``, which holds the files of the answer and
 ``answer.json`` with their digests. A folder appears whole, by one rename, or not at all, so runs
 may be killed or run side by side at any moment; whoever finishes second throws its own away.
 A damaged answer is dropped and asked anew.
@@ -22,7 +22,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from edgekit.errors import InputError, from_os
 from edgekit.host import cachedir
 from edgekit.host.ownership import Scratch
 from edgekit.nouns.base import FileDigest
+from edgekit.nouns.lineage import Step, chain
 
 ANSWER = "answer.json"
 """The file of an answer that says what it is."""
@@ -44,16 +44,16 @@ SCRATCH = "run-"
 
 
 class Stored(msgspec.Struct, frozen=True):
-    """What ``answer.json`` holds: the question (for people), the result, the files' digests, and that of all this."""
+    """What ``answer.json`` holds: the step as it was done, the result, the files' digests, and that of all this."""
 
-    question: dict[str, Any]
+    step: Step
     result: Any
     files: dict[str, FileDigest]
     sha256: str = ""
 
     def sealed(self) -> "Stored":
         """The same with its digest, as it will be read."""
-        plain = msgspec.json.decode(msgspec.json.encode([self.question, self.result, self.files]))
+        plain = msgspec.json.decode(msgspec.json.encode([self.step, self.result, self.files]))
         return msgspec.structs.replace(self, sha256=digest_of(plain))
 
     @property
@@ -63,17 +63,18 @@ class Stored(msgspec.Struct, frozen=True):
 
 
 class Answer[T](msgspec.Struct, frozen=True):
-    """An answer: its value, and the folder with its files (read only)."""
+    """An answer: its value, the folder with its files (read only), and the steps that led to it, its own last."""
 
     result: T
     folder: Path
     files: dict[str, FileDigest]
     from_cache: bool
+    steps: tuple[Step, ...] = ()
 
     @property
     def sha256(self) -> str:
         """Digest of all files of the answer, for the next question."""
-        return digest_of({name: file.sha256 for name, file in self.files.items()})
+        return digest_of_files(self.files)
 
 
 class Store:
@@ -92,22 +93,24 @@ class Store:
         self._grown = False
         self._opening = threading.Lock()
 
-    def ask[T](self, question: dict[str, Any], kind: type[T], make: Callable[[Path], T]) -> Answer[T]:
+    def ask[T](self, step: Step, kind: type[T], make: Callable[[Path], T], before: tuple[Step, ...] = ()) -> Answer[T]:
         """The stored answer, or a new one. Its files stay until `close`.
 
         Args:
-            question: plain data that determines the answer.
-            kind: type of the result.
+            step: the question, which determines the answer.
+            kind: type of the result. Its ``notes``, ``tools`` and ``evidence``, if it has any, become the step's.
             make: writes the answer's files into the folder it is given, and returns the result.
+            before: the steps that led to what goes in.
 
         Raises:
             InputError: the answer is not there, and the cache cannot be written to.
             Whatever ``make`` raises; then nothing is stored.
         """
-        key = digest_of(question)
+        key = digest_of(step.question)
         with self._locks[key]:  # threads of one build share the work
             found = self._find(key, kind)
-            return found if found is not None else self._make(key, question, kind, make)
+            answer = found if found is not None else self._make(key, step, kind, make)
+        return msgspec.structs.replace(answer, steps=chain(before, answer.steps))
 
     def close(self) -> None:
         """Let go of the answers, whose folders may be gone then, and keep to the limit."""
@@ -132,19 +135,21 @@ class Store:
             return None
         with suppress(OSError):  # last use, for prune; a read-only cache is still a cache
             os.utime(folder / ANSWER)
-        return Answer(result, held, stored.files, from_cache=True)
+        return Answer(result, held, stored.files, from_cache=True, steps=(stored.step,))
 
-    def _make[T](self, key: str, question: dict[str, Any], kind: type[T], make: Callable[[Path], T]) -> Answer[T]:
+    def _make[T](self, key: str, step: Step, kind: type[T], make: Callable[[Path], T]) -> Answer[T]:
         folder = self.root / "answers" / key
         with self._writing(), self.scratch() as scratch:
             temporary = scratch.path
+            since = time.monotonic()
             result = make(temporary)
+            seconds = time.monotonic() - since
             files = {
                 str(path.relative_to(temporary)): file_digest(path)
                 for path in sorted(temporary.rglob("*"))
                 if path.is_file()
             }
-            stored = Stored(question, msgspec.to_builtins(result), files).sealed()
+            stored = Stored(_done(step, result, files, seconds), msgspec.to_builtins(result), files).sealed()
             (temporary / ANSWER).write_bytes(msgspec.json.format(msgspec.json.encode(stored)))
             held = self._hold(temporary, key)  # before others see it, who might drop it
             folder.parent.mkdir(parents=True, exist_ok=True)
@@ -156,7 +161,7 @@ class Store:
                     raise
             self._grown = True
         held = folder if held == temporary else held
-        return Answer(msgspec.convert(stored.result, kind), held, files, from_cache=False)
+        return Answer(msgspec.convert(stored.result, kind), held, files, from_cache=False, steps=(stored.step,))
 
     def _hold(self, folder: Path, key: str) -> Path:
         """An answer's files under names of this run's own; the answer itself where no such can be made.
@@ -264,6 +269,19 @@ class Store:
         return dropped, freed
 
 
+def _done(step: Step, result: Any, files: dict[str, FileDigest], seconds: float) -> Step:
+    """A step with what came of it: the result itself tells its notes, tools and evidence."""
+    told = result[0] if isinstance(result, tuple) and len(result) == 1 else result
+    return msgspec.structs.replace(
+        step,
+        made=digest_of_files(files) if files else "",
+        seconds=round(seconds, 3),
+        tools=step.tools | getattr(told, "tools", {}),
+        notes=getattr(told, "notes", ()),
+        evidence=getattr(told, "evidence", {}),
+    )
+
+
 def _link(file: Path, name: Path) -> None:
     """Another name for a file, or a copy where the disk or its owner permits none."""
     try:
@@ -277,6 +295,11 @@ def _link(file: Path, name: Path) -> None:
 def digest_of(value: Any) -> str:
     """SHA-256 of the canonical JSON of plain data (or nouns)."""
     return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()
+
+
+def digest_of_files(files: dict[str, FileDigest]) -> str:
+    """One digest of several files, by their names and contents."""
+    return digest_of({name: file.sha256 for name, file in files.items()})
 
 
 def file_digest(path: Path) -> FileDigest:
@@ -300,7 +323,7 @@ def tree_digest(path: Path) -> FileDigest:
         return file_digest(path)
     files = {_named(file.relative_to(path)): file_digest(file) for file in tree(path)}
     return FileDigest(
-        sha256=digest_of({name: file.sha256 for name, file in files.items()}),
+        sha256=digest_of_files(files),
         bytes=sum(file.bytes for file in files.values()),
     )
 
@@ -334,24 +357,3 @@ def tree(folder: Path) -> list[Path]:
             above[os.path.join(place, name)] = above[place] | {real}  # noqa: PTH118  as os.walk writes it
         found += [path for name in names if (path := Path(place, name)).is_file()]
     return sorted(found)
-
-
-SHOWS = {"cli", "report", "measure", "drivers", "meters", "runner", "__pycache__"}
-"""Folders of edgekit whose code makes no answers: it shows, or it measures."""
-
-NOUNS = {"profile.py", "sensing.py"}
-"""Modules beside them that only measuring uses."""
-
-
-@cache
-def code_digest() -> str:
-    """Digest of edgekit's own code, less what makes no answers: a changed line invalidates what it may have made."""
-    root = str(Path(__file__).parents[1])
-    digest = hashlib.sha256()
-    for folder, below, names in os.walk(root):
-        below[:] = sorted(name for name in below if name not in SHOWS)
-        for name in sorted(names):
-            if name.endswith(".py") and name not in NOUNS:
-                content = Path(folder, name).read_bytes()
-                digest.update(f"{folder.removeprefix(root)}/{name} {len(content)}\n".encode() + content)
-    return digest.hexdigest()

@@ -36,8 +36,8 @@ def npu() -> str:
 
 
 def installed() -> dict[str, str]:
-    """What decides, beside the versions of Python packages, what a backend can make: each with its size and date."""
-    return {"edgetpu_compiler": _as_it_is(edgetpu()), "openvino_npu": _as_it_is(npu())}
+    """Backend → what decides, beside the versions of Python packages, what it can make, with its size and date."""
+    return {"edgetpu": _as_it_is(edgetpu()), "openvino": _as_it_is(npu())}
 
 
 def _as_it_is(program: str) -> str:

@@ -141,3 +141,15 @@ class Judged(Noun, frozen=True, kw_only=True):
     refusal: str = ""
     searchable: bool = True
     probe: int | None = None
+
+    @property
+    def evidence(self) -> dict[str, float | str | None]:
+        """The figures that the step tells of itself.
+
+        SQNR and drop are against the original source, whatever stands between; an SQNR of None: identical.
+        """
+        judged, metric = self.verification, self.verification.metric
+        told: dict[str, float | str | None] = {"verdict": judged.verdict, "sqnr_db": judged.sqnr_db}
+        if metric is not None:
+            told |= {"metric": metric.name, "source": metric.source, "artifact": metric.artifact, "drop": metric.drop}
+        return told

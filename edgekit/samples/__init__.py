@@ -17,10 +17,10 @@ import numpy as np
 from edgekit.errors import InputError
 from edgekit.nouns.model import Preprocessing, Signature, TensorSpec
 from edgekit.samples import functions, images, reading
-from edgekit.samples.content import Raw, Samples, write_npz
+from edgekit.samples.content import Raw, Samples
 from edgekit.samples.linter import lint
 from edgekit.samples.matching import fit
-from edgekit.waist.tensors import Array, distinct
+from edgekit.waist.tensors import Array, distinct, write_npz
 
 __all__ = ["Samples", "lint", "load", "random", "write_npz"]
 

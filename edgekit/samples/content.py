@@ -1,8 +1,6 @@
 """Samples at rest: what was read (`Raw`) and what fits a network (`Samples`)."""
 
 import hashlib
-import tempfile
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from edgekit.waist.tensors import Array
+from edgekit.waist.tensors import Array, write_npz
 
 LABEL_KEYS = ("y", "labels", "label")
 """Names under which labels are found, unless an input of the network is called so."""
@@ -83,30 +81,6 @@ class Samples:
         if labels is not None and self.labels is not None:
             np.save(labels, self.labels, allow_pickle=False)
         return write_npz(path, self.inputs)
-
-
-def write_npz(path: Path, arrays: Mapping[str, Array]) -> Path:
-    """Write arrays to an ``.npz``, whole or not at all.
-
-    Unlike ``numpy.savez`` it takes any name (a tensor may be called ``file``).
-
-    Args:
-        path: where to write; replaced if it exists.
-        arrays: by name, none of them of dtype object.
-
-    Returns:
-        ``path``.
-    """
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".partial", delete=False) as file:
-        partial = Path(file.name)
-    try:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-            for name, values in arrays.items():
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
-                    np.lib.format.write_array(entry, np.ascontiguousarray(values), allow_pickle=False)  # type: ignore[no-untyped-call]
-        return partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _digest(inputs: Mapping[str, Array], labels: Array | None) -> str:

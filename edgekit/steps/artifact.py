@@ -7,7 +7,8 @@ from pathlib import Path
 import msgspec
 
 from edgekit import __version__ as edgekit_version
-from edgekit.engine.session import Session, tool_versions
+from edgekit.engine.fingerprint import tool_versions
+from edgekit.engine.session import Session
 from edgekit.engine.store import Answer
 from edgekit.errors import BudgetMissed, MissingTool, Unsupported
 from edgekit.nouns.building import Built
@@ -82,12 +83,13 @@ def made(
         files=built.files,
         signature=prepared.loaded.stamp(result.signature),
         cost=None if subject.cost is None else msgspec.structs.replace(subject.cost, bytes=size),
-        verification=judged,
+        verification=judged.result.verification,
         placements=result.placements,
         conversion=() if waist is None else waist.notes,
         notes=result.notes,
         warnings=(*(() if waist is None else waist.warnings), *result.warnings),
         tools=result.tools,
+        lineage=judged.steps,
         unavailable=result.unavailable | ({} if subject.cost is not None else {"cost": subject.reason}),
     )
     return described, built

@@ -1,21 +1,20 @@
 """The files of a variant, built by its backend."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
+from edgekit.engine.question import Input, Known, Question
 from edgekit.engine.session import Session
-from edgekit.engine.store import Answer
+from edgekit.engine.store import Answer, digest_of
 from edgekit.host import compilers
 from edgekit.nouns.building import Built, Job
 from edgekit.nouns.model import CALIBRATED, Boundary, Precision
 from edgekit.nouns.target import Variant
-
-if TYPE_CHECKING:
-    pass
 from edgekit.steps.conversion import Subject
-from edgekit.steps.sampling import Kept
+from edgekit.steps.reading import Network
+from edgekit.steps.sampling import Kept, content
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -59,27 +58,48 @@ def compile_variant(session: Session, subject: Subject, order: Order) -> Answer[
         keep_layout=network.options.keep_layout,
         seed=order.seed,
     )
-    decided = msgspec.to_builtins(job) | {
-        "waist": None if basis is None or (direct and own is None) else basis.sha256,
-        "source": network.sha256,
-        "calibration": None if calibration is None else calibration.result.sha256,
-    }
+    read = None if direct and own is None else basis
 
     def build(out: Path) -> Built:
         made: Built = session.call("backends", variant.backend, "build", job=job, file=variant.file, out=out)
         return made
 
     return session.ask(
-        f"building {variant.file} with {variant.backend}",
-        {
-            "step": "build",
-            "backend": variant.backend,
-            "file": variant.file,
-            "job": decided,
-            "compilers": compilers.installed(),
-        },
+        _question(network, order, job, read),
         Built,
         network.origin.reading(build) if direct else build,
+    )
+
+
+def _question(network: Network, order: Order, job: Job, basis: Answer[Any] | None) -> Question:
+    """What decides a file: the job, with digests in place of its paths, and the compilers of its backend."""
+    backend = order.variant.backend
+    inputs: dict[str, Input] = {
+        "source": network,
+        "source_signature": Known(digest_of(job.source_signature)),
+        "signature": Known(digest_of(job.signature)),
+    }
+    if basis is not None:
+        inputs["waist" if order.variant.base is None else order.variant.base] = basis
+    if order.calibration is not None:
+        inputs["calibration"] = content(order.calibration)
+    if compiler := compilers.installed().get(backend):
+        inputs["compiler"] = Known(digest_of(compiler))
+    return Question(
+        what="build",
+        leaf=f"backends/{backend}",
+        settings={
+            "file": order.variant.file,
+            "precision": job.precision,
+            "io": job.io,
+            "source_format": job.source_format,
+            "has_integers": job.has_integers,
+            "keep_layout": job.keep_layout,
+        }
+        | job.settings,
+        inputs=inputs,
+        seed=job.seed,
+        doing=f"building {order.variant.file} with {backend}",
     )
 
 

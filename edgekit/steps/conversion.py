@@ -2,21 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
+from edgekit.engine.question import Input, Known, Question
 from edgekit.engine.session import Session
-from edgekit.engine.store import Answer
+from edgekit.engine.store import Answer, digest_of
 from edgekit.errors import Unsupported
 from edgekit.nouns.model import CALIBRATED, Cost, Precision, TensorSpec, Waist
 from edgekit.nouns.target import Variant
 from edgekit.nouns.verification import Made
-
-if TYPE_CHECKING:
-    pass
 from edgekit.steps.reading import Network
-from edgekit.steps.sampling import Kept
+from edgekit.steps.sampling import Kept, content
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -54,13 +52,18 @@ def to_waist(session: Session, network: Network, samples: "Answer[Kept] | None" 
         Unsupported: it has no waist; the operators are named.
     """
     given: dict[str, Any] = {}
-    question = {"step": "waist"} | network.question
+    inputs: dict[str, Input] = {"source": network}
     if samples is not None and any(_picks(spec) for spec in network.model.signature.inputs):
         given = {"samples": samples.folder / "samples.npz"}
-        question |= {"samples": samples.result.sha256}
+        inputs["samples"] = content(samples)
     return session.ask(
-        f"converting {network.path.name}",
-        question,
+        Question(
+            what="convert",
+            leaf=f"sources/{network.leaf}",
+            settings=network.settings,
+            inputs=inputs,
+            doing=f"converting {network.path.name}",
+        ),
         Waist,
         network.origin.reading(
             lambda out: session.call(
@@ -86,8 +89,13 @@ def as_it_is(session: Session, network: Network) -> Answer[Waist] | None:
         found = session.call("sources", network.leaf, "as_it_is", path=network.path, options=network.options, out=out)
         return () if found is None else (found,)
 
-    answer = session.remember({"step": "as it is"} | network.question, tuple[Waist, ...], network.origin.reading(write))
-    return Answer(answer.result[0], answer.folder, answer.files, answer.from_cache) if answer.result else None
+    question = Question(
+        what="keep", leaf=f"sources/{network.leaf}", settings=network.settings, inputs={"source": network}
+    )
+    answer = session.ask(question, tuple[Waist, ...], network.origin.reading(write))
+    if not answer.result:
+        return None
+    return Answer(answer.result[0], answer.folder, answer.files, answer.from_cache, answer.steps)
 
 
 def cost(session: Session, waist: Answer[Waist]) -> Cost:
@@ -99,7 +107,8 @@ def cost(session: Session, waist: Answer[Waist]) -> Cost:
 
         return count(path)
 
-    return session.ask("counting", {"step": "cost", "file": waist.sha256}, Cost, count).result
+    question = Question(what="cost", modules=("edgekit.waist.cost",), inputs={"file": waist}, doing="counting")
+    return session.ask(question, Cost, count).result
 
 
 def input_ranges(session: Session, subject: Subject) -> dict[str, tuple[float, float]]:
@@ -114,8 +123,8 @@ def input_ranges(session: Session, subject: Subject) -> dict[str, tuple[float, f
 
         return input_ranges(path)
 
-    question = {"step": "ranges", "file": waist.sha256}
-    found = session.remember(question, dict[str, tuple[float, float]], read).result
+    question = Question(what="ranges", modules=("edgekit.waist.scaling",), inputs={"file": waist})
+    found = session.ask(question, dict[str, tuple[float, float]], read).result
     return {spec.source_name: found[spec.name] for spec in waist.result.signature.inputs if spec.name in found}
 
 
@@ -125,14 +134,18 @@ def branches(session: Session, subject: Subject) -> dict[str, Made]:
     if waist is None:
         return {}
     path, signature = waist.folder / waist.result.file, waist.result.signature
-    question = {"step": "branches", "file": waist.sha256, "signature": msgspec.to_builtins(signature)}
+    question = Question(
+        what="branches",
+        modules=("edgekit.waist.branches",),
+        inputs={"file": waist, "signature": Known(digest_of(signature))},
+    )
 
     def read(_: Path) -> dict[str, Made]:
         from edgekit.waist.branches import outputs  # noqa: PLC0415  the flatbuffer schema is only needed on a cold path
 
         return outputs(path, signature)
 
-    return session.remember(question, dict[str, Made], read).result
+    return session.ask(question, dict[str, Made], read).result
 
 
 def subject(

@@ -13,8 +13,9 @@ import msgspec
 from edgekit import config
 from edgekit.config import Project
 from edgekit.engine.origin import changed
+from edgekit.engine.question import Input, Known, Question
 from edgekit.engine.session import Session
-from edgekit.engine.store import Answer, tree_digest
+from edgekit.engine.store import Answer, digest_of, tree_digest
 from edgekit.errors import InputError
 from edgekit.nouns.manifest import DataSet
 from edgekit.nouns.model import Preprocessing, Signature
@@ -124,8 +125,8 @@ def named(spec: str, signature: Signature, preprocessing: dict[str, Preprocessin
     path = Path(spec)
     a_file = path.is_file() or path.is_dir()
     content = tree_digest(path).sha256 if a_file else read().sha256
-    fitted = {"inputs": msgspec.to_builtins(signature.inputs), "preprocessing": msgspec.to_builtins(preprocessing)}
-    return Given({"named": spec, "content": content} | fitted, read)
+    settings = {"named": spec, "preprocessing": msgspec.to_builtins(preprocessing)}
+    return Given(settings, {"content": Known(content), "signature": Known(digest_of(signature.inputs))}, read)
 
 
 def drawn(signature: Signature, seed: int) -> Given:
@@ -138,8 +139,7 @@ def drawn(signature: Signature, seed: int) -> Given:
 
         return samples.random(signature, count, seed)
 
-    inputs = msgspec.to_builtins(signature.inputs)
-    return Given({"random": count, "seed": seed, "inputs": inputs}, read)
+    return Given({"random": count}, {"signature": Known(digest_of(signature.inputs))}, read, seed)
 
 
 def prepare(session: Session, project: Project, subject: Subject, loaded: Loaded) -> Data:
@@ -160,7 +160,7 @@ def prepare(session: Session, project: Project, subject: Subject, loaded: Loaded
         chosen = sampling.keep(session, drawn(signature, project.seed))
     reference = sampling.reference(session, subject.network, chosen)
     if project.metric is not None:
-        evidence.require_metric(session, subject.network, project.metric, chosen, reference)
+        evidence.require_metric(session, project.metric, chosen, reference)
     return Data(
         loaded=loaded,
         calibration=None if calibration is None else calibration.kept,
@@ -191,12 +191,17 @@ def _warnings(session: Session, subject: Subject, loaded: Loaded, calibration: P
         others = None if evaluation is None else evaluation.given.read()
         return samples.lint(calibration.given.read(), signature, others, ranges=ranges)
 
-    question = {
-        "step": "lint",
-        "read": calibration.given.question,  # the same arrays may be doubted as images, not as an .npz
-        "calibration": calibration.kept.result.total_sha256,
-        "evaluation": None if evaluation is None else evaluation.kept.result.total_sha256,
-        "inputs": msgspec.to_builtins(signature.inputs),
-        "ranges": ranges,
+    inputs: dict[str, Input] = {
+        **calibration.given.inputs,
+        "calibration": Known(calibration.kept.result.total_sha256),
+        "stamped": Known(digest_of(signature.inputs)),
     }
-    return session.remember(question, tuple[str, ...], lint).result
+    if evaluation is not None:
+        inputs["evaluation"] = Known(evaluation.kept.result.total_sha256)
+    question = Question(
+        what="lint",
+        modules=("edgekit.samples", __name__),
+        settings=calibration.given.settings | {"ranges": ranges},  # arrays may be doubted as images, not as an .npz
+        inputs=inputs,
+    )
+    return session.ask(question, tuple[str, ...], lint).result

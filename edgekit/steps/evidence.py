@@ -6,23 +6,24 @@ from typing import Any
 
 import msgspec
 
+from edgekit.engine.question import Input, Known, Question
 from edgekit.engine.session import Session
-from edgekit.engine.store import Answer
+from edgekit.engine.store import Answer, digest_of
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.building import Built
 from edgekit.nouns.model import CALIBRATED, FLOATS, Signature, Waist
-from edgekit.nouns.verification import Judged, SamplesUse, Verification
+from edgekit.nouns.verification import Judged, SamplesUse
 from edgekit.steps.compilation import Order
 from edgekit.steps.conversion import Subject, branches
 from edgekit.steps.reading import Network
-from edgekit.steps.sampling import Kept, reference
+from edgekit.steps.sampling import OUTPUTS, Kept, content, reference
 
 
 class Probes(msgspec.Struct, frozen=True):
     """Inputs that no sample holds, with the source's outputs for them; ``unavailable`` says why some are left out."""
 
     kept: Answer[Kept]
-    reference: Path
+    reference: Answer[int]
     unavailable: str = ""
 
 
@@ -36,7 +37,7 @@ class Evidence(msgspec.Struct, frozen=True):
 
     samples: Answer[Kept]
     use: SamplesUse
-    reference: Path
+    reference: Answer[int]
     probes: Probes
     metric: str | None = None
     max_drop: float | None = None
@@ -107,11 +108,16 @@ def _kept(session: Session, samples: Answer[Kept], most: int, *, plain: bool) ->
             names=tuple(made),
         )
 
-    question = {"step": "probes", "samples": samples.result.sha256, "plain": plain, "most": most}
-    return session.remember(question, Kept, write)
+    question = Question(
+        what="probes",
+        modules=(__name__,),
+        settings={"plain": plain, "most": most},
+        inputs={"samples": content(samples)},
+    )
+    return session.ask(question, Kept, write)
 
 
-def require_metric(session: Session, network: Network, name: str, samples: Answer[Kept], reference: Path) -> None:
+def require_metric(session: Session, name: str, samples: Answer[Kept], reference: Answer[int]) -> None:
     """Judge the source by the metric, so that one that does not fit is refused before anything is built.
 
     Raises:
@@ -125,16 +131,20 @@ def require_metric(session: Session, network: Network, name: str, samples: Answe
         from edgekit.waist import tensors  # noqa: PLC0415  as above
 
         labels = np.load(samples.folder / "labels.npy", allow_pickle=False)
-        return verify.metric(name, tensors.arrays(reference), labels)
+        return verify.metric(name, tensors.arrays(reference.folder / OUTPUTS), labels)
 
-    session.remember(
-        {"step": "metric", "name": name, "samples": samples.result.sha256} | network.question, float, judge
+    question = Question(
+        what="metric",
+        modules=("edgekit.verify", "edgekit.waist.tensors", __name__),
+        settings={"metric": name},
+        inputs={"samples": content(samples), "reference": reference},
     )
+    session.ask(question, float, judge)
 
 
 def verification(
     session: Session, subject: Subject, order: Order, built: Answer[Built], evidence: Evidence
-) -> Verification:
+) -> Answer[Judged]:
     """Run the artifact on samples and probes, and compare it with the source.
 
     Raises:
@@ -164,32 +174,57 @@ def verification(
             min_mapped=evidence.min_mapped,
         )
         names, unavailable = probed.kept.result.names, probed.unavailable
-        sides = files.Sides(evidence.reference, outputs, probed.reference, on_probes, names, unavailable)
+        sides = files.Sides(
+            evidence.reference.folder / OUTPUTS,
+            outputs,
+            probed.reference.folder / OUTPUTS,
+            on_probes,
+            names,
+            unavailable,
+        )
         judged = files.judge(sides, case, evidence.metric, samples.folder / "labels.npy")
         outputs.unlink()
         on_probes.unlink()
         return judged
 
-    question = {
-        "step": "verify",
-        "files": built.sha256,
-        "backend": order.variant.backend,
-        "precision": order.precision,
-        "samples": samples.result.sha256,
-        "probes": evidence.probes.kept.result.sha256,
-        "origin": samples.result.origin,
-        "use": evidence.use,
-        "waist": None if subject.waist is None else subject.waist.sha256,
-        "metric": evidence.metric,
-        "max_drop": evidence.max_drop,
-        "min_mapped": evidence.min_mapped,
-        "constant_data": constant_data,
-        "placements": msgspec.to_builtins(built.result.placements),
+    answer = session.ask(_question(subject, order, built, evidence, constant_data=constant_data), Judged, run)
+    if answer.result.refusal:
+        raise _refused(session, subject, order, built, evidence=evidence, judged=answer.result)
+    return answer
+
+
+def _question(
+    subject: Subject, order: Order, built: Answer[Built], evidence: Evidence, *, constant_data: bool
+) -> Question:
+    """What decides a verdict: both sides' outputs, and what is demanded. One side is always the source's own."""
+    inputs: dict[str, Input] = {
+        "files": built,
+        "placements": Known(digest_of(built.result.placements)),
+        "samples": content(evidence.samples),
+        "reference": evidence.reference,
+        "probes": content(evidence.probes.kept),
+        "probes_reference": evidence.probes.reference,
     }
-    judged = session.ask(f"verifying {order.variant.file}", question | subject.network.question, Judged, run).result
-    if judged.refusal:
-        raise _refused(session, subject, order, built, evidence=evidence, judged=judged)
-    return judged.verification
+    if subject.waist is not None:
+        inputs["waist"] = subject.waist
+    return Question(
+        what="verify",
+        leaf=f"backends/{order.variant.backend}",
+        modules=("edgekit.verify", __name__),
+        settings={
+            "precision": order.precision,
+            "origin": evidence.samples.result.origin,
+            "use": evidence.use,
+            "metric": evidence.metric,
+            "max_drop": evidence.max_drop,
+            "min_mapped": evidence.min_mapped,
+            "accelerator": _accelerator(order),
+            "constant_data": constant_data,
+            "probes_unavailable": evidence.probes.unavailable,
+        },
+        inputs=inputs,
+        doing=f"verifying {order.variant.file}",
+    )
 
 
 def _run(session: Session, order: Order, built: Answer[Built], inputs: Path, outputs: Path) -> None:
@@ -246,14 +281,16 @@ def _divergence(session: Session, network: Network, suspect: Waist, evidence: Ev
     row, kept = (0, evidence.samples) if judged.probe is None else (judged.probe, evidence.probes.kept)
 
     def cut(out: Path) -> int:
-        from edgekit.samples import write_npz  # noqa: PLC0415  numpy is only needed where files disagree
-        from edgekit.waist.tensors import arrays  # noqa: PLC0415
+        from edgekit.waist.tensors import arrays, write_npz  # noqa: PLC0415  numpy is only needed where files disagree
 
         values = arrays(kept.folder / "samples.npz")
         write_npz(out / "samples.npz", {name: held[row : row + 1] for name, held in values.items()})
         return row
 
-    one = session.remember({"step": "one sample", "samples": kept.result.sha256, "row": row}, int, cut)
+    question = Question(
+        what="one sample", modules=(__name__,), settings={"row": row}, inputs={"samples": content(kept)}
+    )
+    one = session.ask(question, int, cut)
     return session.call(
         "sources",
         network.leaf,

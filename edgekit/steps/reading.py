@@ -1,29 +1,33 @@
 """The source of a build: what it is read from, and what it is."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from edgekit import sources
 from edgekit.engine import registry
 from edgekit.engine.origin import Origin, of, of_model
+from edgekit.engine.question import Known, Question
 from edgekit.engine.session import Session
+from edgekit.engine.store import Answer
+from edgekit.nouns.lineage import Step
 from edgekit.nouns.model import Model, SourceOptions
 from edgekit.nouns.target import Variant
 from edgekit.waist import naming
 
-if TYPE_CHECKING:
-    pass
-
 
 class Network(msgspec.Struct, frozen=True):
-    """A source that is being built: what it is read from, the leaf that reads it, and its description."""
+    """A source that is being built: what it is read from, the leaf that reads it, and its description.
+
+    ``steps`` are those that described it.
+    """
 
     origin: Origin
     leaf: str
     options: SourceOptions
     model: Model
+    steps: tuple[Step, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -36,9 +40,9 @@ class Network(msgspec.Struct, frozen=True):
         return self.origin.sha256
 
     @property
-    def question(self) -> dict[str, Any]:
-        """What every step on this source depends on."""
-        return {"source": self.sha256, "options": msgspec.to_builtins(self.options)}
+    def settings(self) -> dict[str, Any]:
+        """How it is read, as the settings of every step that reads it."""
+        return {"options": msgspec.to_builtins(self.options)}
 
     def read_by(self, variant: Variant) -> bool:
         """Whether the variant's backend reads the source itself: only as a whole, as the file holds it."""
@@ -61,18 +65,29 @@ def open_network(session: Session, path: Path, options: SourceOptions) -> Networ
     leaf = sources.FORMATS[sources.sniff(path)]
     registry.require(leaf)
     origin = of_model(path, options)
-    model = _described(session, leaf, origin, options)
-    if model.companions:  # what the model says of itself may lie in them too, such as a shape
-        origin = of(path, model.companions, options.custom_objects)
-        model = _described(session, leaf, origin, options)
-    return Network(origin, leaf, options, model)
+    described = _described(session, leaf, origin, options)
+    if described.result.companions:  # what the model says of itself may lie in them too, such as a shape
+        origin = of(path, described.result.companions, options.custom_objects)
+        described = _described(session, leaf, origin, options)
+    return Network(origin, leaf, options, described.result, described.steps)
 
 
-def _described(session: Session, leaf: str, origin: Origin, options: SourceOptions) -> Model:
+def _described(session: Session, leaf: str, origin: Origin, options: SourceOptions) -> Answer[Model]:
     path = origin.path
     return session.ask(
-        f"reading {path.name}",
-        {"step": "describe", "source": origin.sha256, "name": path.name, "options": msgspec.to_builtins(options)},
+        reading_of(leaf, origin, options, "describe"),
         Model,
         origin.reading(lambda _: session.call("sources", leaf, "describe", path=path, options=options)),
-    ).result
+    )
+
+
+def reading_of(leaf: str, origin: Origin, options: SourceOptions, what: str) -> Question:
+    """A question about a file that is not known yet."""
+    name = origin.path.name
+    return Question(
+        what=what,
+        leaf=f"sources/{leaf}",
+        settings={"name": name, "options": msgspec.to_builtins(options)},
+        inputs={"source": Known(origin.sha256)},
+        doing=f"reading {name}",
+    )

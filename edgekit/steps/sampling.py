@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from edgekit.engine.question import Input, Known, Question
 from edgekit.engine.session import Session
 from edgekit.engine.store import Answer
 from edgekit.nouns.base import Noun
@@ -16,13 +17,15 @@ from edgekit.steps.reading import Network
 
 
 class Given(msgspec.Struct, frozen=True):
-    """Samples that fit a network: ``question`` is what decides them, ``read`` loads them.
+    """Samples that fit a network: ``settings``, ``inputs`` and ``seed`` decide them, ``read`` loads them.
 
-    Whatever the cache can answer from the question alone needs neither the samples nor numpy.
+    Whatever the cache can answer from what decides them needs neither the samples nor numpy.
     """
 
-    question: dict[str, Any]
+    settings: dict[str, Any]
+    inputs: dict[str, Input]
     read: "Callable[[], Samples]"
+    seed: int | None = None
 
 
 class Kept(Noun, frozen=True, kw_only=True):
@@ -65,11 +68,27 @@ def keep(session: Session, given: Given, most: int | None = None) -> Answer[Kept
             constant=used.constant,
         )
 
-    return session.remember({"step": "samples", "most": most} | given.question, Kept, write)
+    question = Question(
+        what="samples",
+        modules=("edgekit.samples", __name__),
+        settings={"most": most} | given.settings,
+        inputs=given.inputs,
+        seed=given.seed,
+    )
+    return session.ask(question, Kept, write)
 
 
-def reference(session: Session, network: Network, samples: Answer[Kept], doing: str = "running") -> Path:
-    """The source's own outputs: an ``.npz`` of ``[N, *source_shape]`` under its names."""
+def content(samples: Answer[Kept]) -> Known:
+    """Samples as a step's input: known by their values, in whatever files these lie."""
+    return Known(samples.result.sha256, samples.steps)
+
+
+OUTPUTS = "outputs.npz"
+"""The file of a `reference`: ``[N, *source_shape]`` under the source's names."""
+
+
+def reference(session: Session, network: Network, samples: Answer[Kept], doing: str = "running") -> Answer[int]:
+    """The source's own outputs, as `OUTPUTS`; what came between it and a file has no part in them."""
 
     def run(out: Path) -> int:
         session.call(
@@ -79,10 +98,15 @@ def reference(session: Session, network: Network, samples: Answer[Kept], doing: 
             path=network.path,
             options=network.options,
             inputs=samples.folder / "samples.npz",
-            outputs=out / "outputs.npz",
+            outputs=out / OUTPUTS,
         )
         return samples.result.used
 
-    question = {"step": "reference", "samples": samples.result.sha256} | network.question
-    name = f"{doing} {network.path.name}"
-    return session.ask(name, question, int, network.origin.reading(run)).folder / "outputs.npz"
+    question = Question(
+        what="reference",
+        leaf=f"sources/{network.leaf}",
+        settings=network.settings,
+        inputs={"source": network, "samples": content(samples)},
+        doing=f"{doing} {network.path.name}",
+    )
+    return session.ask(question, int, network.origin.reading(run))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from edgekit.engine.question import Question
 from edgekit.engine.session import Session
 from edgekit.engine.store import Answer
 from edgekit.errors import Unsupported
@@ -67,7 +68,7 @@ def compared(
 def _best_ms(session: Session, file: ArtifactFile, built: Answer[Built]) -> float | None:
     """Cached like any step: it is a hint about kinds of operators, no measurement to be compared with others."""
     artifact = built.folder / built.result.files[0]
-    question = {"step": "timing", "files": built.sha256, "backend": file.backend}
+    question = Question(what="timing", leaf=f"backends/{file.backend}", inputs={"files": built})
 
     def measure(_: Path) -> Timing:
         try:
@@ -75,4 +76,4 @@ def _best_ms(session: Session, file: ArtifactFile, built: Answer[Built]) -> floa
         except Unsupported:  # it has been verified: what fails is a run on nothing but zeros
             return Timing(best_ms=None)
 
-    return session.remember(question, Timing, measure).result.best_ms
+    return session.ask(question, Timing, measure).result.best_ms

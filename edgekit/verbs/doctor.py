@@ -5,7 +5,7 @@ import shutil
 
 from edgekit import config, sources
 from edgekit.engine import registry
-from edgekit.engine.session import tool_versions
+from edgekit.engine.fingerprint import tool_versions
 from edgekit.errors import MissingTool
 from edgekit.host import compilers, sandbox
 from edgekit.host.cachedir import cache_folder

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import msgspec
-
 from edgekit import sources
 from edgekit.engine import registry
 from edgekit.engine.origin import of_model
@@ -45,8 +43,7 @@ def list_tensors(session: Session, model: Path, options: SourceOptions) -> tuple
     registry.require(leaf)
     origin = of_model(path, options)
     return session.ask(
-        f"reading {path.name}",
-        {"step": "tensors", "source": origin.sha256, "name": path.name, "options": msgspec.to_builtins(options)},
+        reading.reading_of(leaf, origin, options, "tensors"),
         tuple[TensorRow, ...],
         origin.reading(lambda _: session.call("sources", leaf, "tensors", path=path, options=options)),
     ).result

@@ -4,7 +4,9 @@ All arrays here carry a leading sample axis: ``[N, *shape]``.
 """
 
 import math
-from collections.abc import Iterator
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +36,30 @@ def stacked(rows: list[Array]) -> Array:
             raise ValueError(f"one result is {list(row.shape)}, another {list(made.shape[1:])}")
         made[index] = row
     return made
+
+
+def write_npz(path: Path, arrays: Mapping[str, Array]) -> Path:
+    """Write arrays to an ``.npz``, whole or not at all.
+
+    Unlike ``numpy.savez`` it takes any name (a tensor may be called ``file``).
+
+    Args:
+        path: where to write; replaced if it exists.
+        arrays: by name, none of them of dtype object.
+
+    Returns:
+        ``path``.
+    """
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".partial", delete=False) as file:
+        partial = Path(file.name)
+    try:
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+            for name, values in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                    np.lib.format.write_array(entry, np.ascontiguousarray(values), allow_pickle=False)  # type: ignore[no-untyped-call]
+        return partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def quantize(real: Array, scale: float, zero_point: int, dtype: str) -> Array:

@@ -15,10 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekit.engine.store import ANSWER, Store, Stored, code_digest, digest_of, file_digest, tree_digest
+from edgekit.engine.store import ANSWER, Store, Stored, digest_of, file_digest, tree_digest
 from edgekit.errors import InputError
 from edgekit.host.ownership import unheld
 from edgekit.nouns.base import FileDigest
+from edgekit.nouns.lineage import Step
+from edgekit.nouns.model import Signature, Waist
 from tests.waiting import until
 
 
@@ -27,6 +29,10 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store = Store(tmp_path / "cache")
     yield store
     store.close()
+
+
+def asked(number: int) -> Step:
+    return Step(what="a", settings={"number": number})
 
 
 def another_run(store: Store) -> Store:
@@ -48,8 +54,8 @@ def never(out: Path) -> int:
 
 
 def test_the_second_question_is_answered_from_the_cache(store: Store) -> None:
-    first = store.ask({"a": 1}, int, write("hello"))
-    second = store.ask({"a": 1}, int, never)
+    first = store.ask(asked(1), int, write("hello"))
+    second = store.ask(asked(1), int, never)
     assert (first.result, first.from_cache) == (5, False)
     assert (second.result, second.from_cache) == (5, True)
     assert (second.folder / "file.txt").read_text() == "hello"
@@ -61,24 +67,57 @@ def test_the_second_question_is_answered_from_the_cache(store: Store) -> None:
 def test_a_place_where_no_folder_can_be_made_is_the_users_to_mend(place: str) -> None:
     store = Store(Path("/proc") / place)
     with pytest.raises(InputError, match="cache cannot be written to: No such file") as refused:
-        store.ask({"a": 1}, int, write("hello"))
+        store.ask(asked(1), int, write("hello"))
     assert refused.value.place == str(store.root)
     assert "EDGEKIT_CACHE" in refused.value.fix
 
 
 def test_a_file_that_is_missing_while_an_answer_is_made_is_no_fault_of_the_caches(store: Store) -> None:
     with pytest.raises(FileNotFoundError, match=r"lost\.txt"):
-        store.ask({"a": 1}, int, lambda out: len((out / "lost.txt").read_bytes()))
+        store.ask(asked(1), int, lambda out: len((out / "lost.txt").read_bytes()))
 
 
 def test_another_question_is_answered_anew(store: Store) -> None:
-    store.ask({"a": 1}, int, write("hello"))
-    assert store.ask({"a": 2}, int, write("bye")).result == 3
+    store.ask(asked(1), int, write("hello"))
+    assert store.ask(asked(2), int, write("bye")).result == 3
 
 
 def test_the_order_of_a_questions_keys_does_not_matter(store: Store) -> None:
-    store.ask({"a": 1, "b": {"c": 2, "d": 3}}, int, write("hello"))
-    assert store.ask({"b": {"d": 3, "c": 2}, "a": 1}, int, never).from_cache
+    store.ask(Step(what="a", settings={"a": 1, "b": {"c": 2, "d": 3}}), int, write("hello"))
+    assert store.ask(Step(what="a", settings={"b": {"d": 3, "c": 2}, "a": 1}), int, never).from_cache
+
+
+def test_an_answer_keeps_its_step_as_it_was_really_done(store: Store) -> None:
+    def slow(out: Path) -> Waist:
+        time.sleep(0.05)
+        (out / "waist.tflite").write_text("waist")
+        return Waist(file="waist.tflite", signature=Signature(inputs=(), outputs=()), notes=("129.8 dB",))
+
+    def never(out: Path) -> Waist:
+        raise AssertionError("the answer was there")
+
+    before = (Step(what="describe"),)
+    first = store.ask(asked(1), Waist, slow, before)
+    again = another_run(store).ask(asked(1), Waist, never, before)
+    assert again.steps == first.steps
+    described, own = again.steps
+    assert described.what == "describe"
+    assert own.seconds is not None
+    assert own.seconds >= 0.05
+    assert (own.notes, own.made, own.question) == (("129.8 dB",), again.sha256, asked(1).question)
+
+
+@pytest.mark.parametrize("field", ["what", "leaf", "settings", "inputs", "seed", "code", "tools"])
+def test_what_a_step_asks_decides_its_answer(store: Store, field: str) -> None:
+    other = {"settings": {"a": 1}, "inputs": {"a": "1"}, "tools": {"a": "1"}, "seed": 1}.get(field, "b")
+    store.ask(Step(what="a"), int, write("hello"))
+    assert not store.ask(msgspec.structs.replace(Step(what="a"), **{field: other}), int, write("bye")).from_cache
+
+
+def test_what_came_of_a_step_does_not_decide_its_answer(store: Store) -> None:
+    store.ask(Step(what="a"), int, write("hello"))
+    told = Step(what="a", made="1", seconds=2.0, notes=("a",), evidence={"sqnr_db": 1.0})
+    assert store.ask(told, int, never).from_cache
 
 
 def truncate(folder: Path) -> None:
@@ -103,26 +142,26 @@ def forget(folder: Path) -> None:
 
 @pytest.mark.parametrize("damage", [truncate, change, remove, garble, forget])
 def test_a_damaged_answer_is_dropped_and_asked_anew(store: Store, damage) -> None:
-    store.ask({"a": 1}, int, write("hello"))
+    store.ask(asked(1), int, write("hello"))
     damage(next((store.root / "answers").iterdir()))
     later = another_run(store)
-    again = later.ask({"a": 1}, int, write("hello"))
+    again = later.ask(asked(1), int, write("hello"))
     assert not again.from_cache
     assert (again.folder / "file.txt").read_text() == "hello"
-    assert later.ask({"a": 1}, int, never).from_cache
+    assert later.ask(asked(1), int, never).from_cache
     latest = another_run(later)
-    assert latest.ask({"a": 1}, int, never).from_cache
+    assert latest.ask(asked(1), int, never).from_cache
     latest.close()
     assert not list((store.root / "tmp").iterdir())
 
 
 def test_an_answer_of_another_type_is_asked_anew(store: Store) -> None:
-    store.ask({"a": 1}, int, write("hello"))
+    store.ask(asked(1), int, write("hello"))
 
     def digest(out: Path) -> FileDigest:
         return FileDigest(sha256="0", bytes=0)
 
-    assert not store.ask({"a": 1}, FileDigest, digest).from_cache
+    assert not store.ask(asked(1), FileDigest, digest).from_cache
 
 
 def test_a_failure_stores_nothing(store: Store) -> None:
@@ -131,7 +170,7 @@ def test_a_failure_stores_nothing(store: Store) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        store.ask({"a": 1}, int, fail)
+        store.ask(asked(1), int, fail)
     assert not list(store.root.rglob("*half*"))
     assert not (store.root / "answers").exists()
 
@@ -144,7 +183,7 @@ def test_threads_of_one_build_share_the_work(store: Store) -> None:
         made.append(1)
         return 1
 
-    threads = [threading.Thread(target=store.ask, args=({"a": 1}, int, slow)) for _ in range(4)]
+    threads = [threading.Thread(target=store.ask, args=(asked(1), int, slow)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -156,6 +195,7 @@ CHILD = """
 import sys, time
 from pathlib import Path
 from edgekit.engine.store import Store
+from edgekit.nouns.lineage import Step
 def make(out):
     for i in range(20):
         (out / f"{i}.txt").write_text(str(i))
@@ -163,7 +203,7 @@ def make(out):
             print("half", flush=True)
             time.sleep(float(sys.argv[2]))
     return 20
-print(Store(Path(sys.argv[1])).ask({"a": 1}, int, make).result)
+print(Store(Path(sys.argv[1])).ask(Step(what="a", settings={"number": 1}), int, make).result)
 """
 
 
@@ -179,7 +219,7 @@ def test_a_killed_process_leaves_no_answer_and_its_leftovers_are_swept(store: St
         process.send_signal(signal.SIGKILL)
     assert list((store.root / "tmp").iterdir())
     assert not (store.root / "answers").exists()
-    store.ask({"a": 2}, int, write("x"))
+    store.ask(asked(2), int, write("x"))
     store.close()
     assert not list((store.root / "tmp").iterdir())
 
@@ -189,29 +229,29 @@ def test_processes_that_race_both_get_a_whole_answer(store: Store) -> None:
     for racer in racers:
         out, _ = racer.communicate(timeout=60)
         assert out.splitlines()[-1] == "20"
-    assert len(store.ask({"a": 1}, int, never).files) == 20
-    store.ask({"a": 2}, int, write("sweeps"))
+    assert len(store.ask(asked(1), int, never).files) == 20
+    store.ask(asked(2), int, write("sweeps"))
     store.close()
     assert not list((store.root / "tmp").iterdir())
 
 
 def test_prune_drops_the_longest_unused_first(store: Store) -> None:
     for i in range(4):
-        os.utime(store.ask({"a": i}, int, write("x" * 1000)).folder / ANSWER, (i, i))  # one file under two names
+        os.utime(store.ask(asked(i), int, write("x" * 1000)).folder / ANSWER, (i, i))  # one file under two names
     store = another_run(store)
     sizes = [size for _, size, _ in store.entries()]
     dropped, freed = store.prune(max_bytes=sum(sizes[2:]))
     assert (dropped, freed) == (2, sum(sizes[:2]))
-    assert store.ask({"a": 3}, int, never).from_cache
-    assert not store.ask({"a": 0}, int, write("x")).from_cache
+    assert store.ask(asked(3), int, never).from_cache
+    assert not store.ask(asked(0), int, write("x")).from_cache
     store.prune()
     assert store.entries() == []
 
 
 def test_a_use_makes_an_answer_young_again(store: Store) -> None:
     for i in range(2):
-        os.utime(store.ask({"a": i}, int, write("x")).folder / ANSWER, (i, i))
-    used = store.ask({"a": 0}, int, never)
+        os.utime(store.ask(asked(i), int, write("x")).folder / ANSWER, (i, i))
+    used = store.ask(asked(0), int, never)
     assert [folder.name for folder, _, _ in store.entries()][-1] == used.folder.name
     assert store.prune(min_age_s=3600) == (1, store.entries()[0][1])
     assert store.entries()[0][0].name == used.folder.name
@@ -234,20 +274,16 @@ def test_a_folders_digest_changes_with_names_and_contents(tmp_path: Path) -> Non
     assert tree_digest(tmp_path / "b") == file_digest(tmp_path / "b")
 
 
-def test_the_code_digest_is_of_this_code() -> None:
-    assert len(code_digest()) == 64
-
-
 def test_what_a_prune_drops_stays_for_the_run_that_reads_it(store: Store) -> None:
-    made = store.ask({"a": 1}, int, write("made"))
+    made = store.ask(asked(1), int, write("made"))
     reader = Store(store.root)
-    found = reader.ask({"a": 1}, int, never)
+    found = reader.ask(asked(1), int, never)
     assert Store(store.root).prune()[0] == 1
     assert (made.folder / "file.txt").read_text() == (found.folder / "file.txt").read_text() == "made"
-    assert reader.ask({"a": 1}, int, never).from_cache  # the same question again, in the same run
+    assert reader.ask(asked(1), int, never).from_cache  # the same question again, in the same run
     reader.close()
     assert not found.folder.exists()
-    assert not Store(store.root).ask({"a": 1}, int, write("anew")).from_cache
+    assert not Store(store.root).ask(asked(1), int, write("anew")).from_cache
 
 
 def test_answers_are_copied_where_the_disk_has_no_hard_links(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,7 +291,7 @@ def test_answers_are_copied_where_the_disk_has_no_hard_links(store: Store, monke
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(Path, "hardlink_to", refuse)
-    made = store.ask({"a": 1}, int, write("made"))
+    made = store.ask(asked(1), int, write("made"))
     Store(store.root).prune()
     assert (made.folder / "file.txt").read_text() == "made"
 
@@ -285,7 +321,7 @@ def ask_and_read(root: Path, number: int, seen: list[bool | str]) -> None:
     """One question of a run of its own; what is not whole, or fails, is remembered."""
     reader = Store(root)
     try:
-        answer = reader.ask({"a": number}, int, nested(number))
+        answer = reader.ask(asked(number), int, nested(number))
         texts = [(answer.folder / "deep" / f"{i}.txt").read_text() for i in range(5)]
         whole = answer.result == number and texts == [f"{number} {i}" * 100 for i in range(5)]
         seen.append(answer.from_cache if whole else f"torn: {answer}, {texts}")
@@ -326,17 +362,17 @@ def flip(folder: Path) -> None:
 
 
 def test_a_result_with_a_flipped_bit_is_asked_anew(store: Store) -> None:
-    store.ask({"a": 1}, int, write("hello"))
+    store.ask(asked(1), int, write("hello"))
     flip(next((store.root / "answers").iterdir()))
     later = another_run(store)
-    assert later.ask({"a": 1}, int, write("hello")).result == 5
+    assert later.ask(asked(1), int, write("hello")).result == 5
     later.close()
 
 
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.integers(-(2**53), 2**53) | st.text(),
                     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10))  # fmt: skip
 def test_any_result_is_sealed_as_it_is_read(result: object) -> None:
-    written = msgspec.json.encode(Stored({"a": 1}, result, {}).sealed())
+    written = msgspec.json.encode(Stored(asked(1), result, {}).sealed())
     assert msgspec.json.decode(written, type=Stored).intact
 
 
@@ -352,7 +388,7 @@ def test_a_run_in_another_container_keeps_its_scratch(store: Store, other: tuple
         assert process.stdout is not None
         assert process.stdout.readline() == "half\n"
         (theirs,) = (store.root / "tmp").iterdir()
-        store.ask({"a": 2}, int, write("x"))
+        store.ask(asked(2), int, write("x"))
         assert len(list(theirs.iterdir())) == 11
         process.kill()
     until(lambda: not locked(theirs))
@@ -369,19 +405,19 @@ def locked(folder: Path) -> bool:
 def test_answers_beyond_the_limit_go_when_a_run_ends(store: Store) -> None:
     bounded = Store(store.root, limit_bytes=2000)
     for i in range(4):
-        os.utime(bounded.ask({"a": i}, int, write("x" * 800)).folder / ANSWER, (i, i))
+        os.utime(bounded.ask(asked(i), int, write("x" * 800)).folder / ANSWER, (i, i))
     assert len(bounded.entries()) == 4
     bounded.close()
     kept = store.entries()
     assert 1 <= len(kept) < 4
     assert sum(size for _, size, _ in kept) <= 2000
-    assert store.ask({"a": 3}, int, never).from_cache
+    assert store.ask(asked(3), int, never).from_cache
     Store(store.root, limit_bytes=0).close()  # a run that adds nothing drops nothing
     assert store.entries()
 
 
 def test_only_answers_are_listed_and_dropped(store: Store) -> None:
-    store.ask({"a": 1}, int, write("x"))
+    store.ask(asked(1), int, write("x"))
     mine = store.root / "answers" / "thesis"
     mine.mkdir()
     store.prune()

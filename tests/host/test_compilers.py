@@ -30,14 +30,14 @@ def test_another_program_in_its_place_is_another_compiler(tmp_path: Path, monkey
     program.write_text("#!/bin/sh\nexit 1\n")
     assert compilers.installed() != before
     monkeypatch.setenv("EDGEKIT_EDGETPU_COMPILER", "ssh host {file}")
-    assert compilers.installed()["edgetpu_compiler"] == "ssh host {file}"
+    assert compilers.installed()["edgetpu"] == "ssh host {file}"
 
 
 def test_without_any_there_is_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("EDGEKIT_EDGETPU_COMPILER", raising=False)
     monkeypatch.setattr(compilers, "NPU_LIBRARIES", ("libnothing.so",))
-    assert compilers.installed() == {"edgetpu_compiler": "", "openvino_npu": ""}
+    assert compilers.installed() == {"edgetpu": "", "openvino": ""}
     parts = {part.name: part for part in doctor().parts}
     for name in ("edgetpu_compiler", "openvino npu compiler"):
         assert not parts[name].works

@@ -15,8 +15,7 @@ from edgekit.backends.openvino.libraries import CORE, FAILURES, nncf, ov
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.building import Built, Job, Placement
 from edgekit.nouns.model import Precision, Signature
-from edgekit.samples import write_npz
-from edgekit.waist.tensors import Array, inputs_to_file, outputs_to_source, stacked
+from edgekit.waist.tensors import Array, inputs_to_file, outputs_to_source, stacked, write_npz
 
 EXACT = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "INFERENCE_PRECISION_HINT": "f32"}
 """One stream, and float32 where the file is float.
