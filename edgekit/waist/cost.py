@@ -65,6 +65,13 @@ def _total(model: Any, subgraphs: tuple[Graph, ...], index: int, notes: list[str
     return total
 
 
+def beside_main(model: Any) -> tuple[int, int]:
+    """Multiply-accumulates of what the main subgraph calls (bodies of loops, branches), and of the whole network."""
+    subgraphs = graph.describe(model)
+    total = _total(model, subgraphs, 0, [])
+    return total - sum(macs(subgraphs[0], operator) for operator in subgraphs[0].operators), total
+
+
 CALLED = {
     "WHILE": ("condSubgraphIndex", "bodySubgraphIndex"),
     "IF": ("thenSubgraphIndex", "elseSubgraphIndex"),

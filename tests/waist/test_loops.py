@@ -41,6 +41,14 @@ def test_a_counted_loop_counts_as_often_as_it_runs(
     assert not found.notes
 
 
+def test_what_a_loop_computes_is_told_apart_from_the_rest(tmp_path: Path) -> None:
+    inner = _looped(0, 3, 1)
+    path = _file(tmp_path / "l.tflite", lambda x: tf.matmul(inner(x), WEIGHTS + x[0, 0]))
+    assert cost.beside_main(graph.load(path)) == (3 * 64, 4 * 64)
+    path = _file(tmp_path / "m.tflite", lambda x: tf.matmul(x, WEIGHTS))
+    assert cost.beside_main(graph.load(path)) == (0, 64)
+
+
 def test_loops_in_loops_multiply(tmp_path: Path) -> None:
     inner = _looped(0, 3, 1)
 
