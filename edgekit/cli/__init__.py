@@ -130,8 +130,8 @@ def _usage(error: click.UsageError) -> InputError:
         place, problem = error.param.opts[0], error.message[:1].upper() + error.message[1:]
         choices = getattr(error.param.type, "choices", ())
         word = problem.split("'")[1] if choices else ""
-        nearest, fix = _nearest(word, choices), f"use one of: {', '.join(choices)}" if choices else fix
-        problem = f"{word!r} is no choice here." if choices else _plain(problem)
+        nearest, fix = _nearest(word, choices), f"choose from {', '.join(choices)}" if choices else fix
+        problem = f"Invalid value {word!r} for {place}." if choices else _plain(problem)
     if nearest:
         fix = f"did you mean {' or '.join(sorted(nearest))}?"
     return InputError(problem, place=place, fix=fix)

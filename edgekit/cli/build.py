@@ -24,16 +24,25 @@ if TYPE_CHECKING:
 
 @click.command(epilog="Exit codes: 0 built, 1 a budget missed, 2 wrong input, 3 a tool missing, 4 unsupported.")
 @click.argument("model", required=False)
-@click.option("-t", "--target", "targets", multiple=True, metavar="NAME", help="A target, or `all`; may be repeated.")
-@click.option("--precision", type=click.Choice(get_args(Precision)), help="Only this one.")
 @click.option(
-    "--io", type=click.Choice(["float32", "int8", "uint8"]), help="Dtype of an int8 file's inputs and outputs."
+    "-t",
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="NAME",
+    help="Build for this target, or for `all`. May be repeated.",
 )
-@click.option("--calibration", metavar="PATH", help="Samples: .npz, .npy, .csv, a folder, or module:function.")
-@click.option("--eval", metavar="PATH", help="Labelled samples for the task metric.")
-@click.option("--metric", type=click.Choice(["top1", "top5", "auc", "mae", "mse"]), help="Task metric.")
+@click.option("--precision", type=click.Choice(get_args(Precision)), help="Build only this precision.")
+@click.option(
+    "--io", type=click.Choice(["float32", "int8", "uint8"]), help="Dtype of inputs and outputs of int8 files."
+)
+@click.option(
+    "--calibration", metavar="PATH", help="Calibration samples: .npz, .npy, .csv, a folder, or module:function."
+)
+@click.option("--eval", metavar="PATH", help="Labelled samples to evaluate the metric on.")
+@click.option("--metric", type=click.Choice(["top1", "top5", "auc", "mae", "mse"]), help="Metric to evaluate.")
 @click.option("--max-drop", type=click.FloatRange(min=0), metavar="X", help="Exit 1 if the metric drops by more.")
-@click.option("--allow-loss", is_flag=True, default=None, help="Publish quantized files even if they are of no use.")
+@click.option("--allow-loss", is_flag=True, default=None, help="Publish quantized files even if verification fails.")
 @click.option(
     "--min-mapped",
     type=click.FloatRange(0, 1),
@@ -41,26 +50,26 @@ if TYPE_CHECKING:
     help="Exit 1 if the accelerator takes a smaller share of the network (MACs if known, else operators).",
 )
 @click.option(
-    "--calibration-samples", type=click.IntRange(min=1), metavar="N", help="At most N samples.  [default: 256]"
+    "--calibration-samples", type=click.IntRange(min=1), metavar="N", help="Use at most N samples.  [default: 256]"
 )
 @click.option(
-    "--seed", type=click.IntRange(0, 2**32 - 1), metavar="N", help="Drives every random choice.  [default: 0]"
+    "--seed", type=click.IntRange(0, 2**32 - 1), metavar="N", help="Seed for every random choice.  [default: 0]"
 )
-@click.option("--require-compiled", is_flag=True, default=None, help="Exit 3 where a compiler is missing.")
-@click.option("--profile", is_flag=True, default=None, help="Measure what was built (see edgekit profile).")
-@click.option("--device", metavar="ID", help="Where to measure.  [default: this host]")
-@click.option("--quick", is_flag=True, default=None, help="Measure for seconds only.")
-@click.option("--verify-on", metavar="ID", help="Prove the outputs on this device too, such as arm64-emulated.")
+@click.option("--require-compiled", is_flag=True, default=None, help="Exit 3 if a compiler is missing.")
+@click.option("--profile", is_flag=True, default=None, help="Measure the files after the build (see edgekit profile).")
+@click.option("--device", metavar="ID", help="Device to measure on.  [default: this host]")
+@click.option("--quick", is_flag=True, default=None, help="Measure for a few seconds only.")
+@click.option("--verify-on", metavar="ID", help="Compare the outputs on this device too, for example arm64-emulated.")
 @options.source_options
-@click.option("-o", "--output", metavar="DIR", help="Where results go, instead of dist/MODEL/TARGET/.")
+@click.option("-o", "--output", metavar="DIR", help="Output folder.  [default: dist/MODEL/TARGET/]")
 @trusting.trust_option
 @click.option(
     "--cache-limit",
     callback=options.size,
     metavar="SIZE",
-    help="What the cache may keep (50G).  [default: 20G or a tenth of the disk]",
+    help="Largest size of the cache (50G).  [default: 20G or a tenth of the disk]",
 )
-@click.option("--dry-run", is_flag=True, help="Show what would be built.")
+@click.option("--dry-run", is_flag=True, help="Show what would be built, and build nothing.")
 @options.json_option
 def verb(
     model: str | None, *, cache_limit: int | None, trust_project: bool, dry_run: bool, as_json: bool, **flags: Any

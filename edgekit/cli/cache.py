@@ -31,7 +31,8 @@ def size(*, as_json: bool) -> int:
     folder = cache_folder()
     rows = Store(folder).entries()
     total, limit = sum(bytes_ for _, bytes_, _ in rows), cachedir.limit_bytes(folder)
-    say(f"{folder}: {len(rows)} answers, {in_words(total)} of at most {in_words(limit)}")
+    told = f"{folder}: {len(rows)} answers, {in_words(total)} of at most {in_words(limit)}"
+    options.stdout(as_json=as_json).print(told, soft_wrap=True)
     for doubt in cachedir.doubts(folder):
         say(f"warning: {doubt}")
     if as_json:
@@ -46,7 +47,7 @@ def size(*, as_json: bool) -> int:
     default="0",
     callback=options.size,
     metavar="SIZE",
-    help="What may stay (500M, 2G); nothing without it.",
+    help="Size to shrink the cache to (500M, 2G).  [default: 0, which empties it]",
 )
 @options.json_option
 def prune(max_bytes: int, *, as_json: bool) -> int:
@@ -56,7 +57,7 @@ def prune(max_bytes: int, *, as_json: bool) -> int:
     edgekit cache prune --to 1G
     """
     dropped, freed = Store(cache_folder()).prune(max_bytes)
-    say(f"dropped {dropped} answers, {in_words(freed)}")
+    options.stdout(as_json=as_json).print(f"dropped {dropped} answers, {in_words(freed)}")
     if as_json:
         options.print_json({"dropped": dropped, "bytes": freed})
     return 0

@@ -13,7 +13,14 @@ from edgekit.verbs.check import check
 
 @click.command()
 @click.argument("model")
-@click.option("-t", "--target", "targets", multiple=True, metavar="NAME", help="A target; all of them without.")
+@click.option(
+    "-t",
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="NAME",
+    help="Check this target. May be repeated.  [default: all]",
+)
 @options.source_options
 @options.json_option
 def verb(model: str, *, targets: tuple[str, ...], as_json: bool, **flags: Any) -> int:
@@ -27,7 +34,7 @@ def verb(model: str, *, targets: tuple[str, ...], as_json: bool, **flags: Any) -
     console = options.stderr()
     with options.session(console, max_memory=said.get("max_memory")) as session:
         found = check(session, Project(targets=targets or ("all",), **said), options.existing(model))
-    console.print(screens.checks(found))
+    options.stdout(as_json=as_json).print(screens.checks(found))
     if as_json:
         options.print_json({"checks": found})
     return 0 if all(row.works for row in found) else Unsupported.exit_code

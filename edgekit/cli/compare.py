@@ -41,7 +41,7 @@ def verb(context: click.Context, /, a: str, b: str, *, as_json: bool, device: st
         left, right = record.read(first), record.read(second)
         found, names = compare_profiles(left, right), (left.artifact, right.artifact)
         names = _lettered(names) if names[0] == names[1] else names
-        console.print(screens.comparison(found, *names, left.device.title))
+        options.stdout(as_json=as_json).print(screens.comparison(found, *names, left.device.title))
         if as_json:
             options.print_json(_document(found, names))
         return 0
@@ -52,7 +52,7 @@ def verb(context: click.Context, /, a: str, b: str, *, as_json: bool, device: st
         measured, found = compare(session, chosen, pair, settings)
     measuring.show(console, measured)
     names = _names(pair)
-    console.print(screens.comparison(found, *names, chosen.title))
+    options.stdout(as_json=as_json).print(screens.comparison(found, *names, chosen.title))
     if as_json:
         options.print_json(_document(found, names) | {"profiles": [measuring.document(row) for row in measured]})
     return measuring.exit_code(measured)

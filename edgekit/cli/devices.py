@@ -44,7 +44,7 @@ def verb(context: click.Context, *, as_json: bool, trust_project: bool) -> int:
     configured, left_out = trusting.all_devices(trusted=trust_project)
     with options.session(options.stderr()) as session:
         found = verbs.devices(session, configured)
-    options.stderr().print(screens.devices(found))
+    options.stdout(as_json=as_json).print(screens.devices(found))
     if left_out:
         names = f"{config.FILE_NAME} here names {', '.join(left_out)}"
         say(f"{names}, which needs your trust: look at the file, then add --trust-project")
@@ -64,18 +64,18 @@ def _document(device: Device, offers: dict[str, Availability]) -> dict[str, Any]
 
 @verb.command()
 @click.argument("name")
-@click.option("--kind", help="How it is reached.  [default: ssh]")
-@click.option("--host", help="Name or address of a board.")
-@click.option("--user", help="Login name there.")
-@click.option("--port", type=click.IntRange(1, 65535), help="TCP port of its SSH server.  [default: 22]")
-@click.option("--key", metavar="FILE", help="Private key; without it the agent's keys.")
-@click.option("--known-hosts", metavar="FILE", help="Accepted host keys.  [default: ~/.ssh/known_hosts]")
-@click.option("--python", metavar="PATH", help="The interpreter there.  [default: python3]")
-@click.option("--delegate-library", metavar="PATH", help="The Edge TPU delegate there.")
-@click.option("--serial-port", metavar="PATH", help="Port of a microcontroller, such as /dev/ttyACM0.")
-@click.option("--baud", type=click.IntRange(1, 2**31 - 1), help="Its speed.  [default: 115200]")
-@click.option("--cpu", metavar="CORE", help="Core that an emulator plays.  [default: cortex-a76]")
-@click.option("--supply-mv", type=click.IntRange(1, 2**31 - 1), help="Voltage that feeds it, in mV, for a PPK2.")
+@click.option("--kind", help="Kind of device.  [default: ssh]")
+@click.option("--host", help="Host name or address of a board.")
+@click.option("--user", help="Login name on the board.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port of the SSH server.  [default: 22]")
+@click.option("--key", metavar="FILE", help="Private key file.  [default: the agent's keys]")
+@click.option("--known-hosts", metavar="FILE", help="File of accepted host keys.  [default: ~/.ssh/known_hosts]")
+@click.option("--python", metavar="PATH", help="Python interpreter on the device.  [default: python3]")
+@click.option("--delegate-library", metavar="PATH", help="Edge TPU delegate library on the device.")
+@click.option("--serial-port", metavar="PATH", help="Serial port of a microcontroller, for example /dev/ttyACM0.")
+@click.option("--baud", type=click.IntRange(1, 2**31 - 1), help="Baud rate of the serial port.  [default: 115200]")
+@click.option("--cpu", metavar="CORE", help="CPU core to emulate.  [default: cortex-a76]")
+@click.option("--supply-mv", type=click.IntRange(1, 2**31 - 1), help="Supply voltage in mV, for a PPK2.")
 @options.json_option
 def add(name: str, *, kind: str | None, as_json: bool, **flags: Any) -> int:
     """Configure a device in your own devices.toml, and look whether it answers.
@@ -160,7 +160,7 @@ def _check(name: str, configured: dict[str, DeviceConfig], *, as_json: bool) -> 
     with options.session(options.stderr()) as session:
         device, error = _reached(session, name, configured)
         offers = verbs.meters(session, device) if device.usable else {}
-    options.stderr().print(screens.device(device, offers))
+    options.stdout(as_json=as_json).print(screens.device(device, offers))
     if as_json:
         options.print_json(_document(device, offers))
     return 0 if error is None else error.exit_code

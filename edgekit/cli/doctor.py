@@ -16,7 +16,7 @@ def verb(*, as_json: bool) -> int:
     edgekit doctor
     """
     found = doctor()
-    options.stderr().print(screens.health(found))
+    options.stdout(as_json=as_json).print(screens.health(found))
     if as_json:
         options.print_json(found)
     return 0

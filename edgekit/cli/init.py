@@ -34,7 +34,9 @@ targets = [{targets}]
 
 @click.command()
 @click.argument("model")
-@click.option("-t", "--target", "targets", multiple=True, metavar="NAME", help="A target; may be repeated.")
+@click.option(
+    "-t", "--target", "targets", multiple=True, metavar="NAME", help="Target to write into the file. May be repeated."
+)
 def verb(model: str, targets: tuple[str, ...]) -> int:
     """Write an edgekit.toml beside a model, with every usual option explained.
 

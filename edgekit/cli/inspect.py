@@ -13,7 +13,7 @@ from edgekit.verbs.inspect import inspect, list_tensors
 @click.command()
 @click.argument("model")
 @options.source_options
-@click.option("--tensors", is_flag=True, help="List the tensors, by which --inputs and --outputs cut.")
+@click.option("--tensors", is_flag=True, help="List the tensors that --inputs and --outputs can name.")
 @options.json_option
 def verb(model: str, *, tensors: bool, as_json: bool, **flags: Any) -> int:
     """Show signature, operators, parameters, MACs, peak activation memory and size of a model.
@@ -28,11 +28,11 @@ def verb(model: str, *, tensors: bool, as_json: bool, **flags: Any) -> int:
         path, how = options.existing(model), SourceOptions(**said)
         if tensors:
             rows = list_tensors(session, path, how)
-            console.print(screens.tensors(rows))
+            options.stdout(as_json=as_json).print(screens.tensors(rows))
             document: Any = {"tensors": rows}
         else:
             document = inspect(session, path, how)
-            console.print(screens.inspection(document))
+            options.stdout(as_json=as_json).print(screens.inspection(document))
     if as_json:
         options.print_json(document)
     return 0

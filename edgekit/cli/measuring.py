@@ -40,33 +40,46 @@ def measuring_options[F: Callable[..., Any]](command: F) -> F:
     """Where and how a measurement runs."""
     for option in reversed(
         (
-            click.option("--device", metavar="ID", help="Where to run.  [default: this host]"),
-            click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads."),
+            click.option("--device", metavar="ID", help="Device to run on.  [default: this host]"),
             click.option(
-                "--delegate", type=click.Choice(get_args(Delegate)),
-                help="What takes operators off LiteRT's own kernels.  [default: the file's, else xnnpack]",
+                "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Number of CPU threads."
             ),
             click.option(
-                "--cores", metavar="0,1", callback=cores, help="Pin the process to these CPUs of the device."
+                "--delegate",
+                type=click.Choice(get_args(Delegate)),
+                help="Delegate to run on.  [default: the file's own, or xnnpack]",
             ),
-            click.option("--require-full-delegation", is_flag=True, help="Exit 4 where the delegate leaves operators."),
-            click.option("--energy", is_flag=True, help="Measure energy too, with the best meter there."),
+            click.option("--cores", metavar="0,1", callback=cores, help="Pin the process to these CPU cores."),
+            click.option("--require-full-delegation", is_flag=True, help="Exit 4 if operators are left to the CPU."),
+            click.option("--energy", is_flag=True, help="Measure energy too, with the best meter available."),
             click.option("--meter", metavar="NAME", help="Measure energy with this meter."),
-            click.option("--quick", is_flag=True, help="An answer within seconds; no figure to publish."),
-            click.option("--input", "inputs", metavar="PATH", help="Samples to run on, instead of random ones."),
+            click.option("--quick", is_flag=True, help="Measure for seconds only; not for figures to publish."),
+            click.option("--input", "inputs", metavar="PATH", help="Samples to run on.  [default: random]"),
             click.option(
-                "--shape", "shapes", multiple=True, metavar="NAME=1,3,224,224", callback=options.shape,
+                "--shape",
+                "shapes",
+                multiple=True,
+                metavar="NAME=1,3,224,224",
+                callback=options.shape,
                 help="Fix an ONNX input's dynamic dimensions.",
             ),
-            click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Of random inputs and turns."),
-            click.option("--benchmark-binary", metavar="FILE", help="Android's tool: a file, or `download`."),
+            click.option(
+                "--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Seed for random inputs and block order."
+            ),
+            click.option(
+                "--benchmark-binary",
+                metavar="FILE",
+                help="The benchmark_model binary for Android: a file, or `download`.",
+            ),
             trusting.trust_option,
             click.option(
-                "-o", "--output", metavar="DIR",
-                help="Where profiles go.  [default: profiles/ in an artifact's folder, dist/NAME/profiles/ for a file]",
+                "-o",
+                "--output",
+                metavar="DIR",
+                help="Folder for profiles.  [default: profiles/ beside the artifact, dist/NAME/profiles/ for a file]",
             ),
         )
-    ):  # fmt: skip
+    ):
         command = option(command)
     return command
 

@@ -1,5 +1,6 @@
 """Options that several verbs share, and what stands behind them: session, console, progress."""
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -38,6 +39,18 @@ def stderr() -> Console:
     Names and commands are shown as they are: ``edgekit[onnx]`` and ``:x:`` are no markup.
     """
     return People(stderr=True, highlight=False, soft_wrap=False, markup=False, emoji=False)
+
+
+WIDE = 200
+"""Columns of a table that a program reads: one row in one line, so that grep and awk can be used on it."""
+
+
+def stdout(*, as_json: bool = False) -> Console:
+    """The console for results that may be piped: standard output, or, where that carries JSON, standard error."""
+    if as_json:
+        return stderr()
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE
+    return People(highlight=False, soft_wrap=False, markup=False, emoji=False, width=width)
 
 
 def print_json(document: Any) -> None:
@@ -126,31 +139,57 @@ def source_options[F: Callable[..., Any]](command: F) -> F:
     for option in reversed(
         (
             click.option(
-                "--shape", "shapes", multiple=True, metavar="NAME=1,3,224,224", callback=shape,
+                "--shape",
+                "shapes",
+                multiple=True,
+                metavar="NAME=1,3,224,224",
+                callback=shape,
                 help="Fix an input's dynamic dimensions.",
             ),
             click.option(
-                "--constant", "constants", multiple=True, metavar="NAME=VALUE", callback=constant,
-                help="Bind an input for good.",
-            ),
-            click.option("--inputs", metavar="A,B", callback=listed, help="Cut: these tensors become the inputs."),
-            click.option("--outputs", metavar="C,D", callback=listed, help="Cut: these tensors become the outputs."),
-            click.option("--custom-objects", metavar="MODULE:FUNCTION", help="Returns a Keras model's own classes."),
-            click.option("--keep-layout", is_flag=True, default=None, help="Keep the source's layout."),
-            click.option(
-                "--allow-unsafe", is_flag=True, default=None, help="Permit what does not only compute, bytecode too."
+                "--constant",
+                "constants",
+                multiple=True,
+                metavar="NAME=VALUE",
+                callback=constant,
+                help="Replace an input by a constant.",
             ),
             click.option(
-                "--max-memory", metavar="SIZE", callback=memory,
-                help="What reading a model may use (24G).  [default: 80% of the machine's]",
+                "--inputs", metavar="A,B", callback=listed, help="Cut the network: these tensors become its inputs."
+            ),
+            click.option(
+                "--outputs", metavar="C,D", callback=listed, help="Cut the network: these tensors become its outputs."
+            ),
+            click.option(
+                "--custom-objects",
+                metavar="MODULE:FUNCTION",
+                help="Function that returns the custom classes of a Keras model.",
+            ),
+            click.option(
+                "--keep-layout",
+                is_flag=True,
+                default=None,
+                help="Keep the source's layout (NCHW) for inputs and outputs.",
+            ),
+            click.option(
+                "--allow-unsafe",
+                is_flag=True,
+                default=None,
+                help="Allow operators that do more than compute, and Python bytecode.",
+            ),
+            click.option(
+                "--max-memory",
+                metavar="SIZE",
+                callback=memory,
+                help="Memory limit for reading a model (24G).  [default: 80% of the machine's]",
             ),
         )
-    ):  # fmt: skip
+    ):
         command = option(command)
     return command
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document to stdout.")
 
 
 class Lines:

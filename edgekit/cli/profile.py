@@ -11,10 +11,8 @@ from edgekit.verbs.profile import profile
 @click.command(epilog="Exit codes: 0 measured, 2 wrong input, 3 a runtime missing, 4 unsupported there, 5 the device.")
 @click.argument("artifact")
 @measuring.measuring_options
-@click.option("--ops", is_flag=True, help="Time every operator too, in a run of its own.")
-@click.option(
-    "--model-energy", is_flag=True, help="Where nothing is measured, estimate energy from MACs and bytes moved."
-)
+@click.option("--ops", is_flag=True, help="Time every operator too, in a separate run.")
+@click.option("--model-energy", is_flag=True, help="If energy is not measured, estimate it from MACs and bytes moved.")
 @options.json_option
 def verb(artifact: str, *, as_json: bool, device: str | None, **flags: Any) -> int:
     """Measure latency, memory and energy of an artifact on a device.

@@ -20,7 +20,7 @@ def verb(context: click.Context, *, as_json: bool) -> int:
     """
     if context.invoked_subcommand is None:
         found = targets()
-        options.stderr().print(screens.targets(found))
+        options.stdout(as_json=as_json).print(screens.targets(found))
         if as_json:
             options.print_json({"targets": found})
     return 0
@@ -36,7 +36,7 @@ def show(name: str, *, as_json: bool) -> int:
     edgekit targets show android
     """
     found = config.target(name)
-    options.stderr().print(screens.target(found))
+    options.stdout(as_json=as_json).print(screens.target(found))
     if as_json:
         options.print_json(found)
     return 0

@@ -14,7 +14,7 @@ from edgekit.errors import InputError
 from edgekit.nouns.profile import DeviceConfig
 
 trust_option = click.option(
-    "--trust-project", is_flag=True, help="Let this edgekit.toml run what it names, from now on."
+    "--trust-project", is_flag=True, help="Trust this edgekit.toml to run the code that it names, from now on."
 )
 
 

@@ -42,7 +42,8 @@ def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
         ("edgekit inspect nope.onnx --json >/dev/full", 2, "no file or folder nope.onnx"),
         ("edgekit targets 2>&-", 0, ""),
         ("edgekit targets 2>/dev/full", 0, ""),
-        ("edgekit targets <&- >&- 2>&-", 0, ""),
+        ("edgekit targets <&- >&- 2>&-", 2, ""),  # the table has nowhere to go
+        ("edgekit cache prune <&- 2>&-", 0, ""),
         ("edgekit inspect nope.onnx 2>&-", 2, ""),
         ("edgekit inspect nope.onnx --json 2>/dev/full", 2, ""),
         ("edgekit targets --json | true; exit ${PIPESTATUS[0]}", {0, 141}, ""),

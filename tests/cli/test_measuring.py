@@ -354,9 +354,10 @@ def test_profiles_that_end_at_once_are_all_listed(artifact: Path) -> None:
 REBUILD = """
 import sys
 from pathlib import Path
-from edgekit import flow
+from edgekit.verbs.build import build
 from edgekit.config import Project
-from edgekit.engine.session import Session, cache_folder
+from edgekit.engine.session import Session
+from edgekit.host.cachedir import cache_folder
 from edgekit.engine.store import Store
 with Session(Store(cache_folder()), Path(sys.argv[1]).parent / "log.txt") as session:
     wanted = Project(targets=("linux-arm64",), precision="float32", output=sys.argv[1])
