@@ -388,15 +388,15 @@ def test_no_profile_is_lost_that_is_recorded_while_its_folder_is_built_anew(arti
 def test_a_file_that_changes_while_it_is_measured_gives_no_profile(
     artifact: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = protocol.course
+    real = protocol.observe
 
-    def course(*given: Any) -> Any:
+    def observe(*given: Any) -> Any:
         seen = real(*given)
         with (artifact / "model_float32.tflite").open("ab") as file:
             file.write(b"more")
         return seen
 
-    monkeypatch.setattr(protocol, "course", course)
+    monkeypatch.setattr(protocol, "observe", observe)
     code, document, _ = run(capfd, "profile", "built", "--quick")
     assert code == 2
     assert document["error"]["problem"] == "model_float32.tflite changed while it was measured."
