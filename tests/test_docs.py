@@ -92,3 +92,22 @@ def test_the_pytorch_tutorial_goes_through(tmp_path: Path) -> None:
         cwd=built, env=env, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert run.stdout.split() == ["0", "True"]
+
+
+@pytest.mark.slow
+def test_the_page_for_notebooks_runs(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "tutorial" / "python.md").read_text(encoding="utf8")
+    for folder in ("docs/examples/digits", "calibration_data"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    blocks = re.findall(r"```python\n(.+?)```", text, flags=re.DOTALL)
+    run = subprocess.run(
+        [sys.executable, "-c", "\n".join(blocks)],
+        cwd=tmp_path,
+        env=os.environ | {"EDGEKIT_CACHE": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert "model_int8.tflite" in run.stdout
+    assert not run.stderr

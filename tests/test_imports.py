@@ -32,6 +32,11 @@ def test_the_table_of_verbs_needs_click_alone() -> None:
     assert imported_by("import edgekit.cli") <= ALLOWED
 
 
+def test_the_package_needs_nothing() -> None:
+    assert imported_by("import edgekit; dir(edgekit)") <= {"edgekit"}
+    assert not imported_by("import edgekit; edgekit.build; edgekit.errors") & (HEAVY | {"click", "rich"})
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["biuld"]])
 def test_the_front_desk_needs_click_alone(arguments: list[str]) -> None:
     assert imported_by(f"from edgekit.cli import run; run({arguments!r})") <= ALLOWED

@@ -19,7 +19,8 @@ import click
 import msgspec
 from click.testing import CliRunner
 
-from edgekit import cli, config
+import edgekit
+from edgekit import api, cli, config
 from edgekit.errors import REMEDIES, EdgekitError
 from edgekit.nouns.manifest import Manifest
 from edgekit.nouns.model import Preprocessing
@@ -39,6 +40,7 @@ def pages() -> dict[str, str]:
         "edgekit-toml.md": _project(),
         "manifest.md": _manifest(),
         "manifest.schema.json": msgspec.json.format(msgspec.json.encode(msgspec.json.schema(Manifest))).decode() + "\n",
+        "python.md": _python(),
         "targets.md": _targets(),
     }
 
@@ -73,6 +75,61 @@ def _commands(command: click.Command, words: tuple[str, ...]) -> Iterator[tuple[
             under = command.get_command(context, name)
             if under is not None:
                 yield from _commands(under, (*words, name))
+
+
+def _python() -> str:
+    """The verbs of the package, then the classes that they return, from their docstrings."""
+    verbs = [name for name in edgekit.__all__ if name != "errors"]
+    parts = [
+        "`import edgekit` is light; each name is imported when it is first used. A build in a notebook is the "
+        "[tutorial](../tutorial/python.md).\nErrors are [those of the command line](errors.md), as exceptions in "
+        "`edgekit.errors`.\n"
+    ]
+    for name in verbs:
+        verb = getattr(edgekit, name)
+        parts += [f"## `edgekit.{name}`\n", f"```python\n{_signature(name, verb)}\n```\n", _docstring(verb)]
+    parts.append("## What the verbs return\n")
+    for name in api.__all__:
+        kind = getattr(api, name)
+        if name not in verbs:
+            parts += [f"### `{name}`\n", _docstring(kind)]
+            members = [(n, m) for n, m in vars(kind).items() if isinstance(m, property) and m.__doc__]
+            parts += [_table(("property", "what it is"), [(f"`{n}`", _line(m.__doc__ or "")) for n, m in members])] * (
+                len(members) > 0
+            )
+    return _page("Python", "the docstrings of `edgekit/api/`", *parts)
+
+
+def _signature(name: str, verb: Any) -> str:
+    """A signature with its names and defaults, a line each; types are told in words."""
+    shown, keyword = [], False
+    for parameter in inspect.signature(verb).parameters.values():
+        if parameter.kind is parameter.KEYWORD_ONLY and not keyword:
+            shown, keyword = [*shown, "*"], True
+        default = "" if parameter.default is parameter.empty else f"={parameter.default!r}"
+        shown.append(f"{parameter.name}{default}")
+    line = f"edgekit.{name}({', '.join(shown)})"
+    return line if len(line) < 100 else f"edgekit.{name}(\n" + "".join(f"    {part},\n" for part in shown) + ")"
+
+
+def _docstring(thing: Any) -> str:
+    """A docstring as Markdown: its sections as headings and lists, its indented lines as code."""
+    out, section = [], ""
+    for line in _prose(thing.__doc__ or "").splitlines():
+        if re.fullmatch(r"(Args|Returns|Raises|Attributes):", line):
+            section = line
+            out.append(f"**{line.rstrip(':')}**\n")
+        elif section and (found := re.match(r" {4}(\w+): (.*)", line)):
+            out.append(f"* `{found[1]}`: {found[2]}")
+        elif section:
+            out.append(f"  {line.strip()}" if line.strip() else "")
+        else:
+            out.append(line)
+    return "\n".join(out) + "\n"
+
+
+def _line(text: str) -> str:
+    return re.sub(r"\s+", " ", _prose(text).split("\n\n")[0])
 
 
 def _errors() -> str:

@@ -8,13 +8,13 @@ import msgspec
 from click.core import ParameterSource
 
 from edgekit.cli import measuring, options
-from edgekit.engine.session import Session
 from edgekit.errors import InputError
 from edgekit.measure import record
-from edgekit.measure.subject import Measurable
-from edgekit.nouns.profile import Comparison, Device
+from edgekit.nouns.model import SourceOptions
+from edgekit.nouns.profile import Comparison
 from edgekit.report import profiles as screens
-from edgekit.verbs.compare import compare, compare_profiles
+from edgekit.verbs.compare import compare, compare_profiles, lettered, pair
+from edgekit.verbs.compare import names as names_of
 
 
 @click.command(epilog="Exit codes: 0 compared, 2 wrong input, 3 a runtime missing, 4 unsupported there, 5 the device.")
@@ -40,7 +40,7 @@ def verb(context: click.Context, /, a: str, b: str, *, as_json: bool, device: st
         _refuse(context, first, second)
         left, right = record.read(first), record.read(second)
         found, names = compare_profiles(left, right), (left.artifact, right.artifact)
-        names = _lettered(names) if names[0] == names[1] else names
+        names = lettered(names) if names[0] == names[1] else names
         options.stdout(as_json=as_json).print(screens.comparison(found, *names, left.device.title))
         if as_json:
             options.print_json(_document(found, names))
@@ -48,10 +48,10 @@ def verb(context: click.Context, /, a: str, b: str, *, as_json: bool, device: st
     settings = measuring.wanted(flags)
     with options.session(console) as session:
         chosen = measuring.chosen(session, device, settings, trusted=flags["trust_project"])
-        pair = _one(session, first, chosen, flags), _one(session, second, chosen, flags)
-        measured, found = compare(session, chosen, pair, settings)
+        chosen_files = pair(session, (first, second), chosen, SourceOptions(shapes=flags["shapes"]))
+        measured, found = compare(session, chosen, chosen_files, settings)
     measuring.show(console, measured)
-    names = _names(pair)
+    names = names_of(chosen_files)
     options.stdout(as_json=as_json).print(screens.comparison(found, *names, chosen.title))
     if as_json:
         options.print_json(_document(found, names) | {"profiles": [measuring.document(row) for row in measured]})
@@ -84,27 +84,3 @@ def _refuse(context: click.Context, first: Path, second: Path) -> None:
 def _document(found: Comparison, names: tuple[str, str]) -> dict[str, Any]:
     plain: dict[str, Any] = msgspec.to_builtins(found)
     return {"comparison": plain | {"a": names[0], "b": names[1]}}
-
-
-def _one(session: Session, path: Path, device: Device, flags: dict[str, Any]) -> Measurable:
-    found = measuring.subjects_of(session, path, device, flags)
-    if len(found) > 1:
-        raise InputError(
-            f"{path} holds several files: {', '.join(subject.name for subject in found)}.",
-            place=str(path),
-            fix=f"name one of them: {found[0].path}",
-        )
-    return found[0]
-
-
-def _names(pair: tuple[Measurable, Measurable]) -> tuple[str, str]:
-    """File names, with as much of their paths as tells them apart."""
-    if pair[0].name != pair[1].name:
-        return pair[0].name, pair[1].name
-    if pair[0].path.resolve() == pair[1].path.resolve():
-        return _lettered((pair[0].name, pair[1].name))
-    return str(pair[0].path), str(pair[1].path)
-
-
-def _lettered(names: tuple[str, str]) -> tuple[str, str]:
-    return f"{names[0]} (A)", f"{names[1]} (B)"

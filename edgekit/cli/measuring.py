@@ -1,7 +1,6 @@
 """What the verbs that measure share: their options, and what these ask for."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,12 +13,13 @@ from edgekit.cli.console import say
 from edgekit.engine.session import Session
 from edgekit.errors import BudgetMissed, InputError
 from edgekit.measure import discovery
-from edgekit.measure.protocol import FULL, QUICK, MeasurementSettings
+from edgekit.measure.protocol import FULL, QUICK, MeasurementSettings, adjusted
 from edgekit.measure.subject import Measurable, subjects
 from edgekit.nouns.model import SourceOptions
 from edgekit.nouns.profile import Delegate, Device
 from edgekit.nouns.results import Measured
 from edgekit.report import profiles as screens
+from edgekit.verbs.profile import require_fit
 
 
 def cores(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, ...]:
@@ -86,28 +86,16 @@ def measuring_options[F: Callable[..., Any]](command: F) -> F:
 
 def wanted(flags: dict[str, Any]) -> MeasurementSettings:
     """What `measuring_options` and the verb's own flags ask for."""
-    settings = QUICK if flags["quick"] else FULL
     binary = flags["benchmark_binary"]
     if binary not in {None, "download"}:
         binary = str(options.existing(binary).absolute())  # drivers run in another folder
-    run = msgspec.structs.replace(
-        settings.run,
-        threads=flags["threads"],
-        cores=flags["cores"],
-        require_full_delegation=flags["require_full_delegation"],
+    said = ("threads", "cores", "require_full_delegation", "seed", "energy", "meter", "delegate", "inputs", "output")
+    return adjusted(
+        QUICK if flags["quick"] else FULL,
         benchmark_binary=binary,
-    )
-    return replace(
-        settings,
-        run=run,
-        protocol=msgspec.structs.replace(settings.protocol, seed=flags["seed"]),
-        energy=bool(flags["energy"] or flags["meter"]),
         operators=bool(flags.get("ops")),
         model_energy=bool(flags.get("model_energy")),
-        delegate=flags["delegate"],
-        inputs=flags["inputs"],
-        meter=flags["meter"],
-        output=flags["output"],
+        **{name: flags[name] for name in said},
     )
 
 
@@ -124,10 +112,7 @@ def chosen(session: Session, device: str | None, settings: MeasurementSettings, 
         DeviceError, MissingTool: it is not usable.
     """
     found = discovery.choose(session, trusting.devices(trusted=trusted, wanted=device), device)
-    if settings.run.benchmark_binary is not None and found.kind != "adb":
-        raise InputError(
-            f"{found.title} runs no benchmark_model; only phones do.", place="--benchmark-binary", fix="leave it out"
-        )
+    require_fit(found, settings)
     return found
 
 

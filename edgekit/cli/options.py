@@ -10,8 +10,7 @@ from typing import Any
 
 import click
 import msgspec
-from rich.console import Console, ConsoleOptions, RenderableType
-from rich.segment import Segment
+from rich.console import Console
 
 from edgekit import config
 from edgekit.cli.console import put_json
@@ -21,24 +20,12 @@ from edgekit.errors import InputError
 from edgekit.host import cachedir
 from edgekit.host.cachedir import cache_folder
 from edgekit.nouns.model import Constant
-from edgekit.report.plain import plain
-
-
-class People(Console):
-    """The console for people."""
-
-    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
-        """Segments whose text has no control characters in it; rich's own controls are marked as such."""
-        for segment in super().render(renderable, options):
-            yield segment if segment.control else Segment(plain(segment.text), segment.style)
+from edgekit.report import shown
 
 
 def stderr() -> Console:
-    """The console for people; honours ``NO_COLOR``, ``COLUMNS`` and whether it is a terminal.
-
-    Names and commands are shown as they are: ``edgekit[onnx]`` and ``:x:`` are no markup.
-    """
-    return People(stderr=True, highlight=False, soft_wrap=False, markup=False, emoji=False)
+    """The console for people (`edgekit.report.shown.screen`)."""
+    return shown.screen()
 
 
 WIDE = 200

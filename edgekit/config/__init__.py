@@ -13,7 +13,7 @@ from edgekit.config.devices import (
     remove_device,
     write_device,
 )
-from edgekit.config.project import ANY_INPUT, FILE_NAME, Project, is_function, memory_bytes, project
+from edgekit.config.project import ANY_INPUT, FILE_NAME, Project, from_keywords, is_function, memory_bytes, project
 from edgekit.config.targets import target, target_names, targets_path
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "device_table",
     "devices",
     "devices_file",
+    "from_keywords",
     "is_function",
     "memory_bytes",
     "project",

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -123,7 +123,19 @@ def project(folder_or_file: Path) -> Project:
             place=str(file),
             fix=f'create it with, for instance: model = "model.keras" and targets = ["{_first(target_names())}"]',
         )
-    content = toml.read(file)
+    return _project(toml.read(file), file)
+
+
+def from_keywords(content: dict[str, Any]) -> Project:
+    """The same from a program's keywords, whose paths are relative to the current folder.
+
+    Raises:
+        InputError: something in it is wrong.
+    """
+    return _project(content, Path("edgekit.build"))
+
+
+def _project(content: dict[str, Any], file: Path) -> Project:
     tables = content.get("preprocessing")
     if isinstance(tables, dict) and tables and not any(isinstance(value, dict) for value in tables.values()):
         toml.check(tables, Preprocessing, file, "preprocessing")

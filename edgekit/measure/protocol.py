@@ -71,6 +71,31 @@ QUICK = MeasurementSettings(
 )
 """An answer within seconds: up to as many blocks, each too short for a figure to publish."""
 
+
+def adjusted(
+    base: MeasurementSettings,
+    *,
+    threads: int = 1,
+    cores: tuple[int, ...] = (),
+    require_full_delegation: bool = False,
+    benchmark_binary: str | None = None,
+    seed: int = 0,
+    energy: bool = False,
+    meter: str | None = None,
+    **more: Any,
+) -> MeasurementSettings:
+    """`FULL` or `QUICK` with what a user says; ``more`` are other fields of `MeasurementSettings`."""
+    run = msgspec.structs.replace(
+        base.run,
+        threads=threads,
+        cores=cores,
+        require_full_delegation=require_full_delegation,
+        benchmark_binary=benchmark_binary,
+    )
+    protocol = msgspec.structs.replace(base.protocol, seed=seed)
+    return replace(base, run=run, protocol=protocol, energy=energy or meter is not None, meter=meter, **more)
+
+
 QUICK_ENERGY_S = 2.0
 """How long a block of a quick measurement of energy is at least."""
 

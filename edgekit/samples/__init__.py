@@ -25,7 +25,13 @@ from edgekit.waist.tensors import Array, distinct, write_npz
 __all__ = ["Samples", "lint", "load", "random", "write_npz"]
 
 
-def load(spec: str, signature: Signature, preprocessing: dict[str, Preprocessing] | None = None) -> Samples:
+def load(
+    spec: str,
+    signature: Signature,
+    preprocessing: dict[str, Preprocessing] | None = None,
+    *,
+    origin: str | None = None,
+) -> Samples:
     """Samples for a network, from the user's data.
 
     Args:
@@ -35,6 +41,7 @@ def load(spec: str, signature: Signature, preprocessing: dict[str, Preprocessing
         signature: of the source; its source names, shapes and dtypes decide what fits.
         preprocessing: by input name, how images become that input. It is applied to images only:
             arrays are taken as the network's own input.
+        origin: what to call the samples; ``spec`` without.
 
     Returns:
         Samples with every input as ``[N, *source_shape]`` in the source's dtype.
@@ -43,11 +50,12 @@ def load(spec: str, signature: Signature, preprocessing: dict[str, Preprocessing
         InputError: the data cannot be read, or does not fit; both sides are shown.
     """
     raw = _read(spec, signature, preprocessing or {})
-    inputs, notes = fit(raw, signature, spec)
+    origin = origin or spec
+    inputs, notes = fit(raw, signature, origin)
     count = len(next(iter(inputs.values())))
     if raw.labels is not None:
-        _check_labels(raw.labels, count, spec)
-    return Samples.of(inputs, raw.labels, origin=spec, notes=raw.notes + notes, doubts=raw.doubts)
+        _check_labels(raw.labels, count, origin)
+    return Samples.of(inputs, raw.labels, origin=origin, notes=raw.notes + notes, doubts=raw.doubts)
 
 
 def _check_labels(labels: Array, count: int, spec: str) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import importlib
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +43,26 @@ def read(spec: str, signature: Signature) -> Raw:
         InputError: it cannot be imported or called, or returns something else.
     """
     with _importable(), contextlib.redirect_stdout(sys.stderr):
-        try:
-            returned = _find(spec)()
-            parts = _parts(returned, signature)
-        except USERS_FAULTS as error:
-            raise InputError(
-                f"{spec} failed: {type(error).__name__}: {error}", place=spec, fix="call it in Python to see where"
-            ) from error
+        return collect(lambda: _find(spec)(), signature, spec)  # noqa: PLW0108  finding it may fail too
+
+
+def collect(call: Callable[[], Any], signature: Signature, name: str) -> Raw:
+    """What a function of the user's returns, in one of the forms of `read`.
+
+    Args:
+        call: the function.
+        signature: of the source.
+        name: what to call it in complaints.
+
+    Raises:
+        InputError: it fails, or returns something else.
+    """
+    try:
+        parts = _parts(call(), signature)
+    except USERS_FAULTS as error:
+        raise InputError(
+            f"{name} failed: {type(error).__name__}: {error}", place=name, fix="call it in Python to see where"
+        ) from error
     inputs = {spec.source_name for spec in signature.inputs}
     labels = next((parts.pop(key) for key in LABEL_KEYS if key in parts and key not in inputs), None)
     return Raw(parts, labels)

@@ -5,6 +5,7 @@ in the cache, and not before.
 """
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,20 +84,26 @@ class Data(msgspec.Struct, frozen=True):
     evidence: Evidence
 
 
-def load(session: Session, project: Project, signature: Signature) -> Loaded:
+def load(session: Session, project: Project, signature: Signature, files: Mapping[str, Path] | None = None) -> Loaded:
     """Fit calibration and evaluation data to a signature.
+
+    Args:
+        session: of the run.
+        project: what names the data, under ``calibration`` and ``eval``.
+        signature: of the source.
+        files: by these keys, files that hold the data if the project gives no more than a name for it.
 
     Raises:
         InputError: it cannot be read, does not fit the signature, or lacks the labels that the metric needs.
     """
     every = project.preprocessing.get(config.ANY_INPUT)
     preprocessing = {spec.source_name: every for spec in signature.inputs if every is not None} | project.preprocessing
-    calibration = evaluation = None
+    calibration, evaluation, files = None, None, files or {}
     if project.calibration is not None:
-        given = named(project.calibration, signature, preprocessing)
+        given = named(project.calibration, signature, preprocessing, files.get("calibration"))
         calibration = Part(given, sampling.keep(session, given, project.calibration_samples))
     if project.eval is not None:
-        given = named(project.eval, signature, preprocessing)
+        given = named(project.eval, signature, preprocessing, files.get("eval"))
         most = affordable(signature, AGREEMENT_SAMPLES) if project.metric is None else None
         evaluation = Part(given, sampling.keep(session, given, most))
         if project.metric is not None and not evaluation.kept.result.labelled:
@@ -106,7 +113,7 @@ def load(session: Session, project: Project, signature: Signature) -> Loaded:
     return Loaded(calibration, evaluation, preprocessing)
 
 
-def named(spec: str, signature: Signature, preprocessing: dict[str, Preprocessing]) -> Given:
+def named(spec: str, signature: Signature, preprocessing: dict[str, Preprocessing], file: Path | None = None) -> Given:
     """Samples that the user names: a file or folder is known by its content, a function by what it returns.
 
     Raises:
@@ -117,12 +124,12 @@ def named(spec: str, signature: Signature, preprocessing: dict[str, Preprocessin
     def read() -> Any:
         from edgekit import samples  # noqa: PLC0415  numpy is only needed on a cold path
 
-        loaded = samples.load(spec, signature, preprocessing)
+        loaded = samples.load(spec if file is None else str(file), signature, preprocessing, origin=spec)
         if a_file and tree_digest(path).sha256 != content:
             raise changed(path, spec)
         return loaded
 
-    path = Path(spec)
+    path = Path(spec) if file is None else file
     a_file = path.is_file() or path.is_dir()
     content = tree_digest(path).sha256 if a_file else read().sha256
     settings = {"named": spec, "preprocessing": msgspec.to_builtins(preprocessing)}

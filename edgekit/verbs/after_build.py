@@ -1,6 +1,8 @@
 """Verify and measure on devices what was just built."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import msgspec
 
@@ -66,11 +68,20 @@ def find_devices(session: Session, project: config.Project, places: dict[str, st
     return Devices(on, choose("device") if project.profile else None)
 
 
-def measure_built(session: Session, project: config.Project, devices: Devices, results: list[Result]) -> Measurements:
-    """Verify and profile every file just built; a file that fails does not keep the others from it."""
+def measure_built(
+    session: Session,
+    project: config.Project,
+    devices: Devices,
+    results: list[Result],
+    files: Mapping[str, Path] | None = None,
+) -> Measurements:
+    """Verify and profile every file just built; a file that fails does not keep the others from it.
+
+    ``files`` are those of `edgekit.steps.data.load`.
+    """
     settings = QUICK if project.quick else FULL
     settings = replace(settings, protocol=msgspec.structs.replace(settings.protocol, seed=project.seed))
-    given = replace(QUICK, protocol=settings.protocol, inputs=project.eval or project.calibration)
+    given = replace(QUICK, protocol=settings.protocol, inputs=_samples(project, files or {}))
     verified: list[tuple[str, DeviceVerification]] = []
     measured: list[Measured] = []
     errors: list[EdgekitError] = []
@@ -95,6 +106,12 @@ def measure_built(session: Session, project: config.Project, devices: Devices, r
             except EdgekitError as error:
                 errors.append(error)
     return Measurements(tuple(verified), tuple(measured), tuple(errors))
+
+
+def _samples(project: config.Project, files: Mapping[str, Path]) -> str | None:
+    """Where the samples are on which devices are verified."""
+    key = "eval" if project.eval else "calibration"
+    return str(files[key]) if key in files else getattr(project, key)
 
 
 def _built(session: Session, results: list[Result], device: Device) -> list[Measurable]:

@@ -25,6 +25,19 @@ type Row = tuple[Target, Path, tuple[Variant, ...]]
 """A target of a plan: its folder, and the files to make."""
 
 
+class InMemory(msgspec.Struct, frozen=True):
+    """What the calling program gives in place of what a project names.
+
+    ``files`` hold its samples, by the project's key (``calibration``, ``eval``).
+    """
+
+    files: dict[str, Path] = {}
+
+
+NAMED = InMemory()
+"""Nothing: all that a build uses is named by its project."""
+
+
 class Made(msgspec.Struct, frozen=True):
     """What was built for one target, in the cache of its session; or the error that prevented it.
 
@@ -46,7 +59,7 @@ class _Prepared(msgspec.Struct, frozen=True):
     data: Data
 
 
-def build(session: Session, project: Project, model: Path) -> list[Result]:
+def build(session: Session, project: Project, model: Path, in_memory: InMemory = NAMED) -> list[Result]:
     """Build a model for every target of a project, and publish what was built; shared steps run once.
 
     A target that fails does not keep the others from being built.
@@ -57,17 +70,17 @@ def build(session: Session, project: Project, model: Path) -> list[Result]:
     """
     planned = plan(project, model)
     sources.sniff(model)
-    prepared = _prepare(session, project, model, _placed(planned))
+    prepared = _prepare(session, project, model, _placed(planned), in_memory)
     return [*prepared.planned.refused, *_each(lambda row: publish(_make(session, project, prepared, row)), prepared)]
 
 
-def make(session: Session, project: Project, model: Path) -> list[Made]:
+def make(session: Session, project: Project, model: Path, in_memory: InMemory = NAMED) -> list[Made]:
     """The same without publishing: nothing is written but the cache, and answers end with the session.
 
     Raises:
         As `build`.
     """
-    prepared = _prepare(session, project, model, plan(project, model))
+    prepared = _prepare(session, project, model, plan(project, model), in_memory)
     refused = [Made(result.target, result.folder, error=result.error) for result in prepared.planned.refused]
     return [*refused, *_each(lambda row: _make(session, project, prepared, row), prepared)]
 
@@ -88,7 +101,7 @@ def publish(made: Made) -> Result:
     return Result(made.target, made.folder, manifest=written.made, kept=written.kept, gone=written.gone)
 
 
-def _prepare(session: Session, project: Project, model: Path, planned: Plan) -> _Prepared:
+def _prepare(session: Session, project: Project, model: Path, planned: Plan, in_memory: InMemory) -> _Prepared:
     """What is done once for all targets: reading, converting, and running the source on samples."""
     session.progress.plan(5 + 2 * len(planned.variants))
     session.expect(("backends", variant.backend) for variant in planned.variants)
@@ -100,7 +113,7 @@ def _prepare(session: Session, project: Project, model: Path, planned: Plan) -> 
             place="--calibration",
             fix=f"add --calibration PATH (.npz, .npy, .csv, a folder of images){_without_data(planned)}",
         )
-    loaded = data.load(session, project, network.model.signature)
+    loaded = data.load(session, project, network.model.signature, in_memory.files)
     subject = conversion.subject(session, network, planned.variants, loaded.samples)
     if subject.finished and project.io is not None:
         raise Unsupported(

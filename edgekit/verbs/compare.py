@@ -1,5 +1,7 @@
 """Tell which of two files is faster on a device."""
 
+from pathlib import Path
+
 import msgspec
 
 from edgekit.engine.session import Session
@@ -7,7 +9,8 @@ from edgekit.errors import InputError, Unsupported
 from edgekit.measure import energy, statistics
 from edgekit.measure.measurement import measure, steps
 from edgekit.measure.protocol import Bench, MeasurementSettings
-from edgekit.measure.subject import Measurable
+from edgekit.measure.subject import Measurable, subjects
+from edgekit.nouns.model import SourceOptions
 from edgekit.nouns.profile import Block, Comparison, Device, Profile
 from edgekit.nouns.results import Measured
 
@@ -67,3 +70,41 @@ def _compared(a: tuple[Block, ...], b: tuple[Block, ...]) -> Comparison:
         if first.counted and second.counted and first.latency and second.latency
     ]
     return statistics.compare([x for x, _ in pairs], [y for _, y in pairs])
+
+
+def pair(
+    session: Session, paths: tuple[Path, Path], device: Device, options: SourceOptions
+) -> tuple[Measurable, Measurable]:
+    """The two files to compare, each a file or a folder that holds one that the device runs.
+
+    Raises:
+        InputError: a folder holds several.
+    """
+    first, second = (_one(session, path, device, options) for path in paths)
+    return first, second
+
+
+def _one(session: Session, path: Path, device: Device, options: SourceOptions) -> Measurable:
+    found = subjects(session, path, device.runs, options)
+    if len(found) > 1:
+        raise InputError(
+            f"{path} holds several files: {', '.join(file.name for file in found)}.",
+            place=str(path),
+            fix=f"name one of them: {found[0].path}",
+        )
+    return found[0]
+
+
+def names(files: tuple[Measurable, Measurable]) -> tuple[str, str]:
+    """File names, with as much of their paths as tells them apart."""
+    first, second = files
+    if first.name != second.name:
+        return first.name, second.name
+    if first.path.resolve() == second.path.resolve():
+        return lettered((first.name, second.name))
+    return str(first.path), str(second.path)
+
+
+def lettered(names: tuple[str, str]) -> tuple[str, str]:
+    """Names that are the same, told apart."""
+    return f"{names[0]} (A)", f"{names[1]} (B)"

@@ -1,6 +1,7 @@
 """Measure files on a device, one after the other."""
 
 from edgekit.engine.session import Session
+from edgekit.errors import InputError
 from edgekit.measure.measurement import measure, steps
 from edgekit.measure.protocol import Bench, MeasurementSettings
 from edgekit.measure.subject import Measurable
@@ -19,3 +20,15 @@ def profile(session: Session, device: Device, files: list[Measurable], settings:
     bench = Bench(session, device)
     session.progress.plan(len(files) * steps(device, settings))
     return [one for file in files for one in measure(bench, [file], settings)]
+
+
+def require_fit(device: Device, settings: MeasurementSettings) -> None:
+    """Refuse settings of another kind of device.
+
+    Raises:
+        InputError: they name Android's tool, and the device is no phone.
+    """
+    if settings.run.benchmark_binary is not None and device.kind != "adb":
+        raise InputError(
+            f"{device.title} runs no benchmark_model; only phones do.", place="--benchmark-binary", fix="leave it out"
+        )

@@ -1,0 +1,51 @@
+"""The verbs for Python programs and notebooks, which `edgekit` itself exports.
+
+    what a user holds: paths, arrays, a Keras model, an ONNX ModelProto
+      → given     files, since networks and data travel as files
+      → verbs     the same functions as behind the command line
+      → results   nouns that print as the screens do
+
+Each call has a session of its own, which ends with it: no process and no temporary file stays behind. Calls may
+come from several threads. Nothing is printed unless ``progress`` asks for it. Errors are those of `edgekit.errors`.
+"""
+
+from edgekit.api.building import build, check, inspect
+from edgekit.api.measuring import compare, devices, profile
+from edgekit.api.results import (
+    BuildResult,
+    BuiltFile,
+    BuiltFolder,
+    CheckResult,
+    CompareResult,
+    DevicesResult,
+    DoctorResult,
+    InspectResult,
+    LatencyMs,
+    ProfileResult,
+    TargetsResult,
+)
+from edgekit.api.running import ProgressEvent
+from edgekit.api.surroundings import doctor, targets
+
+__all__ = [
+    "BuildResult",
+    "BuiltFile",
+    "BuiltFolder",
+    "CheckResult",
+    "CompareResult",
+    "DevicesResult",
+    "DoctorResult",
+    "InspectResult",
+    "LatencyMs",
+    "ProfileResult",
+    "ProgressEvent",
+    "TargetsResult",
+    "build",
+    "check",
+    "compare",
+    "devices",
+    "doctor",
+    "inspect",
+    "profile",
+    "targets",
+]

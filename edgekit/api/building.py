@@ -1,0 +1,253 @@
+"""build, check and inspect for programs."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import msgspec
+
+from edgekit import config
+from edgekit.api import given
+from edgekit.api.given import Model, Samples
+from edgekit.api.results import BuildResult, CheckResult, InspectResult
+from edgekit.api.running import Progress, session
+from edgekit.config import Project
+from edgekit.engine.session import Session
+from edgekit.nouns.model import Constant, Preprocessing, SourceOptions
+from edgekit.nouns.profile import DeviceConfig
+from edgekit.steps import reading
+from edgekit.verbs import build as builds
+from edgekit.verbs import check as checks
+from edgekit.verbs import inspect as inspections
+
+type Shapes = Mapping[str, Sequence[int]]
+type Constants = Mapping[str, Constant | bool | int | float]
+
+
+def build(
+    model: Model,
+    targets: str | Iterable[str],
+    *,
+    precision: str | None = None,
+    io: str | None = None,
+    calibration: Samples = None,
+    eval: Samples = None,  # noqa: A002  the name of the option
+    metric: str | None = None,
+    max_drop: float | None = None,
+    allow_loss: bool = False,
+    min_mapped: float | None = None,
+    shapes: Shapes | None = None,
+    constants: Constants | None = None,
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    custom_objects: str | None = None,
+    keep_layout: bool = False,
+    allow_unsafe: bool = False,
+    max_memory: str | None = None,
+    preprocessing: Preprocessing | Mapping[str, Any] | None = None,
+    calibration_samples: int = 256,
+    seed: int = 0,
+    require_compiled: bool = False,
+    output: str | Path | None = None,
+    profile: bool = False,
+    device: str | None = None,
+    quick: bool = False,
+    verify_on: str | None = None,
+    devices: Mapping[str, DeviceConfig | Mapping[str, Any]] | None = None,
+    cache_limit: str | None = None,
+    progress: Progress = False,
+) -> BuildResult:
+    """Turn a model into verified artifacts for one or more targets.
+
+        result = edgekit.build("model.onnx", "android", calibration=x_train[:200], eval=(x_test, y_test), metric="top1")
+        result["android"]["int8"].path, result["android"]["int8"].verification.sqnr_db
+
+    Every key of ``edgekit.toml`` is a keyword of the same name and meaning; the file itself is not read.
+
+    Args:
+        model: a path, a Keras model, or an ONNX ``ModelProto``.
+        targets: a name or several (`edgekit.targets`), ``"all"``, or paths of target files.
+        precision: the only one to build, instead of what each target proposes.
+        io: dtype of an int8 file's inputs and outputs: ``float32``, ``int8`` or ``uint8``.
+        calibration: samples, from which the ranges of activations are taken: a path or ``module:function``; an array
+            ``[N, ...]``; a dict of arrays by input name; a tuple of arrays, one for each input; an iterable of samples
+            or batches; or a function that returns any of them.
+        eval: labelled samples in the same forms, labels under ``y`` in a dict and last in a tuple.
+        metric: ``top1``, ``top5``, ``auc``, ``mae`` or ``mse``.
+        max_drop: the largest loss of the metric that is no failure.
+        allow_loss: publish quantized files even if verification calls them of no use (``fail``).
+        min_mapped: the least share (0..1) of the network that its accelerator must take.
+        shapes: of inputs by name, for dimensions that the model leaves open.
+        constants: values by name of inputs that are bound to them for good.
+        inputs: names of tensors that become the inputs, in place of the model's own.
+        outputs: names of tensors that become the outputs (``inspect(model, tensors=True)`` lists them).
+        custom_objects: ``module:function`` that returns a Keras model's own classes by name.
+        keep_layout: keep the source's layout (NCHW) at the artifact's boundary.
+        allow_unsafe: permit what does not only compute in this model: bytecode, operators on files.
+        max_memory: what a process that reads models may use, such as ``"24G"``.
+        preprocessing: how raw samples become inputs, by input name or one for all: the keys of
+            `edgekit.nouns.model.Preprocessing`.
+        calibration_samples: the most samples that calibration uses, taken evenly from the data.
+        seed: drives every random choice.
+        require_compiled: fail if a target's compiler is missing, instead of noting it.
+        output: where results go, instead of ``dist/MODEL/TARGET``.
+        profile: measure what was built on ``device``.
+        device: where to measure; this host without.
+        quick: measure for seconds only.
+        verify_on: a device whose outputs must be this host's.
+        devices: boards beside those of your own ``devices.toml``, by id.
+        cache_limit: what the cache may keep, such as ``"50G"``.
+        progress: True shows a bar, a function gets every `edgekit.api.ProgressEvent`.
+
+    Returns:
+        A mapping of target → folder → file. It holds the errors of targets that failed, while others were built;
+        ``result["edgetpu"]`` raises that target's error. A missed budget is the ``verdict`` of a file's verification.
+
+    Raises:
+        InputError: the model, the data or an option is wrong; nothing was written.
+        MissingTool: the libraries that read the model are not installed.
+        Unsupported: no target takes the model or an option.
+        DeviceError: a device that is named cannot be used; nothing was built.
+    """
+    options = {name: value for name, value in locals().items() if name in Project.__struct_fields__}
+    with (
+        session(progress, cache_limit=cache_limit, max_memory=max_memory) as running,
+        TemporaryDirectory(prefix="edgekit-") as folder,
+    ):
+        path = given.model_file(model, Path(folder))
+        options |= {"model": None, "targets": [targets] if isinstance(targets, str) else list(targets)}
+        return _build(running, options, path, Path(folder))
+
+
+def _build(running: Session, options: dict[str, Any], path: Path, folder: Path) -> BuildResult:
+    held = {name: options[name] for name in ("calibration", "eval") if _held(options[name])}
+    project = _project(options | dict.fromkeys(held))
+    project = msgspec.structs.replace(project, **{name: f"{name} data of the calling program" for name in held})
+    files = {}
+    if held:
+        signature = reading.open_network(running, path, project.source_options).model.signature
+        files = {name: given.samples_file(data, signature, folder / f"{name}.npz", name) for name, data in held.items()}
+    in_memory = builds.InMemory(files)
+    if not (project.profile or project.verify_on):
+        return BuildResult(tuple(builds.build(running, project, path, in_memory)))
+    from edgekit.verbs import after_build  # noqa: PLC0415  statistics and plots, which few builds need
+
+    found = after_build.find_devices(running, project, {"verify_on": "verify_on", "device": "device"})
+    results = builds.build(running, project, path, in_memory)
+    seen = after_build.measure_built(running, project, found, results, files)
+    return BuildResult(tuple(after_build.refreshed(results)), seen.measured, seen.verified, seen.errors)
+
+
+def _held(data: Samples) -> bool:
+    return data is not None and not given.is_named(data)
+
+
+def _project(options: Mapping[str, Any]) -> Project:
+    """The options that were given, checked as those of a file are.
+
+    Raises:
+        InputError: one is wrong.
+    """
+    return config.from_keywords({name: _plain(value) for name, value in options.items() if value is not None})
+
+
+def _plain(value: Any) -> Any:
+    """Paths as text, tuples as lists, nouns as tables, as a file holds them."""
+    if hasattr(value, "__fspath__"):
+        return value.__fspath__()
+    if isinstance(value, msgspec.Struct):
+        return {name: _plain(held) for name, held in msgspec.structs.asdict(value).items() if held is not None}
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value.item() if getattr(value, "ndim", None) == 0 else value  # a number of numpy's
+
+
+def check(
+    model: Model,
+    targets: str | Iterable[str] = "all",
+    *,
+    shapes: Shapes | None = None,
+    constants: Constants | None = None,
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    custom_objects: str | None = None,
+    keep_layout: bool = False,
+    allow_unsafe: bool = False,
+    max_memory: str | None = None,
+    progress: Progress = False,
+) -> CheckResult:
+    """Tell whether targets take a model, and where its operators would run. Needs no data, writes no artifact.
+
+    Args:
+        model: a path, a Keras model, or an ONNX ``ModelProto``.
+        targets: a name or several; all without.
+        shapes: of inputs by name, for dimensions that the model leaves open.
+        constants: values by name of inputs that are bound to them for good.
+        inputs: names of tensors that become the inputs, in place of the model's own.
+        outputs: names of tensors that become the outputs (``inspect(model, tensors=True)`` lists them).
+        custom_objects: ``module:function`` that returns a Keras model's own classes by name.
+        keep_layout: keep the source's layout (NCHW) at the artifact's boundary.
+        allow_unsafe: permit what does not only compute in this model: bytecode, operators on files.
+        max_memory: what a process that reads models may use, such as ``"24G"``.
+        progress: as in `build`.
+
+    Returns:
+        A sequence of `edgekit.nouns.results.Check`, one for each file of each target; ``works`` if all do.
+
+    Raises:
+        InputError: the model cannot be read.
+        MissingTool: the libraries that read it are not installed.
+    """
+    options = {name: value for name, value in locals().items() if name in Project.__struct_fields__}
+    with session(progress, max_memory=max_memory) as running, TemporaryDirectory(prefix="edgekit-") as folder:
+        path = given.model_file(model, Path(folder))
+        options |= {"model": None, "targets": [targets] if isinstance(targets, str) else list(targets)}
+        return CheckResult(tuple(checks.check(running, _project(options), path)))
+
+
+def inspect(
+    model: Model,
+    *,
+    tensors: bool = False,
+    shapes: Shapes | None = None,
+    constants: Constants | None = None,
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    custom_objects: str | None = None,
+    keep_layout: bool = False,
+    allow_unsafe: bool = False,
+    max_memory: str | None = None,
+    progress: Progress = False,
+) -> InspectResult:
+    """Describe a model: signature, operators, parameters, MACs, peak activation memory and size.
+
+    Args:
+        model: a path, a Keras model, or an ONNX ``ModelProto``.
+        tensors: list the tensors instead, by which ``inputs`` and ``outputs`` cut.
+        shapes: of inputs by name, for dimensions that the model leaves open.
+        constants: values by name of inputs that are bound to them for good.
+        inputs: names of tensors that become the inputs, in place of the model's own.
+        outputs: names of tensors that become the outputs (``inspect(model, tensors=True)`` lists them).
+        custom_objects: ``module:function`` that returns a Keras model's own classes by name.
+        keep_layout: keep the source's layout (NCHW) at the artifact's boundary.
+        allow_unsafe: permit what does not only compute in this model: bytecode, operators on files.
+        max_memory: what a process that reads models may use, such as ``"24G"``.
+        progress: as in `build`.
+
+    Returns:
+        ``model`` and ``cost`` are the fields of `edgekit.nouns.results.Inspection`.
+
+    Raises:
+        InputError: the model cannot be read.
+        MissingTool: the libraries that read it are not installed.
+    """
+    options = {name: value for name, value in locals().items() if name in Project.__struct_fields__ and name != "model"}
+    with session(progress, max_memory=max_memory) as running, TemporaryDirectory(prefix="edgekit-") as folder:
+        path = given.model_file(model, Path(folder))
+        how: SourceOptions = _project(options).source_options
+        if tensors:
+            return InspectResult(None, inspections.list_tensors(running, path, how))
+        return InspectResult(inspections.inspect(running, path, how))

@@ -1,0 +1,121 @@
+"""A session for one call: its cache, its progress, and errors in the words of Python."""
+
+import re
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, NamedTuple
+
+from edgekit import config
+from edgekit.engine.session import Session, Silent, log_file
+from edgekit.engine.store import Store
+from edgekit.errors import EdgekitError, from_os
+from edgekit.host import cachedir
+
+
+class ProgressEvent(NamedTuple):
+    """A step that begins or ends.
+
+    ``step`` is its name for people; ``done`` of ``total`` steps are finished, as far as they are known yet;
+    ``finished`` tells whether this one is, and ``from_cache`` whether the cache held its answer.
+    """
+
+    step: str
+    done: int
+    total: int
+    finished: bool
+    from_cache: bool = False
+
+
+type Progress = bool | Callable[[ProgressEvent], object]
+"""True shows a bar, a function gets every `ProgressEvent`, False is silent."""
+
+
+class Told(Silent):
+    """Progress that a function is told of, one event at a time."""
+
+    def __init__(self, tell: Callable[[ProgressEvent], object]) -> None:
+        self._tell = tell
+        self._lock = threading.Lock()
+        self._done = self._total = 0
+
+    def plan(self, steps: int) -> None:
+        """More steps to come."""
+        with self._lock:
+            self._total += steps
+
+    def begin(self, step: str) -> None:
+        """Tell that a step begins."""
+        with self._lock:
+            self._tell(ProgressEvent(step, self._done, max(self._total, self._done), finished=False))
+
+    def end(self, step: str, *, from_cache: bool) -> None:
+        """Tell that a step is done."""
+        with self._lock:
+            self._done += 1
+            self._tell(
+                ProgressEvent(step, self._done, max(self._total, self._done), finished=True, from_cache=from_cache)
+            )
+
+
+@contextmanager
+def session(progress: Progress, *, cache_limit: str | None = None, max_memory: str | None = None) -> Iterator[Session]:
+    """A session with the user's cache.
+
+    Args:
+        progress: who watches.
+        cache_limit: what the cache may keep (``"50G"``).
+        max_memory: what a process that reads models may use (``"24G"``).
+
+    Raises:
+        EdgekitError: whatever a verb complains of, with keywords instead of the command line's options.
+    """
+    with complaining():
+        folder = cachedir.cache_folder()
+        limit = cachedir.limit_bytes(folder) if cache_limit is None else cachedir.parsed(cache_limit, "cache_limit")
+        memory = None if max_memory is None else config.memory_bytes(max_memory, "max_memory")
+        for doubt in cachedir.doubts(folder):
+            warnings.warn(doubt, stacklevel=4)
+        with (
+            _watcher(progress) as watching,
+            Session(Store(folder, limit), log_file(), watching, max_memory=memory) as s,
+        ):
+            yield s
+
+
+def _watcher(progress: Progress) -> Any:
+    """A context that gives who watches."""
+    if callable(progress):
+        return nullcontext(Told(progress))
+    if not progress:
+        return nullcontext(Silent())
+    from edgekit.report.bar import Bar  # noqa: PLC0415  only if it is shown
+    from edgekit.report.shown import screen  # noqa: PLC0415  as above
+
+    return Bar(screen())
+
+
+@contextmanager
+def complaining() -> Iterator[None]:
+    """Complaints name keywords where the command line's name options; what the system refuses is an `EdgekitError`."""
+    try:
+        yield
+    except EdgekitError as error:
+        raise in_python(error) from error.__cause__
+    except OSError as error:
+        if (mended := from_os(error)) is None:
+            raise
+        raise in_python(mended) from error
+
+
+def in_python(error: EdgekitError) -> EdgekitError:
+    """The same error in the words of Python: ``--max-drop`` is ``max_drop``."""
+    error.place = _keywords(error.place)
+    if "edgekit " not in error.fix:  # a command keeps its options
+        error.fix = _keywords(error.fix)
+    return error
+
+
+def _keywords(text: str) -> str:
+    return re.sub(r"(?<![\w-])--([a-z][a-z-]*)", lambda option: option[1].replace("-", "_"), text)
