@@ -1,6 +1,6 @@
 """build, check and inspect for programs."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -33,7 +33,7 @@ def build(
     io: str | None = None,
     calibration: Samples = None,
     eval: Samples = None,  # noqa: A002  the name of the option
-    metric: str | None = None,
+    metric: str | Callable[..., float] | None = None,
     max_drop: float | None = None,
     allow_loss: bool = False,
     min_mapped: float | None = None,
@@ -74,7 +74,8 @@ def build(
             ``[N, ...]``; a dict of arrays by input name; a tuple of arrays, one for each input; an iterable of samples
             or batches; or a function that returns any of them.
         eval: labelled samples in the same forms, labels under ``y`` in a dict and last in a tuple.
-        metric: ``top1``, ``top5``, ``auc``, ``mae`` or ``mse``.
+        metric: ``top1``, ``top5``, ``auc``, ``mae``, ``mse``, ``module:function``, or a function of the outputs (arrays
+            ``[N, *shape]`` by name) and the labels; it returns a number and has an attribute ``higher_is_better``.
         max_drop: the largest loss of the metric that is no failure.
         allow_loss: publish quantized files even if verification calls them of no use (``fail``).
         min_mapped: the least share (0..1) of the network that its accelerator must take.
@@ -122,13 +123,16 @@ def build(
 
 def _build(running: Session, options: dict[str, Any], path: Path, folder: Path) -> BuildResult:
     held = {name: options[name] for name in ("calibration", "eval") if _held(options[name])}
-    project = _project(options | dict.fromkeys(held))
-    project = msgspec.structs.replace(project, **{name: f"{name} data of the calling program" for name in held})
+    metric = options["metric"] if callable(options["metric"]) else None
+    project = _project(options | dict.fromkeys(held) | ({} if metric is None else {"metric": None}))
+    labels = {name: f"{name} data of the calling program" for name in held}
+    labels |= {} if metric is None else {"metric": "a function of the calling program"}
+    project = msgspec.structs.replace(project, **labels)
     files = {}
     if held:
         signature = reading.open_network(running, path, project.source_options).model.signature
         files = {name: given.samples_file(data, signature, folder / f"{name}.npz", name) for name, data in held.items()}
-    in_memory = builds.InMemory(files)
+    in_memory = builds.InMemory(files, metric)
     if not (project.profile or project.verify_on):
         return BuildResult(tuple(builds.build(running, project, path, in_memory)))
     from edgekit.verbs import after_build  # noqa: PLC0415  statistics and plots, which few builds need

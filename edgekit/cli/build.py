@@ -8,7 +8,7 @@ import msgspec
 
 from edgekit.cli import as_dict, options, trusting
 from edgekit.cli.console import say, told
-from edgekit.config import FILE_NAME, Project, devices, project
+from edgekit.config import FILE_NAME, METRICS, Project, devices, project
 from edgekit.errors import BudgetMissed, InputError
 from edgekit.nouns.model import Precision
 from edgekit.nouns.results import Plan, Result
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     "--calibration", metavar="PATH", help="Calibration samples: .npz, .npy, .csv, a folder, or module:function."
 )
 @click.option("--eval", metavar="PATH", help="Labelled samples to evaluate the metric on.")
-@click.option("--metric", type=click.Choice(["top1", "top5", "auc", "mae", "mse"]), help="Metric to evaluate.")
+@click.option("--metric", type=options.MetricChoice(METRICS), help="Metric to evaluate, or module:function.")
 @click.option("--max-drop", type=click.FloatRange(min=0), metavar="X", help="Exit 1 if the metric drops by more.")
 @click.option("--allow-loss", is_flag=True, default=None, help="Publish quantized files even if verification fails.")
 @click.option(

@@ -37,7 +37,7 @@ def stdout(*, as_json: bool = False) -> Console:
     if as_json:
         return stderr()
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE
-    return People(highlight=False, soft_wrap=False, markup=False, emoji=False, width=width)
+    return shown.PlainConsole(highlight=False, soft_wrap=False, markup=False, emoji=False, width=width)
 
 
 def print_json(document: Any) -> None:
@@ -174,6 +174,14 @@ def source_options[F: Callable[..., Any]](command: F) -> F:
     ):
         command = option(command)
     return command
+
+
+class MetricChoice(click.Choice[str]):
+    """A built-in metric, or ``module:function``."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The value as it was written."""
+        return value if config.is_function(value) else str(super().convert(value, param, ctx))
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document to stdout.")

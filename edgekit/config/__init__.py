@@ -13,12 +13,22 @@ from edgekit.config.devices import (
     remove_device,
     write_device,
 )
-from edgekit.config.project import ANY_INPUT, FILE_NAME, Project, from_keywords, is_function, memory_bytes, project
+from edgekit.config.project import (
+    ANY_INPUT,
+    FILE_NAME,
+    METRICS,
+    Project,
+    from_keywords,
+    is_function,
+    memory_bytes,
+    project,
+)
 from edgekit.config.targets import target, target_names, targets_path
 
 __all__ = [
     "ANY_INPUT",
     "FILE_NAME",
+    "METRICS",
     "Project",
     "check_device_keys",
     "check_device_name",

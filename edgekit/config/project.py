@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 
@@ -23,6 +23,10 @@ ANY_INPUT = "*"
 """The key of `Project.preprocessing` that stands for every input without a table of its own."""
 
 
+METRICS = ("top1", "top5", "auc", "mae", "mse")
+"""The task metrics that are built in."""
+
+
 Positive = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 """A dimension or a count; TFLite stores dimensions as int32."""
 
@@ -39,7 +43,8 @@ class Project(Noun, frozen=True, kw_only=True):
         io: dtype of a full-integer artifact's inputs and outputs: float32, int8 or uint8.
         calibration: samples for quantization, a path or ``module:function``.
         eval: labelled samples for the task metric, a path or ``module:function``.
-        metric: top1, top5, auc, mae or mse.
+        metric: top1, top5, auc, mae or mse; or ``module:function``, called with the outputs (arrays ``[N, *shape]``
+            by name) and the labels, which returns a number and has an attribute ``higher_is_better``.
         max_drop: the largest loss of the metric that is no failure, 0 or more (0.01: one point of a share).
         allow_loss: publish quantized files that verification calls of no use (``fail``) all the same.
         min_mapped: the least share (0..1) of a network that its accelerator must take, of multiply-accumulates
@@ -73,7 +78,7 @@ class Project(Noun, frozen=True, kw_only=True):
     io: Boundary | None = None
     calibration: str | None = None
     eval: str | None = None
-    metric: Literal["top1", "top5", "auc", "mae", "mse"] | None = None
+    metric: str | None = None
     max_drop: Annotated[float, msgspec.Meta(ge=0)] | None = None
     allow_loss: bool = False
     min_mapped: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
@@ -143,6 +148,9 @@ def _project(content: dict[str, Any], file: Path) -> Project:
     made: Project = toml.convert(content, Project, file)
     for name, table in made.preprocessing.items():
         _check_preprocessing(table, file, "preprocessing" if name == ANY_INPUT else f"preprocessing.{name}")
+    if made.metric is not None and made.metric not in METRICS and not is_function(made.metric):
+        near = toml.nearest(made.metric, METRICS) or f"one of: {', '.join(METRICS)}, or module:function"
+        raise toml.wrong(file, "metric", toml.shown(made.metric), near)
     if made.max_memory is not None:
         memory_bytes(made.max_memory, f"{file}: max_memory")
     folder = file.resolve().parent

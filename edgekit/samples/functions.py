@@ -78,6 +78,21 @@ def _importable() -> Any:
         sys.path.remove(here)
 
 
+def find(spec: str) -> Any:
+    """The function ``module:function``, the module being looked for in the current folder first.
+
+    Raises:
+        InputError: it cannot be imported.
+    """
+    with _importable():
+        try:
+            return _find(spec)
+        except USERS_FAULTS as error:
+            raise InputError(
+                f"{spec} cannot be imported: {type(error).__name__}: {error}", place=spec, fix="import it in Python"
+            ) from error
+
+
 def _find(spec: str) -> Any:
     module, _, name = spec.partition(":")
     found = importlib.import_module(module)

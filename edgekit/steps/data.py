@@ -24,6 +24,7 @@ from edgekit.nouns.verification import SamplesUse
 from edgekit.steps import conversion, evidence, sampling
 from edgekit.steps.conversion import Subject
 from edgekit.steps.evidence import Evidence, affordable
+from edgekit.steps.metric import Wanted
 from edgekit.steps.sampling import Given, Kept
 
 RANDOM_SAMPLES = 16
@@ -149,7 +150,7 @@ def drawn(signature: Signature, seed: int) -> Given:
     return Given({"random": count}, {"signature": Known(digest_of(signature.inputs))}, read, seed)
 
 
-def prepare(session: Session, project: Project, subject: Subject, loaded: Loaded) -> Data:
+def prepare(session: Session, project: Project, subject: Subject, loaded: Loaded, metric: Wanted | None = None) -> Data:
     """Lint the calibration data against the network, and run the source on what verifies.
 
     Raises:
@@ -166,8 +167,8 @@ def prepare(session: Session, project: Project, subject: Subject, loaded: Loaded
     else:
         chosen = sampling.keep(session, drawn(signature, project.seed))
     reference = sampling.reference(session, subject.network, chosen)
-    if project.metric is not None:
-        evidence.require_metric(session, project.metric, chosen, reference)
+    if metric is not None:
+        evidence.require_metric(session, metric, chosen, reference)
     return Data(
         loaded=loaded,
         calibration=None if calibration is None else calibration.kept,
@@ -178,7 +179,7 @@ def prepare(session: Session, project: Project, subject: Subject, loaded: Loaded
             use=use,
             reference=reference,
             probes=evidence.probes(session, subject.network, chosen),
-            metric=project.metric,
+            metric=metric,
             max_drop=project.max_drop,
             min_mapped=project.min_mapped,
             constant_data=calibration is not None and calibration.kept.result.constant,

@@ -15,6 +15,7 @@ from edgekit.nouns.model import CALIBRATED, FLOATS, Signature, Waist
 from edgekit.nouns.verification import Judged, SamplesUse
 from edgekit.steps.compilation import Order
 from edgekit.steps.conversion import Subject, branches
+from edgekit.steps.metric import Wanted
 from edgekit.steps.reading import Network
 from edgekit.steps.sampling import OUTPUTS, Kept, content, reference
 
@@ -39,7 +40,7 @@ class Evidence(msgspec.Struct, frozen=True):
     use: SamplesUse
     reference: Answer[int]
     probes: Probes
-    metric: str | None = None
+    metric: Wanted | None = None
     max_drop: float | None = None
     min_mapped: float | None = None
     constant_data: bool = False
@@ -117,7 +118,7 @@ def _kept(session: Session, samples: Answer[Kept], most: int, *, plain: bool) ->
     return session.ask(question, Kept, write)
 
 
-def require_metric(session: Session, name: str, samples: Answer[Kept], reference: Answer[int]) -> None:
+def require_metric(session: Session, metric: Wanted, samples: Answer[Kept], reference: Answer[int]) -> None:
     """Judge the source by the metric, so that one that does not fit is refused before anything is built.
 
     Raises:
@@ -127,16 +128,15 @@ def require_metric(session: Session, name: str, samples: Answer[Kept], reference
     def judge(_: Path) -> float:
         import numpy as np  # noqa: PLC0415  only needed on a cold path
 
-        from edgekit import verify  # noqa: PLC0415  as above
         from edgekit.waist import tensors  # noqa: PLC0415  as above
 
         labels = np.load(samples.folder / "labels.npy", allow_pickle=False)
-        return verify.metric(name, tensors.arrays(reference.folder / OUTPUTS), labels)
+        return metric.load().compute(tensors.arrays(reference.folder / OUTPUTS), labels)
 
     question = Question(
         what="metric",
         modules=("edgekit.verify", "edgekit.waist.tensors", __name__),
-        settings={"metric": name},
+        settings={"metric": metric.question},
         inputs={"samples": content(samples), "reference": reference},
     )
     session.ask(question, float, judge)
@@ -182,7 +182,8 @@ def verification(
             names,
             unavailable,
         )
-        judged = files.judge(sides, case, evidence.metric, samples.folder / "labels.npy")
+        metric = None if evidence.metric is None else evidence.metric.load()
+        judged = files.judge(sides, case, metric, samples.folder / "labels.npy")
         outputs.unlink()
         on_probes.unlink()
         return judged
@@ -215,7 +216,7 @@ def _question(
             "precision": order.precision,
             "origin": evidence.samples.result.origin,
             "use": evidence.use,
-            "metric": evidence.metric,
+            "metric": None if evidence.metric is None else evidence.metric.question,
             "max_drop": evidence.max_drop,
             "min_mapped": evidence.min_mapped,
             "accelerator": _accelerator(order),

@@ -17,6 +17,7 @@ from edgekit.nouns.manifest import FILE_NAME, Manifest
 from edgekit.nouns.results import Plan, Result
 from edgekit.nouns.target import Target, Variant
 from edgekit.steps import artifact, conversion, data, reading, speed
+from edgekit.steps import metric as metrics
 from edgekit.steps.conversion import Subject
 from edgekit.steps.data import Data
 from edgekit.verbs.planning import plan
@@ -28,10 +29,11 @@ type Row = tuple[Target, Path, tuple[Variant, ...]]
 class InMemory(msgspec.Struct, frozen=True):
     """What the calling program gives in place of what a project names.
 
-    ``files`` hold its samples, by the project's key (``calibration``, ``eval``).
+    ``files`` hold its samples, by the project's key (``calibration``, ``eval``); ``metric`` is its own function.
     """
 
     files: dict[str, Path] = {}
+    metric: metrics.Function | None = None
 
 
 NAMED = InMemory()
@@ -121,7 +123,9 @@ def _prepare(session: Session, project: Project, model: Path, planned: Plan, in_
             place=f"--io {project.io}",
             fix="leave out --io",
         )
-    return _Prepared(planned, subject, data.prepare(session, project, subject, loaded))
+    named = in_memory.metric or project.metric
+    metric = None if named is None else metrics.wanted(named)
+    return _Prepared(planned, subject, data.prepare(session, project, subject, loaded, metric))
 
 
 def _each[T](work: Callable[[Row], T], prepared: _Prepared) -> list[T]:

@@ -24,7 +24,7 @@ class Sides:
     unavailable: str = ""
 
 
-def judge(sides: Sides, case: Case, metric: str | None = None, labels: Path | None = None) -> Judged:
+def judge(sides: Sides, case: Case, metric: metrics.Metric | None = None, labels: Path | None = None) -> Judged:
     """The verdict on files; see `edgekit.verify.judge`.
 
     Args:
@@ -40,7 +40,7 @@ def judge(sides: Sides, case: Case, metric: str | None = None, labels: Path | No
     if metric is not None and labels is not None:
         known = np.load(labels, allow_pickle=False)
         measured = metrics.task_metric(metric, wanted, got, known)
-        case = replace(case, measured=measured, odd_labels=metrics.odd_labels(metric, wanted, known))
+        case = replace(case, measured=measured, odd_labels=metrics.odd_labels(metric.name, wanted, known))
     probed = Probed(
         sides.names, arrays(sides.probes_reference), arrays(sides.probes_outputs), unavailable=sides.unavailable
     )

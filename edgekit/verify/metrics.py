@@ -1,7 +1,12 @@
 """Task metrics of labelled samples, and what they are for an answer that knows nothing."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
 import numpy as np
 
+from edgekit.config import METRICS
 from edgekit.errors import InputError
 from edgekit.nouns.verification import TaskMetric
 from edgekit.waist.tensors import Array
@@ -9,11 +14,25 @@ from edgekit.waist.tensors import Array
 LOWER_IS_BETTER = frozenset({"mae", "mse"})
 
 
+@dataclass(frozen=True)
+class Metric:
+    """A task metric: ``compute`` takes outputs ``[N, *shape]`` by name, and labels ``[N, ...]``."""
+
+    name: str
+    compute: Callable[[dict[str, Array], Array], float]
+    higher_is_better: bool
+
+
+def built_in(name: str) -> Metric:
+    """One of `edgekit.config.METRICS`; see `metric`."""
+    return Metric(name, partial(metric, name), higher_is_better=name not in LOWER_IS_BETTER)
+
+
 def metric(name: str, outputs: dict[str, Array], labels: Array) -> float:
     """A task metric of the first output.
 
     Args:
-        name: as in `edgekit.config.Project`; for mae and mse lower is better.
+        name: one of `edgekit.config.METRICS`; for mae and mse lower is better.
         outputs: ``[N, 1, C]`` scores (top1, top5), ``[N, 1, 1]`` or ``[N, 1, 2]`` scores (auc), or
             values of the labels' shape (mae, mse).
         labels: ``[N]`` class indices or ``[N, C]`` one-hot rows, 0/1 for auc, or ``[N, ...]`` values for mae and
@@ -77,8 +96,10 @@ def _auc(scores: Array, labels: Array) -> float:
 def chance(name: str, outputs: dict[str, Array], labels: Array) -> float | None:
     """What an answer reaches that knows nothing of the sample: any class; the labels' own mean or median.
 
-    None where the labels are too few or too much alike to tell.
+    None where the labels are too few or too much alike to tell, or the metric is the user's own.
     """
+    if name not in METRICS:
+        return None
     scores = next(iter(outputs.values()))
     if name in {"top1", "top5"}:
         return min(1.0, int(name[3:]) / int(scores[0].size))
@@ -119,15 +140,17 @@ def odd_labels(name: str, outputs: dict[str, Array], labels: Array) -> str:
     return f"labels run from {low:g} to {high:g}, but the output has classes 0 to {classes - 1}"
 
 
-def task_metric(name: str, reference: dict[str, Array], outputs: dict[str, Array], labels: Array) -> TaskMetric:
+def task_metric(
+    wanted: Metric | str, reference: dict[str, Array], outputs: dict[str, Array], labels: Array
+) -> TaskMetric:
     """The metric of source and artifact, and the drop: how much worse the artifact is."""
-    source, artifact = metric(name, reference, labels), metric(name, outputs, labels)
-    drop = artifact - source if name in LOWER_IS_BETTER else source - artifact
+    wanted = built_in(wanted) if isinstance(wanted, str) else wanted
+    source, artifact = wanted.compute(reference, labels), wanted.compute(outputs, labels)
     return TaskMetric(
-        name=name,
+        name=wanted.name,
         samples=len(labels),
         source=source,
         artifact=artifact,
-        drop=drop,
-        chance=chance(name, reference, labels),
+        drop=source - artifact if wanted.higher_is_better else artifact - source,
+        chance=chance(wanted.name, reference, labels),
     )

@@ -55,7 +55,8 @@ def write_npz(path: Path, arrays: Mapping[str, Array]) -> Path:
     try:
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
             for name, values in arrays.items():
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                file_of = zipfile.ZipInfo(f"{name}.npy")  # of no date: the same arrays make the same file
+                with archive.open(file_of, "w", force_zip64=True) as entry:
                     np.lib.format.write_array(entry, np.ascontiguousarray(values), allow_pickle=False)  # type: ignore[no-untyped-call]
         return partial.replace(path)
     finally:

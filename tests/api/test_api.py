@@ -179,6 +179,25 @@ def test_every_form_of_the_same_samples_is_the_same(form: str, samples: Any, bui
 
 
 @pytest.mark.usefixtures("built")
+def test_a_metric_of_ones_own(samples: Any) -> None:
+    def error(outputs: dict[str, Any], labels: Any) -> float:
+        (scores,) = outputs.values()
+        return float(np.abs(scores.reshape(len(labels), -1).argmax(1) - labels).mean())
+
+    error.higher_is_better = False  # type: ignore[attr-defined]
+    labels = np.arange(32) % 2
+    result = edgekit.build(
+        "model.tflite", "android", calibration=samples, eval=(samples, labels), metric=error, max_drop=10, output="own"
+    )
+    verification = result["android"]["int8"].verification
+    assert verification is not None
+    assert verification.metric is not None
+    assert verification.metric.name == "error"
+    assert verification.metric.drop == verification.metric.artifact - verification.metric.source
+    assert "error" in str(result)
+
+
+@pytest.mark.usefixtures("built")
 def test_threads_and_a_quiet_end(samples: Any, capfd: pytest.CaptureFixture[str]) -> None:
     def one(i: int) -> str:
         made = edgekit.build("model.tflite", "android", calibration=samples, output=f"thread-{i}", seed=i)

@@ -78,6 +78,7 @@ def test_data_needs_no_trust(text: str, tmp_path: Path) -> None:
     ("text", "key"),
     [
         ('custom_objects = "layers:make"', "custom_objects"),
+        ('metric = "judge:score"', "metric"),
         ('custom_objects = "whatever it is"', "custom_objects"),
         ('calibration = "data:samples"', "calibration"),
         ('eval = "a.b:c.d"', "eval"),
