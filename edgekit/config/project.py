@@ -48,7 +48,7 @@ class Project(Noun, frozen=True, kw_only=True):
         max_drop: the largest loss of the metric that is no failure, 0 or more (0.01: one point of a share).
         allow_loss: publish quantized files that verification calls of no use (``fail``) all the same.
         min_mapped: the least share (0..1) of a network that its accelerator must take, of multiply-accumulates
-            where they are known, else of operators.
+            if they are known, else of operators.
         shapes: a table of input name → shape, for dimensions that the model leaves open.
         constants: a table of input name → value, or list of values, that the input is bound to for good.
         inputs: names of tensors that become the inputs, in place of the model's own.
@@ -62,7 +62,7 @@ class Project(Noun, frozen=True, kw_only=True):
             `edgekit.nouns.model.Preprocessing`: size, channels, scale, mean, std, layout.
         calibration_samples: the most samples that calibration uses, taken evenly from the data.
         seed: drives every random choice.
-        require_compiled: fail (exit 3) where a target's compiler is missing, instead of noting it.
+        require_compiled: fail (exit 3) if a target's compiler is missing, instead of noting it.
         output: where results go, instead of ``dist/MODEL/TARGET``.
         profile: measure what was built on ``device``.
         device: where to measure, this host without; ``edgekit devices`` lists them.

@@ -18,7 +18,7 @@ def read(file: Path) -> dict[str, Any]:
     """A TOML file's tables.
 
     Raises:
-        InputError: it cannot be read or is no TOML; the line is named where there is one.
+        InputError: it cannot be read or is no TOML; the line is named if there is one.
     """
     try:
         return tomllib.loads(file.read_text(encoding="utf8"))
@@ -47,7 +47,7 @@ def convert(content: dict[str, Any], kind: type[Any], file: Path) -> Any:
 def check(value: Any, kind: Any, file: Path, key: str) -> None:
     """Complain about the first thing in ``value`` that is not of ``kind``, with its dotted key.
 
-    msgspec alone says ``$.shapes[...]`` where a table's key would be needed, and cannot suggest.
+    msgspec alone says ``$.shapes[...]`` if a table's key would be needed, and cannot suggest.
     """
     if typing.get_origin(kind) in {typing.Union, types.UnionType}:
         options = [option for option in typing.get_args(kind) if option is not type(None)]
@@ -148,7 +148,7 @@ def join(key: str, name: str) -> str:
 
 
 def nearest(name: str, names: tuple[str, ...], alike: float = 0.5) -> str:
-    """``did you mean …?`` with the nearest name, if it is so much alike (1: the same); empty where none is."""
+    """``did you mean …?`` with the nearest name, if it is so much alike (1: the same); empty if none is."""
     import difflib  # noqa: PLC0415  only after a mistake
 
     close = difflib.get_close_matches(name, names, 1, alike)

@@ -79,7 +79,7 @@ def _own(folder: Path, name: str) -> bool:
 
 
 def doubts(folder: Path) -> tuple[str, ...]:
-    """Why what lies in a cache need not be this user's own, as sentences; nothing where it can be trusted."""
+    """Why what lies in a cache need not be this user's own, as sentences; nothing if it can be trusted."""
     try:
         seen = folder.stat()
     except OSError:
@@ -127,6 +127,6 @@ def cache_folder() -> Path:
     named = os.environ.get("EDGEKIT_CACHE")
     if named:
         return Path(named).absolute()  # workers run in other folders
-    import platformdirs  # noqa: PLC0415  only where nothing is named
+    import platformdirs  # noqa: PLC0415  only if nothing is named
 
     return platformdirs.user_cache_path("edgekit")

@@ -2,7 +2,7 @@
 
 A lock ends with its process, however that ends, so nothing is left to be removed by hand; and it is seen
 from every container that shares the disk, where a process's number means another process or none.
-Where a file system knows no locks, nothing is waited for and nothing of others is removed.
+If a file system knows no locks, nothing is waited for and nothing of others is removed.
 """
 
 import errno
@@ -78,7 +78,7 @@ def hold(folder: Path) -> int | None:
     """Mark a folder as in use until the returned file descriptor is closed.
 
     Returns:
-        None where the folder is gone, or is just being removed.
+        None if the folder is gone, or is just being removed.
     """
     try:
         handle = os.open(folder, _FOLDER)

@@ -1,6 +1,6 @@
 """What a process that opens strangers' files gives up before it opens one: sockets, writing elsewhere, endless memory.
 
-Three walls, each of which needs no privileges and is left out where the system has none:
+Three walls, each of which needs no privileges and is left out if the system has none:
 
     seccomp   no sockets of any kind (x86-64 and arm64; TCP alone by Landlock elsewhere)
     Landlock  writing in the process's own folder only, no signals to others (Linux 5.13; all of it in 6.12)
@@ -32,7 +32,7 @@ LEAST_MEMORY = 1 << 30
 """Bytes below which no library loads: TensorFlow alone needs half of it (see `_bounded`)."""
 
 WALLS = ("offline", "writes only in its own folder", "at most N GiB of memory")
-"""What a process gives up where a system has all walls, in the words of `enter`."""
+"""What a process gives up if a system has all walls, in the words of `enter`."""
 
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -98,7 +98,7 @@ def default_memory() -> int:
 
 
 def memory_limit() -> int | None:
-    """Bytes that this process itself may have; None where nothing is in force."""
+    """Bytes that this process itself may have; None if nothing is in force."""
     if resource is None or sys.platform != "linux":
         return None
     soft = resource.getrlimit(resource.RLIMIT_DATA)[0]

@@ -28,7 +28,7 @@ class Meter(ABC):
     def look(self, device: Device) -> tuple[str, ...]:
         """Shell lines whose output tells whether the sensor is there.
 
-        None for an instrument on this host, or where such a device cannot have the sensor. A line reads
+        None for an instrument on this host, or if such a device cannot have the sensor. A line reads
         below ``$EDGEKIT_SENSORS``, a prefix that is empty on a real device, and takes a second or two at most.
         """
 
@@ -84,5 +84,5 @@ def on_linux(device: Device) -> bool:
 
 
 def stdout(seen: tuple[Output, ...], index: int = 0) -> str:
-    """What the line of this index printed; empty where there is none or it failed without a word."""
+    """What the line of this index printed; empty if there is none or it failed without a word."""
     return seen[index].stdout if index < len(seen) else ""

@@ -54,7 +54,7 @@ def took_s(samples: Sequence[Sample]) -> float:
 
 
 def whole(text: str) -> int | None:
-    """A text as an integer of at most 20 digits; None where it is none."""
+    """A text as an integer of at most 20 digits; None if it is none."""
     return int(text) if re.fullmatch(r"\s*-?[0-9]{1,20}\s*", text) else None
 
 
@@ -95,7 +95,7 @@ def counted(raw: Readings, unit_j: float, limit: int | None = None) -> Readings:
     Args:
         raw: the counter, in steps.
         unit_j: joules a step.
-        limit: where it wraps to 0, in steps; None where it does not. A fall is taken for one wrap.
+        limit: where it wraps to 0, in steps; None if it does not. A fall is taken for one wrap.
             A sample whose step is negative even so, or asks for more than `MOST_W`, is refused
             (the counter was reset, or the reading was garbage).
     """
@@ -157,7 +157,7 @@ def renewal_s(raw: Readings, least_s: float) -> float:
 def apart(
     names: Sequence[str], whole_board: Sequence[str] = JETSON_WHOLE, parts: dict[str, str] = JETSON_PARTS
 ) -> tuple[str, ...]:
-    """The rails that add up: the board's input alone where it is measured, else those that no other one feeds."""
+    """The rails that add up: the board's input alone if it is measured, else those that no other one feeds."""
     inputs = [name for name in whole_board if name in names]
     if inputs:
         return (inputs[0],)
@@ -176,7 +176,7 @@ def trace(
     notes: tuple[str, ...] = (),
     invalid: str = "",
 ) -> PowerTrace:
-    """A trace of these rails, invalid where there are too few readings or too many were refused."""
+    """A trace of these rails, invalid if there are too few readings or too many were refused."""
     return PowerTrace(
         meter=meter,
         provenance=provenance,

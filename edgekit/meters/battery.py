@@ -3,7 +3,7 @@
 The kernel's rule is µA and µV, and a negative current while discharging (Linux,
 ``Documentation/ABI/testing/sysfs-class-power``); phones break it in sign and in unit. So the gauge is
 calibrated on each phone: a busy loop on all cores must raise the discharge, which tells the sign, and the
-magnitude tells the unit; where either stays open the meter refuses. It also refuses while a charger
+magnitude tells the unit; if either stays open the meter refuses. It also refuses while a charger
 is connected: USB feeds the phone beside the battery.
 """
 
@@ -29,7 +29,7 @@ LOOK_FILES = (
 LOOK_SERVICE = "dumpsys battery"
 
 COMMAND = "cmd battery get -f current_now && dumpsys battery"
-"""Current and voltage where a shell may not read the files (Android 15 and later know ``current_now``)."""
+"""Current and voltage if a shell may not read the files (Android 15 and later know ``current_now``)."""
 
 INTERVAL_S = 1.0
 
@@ -87,7 +87,7 @@ class Battery(Meter):
             return self.offer(Probe(meter="battery", commands=(COMMAND,), interval_s=INTERVAL_S))
         return self.refuse(
             "this device does not let a shell read its battery's current",
-            "use a phone with power rails (Pixel 6 and later), adb root where it is allowed, or an external meter",
+            "use a phone with power rails (Pixel 6 and later), adb root if it is allowed, or an external meter",
         )
 
     def calibration(self, device: Device, probe: Probe) -> tuple[str, ...]:
@@ -170,7 +170,7 @@ def charger(service: str) -> bool:
 
 
 def one(text: str) -> Reading | None:
-    """One answer of `COMMAND`; None where it is none."""
+    """One answer of `COMMAND`; None if it is none."""
     first, _, service = text.lstrip().partition("\n")
     current, voltage = whole(first), re.search(r"^\s*voltage: ([0-9]{1,8})\s*$", service, re.MULTILINE)
     return Reading(current, int(voltage[1]), charger(service)) if current is not None and voltage else None
@@ -186,7 +186,7 @@ def several(text: str) -> list[Reading]:
 
 
 def _unit(current: float) -> float | None:
-    """Amperes a count, by the magnitude of a busy phone's current; None where it stays open."""
+    """Amperes a count, by the magnitude of a busy phone's current; None if it stays open."""
     if MICRO[0] <= current <= MICRO[1]:
         return 1e-6
     return 1e-3 if MILLI[0] <= current < MILLI[1] else None

@@ -31,7 +31,7 @@ SHUNT_UOHM = 5000
 """The shunt of NVIDIA's Jetson modules, where the driver does not tell (Linux device tree of tegra234-p3767)."""
 
 RENEWAL_MS = 100
-"""Taken where the driver does not tell how often it converts."""
+"""Taken if the driver does not tell how often it converts."""
 
 
 class Ina3221(Meter):

@@ -4,7 +4,7 @@
 ``[RAIL]:SUBSYSTEM``, the energy since boot and the difference to the dump before (Android, hardware/google/pixel,
 ``powerstats/PowerStatsAidl.cpp``). The HAL rounds both to float32 before it prints them: after a day the
 energy since boot has a step of many millijoules, the difference has not. So differences are summed up
-where they agree with the counter and with the elapsed time that the dump tells: both fail where somebody else
+if they agree with the counter and with the elapsed time that the dump tells: both fail if somebody else
 dumped in between and took a part of the difference away.
 """
 
@@ -39,7 +39,7 @@ ROW = re.compile(r"^\s*(\S.*?)\s+([0-9]{1,15}\.[0-9]{2}) mWs(?:\s+\(\s*(-?[0-9]{
 COMPUTE = re.compile(
     r"(\]:|^)(CPU|GPU|TPU|NPU|DSP|INT|MIF|DDR|MEM)|^\[?\w*?VDD2?[HLQ]?_?(CPU|G3D|TPU|MIF|INT|MEM)\w*\]?$"
 )
-"""Channels that compute or hold memory, by subsystem, or by name where a phone gives no subsystem.
+"""Channels that compute or hold memory, by subsystem, or by name if a phone gives no subsystem.
 
 They are bucks and LDOs side by side. What feeds LDOs (subsystem LDO), the whole battery, display, radios and
 cameras are left out: nothing is counted twice, and the screen is not taken for the network.
@@ -110,7 +110,7 @@ class Odpm(Meter):
 
 
 def table(text: str) -> Dump:
-    """The energy meter's table of a dump; without channels where it is none."""
+    """The energy meter's table of a dump; without channels if it is none."""
     section = SECTION.search(text)
     if section is None:
         return Dump({}, None)
@@ -151,7 +151,7 @@ def _agrees(dumps: Readings, name: str) -> bool:
 
 
 def _joules(dumps: Readings, name: str, *, exact: bool) -> Readings:
-    """Joules since the first dump, by differences where they are exact; a counter that falls or leaps is refused."""
+    """Joules since the first dump, by differences if they are exact; a counter that falls or leaps is refused."""
     rows = _of(dumps, name)
     taken, refused, total_j = Readings([], [], 0), dumps.refused + len(dumps.t_s) - len(rows), 0.0
     last: tuple[float, float] | None = None

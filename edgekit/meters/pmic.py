@@ -74,7 +74,7 @@ class Pmic(Meter):
 
 
 def rails(text: str) -> dict[str, float]:
-    """Power in W of every rail that has both a current and a voltage; empty where nothing was understood."""
+    """Power in W of every rail that has both a current and a voltage; empty if nothing was understood."""
     amperes: dict[str, float] = {}
     volts: dict[str, float] = {}
     for name, kind, word, value, unit in LINE.findall(text):

@@ -22,7 +22,7 @@ LOOK = (
     'echo "$z|$(cat "$z/name" 2>/dev/null)|$(cat "$z/max_energy_range_uj" 2>/dev/null)'
     '|$(cat "$z/energy_uj" 2>/dev/null)"; done'
 )
-"""A line for each zone: path, name, where it wraps, and its counter (empty where it cannot be read)."""
+"""A line for each zone: path, name, where it wraps, and its counter (empty if it cannot be read)."""
 
 INTERVAL_S = 0.1
 """10 Hz at most: reading an energy status register more often disturbs the processor that is measured."""
@@ -35,7 +35,7 @@ PERIOD_S = 0.001
 
 
 class Rapl(Meter):
-    """Package energy (and DRAM where it is counted) of an x86-64 Linux machine."""
+    """Package energy (and DRAM if it is counted) of an x86-64 Linux machine."""
 
     provenance: ClassVar[Provenance] = "rapl_package"
 

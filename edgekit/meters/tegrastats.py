@@ -57,7 +57,7 @@ class Tegrastats(Meter):
 
 
 def rails(line: str) -> dict[str, float]:
-    """Present power in W by rail of one line; empty where it is none of tegrastats'."""
+    """Present power in W by rail of one line; empty if it is none of tegrastats'."""
     return {match[1]: int(match[2]) / 1000 for match in RAIL.finditer(line)}
 
 

@@ -106,7 +106,7 @@ class Manifest(Noun, frozen=True, kw_only=True):
 
 
 def digest(files: dict[str, str]) -> str:
-    """The digest of an artifact's files (name → sha256): the file's own where there is one, else of all together."""
+    """The digest of an artifact's files (name → sha256): the file's own if there is one, else of all together."""
     if len(files) == 1:
         return next(iter(files.values()))
     return hashlib.sha256(msgspec.json.encode(files, order="sorted")).hexdigest()

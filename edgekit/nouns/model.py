@@ -39,7 +39,7 @@ class TensorSpec(Noun, frozen=True, kw_only=True):
     """One input or output of a network, as the file has it and as its source has it.
 
     ``shape`` is fixed and includes the batch dimension. ``permutation`` maps layouts: axis *k* of
-    the file's tensor is axis ``permutation[k]`` of the source's; None where they are the same.
+    the file's tensor is axis ``permutation[k]`` of the source's; None if they are the same.
     ``scale`` and ``zero_point`` are None for tensors that are not quantized
     (real = scale * (stored - zero_point)). ``index_below`` is set for integer inputs that index a
     table: the size of the smallest table, which every value must stay below.
@@ -70,11 +70,11 @@ class Signature(Noun, frozen=True, kw_only=True):
 class Model(Noun, frozen=True, kw_only=True):
     """A network at rest.
 
-    ``precision`` is that of the file: ``int8`` or ``int16x8`` where it brings integers (and their scales) for
-    its activations, ``dynamic-int8``, ``int4`` or ``float16`` where only its weights are stored so.
+    ``precision`` is that of the file: ``int8`` or ``int16x8`` if it brings integers (and their scales) for
+    its activations, ``dynamic-int8``, ``int4`` or ``float16`` if only its weights are stored so.
     ``format`` is one of ``edgekit.sources.FORMATS``. For a source the signature's file side and
     source side are the same. ``companions`` are files beside it that hold part of it (ONNX external
-    data), relative to its folder. ``batch`` is how many samples the file itself takes at once where the
+    data), relative to its folder. ``batch`` is how many samples the file itself takes at once if the
     signature is that of one, else 1.
     """
 

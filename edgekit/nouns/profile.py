@@ -70,7 +70,7 @@ KEYS: dict[str, frozenset[str]] = {
 
 
 class State(Noun, frozen=True, kw_only=True):
-    """What can change a measurement, read at one moment; None where the device does not tell.
+    """What can change a measurement, read at one moment; None if the device does not tell.
 
     ``frequencies_khz`` holds one current frequency a core. ``throttled`` are the reasons that hold
     now, in the device's words (``under-voltage``, ``thermal status 2``); empty: it says there are
@@ -170,8 +170,8 @@ class Stand(Noun, frozen=True, kw_only=True):
 class Distribution(Noun, frozen=True, kw_only=True):
     """Latencies of a block in ms. Percentiles the device did not give are None.
 
-    Where an inference is too short for a reading of the clock of its own, each time is the mean of
-    ``inferences_per_reading`` in a row, and all figures but the mean are of these means. It stays 1 where
+    If an inference is too short for a reading of the clock of its own, each time is the mean of
+    ``inferences_per_reading`` in a row, and all figures but the mean are of these means. It stays 1 if
     a device gives no single times at all.
     """
 
@@ -186,7 +186,7 @@ class Distribution(Noun, frozen=True, kw_only=True):
 
 
 class Memory(Noun, frozen=True, kw_only=True):
-    """What a process on the device took, in bytes; None where the device does not tell.
+    """What a process on the device took, in bytes; None if the device does not tell.
 
     ``loaded_bytes`` is how much resident memory loading the model added, ``steady_bytes`` how much was
     added and stayed once the first inferences were done, ``peak_bytes`` how much was at the highest until
@@ -249,11 +249,11 @@ class Block(Noun, frozen=True, kw_only=True):
     sensed: str | None = None
     notes: tuple[str, ...] = ()
     counted: bool = True
-    """False where the device throttled or moved: then it is in no figure."""
+    """False if the device throttled or moved: then it is in no figure."""
 
 
 class Estimate(Noun, frozen=True, kw_only=True):
-    """A figure with its 95 % interval; ``value`` is None where there are too few samples, for ``reason``."""
+    """A figure with its 95 % interval; ``value`` is None if there are too few samples, for ``reason``."""
 
     value: float | None
     low: float | None = None
@@ -265,7 +265,7 @@ class Estimate(Noun, frozen=True, kw_only=True):
 class Comparison(Noun, frozen=True, kw_only=True):
     """A's latency by B's over ``pairs`` of blocks, with its 95 % interval; below 1 A is faster. None: too few pairs.
 
-    ``energy`` is the same ratio of the energy of an inference; None where it was not measured of both.
+    ``energy`` is the same ratio of the energy of an inference; None if it was not measured of both.
     """
 
     ratio: float | None
@@ -298,9 +298,9 @@ class Latency(Noun, frozen=True, kw_only=True):
 class Energy(Noun, frozen=True, kw_only=True):
     """Energy of one inference in mJ, gross and above idle, with what its uncertainty is made of.
 
-    ``terms_mj`` are half-widths by cause, of the net figure where there is one: blocks, resolution, edges,
-    sampling, baseline, gain (absent where the instrument's is unknown). ``average_power_w`` is that of the
-    timed loops. ``blocks_mj`` is the energy of an inference in each block, above idle where net energy is
+    ``terms_mj`` are half-widths by cause, of the net figure if there is one: blocks, resolution, edges,
+    sampling, baseline, gain (absent if the instrument's is unknown). ``average_power_w`` is that of the
+    timed loops. ``blocks_mj`` is the energy of an inference in each block, above idle if net energy is
     known; None for a block without.
     """
 
@@ -321,7 +321,7 @@ class DeviceVerification(Noun, frozen=True, kw_only=True):
 
     ``first_difference`` names the first operator whose result differs, where outputs do. ``kind`` and ``cpu``
     are the device's, so that an emulated core is not taken for a board, nor one core for another.
-    ``kernels`` is the instruction set that was computed with, such as ``arm64``; None where it is not
+    ``kernels`` is the instruction set that was computed with, such as ``arm64``; None if it is not
     known, or a delegate other than XNNPACK computed.
     """
 
@@ -378,5 +378,5 @@ class Profile(Noun, frozen=True, kw_only=True):
 
 
 def per_reading(blocks: Sequence[Block]) -> int:
-    """How many inferences share a reading of the clock, the most of these blocks; 1 where none tells."""
+    """How many inferences share a reading of the clock, the most of these blocks; 1 if none tells."""
     return max((b.latency.inferences_per_reading for b in blocks if b.latency is not None), default=1)

@@ -30,8 +30,8 @@ class Result(msgspec.Struct, frozen=True):
 class Inspection(Noun, frozen=True, kw_only=True):
     """What ``edgekit inspect`` tells of a model.
 
-    ``waist`` is None where nothing can be built from it (``reason``). ``cost`` is that of the waist; without
-    one it is that of the file itself, or None where LiteRT does not load that.
+    ``waist`` is None if nothing can be built from it (``reason``). ``cost`` is that of the waist; without
+    one it is that of the file itself, or None if LiteRT does not load that.
     """
 
     model: Model

@@ -30,7 +30,7 @@ class Sample(Noun, frozen=True, kw_only=True):
     """One reading of one source of a `Probe`: a line of ``sensed.jsonl``.
 
     ``t_s`` is the device's monotonic clock, in the middle of the reading; ``took_s`` its length.
-    ``source`` is the file or command. ``text`` is None where it failed, for ``error``.
+    ``source`` is the file or command. ``text`` is None if it failed, for ``error``.
     """
 
     t_s: float
@@ -52,7 +52,7 @@ class PowerTrace(Noun, frozen=True, kw_only=True):
 
     Rails add up: a rail that is part of another one is left out. ``resolution`` is the smallest step
     of a value, in J or W; ``period_s`` how often the sensor itself renews it; ``gain_error`` the
-    specified relative error of the instrument, None where none is specified (ratios only).
+    specified relative error of the instrument, None if none is specified (ratios only).
     ``invalid`` says why the trace must not be used.
     """
 

@@ -19,9 +19,9 @@ class Made(Noun, frozen=True, kw_only=True):
 class Part(Noun, frozen=True, kw_only=True):
     """The part of an output that comes least close to the source's.
 
-    ``name`` says which (``channels 4..11``, ``column 3``); ``branch`` is True where the network
+    ``name`` says which (``channels 4..11``, ``column 3``); ``branch`` is True if the network
     concatenates it with others at its end, so that it has a meaning and a range of its own.
-    ``constant``: its values vary in the source and do not in the file. ``sqnr_db`` is None where it
+    ``constant``: its values vary in the source and do not in the file. ``sqnr_db`` is None if it
     is equal bit for bit.
     """
 
@@ -34,9 +34,9 @@ class Part(Noun, frozen=True, kw_only=True):
 class Agreement(Noun, frozen=True, kw_only=True):
     """How close an output comes to the source's, over all samples together.
 
-    ``sqnr_db`` is 10·log10(Σ reference² / Σ (reference − output)²); None where both are zero or
-    equal bit for bit (``identical``). ``top1_agreement`` is a share in 0..1, None where the output
-    is no classification. ``worst_part`` is None where the output has no parts that can be told apart.
+    ``sqnr_db`` is 10·log10(Σ reference² / Σ (reference − output)²); None if both are zero or
+    equal bit for bit (``identical``). ``top1_agreement`` is a share in 0..1, None if the output
+    is no classification. ``worst_part`` is None if the output has no parts that can be told apart.
     """
 
     output: str
@@ -51,7 +51,7 @@ class Agreement(Noun, frozen=True, kw_only=True):
 class TaskMetric(Noun, frozen=True, kw_only=True):
     """A task metric of source and artifact over the same evaluation samples.
 
-    ``chance`` is what an answer reaches that knows nothing of the sample; None where it is not known.
+    ``chance`` is what an answer reaches that knows nothing of the sample; None if it is not known.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Probes(Noun, frozen=True, kw_only=True):
     """What a file computes on inputs that no sample holds: all zeros, constants, extremes.
 
     Values count where the source's are finite. ``sqnr_db`` is the worst over probes and float
-    outputs, where the source's energy is at least that of the samples; None where all are equal.
+    outputs, where the source's energy is at least that of the samples; None if all are equal.
     ``unavailable`` is the reason why some, or all, of them are left out.
     """
 
@@ -79,8 +79,8 @@ class Probes(Noun, frozen=True, kw_only=True):
 class Coverage(Noun, frozen=True, kw_only=True):
     """How much of a network an accelerator takes, as shares in 0..1.
 
-    ``macs`` is None where the multiply-accumulates of single operators are not known. ``least`` is
-    the budget, if any; it holds for MACs where these are known, else for operators.
+    ``macs`` is None if the multiply-accumulates of single operators are not known. ``least`` is
+    the budget, if any; it holds for MACs if these are known, else for operators.
     """
 
     device: str
@@ -131,7 +131,7 @@ class Verification(Noun, frozen=True, kw_only=True):
 
 
 class Judged(Noun, frozen=True, kw_only=True):
-    """A verification, and the reason why nobody may get the file; "" where there is none.
+    """A verification, and the reason why nobody may get the file; "" if there is none.
 
     ``searchable``: a tensor can be looked for that diverges; on the row ``probe`` of the probes, or,
     without one, on the samples.

@@ -27,7 +27,7 @@ BAR = 24
 """Cells of the longest operator's bar."""
 
 NO_METER = "No meter can be used on this device"
-"""How the reason begins where there is none (`edgekit.measure.energy.choose`)."""
+"""How the reason begins if there is none (`edgekit.measure.energy.choose`)."""
 
 OPERATORS = 15
 """Operators that are shown one by one; the rest is one line."""
@@ -133,7 +133,7 @@ def _remarks(row: Measured) -> Iterable[RenderableType]:
 
 
 def _remark(text: str, style: str = "") -> RenderableType:
-    """A line below a file's name; where it is wrapped it stays indented."""
+    """A line below a file's name; if it is wrapped it stays indented."""
     return Padding(Text(text, style=style), (0, 0, 0, 2))
 
 

@@ -141,7 +141,7 @@ def maker(place: str) -> int | None:
 
 
 def born(pid: int) -> str | None:
-    """When a process of this host started, in its own ticks; empty where the system does not tell, None: it is gone."""
+    """When a process of this host started, in its own ticks; empty if the system does not tell, None: it is gone."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
@@ -210,7 +210,7 @@ def block(answer: bytes, *, code: int, place: str, last_words: str = "") -> Bloc
 
     Raises:
         EdgekitError: the one that the runner reports.
-        Unsupported: the process died, as it does where a file makes a native library abort.
+        Unsupported: the process died, as it does if a file makes a native library abort.
     """
     try:
         plain: dict[str, Any] = json.loads(answer)

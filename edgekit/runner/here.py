@@ -88,7 +88,7 @@ def _dead(old: Path) -> bool:
 
 
 def _bring(source: Path, place: Path) -> None:
-    """Link a file, or copy it where links cannot be had."""
+    """Link a file, or copy it if links cannot be had."""
     place.parent.mkdir(parents=True, exist_ok=True)
     try:
         place.hardlink_to(source.resolve())
@@ -140,7 +140,7 @@ def look(python: list[str], device: Device, *, fix: str, environment: dict[str, 
     Args:
         python: the command that starts it.
         device: whose it is, for complaints.
-        fix: what to do where it does not start.
+        fix: what to do if it does not start.
         environment: its variables, this process's own if None.
 
     Raises:

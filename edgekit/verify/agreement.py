@@ -70,7 +70,7 @@ MOST_CHOICES = 1 << 22
 def kappa(wanted: Array, chosen: Array) -> float:
     """Cohen's kappa (1960): how much more often two sides choose the same than their own shares would by chance.
 
-    1 where all are the same; 0 and less is chance.
+    1 if all are the same; 0 and less is chance.
     """
     step = max(1, wanted.size // MOST_CHOICES)
     choices, numbers = np.unique(np.concatenate([wanted.ravel()[::step], chosen.ravel()[::step]]), return_inverse=True)

@@ -96,7 +96,7 @@ def _auc(scores: Array, labels: Array) -> float:
 def chance(name: str, outputs: dict[str, Array], labels: Array) -> float | None:
     """What an answer reaches that knows nothing of the sample: any class; the labels' own mean or median.
 
-    None where the labels are too few or too much alike to tell, or the metric is the user's own.
+    None if the labels are too few or too much alike to tell, or the metric is the user's own.
     """
     if name not in METRICS:
         return None
@@ -130,7 +130,7 @@ def is_skilled(measured: TaskMetric) -> bool:
 
 
 def odd_labels(name: str, outputs: dict[str, Array], labels: Array) -> str:
-    """What is wrong with class labels that no output can be: labels that count from 1 are; "" where nothing is."""
+    """What is wrong with class labels that no output can be: labels that count from 1 are; "" if nothing is."""
     if name not in {"top1", "top5"}:
         return ""
     classes, indices = next(iter(outputs.values()))[0].size, class_indices(labels)

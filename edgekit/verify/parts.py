@@ -181,7 +181,7 @@ def is_silent(reference: Array, output: Array) -> bool:
 
 
 def _lost_constant(part: Slices, peak: float) -> bool:
-    """A branch that is constant in the source counts where the artifact is off by a visible share of the output."""
+    """A branch that is constant in the source counts if the artifact is off by a visible share of the output."""
     low, high = part.source
     off = max(abs(float(part.got[0][0] - low[0])), abs(float(part.got[1][0] - high[0])))
     return bool(high[0] - low[0] <= NOISE * peak and off > SILENT * peak)

@@ -55,7 +55,7 @@ FEWEST = 3
 """The first sample, all zeros, and the first sample again: what shows lost guards and state."""
 
 TELLING = (FIRST, AGAIN, "all zeros", "extremes at random", "the highest value", "the lowest value", TENUOUS)
-"""Probes that are kept first where outputs are too large for all of them."""
+"""Probes that are kept first if outputs are too large for all of them."""
 
 
 def fewer(made: dict[str, dict[str, Array]], most: int) -> dict[str, dict[str, Array]]:
@@ -142,7 +142,7 @@ def _energy(values: Array) -> float:
 
 
 def _mean_square(values: Array, other: Array | None) -> float:
-    """The mean square of values, or of their difference to others, where all are finite; 0 where none are."""
+    """The mean square of values, or of their difference to others, where all are finite; 0 if none are."""
     total = count = 0.0
     for a, b in blocks(values, values if other is None else other):
         known = np.isfinite(a) & np.isfinite(b)

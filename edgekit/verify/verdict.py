@@ -45,7 +45,7 @@ SAME_CHOICES = 0.9
 """Cohen's kappa of whole numbers (classes, indices) from which on they count as the source's.
 
 SQNR counts one class for another by the difference of their numbers: two of five indices that change places at a
-tie are 18 dB. Kappa is 0 where a mask of few pixels is lost, however many are right.
+tie are 18 dB. Kappa is 0 if a mask of few pixels is lost, however many are right.
 """
 
 FEWEST_SAME = 0.5
@@ -271,7 +271,7 @@ def _refusal(
 ) -> tuple[str, int | None]:
     """Why nobody may get this file, in whatever precision.
 
-    The number is that of the probe that shows it, 0 where samples do, None where no single input does.
+    The number is that of the probe that shows it, 0 if samples do, None if no single input does.
     """
     told = "output {} is not finite for {}, where the source's is"
     if (broken := probes.not_finite(reference, outputs)) is not None:

@@ -40,7 +40,7 @@ def sensor_of(order: dict[str, Any], out: Path) -> Any:
 
 
 def resident(field: str) -> int | None:
-    """``VmRSS`` or ``VmHWM`` of this process in bytes; None where the system does not tell."""
+    """``VmRSS`` or ``VmHWM`` of this process in bytes; None if the system does not tell."""
     for line in (read("/proc/self/status") or "").splitlines():
         if line.startswith(field + ":"):
             return int(line.split()[1]) * 1024
@@ -48,7 +48,7 @@ def resident(field: str) -> int | None:
 
 
 def added(now: int | None, before: int | None) -> int | None:
-    """How many bytes more there are; None where one of both is not known."""
+    """How many bytes more there are; None if one of both is not known."""
     return None if now is None or before is None else max(now - before, 0)
 
 

@@ -69,7 +69,7 @@ class LiteRT:
 
         Tensors that do not lie in the file lie in the arena, or each in memory of its own. The arena is what
         joins the first input without a gap; what happens to lie beside it is somewhere else in a second
-        interpreter, so that only two equal readings are believed. None where there are no such.
+        interpreter, so that only two equal readings are believed. None if there are no such.
         """
         content = Path(self._order["model"]).read_bytes()
         kind = self._module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
@@ -105,9 +105,9 @@ def _areas(made: Any, content: bytes) -> tuple[int, list[tuple[int, int]]]:
 
 
 def joined(areas: list[tuple[int, int]], inside: int) -> int | None:
-    """Bytes from the first to the last address of the areas that join one at ``inside``; None where there is none.
+    """Bytes from the first to the last address of the areas that join one at ``inside``; None if there is none.
 
-    Areas join where the gap between them is smaller than `ALIGNMENT`.
+    Areas join if the gap between them is smaller than `ALIGNMENT`.
     """
     begin = end = 0
     for first, last in sorted(areas):

@@ -12,7 +12,7 @@ FLAT = 0.02
 """Warm-up goes on until the median of its last quarter is no longer this share below that of the quarter before."""
 
 WARM_UP_LIMIT = 3
-"""Warm-up ends at this multiple of its shortest length even where latencies still fall."""
+"""Warm-up ends at this multiple of its shortest length even if latencies still fall."""
 
 CHUNK = 1024
 """Calls at most between two looks at the limits."""
@@ -99,7 +99,7 @@ def grouped(invoke: Callable[[], Any], each: int) -> Callable[[], Any]:
 
 
 def per_reading(median_ns: float) -> int:
-    """How many inferences share a reading of the clock: one, or a power of 2 where an inference is too short for it."""
+    """How many inferences share a reading of the clock: one, or a power of 2 if an inference is too short for it."""
     empty_ns, each = loop_ns(nothing), 1
     if empty_ns > LARGE_SHARE * median_ns:
         while empty_ns / each > SMALL_SHARE * median_ns and each < MOST:

@@ -35,7 +35,7 @@ ALSO_AS = {
 
 
 def read(path: str) -> str | None:
-    """A file's text without the line's end; None where it cannot be read."""
+    """A file's text without the line's end; None if it cannot be read."""
     try:
         return Path(path).read_text(encoding="utf8", errors="replace").strip("\n\0 ")
     except OSError:
@@ -43,7 +43,7 @@ def read(path: str) -> str | None:
 
 
 def number(text: str | None) -> float | None:
-    """A text as a number; None where it is none."""
+    """A text as a number; None if it is none."""
     try:
         return float(text) if text is not None else None
     except ValueError:
@@ -88,7 +88,7 @@ SINCE_START = 16
 
 
 def throttling() -> tuple[list[str] | None, list[str] | None]:
-    """Why the firmware holds the clock down now, and why it has since its start; None where it does not tell."""
+    """Why the firmware holds the clock down now, and why it has since its start; None if it does not tell."""
     if not any(os.access(os.path.join(folder, "vcgencmd"), os.X_OK) for folder in os.get_exec_path()):  # noqa: PTH118
         return None, None
     import subprocess  # slow to import, and most machines need it not
@@ -118,7 +118,7 @@ def processor() -> str | None:
 
 
 def version_of(distribution: str) -> str | None:
-    """An installed distribution's version; None where it is not installed."""
+    """An installed distribution's version; None if it is not installed."""
     return _distributions().get(distribution.replace("-", "_"))
 
 
@@ -137,7 +137,7 @@ def _distributions() -> dict[str, str]:
 
 
 def installed(runtime: str) -> str | None:
-    """A runtime's version, ``unknown`` where its module has no distribution; None where it is not installed."""
+    """A runtime's version, ``unknown`` if its module has no distribution; None if it is not installed."""
     for name in (runtime, *ALSO_AS.get(runtime, ())):
         version = version_of(name)
         if version is not None:

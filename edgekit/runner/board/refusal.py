@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 OTHER = "see what is named; choose another precision, delegate or runtime"
-"""The fix where a runtime refuses a file."""
+"""The fix if a runtime refuses a file."""
 
 
 class Refusal(Exception):
