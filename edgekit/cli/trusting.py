@@ -45,7 +45,7 @@ def ensure(
     request.grant()
 
 
-def _asked(request: trust.Request) -> bool:
+def _asked(request: trust.TrustRequest) -> bool:
     if not (sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()):
         return False
     say(f"{request.file} asks for what needs your trust:")

@@ -34,7 +34,7 @@ class Local(Driver):
             for name, config in configured.items()
             if config.kind == "local"
         ]
-        return (runner.described(host, msgspec.convert(machine.look(), runner.Seen)), *map(_looked, others))
+        return (runner.described(host, msgspec.convert(machine.look(), runner.MachineSeen)), *map(_looked, others))
 
     def state(self, device: Device) -> State:  # noqa: ARG002  there is one host
         """The host's state, read here and now."""

@@ -25,7 +25,7 @@ _PROGRAMS = ("python", "delegate_library", "key", "known_hosts")
 """Keys of a device that name files, which may lie in the project's folder."""
 
 
-class Request(msgspec.Struct, frozen=True):
+class TrustRequest(msgspec.Struct, frozen=True):
     """What a project's file asks for: its effects in words, and the digest by which trust is kept."""
 
     file: Path
@@ -53,7 +53,9 @@ def _record(sha256: str) -> Path:
     return config.devices_file().parent / "trusted" / sha256
 
 
-def request(file: Path, project: Project, said: Collection[str] = (), devices: Collection[str] = ()) -> Request | None:
+def request(
+    file: Path, project: Project, said: Collection[str] = (), devices: Collection[str] = ()
+) -> TrustRequest | None:
     """What a person must have looked at before a project is used; None where it holds data only.
 
     Args:
@@ -77,7 +79,7 @@ def request(file: Path, project: Project, said: Collection[str] = (), devices: C
     parts = [file_digest(file).sha256, *(file_digest(path).sha256 for path in sorted(code))]
     if project.allow_unsafe and model is not None and model.exists():
         parts.append(tree_digest(model).sha256)
-    return Request(file, found, digest_of([found, parts]))
+    return TrustRequest(file, found, digest_of([found, parts]))
 
 
 def effects(file: Path, project: Project, said: Collection[str] = (), devices: Collection[str] = ()) -> tuple[str, ...]:

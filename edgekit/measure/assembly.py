@@ -31,7 +31,7 @@ from edgekit.waist.tensors import Array
 
 
 @dataclass(frozen=True)
-class Observed:
+class ObservedFile:
     """What is known of a subject beside its blocks."""
 
     subject: Measurable
@@ -40,10 +40,10 @@ class Observed:
     unavailable: dict[str, str]
     operators: tuple[OperatorTime, ...] = ()
 
-    def with_operators(self, operators: tuple[OperatorTime, ...], reason: str) -> "Observed":
+    def with_operators(self, operators: tuple[OperatorTime, ...], reason: str) -> "ObservedFile":
         """The same with times by operator, or with the reason why there are none."""
         more = {"operators": reason} if reason else {}
-        return Observed(self.subject, self.run, self.verification, self.unavailable | more, operators)
+        return ObservedFile(self.subject, self.run, self.verification, self.unavailable | more, operators)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Recorder:
     now: datetime
     unavailable: dict[str, str]
 
-    def record(self, seen: Observed, which: int, output: str | None) -> Measured:
+    def record(self, seen: ObservedFile, which: int, output: str | None) -> Measured:
         """Write the profile of one subject, with its samples and plots, where its profiles stand.
 
         Raises:
@@ -72,7 +72,7 @@ class Recorder:
             record.verified(seen.subject.manifest, seen.subject.name, made.verification)
         return Measured(made, file)
 
-    def _profile(self, seen: Observed, which: int) -> tuple[Profile, dict[str, Array]]:
+    def _profile(self, seen: ObservedFile, which: int) -> tuple[Profile, dict[str, Array]]:
         subject, device, blocks = seen.subject, self.bench.device, self.observations.blocks[which]
         unavailable = self.unavailable | seen.unavailable
         latency, reason = self._latency(which)
@@ -129,7 +129,7 @@ class Recorder:
             return _summarized(own, inits, firsts), ""
         return of_several(statistics.latency(arrays, inits, firsts), own), ""
 
-    def _energy(self, seen: Observed, which: int) -> tuple[Energy | None, str]:
+    def _energy(self, seen: ObservedFile, which: int) -> tuple[Energy | None, str]:
         if self.metering is not None:
             rows = list(zip(self.observations.blocks[which], self.observations.traces[which], strict=True))
             if any(trace is not None for _, trace in rows):

@@ -8,7 +8,7 @@ import msgspec
 
 from edgekit.errors import DeviceError, InputError, Unsupported
 from edgekit.measure import discovery, energy, protocol, record
-from edgekit.measure.assembly import Observed, Recorder
+from edgekit.measure.assembly import ObservedFile, Recorder
 from edgekit.measure.protocol import Arm, Bench, MeasurementSettings, Metering, in_words
 from edgekit.measure.subject import Measurable, write_inputs
 from edgekit.nouns.profile import Device, DeviceVerification, OperatorTime, Run
@@ -57,7 +57,7 @@ def measure(bench: Bench, subjects: list[Measurable], settings: MeasurementSetti
         for subject, file in zip(subjects, inputs, strict=True):
             write_inputs(subject, settings.inputs, settings.protocol.seed, file)
         seen = [
-            Observed(subject, run, *verified(bench, subject, given, run, out / f"outputs-{i}"))
+            ObservedFile(subject, run, *verified(bench, subject, given, run, out / f"outputs-{i}"))
             for i, (subject, given, run) in enumerate(zip(subjects, inputs, runs, strict=True))
         ]
         if not bench.device.times:

@@ -30,7 +30,7 @@ APART = ("amdgpu", "nouveau", "radeon", "xe", "i915", "nvme", "drivetemp")
 """Chips that measure a card of their own, which no runtime here uses."""
 
 
-class Sensor(NamedTuple):
+class HwmonSensor(NamedTuple):
     """A sensor: its file, chip and label, whether it answers, and how often it is renewed."""
 
     file: str
@@ -87,9 +87,9 @@ class Hwmon(Meter):
         )
 
 
-def _sensors(text: str) -> list[Sensor]:
+def _sensors(text: str) -> list[HwmonSensor]:
     """Usable sensors; of a pair ``_input`` and ``_average`` the first."""
-    found: dict[str, Sensor] = {}
+    found: dict[str, HwmonSensor] = {}
     for line in text.splitlines():
         fields = [field.strip() for field in line.split("|")]
         if len(fields) != 6 or not fields[0] or fields[1] in APART:
@@ -99,5 +99,5 @@ def _sensors(text: str) -> list[Sensor]:
         period_ms = max(whole(renewal) or 0, whole(averaging) or 0, int(INTERVAL_S * 1000))
         title = " ".join(part for part in (chip or "unnamed", label or stem.rpartition("/")[2]) if part)
         if stem not in found or (file.endswith("_input") and not found[stem].readable):
-            found[stem] = Sensor(file, title, chip, whole(value) is not None, period_ms / 1000)
+            found[stem] = HwmonSensor(file, title, chip, whole(value) is not None, period_ms / 1000)
     return list(found.values())

@@ -18,7 +18,7 @@ WIDTH = 16
 """Cells of the bar: with counts and times it leaves half of 80 columns to the step's name."""
 
 
-class Step(ProgressColumn):
+class StepColumn(ProgressColumn):
     """What is under way, the only column that is cut where the terminal is narrow."""
 
     def render(self, task: Task) -> Text:
@@ -48,7 +48,7 @@ class Bar:
             MofNCompleteColumn(table_column=whole()),
             TimeElapsedColumn(table_column=whole()),
             Left(table_column=whole()),
-            Step(),
+            StepColumn(),
             console=console,
             transient=True,
         )

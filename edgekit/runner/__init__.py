@@ -54,7 +54,7 @@ def program() -> bytes:
     return packed.getvalue()
 
 
-class Seen(msgspec.Struct, frozen=True):
+class MachineSeen(msgspec.Struct, frozen=True):
     """What the runner says of the machine it is on (``look``)."""
 
     python: str
@@ -238,14 +238,14 @@ def _signal(code: int) -> str:
     return signal.Signals(number).name if number in set(signal.Signals) else ""
 
 
-def seen(answer: bytes, place: str) -> Seen:
+def seen(answer: bytes, place: str) -> MachineSeen:
     """Read what ``look`` printed.
 
     Raises:
         DeviceError: it printed something else.
     """
     try:
-        return msgspec.json.decode(answer, type=Seen)
+        return msgspec.json.decode(answer, type=MachineSeen)
     except msgspec.MsgspecError as error:
         raise DeviceError(
             f"The runner does not answer as it should: {error}.",
@@ -273,7 +273,7 @@ def throttling(state: State) -> tuple[str, ...]:
     return tuple(found)
 
 
-def described(device: Device, found: Seen) -> Device:
+def described(device: Device, found: MachineSeen) -> Device:
     """A device with what the runner saw there; where times mean nothing, throttling is no problem."""
     return msgspec.structs.replace(
         device,

@@ -134,7 +134,9 @@ def close_place(stand: Stand) -> None:
         time.sleep(0.01 if folder.exists() else 0)
 
 
-def look(python: list[str], device: Device, *, fix: str, environment: dict[str, str] | None = None) -> runner.Seen:
+def look(
+    python: list[str], device: Device, *, fix: str, environment: dict[str, str] | None = None
+) -> runner.MachineSeen:
     """What the runner sees from a Python of this host.
 
     Args:

@@ -19,7 +19,7 @@ from edgekit.steps import compilation, evidence
 from edgekit.steps.compilation import Order
 from edgekit.steps.conversion import Subject
 from edgekit.steps.data import Data
-from edgekit.steps.reading import Network
+from edgekit.steps.reading import OpenedNetwork
 
 
 def require_form(subject: Subject, variant: Variant) -> None:
@@ -119,7 +119,9 @@ def require_use(files: list[ArtifactFile]) -> None:
             )
 
 
-def manifest(network: Network, target: Target, recipe: Recipe, prepared: Data, files: list[ArtifactFile]) -> Manifest:
+def manifest(
+    network: OpenedNetwork, target: Target, recipe: Recipe, prepared: Data, files: list[ArtifactFile]
+) -> Manifest:
     """Everything known about what a target's folder will hold."""
     return Manifest(
         edgekit=edgekit_version,

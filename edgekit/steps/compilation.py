@@ -13,7 +13,7 @@ from edgekit.nouns.building import Built, Job
 from edgekit.nouns.model import CALIBRATED, Boundary, Precision
 from edgekit.nouns.target import Variant
 from edgekit.steps.conversion import Subject
-from edgekit.steps.reading import Network
+from edgekit.steps.reading import OpenedNetwork
 from edgekit.steps.sampling import Kept, content
 
 
@@ -71,7 +71,7 @@ def compile_variant(session: Session, subject: Subject, order: Order) -> Answer[
     )
 
 
-def _question(network: Network, order: Order, job: Job, basis: Answer[Any] | None) -> Question:
+def _question(network: OpenedNetwork, order: Order, job: Job, basis: Answer[Any] | None) -> Question:
     """What decides a file: the job, with digests in place of its paths, and the compilers of its backend."""
     backend = order.variant.backend
     inputs: dict[str, Input] = {

@@ -13,7 +13,7 @@ from edgekit.errors import Unsupported
 from edgekit.nouns.model import CALIBRATED, Cost, Precision, TensorSpec, Waist
 from edgekit.nouns.target import Variant
 from edgekit.nouns.verification import Made
-from edgekit.steps.reading import Network
+from edgekit.steps.reading import OpenedNetwork
 from edgekit.steps.sampling import Kept, content
 
 
@@ -25,7 +25,7 @@ class Subject(msgspec.Struct, frozen=True):
     has no such file.
     """
 
-    network: Network
+    network: OpenedNetwork
     waist: Answer[Waist] | None
     cost: Cost | None
     reason: str = ""
@@ -42,7 +42,7 @@ class Subject(msgspec.Struct, frozen=True):
         return self.integers is not None and self.network.model.format == "tflite"
 
 
-def to_waist(session: Session, network: Network, samples: "Answer[Kept] | None" = None) -> Answer[Waist]:
+def to_waist(session: Session, network: OpenedNetwork, samples: "Answer[Kept] | None" = None) -> Answer[Waist]:
     """Bring the source to a float TFLite model.
 
     Samples decide nothing but what the conversion is proven on, and that only where an input may be an
@@ -78,7 +78,7 @@ def _picks(spec: TensorSpec) -> bool:
     return spec.source_dtype.startswith(("int", "uint", "bool")) and spec.source_dtype not in {"int8", "uint8"}
 
 
-def as_it_is(session: Session, network: Network) -> Answer[Waist] | None:
+def as_it_is(session: Session, network: OpenedNetwork) -> Answer[Waist] | None:
     """A source in its own precision, for one that has no waist or brings integers; None where there is no such file.
 
     Raises:
@@ -149,7 +149,7 @@ def branches(session: Session, subject: Subject) -> dict[str, Made]:
 
 
 def subject(
-    session: Session, network: Network, variants: Sequence[Variant], samples: "Answer[Kept] | None" = None
+    session: Session, network: OpenedNetwork, variants: Sequence[Variant], samples: "Answer[Kept] | None" = None
 ) -> Subject:
     """The source with its waist and its own integers, or with the reasons why there are none.
 
@@ -167,7 +167,9 @@ def subject(
     return Subject(network, waist, cost(session, waist), "", integers, no_integers)
 
 
-def _integers(session: Session, network: Network, variants: Sequence[Variant]) -> tuple[Answer[Waist] | None, str]:
+def _integers(
+    session: Session, network: OpenedNetwork, variants: Sequence[Variant]
+) -> tuple[Answer[Waist] | None, str]:
     """The source's own integers where a file of their precision is wanted, or why they have no TFLite form."""
     precision = network.model.precision
     if precision not in CALIBRATED or all(variant.precision != precision for variant in variants):

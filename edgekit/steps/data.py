@@ -34,7 +34,7 @@ AGREEMENT_SAMPLES = 64
 """Most samples on which agreement is computed when no task metric is asked for."""
 
 
-class Part(msgspec.Struct, frozen=True):
+class DataPart(msgspec.Struct, frozen=True):
     """One part of the data: how all of it is read, and what of it is used."""
 
     given: Given
@@ -56,8 +56,8 @@ class Part(msgspec.Struct, frozen=True):
 class Loaded(msgspec.Struct, frozen=True):
     """What the user gave, fitted to the source's signature."""
 
-    calibration: Part | None
-    evaluation: Part | None
+    calibration: DataPart | None
+    evaluation: DataPart | None
     preprocessing: dict[str, Preprocessing]
 
     @property
@@ -102,11 +102,11 @@ def load(session: Session, project: Project, signature: Signature, files: Mappin
     calibration, evaluation, files = None, None, files or {}
     if project.calibration is not None:
         given = named(project.calibration, signature, preprocessing, files.get("calibration"))
-        calibration = Part(given, sampling.keep(session, given, project.calibration_samples))
+        calibration = DataPart(given, sampling.keep(session, given, project.calibration_samples))
     if project.eval is not None:
         given = named(project.eval, signature, preprocessing, files.get("eval"))
         most = affordable(signature, AGREEMENT_SAMPLES) if project.metric is None else None
-        evaluation = Part(given, sampling.keep(session, given, most))
+        evaluation = DataPart(given, sampling.keep(session, given, most))
         if project.metric is not None and not evaluation.kept.result.labelled:
             raise InputError(
                 f"{project.eval} holds no labels.", place="--eval", fix="add them to the .npz as y, one for each sample"
@@ -187,7 +187,7 @@ def prepare(session: Session, project: Project, subject: Subject, loaded: Loaded
     )
 
 
-def _warnings(session: Session, subject: Subject, loaded: Loaded, calibration: Part) -> tuple[str, ...]:
+def _warnings(session: Session, subject: Subject, loaded: Loaded, calibration: DataPart) -> tuple[str, ...]:
     """What the linter says of all calibration data."""
     signature = loaded.stamp(subject.network.model.signature)
     ranges = conversion.input_ranges(session, subject)

@@ -16,11 +16,11 @@ from edgekit.nouns.verification import Judged, SamplesUse
 from edgekit.steps.compilation import Order
 from edgekit.steps.conversion import Subject, branches
 from edgekit.steps.metric import Wanted
-from edgekit.steps.reading import Network
+from edgekit.steps.reading import OpenedNetwork
 from edgekit.steps.sampling import OUTPUTS, Kept, content, reference
 
 
-class Probes(msgspec.Struct, frozen=True):
+class ProbeRun(msgspec.Struct, frozen=True):
     """Inputs that no sample holds, with the source's outputs for them; ``unavailable`` says why some are left out."""
 
     kept: Answer[Kept]
@@ -39,15 +39,15 @@ class Evidence(msgspec.Struct, frozen=True):
     samples: Answer[Kept]
     use: SamplesUse
     reference: Answer[int]
-    probes: Probes
+    probes: ProbeRun
     metric: Wanted | None = None
     max_drop: float | None = None
     min_mapped: float | None = None
     constant_data: bool = False
 
 
-def probes(session: Session, network: Network, samples: Answer[Kept]) -> Probes:
-    """Probes made from samples, run on the source; from samples alone where the source runs on no others.
+def probes(session: Session, network: OpenedNetwork, samples: Answer[Kept]) -> ProbeRun:
+    """ProbeRun made from samples, run on the source; from samples alone where the source runs on no others.
 
     Raises:
         InputError: the source refuses the samples.
@@ -58,10 +58,10 @@ def probes(session: Session, network: Network, samples: Answer[Kept]) -> Probes:
     kept = _kept(session, samples, most, plain=False)
     fewer = f"one sample's inputs and outputs take {_values(signature) / 2**18:,.0f} MiB" if most < MOST_PROBES else ""
     try:
-        return Probes(kept, reference(session, network, kept, "probing"), fewer)
+        return ProbeRun(kept, reference(session, network, kept, "probing"), fewer)
     except (InputError, Unsupported) as error:
         kept = _kept(session, samples, most, plain=True)
-        return Probes(
+        return ProbeRun(
             kept, reference(session, network, kept, "probing"), f"the source does not take them: {error.problem}"
         )
 
@@ -240,7 +240,7 @@ def _run(session: Session, order: Order, built: Answer[Built], inputs: Path, out
     )
 
 
-def _run_probes(session: Session, order: Order, built: Answer[Built], probes: Probes, outputs: Path) -> None:
+def _run_probes(session: Session, order: Order, built: Answer[Built], probes: ProbeRun, outputs: Path) -> None:
     """Run the artifact on what its source takes."""
     try:
         _run(session, order, built, probes.kept.folder / "samples.npz", outputs)
@@ -277,7 +277,7 @@ def _refused(
     )
 
 
-def _divergence(session: Session, network: Network, suspect: Waist, evidence: Evidence, judged: Judged) -> Any:
+def _divergence(session: Session, network: OpenedNetwork, suspect: Waist, evidence: Evidence, judged: Judged) -> Any:
     """The first tensor that diverges, on the first sample or on the probe that shows it."""
     row, kept = (0, evidence.samples) if judged.probe is None else (judged.probe, evidence.probes.kept)
 

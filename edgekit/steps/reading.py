@@ -17,7 +17,7 @@ from edgekit.nouns.target import Variant
 from edgekit.waist import naming
 
 
-class Network(msgspec.Struct, frozen=True):
+class OpenedNetwork(msgspec.Struct, frozen=True):
     """A source that is being built: what it is read from, the leaf that reads it, and its description.
 
     ``steps`` are those that described it.
@@ -54,7 +54,7 @@ class Network(msgspec.Struct, frozen=True):
         return not naming.edited(self.options) and self.model.batch == 1
 
 
-def open_network(session: Session, path: Path, options: SourceOptions) -> Network:
+def open_network(session: Session, path: Path, options: SourceOptions) -> OpenedNetwork:
     """Sniff and describe a model file.
 
     Raises:
@@ -69,7 +69,7 @@ def open_network(session: Session, path: Path, options: SourceOptions) -> Networ
     if described.result.companions:  # what the model says of itself may lie in them too, such as a shape
         origin = of(path, described.result.companions, options.custom_objects)
         described = _described(session, leaf, origin, options)
-    return Network(origin, leaf, options, described.result, described.steps)
+    return OpenedNetwork(origin, leaf, options, described.result, described.steps)
 
 
 def _described(session: Session, leaf: str, origin: Origin, options: SourceOptions) -> Answer[Model]:

@@ -13,7 +13,7 @@ from edgekit.nouns.base import Noun
 
 if TYPE_CHECKING:
     from edgekit.samples import Samples
-from edgekit.steps.reading import Network
+from edgekit.steps.reading import OpenedNetwork
 
 
 class Given(msgspec.Struct, frozen=True):
@@ -87,7 +87,7 @@ OUTPUTS = "outputs.npz"
 """The file of a `reference`: ``[N, *source_shape]`` under the source's names."""
 
 
-def reference(session: Session, network: Network, samples: Answer[Kept], doing: str = "running") -> Answer[int]:
+def reference(session: Session, network: OpenedNetwork, samples: Answer[Kept], doing: str = "running") -> Answer[int]:
     """The source's own outputs, as `OUTPUTS`; what came between it and a file has no part in them."""
 
     def run(out: Path) -> int:

@@ -40,7 +40,7 @@ NAMED = InMemory()
 """Nothing: all that a build uses is named by its project."""
 
 
-class Made(msgspec.Struct, frozen=True):
+class BuiltTarget(msgspec.Struct, frozen=True):
     """What was built for one target, in the cache of its session; or the error that prevented it.
 
     ``folder`` is where it is to be published, ``answers`` hold the files.
@@ -76,18 +76,18 @@ def build(session: Session, project: Project, model: Path, in_memory: InMemory =
     return [*prepared.planned.refused, *_each(lambda row: publish(_make(session, project, prepared, row)), prepared)]
 
 
-def make(session: Session, project: Project, model: Path, in_memory: InMemory = NAMED) -> list[Made]:
+def make(session: Session, project: Project, model: Path, in_memory: InMemory = NAMED) -> list[BuiltTarget]:
     """The same without publishing: nothing is written but the cache, and answers end with the session.
 
     Raises:
         As `build`.
     """
     prepared = _prepare(session, project, model, plan(project, model), in_memory)
-    refused = [Made(result.target, result.folder, error=result.error) for result in prepared.planned.refused]
+    refused = [BuiltTarget(result.target, result.folder, error=result.error) for result in prepared.planned.refused]
     return [*refused, *_each(lambda row: _make(session, project, prepared, row), prepared)]
 
 
-def publish(made: Made) -> Result:
+def publish(made: BuiltTarget) -> Result:
     """Put what was built for a target into its folder, whole or not at all."""
     if made.manifest is None:
         return Result(made.target, made.folder, error=made.error)
@@ -139,7 +139,7 @@ def _each[T](work: Callable[[Row], T], prepared: _Prepared) -> list[T]:
         return list(pool.map(work, rows))
 
 
-def _make(session: Session, project: Project, prepared: _Prepared, row: Row) -> Made:
+def _make(session: Session, project: Project, prepared: _Prepared, row: Row) -> BuiltTarget:
     """The files of one target; a failure is among what comes back."""
     target, folder, variants = row
     subject, recipe = prepared.subject, prepared.planned.recipe
@@ -151,11 +151,11 @@ def _make(session: Session, project: Project, prepared: _Prepared, row: Row) -> 
             artifact.require_use([file for file, _ in built])
         described = artifact.manifest(subject.network, target, recipe, prepared.data, [file for file, _ in built])
     except EdgekitError as error:
-        return Made(target.name, folder, error=error)
+        return BuiltTarget(target.name, folder, error=error)
     except OSError as error:
-        return Made(target.name, folder, error=_mended(error))
+        return BuiltTarget(target.name, folder, error=_mended(error))
     described = msgspec.structs.replace(described, unavailable=left_out)
-    return Made(target.name, folder, described, tuple(answer for _, answer in built))
+    return BuiltTarget(target.name, folder, described, tuple(answer for _, answer in built))
 
 
 def _mended(error: OSError) -> EdgekitError:

@@ -119,7 +119,7 @@ def cut_off(path: Path, main: graph.Graph, ends: dict[int, str], bad: Callable[[
     called = {index: name for name, index in names(main).items()} | ends
     constants = {tensor.index for tensor in main.tensors if tensor.constant_bytes} | {-1}
     steps = [
-        proposals.Step(
+        proposals.GraphStep(
             tuple(called.get(i, "") for i in operator.inputs if i not in constants),
             tuple(called.get(i, "") for i in operator.outputs),
             operator.name in HEAVY,

@@ -29,7 +29,7 @@ KEEPING = frozenset({
 """TFLite's operators whose results have the axes of their operands of the same rank."""
 
 
-class Step(NamedTuple):
+class AxisStep(NamedTuple):
     """Two tensors of which one is made from the other: axis *k* of ``out`` is axis ``order[k]`` of ``value``."""
 
     value: str
@@ -37,7 +37,7 @@ class Step(NamedTuple):
     order: tuple[int, ...] | None = None
 
 
-def spread(known: Mapping[str, str], steps: Iterable[Step]) -> dict[str, str]:
+def spread(known: Mapping[str, str], steps: Iterable[AxisStep]) -> dict[str, str]:
     """The layout of every tensor that is reached; none for those that two operators contradict one another about.
 
     Args:
@@ -72,7 +72,7 @@ def of_graph(tree: Any, main: graph.Graph) -> dict[int, str]:
         main: its main graph.
     """
     known: dict[str, str] = {}
-    steps: list[Step] = []
+    steps: list[AxisStep] = []
     rank = [len(tensor.shape) for tensor in main.tensors]
     for operator in main.operators:
         out = list(operator.outputs)
@@ -81,7 +81,7 @@ def of_graph(tree: Any, main: graph.Graph) -> dict[int, str]:
             known |= {str(i): BY_RANK[rank[i]] for i in images if rank[i] in BY_RANK}
         elif operator.name in KEEPING:
             read = [i for i in operator.inputs if i >= 0 and not main.tensors[i].constant_bytes]
-            steps += [Step(str(i), str(o)) for i in read for o in out if rank[i] == rank[o]]
+            steps += [AxisStep(str(i), str(o)) for i in read for o in out if rank[i] == rank[o]]
         elif operator.name == "TRANSPOSE" and (order := graph.constant(tree, 0, operator.inputs[1])) is not None:
-            steps.append(Step(str(operator.inputs[0]), str(out[0]), tuple(int(axis) for axis in order)))
+            steps.append(AxisStep(str(operator.inputs[0]), str(out[0]), tuple(int(axis) for axis in order)))
     return {int(name): layout for name, layout in spread(known, steps).items()}

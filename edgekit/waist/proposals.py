@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 
-class Step(NamedTuple):
+class GraphStep(NamedTuple):
     """An operator: what it reads and makes, without constants; ``heavy`` where it multiplies matrices."""
 
     reads: tuple[str, ...]
@@ -22,7 +22,7 @@ class Cut(NamedTuple):
     outputs: tuple[str, ...]
 
 
-def around(steps: Sequence[Step], bad: Collection[int], outputs: Collection[str]) -> Cut | None:
+def around(steps: Sequence[GraphStep], bad: Collection[int], outputs: Collection[str]) -> Cut | None:
     """The cut that leaves the bad steps out; None where they stand in the midst of the network.
 
     A bad step with more of the network behind it than before it goes with all that leads to it, another one

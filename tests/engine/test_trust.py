@@ -53,7 +53,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "config"
 
 
-def request(folder: Path, text: str, *devices: str, said: tuple[str, ...] = ()) -> trust.Request | None:
+def request(folder: Path, text: str, *devices: str, said: tuple[str, ...] = ()) -> trust.TrustRequest | None:
     folder.mkdir(exist_ok=True)
     (folder / "edgekit.toml").write_text(text)
     return trust.request(folder / "edgekit.toml", config.project(folder), said, devices)

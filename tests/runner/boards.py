@@ -27,7 +27,7 @@ class Board:
         self.said = ""
         self._count = 0
 
-    def look(self) -> runner.Seen:
+    def look(self) -> runner.MachineSeen:
         done = subprocess.run(
             [self.python, str(self.program), "look"], capture_output=True, check=True, stdin=subprocess.DEVNULL
         )

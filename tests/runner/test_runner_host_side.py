@@ -191,7 +191,7 @@ def test_a_nonsensical_look_is_the_devices_fault() -> None:
 def test_a_description_lists_what_its_runtimes_run() -> None:
     state = {"utc": "2026-01-01T00:00:00+00:00"}
     plain = {"python": "3.9", "os": "o", "cpu": None, "abi": "a", "cores": 4, "problems": ["p"], "state": state}
-    seen = msgspec.convert({**plain, "runtimes": {"tflite-runtime": "2.14.0", "onnxruntime": "1"}}, runner.Seen)
+    seen = msgspec.convert({**plain, "runtimes": {"tflite-runtime": "2.14.0", "onnxruntime": "1"}}, runner.MachineSeen)
     device = runner.described(Device(id="b", kind="ssh", title="t", problems=("q",)), seen)
     assert device.runs == (".tflite", ".onnx")
     assert device.problems == ("q", "p")

@@ -35,7 +35,7 @@ def converted_to(monkeypatch: pytest.MonkeyPatch) -> Replace:
 
     def replace(file: Path) -> None:
         def wrong(
-            session: Session, network: reading.Network, samples: Answer[sampling.Kept] | None = None
+            session: Session, network: reading.OpenedNetwork, samples: Answer[sampling.Kept] | None = None
         ) -> Answer[Waist]:
             answer = faithful(session, network, samples)
             waist = msgspec.structs.replace(answer.result, file=file.name)

@@ -260,7 +260,7 @@ def test_a_wrong_conversion_names_the_tensor(
     faithful = conversion.to_waist
 
     def damaged(
-        session: Session, network: reading.Network, samples: Answer[sampling.Kept] | None = None
+        session: Session, network: reading.OpenedNetwork, samples: Answer[sampling.Kept] | None = None
     ) -> Answer[Waist]:
         answer = faithful(session, network)
         file = tmp_path / answer.result.file

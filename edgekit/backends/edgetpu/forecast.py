@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.backends.edgetpu.rules import VERSION, Refusal, View, refusal, unreadable
+from edgekit.backends.edgetpu.rules import VERSION, CpuReason, View, refusal, unreadable
 from edgekit.nouns.building import Placement
 from edgekit.waist import graph as waist
 from edgekit.waist.graph import Graph, Operator, Tensor
@@ -73,13 +73,13 @@ def forecast(file: Path) -> Forecast:
     return Forecast(placements, tuple(_notes(graph, placements, refused, mapped)))
 
 
-def _unreadable(graph: Graph) -> dict[int, Refusal]:
+def _unreadable(graph: Graph) -> dict[int, CpuReason]:
     """Refusals of all operators, where a single one is too new for the compiler; else none."""
     found = {operator.index: refusal for operator in graph.operators if (refusal := unreadable(operator)) is not None}
     if not found:
         return {}
     first = min(found)
-    whole = Refusal(VERSION, f"the compiler refuses the whole file because of operator {first}")
+    whole = CpuReason(VERSION, f"the compiler refuses the whole file because of operator {first}")
     return {operator.index: found.get(operator.index, whole) for operator in graph.operators}
 
 
@@ -115,7 +115,7 @@ def first_subgraph(graph: Graph, refused: Set[int]) -> frozenset[int]:
     return frozenset()
 
 
-def _culprits(graph: Graph, refused: Mapping[int, Refusal], mapped: Set[int]) -> dict[int, int]:
+def _culprits(graph: Graph, refused: Mapping[int, CpuReason], mapped: Set[int]) -> dict[int, int]:
     """For each operator that is left over without a refusal of its own: the refused one that it waits for."""
     producer = {tensor: operator.index for operator in graph.operators for tensor in operator.outputs}
     found: dict[int, int] = {}
@@ -129,7 +129,7 @@ def _culprits(graph: Graph, refused: Mapping[int, Refusal], mapped: Set[int]) ->
 
 
 def _placement(
-    graph: Graph, operator: Operator, mapped: Set[int], refused: Mapping[int, Refusal], culprits: Mapping[int, int]
+    graph: Graph, operator: Operator, mapped: Set[int], refused: Mapping[int, CpuReason], culprits: Mapping[int, int]
 ) -> Placement:
     if operator.index in mapped:
         status = MAPPED
@@ -153,7 +153,7 @@ def _cause(graph: Graph, culprit: int) -> str:
 
 
 def _notes(
-    graph: Graph, placements: tuple[Placement, ...], refused: Mapping[int, Refusal], mapped: Set[int]
+    graph: Graph, placements: tuple[Placement, ...], refused: Mapping[int, CpuReason], mapped: Set[int]
 ) -> list[str]:
     total = len(placements)
     notes = [f"Forecast: {len(mapped)} of {total} operators run on the Edge TPU."]

@@ -76,7 +76,7 @@ of EfficientDet-Lite3x (76,725·90 = 6,905,250) are not (libcoral#20)."""
 
 
 @dataclass(frozen=True)
-class Refusal:
+class CpuReason:
     """Why an operator stays on the CPU: the compiler's status, and the reason in our words."""
 
     status: str
@@ -112,7 +112,7 @@ class View:
         return int(self.operator.options.get(name, default) or 0)
 
 
-Rule = Callable[[View], Refusal | None]
+Rule = Callable[[View], CpuReason | None]
 """One limitation; None where the operator respects it."""
 
 
@@ -126,13 +126,13 @@ def inner(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape[lead:]
 
 
-def refusal(view: View) -> Refusal | None:
+def refusal(view: View) -> CpuReason | None:
     """The first reason for which an operator cannot be mapped, whatever stands around it; None if it can."""
     name = view.operator.name
     if name not in RULES:
         if name == "DEQUANTIZE":
-            return Refusal(DATA_TYPE, "its output is float32")
-        return Refusal(NOT_SUPPORTED, f"{name.removeprefix('CUSTOM:')} is not in the operation table")
+            return CpuReason(DATA_TYPE, "its output is float32")
+        return CpuReason(NOT_SUPPORTED, f"{name.removeprefix('CUSTOM:')} is not in the operation table")
     first: tuple[Rule, ...] = (_constant_shape,) if name == "RESHAPE" else ()  # a computed shape is no activation
     for check in (*first, _shape, _dtype, _rank, *RULES[name]):
         found = check(view)
@@ -141,15 +141,15 @@ def refusal(view: View) -> Refusal | None:
     return None
 
 
-def unreadable(operator: Operator) -> Refusal | None:
+def unreadable(operator: Operator) -> CpuReason | None:
     """Why compiler 16.0 cannot even read a file that holds this operator; None if it can."""
     newest = MAX_VERSIONS.get(operator.name)
     if newest is None or operator.version <= newest:
         return None
-    return Refusal(VERSION, f"version {operator.version}; compiler 16.0 reads up to {newest}")
+    return CpuReason(VERSION, f"version {operator.version}; compiler 16.0 reads up to {newest}")
 
 
-def _shape(view: View) -> Refusal | None:
+def _shape(view: View) -> CpuReason | None:
     """Tensor sizes must be constant at compile time (table's requirements).
 
     What is open in a signature is read as the shape beside it says (a batch of -1 as 1): the
@@ -157,59 +157,59 @@ def _shape(view: View) -> Refusal | None:
     """
     for tensor in view.activations:
         if min(tensor.shape, default=1) < 1:
-            return Refusal(DYNAMIC, f"{tensor.name or 'a tensor'} has a shape that is not fixed: {tensor.shape}")
+            return CpuReason(DYNAMIC, f"{tensor.name or 'a tensor'} has a shape that is not fixed: {tensor.shape}")
     return None
 
 
-def _constant_shape(view: View) -> Refusal | None:
+def _constant_shape(view: View) -> CpuReason | None:
     """Reshape: to a shape known at compile time (table's requirements)."""
     given = view.input(1)
     if given is None or given.constant_bytes or 0 in given.shape:
         return None
-    return Refusal(DYNAMIC, f"its shape {given.name} is computed")
+    return CpuReason(DYNAMIC, f"its shape {given.name} is computed")
 
 
-def _dtype(view: View) -> Refusal | None:
+def _dtype(view: View) -> CpuReason | None:
     """Activations are 8-bit (an LSTM's cell state 16-bit); constants are 8-bit or integers (table)."""
     if view.operator.name == "QUANTIZE" and view.activations[0].dtype not in EIGHT_BIT:
-        return Refusal(LIMITATION, f"its input is {view.activations[0].dtype}")
+        return CpuReason(LIMITATION, f"its input is {view.activations[0].dtype}")
     for tensor in view.activations:
         if tensor.dtype not in EIGHT_BIT and not (tensor.variable and tensor.dtype == "int16"):
-            return Refusal(DATA_TYPE, f"{tensor.name or 'a tensor'} is {tensor.dtype}")
+            return CpuReason(DATA_TYPE, f"{tensor.name or 'a tensor'} is {tensor.dtype}")
     for constant in view.inputs:
         if constant is not None and constant.constant_bytes and constant.dtype not in PARAMETERS:
-            return Refusal(DATA_TYPE, f"the constant {constant.name} is {constant.dtype}")
+            return CpuReason(DATA_TYPE, f"the constant {constant.name} is {constant.dtype}")
     return None
 
 
-def _rank(view: View) -> Refusal | None:
+def _rank(view: View) -> CpuReason | None:
     """Only the 3 innermost dimensions may be larger than 1 (table's requirements; #30: batches, #537: FPN)."""
     for tensor in view.activations:
         if len(inner(tensor.shape)) > 3:
-            return Refusal(RANK, f"{tensor.name or 'a tensor'} has the shape {tensor.shape}")
+            return CpuReason(RANK, f"{tensor.name or 'a tensor'} has the shape {tensor.shape}")
     return None
 
 
-def _constant_weights(view: View) -> Refusal | None:
+def _constant_weights(view: View) -> CpuReason | None:
     """Parameters must be constant at compile time (table's requirements)."""
     weights = view.input(1)
     if weights is None or not weights.constant_bytes:
-        return Refusal(LIMITATION, "its weights are computed, not constant")
+        return CpuReason(LIMITATION, "its weights are computed, not constant")
     return None
 
 
-def _same_dilation(view: View) -> Refusal | None:
+def _same_dilation(view: View) -> CpuReason | None:
     """Conv2d, DepthwiseConv2d: the same dilation in x and y (table)."""
     height, width = view.option("dilationHFactor", 1), view.option("dilationWFactor", 1)
-    return None if height == width else Refusal(LIMITATION, f"dilations differ: {height} and {width}")
+    return None if height == width else CpuReason(LIMITATION, f"dilations differ: {height} and {width}")
 
 
-def _no_fused_activation(view: View) -> Refusal | None:
+def _no_fused_activation(view: View) -> CpuReason | None:
     """AveragePool2d, MaxPool2d, Concatenation: no fused activation function (table)."""
-    return Refusal(LIMITATION, "it has a fused activation") if view.option("fusedActivationFunction") else None
+    return CpuReason(LIMITATION, "it has a fused activation") if view.option("fusedActivationFunction") else None
 
 
-def _dense(view: View) -> Refusal | None:
+def _dense(view: View) -> CpuReason | None:
     """FullyConnected: default weight format, per-tensor weights.
 
     The table's "output tensor is one-dimensional" is older than compiler 16.0, which maps the
@@ -217,41 +217,41 @@ def _dense(view: View) -> Refusal | None:
     version 12 of the operator, long after the compiler.
     """
     if view.option("weightsFormat"):
-        return Refusal(LIMITATION, "its weights are shuffled")
+        return CpuReason(LIMITATION, "its weights are shuffled")
     weights = view.input(1)
     if weights is not None and len(weights.scales) > 1:
-        return Refusal(LIMITATION, "its weights are quantized per channel")
+        return CpuReason(LIMITATION, "its weights are quantized per channel")
     return None
 
 
-def _softmax(view: View) -> Refusal | None:
+def _softmax(view: View) -> CpuReason | None:
     """Softmax: at most 16,000 elements (table).
 
     The table's "only 1-D input" is older than compiler 16.0, which maps those of YOLOv9's box head.
     """
     length = view.outputs[0].shape[-1] if view.outputs[0].shape else 1
     if length > SOFTMAX_ELEMENTS:
-        return Refusal(LIMITATION, f"it spans {length} elements; {SOFTMAX_ELEMENTS} is the limit")
+        return CpuReason(LIMITATION, f"it spans {length} elements; {SOFTMAX_ELEMENTS} is the limit")
     return None
 
 
-def _concatenation(view: View) -> Refusal | None:
+def _concatenation(view: View) -> CpuReason | None:
     """Concatenation: a constant input must be all zeros, and then one of two (table)."""
     constants = [tensor for tensor in view.inputs if tensor is not None and tensor.constant_bytes]
     for tensor in constants:
         values = view.value(tensor)
         zero = tensor.zero_points[0] if tensor.zero_points else 0
         if len(view.inputs) != 2 or values is None or np.any(values != zero):
-            return Refusal(LIMITATION, f"its input {tensor.name} is a constant")
+            return CpuReason(LIMITATION, f"its input {tensor.name} is a constant")
     return _flat(view)
 
 
-def _flat(view: View) -> Refusal | None:
+def _flat(view: View) -> CpuReason | None:
     """A flattened tensor must fit on the chip (#356: "reshape ops could be too large to fit on memory")."""
     for tensor in view.outputs:
         shape = inner(tensor.shape)
         if len(shape) < 3 and prod(shape) > FLAT_ELEMENTS:
-            return Refusal(LIMITATION, f"its output has {prod(shape):,} elements")
+            return CpuReason(LIMITATION, f"its output has {prod(shape):,} elements")
     return None
 
 
@@ -261,37 +261,37 @@ def _batch(*axes: int, view: View) -> bool:
     return rank > 3 and any(axis % rank == 0 for axis in axes)
 
 
-def _split(view: View) -> Refusal | None:
+def _split(view: View) -> CpuReason | None:
     """Split: no splitting in the batch dimension (table)."""
     axis = view.constant(0)
     if axis is None:
-        return Refusal(LIMITATION, "its axis is computed, not constant")
-    return Refusal(LIMITATION, "it splits the batch") if _batch(int(axis.flat[0]), view=view) else None
+        return CpuReason(LIMITATION, "its axis is computed, not constant")
+    return CpuReason(LIMITATION, "it splits the batch") if _batch(int(axis.flat[0]), view=view) else None
 
 
-def _pack(view: View) -> Refusal | None:
+def _pack(view: View) -> CpuReason | None:
     """Pack: no packing in the batch dimension (table)."""
-    return Refusal(LIMITATION, "it packs along the batch") if _batch(view.option("axis"), view=view) else None
+    return CpuReason(LIMITATION, "it packs along the batch") if _batch(view.option("axis"), view=view) else None
 
 
-def _pad(view: View) -> Refusal | None:
+def _pad(view: View) -> CpuReason | None:
     """Pad: no padding in the batch dimension (table)."""
     widths = view.constant(1)
     if widths is None:
-        return Refusal(LIMITATION, "its padding is computed, not constant")
+        return CpuReason(LIMITATION, "its padding is computed, not constant")
     padded = [int(axis) for axis in np.flatnonzero(widths.reshape(-1, 2).any(axis=1))]
-    return Refusal(LIMITATION, "it pads the batch") if _batch(*padded, view=view) else None
+    return CpuReason(LIMITATION, "it pads the batch") if _batch(*padded, view=view) else None
 
 
-def _reduce(view: View) -> Refusal | None:
+def _reduce(view: View) -> CpuReason | None:
     """Sum, ReduceMax, ReduceMin: cannot operate on the batch dimension (table)."""
     axes = view.constant(1)
     if axes is None:
-        return Refusal(LIMITATION, "its axes are computed, not constant")
-    return Refusal(LIMITATION, "it reduces the batch") if _batch(*map(int, axes.flat), view=view) else None
+        return CpuReason(LIMITATION, "its axes are computed, not constant")
+    return CpuReason(LIMITATION, "it reduces the batch") if _batch(*map(int, axes.flat), view=view) else None
 
 
-def _mean(view: View) -> Refusal | None:
+def _mean(view: View) -> CpuReason | None:
     """Mean: not over the batch; over channels only in multiples of 4 (table); not over large images (#461)."""
     found = _reduce(view)
     if found is not None:
@@ -299,12 +299,12 @@ def _mean(view: View) -> Refusal | None:
     shape, axes = view.activations[0].shape, view.constant(1)
     reduced = {int(axis) % len(shape) for axis in (() if axes is None else axes.flat)}
     if len(shape) - 1 in reduced and shape[-1] % 4:
-        return Refusal(LIMITATION, f"it averages {shape[-1]} channels, which is no multiple of 4")
+        return CpuReason(LIMITATION, f"it averages {shape[-1]} channels, which is no multiple of 4")
     area = prod(shape[axis] for axis in reduced if axis != len(shape) - 1)
-    return Refusal(LIMITATION, f"it averages an area of {area:,}") if area > MEAN_AREA else None
+    return CpuReason(LIMITATION, f"it averages an area of {area:,}") if area > MEAN_AREA else None
 
 
-def _strided_slice(view: View) -> Refusal | None:
+def _strided_slice(view: View) -> CpuReason | None:
     """StridedSlice: no ellipsis or new-axis mask (table).
 
     Strides other than 1 are refused by compiler 15 ("Only Strided-Slice with unitary strides
@@ -312,60 +312,60 @@ def _strided_slice(view: View) -> Refusal | None:
     """
     strides = view.constant(3)
     if view.option("ellipsisMask") or view.option("newAxisMask"):
-        return Refusal(LIMITATION, "it has an ellipsis or a new axis")
+        return CpuReason(LIMITATION, "it has an ellipsis or a new axis")
     if (
         any(view.constant(position) is None for position in (1, 2))
         or strides is None
         or min(map(int, strides.flat)) < 1
     ):
-        return Refusal(LIMITATION, "its bounds are computed or its strides negative")
+        return CpuReason(LIMITATION, "its bounds are computed or its strides negative")
     return None
 
 
-def _slice(view: View) -> Refusal | None:
+def _slice(view: View) -> CpuReason | None:
     """Slice: constant bounds."""
     computed = any(view.constant(position) is None for position in (1, 2))
-    return Refusal(LIMITATION, "its bounds are computed, not constant") if computed else None
+    return CpuReason(LIMITATION, "its bounds are computed, not constant") if computed else None
 
 
-def _resize(view: View) -> Refusal | None:
+def _resize(view: View) -> CpuReason | None:
     """ResizeNearestNeighbor, ResizeBilinear: "depending on input/output size […] not mapped" (table, #31, #187)."""
     elements = prod(view.outputs[0].shape)
     if elements > RESIZED_ELEMENTS:
-        return Refusal(LIMITATION, f"its output {view.outputs[0].shape} is too large")
+        return CpuReason(LIMITATION, f"its output {view.outputs[0].shape} is too large")
     return None
 
 
-def _bilinear(view: View) -> Refusal | None:
+def _bilinear(view: View) -> CpuReason | None:
     """ResizeBilinear: "not mapped […] to avoid loss in precision" (table)."""
     before, after = view.activations[0].shape, view.outputs[0].shape
     factor = max((b / a for a, b in zip(before[1:-1], after[1:-1], strict=False)), default=1.0)
     if factor > BILINEAR_FACTOR:
-        return Refusal(LIMITATION, f"it enlarges {factor:g} times, which loses precision")
+        return CpuReason(LIMITATION, f"it enlarges {factor:g} times, which loses precision")
     return _resize(view)
 
 
-def _transpose(view: View) -> Refusal | None:
+def _transpose(view: View) -> CpuReason | None:
     """Transpose: constant, not of the batch, not of large tensors (#433, #512)."""
     order = view.constant(1)
     if order is None:
-        return Refusal(LIMITATION, "its order is computed, not constant")
+        return CpuReason(LIMITATION, "its order is computed, not constant")
     if prod(view.outputs[0].shape) > TRANSPOSED_ELEMENTS:
-        return Refusal(LIMITATION, f"its input {view.activations[0].shape} is too large")
+        return CpuReason(LIMITATION, f"its input {view.activations[0].shape} is too large")
     return None
 
 
-def _tile(view: View) -> Refusal | None:
+def _tile(view: View) -> CpuReason | None:
     """Tile: a constant number of times, since sizes must be known (table's requirements)."""
     computed = view.constant(1) is None
-    return Refusal(LIMITATION, "how often it repeats is computed, not constant") if computed else None
+    return CpuReason(LIMITATION, "how often it repeats is computed, not constant") if computed else None
 
 
-def _prelu(view: View) -> Refusal | None:
+def _prelu(view: View) -> CpuReason | None:
     """PReLU: only the innermost dimension of alpha may be larger than 1 (table)."""
     alpha = view.input(1)
     if alpha is None or not alpha.constant_bytes or prod(alpha.shape[:-1]) > 1:
-        return Refusal(LIMITATION, "its alpha is not one number per channel")
+        return CpuReason(LIMITATION, "its alpha is not one number per channel")
     return None
 
 

@@ -115,7 +115,7 @@ def _save(model: Any, path: Path) -> None:
         raise
 
 
-def _network(job: Job, chosen: settings.Settings) -> tuple[Any, Signature, tuple[str, ...]]:
+def _network(job: Job, chosen: settings.NncfSettings) -> tuple[Any, Signature, tuple[str, ...]]:
     """The network in the job's precision, with its signature and notes, by the first way that works."""
     refusals: list[Unsupported] = []
     for way, read in ways.readers(job):

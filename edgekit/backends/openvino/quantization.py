@@ -11,7 +11,7 @@ import numpy as np
 from edgekit.backends.openvino import half_precision, kept
 from edgekit.backends.openvino.libraries import FAILURES, RangeEstimatorParameters, RangeEstimatorParametersSet, nncf
 from edgekit.backends.openvino.reading import first_line, matched
-from edgekit.backends.openvino.settings import Settings
+from edgekit.backends.openvino.settings import NncfSettings
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.building import Job
 from edgekit.nouns.model import Signature
@@ -37,7 +37,7 @@ TOO_NARROW = "Too many bins for data range"
 """What numpy says of a histogram whose bins are narrower than the values' own resolution (a saturated gate)."""
 
 
-def quantize(model: Any, job: Job, signature: Signature, settings: Settings) -> tuple[Any, tuple[str, ...]]:
+def quantize(model: Any, job: Job, signature: Signature, settings: NncfSettings) -> tuple[Any, tuple[str, ...]]:
     """A model whose weights and activations are int8 where the target's rules of NNCF allow it.
 
     Args:

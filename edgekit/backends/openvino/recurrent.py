@@ -28,7 +28,7 @@ OTHERS = (*range(9, 12), 16, 17, *range(20, 24))
 
 
 @dataclass(frozen=True)
-class Cut:
+class TakenLstm:
     """An LSTM that was taken out: the names of its two ends, and its constants in OpenVINO's order of gates."""
 
     before: str
@@ -39,7 +39,7 @@ class Cut:
     time_major: bool
 
 
-def cut(model: Any) -> list[Cut]:
+def cut(model: Any) -> list[TakenLstm]:
     """Take the LSTMs out of a float file, in place, if all of them begin every run at zero.
 
     Args:
@@ -72,7 +72,7 @@ def _constants(model: Any, operator: graph.Operator) -> tuple[Array, Array, Arra
     return gathered[0], gathered[1], gathered[2]
 
 
-def _cut(model: Any, operator: graph.Operator, weights: Array, recurrence: Array, biases: Array) -> Cut:
+def _cut(model: Any, operator: graph.Operator, weights: Array, recurrence: Array, biases: Array) -> TakenLstm:
     main = model.subgraphs[0]
     source, result = operator.inputs[0], operator.outputs[0]
     names = f"lstm_{operator.index}_before", f"lstm_{operator.index}_after"
@@ -85,10 +85,10 @@ def _cut(model: Any, operator: graph.Operator, weights: Array, recurrence: Array
         shape = edit.add_constant(model, f"{names[place]}_shape", np.array(main.tensors[one].shape, np.int32))
         edit.add_operator(model, "RESHAPE", [one, shape], [other], at=operator.index)
     main.inputs, main.outputs = [*graph.ints(main.inputs), after], [*graph.ints(main.outputs), before]
-    return Cut(*names, weights, recurrence, biases, time_major=bool(operator.options.get("timeMajor")))
+    return TakenLstm(*names, weights, recurrence, biases, time_major=bool(operator.options.get("timeMajor")))
 
 
-def joined(model: Any, cuts: list[Cut]) -> Any:
+def joined(model: Any, cuts: list[TakenLstm]) -> Any:
     """The model that was read from a cut file, with an LSTMSequence in each cut."""
     parameters = {name: node for node in model.get_parameters() for name in node.output(0).names}
     results = {name: node for node in model.get_results() for name in node.input_value(0).names}
@@ -104,7 +104,7 @@ def joined(model: Any, cuts: list[Cut]) -> Any:
     )
 
 
-def _sequence(each: Cut, x: Any) -> Any:
+def _sequence(each: TakenLstm, x: Any) -> Any:
     """The output ``[batch, steps, hidden]`` (steps first where the operator has it so) of an LSTMSequence."""
     hidden = each.recurrence.shape[1]
     swap = operators.constant(np.array([1, 0, 2]))

@@ -9,8 +9,8 @@ from edgekit.nouns.base import Noun
 from edgekit.nouns.building import Job
 
 
-class Settings(Noun, frozen=True, kw_only=True):
-    """Settings of a variant, with the defaults of NNCF unless stated.
+class NncfSettings(Noun, frozen=True, kw_only=True):
+    """NncfSettings of a variant, with the defaults of NNCF unless stated.
 
     Args:
         target_device: whose operators and number formats the artifact is for.
@@ -40,17 +40,17 @@ class Settings(Noun, frozen=True, kw_only=True):
     npu_platform: str = ""
 
 
-def of(job: Job) -> Settings:
+def of(job: Job) -> NncfSettings:
     """A job's settings.
 
     Raises:
         InputError: a name or a value is wrong; the right ones are listed.
     """
     try:
-        return msgspec.convert(job.settings, Settings)
+        return msgspec.convert(job.settings, NncfSettings)
     except msgspec.ValidationError as error:
         raise InputError(
             f"The target's settings for openvino are wrong: {error}.",
             place="[[variants]] settings",
-            fix=f"use only: {', '.join(Settings.__struct_fields__)}",
+            fix=f"use only: {', '.join(NncfSettings.__struct_fields__)}",
         ) from error

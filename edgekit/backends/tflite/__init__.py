@@ -136,7 +136,7 @@ def _finished(job: Job, waist: Path) -> tuple[bytes, tuple[str, ...], tuple[Plac
 
 
 def _integer(job: Job, waist: Path, boundary: Boundary) -> tuple[bytes, tuple[str, ...], tuple[Placement, ...]]:
-    settings = integer.Settings(
+    settings = integer.QuantizationSettings(
         activations="int16" if job.precision == "int16x8" else "int8",
         per_channel=_flag(job, "per_channel", default=True),
         method=_method(job),

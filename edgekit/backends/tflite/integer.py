@@ -50,7 +50,7 @@ BETTER_DB = 1.0
 
 
 @dataclass(frozen=True)
-class Settings:
+class QuantizationSettings:
     """How to quantize.
 
     ``activations``: ``int8`` or ``int16``. ``per_channel``: one scale for each output channel of weights
@@ -76,7 +76,7 @@ class Quantized:
 
 
 @dataclass(frozen=True)
-class Plan:
+class QuantizationPlan:
     """A float file to quantize: a way to choose ranges for it, the operators that stay float, and why they do."""
 
     path: Path
@@ -85,7 +85,7 @@ class Plan:
     reasons: tuple[str, ...] = ()
 
 
-def quantize(path: Path, inputs: dict[str, Array], trial: Trial, settings: Settings) -> Quantized:
+def quantize(path: Path, inputs: dict[str, Array], trial: Trial, settings: QuantizationSettings) -> Quantized:
     """Quantize a float TFLite file; inputs and outputs stay float32.
 
     Args:
@@ -112,7 +112,7 @@ def quantize(path: Path, inputs: dict[str, Array], trial: Trial, settings: Setti
 class _Attempts:
     """The candidates of one network."""
 
-    def __init__(self, made: Ready, judge: Judge, settings: Settings) -> None:
+    def __init__(self, made: Ready, judge: Judge, settings: QuantizationSettings) -> None:
         self._ready, self._judge, self._settings = made, judge, settings
         self._graph = graph.read(made.path)[0]
         self._wiring = Wiring(self._graph)
@@ -140,7 +140,7 @@ class _Attempts:
     def _ranges(self, method: str) -> dict[int, Range]:
         return choose(self._graph, self._ready.seen.activations, method, self._ready.fixed)
 
-    def _first(self) -> Plan:
+    def _first(self) -> QuantizationPlan:
         """The network as it is, with what stays float whatever comes out."""
         model = graph.load(self._ready.path)
         joined = parts.joins(model, self._wiring, self._ranges("minmax"))
@@ -151,7 +151,7 @@ class _Attempts:
             "they join outputs of different ranges": joined,
             "they clamp a mask": self._ready.floats,
         }
-        plan = Plan(self._ready.path, self._ranges, frozenset())
+        plan = QuantizationPlan(self._ready.path, self._ranges, frozenset())
         for reason, operators in sets.items():
             plan = self._keep(plan, operators, reason)
         return plan
@@ -161,13 +161,13 @@ class _Attempts:
         found = {main.tensors[o].name: parts.join_parts(model, self._wiring, o, joined) for o in main.outputs}
         return {name: parts for name, parts in found.items() if parts is not None}
 
-    def _keep(self, plan: Plan, operators: Iterable[int], reason: str) -> Plan:
+    def _keep(self, plan: QuantizationPlan, operators: Iterable[int], reason: str) -> QuantizationPlan:
         """The plan with more operators float, for a reason."""
         names = sorted({self._graph.operators[index].name for index in operators})
         told = (f"{', '.join(names)} ({reason})",) if names else ()
         return replace(plan, kept=plan.kept.union(operators), reasons=(*plan.reasons, *told))
 
-    def _every_method(self, plan: Plan) -> None:
+    def _every_method(self, plan: QuantizationPlan) -> None:
         """All ways to choose ranges on the first engine, then the best, if it is in doubt, on the others."""
         settings = self._settings
         asked: tuple[str, ...] = (settings.method,)
@@ -182,7 +182,7 @@ class _Attempts:
                 if not self._try(plan, engine, method) and not self._retry(plan, engine, method):
                     break  # what an engine refuses with one choice of ranges it refuses with all
 
-    def _retry(self, plan: Plan, engine: str, method: str) -> Candidate | None:
+    def _retry(self, plan: QuantizationPlan, engine: str, method: str) -> Candidate | None:
         """Once more with those operators float that LiteRT's kernel refused, if it names them."""
         named = REFUSED.search(self._refused[-1])
         operators = {o.index for o in self._graph.operators if named and o.name == named[1]} - plan.kept
@@ -190,7 +190,7 @@ class _Attempts:
             return None
         return self._try(self._keep(plan, operators, "LiteRT's integer kernel refuses it"), engine, method)
 
-    def _without_a_kind(self, plan: Plan) -> None:
+    def _without_a_kind(self, plan: QuantizationPlan) -> None:
         """No file runs, and nobody says why (a kernel that aborts): one kind stays float, or all but layers."""
         counted = Counter(operator.name for operator in self._graph.operators)
         kinds = [{kind} for kind, _ in counted.most_common(KINDS_TRIED)]
@@ -201,7 +201,7 @@ class _Attempts:
             ):
                 return
 
-    def _try(self, plan: Plan, engine: str, method: str) -> Candidate | None:
+    def _try(self, plan: QuantizationPlan, engine: str, method: str) -> Candidate | None:
         settings = self._settings
         try:
             content = ENGINES[engine](
@@ -214,7 +214,7 @@ class _Attempts:
         self._made.append(made)
         return made
 
-    def _others(self, plan: Plan, folder: Path) -> list[Plan]:
+    def _others(self, plan: QuantizationPlan, folder: Path) -> list[QuantizationPlan]:
         """Variations that are worth a try: roots float as well, and joins on one scale."""
         plans = []
         roots = exact.guarded(self._wiring, GUARDED | {"RSQRT"}) - plan.kept
@@ -228,7 +228,7 @@ class _Attempts:
             plans.append(_evened(plan, path, self._graph, model))
         return plans
 
-    def _once(self, plan: Plan) -> None:
+    def _once(self, plan: QuantizationPlan) -> None:
         """A variation, in the way that served best until now."""
         found = best(self._made) if self._made else None
         made = self._try(plan, found.engine if found else FIRST, found.method if found else "minmax")
@@ -238,7 +238,7 @@ class _Attempts:
     def _searchable(self) -> bool:
         return not self._settings.full_integer and self._settings.activations == "int8"
 
-    def _search(self, plan: Plan) -> None:
+    def _search(self, plan: QuantizationPlan) -> None:
         found = best(self._made)
 
         def score(stretch: range) -> float:
@@ -257,7 +257,7 @@ class _Attempts:
         self._made = [found] if final is None else [final]
 
 
-def _evened(plan: Plan, path: Path, before: graph.Graph, model: object) -> Plan:
+def _evened(plan: QuantizationPlan, path: Path, before: graph.Graph, model: object) -> QuantizationPlan:
     """The plan for a file whose joins are on one scale: the same operators stay float, at their new places."""
     outputs = {made for index in plan.kept for made in before.operators[index].outputs}
     after = graph.describe(model)[0]
@@ -268,4 +268,4 @@ def _evened(plan: Plan, path: Path, before: graph.Graph, model: object) -> Plan:
         again = graph.load(plan.path)
         return scales.even_out(again, plan.ranges(method)) or {}
 
-    return Plan(path, ranges, places, plan.reasons)
+    return QuantizationPlan(path, ranges, places, plan.reasons)

@@ -41,7 +41,7 @@ CHARGING = "2"
 _TEMPERATURE = re.compile(r"Temperature\{mValue=(-?[\d.]+(?:[eE][-+]?\d+)?), mType=(-?\d+), mName=([^,}]*)")
 
 
-class Battery(NamedTuple):
+class BatteryReading(NamedTuple):
     """Charge in percent, whether it is on a charger, temperature in °C, and whether updates are stopped.
 
     Updates are stopped by ``dumpsys battery unplug`` or ``set``; then nothing else here is true any more.
@@ -53,7 +53,7 @@ class Battery(NamedTuple):
     stopped: bool = False
 
 
-def battery(text: str) -> Battery:
+def battery(text: str) -> BatteryReading:
     """Read ``dumpsys battery``; a later part of it, a log of events, repeats the names and is not read."""
     fields: dict[str, str] = {}
     for line in text.splitlines():
@@ -65,7 +65,7 @@ def battery(text: str) -> Battery:
     powered = [value == "true" for name, value in fields.items() if name.endswith(" powered")]
     known = bool(powered or "status" in fields) and not stopped
     tenths = _number(fields.get("temperature"))
-    return Battery(
+    return BatteryReading(
         percent=None if level is None or stopped else 100 * level / scale,
         charging=(any(powered) or fields.get("status") == CHARGING) if known else None,
         temperature_c=None if tenths is None or stopped else tenths / 10,

@@ -15,7 +15,7 @@ from edgekit.waist import graph
 from edgekit.waist.tensors import Array
 
 
-class Tensor(Noun, frozen=True):
+class FedTensor(Noun, frozen=True):
     """An input or output: name in the file, shape, dtype."""
 
     name: str
@@ -26,8 +26,8 @@ class Tensor(Noun, frozen=True):
 class Boundary(Noun, frozen=True):
     """What goes in and out of a file, in the order of its graph."""
 
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
+    inputs: tuple[FedTensor, ...]
+    outputs: tuple[FedTensor, ...]
 
 
 def boundary(artifact: Path) -> Boundary:
@@ -38,8 +38,8 @@ def boundary(artifact: Path) -> Boundary:
     """
     main = graph.read(artifact)[0]
 
-    def tensors(indices: tuple[int, ...]) -> tuple[Tensor, ...]:
-        return tuple(Tensor(main.tensors[i].name, main.tensors[i].shape, main.tensors[i].dtype) for i in indices)
+    def tensors(indices: tuple[int, ...]) -> tuple[FedTensor, ...]:
+        return tuple(FedTensor(main.tensors[i].name, main.tensors[i].shape, main.tensors[i].dtype) for i in indices)
 
     return Boundary(tensors(main.inputs), tensors(main.outputs))
 

@@ -88,7 +88,7 @@ def _problems(
     name: str,
     fields: dict[str, str],
     state: State,
-    battery: conditions.Battery,
+    battery: conditions.BatteryReading,
     *,
     emulator: bool,
     config: DeviceConfig | None,

@@ -59,7 +59,7 @@ class Emulated(Driver):
             return msgspec.structs.replace(device, usable=False, problems=(problem,))
         return msgspec.structs.replace(seen, cpu=config.cpu, delegates=("xnnpack", "none"), state=None)
 
-    def _look(self, device: Device) -> runner.Seen:
+    def _look(self, device: Device) -> runner.MachineSeen:
         fix = "name a core that qemu-aarch64-static -cpu help lists, such as cortex-a76"
         return here.look(_python(device), device, fix=fix, environment=_environment())
 

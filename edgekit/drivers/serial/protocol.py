@@ -39,18 +39,18 @@ Feeds = Literal["stored", "unsigned", "real"]
 """How the firmware takes its input: the file's own bytes, int8 as bytes + 128, or float32."""
 
 
-class Known(NamedTuple):
+class BenchmarkModel(NamedTuple):
     """A model of the benchmark: bytes of its input as the reference firmware takes them, and how."""
 
     input_bytes: int
     feeds: Feeds
 
 
-MODELS: dict[str, Known] = {
-    "kws01": Known(490, "stored"),
-    "ic01": Known(32 * 32 * 3, "unsigned"),
-    "vww01": Known(96 * 96 * 3, "unsigned"),
-    "ad01": Known(640 * 4, "real"),
+MODELS: dict[str, BenchmarkModel] = {
+    "kws01": BenchmarkModel(490, "stored"),
+    "ic01": BenchmarkModel(32 * 32 * 3, "unsigned"),
+    "vww01": BenchmarkModel(96 * 96 * 3, "unsigned"),
+    "ad01": BenchmarkModel(640 * 4, "real"),
 }
 """Models by the name in ``m-model-[…]``; a firmware of another name is given the file's own bytes."""
 

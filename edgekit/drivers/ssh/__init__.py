@@ -17,7 +17,7 @@ from edgekit.drivers import Driver
 from edgekit.drivers.ssh.advice import missing
 from edgekit.drivers.ssh.clock import Offset, clock_of, joined
 from edgekit.drivers.ssh.connection import Board, wait
-from edgekit.drivers.ssh.looking import Seen, delegate_problem, look
+from edgekit.drivers.ssh.looking import BoardSeen, delegate_problem, look
 from edgekit.drivers.ssh.transfer import fetch, prepare, removed, upload
 from edgekit.drivers.ssh.trust import target
 from edgekit.errors import DeviceError, EdgekitError, InputError, MissingTool, Unsupported
@@ -99,7 +99,7 @@ async def _without_python(board: Board, device: Device, error: MissingTool) -> D
     return msgspec.structs.replace(device, os=system, abi=machine, usable=False, problems=(_words(error),))
 
 
-async def _described(board: Board, seen: Seen, device: Device) -> Device:
+async def _described(board: Board, seen: BoardSeen, device: Device) -> Device:
     """A board that was looked at, with its delegates and what is wrong with it."""
     problems = list(device.problems)
     delegates: tuple[Delegate, ...] = ("xnnpack", "none") if ".tflite" in device.runs else ()

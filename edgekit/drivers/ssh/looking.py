@@ -40,10 +40,10 @@ ctypes.CDLL(sys.argv[1]).tflite_plugin_create_delegate
 """A delegate's library has to have this function (``experimental_external_delegate`` in TFLite)."""
 
 
-class Seen(msgspec.Struct, frozen=True):
+class BoardSeen(msgspec.Struct, frozen=True):
     """What was seen: the runner's words, and what decides which wheels fit."""
 
-    runner: runner.Seen
+    runner: runner.MachineSeen
     facts: Facts
 
     def of(self, device: Device) -> Device:
@@ -52,7 +52,7 @@ class Seen(msgspec.Struct, frozen=True):
         return runner.described(device, own)
 
 
-async def look(board: Board) -> Seen:
+async def look(board: Board) -> BoardSeen:
     """Look at a board.
 
     Raises:
@@ -68,7 +68,7 @@ async def look(board: Board) -> Seen:
         raise old_python(board, words.removeprefix(OLD))
     *_, facts, last = ["", "", *said.stdout.strip().splitlines()]
     try:
-        return Seen(runner.seen(last.encode(), board.place), msgspec.convert(json.loads(facts), Facts))
+        return BoardSeen(runner.seen(last.encode(), board.place), msgspec.convert(json.loads(facts), Facts))
     except ValueError as error:
         raise board.refused("starting Python", RuntimeError(words or f"exit code {said.code}")) from error
 

@@ -17,7 +17,7 @@ from edgekit.nouns.model import Divergence, Model, Signature, SourceOptions, Ten
 from edgekit.sources.keras import axes, conversion, cutting, divergence, policies
 from edgekit.sources.keras.loading import load
 from edgekit.sources.keras.network import Fixed, fix
-from edgekit.sources.keras.reference import Reference
+from edgekit.sources.keras.reference import ReferenceRunner
 from edgekit.waist import graph
 from edgekit.waist.tensors import Array, inputs_to_file
 
@@ -32,7 +32,7 @@ class KerasSource(sources.Source):
     """Reads what Keras 2 (tf-keras), Keras 3 and TensorFlow save."""
 
     def __init__(self) -> None:
-        self._kept: tuple[Any, Reference] | None = None
+        self._kept: tuple[Any, ReferenceRunner] | None = None
 
     def describe(self, path: Path, options: SourceOptions) -> Model:
         """See `edgekit.sources.Source.describe`. The producer is the library and version that wrote the file."""
@@ -101,7 +101,7 @@ class KerasSource(sources.Source):
         stored = {name: array[0] for name, array in inputs_to_file(waist.signature, samples).items()}
         return divergence.first(fixed, Path(waist.file), [array[0] for array in samples.values()], stored, threshold_db)
 
-    def _open(self, path: Path, options: SourceOptions) -> Reference:
+    def _open(self, path: Path, options: SourceOptions) -> ReferenceRunner:
         """The network of a file, loaded again only when the file or the options changed."""
         files = sorted(path.rglob("*")) if path.is_dir() else [path]
         key = (path, options, tuple((str(f), f.stat().st_mtime_ns, f.stat().st_size) for f in files if f.exists()))
@@ -109,7 +109,7 @@ class KerasSource(sources.Source):
             self._kept = None  # two networks at once may not fit into memory
             format_ = sources.sniff(path)
             network = cutting.edit(load(path, format_, options), path, options)
-            self._kept = key, Reference(fix(network, cutting.asked(network, options), path))
+            self._kept = key, ReferenceRunner(fix(network, cutting.asked(network, options), path))
         return self._kept[1]
 
 

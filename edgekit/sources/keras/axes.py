@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from edgekit.waist.layouts import Step, spread
+from edgekit.waist.layouts import AxisStep, spread
 
 ON_IMAGES = {"AvgPool", "Conv2D", "DepthwiseConv2dNative", "DepthToSpace", "MaxPool", "SpaceToDepth"}
 """Operators whose first operand and result have the axes that their attribute ``data_format`` names."""
@@ -42,7 +42,7 @@ def _named(value: str) -> str:
     return name if not rest or rest[-1] == "0" else f"{name}:{rest[-1]}"
 
 
-def _steps(nodes: Any, scope: str, library: dict[str, Any], told: dict[str, str]) -> Iterator[Step]:
+def _steps(nodes: Any, scope: str, library: dict[str, Any], told: dict[str, str]) -> Iterator[AxisStep]:
     """What joins the values of a graph and of the functions that it calls; ``told`` is filled on the way."""
     for node in nodes:
         out = scope + node.name
@@ -52,11 +52,11 @@ def _steps(nodes: Any, scope: str, library: dict[str, Any], told: dict[str, str]
         elif node.op in RESIZES:
             told |= dict.fromkeys((values[0], out), "NHWC")
         elif node.op in KEEPING:
-            yield from (Step(value, out) for value in values)
+            yield from (AxisStep(value, out) for value in values)
         elif node.op in CALLS and (body := library.get(node.attr["f"].func.name)) is not None:
             inner = f"{out}/"
             yield from _steps(body.node_def, inner, library, told)
             for value, argument in zip(values, body.signature.input_arg, strict=False):
-                yield Step(value, inner + argument.name)
+                yield AxisStep(value, inner + argument.name)
             for i, result in enumerate(body.signature.output_arg):
-                yield Step(inner + _named(body.ret[result.name]), out if i == 0 else f"{out}:{i}")
+                yield AxisStep(inner + _named(body.ret[result.name]), out if i == 0 else f"{out}:{i}")

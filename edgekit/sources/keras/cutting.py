@@ -16,7 +16,7 @@ from tensorflow.python.ops.op_selector import UnliftableError
 from edgekit.errors import Unsupported
 from edgekit.nouns.model import Constant, SourceOptions, TensorRow
 from edgekit.sources.keras.libraries import FAILURES, first_line, tf
-from edgekit.sources.keras.network import Fixed, Network, Port, fix
+from edgekit.sources.keras.network import Fixed, KerasNetwork, Port, fix
 from edgekit.waist import naming, proposals
 
 SILENT = {"Const", "NoOp", "Placeholder", "Identity"}
@@ -26,7 +26,7 @@ FRAMES = {"Enter", "Switch", "RefEnter", "RefSwitch"}
 """Operators of TensorFlow 1's loops and branches, in which constants belong to a frame by a control edge."""
 
 
-def edit(network: Network, path: Path, options: SourceOptions) -> Network:
+def edit(network: KerasNetwork, path: Path, options: SourceOptions) -> KerasNetwork:
     """The network with what `SourceOptions` binds, cut out between the tensors that it names.
 
     Raises:
@@ -39,17 +39,17 @@ def edit(network: Network, path: Path, options: SourceOptions) -> Network:
     return _cut(_fixed(network, path, options), path, options)
 
 
-def asked(network: Network, options: SourceOptions) -> dict[str, tuple[int, ...]]:
+def asked(network: KerasNetwork, options: SourceOptions) -> dict[str, tuple[int, ...]]:
     """The shapes that were asked for, without those of inputs that an edit has taken away."""
     left = {port.name for port in network.inputs}
     return {n: s for n, s in options.shapes.items() if n in left} if naming.edited(options) else options.shapes
 
 
-def _fixed(network: Network, path: Path, options: SourceOptions) -> Fixed:
+def _fixed(network: KerasNetwork, path: Path, options: SourceOptions) -> Fixed:
     return fix(network, asked(network, options), path)
 
 
-def _bind(network: Network, path: Path, constants: dict[str, Constant]) -> Network:
+def _bind(network: KerasNetwork, path: Path, constants: dict[str, Constant]) -> KerasNetwork:
     if not constants:
         return network
     names = [port.name for port in network.inputs]
@@ -137,7 +137,7 @@ class _Graph:
         return found
 
 
-def _cut(fixed: Fixed, path: Path, options: SourceOptions) -> Network:
+def _cut(fixed: Fixed, path: Path, options: SourceOptions) -> KerasNetwork:
     graph = _Graph(fixed, path)
     naming.require_tensors(path, (*options.inputs, *options.outputs), graph.tensors)
     outputs = {name: graph.tensors[name] for name in options.outputs} or graph.outputs
@@ -190,7 +190,7 @@ def cut_off(fixed: Fixed, path: Path, lacking: Collection[str]) -> str:
             varying |= {t.name for t in operator.outputs}
     operators = [o for o in graph.operators if any(t.name in varying for t in o.outputs) and o.type != "Placeholder"]
     steps = [
-        proposals.Step(
+        proposals.GraphStep(
             tuple(called[t.name] for t in operator.inputs if t.name in varying),
             tuple(called[t.name] for t in operator.outputs),
             operator.type in HEAVY,
@@ -206,7 +206,7 @@ def _port(name: str, tensor: Any) -> Port:
     return Port(name, None if tensor.shape.rank is None else tuple(tensor.shape.as_list()), tensor.dtype.name)
 
 
-def tensors(network: Network, path: Path, options: SourceOptions) -> tuple[TensorRow, ...]:
+def tensors(network: KerasNetwork, path: Path, options: SourceOptions) -> tuple[TensorRow, ...]:
     """Every tensor of the traced graph, inputs first; ``operator`` is TensorFlow's."""
     fixed = _fixed(network, path, options)
     graph = _Graph(fixed, path)

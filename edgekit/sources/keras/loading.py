@@ -15,11 +15,11 @@ from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.model import SourceOptions
 from edgekit.sources.keras import archive, optimization, policies, saved, vetting
 from edgekit.sources.keras.libraries import FAILURES, first_line, keras3, tf, tf_keras
-from edgekit.sources.keras.network import Network, Port
+from edgekit.sources.keras.network import KerasNetwork, Port
 from edgekit.sources.keras.preprocessing import refusal
 
 
-def load(path: Path, format_: str, options: SourceOptions) -> Network:
+def load(path: Path, format_: str, options: SourceOptions) -> KerasNetwork:
     """Load a network of one of this leaf's formats (``keras``, ``hdf5``, ``savedmodel``).
 
     Raises:
@@ -41,7 +41,7 @@ def load(path: Path, format_: str, options: SourceOptions) -> Network:
     return network
 
 
-def _load_file(path: Path, options: SourceOptions, *, zipped: bool, as_saved: bool = False) -> Network:
+def _load_file(path: Path, options: SourceOptions, *, zipped: bool, as_saved: bool = False) -> KerasNetwork:
     """Load with the policies of 16 bits that the file names (``as_saved``), or with float32 in their place."""
     described = archive.read(path, zipped=zipped)
     halves = () if as_saved else policies.halves(described)
@@ -145,7 +145,7 @@ def _unloadable(path: Path, described: archive.Archive, failures: list[str], fix
     )
 
 
-def _network(model: Any, described: archive.Archive, notes: tuple[str, ...]) -> Network:
+def _network(model: Any, described: archive.Archive, notes: tuple[str, ...]) -> KerasNetwork:
     """A loaded Keras model as a network.
 
     Raises:
@@ -159,7 +159,7 @@ def _network(model: Any, described: archive.Archive, notes: tuple[str, ...]) -> 
         result = model(tf.nest.pack_sequence_as(structure, list(values)), training=False)
         return [tensor for tensor in tf.nest.flatten(result) if tensor is not None]
 
-    return Network(
+    return KerasNetwork(
         inputs=tuple(
             Port(name, None if tensor.shape.rank is None else tuple(tensor.shape), tf.as_dtype(tensor.dtype).name)
             for name, tensor in tensors
@@ -242,7 +242,7 @@ def _integer_limit(model: Any) -> int:
     return min(tables) - 1 if tables else 1
 
 
-def _refuse_nan(network: Network, path: Path) -> None:
+def _refuse_nan(network: KerasNetwork, path: Path) -> None:
     for variable in network.variables:
         values = np.asarray(variable)
         bad = int(np.isnan(values).sum()) if np.issubdtype(values.dtype, np.floating) else 0

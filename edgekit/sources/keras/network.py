@@ -26,7 +26,7 @@ class Port:
 
 
 @dataclass(frozen=True)
-class Network:
+class KerasNetwork:
     """A loaded network.
 
     ``call`` takes tensors in the order of ``inputs`` and gives a flat list in the order of
@@ -45,14 +45,14 @@ class Network:
     notes: tuple[str, ...] = ()
     integer_limit: int = 1
     policies: tuple[str, ...] = ()
-    as_saved: "Callable[[], Network] | None" = None
+    as_saved: "Callable[[], KerasNetwork] | None" = None
 
 
 @dataclass(frozen=True)
 class Fixed:
     """A network traced for fixed shapes: ``function`` is a concrete function with a dict of outputs."""
 
-    network: Network
+    network: KerasNetwork
     shapes: tuple[tuple[int, ...], ...]
     function: Any
     output_shapes: tuple[tuple[int, ...], ...]
@@ -85,7 +85,7 @@ class Fixed:
             return [[result[key].numpy() for key in sorted(result)] for result in results]
 
 
-def fix(network: Network, wanted: dict[str, tuple[int, ...]], path: Path) -> Fixed:
+def fix(network: KerasNetwork, wanted: dict[str, tuple[int, ...]], path: Path) -> Fixed:
     """Fix every dimension and trace the network once.
 
     Raises:
@@ -130,7 +130,7 @@ def _results(traced_graph: Any) -> Iterator[tuple[str, str, tuple[int, ...], int
                 yield operator.type, operator.name, tuple(tensor.shape.as_list()), tensor.dtype.size
 
 
-def traced(network: Network, specs: list[Any]) -> Any:
+def traced(network: KerasNetwork, specs: list[Any]) -> Any:
     """The network as a concrete function of ``specs``; its outputs are a dict whose sorted keys keep their order."""
 
     def call(*tensors: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ CHUNK = 64
 """The most samples of a chunk; more gain nothing on a CPU."""
 
 
-class Reference:
+class ReferenceRunner:
     """Runs a fixed network; the batched function is traced at the first use and kept."""
 
     def __init__(self, fixed: Fixed) -> None:

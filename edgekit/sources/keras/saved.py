@@ -6,12 +6,12 @@ from typing import Any
 from edgekit.errors import InputError
 from edgekit.sources.keras import graphs
 from edgekit.sources.keras.libraries import FAILURES, first_line, tf
-from edgekit.sources.keras.network import Network, Port
+from edgekit.sources.keras.network import KerasNetwork, Port
 
 SERVING = "serving_default"
 
 
-def load(path: Path, *, allow_unsafe: bool) -> Network:
+def load(path: Path, *, allow_unsafe: bool) -> KerasNetwork:
     """Load a SavedModel; names are those of its signature. ``allow_unsafe`` lets it run any operator.
 
     Raises:
@@ -28,7 +28,7 @@ def load(path: Path, *, allow_unsafe: bool) -> Network:
         ) from error
 
 
-def _network(loaded: Any, path: Path) -> Network:
+def _network(loaded: Any, path: Path) -> KerasNetwork:
     """What TensorFlow loaded; a damaged one may fail at any attribute."""
     signature = _signature(dict(loaded.signatures), path)
     specs = signature.structured_input_signature[1]
@@ -39,7 +39,7 @@ def _network(loaded: Any, path: Path) -> Network:
         result = signature(**dict(zip(names, values, strict=True)))
         return [result[name] for name in outputs]
 
-    return Network(
+    return KerasNetwork(
         inputs=tuple(_port(name, specs[name]) for name in names),
         outputs=tuple(outputs),
         call=call,

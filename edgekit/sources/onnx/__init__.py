@@ -59,7 +59,7 @@ class Opened:
     batch: int
 
     @cached_property
-    def known(self) -> agreement.Reference:
+    def known(self) -> agreement.ReferenceRun:
         """What the source gives for made-up inputs.
 
         Raises:

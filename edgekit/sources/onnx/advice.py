@@ -38,10 +38,10 @@ def cut_off(path: Path, model: onnx.ModelProto, bad: Callable[[onnx.NodeProto], 
     return proposals.advice(path, cut, _open_shapes(model, cut))
 
 
-def _step(node: onnx.NodeProto, constants: set[str]) -> proposals.Step:
+def _step(node: onnx.NodeProto, constants: set[str]) -> proposals.GraphStep:
     inner = [*(n for a in node.attribute if a.HasField("g") for n in every_node(a.g)), node]
     reads = tuple(dict.fromkeys(name for name in consumed(node) if name not in constants))
-    return proposals.Step(reads, tuple(filter(None, node.output)), any(n.op_type in HEAVY for n in inner))
+    return proposals.GraphStep(reads, tuple(filter(None, node.output)), any(n.op_type in HEAVY for n in inner))
 
 
 def _open_shapes(model: onnx.ModelProto, cut: proposals.Cut | None) -> Sequence[str]:

@@ -43,7 +43,7 @@ HELD_BYTES = 1 << 26
 
 
 @dataclass(frozen=True)
-class Reference:
+class ReferenceRun:
     """Inputs and what the source gives for them, in the source's names, layouts and dtypes, one sample each.
 
     ``edges`` are inputs beside the usual ones, with a name: zeros, a constant, large values. ``again`` runs the
@@ -56,14 +56,14 @@ class Reference:
     again: Callable[[dict[str, Array]], dict[str, Array]]
 
     @property
-    def usual(self) -> "Reference":
+    def usual(self) -> "ReferenceRun":
         """Without the edges."""
         return replace(self, edges=[])
 
     @classmethod
     def of(
         cls, running: onnxruntime.InferenceSession, feeds: list[dict[str, Array]], outputs: list[dict[str, Array]]
-    ) -> "Reference":
+    ) -> "ReferenceRun":
         """With the edges that the source takes."""
         names = [output.name for output in running.get_outputs()]
 
@@ -83,7 +83,7 @@ def reference(
     shapes: dict[str, tuple[int, ...]],
     dtypes: dict[str, np.dtype[Any]],
     limits: Mapping[str, int] | None = None,
-) -> Reference:
+) -> ReferenceRun:
     """Run the source on made-up inputs.
 
     Args:
@@ -105,7 +105,7 @@ def reference(
         sizes = {result[name].shape for result in outputs}
         if len(sizes) > 1:
             raise refusal.steered_output(name, sizes, [n for n, t in dtypes.items() if np.issubdtype(t, np.integer)])
-    return Reference.of(running, feeds, outputs)
+    return ReferenceRun.of(running, feeds, outputs)
 
 
 EDGES: dict[str, Callable[[Array], Array]] = {
@@ -132,7 +132,9 @@ def _edges(
             yield name, edge, outputs
 
 
-def sampled(running: onnxruntime.InferenceSession, dtypes: dict[str, np.dtype[Any]], samples: Path) -> Reference | None:
+def sampled(
+    running: onnxruntime.InferenceSession, dtypes: dict[str, np.dtype[Any]], samples: Path
+) -> ReferenceRun | None:
     """The source on the first and the last of a user's samples; None if it does not run on them, or is not finite."""
     names, rows = [output.name for output in running.get_outputs()], list(each_sample(samples))
     feeds = [{name: rows[i][name].astype(dtype) for name, dtype in dtypes.items()} for i in (0, -1)]
@@ -143,7 +145,7 @@ def sampled(running: onnxruntime.InferenceSession, dtypes: dict[str, np.dtype[An
     if not all(_telling(value) for result in outputs for value in result.values()):
         return None
     same = all(outputs[0][name].shape == outputs[1][name].shape for name in names)
-    return Reference.of(running, feeds, outputs) if same else None
+    return ReferenceRun.of(running, feeds, outputs) if same else None
 
 
 def _first_that_runs(
@@ -188,7 +190,7 @@ def closeness_db(reference: Array, value: Array) -> float:
     return tensors.IDENTICAL_DB if wrong <= TIES else -10 * float(np.log10(wrong))
 
 
-def check(waist: Path, signature: Signature, known: Reference, threshold_db: float = THRESHOLD_DB) -> None:
+def check(waist: Path, signature: Signature, known: ReferenceRun, threshold_db: float = THRESHOLD_DB) -> None:
     """Load the waist and compare it with the source.
 
     Raises:
@@ -242,7 +244,7 @@ def fault(right: Array, value: Array, usual: Array, again: Callable[[], Array]) 
     return None if unsettled else f"an error of {error:.2g}"
 
 
-def shaken(known: Reference, feed: dict[str, Array], output: str) -> Array:
+def shaken(known: ReferenceRun, feed: dict[str, Array], output: str) -> Array:
     """What the source gives when its inputs change by a few of their last bits."""
     random = np.random.default_rng(0)
     outputs = known.again(

@@ -6,7 +6,7 @@ import onnx
 
 from edgekit.sources.onnx import folding
 from edgekit.sources.onnx.network import Network, attributes, kind
-from edgekit.waist.layouts import Step, spread
+from edgekit.waist.layouts import AxisStep, spread
 
 BY_RANK = {3: "NCW", 4: "NCHW", 5: "NCDHW"}
 """By rank: how ONNX's operators on images have their axes."""
@@ -34,7 +34,7 @@ def known(model: onnx.ModelProto) -> dict[str, str]:
     network.nodes = [copy.copy(node) for node in network.nodes]  # folding renames in place
     folding.settle(network, lambda _: False)
     told: dict[str, str] = {}
-    steps: list[Step] = []
+    steps: list[AxisStep] = []
     for node in network.nodes:
         shapes = {name: network.shape(name) for name in (*node.input, *node.output) if name}
         rank = {name: len(shape) for name, shape in shapes.items() if shape is not None}
@@ -43,8 +43,8 @@ def known(model: onnx.ModelProto) -> dict[str, str]:
             told |= {side: BY_RANK[rank[side]] for side in (node.input[0], node.output[0]) if rank.get(side) in BY_RANK}
         elif name in KEEPING:
             read = [value for value in node.input if value in rank and value not in network.constants]
-            steps += [Step(v, out) for v in read for out in node.output if rank[v] == rank.get(out)]
+            steps += [AxisStep(v, out) for v in read for out in node.output if rank[v] == rank.get(out)]
         elif name == "Transpose" and node.input[0] in rank:
             order = attributes(node).get("perm") or range(rank[node.input[0]])[::-1]
-            steps.append(Step(node.input[0], node.output[0], tuple(order)))
+            steps.append(AxisStep(node.input[0], node.output[0], tuple(order)))
     return spread(told, steps)

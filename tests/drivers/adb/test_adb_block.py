@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgekit.drivers.adb import block, feeding
-from edgekit.drivers.adb.feeding import Boundary, Tensor
+from edgekit.drivers.adb.feeding import Boundary, FedTensor
 from edgekit.errors import DeviceError, MissingTool, Unsupported
 from edgekit.nouns.profile import Distribution, Run
 from tests import networks
@@ -125,13 +125,15 @@ def test_cores_are_pinned_by_a_mask_in_hexadecimal() -> None:
 
 def test_inputs_and_outputs_in_the_order_of_the_graph(tmp_path: Path) -> None:
     of = feeding.boundary(networks.classifier(tmp_path / "m.tflite"))
-    assert of == Boundary((Tensor("image", (1, 8, 8, 3), "float32"),), (Tensor("probabilities", (1, 5), "float32"),))
+    assert of == Boundary(
+        (FedTensor("image", (1, 8, 8, 3), "float32"),), (FedTensor("probabilities", (1, 5), "float32"),)
+    )
     assert feeding.untext({"boundary": feeding.text(of)}) == of
 
 
 TWO = Boundary(
-    (Tensor("serving:0", (1, 4), "float32"), Tensor("b", (2,), "int8")),
-    (Tensor("y", (1, 3), "int16"), Tensor("z", (2, 2), "float32")),
+    (FedTensor("serving:0", (1, 4), "float32"), FedTensor("b", (2,), "int8")),
+    (FedTensor("y", (1, 3), "int16"), FedTensor("z", (2, 2), "float32")),
 )
 
 
@@ -148,7 +150,7 @@ def test_names_with_colons_are_not_handed_to_the_tool(tmp_path: Path) -> None:
 
 
 def test_a_scalar_cannot_be_fed() -> None:
-    assert feeding.arguments(Boundary((Tensor("x", (), "float32"),), ()), "/p", 0) == []
+    assert feeding.arguments(Boundary((FedTensor("x", (), "float32"),), ()), "/p", 0) == []
 
 
 def test_outputs_follow_one_another() -> None:
@@ -166,4 +168,4 @@ def test_outputs_of_another_size_are_refused(size: int) -> None:
 
 def test_outputs_without_a_plain_form_are_refused() -> None:
     with pytest.raises(Unsupported, match="dtype str"):
-        feeding.cut(Boundary((), (Tensor("words", (1,), "str"),)), b"", place="phone")
+        feeding.cut(Boundary((), (FedTensor("words", (1,), "str"),)), b"", place="phone")

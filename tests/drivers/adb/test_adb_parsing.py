@@ -289,7 +289,7 @@ def test_a_batterys_log_of_events_is_not_its_state() -> None:
         "Current Battery Service state:\n  AC powered: false\n  USB powered: true\n  status: 2\n  level: 75\n"
         "  scale: 100\n  temperature: 357\n[EventLogBuffer]\n08-11 18:34:14.721  Sending: level:72, temperature:345\n"
     )
-    assert conditions.battery(text) == conditions.Battery(75.0, True, 35.7, False)
+    assert conditions.battery(text) == conditions.BatteryReading(75.0, True, 35.7, False)
 
 
 def test_a_full_battery_on_the_cable_still_charges() -> None:

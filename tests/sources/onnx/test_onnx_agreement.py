@@ -15,7 +15,7 @@ from tests.sources.onnx.onnx_cases import build, save
 from tests.sources.onnx.onnx_proof import convert
 
 
-def _known(model: onnx.ModelProto) -> agreement.Reference:
+def _known(model: onnx.ModelProto) -> agreement.ReferenceRun:
     return agreement.reference(session(model.SerializeToString()), {"x": (1, 4)}, {"x": np.dtype(np.float32)})
 
 
