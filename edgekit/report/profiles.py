@@ -44,22 +44,26 @@ UNITS = ((1000.0, 1e-3, "s"), (0.1, 1.0, "ms"), (0.0, 1000.0, "µs"))
 """From which latency in ms on, by what to multiply it, and the unit's name."""
 
 
-def milliseconds(value: float) -> str:
-    """A latency given in ms with three significant digits, in the unit that fits it."""
-    _, factor, unit = next(row for row in UNITS if value >= row[0])
+def milliseconds(value: float, like: float | None = None) -> str:
+    """A latency given in ms with three significant digits, in the unit that fits it, or that fits another one."""
+    factor, unit = _unit(value if like is None else like)
     return f"{_digits(value * factor)} {unit}"
 
 
+def _unit(value: float) -> tuple[float, str]:
+    """By what to multiply milliseconds, and the name of the unit that fits such a latency."""
+    return next((factor, unit) for least, factor, unit in UNITS if value >= least)
+
+
 def _digits(value: float) -> str:
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _figure(found: Estimate) -> str:
-    """A latency with its interval in one unit, or why there is none."""
+def _figure(found: Estimate, like: float) -> str:
+    """A latency with its interval, in the unit that fits another one, or why there is none."""
     if found.value is None:
         return found.reason or "unknown"
-    value = found.value
-    _, factor, unit = next(row for row in UNITS if value >= row[0])
+    value, (factor, unit) = found.value, _unit(like)
     low, high = ("" if end is None else _digits(end * factor) for end in (found.low, found.high))
     interval = f" ({low} – {high})" if low and high else f" (≥ {low})" if low else f" (≤ {high})" if high else ""
     return f"{_digits(value * factor)} {unit}{interval}"
@@ -69,17 +73,19 @@ def profiles(measured: Iterable[Measured]) -> RenderableType:
     """The table that ends a measurement, a column for each file, and below it what needs attention."""
     rows = list(measured)
     table = _table("", *(row.profile.artifact for row in rows))
-    figures = [_figures(row.profile) for row in rows]
+    medians = [row.profile.latency.median_ms.value for row in rows if row.profile.latency is not None]
+    quickest = min((value for value in medians if value is not None), default=1.0)  # all are told in its unit
+    figures = [_figures(row.profile, quickest) for row in rows]
     for name in figures[0] if figures else ():
         table.add_row(Text(name, style="bold"), *(column[name] for column in figures))
     return Group(table, *(part for row in rows for part in _remarks(row)))
 
 
-def _figures(profile: Profile) -> dict[str, str]:
+def _figures(profile: Profile, like: float) -> dict[str, str]:
     """Every figure of the table, by its name."""
     latency, memory = profile.latency, profile.memory
     names = ("init", "first", "median", "p90", "p99")
-    times = dict.fromkeys(names, "unavailable") if latency is None else _times(latency)
+    times = dict.fromkeys(names, "unavailable") if latency is None else _times(latency, like)
     steady = "" if memory.steady_bytes is None else f", {size(memory.steady_bytes)} steady"
     loaded = "" if memory.loaded_bytes is None else f", {size(memory.loaded_bytes)} of it loading"
     arena = "" if memory.arena_bytes is None else f", arena {size(memory.arena_bytes)}"
@@ -87,7 +93,7 @@ def _figures(profile: Profile) -> dict[str, str]:
     return times | {"memory": used, "energy": _energy(profile.energy)}
 
 
-def _times(latency: Latency) -> dict[str, str]:
+def _times(latency: Latency, like: float) -> dict[str, str]:
     found = {
         "init": latency.init_ms,
         "first": latency.first_ms,
@@ -95,7 +101,7 @@ def _times(latency: Latency) -> dict[str, str]:
         "p90": latency.p90_ms,
         "p99": latency.p99_ms,
     }
-    return {name: _figure(figure) for name, figure in found.items()}
+    return {name: _figure(figure, like) for name, figure in found.items()}
 
 
 def _energy(energy: Energy | None) -> str:
@@ -207,11 +213,11 @@ def operators(times: tuple[OperatorTime, ...]) -> RenderableType:
     for row in ranked[:OPERATORS]:
         bar = Text("█" * round(BAR * row.mean_ms / longest), style="blue")
         what = row.name if row.kind in row.name else f"{row.kind} {row.name}"
-        table.add_row(f"  {milliseconds(row.mean_ms)}", f"{row.mean_ms / total:.1%}", bar, what)
+        table.add_row(f"  {milliseconds(row.mean_ms, longest)}", f"{row.mean_ms / total:.1%}", bar, what)
     rest = sum(row.mean_ms for row in ranked[OPERATORS:])
     if len(ranked) > OPERATORS:
         more = f"{len(ranked) - OPERATORS} more"
-        table.add_row(f"  {milliseconds(rest)}", f"{rest / total:.1%}", "", more)
+        table.add_row(f"  {milliseconds(rest, longest)}", f"{rest / total:.1%}", "", more)
     kinds: dict[str, float] = defaultdict(float)
     for row in times:
         kinds[row.kind] += row.mean_ms

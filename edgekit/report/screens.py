@@ -25,11 +25,12 @@ UNLIMITED = 10_000
 VERDICT_STYLES = {"pass": "green", "warn": "yellow", "miss": "red", "fail": "red"}
 
 
-def size(bytes_: int) -> str:
-    """Bytes in KiB, MiB or GiB, as flash is counted."""
-    if bytes_ >= 1024**3:
-        return f"{bytes_ / 1024**3:.2f} GiB"
-    return f"{bytes_ / 1024:.1f} KiB" if bytes_ < 1024**2 else f"{bytes_ / 1024**2:.2f} MiB"
+def size(bytes_: int, like: int | None = None) -> str:
+    """Bytes in KiB, MiB or GiB, as flash is counted: the unit that fits them, or that fits another number."""
+    fits = bytes_ if like is None else like
+    if fits >= 1024**3:
+        return f"{bytes_ / 1024**3:,.2f} GiB"
+    return f"{bytes_ / 1024:,.1f} KiB" if fits < 1024**2 else f"{bytes_ / 1024**2:,.2f} MiB"
 
 
 def count(number: int) -> str:
@@ -77,6 +78,7 @@ def _results(rows: list[Result], columns: tuple[str, ...]) -> Table:
     for column in columns:
         left = column in {"target, file", "precision", "verdict"}
         table.add_column(column, justify="left" if left else "right", overflow="fold")
+    sizes = [_bytes(file) for row in rows if row.manifest is not None for file in row.manifest.artifacts]
     for row in rows:
         name = Text(row.target, style="bold")
         if row.manifest is None:
@@ -84,7 +86,7 @@ def _results(rows: list[Result], columns: tuple[str, ...]) -> Table:
             continue
         table.add_row(name)
         for file in row.manifest.artifacts:
-            cells = {"target, file": f" {file.file}", "precision": file.precision} | _evidence(file)
+            cells = {"target, file": f" {file.file}", "precision": file.precision} | _evidence(file, min(sizes))
             table.add_row(*(cells.get(column, "") for column in columns))
     return table
 
@@ -114,9 +116,13 @@ def _names(files: tuple[str, ...]) -> str:
     return ", ".join(files[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _evidence(file: ArtifactFile) -> dict[str, str | Text]:
-    """By column; the metric stands under its own name."""
-    cells: dict[str, str | Text] = {"size": size(sum(part.bytes for part in file.files.values()))}
+def _bytes(file: ArtifactFile) -> int:
+    return sum(part.bytes for part in file.files.values())
+
+
+def _evidence(file: ArtifactFile, smallest: int) -> dict[str, str | Text]:
+    """By column; the metric stands under its own name. ``smallest`` in bytes chooses the unit of all sizes."""
+    cells: dict[str, str | Text] = {"size": size(_bytes(file), smallest)}
     judged = file.verification
     if judged is None:
         return cells | {"verdict": Text("not verified", style="yellow")}
