@@ -10,7 +10,7 @@ A driver keeps no state that matters: every method may be called from a fresh pr
 from abc import ABC, abstractmethod
 from pathlib import Path
 
-from edgekit.nouns.profile import Block, Device, DeviceConfig, Output, Run, Stand, State
+from edgekit.nouns.profile import Block, Deployment, Device, DeviceConfig, Output, Run, State
 
 
 class Driver(ABC):
@@ -53,7 +53,7 @@ class Driver(ABC):
         """
 
     @abstractmethod
-    def open(self, device: Device, artifact: Path, inputs: Path, run: Run, place: str) -> Stand:
+    def open(self, device: Device, artifact: Path, inputs: Path, run: Run, place: str) -> Deployment:
         """Put an artifact (with its companions) and inputs there, and make the device ready.
 
         Args:
@@ -71,7 +71,7 @@ class Driver(ABC):
         """
 
     @abstractmethod
-    def run(self, device: Device, stand: Stand, run: Run, out: Path) -> Block:
+    def run(self, device: Device, deployment: Deployment, run: Run, out: Path) -> Block:
         """Run one block in a fresh process on the device and bring back what it saw.
 
         ``out`` is an empty folder on this host for the files that the block names. Mode ``outputs`` runs
@@ -84,7 +84,7 @@ class Driver(ABC):
         """
 
     @abstractmethod
-    def close(self, device: Device, stand: Stand) -> None:
+    def close(self, device: Device, deployment: Deployment) -> None:
         """Restore every setting and remove every file; may be called twice, and after a failure in `open`.
 
         Raises:

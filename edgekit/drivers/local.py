@@ -9,7 +9,7 @@ import msgspec
 from edgekit import runner
 from edgekit.drivers import Driver
 from edgekit.errors import DeviceError, Unsupported
-from edgekit.nouns.profile import Block, Device, DeviceConfig, Output, Run, Stand, State
+from edgekit.nouns.profile import Block, Deployment, Device, DeviceConfig, Output, Run, State
 from edgekit.runner import here
 from edgekit.runner.board import machine
 
@@ -44,7 +44,7 @@ class Local(Driver):
         """Each line in ``sh``; code 124 for one that takes longer than `LINE_S`, 127 for all without ``sh``."""
         return tuple(map(_execute, lines))
 
-    def open(self, device: Device, artifact: Path, inputs: Path, run: Run, place: str) -> Stand:  # noqa: ARG002
+    def open(self, device: Device, artifact: Path, inputs: Path, run: Run, place: str) -> Deployment:  # noqa: ARG002
         """Link the artifact and its companions into a folder of their own; changes nothing else."""
         if artifact.suffix not in device.runs:
             if artifact.suffix in machine.RUNTIMES:
@@ -55,13 +55,13 @@ class Local(Driver):
         library = device.config.delegate_library if device.config else None
         return msgspec.structs.replace(here.open_place(place, artifact, inputs), library=library)
 
-    def run(self, device: Device, stand: Stand, run: Run, out: Path) -> Block:
+    def run(self, device: Device, deployment: Deployment, run: Run, out: Path) -> Block:
         """One process; it ends with this one."""
-        return here.run_block([_python(device)], device, stand, run, out)
+        return here.run_block([_python(device)], device, deployment, run, out)
 
-    def close(self, device: Device, stand: Stand) -> None:  # noqa: ARG002
+    def close(self, device: Device, deployment: Deployment) -> None:  # noqa: ARG002
         """Remove the folder."""
-        here.close_place(stand)
+        here.close_place(deployment)
 
 
 def _python(device: Device) -> str:

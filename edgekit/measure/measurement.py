@@ -64,8 +64,11 @@ def measure(bench: Bench, subjects: list[Measurable], settings: MeasurementSetti
             observations = protocol.nothing(len(subjects))
             unavailable["latency"] = "times under emulation mean nothing"
         else:
-            with protocol.stands(bench, subjects, inputs, runs) as stands:
-                made = [Arm(stand, run, one.subject.name) for stand, run, one in zip(stands, runs, seen, strict=True)]
+            with protocol.deployments(bench, subjects, inputs, runs) as deployments:
+                made = [
+                    Arm(deployment, run, one.subject.name)
+                    for deployment, run, one in zip(deployments, runs, seen, strict=True)
+                ]
                 operators = [_operators(bench, arm, settings, out / f"ops-{i}") for i, arm in enumerate(made)]
                 seen = [one.with_operators(*found) for one, found in zip(seen, operators, strict=True)]
                 observations = protocol.observe(bench, made, settings, metering, out)
@@ -129,7 +132,7 @@ def _operators(
     bench.session.progress.begin(step)
     run = msgspec.structs.replace(arm.run, mode="operators")
     try:
-        return protocol.run_block(bench, arm.stand, run, out).operators, ""
+        return protocol.run_block(bench, arm.deployment, run, out).operators, ""
     except Unsupported as error:
         return (), in_words(error)
     finally:

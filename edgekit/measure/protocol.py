@@ -24,7 +24,7 @@ from edgekit.measure import energy
 from edgekit.measure.flags import throttling
 from edgekit.measure.statistics import FEWEST_BLOCKS
 from edgekit.measure.subject import Measurable
-from edgekit.nouns.profile import Block, Delegate, Device, Protocol, Run, Stand, State, per_reading
+from edgekit.nouns.profile import Block, Delegate, Deployment, Device, Protocol, Run, State, per_reading
 from edgekit.nouns.sensing import PowerTrace, Probe, Provenance
 
 COOL_DOWN_C = 2.0
@@ -120,7 +120,7 @@ class Observations:
 class Arm:
     """One side of a measurement: where its file lies on the device, and how it is run."""
 
-    stand: Stand
+    deployment: Deployment
     run: Run
     name: str = ""
 
@@ -148,48 +148,50 @@ class Bench:
 
 
 @contextmanager
-def stands(bench: Bench, subjects: list[Measurable], inputs: list[Path], runs: list[Run]) -> Iterator[list[Stand]]:
+def deployments(
+    bench: Bench, subjects: list[Measurable], inputs: list[Path], runs: list[Run]
+) -> Iterator[list[Deployment]]:
     """Put the files on the device, and take everything away again, whatever happens in between.
 
     Raises:
         DeviceError, MissingTool, Unsupported: see `edgekit.drivers.Driver.open`.
     """
     with ExitStack() as stack:
-        made: list[Stand] = []
+        made: list[Deployment] = []
         for subject, given, run in zip(subjects, inputs, runs, strict=True):
             place = runner.place_name(next(_places))
-            stack.callback(_close, bench, Stand(place=place, model="", inputs=""), made)
+            stack.callback(_close, bench, Deployment(place=place, model="", inputs=""), made)
             made.append(bench.call("open", artifact=subject.path.absolute(), inputs=given, run=run, place=place))
         yield made
 
 
-def _close(bench: Bench, bare: Stand, made: list[Stand]) -> None:
-    """Close a stand; one whose opening failed is known by its place alone."""
-    stand = next((s for s in made if Path(s.place).name == bare.place), bare)
-    bench.call("close", stand=stand)
+def _close(bench: Bench, bare: Deployment, made: list[Deployment]) -> None:
+    """Close a deployment; one whose opening failed is known by its place alone."""
+    deployment = next((s for s in made if Path(s.place).name == bare.place), bare)
+    bench.call("close", deployment=deployment)
 
 
-def run_block(bench: Bench, stand: Stand, run: Run, out: Path) -> Block:
+def run_block(bench: Bench, deployment: Deployment, run: Run, out: Path) -> Block:
     """One block, with its files in ``out``, which is made."""
     out.mkdir(parents=True)
-    block: Block = bench.call("run", stand=stand, run=run, out=out)
+    block: Block = bench.call("run", deployment=deployment, run=run, out=out)
     return block
 
 
 def _metered(
-    bench: Bench, stand: Stand, run: Run, metering: Metering | None, out: Path
+    bench: Bench, deployment: Deployment, run: Run, metering: Metering | None, out: Path
 ) -> tuple[Block, PowerTrace | None]:
     """One block and what the meter saw of it, on the device's clock."""
     if metering is None:
-        return run_block(bench, stand, run, out), None
+        return run_block(bench, deployment, run, out), None
     ask = bench.session.call
     if not metering.at_host:
-        block = run_block(bench, stand, msgspec.structs.replace(run, probe=metering.probe), out)
+        block = run_block(bench, deployment, msgspec.structs.replace(run, probe=metering.probe), out)
         sensed = out / block.sensed if block.sensed is not None else None
         return block, ask("meters", metering.name, "stop", probe=metering.probe, sensed=sensed)
     ask("meters", metering.name, "start", probe=metering.probe)
     try:
-        block = run_block(bench, stand, run, out)
+        block = run_block(bench, deployment, run, out)
     finally:
         trace: PowerTrace = ask("meters", metering.name, "stop", probe=metering.probe, sensed=None)
     return block, _shifted(trace, -block.host_offset_s)
@@ -213,7 +215,7 @@ def observe(
         Unsupported: it cannot run the file.
     """
     flags: list[str] = []
-    idle = [_idle(bench, made[0].stand, settings, metering, out / "idle-before")] if metering else []
+    idle = [_idle(bench, made[0].deployment, settings, metering, out / "idle-before")] if metering else []
     start: State = bench.call("state")
     rounds = list(itertools.batched(turns(len(made), settings.protocol.blocks, settings.protocol.seed), len(made)))
     planned = len(rounds) * len(made)
@@ -230,7 +232,7 @@ def observe(
             if settings.protocol.cool_down_c is not None and i > 0:
                 flags.extend(_cool_down(bench, start, settings.protocol.cool_down_c))
             run = msgspec.structs.replace(arm.run, mode="time", inferences_per_reading=each)
-            block, trace = _metered(bench, arm.stand, run, metering, folder)
+            block, trace = _metered(bench, arm.deployment, run, metering, folder)
             counted = msgspec.structs.replace(block, index=i, counted=_counts(block))
             seen.append(_ObservedBlock(which, counted, folder, trace))
             bench.session.progress.end(step, from_cache=False)
@@ -249,7 +251,7 @@ def observe(
             break
         seen += run_round(number, each)
     if metering:
-        idle.append(_idle(bench, made[0].stand, settings, metering, out / "idle-after"))
+        idle.append(_idle(bench, made[0].deployment, settings, metering, out / "idle-after"))
     rows = [[one for one in seen if one.which == which] for which in range(len(made))]
     return Observations(
         tuple(tuple(one.block for one in row) for row in rows),
@@ -302,12 +304,12 @@ def turns(subjects: int, blocks: int, seed: int) -> list[int]:
 
 
 def _idle(
-    bench: Bench, stand: Stand, settings: MeasurementSettings, metering: Metering, out: Path
+    bench: Bench, deployment: Deployment, settings: MeasurementSettings, metering: Metering, out: Path
 ) -> tuple[Block, PowerTrace | None]:
     step = f"idle for {settings.idle_s:.0f} s"
     bench.session.progress.begin(step)
     run = msgspec.structs.replace(settings.run, mode="idle", idle_s=settings.idle_s)
-    seen = _metered(bench, stand, run, metering, out)
+    seen = _metered(bench, deployment, run, metering, out)
     bench.session.progress.end(step, from_cache=False)
     return seen
 

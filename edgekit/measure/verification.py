@@ -86,8 +86,8 @@ class _Outputs:
             written: dict[str, Any] = dict(inputs)
             np.savez(given, **written)
             subject = Measurable(file, "", Signature(inputs=(), outputs=()))
-            with protocol.stands(self._bench, [subject], [given], [self._run]) as stands:
-                block = protocol.run_block(self._bench, stands[0], self._run, Path(made) / "block")
+            with protocol.deployments(self._bench, [subject], [given], [self._run]) as deployments:
+                block = protocol.run_block(self._bench, deployments[0], self._run, Path(made) / "block")
             self.runtime = block.runtime
             if block.outputs is None:
                 raise Unsupported("The device gives no outputs.", place=str(file), fix="verify on another device")

@@ -14,7 +14,7 @@ from edgekit.nouns.building import Placement
 from edgekit.nouns.lineage import Step
 from edgekit.nouns.model import Boundary, Cost, Model, Precision, Signature, SourceOptions
 from edgekit.nouns.profile import DeviceVerification, Profile
-from edgekit.nouns.target import Recipe
+from edgekit.nouns.target import BuildOptions
 from edgekit.nouns.verification import Verification
 
 FILE_NAME = "manifest.json"
@@ -94,7 +94,7 @@ class Manifest(Noun, frozen=True, kw_only=True):
     tools: dict[str, str]
     created_utc: str
     source: Model
-    recipe: Recipe
+    recipe: BuildOptions
     source_options: SourceOptions
     target: str
     artifacts: tuple[ArtifactFile, ...]

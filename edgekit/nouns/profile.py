@@ -153,7 +153,7 @@ class Run(Noun, frozen=True, kw_only=True):
     benchmark_binary: str | None = None
 
 
-class Stand(Noun, frozen=True, kw_only=True):
+class Deployment(Noun, frozen=True, kw_only=True):
     """Where an artifact was put on a device, so that blocks can run there and all can be removed.
 
     ``place`` is the folder made there; its name holds this host and process, so that what a killed

@@ -10,7 +10,7 @@ from edgekit.nouns.building import Placement
 from edgekit.nouns.manifest import Manifest
 from edgekit.nouns.model import CALIBRATED, Cost, Model, SourceOptions, Waist
 from edgekit.nouns.profile import Profile
-from edgekit.nouns.target import Recipe, Target, Variant
+from edgekit.nouns.target import BuildOptions, Target, Variant
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -76,7 +76,7 @@ class Plan(msgspec.Struct, frozen=True):
     ``refused`` are targets that do not offer what is asked for, beside others that do.
     """
 
-    recipe: Recipe
+    recipe: BuildOptions
     options: SourceOptions
     targets: tuple[tuple[Target, Path, tuple[Variant, ...]], ...]
     refused: tuple[Result, ...] = ()

@@ -50,7 +50,7 @@ class Target(Noun, frozen=True, kw_only=True):
     facts: dict[str, Sourced] = {}
 
 
-class Recipe(Noun, frozen=True, kw_only=True):
+class BuildOptions(Noun, frozen=True, kw_only=True):
     """How a model is to be built: training passes in order (none yet), then precisions.
 
     ``precision`` None means what the target proposes. ``calibration_samples`` is the most that are

@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 
 from edgekit.errors import REMEDIES, DeviceError, MissingTool, Unsupported
-from edgekit.nouns.profile import Block, Device, Run, Stand, State
+from edgekit.nouns.profile import Block, Deployment, Device, Run, State
 from edgekit.runner.board import machine
 
 PLACE = "edgekit-"
@@ -188,12 +188,12 @@ def missing(suffix: str, place: str, python: str = sys.executable) -> MissingToo
     )
 
 
-def order(stand: Stand, run: Run, out: str) -> bytes:
+def order(deployment: Deployment, run: Run, out: str) -> bytes:
     """The order for one block: JSON for ``order.json``; ``out`` is the folder on the device for results."""
     plain = msgspec.to_builtins(run) | {
-        "model": stand.model,
-        "inputs": stand.inputs,
-        "library": stand.library,
+        "model": deployment.model,
+        "inputs": deployment.inputs,
+        "library": deployment.library,
         "out": out,
     }
     return msgspec.json.encode(plain)

@@ -17,7 +17,7 @@ from edgekit import runner
 from edgekit.errors import DeviceError
 from edgekit.host import ownership
 from edgekit.host.cachedir import cache_folder
-from edgekit.nouns.profile import Block, Device, Run, Stand
+from edgekit.nouns.profile import Block, Deployment, Device, Run
 
 SAID = "said.txt"
 """What a block's process printed, in its folder."""
@@ -38,7 +38,7 @@ def places() -> Path:
     return cache_folder().absolute() / "places"
 
 
-def open_place(place: str, artifact: Path, inputs: Path) -> Stand:
+def open_place(place: str, artifact: Path, inputs: Path) -> Deployment:
     """Make a place with an artifact, its companions, inputs and the runner; what dead runs left goes first.
 
     Raises:
@@ -57,13 +57,13 @@ def open_place(place: str, artifact: Path, inputs: Path) -> Stand:
         _bring(inputs, folder / "inputs.npz")
         (folder / runner.PROGRAM).write_bytes(runner.program())
     except OSError as error:
-        close_place(Stand(place=place, model="", inputs=""))
+        close_place(Deployment(place=place, model="", inputs=""))
         raise DeviceError(
             f"The files cannot be put in place: {error.strerror}.",
             place=str(error.filename2 or error.filename or folder),
             fix="free some space, or choose another folder with EDGEKIT_CACHE",
         ) from error
-    return Stand(place=str(folder), model=str(model), inputs=str(folder / "inputs.npz"))
+    return Deployment(place=str(folder), model=str(model), inputs=str(folder / "inputs.npz"))
 
 
 def _sweep(place: str) -> None:
@@ -98,29 +98,29 @@ def _bring(source: Path, place: Path) -> None:
         shutil.copyfile(source, place)
 
 
-def place_of(stand: Stand) -> Path:
-    """The folder of a stand that is open.
+def place_of(deployment: Deployment) -> Path:
+    """The folder of a deployment that is open.
 
     Raises:
         DeviceError: it is gone.
     """
-    folder = Path(stand.place)
+    folder = Path(deployment.place)
     if not folder.is_dir():
         raise DeviceError(
             "What was put in place for this run is gone.",
-            place=stand.place,
+            place=deployment.place,
             fix="run it again, without removing files of the cache meanwhile",
         )
     return folder
 
 
-def close_place(stand: Stand) -> None:
+def close_place(deployment: Deployment) -> None:
     """Remove a place, which its name alone tells; none is no error.
 
     Raises:
         DeviceError: it cannot be removed.
     """
-    folder = places() / Path(stand.place).name
+    folder = places() / Path(deployment.place).name
     assert folder.name.startswith(runner.PLACE), "no folder of edgekit's"
     if (held := _held.pop(folder.name, None)) is not None:
         os.close(held)
@@ -181,7 +181,7 @@ def _program() -> Path:
 def run_block(
     python: list[str],
     device: Device,
-    stand: Stand,
+    deployment: Deployment,
     run: Run,
     out: Path,
     *,
@@ -192,7 +192,7 @@ def run_block(
     Args:
         python: the command that starts a Python.
         device: whose it is, for complaints.
-        stand: what `open_place` made.
+        deployment: what `open_place` made.
         run: what to run.
         out: folder for files.
         environment: variables of the process, this one's own if None.
@@ -201,18 +201,18 @@ def run_block(
         DeviceError: the place is gone, or the process cannot be started or takes longer than it may.
         EdgekitError: what the runner reports, see `edgekit.runner.block`.
     """
-    place = place_of(stand)
+    place = place_of(deployment)
     folder = place / "block"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    (folder / runner.ORDER).write_bytes(runner.order(stand, run, str(folder)))
+    (folder / runner.ORDER).write_bytes(runner.order(deployment, run, str(folder)))
     command = [*python, str(place / runner.PROGRAM), str(folder), "follow"]
     code = _carried_out(command, folder, runner.limit_s(run), environment)
     answer = folder / runner.ANSWER
     block = runner.block(
         answer.read_bytes() if answer.is_file() else b"",
         code=code,
-        place=f"{Path(stand.model).name} on {device.id}",
+        place=f"{Path(deployment.model).name} on {device.id}",
         last_words=(folder / SAID).read_text(encoding="utf8", errors="replace"),
     )
     for name in runner.FETCHED:

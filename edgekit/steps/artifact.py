@@ -14,7 +14,7 @@ from edgekit.errors import BudgetMissed, MissingTool, Unsupported
 from edgekit.nouns.building import Built
 from edgekit.nouns.manifest import FILE_NAME, ArtifactFile, Manifest, carried
 from edgekit.nouns.model import CALIBRATED, Waist
-from edgekit.nouns.target import Recipe, Target, Variant
+from edgekit.nouns.target import BuildOptions, Target, Variant
 from edgekit.steps import compilation, evidence
 from edgekit.steps.compilation import Order
 from edgekit.steps.conversion import Subject
@@ -51,7 +51,7 @@ def possible(subject: Subject, variants: tuple[Variant, ...]) -> tuple[tuple[Var
 
 
 def made(
-    session: Session, subject: Subject, recipe: Recipe, variant: Variant, prepared: Data
+    session: Session, subject: Subject, recipe: BuildOptions, variant: Variant, prepared: Data
 ) -> tuple[ArtifactFile, Answer[Built]]:
     """Build one file of a target, verify it, and describe it.
 
@@ -120,7 +120,7 @@ def require_use(files: list[ArtifactFile]) -> None:
 
 
 def manifest(
-    network: OpenedNetwork, target: Target, recipe: Recipe, prepared: Data, files: list[ArtifactFile]
+    network: OpenedNetwork, target: Target, recipe: BuildOptions, prepared: Data, files: list[ArtifactFile]
 ) -> Manifest:
     """Everything known about what a target's folder will hold."""
     return Manifest(

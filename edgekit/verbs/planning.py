@@ -9,7 +9,7 @@ from edgekit.config import Project
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.model import Precision
 from edgekit.nouns.results import Plan, Result
-from edgekit.nouns.target import Recipe, Target, Variant
+from edgekit.nouns.target import BuildOptions, Target, Variant
 
 
 def plan(project: Project, model: Path) -> Plan:
@@ -40,7 +40,7 @@ def plan(project: Project, model: Path) -> Plan:
             refused.append(Result(target.name, folder, error=error))
     if not rows and refused[0].error is not None:
         raise refused[0].error
-    recipe = Recipe(
+    recipe = BuildOptions(
         precision=project.precision,
         io=project.io,
         calibration_samples=project.calibration_samples,

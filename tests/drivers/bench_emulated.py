@@ -51,11 +51,11 @@ def runs_on(device: Device, folder: Path) -> Runs:
         given = folder / "given.npz"
         np.savez(given, allow_pickle=False, **inputs)
         order = Run(mode="outputs")
-        stand = Emulated().open(device, file, given, order, runner.place_name(1))
+        deployment = Emulated().open(device, file, given, order, runner.place_name(1))
         try:
-            block = Emulated().run(device, stand, order, folder)
+            block = Emulated().run(device, deployment, order, folder)
         finally:
-            Emulated().close(device, stand)
+            Emulated().close(device, deployment)
         assert block.outputs is not None
         with np.load(folder / block.outputs) as made:
             return dict(made)

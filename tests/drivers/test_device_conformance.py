@@ -15,7 +15,7 @@ from edgekit import runner
 from edgekit.engine import registry
 from edgekit.engine.worker import Worker
 from edgekit.errors import DeviceError, EdgekitError
-from edgekit.nouns.profile import Block, Device, Run, Stand
+from edgekit.nouns.profile import Block, Deployment, Device, Run
 from edgekit.waist.run import Interpreter
 from tests.drivers.benches import Bench, bench_of, network
 
@@ -40,20 +40,20 @@ class Session:
     def __call__(self, method: str, **arguments: Any) -> Any:
         return self.worker.call("drivers", self.leaf, method, **arguments)
 
-    def open(self, place: str = "") -> Stand:
+    def open(self, place: str = "") -> Deployment:
         given = {"artifact": self.artifact, "inputs": self.inputs, "run": self.bench.run}
-        stand: Stand = self("open", device=self.device, place=place or runner.place_name(1), **given)
-        return stand
+        deployment: Deployment = self("open", device=self.device, place=place or runner.place_name(1), **given)
+        return deployment
 
-    def run(self, stand: Stand, name: str, **changes: Any) -> tuple[Block, Path]:
+    def run(self, deployment: Deployment, name: str, **changes: Any) -> tuple[Block, Path]:
         out = self.folder / name
         out.mkdir()
         run: Run = msgspec.structs.replace(self.bench.run, **changes)
-        block: Block = self("run", device=self.device, stand=stand, run=run, out=out)
+        block: Block = self("run", device=self.device, deployment=deployment, run=run, out=out)
         return block, out
 
-    def close(self, stand: Stand) -> None:
-        self("close", device=self.device, stand=stand)
+    def close(self, deployment: Deployment) -> None:
+        self("close", device=self.device, deployment=deployment)
 
     def kill(self) -> None:
         """End the worker as a kill would; the next call starts another."""
@@ -102,13 +102,13 @@ def test_a_shell_answers_or_says_that_there_is_none(session: Session) -> None:
 
 
 def test_a_block_holds_what_was_seen(session: Session) -> None:
-    stand = session.open()
+    deployment = session.open()
     try:
         if not session.device.times:
             pytest.skip(f"{session.leaf} proves outputs, and gives no times")
-        block, out = session.run(stand, "time")
+        block, out = session.run(deployment, "time")
     finally:
-        session.close(stand)
+        session.close(deployment)
     assert block.latency is not None
     assert block.latency.runs > 0
     assert 0 < block.latency.min_ms <= block.latency.mean_ms <= block.latency.max_ms
@@ -122,13 +122,13 @@ def test_a_block_holds_what_was_seen(session: Session) -> None:
 
 
 def test_outputs_are_those_of_this_host(session: Session) -> None:
-    stand = session.open()
+    deployment = session.open()
     try:
         if not session.bench.computes:
             pytest.skip(f"the bench of {session.leaf} replays recorded answers")
-        block, out = session.run(stand, "outputs", mode="outputs")
+        block, out = session.run(deployment, "outputs", mode="outputs")
     finally:
-        session.close(stand)
+        session.close(deployment)
     assert block.outputs is not None
     given = np.load(session.inputs)
     made = Interpreter(model_path=str(session.artifact))
@@ -147,11 +147,11 @@ def test_outputs_are_those_of_this_host(session: Session) -> None:
 
 def test_closing_leaves_nothing_and_may_be_done_twice(session: Session) -> None:
     before = session.bench.left()
-    stand = session.open()
+    deployment = session.open()
     assert session.bench.left() != before
-    session.close(stand)
+    session.close(deployment)
     assert session.bench.left() == before
-    session.close(stand)
+    session.close(deployment)
 
 
 def test_a_failed_opening_leaves_nothing(session: Session) -> None:
@@ -162,7 +162,7 @@ def test_a_failed_opening_leaves_nothing(session: Session) -> None:
     finally:
         session.artifact = kept
     place = runner.place_name(1)
-    session.close(Stand(place=place, model=f"{place}/gone.tflite", inputs=f"{place}/inputs.npz"))
+    session.close(Deployment(place=place, model=f"{place}/gone.tflite", inputs=f"{place}/inputs.npz"))
 
 
 def test_an_opening_that_was_interrupted_is_closed_by_its_name_alone(session: Session) -> None:
@@ -170,24 +170,24 @@ def test_an_opening_that_was_interrupted_is_closed_by_its_name_alone(session: Se
     place = runner.place_name(1)
     session.open(place)
     session.kill()
-    session.close(Stand(place=place, model="", inputs=""))
+    session.close(Deployment(place=place, model="", inputs=""))
     assert session.bench.left() == before
 
 
 def test_a_fresh_process_closes_what_a_killed_one_opened(session: Session) -> None:
     before = session.bench.left()
-    stand = session.open()
+    deployment = session.open()
     session.kill()
-    session.close(stand)
+    session.close(deployment)
     assert session.bench.left() == before
 
 
 def test_a_fresh_process_runs_what_a_killed_one_opened(session: Session) -> None:
-    stand = session.open()
+    deployment = session.open()
     session.kill()
     mode = "time" if session.device.times else "outputs"
-    block, _ = session.run(stand, "fresh", mode=mode)
-    session.close(stand)
+    block, _ = session.run(deployment, "fresh", mode=mode)
+    session.close(deployment)
     assert block.latency is not None or block.outputs is not None
 
 
@@ -198,9 +198,9 @@ def test_what_a_dead_run_left_is_swept_at_the_next_opening(session: Session) -> 
     session.open(place)
     session.kill()
     assert any(place in name for name in session.bench.left())
-    stand = session.open()
+    deployment = session.open()
     assert not any(place in name for name in session.bench.left())
-    session.close(stand)
+    session.close(deployment)
     assert session.bench.left() == before
 
 
@@ -208,14 +208,14 @@ def test_what_is_called_as_the_new_place_is_cleared_away(session: Session) -> No
     before = session.bench.left()
     session.open()
     session.kill()  # and the next process of this host gets its number, as in a container that is started anew
-    stand = session.open()
-    session.close(stand)
+    deployment = session.open()
+    session.close(deployment)
     assert session.bench.left() == before
 
 
 def test_a_run_after_closing_says_what_is_wrong(session: Session) -> None:
-    stand = session.open()
-    session.close(stand)
+    deployment = session.open()
+    session.close(deployment)
     with pytest.raises((DeviceError, EdgekitError)) as caught:
-        session.run(stand, "closed")
+        session.run(deployment, "closed")
     assert caught.value.fix

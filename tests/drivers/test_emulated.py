@@ -13,7 +13,7 @@ import pytest
 from edgekit import runner
 from edgekit.drivers.emulated import Emulated, root, system_folder
 from edgekit.errors import DeviceError, InputError, MissingTool, Unsupported
-from edgekit.nouns.profile import Device, DeviceConfig, Mode, Run, Stand
+from edgekit.nouns.profile import Deployment, Device, DeviceConfig, Mode, Run
 from tests.drivers.bench_emulated import ID, bench, found, places, random_inputs, runs_on
 
 pytestmark = pytest.mark.slow
@@ -28,11 +28,13 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
 @pytest.mark.parametrize("mode", ["time", "idle", "operators"])
 def test_it_never_reports_a_time(mode: Mode, device: Device, tmp_path: Path, network: Path) -> None:
     np.savez(tmp_path / "given.npz", x=np.zeros((1, 1, 4), np.float32))
-    stand = Emulated().open(device, network, tmp_path / "given.npz", Run(mode=mode), runner.place_name(2))
+    deployment = Emulated().open(device, network, tmp_path / "given.npz", Run(mode=mode), runner.place_name(2))
     with pytest.raises(Unsupported, match="Times under emulation mean nothing"):
-        Emulated().run(device, stand, Run(mode=mode), tmp_path)
-    Emulated().close(device, Stand(place=runner.place_name(2), model="", inputs=""))  # as after a failure in `open`
-    assert not Path(stand.place).exists()
+        Emulated().run(device, deployment, Run(mode=mode), tmp_path)
+    Emulated().close(
+        device, Deployment(place=runner.place_name(2), model="", inputs="")
+    )  # as after a failure in `open`
+    assert not Path(deployment.place).exists()
 
 
 @pytest.fixture(scope="module")
@@ -52,26 +54,26 @@ def test_a_file_that_litert_refuses_there_is_no_bug_here(device: Device, network
 def test_a_run_ends_when_whoever_started_it_is_killed(device: Device, tmp_path: Path, shared: Path) -> None:
     file = shared / "models" / "mlperf_tiny" / "pretrainedResnet.tflite"
     np.savez(tmp_path / "given.npz", allow_pickle=False, **random_inputs(file, 5000))
-    stand = Emulated().open(device, file, tmp_path / "given.npz", Run(mode="outputs"), runner.place_name(4))
+    deployment = Emulated().open(device, file, tmp_path / "given.npz", Run(mode="outputs"), runner.place_name(4))
     code = (
         "import sys, msgspec; from pathlib import Path\n"
-        "from edgekit.drivers.emulated import Emulated; from edgekit.nouns.profile import Device, Run, Stand\n"
-        "device, stand = msgspec.json.decode(sys.argv[1], type=tuple[Device, Stand])\n"
+        "from edgekit.drivers.emulated import Emulated; from edgekit.nouns.profile import Device, Run, Deployment\n"
+        "device, stand = msgspec.json.decode(sys.argv[1], type=tuple[Device, Deployment])\n"
         "Emulated().run(device, stand, Run(mode='outputs'), Path(sys.argv[2]))\n"
     )
-    given = msgspec.json.encode((device, stand)).decode()
+    given = msgspec.json.encode((device, deployment)).decode()
     other = subprocess.Popen([sys.executable, "-c", code, given, str(tmp_path)])
-    while not working_in(stand.place):
+    while not working_in(deployment.place):
         assert other.poll() is None
         time.sleep(0.1)
     other.kill()
     other.wait()
     end = time.monotonic() + 60
-    while working_in(stand.place):
+    while working_in(deployment.place):
         assert time.monotonic() < end
         time.sleep(0.1)
-    Emulated().close(device, stand)
-    assert not Path(stand.place).exists()
+    Emulated().close(device, deployment)
+    assert not Path(deployment.place).exists()
 
 
 def working_in(place: str) -> list[str]:

@@ -17,7 +17,7 @@ from openvino import opset13 as ops
 from edgekit import runner
 from edgekit.drivers import local
 from edgekit.errors import DeviceError, MissingTool, Unsupported
-from edgekit.nouns.profile import Device, DeviceConfig, Run, Stand
+from edgekit.nouns.profile import Deployment, Device, DeviceConfig, Run
 from edgekit.runner import here as here_places
 from edgekit.runner.here import SAID
 from tests.drivers.benches import QUICK, network
@@ -44,7 +44,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
 
 
 @pytest.fixture
-def stand(here: Device, files: tuple[Path, Path]) -> Iterator[Stand]:
+def deployment(here: Device, files: tuple[Path, Path]) -> Iterator[Deployment]:
     opened = DRIVER.open(here, *files, QUICK, runner.place_name(1))
     yield opened
     DRIVER.close(here, opened)
@@ -58,9 +58,9 @@ def test_this_host_is_always_there(here: Device) -> None:
     assert here.state is not None
 
 
-def test_files_are_linked_not_copied(stand: Stand, files: tuple[Path, Path]) -> None:
-    assert Path(stand.model).samefile(files[0])
-    assert Path(stand.inputs).samefile(files[1])
+def test_files_are_linked_not_copied(deployment: Deployment, files: tuple[Path, Path]) -> None:
+    assert Path(deployment.model).samefile(files[0])
+    assert Path(deployment.inputs).samefile(files[1])
 
 
 def test_files_are_copied_where_links_cannot_be_had(
@@ -70,10 +70,10 @@ def test_files_are_copied_where_links_cannot_be_had(
         raise OSError(18, "Invalid cross-device link")
 
     monkeypatch.setattr(Path, "hardlink_to", no_link)
-    stand = DRIVER.open(here, *files, QUICK, runner.place_name(1))
-    assert Path(stand.model).read_bytes() == files[0].read_bytes()
-    assert not Path(stand.model).samefile(files[0])
-    DRIVER.close(here, stand)
+    deployment = DRIVER.open(here, *files, QUICK, runner.place_name(1))
+    assert Path(deployment.model).read_bytes() == files[0].read_bytes()
+    assert not Path(deployment.model).samefile(files[0])
+    DRIVER.close(here, deployment)
 
 
 def test_an_ir_runs_with_its_weights(here: Device, tmp_path: Path) -> None:
@@ -84,26 +84,26 @@ def test_an_ir_runs_with_its_weights(here: Device, tmp_path: Path) -> None:
     ov.save_model(ov.Model([y], [x], "m"), tmp_path / "m.xml", compress_to_fp16=False)
     np.savez(tmp_path / "i.npz", x=np.arange(8, dtype=np.float32).reshape(2, 1, 4))
     run = msgspec.structs.replace(QUICK, mode="outputs")
-    stand = DRIVER.open(here, tmp_path / "m.xml", tmp_path / "i.npz", run, runner.place_name(2))
+    deployment = DRIVER.open(here, tmp_path / "m.xml", tmp_path / "i.npz", run, runner.place_name(2))
     (tmp_path / "out").mkdir()
-    block = DRIVER.run(here, stand, run, tmp_path / "out")
-    DRIVER.close(here, stand)
+    block = DRIVER.run(here, deployment, run, tmp_path / "out")
+    DRIVER.close(here, deployment)
     assert block.runtime.startswith("openvino ")
     np.testing.assert_array_equal(np.load(tmp_path / "out/outputs.npz")["y"].ravel(), np.arange(8))
 
 
-def test_times_are_of_this_hosts_clock(here: Device, stand: Stand, tmp_path: Path) -> None:
+def test_times_are_of_this_hosts_clock(here: Device, deployment: Deployment, tmp_path: Path) -> None:
     begin = time.monotonic()
-    block = DRIVER.run(here, stand, QUICK, tmp_path)
+    block = DRIVER.run(here, deployment, QUICK, tmp_path)
     assert begin < block.begin_s < block.end_s < time.monotonic()
     assert block.host_offset_s == 0
     assert (tmp_path / "latencies.npy").is_file()
 
 
-def test_every_block_is_a_process_of_its_own(here: Device, stand: Stand, tmp_path: Path) -> None:
+def test_every_block_is_a_process_of_its_own(here: Device, deployment: Deployment, tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        DRIVER.run(here, stand, QUICK, tmp_path / name)
+        DRIVER.run(here, deployment, QUICK, tmp_path / name)
         assert sorted(path.name for path in (tmp_path / name).iterdir()) == ["latencies.npy"]
 
 
@@ -129,15 +129,15 @@ def test_a_missing_runtime_is_installed_by_the_line_that_is_given(here: Device, 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no other system tells here when a process started")
 def test_a_place_whose_makers_number_is_taken_again_is_swept(
-    here: Device, stand: Stand, files: tuple[Path, Path]
+    here: Device, deployment: Deployment, files: tuple[Path, Path]
 ) -> None:
     running = here_places._held
-    (Path(stand.place) / runner.OWNER).write_text("1")  # as if a process that started with the system had made it
+    (Path(deployment.place) / runner.OWNER).write_text("1")  # as if a process that started with the system had made it
     DRIVER.close(here, DRIVER.open(here, *files, QUICK, runner.place_name(2)))
-    assert Path(stand.place).exists()  # it is in use, whatever its name says
-    os.close(running.pop(Path(stand.place).name))
+    assert Path(deployment.place).exists()  # it is in use, whatever its name says
+    os.close(running.pop(Path(deployment.place).name))
     DRIVER.close(here, DRIVER.open(here, *files, QUICK, runner.place_name(2)))
-    assert not Path(stand.place).exists()
+    assert not Path(deployment.place).exists()
 
 
 def test_a_full_disk_leaves_nothing(
@@ -153,29 +153,29 @@ def test_a_full_disk_leaves_nothing(
 
 
 @pytest.fixture
-def abort(here: Device, stand: Stand) -> Stand:
+def abort(here: Device, deployment: Deployment) -> Deployment:
     """A stand whose runner dies by a signal, as a native library's would."""
-    program = Path(stand.place) / runner.PROGRAM
+    program = Path(deployment.place) / runner.PROGRAM
     program.unlink()
     program.write_text("import os, sys\nprint('double free or corruption')\nsys.stdout.flush()\nos.abort()\n")
-    return stand
+    return deployment
 
 
-def test_a_death_by_signal_is_named(here: Device, abort: Stand, tmp_path: Path) -> None:
+def test_a_death_by_signal_is_named(here: Device, abort: Deployment, tmp_path: Path) -> None:
     with pytest.raises(Unsupported, match="by SIGABRT: double free or corruption"):
         DRIVER.run(here, abort, QUICK, tmp_path)
 
 
 def test_a_block_that_hangs_is_given_up(
-    here: Device, stand: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    here: Device, deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "LOADING_S", 0.5)
     hanging = Run(mode="idle", idle_s=0.0)
-    (Path(stand.place) / runner.PROGRAM).unlink()
-    (Path(stand.place) / runner.PROGRAM).write_text("import time\ntime.sleep(600)\n")
+    (Path(deployment.place) / runner.PROGRAM).unlink()
+    (Path(deployment.place) / runner.PROGRAM).write_text("import time\ntime.sleep(600)\n")
     begin = time.monotonic()
     with pytest.raises(DeviceError, match="took longer than"):
-        DRIVER.run(here, stand, hanging, tmp_path)
+        DRIVER.run(here, deployment, hanging, tmp_path)
     assert time.monotonic() - begin < 10
 
 
@@ -184,16 +184,16 @@ import signal, sys
 from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background inherits that it is ignored
 from edgekit.drivers.local import Local
-from edgekit.nouns.profile import Device, Run, Stand
+from edgekit.nouns.profile import Device, Run, Deployment
 place = Path(sys.argv[1])
-stand = Stand(place=str(place), model=str(place / "model"), inputs=str(place / "inputs.npz"))
-Local().run(Device(id="local", kind="local", title="t"), stand, Run(mode="idle", idle_s=600.0), place)
+deployment = Deployment(place=str(place), model=str(place / "model"), inputs=str(place / "inputs.npz"))
+Local().run(Device(id="local", kind="local", title="t"), deployment, Run(mode="idle", idle_s=600.0), place)
 """
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_block_ends_with_the_process_that_started_it(stand: Stand, how: signal.Signals) -> None:
-    place = Path(stand.place)
+def test_a_block_ends_with_the_process_that_started_it(deployment: Deployment, how: signal.Signals) -> None:
+    place = Path(deployment.place)
     (place / runner.PROGRAM).unlink()
     (place / runner.PROGRAM).write_bytes(runner.program())
     with subprocess.Popen([sys.executable, "-c", STARTER, str(place)], stderr=subprocess.DEVNULL) as starter:
@@ -228,5 +228,5 @@ def test_another_interpreter_is_another_device() -> None:
 
 def test_closing_touches_no_folder_of_others(here: Device, tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
-        DRIVER.close(here, Stand(place=str(tmp_path), model="m", inputs="i"))
+        DRIVER.close(here, Deployment(place=str(tmp_path), model="m", inputs="i"))
     assert tmp_path.is_dir()

@@ -40,11 +40,11 @@ def measured(
     draw = np.random.default_rng(3)
     values = draw.integers(-128, 127, (samples, *given.shape), endpoint=True).astype(given.dtype)
     np.savez(out / "given.npz", allow_pickle=False, **{given.name: values})
-    stand = Serial().open(device, file, out / "given.npz", order, runner.place_name(1))
+    deployment = Serial().open(device, file, out / "given.npz", order, runner.place_name(1))
     try:
-        return Serial().run(device, stand, order, out)
+        return Serial().run(device, deployment, order, out)
     finally:
-        Serial().close(device, stand)
+        Serial().close(device, deployment)
 
 
 def expected(file: Path, out: Path) -> dict[str, np.ndarray]:

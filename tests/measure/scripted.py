@@ -8,7 +8,7 @@ import numpy as np
 
 from edgekit.engine.session import Silent
 from edgekit.errors import DeviceError
-from edgekit.nouns.profile import Block, Device, Distribution, Run, Stand, State
+from edgekit.nouns.profile import Block, Deployment, Device, Distribution, Run, State
 from edgekit.nouns.sensing import PowerTrace, Series
 
 DEVICE = Device(id="board", kind="scripted", title="a board")
@@ -44,22 +44,22 @@ class Scripted:
         self._last = self._states.pop(0) if len(self._states) > 1 else self._states[0]
         return self._last
 
-    def _drivers_open(self, device: Device, artifact: Path, inputs: Path, run: Run, place: str) -> Stand:
+    def _drivers_open(self, device: Device, artifact: Path, inputs: Path, run: Run, place: str) -> Deployment:
         self.open_places.append(place)
-        return Stand(place=f"/there/{place}", model=str(artifact), inputs=str(inputs))
+        return Deployment(place=f"/there/{place}", model=str(artifact), inputs=str(inputs))
 
-    def _drivers_close(self, device: Device, stand: Stand) -> None:
-        name = Path(stand.place).name
+    def _drivers_close(self, device: Device, deployment: Deployment) -> None:
+        name = Path(deployment.place).name
         if name in self.open_places:
             self.open_places.remove(name)
 
-    def _drivers_run(self, device: Device, stand: Stand, run: Run, out: Path) -> Block:
+    def _drivers_run(self, device: Device, deployment: Deployment, run: Run, out: Path) -> Block:
         if run.mode == "idle":
             begin, self.now_s = self.now_s, self.now_s + run.idle_s
             return Block(begin_s=begin, end_s=self.now_s, host_offset_s=1000.0)
         if self._blocks == self._dies_at:
             raise DeviceError("The board went away.", place="board", fix="look at its cable")
-        which = self.open_places.index(Path(stand.place).name)
+        which = self.open_places.index(Path(deployment.place).name)
         ms = self._latency_ms(which, self._blocks)
         taken = ms * np.random.default_rng(self._blocks).uniform(0.99, 1.01, 400)
         np.save(out / "latencies.npy", taken)

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edgekit import runner
 from edgekit.measure.energy import energy, windows
 from edgekit.meters.rapl import Rapl
-from edgekit.nouns.profile import Block, Run, Stand
+from edgekit.nouns.profile import Block, Deployment, Run
 from edgekit.nouns.sensing import PowerTrace, Probe
 from tests.meters.sensor_trees import LOCAL, execute, probe_of, rapl, run_block
 
@@ -56,7 +56,7 @@ def network(folder: Path) -> tuple[Path, Path]:
 
 def block(folder: Path, root: Path, run: Run, model: Path, inputs: Path) -> tuple[Block, PowerTrace]:
     """One block and what the meter makes of its samples."""
-    told, sensed = run_block(folder, root, run, Stand(place=str(folder), model=str(model), inputs=str(inputs)))
+    told, sensed = run_block(folder, root, run, Deployment(place=str(folder), model=str(model), inputs=str(inputs)))
     assert run.probe is not None
     return told, Rapl().stop(run.probe, sensed)
 
@@ -67,7 +67,7 @@ def test_a_fake_rapl_beside_the_real_runner_gives_the_right_joules(tmp_path: Pat
     model, inputs = network(tmp_path)
     probe: Probe = probe_of(Rapl().available(LOCAL, execute(Rapl().look(LOCAL), root)))
     assert (
-        json.loads(runner.order(Stand(place="", model="", inputs=""), Run(probe=probe), ""))["probe"]["interval_s"]
+        json.loads(runner.order(Deployment(place="", model="", inputs=""), Run(probe=probe), ""))["probe"]["interval_s"]
         == 0.1
     )
     load = Run(probe=probe, warm_up_runs=3, warm_up_s=0.1, min_s=1.5, max_s=5.0, min_runs=10, max_runs=10_000_000)

@@ -29,8 +29,10 @@ def bench(session: Scripted) -> Bench:
 
 def run(session: Scripted, tmp_path: Path, subjects: int = 1, **more: Any) -> protocol.Observations:
     runs = [QUICK.run] * subjects
-    with protocol.stands(bench(session), [SUBJECT] * subjects, [tmp_path / "i.npz"] * subjects, runs) as stands:
-        made = [protocol.Arm(stand, QUICK.run) for stand in stands]
+    with protocol.deployments(
+        bench(session), [SUBJECT] * subjects, [tmp_path / "i.npz"] * subjects, runs
+    ) as deployments:
+        made = [protocol.Arm(deployment, QUICK.run) for deployment in deployments]
         return protocol.observe(
             bench(session), made, more.pop("settings", QUICK), more.pop("metering", None), tmp_path / "out"
         )

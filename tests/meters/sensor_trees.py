@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from edgekit import runner
-from edgekit.nouns.profile import Block, Device, Output, Run, Stand
+from edgekit.nouns.profile import Block, Deployment, Device, Output, Run
 from edgekit.nouns.sensing import Availability, Probe
 
 OUTPUTS = Path(__file__).parent / "outputs"
@@ -109,14 +109,14 @@ def execute(
 
 
 def run_block(
-    folder: Path, root: Path, run: Run, stand: Stand | None = None, path: str | None = None
+    folder: Path, root: Path, run: Run, deployment: Deployment | None = None, path: str | None = None
 ) -> tuple[Block, Path]:
     """One block in a process of its own, as every driver runs it: what it told, and the file of its samples."""
     folder.mkdir()
     packed = folder.parent / runner.PROGRAM
     packed.write_bytes(runner.program())
-    stand = stand or Stand(place=str(folder), model="", inputs="")
-    (folder / runner.ORDER).write_bytes(runner.order(stand, run, str(folder)))
+    deployment = deployment or Deployment(place=str(folder), model="", inputs="")
+    (folder / runner.ORDER).write_bytes(runner.order(deployment, run, str(folder)))
     environment = os.environ | {"EDGEKIT_SENSORS": str(root), "PATH": path or os.environ["PATH"]}
     command = [sys.executable, str(packed), str(folder)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)

@@ -11,7 +11,7 @@ from edgekit.nouns.base import FileDigest
 from edgekit.nouns.manifest import ArtifactFile, DataSet, Manifest
 from edgekit.nouns.model import Model, Precision, Signature, SourceOptions
 from edgekit.nouns.results import Result
-from edgekit.nouns.target import Recipe
+from edgekit.nouns.target import BuildOptions
 from edgekit.nouns.verification import Agreement, TaskMetric, Verification
 from edgekit.report import screens
 
@@ -34,7 +34,7 @@ def file(precision: Precision, name: str, metric: TaskMetric | None) -> Artifact
 def shown(files: list[ArtifactFile], width: int, **data: DataSet) -> list[str]:
     model = Model(name="m", file="m.onnx", sha256="0" * 64, format="onnx", bytes=1, signature=SIGNATURE)
     manifest = Manifest(
-        edgekit="0", tools={}, created_utc="", source=model, recipe=Recipe(), source_options=SourceOptions(),
+        edgekit="0", tools={}, created_utc="", source=model, recipe=BuildOptions(), source_options=SourceOptions(),
         target="android", artifacts=tuple(files), **data,
     )  # fmt: skip
     console = Console(width=width, record=True, file=Path("/dev/null").open("w"), markup=False)  # noqa: SIM115

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from edgekit import runner
-from edgekit.nouns.profile import Block, Run, Stand
+from edgekit.nouns.profile import Block, Deployment, Run
 from edgekit.nouns.sensing import Probe
 
 QUICK = Run(warm_up_runs=1, warm_up_s=0.01, min_runs=5, min_s=0.02, max_s=20.0, idle_s=0.3)
@@ -41,9 +41,11 @@ class Board:
         out = self.folder / f"block{self._count}"
         out.mkdir()
         np.savez(out / "inputs.npz", **inputs)
-        stand = Stand(place=str(self.folder), model=str(model), inputs=str(out / "inputs.npz"), library=library)
+        deployment = Deployment(
+            place=str(self.folder), model=str(model), inputs=str(out / "inputs.npz"), library=library
+        )
         made: Run = msgspec.structs.replace(QUICK, probe=probe, **run)
-        (out / runner.ORDER).write_bytes(runner.order(stand, made, str(out)))
+        (out / runner.ORDER).write_bytes(runner.order(deployment, made, str(out)))
         done = subprocess.run([*self.command, str(out)], capture_output=True, check=False, stdin=subprocess.DEVNULL)
         self.said = (done.stdout + done.stderr).decode("utf8", "replace")
         answer = out / runner.ANSWER

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from edgekit import runner
 from edgekit.errors import DeviceError, InputError, MissingTool, Unsupported
-from edgekit.nouns.profile import Device, Run, Stand
+from edgekit.nouns.profile import Deployment, Device, Run
 
 BOARD = sorted((Path(runner.__file__).parent / "board").glob("*.py"))
 
@@ -147,8 +147,8 @@ def test_a_block_gets_more_time_than_its_loops_take() -> None:
 
 
 def test_an_order_holds_what_the_board_reads() -> None:
-    stand = Stand(place="p", model="m.tflite", inputs="i.npz", library="l.so")
-    plain: dict[str, Any] = json.loads(runner.order(stand, Run(cores=(1,)), "out"))
+    deployment = Deployment(place="p", model="m.tflite", inputs="i.npz", library="l.so")
+    plain: dict[str, Any] = json.loads(runner.order(deployment, Run(cores=(1,)), "out"))
     assert plain["model"] == "m.tflite"
     assert plain["library"] == "l.so"
     assert plain["cores"] == [1]

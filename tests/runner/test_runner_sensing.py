@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from edgekit import runner
-from edgekit.nouns.profile import Run, Stand
+from edgekit.nouns.profile import Deployment, Run
 from edgekit.nouns.sensing import Probe, Sample
 from tests.runner.boards import QUICK, Board, lines
 from tests.waiting import until
@@ -103,7 +103,7 @@ def test_the_sensors_end_with_a_killed_block(tmp_path: Path, board: Board) -> No
     run = msgspec.structs.replace(
         QUICK, mode="idle", idle_s=600.0, probe=Probe(meter="m", files=(str(sensor),), interval_s=0.05)
     )
-    (out / runner.ORDER).write_bytes(runner.order(Stand(place="p", model="m", inputs="i"), run, str(out)))
+    (out / runner.ORDER).write_bytes(runner.order(Deployment(place="p", model="m", inputs="i"), run, str(out)))
     with subprocess.Popen([board.python, str(board.program), str(out)]) as process:
         until(lambda: (out / "sensed.jsonl").exists() and (out / "sensed.jsonl").stat().st_size > 0)
         process.send_signal(signal.SIGKILL)
@@ -117,7 +117,7 @@ def test_the_block_ends_when_its_standard_input_does(tmp_path: Path, board: Boar
     out = tmp_path / "followed"
     out.mkdir()
     run = Run(mode="idle", idle_s=600.0)
-    (out / runner.ORDER).write_bytes(runner.order(Stand(place="p", model="m", inputs="i"), run, str(out)))
+    (out / runner.ORDER).write_bytes(runner.order(Deployment(place="p", model="m", inputs="i"), run, str(out)))
     with subprocess.Popen([board.python, str(board.program), str(out), "follow"], stdin=subprocess.PIPE) as process:
         time.sleep(0.5)
         assert process.poll() is None

@@ -17,7 +17,7 @@ from edgekit.drivers import Driver
 from edgekit.drivers.adb import bridge, conditions, feeding, finding, modes, places, sensing, settings, tool
 from edgekit.drivers.adb.bridge import Phone
 from edgekit.errors import DeviceError, EdgekitError, InputError, Unsupported
-from edgekit.nouns.profile import Block, Device, DeviceConfig, Output, Run, Stand, State
+from edgekit.nouns.profile import Block, Deployment, Device, DeviceConfig, Output, Run, State
 
 CLOCK_TRIES = 3
 """How often the two clocks are compared; the quickest answer counts."""
@@ -63,7 +63,7 @@ class AdbDriver(Driver):
         phone = bridge.reach(device)
         return tuple(phone.shell(line) for line in lines)
 
-    def open(self, device: Device, artifact: Path, inputs: Path, run: Run, place: str) -> Stand:
+    def open(self, device: Device, artifact: Path, inputs: Path, run: Run, place: str) -> Deployment:
         """See `edgekit.drivers.Driver.open`."""
         if artifact.suffix != ".tflite":
             raise Unsupported(
@@ -77,18 +77,18 @@ class AdbDriver(Driver):
         for name in places.left(phone, place):
             _clear(phone, places.path(name))
         made = places.path(place)
-        stand = Stand(place=made, model=f"{made}/model.tflite", inputs=f"{made}/inputs")
+        deployment = Deployment(place=made, model=f"{made}/model.tflite", inputs=f"{made}/inputs")
         try:
-            return _furnish(phone, device, stand, run, artifact, inputs=inputs)
+            return _furnish(phone, device, deployment, run, artifact, inputs=inputs)
         except EdgekitError:
             with suppress(DeviceError):  # the first error is the one to tell; the next open sweeps what stays
-                self.close(device, stand)
+                self.close(device, deployment)
             raise
 
-    def run(self, device: Device, stand: Stand, run: Run, out: Path) -> Block:
+    def run(self, device: Device, deployment: Deployment, run: Run, out: Path) -> Block:
         """See `edgekit.drivers.Driver.run`."""
         phone = bridge.reach(device)
-        if settings.boot(phone) != stand.settings["boot"]:
+        if settings.boot(phone) != deployment.settings["boot"]:
             raise DeviceError(
                 "The phone started anew: its settings are not those of the run any more.",
                 place=device.id,
@@ -97,28 +97,28 @@ class AdbDriver(Driver):
         before = conditions.state(phone.shell(conditions.LINE).stdout)
         energy = run.mode == "idle" or (run.mode == "time" and run.probe is not None)
         if energy and before.screen_on:
-            settings.darken(phone, stand.place)
+            settings.darken(phone, deployment.place)
             before = conditions.state(phone.shell(conditions.LINE).stdout)
         offset_s, error_s = _clock(phone)
-        notes = tuple(msgspec.json.decode(stand.settings.get("notes", "[]"), type=list[str]))
+        notes = tuple(msgspec.json.decode(deployment.settings.get("notes", "[]"), type=list[str]))
         made = Block(
             before=before,
             host_offset_s=offset_s,
             host_offset_error_s=error_s,
-            runtime="" if run.mode == "idle" else stand.settings["runtime"],
+            runtime="" if run.mode == "idle" else deployment.settings["runtime"],
             notes=() if run.mode == "idle" else notes,
         )
-        with modes.room(phone, stand, run, out) as room:
+        with modes.room(phone, deployment, run, out) as room:
             filled = modes.carry_out(room, made)
         return msgspec.structs.replace(filled, after=conditions.state(phone.shell(conditions.LINE).stdout))
 
-    def close(self, device: Device, stand: Stand) -> None:
+    def close(self, device: Device, deployment: Deployment) -> None:
         """See `edgekit.drivers.Driver.close`."""
         try:
-            stays = _clear(bridge.reach(device, COMING_BACK_S), places.path(stand.place))
+            stays = _clear(bridge.reach(device, COMING_BACK_S), places.path(deployment.place))
         except DeviceError as error:
             raise DeviceError(
-                f"{error.problem} What edgekit put there stays: {stand.place}, and its performance mode.",
+                f"{error.problem} What edgekit put there stays: {deployment.place}, and its performance mode.",
                 place=error.place,
                 fix=f"{error.fix}; the next run on it clears this away",
             ) from error
@@ -145,9 +145,11 @@ def _clear(phone: Phone, place: str) -> str:
     return places.remove(phone, place)
 
 
-def _furnish(phone: Phone, device: Device, stand: Stand, run: Run, artifact: Path, *, inputs: Path) -> Stand:
+def _furnish(
+    phone: Phone, device: Device, deployment: Deployment, run: Run, artifact: Path, *, inputs: Path
+) -> Deployment:
     """Make a place: owner, what is to be restored, the tool, the model, the inputs; then change the settings."""
-    place, model, of = stand.place, artifact.read_bytes(), feeding.boundary(artifact)
+    place, model, of = deployment.place, artifact.read_bytes(), feeding.boundary(artifact)
     samples = feeding.raw(of, inputs)
     _check_room(phone, len(model) + sum(len(content) for sample in samples for content in sample))
     quoted = shlex.quote(place)
@@ -157,7 +159,7 @@ def _furnish(phone: Phone, device: Device, stand: Stand, run: Run, artifact: Pat
     before = settings.planned(phone.shell(conditions.LINE).stdout, finding.api_level(device))
     phone.push(msgspec.json.encode(before), f"{place}/{places.RESTORE}")
     found = tool.place_tool(phone, device, run.benchmark_binary, place)
-    phone.push(model, stand.model)
+    phone.push(model, deployment.model)
     for i, sample in enumerate(samples):
         for j, content in enumerate(sample):
             phone.push(content, f"{place}/inputs/{i}/{j}.bin")
@@ -165,7 +167,7 @@ def _furnish(phone: Phone, device: Device, stand: Stand, run: Run, artifact: Pat
     if found.generation == "litert" or not feeding.arguments(of, place, 0):
         notes.append("this benchmark_model makes up its own inputs")
     return msgspec.structs.replace(
-        stand,
+        deployment,
         settings={
             "tool": found.path,
             "generation": found.generation,

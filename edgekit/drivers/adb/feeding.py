@@ -97,10 +97,10 @@ def cut(of: Boundary, content: bytes, *, place: str) -> list[Array]:
 
 
 def text(of: Boundary) -> str:
-    """For a stand's settings."""
+    """For a deployment's settings."""
     return msgspec.json.encode(of).decode()
 
 
 def untext(settings: dict[str, str]) -> Boundary:
-    """From a stand's settings."""
+    """From a deployment's settings."""
     return msgspec.json.decode(settings["boundary"].encode(), type=Boundary)

@@ -12,7 +12,7 @@ import numpy as np
 from edgekit.drivers.adb import block, delegation, feeding, operators, parsing, result, sensing
 from edgekit.drivers.adb.bridge import Phone
 from edgekit.errors import DeviceError, Unsupported
-from edgekit.nouns.profile import Block, Delegation, Memory, Run, Stand
+from edgekit.nouns.profile import Block, Delegation, Deployment, Memory, Run
 
 GONE = 90
 """Exit code of a block's shell lines where the place is not there (`edgekit.drivers.adb.block.script`)."""
@@ -22,7 +22,7 @@ class Room(NamedTuple):
     """Where a block runs: the phone, its stand, what is to be run, the folder for files here, and that there."""
 
     phone: Phone
-    stand: Stand
+    deployment: Deployment
     run: Run
     out: Path
     there: str
@@ -30,7 +30,7 @@ class Room(NamedTuple):
     @property
     def classic(self) -> bool:
         """Whether the tool is the classic one, which takes inputs, writes outputs and times operators."""
-        return self.stand.settings["generation"] == "classic"
+        return self.deployment.settings["generation"] == "classic"
 
     def pull(self, name: str) -> bytes:
         """A file of the block's folder.
@@ -38,23 +38,23 @@ class Room(NamedTuple):
         Raises:
             DeviceError: there is none, or the phone went away.
         """
-        return self.phone.pull(f"{self.stand.place}/{self.there}/{name}")
+        return self.phone.pull(f"{self.deployment.place}/{self.there}/{name}")
 
     def file(self) -> str:
         """The phone and the model, for complaints."""
-        return f"{self.phone.id}:{self.stand.model}"
+        return f"{self.phone.id}:{self.deployment.model}"
 
     def tool(self) -> str:
         """The phone and the tool, for complaints."""
-        return f"{self.phone.id}:{self.stand.settings['tool']}"
+        return f"{self.phone.id}:{self.deployment.settings['tool']}"
 
 
 @contextmanager
-def room(phone: Phone, stand: Stand, run: Run, out: Path) -> Iterator[Room]:
+def room(phone: Phone, deployment: Deployment, run: Run, out: Path) -> Iterator[Room]:
     """A room for one block; its folder on the phone goes once the block is read."""
     name = f"block-{time.monotonic_ns()}"
-    yield Room(phone, stand, run, out, name)
-    phone.shell(f"rm -rf {stand.place}/{name}")
+    yield Room(phone, deployment, run, out, name)
+    phone.shell(f"rm -rf {deployment.place}/{name}")
 
 
 def carry_out(made: Room, started: Block) -> Block:
@@ -69,12 +69,12 @@ def carry_out(made: Room, started: Block) -> Block:
 
 def _process(made: Room, sample: int, *more: str) -> block.Ended:
     """Run the tool once, where it is timed with the probe beside it, and read its log."""
-    stand, run = made.stand, made.run
-    generation: Any = stand.settings["generation"]
-    flags = block.flags(generation, run, stand.model, f"{stand.place}/{made.there}/result.pb")
+    deployment, run = made.deployment, made.run
+    generation: Any = deployment.settings["generation"]
+    flags = block.flags(generation, run, deployment.model, f"{deployment.place}/{made.there}/result.pb")
     if made.classic:
-        flags += feeding.arguments(feeding.untext(stand.settings), stand.inputs, sample)
-    lines = block.tool_lines(made.there, stand.settings["tool"], [*flags, *more], run.cores)
+        flags += feeding.arguments(feeding.untext(deployment.settings), deployment.inputs, sample)
+    lines = block.tool_lines(made.there, deployment.settings["tool"], [*flags, *more], run.cores)
     said = _shell(made, lines)
     log = made.pull("log").decode(errors="replace")
     seen = block.ended(said, log, place=made.file())
@@ -84,11 +84,11 @@ def _process(made: Room, sample: int, *more: str) -> block.Ended:
 
 def _shell(made: Room, lines: list[str]) -> str:
     probe = made.run.probe if made.run.mode in {"time", "idle"} else None
-    text = block.script(made.stand.place, made.there, lines, probe)
+    text = block.script(made.deployment.place, made.there, lines, probe)
     said = made.phone.shell(text, limit_s=block.limit_s(made.run), doing="in the middle of a block")
     if said.code == GONE:
         raise DeviceError(
-            "The place on the phone is gone.", place=f"{made.phone.id}:{made.stand.place}", fix="run it again"
+            "The place on the phone is gone.", place=f"{made.phone.id}:{made.deployment.place}", fix="run it again"
         )
     return said.stdout
 
@@ -161,7 +161,7 @@ def _idle(made: Room, started: Block) -> Block:
 
 
 def _operators(made: Room, started: Block) -> Block:
-    file = f"{made.stand.place}/{made.there}/operators.csv"
+    file = f"{made.deployment.place}/{made.there}/operators.csv"
     seen = _process(made, 0, "--enable_op_profiling=true", f"--profiling_output_csv_file={file}")
     table = ""
     with suppress(DeviceError):  # a build without the flag shows the table on the screen instead
@@ -178,12 +178,12 @@ def _operators(made: Room, started: Block) -> Block:
 
 
 def _outputs(made: Room, started: Block) -> Block:
-    of = feeding.untext(made.stand.settings)
+    of = feeding.untext(made.deployment.settings)
     if not made.classic or not feeding.arguments(of, "", 0):
         raise _no_outputs(made, "it cannot be given inputs")
     rows, seen = [], None
-    for i in range(int(made.stand.settings["samples"])):
-        seen = _process(made, i, f"--output_filepath={made.stand.place}/{made.there}/{i}.bin")
+    for i in range(int(made.deployment.settings["samples"])):
+        seen = _process(made, i, f"--output_filepath={made.deployment.place}/{made.there}/{i}.bin")
         if "output_filepath" in parsing.unknown_flags(seen.text):
             raise _no_outputs(made, "it does not know --output_filepath")
         rows.append(feeding.cut(of, made.pull(f"{i}.bin"), place=made.file()))

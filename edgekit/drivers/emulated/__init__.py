@@ -18,7 +18,7 @@ from edgekit.drivers import Driver
 from edgekit.drivers.emulated import root
 from edgekit.errors import EdgekitError, InputError, MissingTool, Unsupported
 from edgekit.host.cachedir import cache_folder
-from edgekit.nouns.profile import Block, Device, DeviceConfig, Output, Run, Stand, State
+from edgekit.nouns.profile import Block, Deployment, Device, DeviceConfig, Output, Run, State
 from edgekit.runner import here
 
 
@@ -73,7 +73,7 @@ class Emulated(Driver):
         _ready(device)
         return tuple(Output(code=127, stdout="", stderr="an emulated core has no shell") for _ in lines)
 
-    def open(self, device: Device, artifact: Path, inputs: Path, run: Run, place: str) -> Stand:  # noqa: ARG002
+    def open(self, device: Device, artifact: Path, inputs: Path, run: Run, place: str) -> Deployment:  # noqa: ARG002
         """Make a folder in the cache with the file, its inputs and the runner."""
         if artifact.suffix != ".tflite":
             raise Unsupported(
@@ -84,7 +84,7 @@ class Emulated(Driver):
         _ready(device)
         return here.open_place(place, artifact, inputs)
 
-    def run(self, device: Device, stand: Stand, run: Run, out: Path) -> Block:
+    def run(self, device: Device, deployment: Deployment, run: Run, out: Path) -> Block:
         """The outputs of every sample; no other mode."""
         if run.mode != "outputs":
             raise Unsupported(
@@ -92,12 +92,12 @@ class Emulated(Driver):
                 place=device.id,
                 fix="measure on a real device: edgekit devices lists those attached",
             )
-        seen = here.run_block(_python(device), device, stand, run, out, environment=_environment())
+        seen = here.run_block(_python(device), device, deployment, run, out, environment=_environment())
         return Block(runtime=seen.runtime, outputs=seen.outputs, notes=(f"emulated {_core(device)}",))
 
-    def close(self, device: Device, stand: Stand) -> None:  # noqa: ARG002
+    def close(self, device: Device, deployment: Deployment) -> None:  # noqa: ARG002
         """Remove the folder."""
-        here.close_place(stand)
+        here.close_place(deployment)
 
 
 def _check_named(core: str) -> None:

@@ -26,7 +26,7 @@ from edgekit.drivers import Driver
 from edgekit.drivers.serial import blocks, protocol
 from edgekit.drivers.serial.monitor import Monitor
 from edgekit.errors import DeviceError, EdgekitError, InputError, Unsupported
-from edgekit.nouns.profile import Block, Device, DeviceConfig, Output, Run, Stand, State
+from edgekit.nouns.profile import Block, Deployment, Device, DeviceConfig, Output, Run, State
 from edgekit.runner import here
 
 
@@ -47,7 +47,7 @@ class Serial(Driver):
         """Every line answers 127: there is no shell."""
         return tuple(Output(code=127, stdout="", stderr="a microcontroller has no shell") for _ in lines)
 
-    def open(self, device: Device, artifact: Path, inputs: Path, run: Run, place: str) -> Stand:  # noqa: ARG002
+    def open(self, device: Device, artifact: Path, inputs: Path, run: Run, place: str) -> Deployment:  # noqa: ARG002
         """Check that what is flashed can be this file, and keep it and the inputs here: a board keeps nothing."""
         if artifact.suffix != ".tflite":
             raise Unsupported(
@@ -71,27 +71,27 @@ class Serial(Driver):
             )
         return here.open_place(place, artifact, inputs)
 
-    def run(self, device: Device, stand: Stand, run: Run, out: Path) -> Block:
+    def run(self, device: Device, deployment: Deployment, run: Run, out: Path) -> Block:
         """One block; opening the port restarts most boards, which is their fresh process."""
         if run.mode == "operators":
             raise Unsupported(
                 "The firmware tells no times of operators.", place=device.id, fix="leave out --ops for this device"
             )
-        here.place_of(stand)
+        here.place_of(deployment)
         with _monitor(device) as monitor:
             if run.mode == "idle":
                 return blocks.idle(monitor, run)
-            given, made = blocks.signature(Path(stand.model))
-            with np.load(stand.inputs, allow_pickle=False) as file:
+            given, made = blocks.signature(Path(deployment.model))
+            with np.load(deployment.inputs, allow_pickle=False) as file:
                 samples = file[given.name]
             if run.mode == "outputs":
                 return blocks.outputs(monitor, given, made, samples, out)
             blocks.load(monitor, given, samples[0])
             return blocks.timed(monitor, run, out)
 
-    def close(self, device: Device, stand: Stand) -> None:  # noqa: ARG002
+    def close(self, device: Device, deployment: Deployment) -> None:  # noqa: ARG002
         """Remove what is kept here; nothing stays on the board."""
-        here.close_place(stand)
+        here.close_place(deployment)
 
 
 def _found(name: str, config: DeviceConfig) -> Device:

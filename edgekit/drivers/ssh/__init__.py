@@ -21,7 +21,7 @@ from edgekit.drivers.ssh.looking import BoardSeen, delegate_problem, look
 from edgekit.drivers.ssh.transfer import fetch, prepare, removed, upload
 from edgekit.drivers.ssh.trust import target
 from edgekit.errors import DeviceError, EdgekitError, InputError, MissingTool, Unsupported
-from edgekit.nouns.profile import Block, Delegate, Device, DeviceConfig, Output, Run, Stand, State
+from edgekit.nouns.profile import Block, Delegate, Deployment, Device, DeviceConfig, Output, Run, State
 
 LIBRARY = "libedgetpu.so.1"
 """The Edge TPU's delegate, as its package installs it."""
@@ -62,17 +62,17 @@ class Ssh(Driver):
 
         return tuple(wait(one_by_one()))
 
-    def open(self, device: Device, artifact: Path, inputs: Path, run: Run, place: str) -> Stand:
+    def open(self, device: Device, artifact: Path, inputs: Path, run: Run, place: str) -> Deployment:
         """Copy the runner, the artifact with its companions and the inputs into a new folder in the home."""
         return wait(_open(Board.of(device), artifact, inputs, run, place))
 
-    def run(self, device: Device, stand: Stand, run: Run, out: Path) -> Block:
+    def run(self, device: Device, deployment: Deployment, run: Run, out: Path) -> Block:
         """One process there, between two readings of its clock."""
-        return wait(_run(Board.of(device), stand, run, out))
+        return wait(_run(Board.of(device), deployment, run, out))
 
-    def close(self, device: Device, stand: Stand) -> None:
+    def close(self, device: Device, deployment: Deployment) -> None:
         """Remove the folder; nothing else was changed."""
-        wait(removed(Board.of(device), stand.place))
+        wait(removed(Board.of(device), deployment.place))
 
 
 async def _found(name: str, config: DeviceConfig) -> Device:
@@ -118,7 +118,7 @@ def _words(error: EdgekitError) -> str:
     return f"{error.problem.removesuffix('.')}; fix: {error.fix}"
 
 
-async def _open(board: Board, artifact: Path, inputs: Path, run: Run, place: str) -> Stand:
+async def _open(board: Board, artifact: Path, inputs: Path, run: Run, place: str) -> Deployment:
     if artifact.suffix not in SUFFIXES:
         raise Unsupported(
             f"A board runs {', '.join(SUFFIXES)} files, not {artifact.suffix or 'this'}.",
@@ -135,7 +135,9 @@ async def _open(board: Board, artifact: Path, inputs: Path, run: Run, place: str
     files: dict[str, Path | bytes] = {runner.PROGRAM: runner.program(), "inputs.npz": inputs}
     files |= {f"model/{name}": path for name, path in runner.companions(artifact).items()}
     folder = await upload(board, place, files)
-    return Stand(place=folder, model=f"{folder}/model/{artifact.name}", inputs=f"{folder}/inputs.npz", library=library)
+    return Deployment(
+        place=folder, model=f"{folder}/model/{artifact.name}", inputs=f"{folder}/inputs.npz", library=library
+    )
 
 
 async def _delegate(board: Board, run: Run) -> str | None:
@@ -164,27 +166,27 @@ async def _delegate(board: Board, run: Run) -> str | None:
     return library
 
 
-async def _run(board: Board, stand: Stand, run: Run, out: Path) -> Block:
-    folder = f"{stand.place}/block-{secrets.token_hex(4)}"
+async def _run(board: Board, deployment: Deployment, run: Run, out: Path) -> Block:
+    folder = f"{deployment.place}/block-{secrets.token_hex(4)}"
     async with board.files("preparing a block") as files:
-        await prepare(board, files, folder, runner.order(stand, run, folder))
+        await prepare(board, files, folder, runner.order(deployment, run, folder))
         if run.mode in {"time", "idle"}:
             async with clock_of(board) as there:
                 first = await there.read()
-                said = await _process(board, stand, run, folder)
+                said = await _process(board, deployment, run, folder)
                 shift = joined(first, await there.read())
         else:
-            said, shift = await _process(board, stand, run, folder), Offset(0.0, 0.0)  # no moment of it matters
+            said, shift = await _process(board, deployment, run, folder), Offset(0.0, 0.0)  # no moment of it matters
         answer = await fetch(files, folder, out)
-    name = stand.model.rpartition("/")[2]
+    name = deployment.model.rpartition("/")[2]
     words = said.stdout + said.stderr
     block = runner.block(answer, code=said.code, place=f"{name} on {board.place}", last_words=words)
     return msgspec.structs.replace(block, host_offset_s=shift.offset_s, host_offset_error_s=shift.error_s)
 
 
-async def _process(board: Board, stand: Stand, run: Run, folder: str) -> Output:
+async def _process(board: Board, deployment: Deployment, run: Run, folder: str) -> Output:
     """The block's process, from its start to its end."""
-    command = f"{board.python} {quote(f'{stand.place}/{runner.PROGRAM}')} {quote(folder)} follow"
+    command = f"{board.python} {quote(f'{deployment.place}/{runner.PROGRAM}')} {quote(folder)} follow"
     limit_s = runner.limit_s(run)
     line = ALONE.format(folder=quote(folder), command=command)
     said = await board.command(line, doing="running a block", limit_s=limit_s)

@@ -11,7 +11,7 @@ from edgekit.drivers.adb import AdbDriver
 from edgekit.errors import DeviceError, Unsupported
 from edgekit.meters.battery import Battery
 from edgekit.meters.odpm import Odpm
-from edgekit.nouns.profile import Device, DeviceConfig, Run, Stand
+from edgekit.nouns.profile import Deployment, Device, DeviceConfig, Run
 from edgekit.nouns.sensing import Probe, Sample
 from edgekit.waist import run as waist
 from tests.drivers.adb.conftest import PLACE, QUICK, config, found
@@ -22,7 +22,7 @@ CURRENT = "/sys/class/power_supply/battery/current_now"
 
 
 @pytest.fixture
-def stand(phone: Standin, device: Device, model: Path, inputs: Path) -> Stand:
+def deployment(phone: Standin, device: Device, model: Path, inputs: Path) -> Deployment:
     return DRIVER.open(device, model, inputs, QUICK, PLACE)
 
 
@@ -97,9 +97,9 @@ def test_a_table_without_a_host_tells_of_the_phone_with_that_serial(
     assert devices[serial].config == fed
     assert not devices["NOT-PLUGGED-IN"].usable
     assert "adb does not see it" in devices["NOT-PLUGGED-IN"].problems[0]
-    stand = DRIVER.open(devices[serial], model, inputs, QUICK, PLACE)
-    assert DRIVER.run(devices[serial], stand, QUICK, out).latency is not None
-    DRIVER.close(devices[serial], stand)
+    deployment = DRIVER.open(devices[serial], model, inputs, QUICK, PLACE)
+    assert DRIVER.run(devices[serial], deployment, QUICK, out).latency is not None
+    DRIVER.close(devices[serial], deployment)
 
 
 @pytest.mark.slow
@@ -109,15 +109,17 @@ def test_two_phones_are_kept_apart(phones: Callable[..., Standin], model: Path, 
     devices = {device.id: device for device in DRIVER.find({"a": config(first), "b": config(second)})}
     assert devices["a"].title == "Google Pixel 6"
     assert devices["b"].title == "Google Pixel 6 Pro"
-    stand = DRIVER.open(devices["b"], model, inputs, QUICK, PLACE)
-    assert not (first.root / stand.place.lstrip("/")).exists()
-    assert (second.root / stand.place.lstrip("/")).is_dir()
-    assert DRIVER.run(devices["b"], stand, QUICK, out).latency is not None
-    DRIVER.close(devices["b"], stand)
+    deployment = DRIVER.open(devices["b"], model, inputs, QUICK, PLACE)
+    assert not (first.root / deployment.place.lstrip("/")).exists()
+    assert (second.root / deployment.place.lstrip("/")).is_dir()
+    assert DRIVER.run(devices["b"], deployment, QUICK, out).latency is not None
+    DRIVER.close(devices["b"], deployment)
 
 
-def test_a_block_brings_the_tools_own_figures(phone: Standin, device: Device, stand: Stand, out: Path) -> None:
-    block = DRIVER.run(device, stand, QUICK, out)
+def test_a_block_brings_the_tools_own_figures(
+    phone: Standin, device: Device, deployment: Deployment, out: Path
+) -> None:
+    block = DRIVER.run(device, deployment, QUICK, out)
     assert block.latency is not None
     assert block.latency.runs >= 20
     assert 0 < block.latency.min_ms <= block.latency.median_ms <= block.latency.p95_ms <= block.latency.max_ms
@@ -131,11 +133,13 @@ def test_a_block_brings_the_tools_own_figures(phone: Standin, device: Device, st
     assert block.host_offset_error_s < 1
     assert block.before.screen_on is True
     assert block.latencies is None
-    assert not (phone.root / stand.place.lstrip("/") / "block").exists()
+    assert not (phone.root / deployment.place.lstrip("/") / "block").exists()
 
 
-def test_outputs_are_this_hosts_bit_for_bit(device: Device, stand: Stand, model: Path, inputs: Path, out: Path) -> None:
-    block = DRIVER.run(device, stand, replaced(QUICK, mode="outputs"), out)
+def test_outputs_are_this_hosts_bit_for_bit(
+    device: Device, deployment: Deployment, model: Path, inputs: Path, out: Path
+) -> None:
+    block = DRIVER.run(device, deployment, replaced(QUICK, mode="outputs"), out)
     with np.load(out / block.outputs) as there, np.load(inputs) as fed:
         here = waist.run(model, dict(fed))
         assert set(there) == {"probabilities"}
@@ -143,16 +147,18 @@ def test_outputs_are_this_hosts_bit_for_bit(device: Device, stand: Stand, model:
         np.testing.assert_array_equal(there["probabilities"], here["probabilities"])
 
 
-def test_operators_come_from_the_tools_table(device: Device, stand: Stand, out: Path) -> None:
-    rows = DRIVER.run(device, stand, replaced(QUICK, mode="operators"), out).operators
+def test_operators_come_from_the_tools_table(device: Device, deployment: Deployment, out: Path) -> None:
+    rows = DRIVER.run(device, deployment, replaced(QUICK, mode="operators"), out).operators
     assert rows[0].kind == "CONV_2D"
     assert rows[0].mean_ms == 60.957
     assert rows[-1].kind == "SOFTMAX"
 
 
-def test_a_probe_is_sampled_on_the_phones_clock(phone: Standin, device: Device, stand: Stand, out: Path) -> None:
+def test_a_probe_is_sampled_on_the_phones_clock(
+    phone: Standin, device: Device, deployment: Deployment, out: Path
+) -> None:
     probe = Probe(meter="x", files=(CURRENT, "/sys/none"), commands=("dumpsys battery",), interval_s=0.05)
-    block = DRIVER.run(device, stand, replaced(QUICK, mode="idle", idle_s=0.4, probe=probe), out)
+    block = DRIVER.run(device, deployment, replaced(QUICK, mode="idle", idle_s=0.4, probe=probe), out)
     samples = [msgspec.json.decode(line, type=Sample) for line in (out / block.sensed).read_bytes().splitlines()]
     current = [sample for sample in samples if sample.source == CURRENT]
     assert len(current) >= 4
@@ -166,20 +172,20 @@ def test_a_probe_is_sampled_on_the_phones_clock(phone: Standin, device: Device, 
     assert block.end_s - block.begin_s == pytest.approx(0.4, abs=0.2)
 
 
-def test_a_probe_at_the_edges_is_read_twice(device: Device, stand: Stand, out: Path) -> None:
+def test_a_probe_at_the_edges_is_read_twice(device: Device, deployment: Deployment, out: Path) -> None:
     probe = Probe(meter="x", files=(CURRENT,), interval_s=None)
-    block = DRIVER.run(device, stand, replaced(QUICK, probe=probe), out)
+    block = DRIVER.run(device, deployment, replaced(QUICK, probe=probe), out)
     samples = [msgspec.json.decode(line, type=Sample) for line in (out / block.sensed).read_bytes().splitlines()]
     assert len(samples) == 2
     assert samples[0].t_s <= block.begin_s < block.end_s <= samples[1].t_s + 0.01
 
 
 @pytest.mark.slow
-def test_power_rails_are_read_through_a_block(device: Device, stand: Stand, out: Path) -> None:
+def test_power_rails_are_read_through_a_block(device: Device, deployment: Deployment, out: Path) -> None:
     meter = Odpm()
     offer = meter.available(device, DRIVER.execute(device, meter.look(device)))
     probe = replaced(offer.probe, interval_s=0.1)
-    block = DRIVER.run(device, stand, replaced(QUICK, mode="idle", idle_s=1.0, probe=probe), out)
+    block = DRIVER.run(device, deployment, replaced(QUICK, mode="idle", idle_s=1.0, probe=probe), out)
     trace = meter.stop(probe, out / block.sensed)
     assert not trace.invalid
     watts = {
@@ -191,12 +197,12 @@ def test_power_rails_are_read_through_a_block(device: Device, stand: Stand, out:
     }
 
 
-def test_the_battery_gauge_is_read_through_a_block(device: Device, stand: Stand, out: Path) -> None:
+def test_the_battery_gauge_is_read_through_a_block(device: Device, deployment: Deployment, out: Path) -> None:
     meter = Battery()
     offer = meter.available(device, DRIVER.execute(device, meter.look(device)))
     learnt = {"sign": -1, "amperes": 1e-6, "volts": 1e-6}
     probe = replaced(offer.probe, interval_s=0.1, settings=learnt)
-    block = DRIVER.run(device, stand, replaced(QUICK, mode="idle", idle_s=2.0, probe=probe), out)
+    block = DRIVER.run(device, deployment, replaced(QUICK, mode="idle", idle_s=2.0, probe=probe), out)
     trace = meter.stop(probe, out / block.sensed)
     assert not trace.invalid
     assert trace.rails["battery"].values[0] == pytest.approx(0.4125 * 4.12)
@@ -207,26 +213,28 @@ def test_the_battery_gauge_is_read_through_a_block(device: Device, stand: Stand,
     ("takes", "share", "partitions"), [("all", "all", 1), ("part", "part", 2), ("none", "none", None)]
 )
 def test_a_silent_fall_back_to_the_cpu_is_seen(
-    phone: Standin, device: Device, stand: Stand, out: Path, takes: str, share: str, partitions: int | None
+    phone: Standin, device: Device, deployment: Deployment, out: Path, takes: str, share: str, partitions: int | None
 ) -> None:
     phone.var("takes", takes)
     run = replaced(QUICK, delegate="gpu")
-    delegation = DRIVER.run(device, stand, run, out).delegation
+    delegation = DRIVER.run(device, deployment, run, out).delegation
     assert (delegation.delegate, delegation.share, delegation.partitions) == ("gpu", share, partitions)
     strict = replaced(run, require_full_delegation=True)
     if share == "all":
-        assert DRIVER.run(device, stand, strict, out).latency is not None
+        assert DRIVER.run(device, deployment, strict, out).latency is not None
     else:
         with pytest.raises(Unsupported, match="all of it was required"):
-            DRIVER.run(device, stand, strict, out)
+            DRIVER.run(device, deployment, strict, out)
 
 
-def test_an_older_build_without_outputs_says_so(phone: Standin, device: Device, stand: Stand, out: Path) -> None:
+def test_an_older_build_without_outputs_says_so(
+    phone: Standin, device: Device, deployment: Deployment, out: Path
+) -> None:
     phone.var("lacks", "output_filepath result_file_path")
-    block = DRIVER.run(device, stand, QUICK, out)
+    block = DRIVER.run(device, deployment, QUICK, out)
     assert block.latency.median_ms is not None
     with pytest.raises(Unsupported, match="does not know --output_filepath"):
-        DRIVER.run(device, stand, replaced(QUICK, mode="outputs"), out)
+        DRIVER.run(device, deployment, replaced(QUICK, mode="outputs"), out)
 
 
 @pytest.mark.slow
@@ -234,31 +242,33 @@ def test_litert_own_tool_measures_but_shows_nothing_else(
     phone: Standin, device: Device, model: Path, inputs: Path, out: Path
 ) -> None:
     phone.var("generation", "litert")
-    stand = DRIVER.open(device, model, inputs, QUICK, PLACE)
-    block = DRIVER.run(device, stand, QUICK, out)
+    deployment = DRIVER.open(device, model, inputs, QUICK, PLACE)
+    block = DRIVER.run(device, deployment, QUICK, out)
     assert block.runtime.startswith("benchmark_model (litert, ")
     assert block.latency.runs >= 20
     assert "this benchmark_model makes up its own inputs" in block.notes
     for mode in ("outputs", "operators"):
         with pytest.raises(Unsupported, match="--benchmark-binary download"):
-            DRIVER.run(device, stand, replaced(QUICK, mode=mode), out)
+            DRIVER.run(device, deployment, replaced(QUICK, mode=mode), out)
     with pytest.raises(Unsupported, match="no delegate nnapi"):
-        DRIVER.run(device, stand, replaced(QUICK, delegate="nnapi"), out)
+        DRIVER.run(device, deployment, replaced(QUICK, delegate="nnapi"), out)
 
 
-def test_a_recording_of_an_old_build_is_a_block(phone: Standin, device: Device, stand: Stand, out: Path) -> None:
+def test_a_recording_of_an_old_build_is_a_block(
+    phone: Standin, device: Device, deployment: Deployment, out: Path
+) -> None:
     phone.var("replay", str(RECORDINGS / "classic_2022_riscv.txt"))
-    block = DRIVER.run(device, stand, QUICK, out)
+    block = DRIVER.run(device, deployment, QUICK, out)
     assert (block.init_ms, block.first_ms, block.warm_up_runs) == (17.187, 3512.391, 1)
     assert block.latency.mean_ms == pytest.approx(2950.34)
     assert block.latency.median_ms is None
     assert "reckoned" in block.notes[0]  # all its lines came at once
 
 
-def test_a_tool_that_dies_is_no_bug_of_ours(phone: Standin, device: Device, stand: Stand, out: Path) -> None:
+def test_a_tool_that_dies_is_no_bug_of_ours(phone: Standin, device: Device, deployment: Deployment, out: Path) -> None:
     phone.var("dies", "11")
     with pytest.raises(Unsupported, match=r"died \(signal 11\)"):
-        DRIVER.run(device, stand, QUICK, out)
+        DRIVER.run(device, deployment, QUICK, out)
 
 
 @pytest.mark.slow
@@ -268,10 +278,10 @@ def test_an_android_that_tells_output_and_error_not_apart(phone: Standin, model:
     device = found(phone)
     (said,) = DRIVER.execute(device, ("echo a; echo b >&2; exit 3",))
     assert (said.code, said.stdout) == (3, "a\nb\n")
-    stand = DRIVER.open(device, model, inputs, QUICK, PLACE)
-    assert DRIVER.run(device, stand, QUICK, out).latency.runs >= 20
-    DRIVER.close(device, stand)
-    assert not (phone.root / stand.place.lstrip("/")).exists()
+    deployment = DRIVER.open(device, model, inputs, QUICK, PLACE)
+    assert DRIVER.run(device, deployment, QUICK, out).latency.runs >= 20
+    DRIVER.close(device, deployment)
+    assert not (phone.root / deployment.place.lstrip("/")).exists()
 
 
 def test_a_file_that_is_no_network_is_refused(device: Device, tmp_path: Path, inputs: Path) -> None:
@@ -279,8 +289,8 @@ def test_a_file_that_is_no_network_is_refused(device: Device, tmp_path: Path, in
         DRIVER.open(device, tmp_path / "model.onnx", inputs, QUICK, PLACE)
 
 
-def test_cores_become_a_mask(device: Device, stand: Stand, out: Path) -> None:
-    block = DRIVER.run(device, stand, replaced(QUICK, cores=(0,)), out)
+def test_cores_become_a_mask(device: Device, deployment: Deployment, out: Path) -> None:
+    block = DRIVER.run(device, deployment, replaced(QUICK, cores=(0,)), out)
     assert block.latency.runs >= 20
 
 

@@ -15,7 +15,7 @@ import pytest
 from edgekit.drivers.adb import AdbDriver, bridge
 from edgekit.engine.worker import Worker
 from edgekit.errors import DeviceError, EdgekitError
-from edgekit.nouns.profile import Device, Stand
+from edgekit.nouns.profile import Deployment, Device
 from edgekit.nouns.sensing import Probe
 from tests.drivers.adb.conftest import PLACE, QUICK, found
 from tests.drivers.adb.standin import Standin, running
@@ -41,22 +41,22 @@ def as_before(phone: Standin, device: Device) -> Callable[[], None]:
     return check
 
 
-def opened(device: Device, model: Path, inputs: Path, *, place: str = PLACE) -> Stand:
+def opened(device: Device, model: Path, inputs: Path, *, place: str = PLACE) -> Deployment:
     return DRIVER.open(device, model, inputs, LONG, place)
 
 
 def test_a_run_that_goes_well_leaves_nothing(
     phone: Standin, device: Device, model: Path, inputs: Path, out: Path, as_before: Callable[[], None]
 ) -> None:
-    stand = opened(device, model, inputs)
+    deployment = opened(device, model, inputs)
     assert phone.var("fixed_performance") == "true"
-    DRIVER.run(device, stand, QUICK, out)
+    DRIVER.run(device, deployment, QUICK, out)
     assert phone.var("wakefulness") == "Awake", "a screen is left alone where no energy is measured"
-    assert DRIVER.run(device, stand, IDLE, out).before.screen_on is False
+    assert DRIVER.run(device, deployment, IDLE, out).before.screen_on is False
     assert phone.var("wakefulness") == "Asleep"
-    DRIVER.close(device, stand)
+    DRIVER.close(device, deployment)
     as_before()
-    DRIVER.close(device, stand)
+    DRIVER.close(device, deployment)
     as_before()
     assert "fixed-performance-mode-enabled false" in phone.var("calls")
 
@@ -84,12 +84,12 @@ def test_a_disconnect_in_the_middle_of_a_push(
 def test_a_disconnect_in_the_middle_of_a_run(
     phone: Standin, device: Device, model: Path, inputs: Path, out: Path, as_before: Callable[[], None]
 ) -> None:
-    stand = opened(device, model, inputs)
+    deployment = opened(device, model, inputs)
     phone.faults.drop_when_running = "--num_runs"
     with pytest.raises(DeviceError, match="went away in the middle of a block"):
-        DRIVER.run(device, stand, LONG, out)
+        DRIVER.run(device, deployment, LONG, out)
     assert running(str(phone.root)), "what runs there goes on, as on a phone"
-    DRIVER.close(device, stand)
+    DRIVER.close(device, deployment)
     as_before()
 
 
@@ -97,11 +97,11 @@ def test_a_disconnect_in_the_middle_of_a_run(
 def test_a_disconnect_in_the_middle_of_a_pull(
     phone: Standin, device: Device, model: Path, inputs: Path, out: Path, as_before: Callable[[], None]
 ) -> None:
-    stand = opened(device, model, inputs)
+    deployment = opened(device, model, inputs)
     phone.faults.drop_after_pulled = 700
     with pytest.raises(DeviceError, match=r"went away while log was fetched"):
-        DRIVER.run(device, stand, QUICK, out)
-    DRIVER.close(device, stand)
+        DRIVER.run(device, deployment, QUICK, out)
+    DRIVER.close(device, deployment)
     as_before()
 
 
@@ -129,13 +129,13 @@ def test_a_disk_that_is_too_full_is_noticed_before_anything_is_sent(
 def test_a_phone_that_starts_anew_in_the_middle_of_a_run(
     phone: Standin, device: Device, model: Path, inputs: Path, out: Path, as_before: Callable[[], None]
 ) -> None:
-    stand = opened(device, model, inputs)
+    deployment = opened(device, model, inputs)
     phone.faults.drop_when_running, phone.faults.reboot = "--num_runs", True
     with pytest.raises(DeviceError, match="went away in the middle of a block"):
-        DRIVER.run(device, stand, LONG, out)
+        DRIVER.run(device, deployment, LONG, out)
     with pytest.raises(DeviceError, match="started anew: its settings are not those"):
-        DRIVER.run(device, stand, LONG, out)
-    DRIVER.close(device, stand)
+        DRIVER.run(device, deployment, LONG, out)
+    DRIVER.close(device, deployment)
     as_before()
 
 
@@ -157,27 +157,27 @@ def test_a_phone_that_takes_its_permission_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("edgekit.drivers.adb.COMING_BACK_S", 1.0)
-    stand = opened(device, model, inputs)
+    deployment = opened(device, model, inputs)
     phone.faults.authorize = False
     phone.drop()
     with pytest.raises(DeviceError):
-        DRIVER.run(device, stand, QUICK, out)
+        DRIVER.run(device, deployment, QUICK, out)
     with pytest.raises(DeviceError, match="What edgekit put there stays: /data/local/tmp/edgekit-"):
-        DRIVER.close(device, stand)
+        DRIVER.close(device, deployment)
     phone.faults.authorize = True
     phone.drop()
     until(lambda: bridge.connect(phone.serial) and bridge.attached().get(phone.serial, [""])[0] == "device")
-    DRIVER.close(device, stand)
+    DRIVER.close(device, deployment)
     as_before()
 
 
 def test_battery_updates_that_a_run_stopped_are_started_again(
     phone: Standin, device: Device, model: Path, inputs: Path, as_before: Callable[[], None]
 ) -> None:
-    stand = opened(device, model, inputs)
+    deployment = opened(device, model, inputs)
     DRIVER.execute(device, ("dumpsys battery unplug",))
     assert phone.var("updates_stopped") == "true"
-    DRIVER.close(device, stand)
+    DRIVER.close(device, deployment)
     as_before()
 
 
@@ -192,9 +192,9 @@ def test_battery_updates_that_were_stopped_before_stay_so(
 
 def test_a_screen_that_was_off_stays_off(phone: Standin, device: Device, model: Path, inputs: Path, out: Path) -> None:
     phone.var("wakefulness", "Asleep")
-    stand = opened(device, model, inputs)
-    DRIVER.run(device, stand, IDLE, out)
-    DRIVER.close(device, stand)
+    deployment = opened(device, model, inputs)
+    DRIVER.run(device, deployment, IDLE, out)
+    DRIVER.close(device, deployment)
     assert phone.var("wakefulness") == "Asleep"
 
 
@@ -203,18 +203,18 @@ def test_a_phone_without_the_mode_is_measured_with_a_remark(
     phone: Standin, device: Device, model: Path, inputs: Path, out: Path, as_before: Callable[[], None]
 ) -> None:
     phone.var("no_fixed", "")
-    stand = opened(device, model, inputs)
-    assert "no fixed performance mode" in DRIVER.run(device, stand, QUICK, out).notes[0]
-    DRIVER.close(device, stand)
+    deployment = opened(device, model, inputs)
+    assert "no fixed performance mode" in DRIVER.run(device, deployment, QUICK, out).notes[0]
+    DRIVER.close(device, deployment)
     (phone.root / "var/no_fixed").unlink()
     as_before()
 
 
 def test_an_older_android_has_no_such_mode(phone: Standin, model: Path, inputs: Path) -> None:
     phone.prop("ro.build.version.sdk", "29")
-    stand = opened(found(phone), model, inputs)
+    deployment = opened(found(phone), model, inputs)
     assert "fixed" not in phone.var("calls")
-    DRIVER.close(found(phone), stand)
+    DRIVER.close(found(phone), deployment)
 
 
 @pytest.mark.slow
@@ -242,9 +242,9 @@ def test_the_next_run_sweeps_what_a_dead_one_left(
         DRIVER.run(device, dead, LONG, out)
     assert running(str(phone.root))
     assert phone.var("fixed_performance") == "true"
-    stand = opened(device, model, inputs)
+    deployment = opened(device, model, inputs)
     assert not (phone.root / dead.place.lstrip("/")).exists()
-    DRIVER.close(device, stand)
+    DRIVER.close(device, deployment)
     as_before()
 
 
@@ -261,12 +261,12 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_run(
 ) -> None:
     calls = {"device": device, "run": LONG}
     with Worker(tmp_path / "log.txt") as worker:
-        stand = worker.call("drivers", "adb", "open", artifact=model, inputs=inputs, place=PLACE, **calls)
+        deployment = worker.call("drivers", "adb", "open", artifact=model, inputs=inputs, place=PLACE, **calls)
         died: list[EdgekitError] = []
 
         def block() -> None:
             try:
-                worker.call("drivers", "adb", "run", stand=stand, out=out, **calls)
+                worker.call("drivers", "adb", "run", deployment=deployment, out=out, **calls)
             except EdgekitError as error:
                 died.append(error)
 
@@ -277,7 +277,7 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_run(
         thread.join(30)
         assert isinstance(died[0], DeviceError)
         assert phone.var("fixed_performance") == "true"
-        worker.call("drivers", "adb", "close", device=device, stand=stand)
+        worker.call("drivers", "adb", "close", device=device, deployment=deployment)
     as_before()
 
 

@@ -92,10 +92,10 @@ def shop(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
 
 def opened(phone: Standin, model: Path, inputs: Path, binary: str | None) -> dict[str, str]:
     device = found(phone)
-    stand = DRIVER.open(device, model, inputs, msgspec.structs.replace(QUICK, benchmark_binary=binary), PLACE)
-    DRIVER.close(device, stand)
+    deployment = DRIVER.open(device, model, inputs, msgspec.structs.replace(QUICK, benchmark_binary=binary), PLACE)
+    DRIVER.close(device, deployment)
     assert list((phone.root / "data/local/tmp").glob("edgekit-*")) == []
-    return stand.settings
+    return deployment.settings
 
 
 def test_without_a_tool_every_way_to_one_is_named(bare: Standin, model: Path, inputs: Path) -> None:

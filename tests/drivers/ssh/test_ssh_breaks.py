@@ -22,7 +22,7 @@ from edgekit.drivers.ssh import Ssh, connection, transfer
 from edgekit.drivers.ssh.connection import Board
 from edgekit.engine.worker import Worker
 from edgekit.errors import DeviceError, MissingTool, Unsupported
-from edgekit.nouns.profile import DeviceConfig, Run, Stand
+from edgekit.nouns.profile import Deployment, DeviceConfig, Run
 from edgekit.nouns.sensing import Probe
 from tests.drivers.ssh.conftest import QUICK, device_of, through
 from tests.drivers.ssh.server import Server, Wire, bare, interpreter, processes
@@ -88,9 +88,9 @@ def test_a_board_that_stays_away_is_cleared_by_the_next_run(
     with pytest.raises(DeviceError, match="The connection ended while copying files to it"):
         driver.open(device, network[0], big, QUICK, place)
     assert server.tree(config) != []
-    stand = driver.open(device_of(config), *network, QUICK, runner.place_name(0))
+    deployment = driver.open(device_of(config), *network, QUICK, runner.place_name(0))
     assert not (server.home(config) / place).exists()
-    driver.close(device_of(config), stand)
+    driver.close(device_of(config), deployment)
 
 
 def test_a_cut_in_a_block_ends_every_process_there(
@@ -102,17 +102,17 @@ def test_a_cut_in_a_block_ends_every_process_there(
     stream = f"while :; do echo {tmp_path.name}; sleep 0.1; done"
     probe = Probe(meter="test", files=("/proc/uptime",), stream=stream, interval_s=0.05)
     run = msgspec.structs.replace(LONG, probe=probe)
-    stand = driver.open(device, *network, run, runner.place_name(0))
-    program = f"{stand.place}/{runner.PROGRAM}"
+    deployment = driver.open(device, *network, run, runner.place_name(0))
+    program = f"{deployment.place}/{runner.PROGRAM}"
     error = in_the_middle(
-        lambda: driver.run(device, stand, run, tmp_path),
-        lambda: any(tmp_path.name in file.read_text() for file in Path(stand.place).glob("block*/sensed.jsonl")),
+        lambda: driver.run(device, deployment, run, tmp_path),
+        lambda: any(tmp_path.name in file.read_text() for file in Path(deployment.place).glob("block*/sensed.jsonl")),
         wire.cut,
     )
     assert error.problem == "The connection ended while running a block."
     until(lambda: not processes(program))
     until(lambda: not processes(stream))
-    driver.close(device, stand)
+    driver.close(device, deployment)
     assert server.tree(config) == []
 
 
@@ -122,15 +122,15 @@ def test_a_board_that_falls_silent_is_noticed(
     monkeypatch.setattr(connection, "SILENCE_S", 0.5)
     config = board()
     device = device_of(through(config, wire))
-    stand = driver.open(device, *network, LONG, runner.place_name(0))
-    program = f"{stand.place}/{runner.PROGRAM}"
+    deployment = driver.open(device, *network, LONG, runner.place_name(0))
+    program = f"{deployment.place}/{runner.PROGRAM}"
     error = in_the_middle(
-        lambda: driver.run(device, stand, LONG, tmp_path), lambda: bool(processes(program)), wire.frozen.set
+        lambda: driver.run(device, deployment, LONG, tmp_path), lambda: bool(processes(program)), wire.frozen.set
     )
     assert "The connection ended while running a block" in error.problem
     wire.close()  # the board's side notices too
     until(lambda: not processes(program))
-    driver.close(device_of(config), stand)
+    driver.close(device_of(config), deployment)
 
 
 def test_a_cut_in_a_download_is_told_and_cleared(
@@ -139,11 +139,11 @@ def test_a_cut_in_a_download_is_told_and_cleared(
     config = board()
     device = device_of(through(config, wire))
     run = Run(mode="outputs")
-    stand = driver.open(device, network[0], big, run, runner.place_name(0))
+    deployment = driver.open(device, network[0], big, run, runner.place_name(0))
     wire.cut_down = wire.down + 2**17
     with pytest.raises(DeviceError, match="The connection ended while bringing back what it measured"):
-        driver.run(device, stand, run, tmp_path)
-    driver.close(device, stand)
+        driver.run(device, deployment, run, tmp_path)
+    driver.close(device, deployment)
     assert server.tree(config) == []
 
 
@@ -159,28 +159,28 @@ def test_a_call_after_a_cut_connects_anew(driver: Ssh, board: Make, wire: Wire) 
 def test_close_names_what_stays(driver: Ssh, board: Make, wire: Wire, network: Network, server: Server) -> None:
     config = board()
     device = device_of(through(config, wire))
-    stand = driver.open(device, *network, QUICK, runner.place_name(0))
+    deployment = driver.open(device, *network, QUICK, runner.place_name(0))
     wire.close()
     time.sleep(0.2)
     with pytest.raises(DeviceError) as caught:
-        driver.close(device, stand)
-    assert stand.place in caught.value.place
-    assert f"rm -r {stand.place}" in caught.value.fix
-    driver.close(device_of(config), stand)
+        driver.close(device, deployment)
+    assert deployment.place in caught.value.place
+    assert f"rm -r {deployment.place}" in caught.value.fix
+    driver.close(device_of(config), deployment)
 
 
 def test_a_killed_worker_leaves_no_process(
     board: Make, server: Server, network: Network, tmp_path: Path, driver: Ssh
 ) -> None:
     config = board()
-    stand = driver.open(device_of(config), *network, LONG, runner.place_name(0))
+    deployment = driver.open(device_of(config), *network, LONG, runner.place_name(0))
     plain = {
         "device": msgspec.to_builtins(device_of(config)),
-        "stand": msgspec.to_builtins(stand),
+        "deployment": msgspec.to_builtins(deployment),
         "run": msgspec.to_builtins(LONG),
         "out": str(tmp_path),
     }
-    program = f"{stand.place}/{runner.PROGRAM}"
+    program = f"{deployment.place}/{runner.PROGRAM}"
     with Worker(tmp_path / "log.txt") as running:
 
         def block() -> None:
@@ -194,28 +194,28 @@ def test_a_killed_worker_leaves_no_process(
         running._process.send_signal(signal.SIGKILL)
         thread.join(30)
     until(lambda: not processes(program))
-    driver.close(device_of(config), stand)
+    driver.close(device_of(config), deployment)
 
 
 def test_a_block_that_does_not_end_is_given_up(
     driver: Ssh, board: Make, network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     device = device_of(board())
-    stand = driver.open(device, *network, LONG, runner.place_name(0))
+    deployment = driver.open(device, *network, LONG, runner.place_name(0))
     monkeypatch.setattr(runner, "limit_s", lambda run: 2.0)
     with pytest.raises(DeviceError, match="A block took longer than 2 s"):
-        driver.run(device, stand, LONG, tmp_path)
-    until(lambda: not processes(stand.place))
-    driver.close(device, stand)
+        driver.run(device, deployment, LONG, tmp_path)
+    until(lambda: not processes(deployment.place))
+    driver.close(device, deployment)
 
 
 def test_a_place_that_vanished_is_told(driver: Ssh, board: Make, network: Network, tmp_path: Path) -> None:
     device = device_of(board())
-    stand = driver.open(device, *network, QUICK, runner.place_name(0))
-    shutil.rmtree(stand.place)
+    deployment = driver.open(device, *network, QUICK, runner.place_name(0))
+    shutil.rmtree(deployment.place)
     with pytest.raises(DeviceError, match="What was put there for this run is gone"):
-        driver.run(device, stand, QUICK, tmp_path)
-    driver.close(device, stand)
+        driver.run(device, deployment, QUICK, tmp_path)
+    driver.close(device, deployment)
 
 
 @contextmanager
@@ -379,12 +379,12 @@ def test_a_delegate_without_its_accelerator_is_told(driver: Ssh, board: Make, ne
     (found,) = driver.find({"bench": config})
     assert found.delegates == ("xnnpack", "edgetpu", "none")
     run = msgspec.structs.replace(QUICK, delegate="edgetpu")
-    stand = driver.open(found, *network, run, runner.place_name(0))
-    assert stand.library == str(library)
+    deployment = driver.open(found, *network, run, runner.place_name(0))
+    assert deployment.library == str(library)
     (out := tmp_path / "out").mkdir()
     with pytest.raises(MissingTool, match="The delegate's library cannot be loaded"):
-        driver.run(found, stand, run, out)
-    driver.close(found, stand)
+        driver.run(found, deployment, run, out)
+    driver.close(found, deployment)
 
 
 @pytest.mark.parametrize("delegate", ["gpu", "nnapi"])
@@ -395,4 +395,4 @@ def test_delegates_of_phones_are_refused(driver: Ssh, board: Make, network: Netw
 
 
 def test_closing_what_never_opened_is_no_error(driver: Ssh, board: Make) -> None:
-    driver.close(device_of(board()), Stand(place=runner.place_name(0), model="", inputs=""))
+    driver.close(device_of(board()), Deployment(place=runner.place_name(0), model="", inputs=""))

@@ -16,7 +16,7 @@ from edgekit import runner
 from edgekit.drivers.ssh import Ssh, connection
 from edgekit.engine.worker import Worker
 from edgekit.errors import InputError, Unsupported
-from edgekit.nouns.profile import DeviceConfig, Run, Stand
+from edgekit.nouns.profile import Deployment, DeviceConfig, Run
 from edgekit.nouns.sensing import Probe, Sample
 from tests.drivers.ssh.conftest import QUICK, device_of
 from tests.drivers.ssh.server import Server
@@ -43,10 +43,10 @@ def test_a_block_is_timed_on_the_boards_clock(
 ) -> None:
     config = board()
     device = device_of(config)
-    stand = driver.open(device, *network, QUICK, runner.place_name(0))
-    assert Path(stand.place).name == runner.place_name(0)
-    assert Path(stand.place).stat().st_mode & 0o777 == 0o700
-    block = driver.run(device, stand, QUICK, tmp_path)
+    deployment = driver.open(device, *network, QUICK, runner.place_name(0))
+    assert Path(deployment.place).name == runner.place_name(0)
+    assert Path(deployment.place).stat().st_mode & 0o777 == 0o700
+    block = driver.run(device, deployment, QUICK, tmp_path)
     assert block.runtime.startswith("ai-edge-litert 2.")
     assert block.latencies is not None
     latencies = np.load(tmp_path / block.latencies)
@@ -57,16 +57,16 @@ def test_a_block_is_timed_on_the_boards_clock(
     # Board and host are one machine here, so their clocks are one.
     assert abs(block.host_offset_s) <= block.host_offset_error_s < 0.5
     assert sorted(path.name for path in tmp_path.iterdir()) == ["latencies.npy"]
-    driver.close(device, stand)
-    driver.close(device, stand)
+    driver.close(device, deployment)
+    driver.close(device, deployment)
 
 
 def test_outputs_are_those_of_this_host(driver: Ssh, board: Make, network: tuple[Path, Path], tmp_path: Path) -> None:
     device = device_of(board())
     run = Run(mode="outputs")
-    stand = driver.open(device, *network, run, runner.place_name(0))
-    block = driver.run(device, stand, run, tmp_path)
-    driver.close(device, stand)
+    deployment = driver.open(device, *network, run, runner.place_name(0))
+    block = driver.run(device, deployment, run, tmp_path)
+    driver.close(device, deployment)
     assert block.outputs is not None
     there = np.load(tmp_path / block.outputs)["probabilities"]
     here = Interpreter(model_path=str(network[0]), num_threads=1)
@@ -87,9 +87,9 @@ def test_sensors_are_sampled_beside_a_block(
     run = Run(mode="idle", idle_s=0.3, probe=probe)
     device = device_of(board())
     (out := tmp_path / "out").mkdir()
-    stand = driver.open(device, *network, run, runner.place_name(0))
-    block = driver.run(device, stand, run, out)
-    driver.close(device, stand)
+    deployment = driver.open(device, *network, run, runner.place_name(0))
+    block = driver.run(device, deployment, run, out)
+    driver.close(device, deployment)
     assert block.sensed is not None
     samples = [msgspec.json.decode(line, type=Sample) for line in (out / block.sensed).read_text().splitlines()]
     assert {sample.text for sample in samples} == {"1500000\n"}
@@ -102,12 +102,12 @@ def test_several_stands_and_blocks_share_a_board(
     driver: Ssh, board: Make, network: tuple[Path, Path], tmp_path: Path
 ) -> None:
     device = device_of(board())
-    stands = [driver.open(device, *network, QUICK, runner.place_name(i)) for i in range(2)]
-    for i, stand in enumerate([*stands, *reversed(stands)]):
+    deployments = [driver.open(device, *network, QUICK, runner.place_name(i)) for i in range(2)]
+    for i, deployment in enumerate([*deployments, *reversed(deployments)]):
         (out := tmp_path / str(i)).mkdir()
-        assert driver.run(device, stand, QUICK, out).latency is not None
-    for stand in stands:
-        driver.close(device, stand)
+        assert driver.run(device, deployment, QUICK, out).latency is not None
+    for deployment in deployments:
+        driver.close(device, deployment)
 
 
 def test_what_a_dead_run_left_is_cleared_away(
@@ -126,8 +126,8 @@ def test_what_a_dead_run_left_is_cleared_away(
     for name in left:
         (home / name).mkdir()
         (home / name / "file").write_text("x")
-    stand = driver.open(device_of(config), *network, QUICK, runner.place_name(0))
-    driver.close(device_of(config), stand)
+    deployment = driver.open(device_of(config), *network, QUICK, runner.place_name(0))
+    driver.close(device_of(config), deployment)
     assert {name: (home / name).exists() for name in left} == left
     for name in left:
         driver.execute(device_of(config), (f"rm -rf {name}",))
@@ -141,11 +141,11 @@ def test_a_companion_comes_along_and_openvino_runs_there(
     openvino.save_model(model, tmp_path / "model.xml", compress_to_fp16=False)
     run = Run(mode="outputs")
     config = board()
-    stand = driver.open(device_of(config), tmp_path / "model.xml", network[1], run, runner.place_name(0))
+    deployment = driver.open(device_of(config), tmp_path / "model.xml", network[1], run, runner.place_name(0))
     assert f"home/{runner.place_name(0)}/model/model.bin" in server.tree(config)
     (out := tmp_path / "out").mkdir()
-    block = driver.run(device_of(config), stand, run, out)
-    driver.close(device_of(config), stand)
+    block = driver.run(device_of(config), deployment, run, out)
+    driver.close(device_of(config), deployment)
     assert block.runtime.startswith("openvino ")
     assert block.outputs is not None
     with np.load(out / block.outputs) as outputs:
@@ -200,11 +200,11 @@ def test_a_process_that_dies_names_its_signal(
     driver: Ssh, board: Make, server: Server, network: tuple[Path, Path], tmp_path: Path
 ) -> None:
     config = board()
-    stand = driver.open(device_of(config), *network, QUICK, runner.place_name(0))
-    (Path(stand.place) / runner.PROGRAM).write_text("import os\nprint('so long')\nos.kill(os.getpid(), 9)\n")
+    deployment = driver.open(device_of(config), *network, QUICK, runner.place_name(0))
+    (Path(deployment.place) / runner.PROGRAM).write_text("import os\nprint('so long')\nos.kill(os.getpid(), 9)\n")
     with pytest.raises(Unsupported, match="SIGKILL"):
-        driver.run(device_of(config), stand, QUICK, tmp_path)
-    driver.close(device_of(config), stand)
+        driver.run(device_of(config), deployment, QUICK, tmp_path)
+    driver.close(device_of(config), deployment)
 
 
 def test_a_damaged_file_is_refused_by_the_runtime(
@@ -213,30 +213,30 @@ def test_a_damaged_file_is_refused_by_the_runtime(
     damaged = tmp_path / "model.tflite"
     damaged.write_bytes(network[0].read_bytes()[:200])
     device = device_of(board())
-    stand = driver.open(device, damaged, network[1], QUICK, runner.place_name(0))
+    deployment = driver.open(device, damaged, network[1], QUICK, runner.place_name(0))
     with pytest.raises(Unsupported):
-        driver.run(device, stand, QUICK, tmp_path)
-    driver.close(device, stand)
+        driver.run(device, deployment, QUICK, tmp_path)
+    driver.close(device, deployment)
 
 
 def test_a_block_in_a_worker_process(worker: Worker, board: Make, network: tuple[Path, Path], tmp_path: Path) -> None:
     device = msgspec.to_builtins(device_of(board()))
     run = msgspec.to_builtins(QUICK)
     place = runner.place_name(0)
-    stand = worker.call(
+    deployment = worker.call(
         "drivers", "ssh", "open", device=device, artifact=str(network[0]), inputs=str(network[1]), run=run, place=place
     )
-    stand = msgspec.convert(msgspec.to_builtins(stand), Stand)
+    deployment = msgspec.convert(msgspec.to_builtins(deployment), Deployment)
     block = worker.call(
-        "drivers", "ssh", "run", device=device, stand=msgspec.to_builtins(stand), run=run, out=str(tmp_path)
+        "drivers", "ssh", "run", device=device, deployment=msgspec.to_builtins(deployment), run=run, out=str(tmp_path)
     )
     assert "latencies.npy" in json.dumps(msgspec.to_builtins(block))
-    worker.call("drivers", "ssh", "close", device=device, stand=msgspec.to_builtins(stand))
+    worker.call("drivers", "ssh", "close", device=device, deployment=msgspec.to_builtins(deployment))
 
 
 def test_only_folders_of_edgekit_are_removed(driver: Ssh, board: Make) -> None:
     with pytest.raises(ValueError, match="no place"):
-        driver.close(device_of(board()), Stand(place="/etc", model="", inputs=""))
+        driver.close(device_of(board()), Deployment(place="/etc", model="", inputs=""))
 
 
 def test_a_host_that_no_machine_can_be_called(driver: Ssh) -> None:

@@ -84,18 +84,18 @@ def test_a_runtime_of_its_own_computes_the_same(
     (name, version), *_ = runtimes.items()
 
     timed = msgspec.structs.replace(QUICK, delegate=delegate)
-    stand = driver.open(found, *network, timed, runner.place_name(0))
+    deployment = driver.open(found, *network, timed, runner.place_name(0))
     for part in ("time", "outputs"):
         (tmp_path / part).mkdir()
-    block = driver.run(found, stand, timed, tmp_path / "time")
+    block = driver.run(found, deployment, timed, tmp_path / "time")
     assert block.runtime == f"{name} {version}"
     assert block.latency is not None
     assert block.latency.runs >= QUICK.min_runs
     assert block.init_ms is not None
     assert block.init_ms > 0
     outputs = Run(mode="outputs", delegate=timed.delegate)
-    block = driver.run(found, stand, outputs, tmp_path / "outputs")
-    driver.close(found, stand)
+    block = driver.run(found, deployment, outputs, tmp_path / "outputs")
+    driver.close(found, deployment)
 
     there = np.load(tmp_path / "outputs" / str(block.outputs))["probabilities"]
     here = Interpreter(model_path=str(network[0]), num_threads=1)

@@ -183,7 +183,7 @@ def _manifest(network: bytes) -> bytes:
     from edgekit.nouns.base import FileDigest  # noqa: PLC0415
     from edgekit.nouns.manifest import ArtifactFile, Manifest  # noqa: PLC0415  as above
     from edgekit.nouns.model import Model, Signature, SourceOptions, TensorSpec  # noqa: PLC0415
-    from edgekit.nouns.target import Recipe  # noqa: PLC0415
+    from edgekit.nouns.target import BuildOptions  # noqa: PLC0415
 
     def spec(name: str) -> TensorSpec:
         return TensorSpec(
@@ -199,6 +199,6 @@ def _manifest(network: bytes) -> bytes:
     made = Manifest(
         edgekit="0", tools={}, created_utc="2026-01-01T00:00:00+00:00",
         source=Model(name="m", file="m.onnx", sha256="0" * 64, format="onnx", bytes=1, signature=signature),
-        recipe=Recipe(), source_options=SourceOptions(), target="android", artifacts=(file,),
+        recipe=BuildOptions(), source_options=SourceOptions(), target="android", artifacts=(file,),
     )  # fmt: skip
     return msgspec.json.encode(made)

@@ -61,13 +61,13 @@ def blocks(model: Path, count: int, run: Run = QUICK.run) -> tuple[list[Block], 
         given = inputs(model, Path(name))
         begin = time.perf_counter()
         device = driver.find({})[0]
-        stand = driver.open(device, model, given, run, runner.place_name(0))
+        deployment = driver.open(device, model, given, run, runner.place_name(0))
         seen = []
         for i in range(count):
             out = Path(name) / f"block{i}"
             out.mkdir()
-            seen.append(driver.run(device, stand, run, out))
-        driver.close(device, stand)
+            seen.append(driver.run(device, deployment, run, out))
+        driver.close(device, deployment)
         return seen, time.perf_counter() - begin
 
 

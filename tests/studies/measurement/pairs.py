@@ -48,7 +48,7 @@ def medians(
         inputs = [top / f"inputs-{i}.npz" for i in range(len(arms))]
         for subject, path in zip(files, inputs, strict=True):
             write_inputs(subject, None, 0, path)
-        with protocol.stands(bench, files, inputs, runs) as made:
+        with protocol.deployments(bench, files, inputs, runs) as made:
             for i, which in enumerate(protocol.turns(len(arms), pairs, seed)):
                 found[which].append(median_ms(protocol.run_block(bench, made[which], runs[which], top / f"block-{i}")))
     return found
