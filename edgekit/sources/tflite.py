@@ -18,6 +18,7 @@ import numpy as np
 
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.model import Divergence, Model, Precision, Signature, SourceOptions, TensorRow, TensorSpec, Waist
+from edgekit.samples import write_npz
 from edgekit.sources import Source, bound, bound_results
 from edgekit.waist import cutting, edit, graph, layouts, naming, sizes, state, stored
 from edgekit.waist.run import interpreter, invoke, run, value
@@ -109,7 +110,7 @@ class TfliteSource(Source):
                     place=str(path),
                     fix="export it again, with fixed shapes",
                 ) from error
-        np.savez(outputs, **results)  # type: ignore[arg-type]
+        write_npz(outputs, results)
 
     def tensors(self, path: Path, options: SourceOptions) -> tuple[TensorRow, ...]:
         """See `edgekit.sources.Source.tensors`. Tensors that share a name, or have none, cannot be cut at."""
@@ -175,6 +176,8 @@ def _parsed(path: Path) -> tuple[Any, graph.Graph]:
         if not (used | {*part.inputs, *part.outputs}) <= set(range(len(part.tensors))):
             raise _damaged(path, "an operator uses a tensor that is not there")
     main = parts[0]
+    if (odd := sizes.misfit(tree, main)) is not None:
+        raise _damaged(path, f"the values of {odd.name} do not fill its shape {list(odd.shape)}")
     if not main.inputs or not main.outputs:
         raise _damaged(path, "it has no inputs or no outputs")
     bound(((tensor.name, tensor.shape) for tensor in main.tensors if not tensor.constant_bytes), path)

@@ -11,6 +11,7 @@ from edgekit.engine.origin import Origin, of, of_model
 from edgekit.engine.question import Known, Question
 from edgekit.engine.session import Session
 from edgekit.engine.store import Answer
+from edgekit.errors import Unsupported
 from edgekit.nouns.lineage import Step
 from edgekit.nouns.model import Model, SourceOptions
 from edgekit.nouns.target import Variant
@@ -54,12 +55,17 @@ class OpenedNetwork(msgspec.Struct, frozen=True):
         return not naming.edited(self.options) and self.model.batch == 1
 
 
+LONGEST_NAME = 4096
+"""Bytes of an input's or output's name; archives of samples hold 65,535, screens far less."""
+
+
 def open_network(session: Session, path: Path, options: SourceOptions) -> OpenedNetwork:
     """Sniff and describe a model file.
 
     Raises:
         InputError: it cannot be read.
         MissingTool: the libraries that read it are not installed.
+        Unsupported: an input or output has a name that no archive of samples holds.
     """
     path = path.absolute()
     leaf = sources.FORMATS[sources.sniff(path)]
@@ -69,6 +75,15 @@ def open_network(session: Session, path: Path, options: SourceOptions) -> Opened
     if described.result.companions:  # what the model says of itself may lie in them too, such as a shape
         origin = of(path, described.result.companions, options.custom_objects)
         described = _described(session, leaf, origin, options)
+    for spec in (*described.result.signature.inputs, *described.result.signature.outputs):
+        name = spec.source_name
+        if len(name.encode()) > LONGEST_NAME or "\0" in name:
+            raise Unsupported(
+                f"An input or output of {path.name} has a name of {len(name):,} characters or with a zero byte in it: "
+                f"{name[:40]!a}…",
+                place=str(path),
+                fix=f"rename it (at most {LONGEST_NAME:,} bytes), and export the model again",
+            )
     return OpenedNetwork(origin, leaf, options, described.result, described.steps)
 
 

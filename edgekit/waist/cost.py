@@ -52,16 +52,16 @@ def _total(model: Any, subgraphs: tuple[Graph, ...], index: int, notes: list[str
         if depth > MOST_NESTED or not all(0 <= part < len(subgraphs) for part in called):
             continue
         counted = [_total(model, subgraphs, part, notes, depth + 1) for part in called]
-        if operator.name == "WHILE":
-            runs = trips(model, subgraphs, index, operator)
-            if runs is None and any(counted):
-                notes.append("a loop runs as often as values say: MACs count its body once")
-            total += sum(counted) * (1 if runs is None else runs)
-        else:
-            try:
+        try:
+            if operator.name == "WHILE":
+                runs = trips(model, subgraphs, index, operator)
+                if runs is None and any(counted):
+                    notes.append("a loop runs as often as values say: MACs count its body once")
+                total += sum(counted) * (1 if runs is None else runs)
+            else:
                 total += max(counted, default=0) + macs(subgraphs[index], operator)
-            except IndexError:  # only in a file that LiteRT does not load either
-                notes.append(f"{operator.name} lacks what it computes from: it is not in the MACs")
+        except IndexError:  # only in a file that LiteRT does not load either
+            notes.append(f"{operator.name} lacks what it computes from: it is not in the MACs")
     return total
 
 

@@ -76,6 +76,8 @@ def of_graph(tree: Any, main: graph.Graph) -> dict[int, str]:
     rank = [len(tensor.shape) for tensor in main.tensors]
     for operator in main.operators:
         out = list(operator.outputs)
+        if len(operator.inputs) <= (ON_IMAGES | {"TRANSPOSE": 1}).get(operator.name, -1) or not out:
+            continue  # only in a file that LiteRT does not load either
         if operator.name in ON_IMAGES:
             images = [operator.inputs[ON_IMAGES[operator.name]], *out]
             known |= {str(i): BY_RANK[rank[i]] for i in images if rank[i] in BY_RANK}

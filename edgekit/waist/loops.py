@@ -36,7 +36,10 @@ def _maker(part: Graph, tensor: int) -> Operator | None:
 
 def _origin(part: Graph, tensor: int) -> int:
     """The tensor that a number comes from, behind operators that do not change it."""
-    while (maker := _maker(part, tensor)) is not None and maker.name in SAME_VALUE:
+    for _ in part.operators:  # a damaged file may turn in a circle
+        maker = _maker(part, tensor)
+        if maker is None or maker.name not in SAME_VALUE:
+            break
         tensor = maker.inputs[0]
     return tensor
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.waist import graph
-from edgekit.waist.graph import Graph, Operator, ints
+from edgekit.waist.graph import Graph, Operator, Tensor, ints
 
 Shape = tuple[int, ...]
 
@@ -86,6 +86,17 @@ def _reckoned(model: Any, operator: Operator, shapes: list[Shape]) -> Shape:
     except ValueError:  # its bytes do not fill its shape: LiteRT refuses that
         return ()
     return () if constant is None else shape(shapes[0], ints(np.asarray(constant).ravel()))
+
+
+def misfit(model: Any, main: Graph) -> Tensor | None:
+    """A constant whose values do not fill its shape, which LiteRT would refuse; packed and sparse ones aside."""
+    for tensor in main.tensors:
+        sparse = model.subgraphs[0].tensors[tensor.index].sparsity is not None
+        if not tensor.constant_bytes or sparse or tensor.dtype.startswith(("int4", "uint4", "str", "type")):
+            continue
+        if prod(tensor.shape) * np.dtype(tensor.dtype).itemsize != tensor.constant_bytes:
+            return tensor
+    return None
 
 
 def _values(shape: Shape) -> int:

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import IO, Self, cast
+from typing import IO, Any, Self, cast
 
 import numpy as np
 
@@ -39,7 +39,7 @@ class Trial:
         folder = Path(self._folder.name)
         model, given, found = folder / "model.tflite", folder / "inputs.npz", folder / "outputs.npz"
         model.write_bytes(content)
-        np.savez(given, allow_pickle=False, **inputs)
+        np.savez(given, allow_pickle=False, **{f"={name}": values for name, values in inputs.items()})
         stdin, stdout = cast("IO[bytes]", self._child.stdin), cast("IO[bytes]", self._child.stdout)
         try:
             stdin.write(json.dumps([str(model), str(given), str(found)]).encode() + b"\n")
@@ -59,7 +59,7 @@ class Trial:
         if problem := json.loads(answer):
             raise Unsupported(problem[0], place=problem[1], fix=problem[2])
         with np.load(found) as outputs:
-            return dict(outputs)
+            return _named(outputs)
 
     def _started(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -87,14 +87,19 @@ class Trial:
         self._folder.cleanup()
 
 
+def _named(held: Any) -> dict[str, Array]:
+    """Arrays by their names, which are written behind a sign: a tensor may be called ``file``."""
+    return {name[1:]: held[name] for name in held}
+
+
 def _serve(requests: IO[bytes], replies: IO[bytes]) -> None:
     for line in requests:
         model, given, found = map(Path, json.loads(line))
         problem: list[str] = []
         try:
             with np.load(given) as inputs:
-                outputs = run.run(model, dict(inputs), threads=run.host_threads())
-            np.savez(found, allow_pickle=False, **outputs)
+                outputs = run.run(model, _named(inputs), threads=run.host_threads())
+            np.savez(found, allow_pickle=False, **{f"={name}": values for name, values in outputs.items()})
         except EdgekitError as error:
             problem = [error.problem, error.place, error.fix]
         replies.write(json.dumps(problem).encode() + b"\n")

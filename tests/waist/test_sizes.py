@@ -45,3 +45,15 @@ def test_a_join_is_as_large_as_both_sides_together(tmp_path: Path) -> None:
     a, b = net.input("a", (1, 500, 1)), net.input("b", (1, 1, 300))
     path = net.save(tmp_path / "m.tflite", net.operator("MUL", [a, b], (1,), name="y", kind="MulOptions"))
     assert list(sizes.results(graph.load(path), graph.read(path)[0])) == [("MUL", "y", (1, 500, 300), 4)]
+
+
+@pytest.mark.parametrize(
+    ("shape", "fits"), [((3, 4), True), ((12,), True), ((3, 5), False), ((0,), False), ((), False)]
+)
+def test_constants_that_do_not_fill_their_shape_are_found(shape: tuple[int, ...], fits: bool, tmp_path: Path) -> None:
+    net = networks.Network()
+    k = net.constant("k", np.zeros((3, 4), np.float32))
+    net.subgraph.tensors[k].shape = np.array(shape, np.int32)
+    path = net.save(tmp_path / "m.tflite", net.operator("ADD", [net.input("x", (1, 4)), k], (3, 4), kind="AddOptions"))
+    found = sizes.misfit(graph.load(path), graph.read(path)[0])
+    assert (found is None) == fits

@@ -45,3 +45,12 @@ def test_nothing_is_left_behind() -> None:
         folder, child = Path(trial._folder.name), trial._child
     assert not folder.exists()
     assert child.returncode is not None
+
+
+def test_tensors_may_be_called_as_arguments_of_numpy(tmp_path: Path) -> None:
+    net = networks.Network()
+    x, y = net.input("file", (1, 4)), net.input("allow_pickle", (1, 4))
+    path = net.save(tmp_path / "m.tflite", net.operator("ADD", [x, y], (1, 4), name="args", kind="AddOptions"))
+    ones = np.ones((2, 1, 4), np.float32)
+    with Trial() as trial:
+        assert trial.run(path.read_bytes(), {"file": ones, "allow_pickle": ones})["args"].sum() == 16

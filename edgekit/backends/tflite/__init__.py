@@ -16,6 +16,7 @@ from edgekit.backends.tflite.ranges import METHODS
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.building import Built, Job, Placement
 from edgekit.nouns.model import CALIBRATED, Boundary, Precision, Signature
+from edgekit.samples import write_npz
 from edgekit.waist import cost, graph, run
 from edgekit.waist.exact import MOVES, Wiring
 from edgekit.waist.tensors import Array, inputs_to_file, outputs_to_source
@@ -75,7 +76,7 @@ class TFLiteBackend(Backend):
         with np.load(inputs) as samples:
             given = inputs_to_file(signature, dict(samples))
         found = run.run(artifact, given, threads=run.host_threads())
-        np.savez(outputs, allow_pickle=False, **outputs_to_source(signature, found))
+        write_npz(outputs, outputs_to_source(signature, found))
 
     def best_ms(self, artifact: Path) -> float | None:
         """See `Backend.best_ms`."""

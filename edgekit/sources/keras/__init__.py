@@ -14,6 +14,7 @@ import numpy as np
 from edgekit import sources
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.model import Divergence, Model, Signature, SourceOptions, TensorRow, TensorSpec, Waist
+from edgekit.samples import write_npz
 from edgekit.sources.keras import axes, conversion, cutting, divergence, policies
 from edgekit.sources.keras.loading import load
 from edgekit.sources.keras.network import Fixed, fix
@@ -84,7 +85,7 @@ class KerasSource(sources.Source):
         reference = self._open(path, options)
         results = reference.run(_samples(reference.fixed, inputs), path)
         names = [spec.name for spec in _source_signature(reference.fixed).outputs]
-        np.savez(outputs, **dict(zip(names, results, strict=True)))  # type: ignore[arg-type]
+        write_npz(outputs, dict(zip(names, results, strict=True)))
 
     def tensors(self, path: Path, options: SourceOptions) -> tuple[TensorRow, ...]:
         """See `edgekit.sources.Source.tensors`. Keras's layers may be named too."""

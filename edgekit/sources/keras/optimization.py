@@ -22,7 +22,7 @@ FAKE_QUANTIZATION = {
 
 def wrapped(config: dict[str, Any]) -> bool:
     """Whether a configuration names a class of the toolkit."""
-    return any(item.get("class_name") in allowed.OPTIMIZATION for item in objects(config))
+    return any(str(item.get("class_name")) in allowed.OPTIMIZATION for item in objects(config))
 
 
 def classes() -> dict[str, Any]:

@@ -15,6 +15,7 @@ import onnxruntime
 
 from edgekit.errors import Unsupported
 from edgekit.nouns.model import Divergence, Model, Signature, SourceOptions, TensorRow, TensorSpec, Waist
+from edgekit.samples import write_npz
 from edgekit.sources import Source
 from edgekit.sources.onnx import (
     agreement,
@@ -215,7 +216,7 @@ class OnnxSource(Source):
             if len({result[0].shape for result in results}) > 1:
                 raise refusal.varying_output(path, name)
             arrays[name] = stacked([result.pop(0) for result in results])
-        np.savez(outputs, **arrays)
+        write_npz(outputs, arrays)
 
     def tensors(self, path: Path, options: SourceOptions) -> tuple[TensorRow, ...]:
         """See `Source.tensors`."""
