@@ -17,7 +17,7 @@ import flatbuffers
 import numpy as np
 
 from edgekit.errors import InputError, Unsupported
-from edgekit.nouns.model import Divergence, Model, Precision, Signature, SourceOptions, TensorRow, TensorSpec, Waist
+from edgekit.nouns.model import Divergence, Model, Signature, SourceOptions, TensorRow, TensorSpec, Waist
 from edgekit.samples import write_npz
 from edgekit.sources import Source, bound, bound_results
 from edgekit.waist import cutting, edit, graph, layouts, naming, sizes, state, stored
@@ -27,11 +27,11 @@ from edgekit.waist.tensors import Array, inputs_to_file, outputs_to_source, sqnr
 DAMAGES = (struct.error, IndexError, TypeError, ValueError, AttributeError, KeyError, OverflowError, MemoryError)
 """What reading a flatbuffer whose offsets lead nowhere raises."""
 
-QUANTIZED = {"int4", "int8", "uint8", "int16"}
-"""Dtypes that carry real numbers only together with a scale."""
-
-MOVES = {"QUANTIZE", "DEQUANTIZE"}
-"""Operators between integers and the reals that they stand for; they compute nothing."""
+DECODED = (
+    "the source's weights are quantized already: they were read as the floats that they stand for, and every precision "
+    "of integers rounds them a second time"
+)
+"""What users must know of other files that are made of one with integer weights."""
 
 SIZE_LIMIT = 2**31 - 1
 """The largest dimension and the largest tensor in elements; TFLite counts both in int32."""
@@ -49,7 +49,7 @@ class TfliteSource(Source):
                 file=path.name,
                 sha256=hashlib.sha256(content).hexdigest(),
                 format="tflite",
-                precision=_precision(main),
+                precision=stored.precision(main),
                 producer=_producer(path),
                 bytes=len(content),
                 signature=_signature(main, path),
@@ -68,20 +68,22 @@ class TfliteSource(Source):
             Unsupported: it is quantized already, or LiteRT cannot load it.
         """
         with _fit(path, options) as (file, main):
-            _refuse_quantized(main, path)
+            tree, content = graph.load(file), file.read_bytes()
+            decoded = stored.decode(tree)
+            _refuse_quantized(graph.describe(tree)[0], path)
             _refuse_unloadable(file, main, path)
             signature = _signature(main, path)
             out.mkdir(parents=True, exist_ok=True)
             changed: tuple[str, ...] = (
                 () if file == path else ("open dimensions or names at the boundary were filled in",)
             )
-            tree, content = graph.load(file), file.read_bytes()
-            if stored.decode(tree):
+            if decoded:
                 edit.sweep(tree)
                 content = graph.pack(tree)
-                changed += ("weights stored as float16 were decoded to float32",)
+                changed += (f"weights stored as {' and '.join(sorted(decoded))} were decoded to float32",)
             (out / "waist.tflite").write_bytes(content)
-            return Waist(file="waist.tflite", signature=signature, notes=changed, warnings=state.note(tree))
+            told = state.note(tree) + ((DECODED,) if set(decoded) - {"float16"} else ())
+            return Waist(file="waist.tflite", signature=signature, notes=changed, warnings=told)
 
     def as_it_is(self, path: Path, options: SourceOptions, out: Path) -> Waist | None:
         """See `edgekit.sources.Source.as_it_is`."""
@@ -338,7 +340,7 @@ def _spec(tensor: graph.Tensor, path: Path, layout: str | None) -> TensorSpec:
             place=f"{path}: {tensor.name}",
             fix="export it with fixed shapes",
         )
-    quantized = tensor.dtype in QUANTIZED and len(tensor.scales) == 1 and len(tensor.zero_points) == 1
+    quantized = tensor.dtype in stored.INTEGERS and len(tensor.scales) == 1 and len(tensor.zero_points) == 1
     return TensorSpec(
         name=tensor.name,
         shape=tensor.shape,
@@ -353,24 +355,10 @@ def _spec(tensor: graph.Tensor, path: Path, layout: str | None) -> TensorSpec:
     )
 
 
-def _precision(main: graph.Graph) -> Precision:
-    """The precision of a file: that of its activations where they are integers, else that of its weights."""
-    consumed = {index for operator in main.operators if operator.name not in MOVES for index in operator.inputs}
-    scaled = {t.dtype for t in main.tensors if t.index in consumed and t.scales and not t.constant_bytes}
-    if scaled & {"int8", "uint8"}:
-        return "int8"
-    if "int16" in scaled:
-        return "int16x8"
-    stored = {
-        tensor.dtype for tensor in main.tensors if tensor.constant_bytes and (tensor.scales or "16" in tensor.dtype)
-    }
-    if "int4" in stored:
-        return "int4"
-    return "dynamic-int8" if stored & QUANTIZED else "float16" if "float16" in stored else "float32"
-
-
 def _refuse_quantized(main: graph.Graph, path: Path) -> None:
-    found = Counter(tensor.dtype for tensor in main.tensors if tensor.scales and tensor.dtype in QUANTIZED)
+    used = {tensor for operator in main.operators for tensor in (*operator.inputs, *operator.outputs)}
+    used |= {*main.inputs, *main.outputs}
+    found = Counter(t.dtype for t in main.tensors if t.index in used and t.scales and t.dtype in stored.INTEGERS)
     if found:
         shown = ", ".join(f"{count} in {dtype}" for dtype, count in sorted(found.items()))
         raise Unsupported(

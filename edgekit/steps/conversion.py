@@ -10,7 +10,7 @@ from edgekit.engine.question import Input, Known, Question
 from edgekit.engine.session import Session
 from edgekit.engine.store import Answer, digest_of
 from edgekit.errors import Unsupported
-from edgekit.nouns.model import CALIBRATED, Cost, Precision, TensorSpec, Waist
+from edgekit.nouns.model import CALIBRATED, FLOATS, Cost, Precision, TensorSpec, Waist
 from edgekit.nouns.target import Variant
 from edgekit.nouns.verification import Made
 from edgekit.steps.reading import OpenedNetwork
@@ -39,7 +39,7 @@ class Subject(msgspec.Struct, frozen=True):
     @property
     def finished(self) -> bool:
         """Whether the source is a TFLite file of integers: it can be taken as it is, and only so."""
-        return self.integers is not None and self.network.model.format == "tflite"
+        return self.integers is not None and self.waist is None and self.network.model.format == "tflite"
 
 
 def to_waist(session: Session, network: OpenedNetwork, samples: "Answer[Kept] | None" = None) -> Answer[Waist]:
@@ -172,7 +172,8 @@ def _integers(
 ) -> tuple[Answer[Waist] | None, str]:
     """The source's own integers where a file of their precision is wanted, or why they have no TFLite form."""
     precision = network.model.precision
-    if precision not in CALIBRATED or all(variant.precision != precision for variant in variants):
+    brought = precision in CALIBRATED or (network.model.format == "tflite" and precision not in FLOATS)
+    if not brought or all(variant.precision != precision for variant in variants):
         return None, ""
     try:
         return as_it_is(session, network), ""

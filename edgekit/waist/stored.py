@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from edgekit.nouns.model import Precision
 from edgekit.waist import edit, graph
 from edgekit.waist.graph import Graph, Tensor
 from edgekit.waist.tensors import Array
@@ -18,6 +19,21 @@ INTEGERS = {"int4", "int8", "uint8", "int16"}
 """Dtypes that carry real numbers only together with a scale."""
 
 _PASSED_ON = {"QUANTIZE", "DEQUANTIZE"}
+"""Operators between integers and the reals that they stand for; they compute nothing."""
+
+
+def precision(main: Graph) -> Precision:
+    """The precision of a file: that of its activations where they are integers, else that of its weights."""
+    consumed = {index for operator in main.operators if operator.name not in _PASSED_ON for index in operator.inputs}
+    scaled = {t.dtype for t in main.tensors if t.index in consumed and t.scales and not t.constant_bytes}
+    if scaled & {"int8", "uint8"}:
+        return "int8"
+    if "int16" in scaled:
+        return "int16x8"
+    kept = {t.dtype for t in main.tensors if t.constant_bytes and (t.scales or "16" in t.dtype)}
+    if "int4" in kept:
+        return "int4"
+    return "dynamic-int8" if kept & INTEGERS else "float16" if "float16" in kept else "float32"
 
 
 def decode(model: Any) -> Counter[str]:

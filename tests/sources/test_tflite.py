@@ -274,7 +274,6 @@ def test_third_party_float_models_reach_the_waist_unchanged(
     [
         ("mlperf_tiny/ad01_int8", "int8"),
         ("mlperf_tiny/kws_ref_model", "int8"),
-        ("mlperf_tiny/kws_ref_model_float32", "float32"),  # its name aside: weights are int8
         ("mlperf_tiny/pretrainedResnet_quant", "int8"),
         ("mlperf_tiny/str_ww_ref_model", "int8"),
         ("mlperf_tiny/vww_96_int8", "int8"),

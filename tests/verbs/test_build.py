@@ -216,10 +216,10 @@ def test_a_missed_budget_is_exit_1_and_the_artifact_exists(bench: Bench, tmp_pat
 
 def test_a_failing_target_does_not_keep_others_from_being_built(bench: Bench, tmp_path: Path) -> None:
     (tmp_path / "out" / "ios").mkdir(parents=True)
-    (tmp_path / "out" / "ios" / "mine.txt").write_text("mine")
+    (tmp_path / "out" / "ios" / "model_ios_int8.tflite").write_text("mine")  # the name of a file to be written
     run = bench.run("build", str(DIGITS), "-t", "android", "-t", "ios", "-o", "out", cwd=tmp_path)
     assert run.code == 2
-    assert (tmp_path / "out" / "ios" / "mine.txt").read_text() == "mine"
+    assert (tmp_path / "out" / "ios" / "model_ios_int8.tflite").read_text() == "mine"
 
 
 def test_require_compiled_is_exit_3_without_the_compiler(bench: Bench, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from edgekit.sources.onnx import (
     channels,
     cutting,
     divergence,
+    dynamic,
     indices,
     layout,
     lowering,
@@ -38,7 +39,7 @@ from edgekit.sources.onnx import (
     sizes,
 )
 from edgekit.sources.onnx.network import ONNX_ERRORS, Network
-from edgekit.waist.tensors import stacked
+from edgekit.waist.tensors import sqnr_db, stacked
 
 __all__ = ["OnnxSource"]
 
@@ -139,8 +140,7 @@ class OnnxSource(Source):
 
     def to_waist(self, path: Path, options: SourceOptions, out: Path, samples: Path | None = None) -> Waist:
         """See `Source.to_waist`. Strategies are tried in order; the first that agrees is taken."""
-        opened = self._open(path, options)
-        quantized.refuse_dynamic(path, opened.model)
+        opened, read = _in_floats(path, self._open(path, options))
         known = None if samples is None else agreement.sampled(opened.session, opened.dtypes, samples)
         source = source_signature(opened)
         network = prepared(path, opened.model)
@@ -165,7 +165,7 @@ class OnnxSource(Source):
                     f"converted by onnx2tf ({strategy.name})",
                     *grown,
                 )
-                warnings = quantized.warning(opened.model)
+                warnings = read + quantized.warning(opened.model)
                 return Waist(file="waist.tflite", signature=signature, notes=notes, warnings=warnings)
         raise refusal.cannot_convert(path, opened.model, network, complaints)
 
@@ -241,6 +241,22 @@ class OnnxSource(Source):
             opened = open_model(path, options)
             self._kept = (options, _stamps(path, opened.companions)), opened
         return self._kept[1]
+
+
+def _in_floats(path: Path, opened: Opened) -> tuple[Opened, tuple[str, ...]]:
+    """A dynamically quantized model as the float network that it approximates, with what users must know; others stay.
+
+    Raises:
+        Unsupported: an operator of it has no float form here.
+    """
+    if quantized.precision(opened.model) != "dynamic-int8":
+        return opened, ()
+    model = dynamic.as_floats(opened.model)
+    quantized.refuse_dynamic(path, model)
+    floats = replace(opened, model=model, session=reading.session_of(path, model))
+    pairs = zip(opened.known.outputs, map(floats.known.again, opened.known.feeds), strict=True)
+    least = min(sqnr_db(value, found[name]) for wanted, found in pairs for name, value in wanted.items())
+    return floats, (quantized.DYNAMIC_READ.format(least=least),)
 
 
 def prepared(path: Path, model: onnx.ModelProto) -> Network:

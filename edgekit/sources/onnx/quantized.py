@@ -22,6 +22,12 @@ DYNAMIC = {
 }  # fmt: skip
 """Operators whose scales are computed from the activations at every run."""
 
+DYNAMIC_READ = (
+    "the source is quantized already, dynamically: it was read as the float network that its weights stand for, which "
+    "comes to {least:.1f} dB of it on made-up inputs; every precision of integers rounds the weights a second time"
+)
+"""What users must know of files that are made of one."""
+
 PRODUCTS = {"Conv", "ConvTranspose", "Gemm", "MatMul", "Einsum"}
 """Operators that tell a quantized network from a float one that only takes or gives integers."""
 
@@ -57,7 +63,7 @@ def _dynamic(model: onnx.ModelProto) -> Iterator[str]:
 
 
 def refuse_dynamic(path: Path, model: onnx.ModelProto) -> None:
-    """Stop at activations that are rounded anew at every run.
+    """Stop at operators that round activations anew at every run, where `dynamic.as_floats` left some.
 
     Raises:
         Unsupported: with the operators.
@@ -65,7 +71,7 @@ def refuse_dynamic(path: Path, model: onnx.ModelProto) -> None:
     if found := Counter(_dynamic(model)):
         raise Unsupported(
             f"{path.name} is quantized already, dynamically ({_shown(found)}): TFLite has no operators that round "
-            "in this way, and its weights are not rounded a second time.",
+            "in this way, and these cannot be read as float ones.",
             place=str(path),
             fix=FLOAT_MODEL,
         )

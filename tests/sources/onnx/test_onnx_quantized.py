@@ -1,17 +1,20 @@
 """ONNX models that are quantized already are told from float ones, and never quantized a second time."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import parser
 from onnxruntime import quantization
 
 from edgekit.errors import Unsupported
 from edgekit.nouns.model import SourceOptions
-from edgekit.sources.onnx import OnnxSource, quantized
+from edgekit.sources.onnx import OnnxSource, dynamic, quantized
+from edgekit.waist.tensors import sqnr_db
 
 TEXT = """
 <ir_version: 8, opset_import: ["" : 17]>
@@ -71,13 +74,59 @@ def test_static_integers_are_told_and_kept(static: Path, tmp_path: Path) -> None
     assert "rounds a second time" in quantized.warning(onnx.load(static))[0]
 
 
-def test_dynamic_integers_are_refused_by_their_operators(plain: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize("weights", [quantization.QuantType.QInt8, quantization.QuantType.QUInt8])
+def test_dynamic_integers_are_read_as_the_floats_that_they_stand_for(
+    plain: Path, weights: quantization.QuantType, per_channel: bool, tmp_path: Path
+) -> None:
     path = tmp_path / "dynamic.onnx"
-    quantization.quantize_dynamic(plain, path, weight_type=quantization.QuantType.QUInt8)
+    quantization.quantize_dynamic(plain, path, weight_type=weights, per_channel=per_channel)
     source = OnnxSource()
     assert source.describe(path, SourceOptions()).precision == "dynamic-int8"
-    with pytest.raises(Unsupported, match=r"dynamically .*ConvInteger.*MatMulInteger"):
-        source.to_waist(path, SourceOptions(), tmp_path)
+    made = source.to_waist(path, SourceOptions(), tmp_path)
+    assert source.as_it_is(path, SourceOptions(), tmp_path) is None
+    (told,) = made.warnings
+    found = re.search(r"comes to ([\d.]+) dB of it", told)
+    assert found is not None
+    assert float(found.group(1)) > 25
+    model = onnx.load(path)
+    assert quantized.precision(dynamic.as_floats(model)) == "float32"
+
+
+def test_a_dynamically_quantized_lstm_is_read_as_a_float_one(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    model = parser.parse_model(
+        """
+        <ir_version: 8, opset_import: ["" : 17]>
+        net (float[5,1,4] x) => (float[1,1,6] y) { a, y, b = LSTM <hidden_size = 6> (x, w, r, bias) }
+        """
+    )
+    shapes = {"w": (1, 24, 4), "r": (1, 24, 6), "bias": (1, 48)}
+    for name, shape in shapes.items():
+        values = random.normal(0, 0.3, shape).astype(np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(values, name))
+    onnx.save(model, tmp_path / "lstm.onnx")
+    quantization.quantize_dynamic(tmp_path / "lstm.onnx", tmp_path / "dynamic.onnx", per_channel=True)
+    held = onnx.load(tmp_path / "dynamic.onnx")
+    assert "DynamicQuantizeLSTM" in {node.op_type for node in held.graph.node}
+    made = dynamic.as_floats(held)
+    sample = {"x": random.normal(size=(5, 1, 4)).astype(np.float32)}
+    first, second = (onnxruntime.InferenceSession(m.SerializeToString()).run(["y"], sample) for m in (held, made))
+    assert sqnr_db(first[0], second[0]) > 30
+
+
+def test_dynamic_operators_without_a_float_form_are_named(plain: Path, tmp_path: Path) -> None:
+    path = tmp_path / "dynamic.onnx"
+    quantization.quantize_dynamic(plain, path)
+    model = onnx.load(path)
+    for node in model.graph.node:
+        if node.op_type == "ConvInteger":  # its weights are computed
+            model.graph.node.insert(0, onnx.helper.make_node("Identity", [node.input[1]], ["computed"]))
+            node.input[1] = "computed"
+            break
+    onnx.save(model, path)
+    with pytest.raises(Unsupported, match=r"dynamically .*1 × ConvInteger"):
+        OnnxSource().to_waist(path, SourceOptions(), tmp_path)
 
 
 def test_a_float_network_is_not_taken_for_a_quantized_one(plain: Path) -> None:

@@ -22,6 +22,7 @@ SECONDS = 240.0
 
 RIGHT = {
     "cnn_qdq.onnx": 40,  # its own integers
+    "cnn_qdyn.onnx": 30,
     "gridsample.onnx": 30,  # coordinates stay float
     "input_is_output.keras": 35,
     "lstm_memory.keras": 34,
@@ -48,8 +49,10 @@ RIGHT = {
 }
 """The least SQNR in dB of the android int8 file; the float32 file has at least 110."""
 
+ROUNDED = {"cnn_qdyn.onnx": 40}
+"""Sources that round activations anew at every run: the least SQNR in dB of the float32 file, which does not."""
+
 REFUSED = {
-    "cnn_qdyn.onnx": r"quantized already, dynamically",
     "integer_lookup.keras": r"integer_lookup \(IntegerLookup",
 }
 """What cannot be had, and what the refusal names."""
@@ -84,7 +87,7 @@ def test_it_builds_and_computes_what_its_source_computes(
 ) -> None:
     row = measure(session, cases[name], tmp_path, SECONDS, ("float32", "int8"))
     single, integer = row.outcomes["float32"], row.outcomes["int8"]
-    assert (single.sqnr_db or 0) >= 110, single.reason
+    assert (single.sqnr_db or 0) >= ROUNDED.get(name, 110), single.reason
     assert (integer.sqnr_db or 0) >= RIGHT[name], integer.reason
     assert single.verdict.startswith("pass")
     assert integer.verdict.startswith("pass")

@@ -1,0 +1,110 @@
+"""Dynamically quantized models as the float networks that they approximate.
+
+DynamicQuantizeLinear gives integers, a scale and a zero point of a tensor, and what reads them computes with
+(integer − zero point) · scale, wherever it multiplies by the scale. So the tensor itself, 1 and 0 may take their
+place: integer products become float ones, with the weights less their zero point, and all else stays.
+"""
+
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from edgekit.sources.onnx.network import attributes, kind
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+PRODUCTS = {"MatMulInteger": "MatMul", "ConvInteger": "Conv"}
+"""Operators on integers that give int32, by their float ones."""
+
+
+def as_floats(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of a model without roundings of activations. Operators that are not known here stay.
+
+    Source of the operands' order: https://onnx.ai/onnx/operators and
+    https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md.
+    """
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    decoding = _Decoding(copy)
+    nodes = [made for node in model.graph.node for made in decoding.node(node)]
+    del copy.graph.node[:], copy.graph.value_info[:]
+    copy.graph.node.extend(nodes)
+    return copy
+
+
+class _Decoding:
+    """One pass in order. ``real`` are the values that took the place of integers."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.model = model
+        self.constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+        for node in model.graph.node:
+            if node.op_type == "Constant" and (value := attributes(node).get("value")) is not None:
+                self.constants[node.output[0]] = numpy_helper.to_array(value)
+        self.real: set[str] = set()
+
+    def node(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+        """What stands for an operator."""
+        name, given = kind(node), [*node.input, *[""] * 8]
+        if name == "DynamicQuantizeLinear":
+            self.real.add(node.output[0])
+            self._constant(node.output[1], np.float32(1))
+            self._constant(node.output[2], np.float32(0))
+            return [helper.make_node("Identity", [given[0]], [node.output[0]], name=node.name)]
+        if name in PRODUCTS and given[0] in self.real:
+            weights = given[1] if given[1] in self.real else self._weights(node, given[1], given[3], "")
+            return [self._as(node, PRODUCTS[name], [given[0], weights])] if weights else [node]
+        if name == "com.microsoft:MatMulIntegerToFloat" and given[0] in self.real:
+            return self._product(node, given[0], self._weights(node, given[1], given[5], given[3]), given[6])
+        if name == "com.microsoft:DynamicQuantizeMatMul":
+            return self._product(node, given[0], self._weights(node, given[1], given[3], given[2]), given[4])
+        if name == "com.microsoft:DynamicQuantizeLSTM":
+            kernels = [self._weights(node, given[k], given[7 + 2 * k], given[6 + 2 * k]) for k in (1, 2)]
+            return [self._as(node, "LSTM", [given[0], *kernels, *given[3:8]])] if all(kernels) else [node]
+        return [node]
+
+    def _product(self, node: onnx.NodeProto, given: str, weights: str, bias: str) -> list[onnx.NodeProto]:
+        if not weights:
+            return [node]
+        product = f"{node.output[0]}/product" if bias else node.output[0]
+        made = [helper.make_node("MatMul", [given, weights], [product], name=node.name)]
+        return made + ([helper.make_node("Add", [product, bias], [node.output[0]])] if bias else [])
+
+    def _as(self, node: onnx.NodeProto, operator: str, inputs: list[str]) -> onnx.NodeProto:
+        while inputs and not inputs[-1]:
+            inputs.pop()
+        made = helper.make_node(operator, inputs, list(node.output), name=node.name)
+        made.attribute.extend(node.attribute)
+        return made
+
+    def _weights(self, node: onnx.NodeProto, integers: str, zero_point: str, scale: str) -> str:
+        """The name of the floats that integers stand for, less their zero point; empty where they are computed."""
+        names = [name for name in (integers, zero_point, scale) if name]
+        if any(name not in self.constants for name in names):
+            return ""
+        values = self.constants[integers].astype(np.float32)
+        values = values - self._along(node, zero_point, values) if zero_point else values
+        values = values * self._along(node, scale, values) if scale else values
+        if kind(node) == "com.microsoft:DynamicQuantizeLSTM":  # transposed against LSTM's
+            values = values.transpose(0, 2, 1)
+        made = f"{integers}/floats/{node.output[0]}"
+        self._constant(made, values.astype(np.float32))
+        return made
+
+    def _along(self, node: onnx.NodeProto, name: str, values: Array) -> Array:
+        """A constant in the shape in which it meets the channels of values."""
+        held: Array = self.constants[name].astype(np.float32)
+        shape: tuple[int, ...] = held.shape
+        if held.size == 1:
+            shape = ()
+        elif kind(node) == "ConvInteger":
+            shape = (-1, *[1] * (values.ndim - 1))
+        elif kind(node) == "com.microsoft:DynamicQuantizeLSTM":
+            shape = (values.shape[0], 1, -1)
+        along: Array = held.reshape(shape)
+        return along
+
+    def _constant(self, name: str, values: Any) -> None:
+        self.model.graph.initializer.append(numpy_helper.from_array(np.asarray(values), name))
