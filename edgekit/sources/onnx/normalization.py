@@ -18,12 +18,13 @@ def without_statistics(builder: Builder, node: onnx.NodeProto) -> bool:
 def of_the_batch(builder: Builder, node: onnx.NodeProto) -> bool:
     """BatchNormalization in training mode: by the mean and variance of what it is given.
 
-    Its running statistics are the old ones, moved towards these. A file that calls them what it calls the old ones
-    is left alone: ONNX Runtime 1.26 then overwrites constants, and gives something else at every run.
+    Its running statistics are the old ones, moved towards these. Only where both are outputs of the network: else
+    ONNX Runtime 1.26 writes them over the old ones, which it then reads, and gives something else at every run.
     """
     x, scale, bias, mean, variance = node.input
     shape, attrs = builder.network.shape(x), attributes(node)
-    if shape is None or not attrs.get("training_mode", 0) or set(node.input) & set(node.output):
+    training = attrs.get("training_mode", 0) and len(node.output) == 3
+    if shape is None or not training or not set(node.output[1:]) <= set(builder.network.outputs):
         return False
     channels, axes = [1, shape[1], *[1] * (len(shape) - 2)], [a for a in range(len(shape)) if a != 1]
     means = builder.mean(x, axes)
@@ -34,10 +35,9 @@ def of_the_batch(builder: Builder, node: onnx.NodeProto) -> bool:
     builder.op("Add", scaled, builder.reshape(bias, channels), out=node.output[0])
     momentum = attrs.get("momentum", 0.9)
     kept, taken = (builder.const(np.float32(part)) for part in (momentum, 1 - momentum))
-    for old, new, out in zip((mean, variance), (means, spread), node.output[1:3], strict=False):
-        if out:
-            moved = builder.op("Mul", builder.reshape(new, [shape[1]]), taken)
-            builder.op("Add", builder.op("Mul", old, kept), moved, out=out)
+    for old, new, out in zip((mean, variance), (means, spread), node.output[1:], strict=True):
+        moved = builder.op("Mul", builder.reshape(new, [shape[1]]), taken)
+        builder.op("Add", builder.op("Mul", old, kept), moved, out=out)
     return True
 
 

@@ -233,7 +233,7 @@ CASES: dict[str, onnx.ModelProto] = {
     "deform_conv_masked": build("float[1,2,6,6] x, float[1,8,5,5] o, float[1,4,5,5] m", "b = Relu(c) y = DeformConv(x, w, o, b, m)", opset=22, w=(3, 2, 2, 2), c=(3,)),
     "deform_conv_learned": build("float[1,2,6,6] x", "o = Conv<pads=[1,1,1,1]>(x, v) y = DeformConv<pads=[1,1,1,1]>(x, w, o)", opset=19, v=(18, 2, 3, 3), w=(3, 2, 3, 3)),
     "batch_norm_training": build("float[4,3,5,6] x", "y, mean, var = BatchNormalization<training_mode=1, momentum=0.8>(x, s, b, m, v)", outputs="float[] y, float[] mean, float[] var", opset=15, s=(3,), b=(3,), m=(3,), v=f32(1, 2, 3)),
-    "batch_norm_training_flat": build("float[6,4] x", "y, mean, var = BatchNormalization<training_mode=1, epsilon=0.01>(x, s, b, m, v)", opset=15, s=(4,), b=(4,), m=(4,), v=f32(1, 2, 3, 4)),
+    "batch_norm_training_flat": build("float[6,4] x", "y, mean, var = BatchNormalization<training_mode=1, epsilon=0.01>(x, s, b, m, v)", outputs="float[] y, float[] mean, float[] var", opset=15, s=(4,), b=(4,), m=(4,), v=f32(1, 2, 3, 4)),
     "grid_sample": build("float[1,3,6,6] x, float[1,4,4,2] g", "t = Tanh(g) y = GridSample(x, t)"),
     # quantized
     "qdq": build(IMAGE, "q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z) y = Conv(d, w)", w=(4, 3, 3, 3), s=np.float32(0.05), z=np.int8(3)),
