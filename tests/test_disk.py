@@ -88,7 +88,7 @@ def test_a_question_to_a_full_cache_leaves_nothing_and_works_once_there_is_space
         assert refused.value.fix.startswith("free some space")
         store.close()
         assert [path.name for path in disk.path.rglob("*") if path.is_file()] in ([], ["CACHEDIR.TAG"])
-    disk.resize(100)
+    disk.resize(160)
     store = Store(disk.path / "cache")
     assert store.ask(Step(what="a"), int, three_files).result == 3
     store.close()
@@ -115,7 +115,7 @@ def test_an_earlier_result_survives_a_full_disk(disk: Disk) -> None:
 
 
 def test_a_read_only_place_is_refused_and_an_earlier_result_survives(disk: Disk) -> None:
-    disk.resize(100)
+    disk.resize(160)
     publish(disk.path / "out", result(12_000))
     before = (disk.path / "out" / "model.tflite").read_bytes()
     disk.protect()
@@ -177,17 +177,17 @@ def test_a_build_goes_on_where_its_cache_was_full(
 @pytest.mark.slow
 def test_a_result_that_does_not_fit_is_not_begun(disk: Disk, warm: Path) -> None:
     out = disk.path / "out"
-    for kib in (4, 12, 20, 28, 36):
+    for kib in (4, 12, 20, 28, 36, 44):
         disk.resize(kib)
         run = build(out, warm)
         assert run.code == 2, run.err
         assert f"at: {out}" in run.err
         assert "fix: free some space, or choose another folder with -o" in run.err
         assert list(disk.path.iterdir()) == []
-    disk.resize(100)
+    disk.resize(160)
     assert build(out, warm).code == 0
     assert whole(out)
-    disk.resize(60)
+    disk.resize(88)
     assert build(out, warm).code == 2  # the new result does not fit beside the old one
     assert whole(out)
     assert list(disk.path.iterdir()) == [out]

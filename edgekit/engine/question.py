@@ -64,7 +64,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
         return Step(
             what=self.what,
             leaf=self.leaf,
-            settings=self.settings,
+            settings=msgspec.json.decode(msgspec.json.encode(self.settings)),  # as the cache gives them back
             inputs={role: given.sha256 for role, given in self.inputs.items()},
             seed=self.seed,
             code=fingerprint.code(self.leaf, self.modules),

@@ -35,8 +35,10 @@ def ranges(main: Graph) -> dict[int, tuple[float, float]]:
     """The least and the largest value of inputs that a file rounds before all else, by their tensors."""
     found = {}
     for operator in main.operators:
+        if operator.name != "QUANTIZE" or operator.inputs[0] not in main.inputs:
+            continue
         grid = main.tensors[operator.outputs[0]]
-        if operator.name == "QUANTIZE" and operator.inputs[0] in main.inputs and grid.dtype in BELOW:
+        if grid.dtype in BELOW:
             scale, zero = grid.scales[0], grid.zero_points[0] - BELOW[grid.dtype]
             found[operator.inputs[0]] = ((-128 - zero) * scale, (127 - zero) * scale)
     return found

@@ -212,8 +212,8 @@ def test_samples_that_change_while_they_are_read_are_refused(
     kept = tmp_path / "kept.npz"
     shutil.copy(data, kept)
 
-    def load(*given: Any) -> Any:
-        loaded = real(*given)
+    def load(*given: Any, **named: Any) -> Any:
+        loaded = real(*given, **named)
         np.savez(data, np.ones((8, 1, 8, 8, 3), np.float32))
         return loaded
 

@@ -9,6 +9,7 @@ from edgekit.engine.store import Store
 from edgekit.errors import InputError
 from edgekit.host import cachedir
 from edgekit.host.cachedir import TAG, TAGGED, claim
+from edgekit.nouns.lineage import Step
 
 KEY = "0" * 64
 
@@ -45,7 +46,7 @@ def test_a_folder_with_content_is_refused_and_left_as_it_is(name: str, tmp_path:
     mine.write_text("years of work")
     store = Store(tmp_path)
     with pytest.raises(InputError, match="edgekit did not make") as refused:
-        store.ask({"a": 1}, int, lambda out: 1)
+        store.ask(Step(what="a"), int, lambda out: 1)
     assert "EDGEKIT_CACHE" in refused.value.fix
     store.prune()
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [mine]

@@ -125,12 +125,12 @@ def test_what_one_target_does_not_offer_is_built_for_the_others(
 ) -> None:
     occupied = tmp_path / "out" / "linux-arm64"
     occupied.mkdir(parents=True)
-    (occupied / "notes.txt").write_text("mine")
+    (occupied / "model_float16.tflite").write_text("mine")  # the name of a file to be written
     wanted = {"targets": ("edgetpu", "linux-arm64", "android"), "precision": "float16", "output": str(tmp_path / "out")}
     results = {result.target: result for result in build(cache, **wanted)[0]}
     assert isinstance(results["edgetpu"].error, Unsupported)
     assert isinstance(results["linux-arm64"].error, InputError)
-    assert [path.name for path in occupied.iterdir()] == ["notes.txt"]
+    assert [path.read_text() for path in occupied.iterdir()] == ["mine"]
     assert results["android"].manifest is not None
     assert (tmp_path / "out" / "android" / "model_float16.tflite").is_file()
 
@@ -281,9 +281,11 @@ def test_a_disagreement_that_no_tensor_explains_blames_none(
 ) -> None:
     """OpenVINO reads ONNX itself: there is no file between the two of which the tensors could be compared."""
 
-    def other(*_: object) -> Path:
+    real = sampling.reference
+
+    def other(*given: object) -> object:
         np.savez(tmp_path / "outputs.npz", y=np.ones((16, 1, 8), np.float32))
-        return tmp_path / "outputs.npz"
+        return msgspec.structs.replace(real(*given), folder=tmp_path)
 
     monkeypatch.setattr(sampling, "reference", other)
     error = refused(cache, sines / "sine.onnx", "openvino-cpu", "float32", tmp_path / "out")
@@ -333,13 +335,13 @@ STEPS = (
 
 KILLED_IN_STEP = """
 import os, signal, sys
-from edgekit import cli; from edgekit.engine import session
+from edgekit import cli; from edgekit.engine import store
 from edgekit.cli import options
 def begun(*arguments):
     os.kill(os.getpid(), signal.SIGKILL)
 def told(step):
     if step.startswith(sys.argv[1]):
-        session.Session.remember = begun
+        store.Store.ask = begun
 options.Lines.begin = lambda self, step: told(step)
 sys.exit(cli.run(sys.argv[2:]))
 """
