@@ -1,6 +1,7 @@
 """What every test may use."""
 
 import compileall
+import contextlib
 import os
 import subprocess
 import sys
@@ -40,7 +41,12 @@ def pytest_configure(config: pytest.Config) -> None:
     if rows := config.getoption("--cpu-times"):
         config.pluginmanager.register(CpuTimes(rows))
     if process := os.environ.get("PYTEST_XDIST_WORKER"):
+        emulators = cache_folder() / "emulators"  # a system that takes half a minute to set up
         os.environ["EDGEKIT_CACHE"] = f"{cache_folder()}-{process}"
+        emulators.mkdir(parents=True, exist_ok=True)
+        cache_folder().mkdir(exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            (cache_folder() / "emulators").symlink_to(emulators)
 
 
 def compile_modules() -> None:
@@ -72,6 +78,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if STUDIES in item.path.parents:
             item.add_marker("study")
+    # Files of slow tests first, so that both processes end together.
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
     folder = Path(os.environ.get("EDGEKIT_SHARED", ROOT.parent / "shared"))
     if folder.is_dir():
         return

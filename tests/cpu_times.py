@@ -33,18 +33,17 @@ class CpuTimes:
     """Adds to each test's report what it cost, its fixtures included, and prints the table."""
 
     def __init__(self, rows: int) -> None:
-        self.rows = rows
+        self.rows, self.before = rows, 0.0
         self.seconds: dict[str, float] = {}
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> Iterator[None]:
-        item.stash[BEGIN] = cpu_seconds()
-        return (yield)
+    def pytest_collection_finish(self) -> None:
+        self.before = cpu_seconds()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Iterator[None]:
         result = yield
-        item.user_properties.append(("cpu_seconds", cpu_seconds() - item.stash[BEGIN]))
+        begin, self.before = self.before, cpu_seconds()
+        item.user_properties.append(("cpu_seconds", self.before - begin))
         return result
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -61,6 +60,3 @@ class CpuTimes:
         terminalreporter.line("")
         for test, seconds in sorted(self.seconds.items(), key=lambda row: -row[1])[: self.rows]:
             terminalreporter.line(f"{seconds:8.2f}  {test}")
-
-
-BEGIN = pytest.StashKey[float]()

@@ -202,16 +202,21 @@ def command(pid: str) -> bytes:
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="children are read from /proc")
 @pytest.mark.usefixtures("built")
+def workers() -> set[str]:
+    children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    return {pid for file in children for pid in file.read_text().split() if b"edgekit" in command(pid)}
+
+
 def test_threads_and_a_quiet_end(samples: Any, capfd: pytest.CaptureFixture[str]) -> None:
     def one(i: int) -> str:
         made = edgekit.build("model.tflite", "android", calibration=samples, output=f"thread-{i}", seed=i)
         return made["android"]["int8"].verification.verdict  # type: ignore[union-attr]
 
+    before = workers()  # of other tests in this process
     with ThreadPoolExecutor(2) as pool:
         assert len(list(pool.map(one, range(2)))) == 2
     assert capfd.readouterr() == ("", "")
-    children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-    assert not [pid for file in children for pid in file.read_text().split() if b"edgekit" in command(pid)]
+    assert workers() == before
     assert not multiprocessing.active_children()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("edgekit")]
 

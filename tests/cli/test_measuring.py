@@ -49,8 +49,9 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("EDGEKIT_SENSORS", str(tmp_path / "none"))  # whatever this host has
     monkeypatch.setenv("COLUMNS", "100")
     short = msgspec.structs.replace(QUICK.run, warm_up_s=0.01, min_s=0.05)
+    few = msgspec.structs.replace(QUICK.protocol, blocks=FEWEST_BLOCKS)
     for user in ("edgekit.cli.measuring", "edgekit.verbs.after_build"):
-        monkeypatch.setattr(f"{user}.QUICK", replace(QUICK, run=short, idle_s=2.0))
+        monkeypatch.setattr(f"{user}.QUICK", replace(QUICK, run=short, protocol=few, idle_s=2.0))
     return desk
 
 
@@ -74,7 +75,10 @@ def places(desk: Path) -> list[Path]:
     return [path for path in (desk.parent / "cache" / "places").glob("edgekit-*") if path.is_dir()]
 
 
-def test_a_quick_profile_says_what_it_saw_and_keeps_every_sample(desk: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_quick_profile_says_what_it_saw_and_keeps_every_sample(
+    desk: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgekit.cli.measuring.QUICK", replace(cli.measuring.QUICK, protocol=QUICK.protocol))
     code, document, screen = run(capfd, "profile", "model.tflite", "--quick", "--ops")
     assert code == 0
     [profile] = document["profiles"]
@@ -222,10 +226,8 @@ class Busy(Package):
 
 @pytest.fixture
 def package(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Busy]:
-    """This host with a RAPL counter that runs, and as few and short blocks as give an interval."""
-    quick = cli.measuring.QUICK
-    blocks = msgspec.structs.replace(quick.protocol, blocks=FEWEST_BLOCKS)
-    monkeypatch.setattr("edgekit.cli.measuring.QUICK", replace(quick, protocol=blocks, idle_s=1.5))
+    """This host with a RAPL counter that runs, and short blocks."""
+    monkeypatch.setattr("edgekit.cli.measuring.QUICK", replace(cli.measuring.QUICK, idle_s=1.5))
     monkeypatch.setattr("edgekit.measure.protocol.QUICK_ENERGY_S", 0.8)
     root = rapl(desk.parent / "sensors", limit=40_000_000)
     monkeypatch.setenv("EDGEKIT_SENSORS", str(root))
@@ -354,11 +356,11 @@ def test_profiles_that_end_at_once_are_all_listed(artifact: Path) -> None:
 REBUILD = """
 import sys
 from pathlib import Path
-from edgekit.verbs.build import build
 from edgekit.config import Project
 from edgekit.engine.session import Session
-from edgekit.host.cachedir import cache_folder
 from edgekit.engine.store import Store
+from edgekit.host.cachedir import cache_folder
+from edgekit.verbs.build import build
 with Session(Store(cache_folder()), Path(sys.argv[1]).parent / "log.txt") as session:
     wanted = Project(targets=("linux-arm64",), precision="float32", output=sys.argv[1])
     print("ready", flush=True)

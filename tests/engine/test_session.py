@@ -19,13 +19,13 @@ def test_a_worker_that_is_about_to_load_when_a_run_ends_is_not_left_behind(
 ) -> None:
     about, real, before = threading.Event(), Worker._running, children(os.getpid())
 
-    def slow(self: Worker) -> object:
+    def slow(self: Worker, *, bench: bool) -> object:
         about.set()
         time.sleep(0.5)  # the end of the run comes now
-        return real(self)
+        return real(self, bench=bench)
 
     monkeypatch.setattr(Worker, "_running", slow)
     with Session(Store(tmp_path / "cache"), tmp_path / "log.txt") as run:
         run.expect([("backends", "tflite"), ("sources", "tflite")])
-        run.ask(Question(what="any"), int, lambda _: int(about.wait(20)))
+        assert run.ask(Question(what="any"), int, lambda _: int(about.wait(20))).result == 1
     assert sorted(children(os.getpid())) == sorted(before)

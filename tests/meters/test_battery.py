@@ -158,7 +158,7 @@ def test_current_that_flows_back_is_refused(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["sh", "busybox", "mksh"])
 def test_the_busy_loop_runs_in_every_shell_and_ends(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for constant, shorter in (("READINGS", 4), ("INTERVAL_S", 0.25), ("SETTLE_S", 2)):
+    for constant, shorter in (("READINGS", 4), ("INTERVAL_S", 0.2), ("SETTLE_S", 1)):
         monkeypatch.setattr(battery, constant, shorter)
     shell = shells(tmp_path / "bin").get(name)
     if shell is None:

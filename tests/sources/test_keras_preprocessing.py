@@ -52,7 +52,7 @@ def waist(worker: Worker, path: Path, out: Path) -> Waist:
     return made
 
 
-@pytest.mark.parametrize("library", ["keras", "tf_keras"])
+@pytest.mark.parametrize("library", ["keras", pytest.param("tf_keras", marks=pytest.mark.study)])
 def test_such_layers_are_named_and_the_remedy_helps(worker: Worker, tmp_path: Path, library: str) -> None:
     python(MAKE, library, tmp_path)
     remedies = {}

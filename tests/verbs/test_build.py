@@ -251,27 +251,6 @@ def test_all_targets_share_what_they_can(bench: Bench, built: tuple[Path, Run], 
             assert file["verification"]["verdict"] == "pass", file
 
 
-@pytest.mark.slow
-def test_the_linter_knows_what_the_first_layer_expects(bench: Bench, tmp_path: Path) -> None:
-    """A network that brings 0..255 to -1..1 wants pixels; samples in 0..1 were scaled twice."""
-    make = (
-        "import keras; m = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Rescaling(1 / 127.5, offset=-1), "
-        "keras.layers.Conv2D(2, 3, padding='same'), keras.layers.Flatten(), keras.layers.Dense(3, activation='softmax')]); "
-        "m.save('scaled.keras')"
-    )
-    subprocess.run([sys.executable, "-c", make], cwd=tmp_path, check=True, capture_output=True)
-    rows = np.random.default_rng(0).random((120, 8, 1, 1), np.float32).repeat(8, axis=2)
-    np.savez(tmp_path / "small.npz", rows)
-    np.savez(tmp_path / "right.npz", rows * 255)
-    warnings = {}
-    for name in ("small", "right"):
-        run = bench.run("build", "scaled.keras", "-t", "android", "--calibration", f"{name}.npz", "-o", name, "--json",
-                        cwd=tmp_path)  # fmt: skip
-        warnings[name] = " ".join(run.document["results"][0]["manifest"]["calibration"]["warnings"])
-    assert "0..255" in warnings["small"]
-    assert "0..255" not in warnings["right"]
-
-
 def test_a_folder_holds_what_was_asked_for_last_and_the_users_files(bench: Bench, tmp_path: Path) -> None:
     command = ("build", str(DIGITS / "model.keras"), "-t", "android", "-o", "out")
     bench.run(*command, "--precision", "float16", cwd=tmp_path)

@@ -406,11 +406,42 @@ def test_a_build_may_be_killed_before_any_change_to_its_place(cache: Path, sines
     assert [path.name for path in out.parent.iterdir()] == ["out"]
 
 
-def test_two_builds_at_once_both_succeed(first: tuple[Result, Watch], tmp_path: Path) -> None:
+def test_two_builds_at_once_both_succeed(sines: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    both = [command(tmp_path / "cache", out) for _ in range(2)]
+    order = (str(sines / "sine.tflite"), "-t", "android", "--precision", "float32")
+    both = [command(tmp_path / "cache", out, *order) for _ in range(2)]
     assert [running.wait() for running in both] == [0, 0]
     assert whole(out)
+
+
+def test_the_linter_knows_what_the_first_layer_expects(cache: Path, tmp_path: Path) -> None:
+    """A network that brings 0..255 to -1..1 wants pixels; samples in 0..1 were scaled twice."""
+    net = networks.Network()
+    scaled = net.operator("MUL", [net.input("x", (1, 8, 8, 1)), net.constant("a", np.float32(1 / 127.5))], (1, 8, 8, 1))
+    moved = net.operator("SUB", [scaled, net.constant("b", np.float32(1.0))], (1, 8, 8, 1))
+    flat = net.operator("RESHAPE", [moved, net.constant("shape", np.array([1, 64], np.int32))], (1, 64))
+    kernel = net.constant("kernel", networks.weights(3, 64))
+    net.save(
+        tmp_path / "scaled.tflite",
+        net.operator("FULLY_CONNECTED", [flat, kernel, -1], (1, 3), name="y", kind="FullyConnectedOptions"),
+    )
+    rows = np.random.default_rng(0).random((120, 8, 1, 1), np.float32).repeat(8, axis=2)
+    warnings = {}
+    for name, values in (("small", rows), ("right", rows * 255)):
+        np.savez(tmp_path / f"{name}.npz", values)
+        wanted = Project(
+            targets=("android",),
+            precision="int8",
+            calibration=str(tmp_path / f"{name}.npz"),
+            output=str(tmp_path / name),
+        )
+        with Session(Store(cache), cache / "log.txt") as session:
+            (result,) = verb.build(session, wanted, tmp_path / "scaled.tflite")
+        assert result.manifest is not None, result.error
+        assert result.manifest.calibration is not None
+        warnings[name] = " ".join(result.manifest.calibration.warnings)
+    assert "0..255" in warnings["small"]
+    assert "0..255" not in warnings["right"]
 
 
 @pytest.mark.study

@@ -120,10 +120,12 @@ def operators(shared: Path, worker: Worker, tmp_path_factory: pytest.TempPathFac
     return became
 
 
+@pytest.mark.study
 def test_single_operators_convert_or_are_refused_as_listed(operators: dict[str, str]) -> None:
     assert {name for name, reason in operators.items() if reason} == set(REFUSED)
 
 
+@pytest.mark.study
 def test_refusals_name_the_operator_or_the_input(operators: dict[str, str]) -> None:
     named = {"BatchNorm1D_15": "BatchNormalization", "If_p1_11": "If ", "Inverse_11": "Inverse", "DFT_20": "dft_length",
              "Loop_2_16": "Loop", "StringNormalizer_strnorm_model_monday_empty_output": "StringNormalizer",
