@@ -17,7 +17,7 @@ from edgekit.cli.console import put_json
 from edgekit.engine.session import Session, log_file
 from edgekit.engine.store import Store
 from edgekit.errors import InputError
-from edgekit.host import cachedir
+from edgekit.host import cachedir, events
 from edgekit.host.cachedir import cache_folder
 from edgekit.nouns.model import Constant
 from edgekit.report import shown
@@ -198,6 +198,11 @@ class Lines:
 
     def begin(self, step: str) -> None:
         """Lines come when a step is done."""
+
+    def tell(self, step: str, event: events.Event) -> None:  # noqa: ARG002  the protocol's
+        """Print remarks; how far a step is would fill a log."""
+        if isinstance(event, events.Remark):
+            self._console.print(event.text, style="dim", markup=False)
 
     def end(self, step: str, *, from_cache: bool) -> None:
         """Say what was done."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from edgekit.engine.worker import Worker
+    from edgekit.host.events import Event
 
 LOGS_KEPT = 20
 """How many logs of runs stay in the cache."""
@@ -39,6 +40,9 @@ class Progress(Protocol):
     def begin(self, step: str) -> None:
         """A step starts; its text is for people."""
 
+    def tell(self, step: str, event: "Event") -> None:
+        """A step that is under way tells how far it is, or something else (`edgekit.host.events`)."""
+
     def end(self, step: str, *, from_cache: bool) -> None:
         """A step is done."""
 
@@ -50,6 +54,9 @@ class Silent:
         """Nothing."""
 
     def begin(self, step: str) -> None:
+        """Nothing."""
+
+    def tell(self, step: str, event: "Event") -> None:
         """Nothing."""
 
     def end(self, step: str, *, from_cache: bool) -> None:
@@ -113,16 +120,36 @@ class Session:
         self._locks: dict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
         self._expected: tuple[tuple[str, str], ...] = ()
         self._loading: list[Future[Any]] = []
+        self._cancelled = False
+        self._here = threading.local()
 
-    def call(self, room: str, leaf: str, method: str, /, **arguments: Any) -> Any:
-        """Call a leaf's method in its worker process (see `edgekit.engine.worker.Worker.call`)."""
+    def call(self, room: str, leaf: str, method: str, /, *, limit_s: float | None = None, **arguments: Any) -> Any:
+        """Call a leaf's method in its worker process (see `edgekit.engine.worker.Worker.call`).
+
+        What it tells meanwhile is told to whoever watches, as of the step that this thread is at.
+
+        Raises:
+            CancelledError: the run was cancelled.
+        """
         from edgekit.engine.worker import Worker  # noqa: PLC0415  a run that the cache answers starts no process
+        from edgekit.host.child import CancelledError  # noqa: PLC0415  as above
 
         key = room, "" if room == "meters" else leaf  # meters import little and are many: one worker serves all
         with self._locks[key]:
+            if self._cancelled:
+                raise CancelledError
             if key not in self._workers:
                 self._workers[key] = Worker(self.log, self._max_memory)
-            return self._workers[key].call(room, leaf, method, **arguments)
+            return self._workers[key].call(room, leaf, method, tell=self._tell, limit_s=limit_s, **arguments)
+
+    def _tell(self, event: "Event") -> None:
+        if step := getattr(self._here, "step", ""):
+            self.progress.tell(step, event)
+
+    def cancel(self) -> None:
+        """End what is under way, from whatever thread: calls of leaves raise `CancelledError`, and no more start."""
+        self._cancelled = True
+        self._close_workers()
 
     def expect(self, leaves: Iterable[tuple[str, str]]) -> None:
         """Name the leaves (room, name) that this run needs unless everything is cached.
@@ -163,7 +190,11 @@ class Session:
         if not question.doing:
             return self.store.ask(question.step(), kind, work, question.before)
         self.progress.begin(question.doing)
-        answer = self.store.ask(question.step(), kind, work, question.before)
+        self._here.step = question.doing
+        try:
+            answer = self.store.ask(question.step(), kind, work, question.before)
+        finally:
+            self._here.step = ""
         self.progress.end(question.doing, from_cache=answer.from_cache)
         return answer
 
@@ -177,6 +208,7 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._cancelled = True
         while [load for load in self._loading if not (load.cancel() or load.done())]:
             self._close_workers()  # whoever is loading may be about to start one
             time.sleep(0.01)

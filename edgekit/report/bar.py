@@ -14,6 +14,9 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
+from edgekit.host import events
+from edgekit.host.events import Event
+
 WIDTH = 16
 """Cells of the bar: with counts and times it leaves half of 80 columns to the step's name."""
 
@@ -63,6 +66,19 @@ class Bar:
     def begin(self, step: str) -> None:
         """Show what is under way."""
         self._bar.update(self._task, description=step)
+
+    def tell(self, step: str, event: Event) -> None:
+        """Show how far the step is, behind its name; a remark stays above the bar."""
+        match event:
+            case events.Progress(fraction, text):
+                share = "" if fraction is None else f"{fraction:.0%}"
+                far = " ".join(filter(None, (text, share)))
+                self._bar.update(self._task, description=f"{step} ({far})" if far else step)
+            case events.Metric(name, value, at):
+                told = f"{name} {'not finite' if value is None else f'{value:.4g}'}"
+                self._bar.update(self._task, description=f"{step} ({told}{'' if at is None else f' at step {at}'})")
+            case events.Remark(text):
+                self._bar.console.print(text, style="dim", markup=False)
 
     def end(self, step: str, *, from_cache: bool) -> None:  # noqa: ARG002  the protocol's
         """One step further."""

@@ -18,11 +18,10 @@ import numpy as np
 
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.model import Divergence, Model, Signature, SourceOptions, TensorRow, TensorSpec, Waist
-from edgekit.samples import write_npz
 from edgekit.sources import Source, bound, bound_results
 from edgekit.waist import cutting, edit, graph, layouts, naming, sizes, state, stored
 from edgekit.waist.run import interpreter, invoke, run, value
-from edgekit.waist.tensors import Array, inputs_to_file, outputs_to_source, sqnr_db
+from edgekit.waist.tensors import Array, inputs_to_file, outputs_to_source, sqnr_db, write_npz
 
 DAMAGES = (struct.error, IndexError, TypeError, ValueError, AttributeError, KeyError, OverflowError, MemoryError)
 """What reading a flatbuffer whose offsets lead nowhere raises."""

@@ -73,7 +73,10 @@ def build(session: Session, project: Project, model: Path, in_memory: InMemory =
     planned = plan(project, model)
     sources.sniff(model)
     prepared = _prepare(session, project, model, _placed(planned), in_memory)
-    return [*prepared.planned.refused, *_each(lambda row: publish(_make(session, project, prepared, row)), prepared)]
+    return [
+        *prepared.planned.refused,
+        *_each(session, lambda row: publish(_make(session, project, prepared, row)), prepared),
+    ]
 
 
 def make(session: Session, project: Project, model: Path, in_memory: InMemory = NAMED) -> list[BuiltTarget]:
@@ -84,7 +87,7 @@ def make(session: Session, project: Project, model: Path, in_memory: InMemory = 
     """
     prepared = _prepare(session, project, model, plan(project, model), in_memory)
     refused = [BuiltTarget(result.target, result.folder, error=result.error) for result in prepared.planned.refused]
-    return [*refused, *_each(lambda row: _make(session, project, prepared, row), prepared)]
+    return [*refused, *_each(session, lambda row: _make(session, project, prepared, row), prepared)]
 
 
 def publish(made: BuiltTarget) -> Result:
@@ -128,7 +131,7 @@ def _prepare(session: Session, project: Project, model: Path, planned: Plan, in_
     return _Prepared(planned, subject, data.prepare(session, project, subject, loaded, metric))
 
 
-def _each[T](work: Callable[[Row], T], prepared: _Prepared) -> list[T]:
+def _each[T](session: Session, work: Callable[[Row], T], prepared: _Prepared) -> list[T]:
     """The work of every target, of two at a time."""
     rows = prepared.planned.targets
     if len(rows) == 1:
@@ -136,7 +139,11 @@ def _each[T](work: Callable[[Row], T], prepared: _Prepared) -> list[T]:
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  one target needs no threads
 
     with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(work, rows))
+        try:
+            return list(pool.map(work, rows))
+        except KeyboardInterrupt:  # else the pool would wait for the targets that are under way
+            session.cancel()
+            raise
 
 
 def _make(session: Session, project: Project, prepared: _Prepared, row: Row) -> BuiltTarget:

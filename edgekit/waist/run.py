@@ -8,6 +8,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from edgekit.errors import Unsupported
+from edgekit.host import events
 from edgekit.waist.tensors import Array, stacked
 
 
@@ -63,7 +64,9 @@ def run(path: Path, inputs: dict[str, Array], *, threads: int = 1) -> dict[str, 
     into = {detail["name"]: detail["index"] for detail in made.get_input_details()}
     out = {detail["name"]: detail["index"] for detail in made.get_output_details()}
     collected: dict[str, list[Array]] = {name: [] for name in out}
-    for i in range(len(next(iter(inputs.values())))):
+    count = len(next(iter(inputs.values())))
+    for i in range(count):
+        events.progress(i / count, "sample by sample")
         for name, index in into.items():
             made.set_tensor(index, inputs[name][i])
         invoke(made, path)

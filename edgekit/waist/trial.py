@@ -4,20 +4,28 @@ Quantizers write such files now and then (GroupNormalization of an ONNX export: 
 tensors get their memory), and a candidate that aborts must cost no more than that candidate.
 """
 
-import contextlib
-import json
-import subprocess
-import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import IO, Any, Self, cast
+from typing import Any, Self
 
+import msgspec
 import numpy as np
 
-from edgekit.errors import EdgekitError, Unsupported
+from edgekit.errors import Unsupported
+from edgekit.host import serving
+from edgekit.host.child import Child, DiedError, GarbledError
+from edgekit.host.death import named
 from edgekit.waist import run
 from edgekit.waist.tensors import Array
+
+
+class Job(msgspec.Struct):
+    """Files for one run: the model, and ``.npz`` of its inputs and outputs."""
+
+    model: str
+    inputs: str
+    outputs: str
 
 
 class Trial:
@@ -40,42 +48,21 @@ class Trial:
         model, given, found = folder / "model.tflite", folder / "inputs.npz", folder / "outputs.npz"
         model.write_bytes(content)
         np.savez(given, allow_pickle=False, **{f"={name}": values for name, values in inputs.items()})
-        stdin, stdout = cast("IO[bytes]", self._child.stdin), cast("IO[bytes]", self._child.stdout)
+        if not self._child.alive:
+            self._child = self._started()
         try:
-            stdin.write(json.dumps([str(model), str(given), str(found)]).encode() + b"\n")
-            stdin.flush()
-            answer = stdout.readline()
-        except BrokenPipeError:
-            answer = b""
-        if not answer:
-            code = self._child.wait()
-            self._end()
+            self._child.ask(msgspec.json.encode(Job(str(model), str(given), str(found))))
+        except (DiedError, GarbledError) as error:
+            code = named(error.code) if isinstance(error, DiedError) else str(error)
             self._child = self._started()
             raise Unsupported(
-                f"LiteRT dies of the file ({f'signal {-code}' if code < 0 else f'exit code {code}'}).",
-                place="the quantized network",
-                fix="choose another precision",
-            )
-        if problem := json.loads(answer):
-            raise Unsupported(problem[0], place=problem[1], fix=problem[2])
+                f"LiteRT dies of the file ({code}).", place="the quantized network", fix="choose another precision"
+            ) from error
         with np.load(found) as outputs:
             return _named(outputs)
 
-    def _started(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "edgekit.waist.trial"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-
-    def _end(self) -> None:
-        for pipe in (self._child.stdin, self._child.stdout):
-            if pipe is not None:
-                with contextlib.suppress(BrokenPipeError):  # what the dead child did not read is still in the buffer
-                    pipe.close()
-        self._child.kill()
-        self._child.wait()
+    def _started(self) -> Child:
+        return Child("edgekit.waist.trial", log=Path(self._folder.name) / "log.txt", apart=False)
 
     def __enter__(self) -> Self:
         return self
@@ -83,7 +70,7 @@ class Trial:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end()
+        self._child.close()
         self._folder.cleanup()
 
 
@@ -92,19 +79,13 @@ def _named(held: Any) -> dict[str, Array]:
     return {name[1:]: held[name] for name in held}
 
 
-def _serve(requests: IO[bytes], replies: IO[bytes]) -> None:
-    for line in requests:
-        model, given, found = map(Path, json.loads(line))
-        problem: list[str] = []
-        try:
-            with np.load(given) as inputs:
-                outputs = run.run(model, _named(inputs), threads=run.host_threads())
-            np.savez(found, allow_pickle=False, **{f"={name}": values for name, values in outputs.items()})
-        except EdgekitError as error:
-            problem = [error.problem, error.place, error.fix]
-        replies.write(json.dumps(problem).encode() + b"\n")
-        replies.flush()
+def _answer(line: bytes) -> None:
+    job = msgspec.json.decode(line, type=Job)
+    with serving.remedied("the quantized network"):
+        with np.load(job.inputs) as inputs:
+            outputs = run.run(Path(job.model), _named(inputs), threads=run.host_threads())
+        np.savez(job.outputs, allow_pickle=False, **{f"={name}": values for name, values in outputs.items()})
 
 
 if __name__ == "__main__":
-    _serve(sys.stdin.buffer, sys.stdout.buffer)
+    serving.serve(_answer)

@@ -5,12 +5,17 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgekit.engine.question import Question
-from edgekit.engine.session import Session
+from edgekit.engine.session import Session, Silent
 from edgekit.engine.store import Store
 from edgekit.engine.worker import Worker
+from edgekit.host.child import CancelledError
+from edgekit.host.events import Event, Progress
+from edgekit.nouns.model import SourceOptions
+from tests import networks
 from tests.watchdog import children
 
 
@@ -29,3 +34,43 @@ def test_a_worker_that_is_about_to_load_when_a_run_ends_is_not_left_behind(
         run.expect([("backends", "tflite"), ("sources", "tflite")])
         assert run.ask(Question(what="any"), int, lambda _: int(about.wait(20))).result == 1
     assert sorted(children(os.getpid())) == sorted(before)
+
+
+def test_a_run_that_is_cancelled_ends_its_calls_and_starts_no_more(tmp_path: Path) -> None:
+    with Session(Store(tmp_path / "cache"), tmp_path / "log.txt") as run:
+        threading.Timer(0.1, run.cancel).start()  # while the leaf loads its libraries
+        with pytest.raises(CancelledError):
+            run.call("backends", "tflite", "")
+        with pytest.raises(CancelledError):
+            run.call("sources", "tflite", "")
+    assert not run._workers[("backends", "tflite")]._child
+
+
+def test_what_a_leaf_tells_is_told_of_its_step(tmp_path: Path) -> None:
+    path = networks.classifier(tmp_path / "net.tflite")
+    np.savez(tmp_path / "inputs.npz", image=networks.weights(8, 1, 8, 8, 3))
+    told: list[tuple[str, Event]] = []
+
+    class Watcher(Silent):
+        def tell(self, step: str, event: Event) -> None:
+            told.append((step, event))
+
+    with Session(Store(tmp_path / "cache"), tmp_path / "log.txt", Watcher()) as run:
+
+        def make(out: Path) -> int:
+            files = {"inputs": tmp_path / "inputs.npz", "outputs": out / "outputs.npz"}
+            run.call("sources", "tflite", "run", path=path, options=SourceOptions(), **files)
+            return 0
+
+        run.ask(Question(what="any", doing="running net.tflite"), int, make)
+        run.call(
+            "sources",
+            "tflite",
+            "run",
+            path=path,
+            options=SourceOptions(),
+            inputs=tmp_path / "inputs.npz",
+            outputs=tmp_path / "outputs.npz",
+        )
+    assert {step for step, _ in told} == {"running net.tflite"}
+    assert told[0][1] == Progress(0, "sample by sample")

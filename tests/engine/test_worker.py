@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,13 +13,16 @@ import pytest
 
 from edgekit.engine.worker import Worker
 from edgekit.errors import DeviceError, InputError, LeafCrashError, Unsupported
+from edgekit.host.child import CancelledError
+from edgekit.host.events import Event, Metric, Progress, Remark
 from edgekit.nouns.model import SourceOptions
 from edgekit.nouns.profile import Device
 from edgekit.nouns.sensing import Probe
 from tests.waiting import until
 
 LEAF = """
-import errno, os, sys
+import ctypes, errno, os, signal, sys, threading, time
+from edgekit.host import events
 from edgekit.sources import Source
 from edgekit.errors import InputError
 from edgekit.nouns.model import Model, Signature, Waist
@@ -56,6 +61,29 @@ class Rogue(Source):
                         os.write(handle, b"{}}\\n")
                     except OSError:
                         pass
+            case "hang":
+                time.sleep(60)
+            case "deaf":
+                signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+                if os.fork() == 0:
+                    time.sleep(60)
+                time.sleep(60)
+            case "orphan":
+                if os.fork() == 0:
+                    time.sleep(60)
+                os._exit(3)
+            case "native":
+                ctypes.string_at(0)
+            case "telling":
+                events.progress(0.25, "half \\udcf2 of a character")
+                events.remark("look here")
+                for step, loss in enumerate([1.5, float("nan")]):
+                    events.metric("loss", loss, step)
+                threading.Timer(0.2, events.remark, ("too late",)).start()
+            case "chatty":
+                while True:
+                    events.remark("still here")
+                    time.sleep(0.01)
             case "wrong":
                 return "not a model"
 
@@ -220,6 +248,74 @@ def test_chatter_goes_to_the_log_and_questions_get_no_answer(rogue: Worker, tmp_
     assert result is None
     assert "chatter" in (tmp_path / "log.txt").read_text()
     assert "not this" in (tmp_path / "log.txt").read_text()
+
+
+def test_events_arrive_before_the_result_and_none_after_it(rogue: Worker) -> None:
+    told: list[Event] = []
+    listening = {"path": Path("telling"), "options": SourceOptions()}
+    with pytest.raises(Unsupported, match="no proper answer"):  # it returns None
+        rogue.call("sources", "rogue", "describe", tell=told.append, **listening)
+    assert told == [
+        Progress(0.25, r"half \udcf2 of a character"),
+        Remark("look here"),
+        Metric("loss", 1.5, 0),
+        Metric("loss", None, 1),
+    ]
+    time.sleep(0.4)
+    with pytest.raises(InputError, match="wrong"):
+        rogue.call("sources", "rogue", "describe", tell=told.append, path=Path("refused"), options=SourceOptions())
+    assert len(told) == 4
+
+
+@pytest.mark.parametrize("name", ["hang", "deaf", "chatty"])
+def test_a_call_that_hangs_is_cancelled_within_a_second(rogue: Worker, name: str) -> None:
+    began: list[float] = []
+
+    def cancel() -> None:
+        time.sleep(0.5)
+        began.append(time.monotonic())
+        rogue.close()
+
+    rogue.call("sources", "rogue", "")
+    thread = threading.Thread(target=cancel)
+    thread.start()
+    with pytest.raises(CancelledError):
+        describe(rogue, name)
+    assert time.monotonic() - began[0] < 1
+    thread.join()
+    with pytest.raises(InputError, match="wrong"):
+        describe(rogue, "refused")
+
+
+@pytest.mark.parametrize("name", ["hang", "chatty"])
+def test_a_call_may_be_given_a_time_limit(rogue: Worker, name: str) -> None:
+    rogue.call("sources", "rogue", "")
+    since = time.monotonic()
+    with pytest.raises(Unsupported, match=r"rogue did not finish within 0\.3 s while reading the model"):
+        rogue.call("sources", "rogue", "describe", limit_s=0.3, path=Path(name), options=SourceOptions())
+    assert time.monotonic() - since < 1.3
+    with pytest.raises(InputError, match="wrong"):
+        describe(rogue, "refused")
+
+
+def test_whoever_listens_may_end_the_call(rogue: Worker) -> None:
+    def stop(_: Event) -> None:
+        raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        rogue.call("sources", "rogue", "describe", tell=stop, path=Path("chatty"), options=SourceOptions())
+    with pytest.raises(InputError, match="wrong"):
+        describe(rogue, "refused")
+
+
+def test_a_death_is_seen_though_a_process_that_it_started_holds_its_pipe(rogue: Worker) -> None:
+    with pytest.raises(Unsupported, match="exit code 3"):
+        describe(rogue, "orphan")
+
+
+def test_a_fault_in_native_code_names_the_step(rogue: Worker) -> None:
+    with pytest.raises(Unsupported, match=r"rogue crashed while reading the model \(SIGSEGV"):
+        describe(rogue, "native")
 
 
 def test_an_unknown_leaf_is_refused(rogue: Worker) -> None:

@@ -18,6 +18,7 @@ from edgekit.config import Project, project
 from edgekit.engine.session import Session
 from edgekit.engine.store import Answer, Store, file_digest
 from edgekit.errors import BudgetMissed, InputError, LeafCrashError, MissingTool, Unsupported
+from edgekit.host.events import Event
 from edgekit.nouns.building import Built
 from edgekit.nouns.manifest import Manifest
 from edgekit.nouns.model import Waist
@@ -46,6 +47,9 @@ class Watch:
         pass
 
     def begin(self, step: str) -> None:
+        pass
+
+    def tell(self, step: str, event: Event) -> None:
         pass
 
     def end(self, step: str, *, from_cache: bool) -> None:

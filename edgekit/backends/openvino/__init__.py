@@ -13,6 +13,7 @@ from edgekit.backends import Backend
 from edgekit.backends.openvino import half_precision, npu, quantization, reading, settings, ways
 from edgekit.backends.openvino.libraries import CORE, FAILURES, nncf, ov
 from edgekit.errors import InputError, Unsupported
+from edgekit.host import events
 from edgekit.nouns.building import Built, Job, Placement
 from edgekit.nouns.model import Precision, Signature
 from edgekit.waist.tensors import Array, inputs_to_file, outputs_to_source, stacked, write_npz
@@ -86,7 +87,9 @@ class OpenVINOBackend(Backend):
         request, into, out = _loaded(artifact, signature)
         collected: dict[str, list[Array]] = {name: [] for name in out}
         try:
-            for i in range(len(next(iter(samples.values())))):
+            count = len(next(iter(samples.values())))
+            for i in range(count):
+                events.progress(i / count, "sample by sample")
                 results = request.infer({port: samples[name][i] for name, port in into.items()}, share_inputs=True)
                 for name, port in out.items():
                     collected[name].append(np.array(results[port]))

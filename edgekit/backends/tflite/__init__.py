@@ -16,10 +16,9 @@ from edgekit.backends.tflite.ranges import METHODS
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.building import Built, Job, Placement
 from edgekit.nouns.model import CALIBRATED, Boundary, Precision, Signature
-from edgekit.samples import write_npz
 from edgekit.waist import cost, graph, run
 from edgekit.waist.exact import MOVES, Wiring
-from edgekit.waist.tensors import Array, inputs_to_file, outputs_to_source
+from edgekit.waist.tensors import Array, inputs_to_file, outputs_to_source, write_npz
 from edgekit.waist.trial import Trial
 
 

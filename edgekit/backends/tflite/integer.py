@@ -25,6 +25,7 @@ from edgekit.backends.tflite.judge import SCORED_SAMPLES, Candidate, Judge, best
 from edgekit.backends.tflite.ranges import METHODS, Range, choose
 from edgekit.backends.tflite.ready import Ready, ready
 from edgekit.errors import Unsupported
+from edgekit.host import events
 from edgekit.waist import exact, graph, state
 from edgekit.waist.exact import GUARDED, Wiring
 from edgekit.waist.tensors import Array
@@ -203,6 +204,7 @@ class _Attempts:
 
     def _try(self, plan: QuantizationPlan, engine: str, method: str) -> Candidate | None:
         settings = self._settings
+        events.progress(None, f"candidate {len(self._made) + len(self._refused) + 1}: {engine}, ranges {method}")
         try:
             content = ENGINES[engine](
                 plan.path, plan.ranges(method), plan.kept, settings.activations, settings.per_channel

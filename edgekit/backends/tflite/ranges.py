@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import InputError
+from edgekit.host import events
 from edgekit.waist import run
 from edgekit.waist.graph import Graph
 from edgekit.waist.tensors import Array
@@ -90,6 +91,7 @@ def observe(path: Path, graph: Graph, inputs: dict[str, Array], scored: NDArray[
     random = np.random.default_rng(seed)
     outputs: dict[str, list[Array]] = {name: [] for name in outs}
     for sample in range(samples):
+        events.progress(sample / samples, "observing calibration samples")
         for name, index in into.items():
             made.set_tensor(index, inputs[name][sample])
         run.invoke(made, path)

@@ -14,13 +14,12 @@ import numpy as np
 from edgekit import sources
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.model import Divergence, Model, Signature, SourceOptions, TensorRow, TensorSpec, Waist
-from edgekit.samples import write_npz
 from edgekit.sources.keras import axes, conversion, cutting, divergence, policies
 from edgekit.sources.keras.loading import load
 from edgekit.sources.keras.network import Fixed, fix
 from edgekit.sources.keras.reference import ReferenceRunner
 from edgekit.waist import graph
-from edgekit.waist.tensors import Array, inputs_to_file
+from edgekit.waist.tensors import Array, inputs_to_file, write_npz
 
 ROUNDS = (
     "the source is quantized already, in training: float32 and float16 repeat its roundings in floats, every other "

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.errors import InputError, Unsupported
+from edgekit.host import events
 from edgekit.sources.keras.libraries import FAILURES, first_line, tf
 from edgekit.sources.keras.network import Fixed, traced, writes_state
 from edgekit.waist.tensors import Array, stacked
@@ -61,6 +62,7 @@ class ReferenceRunner:
         chunk = max(1, min(CHUNK, CHUNK_BYTES // max(1, given, made)))
         collected = []
         for start in range(0, len(arrays[0]), chunk):
+            events.progress(start / len(arrays[0]), "sample by sample")
             part = [array[start : start + chunk, 0] for array in arrays]
             result = function(*[tf.constant(array) for array in part])
             collected.append([result[key].numpy()[:, None] for key in sorted(result)])

@@ -15,7 +15,6 @@ import onnxruntime
 
 from edgekit.errors import Unsupported
 from edgekit.nouns.model import Divergence, Model, Signature, SourceOptions, TensorRow, TensorSpec, Waist
-from edgekit.samples import write_npz
 from edgekit.sources import Source
 from edgekit.sources.onnx import (
     agreement,
@@ -39,7 +38,7 @@ from edgekit.sources.onnx import (
     sizes,
 )
 from edgekit.sources.onnx.network import ONNX_ERRORS, Network
-from edgekit.waist.tensors import sqnr_db, stacked
+from edgekit.waist.tensors import sqnr_db, stacked, write_npz
 
 __all__ = ["OnnxSource"]
 

@@ -30,6 +30,7 @@ from onnx2tf.tflite_builder.passes import (
 from onnx2tf.tflite_builder.preprocess import register_default_preprocess_rules, run_preprocess_pipeline
 from onnx2tf.tflite_builder.schema import schema_generated
 
+from edgekit.host import events
 from edgekit.sources.onnx import peephole
 from edgekit.sources.onnx.sharing import share
 from edgekit.waist import graph, state
@@ -142,6 +143,7 @@ def lower(model: onnx.ModelProto, strategy: Strategy, outputs: Sequence[str] = (
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
+    events.progress(None, f"onnx2tf, {strategy.name}: lowering")
     if strategy.fuse:
         copy, _ = run_preprocess_pipeline(onnx_graph=copy)
     lowered = lower_onnx_to_ir(
@@ -152,6 +154,7 @@ def lower(model: onnx.ModelProto, strategy: Strategy, outputs: Sequence[str] = (
         keep_shape_absolutely_input_names=[value.name for value in model.graph.input],
         protected_boundary_tensor_names=list(outputs) if strategy.protect else [],
     )
+    events.progress(None, f"onnx2tf, {strategy.name}: cleaning up")
     lowered.outputs = [value.name for value in model.graph.output]  # protected names are listed with them
     lowered = clone_model_ir_with_float32(lowered)
     prune_identity_cast_operators(lowered, preserve_model_outputs=True)

@@ -10,6 +10,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort
 
+from edgekit.host import events
 from edgekit.waist.tensors import distinct
 
 Array = NDArray[Any]
@@ -83,5 +84,7 @@ def each_sample(path: Path) -> Iterator[dict[str, Array]]:
     """The samples of an ``.npz`` one by one; every array is ``[N, *shape]``."""
     with np.load(path, allow_pickle=False) as samples:
         arrays = {name: samples[name] for name in samples.files}
-    for i in range(len(next(iter(arrays.values())))):
+    count = len(next(iter(arrays.values())))
+    for i in range(count):
+        events.progress(i / count, "sample by sample")
         yield {name: values[i] for name, values in arrays.items()}

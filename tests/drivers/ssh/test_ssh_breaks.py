@@ -190,8 +190,8 @@ def test_a_killed_worker_leaves_no_process(
         thread = threading.Thread(target=block)
         thread.start()
         until(lambda: processes(program))
-        assert running._process is not None
-        running._process.send_signal(signal.SIGKILL)
+        assert running._child is not None
+        running._child.process.send_signal(signal.SIGKILL)
         thread.join(30)
     until(lambda: not processes(program))
     driver.close(device_of(config), deployment)

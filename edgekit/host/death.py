@@ -1,4 +1,4 @@
-"""Why a child process died: its exit code and its last words in the log, turned into an error with a remedy."""
+"""Why a child process died: its exit code and its last words, turned into an error with a remedy."""
 
 import re
 import signal
@@ -7,8 +7,10 @@ from pathlib import Path
 from edgekit.errors import DeviceError, EdgekitError, Unsupported, out_of_memory, too_large
 
 LIBRARIES = {
+    "adbutils": "adbutils",
     "ai_edge_litert": "LiteRT",
     "ai_edge_quantizer": "ai-edge-quantizer",
+    "asyncssh": "asyncssh",
     "h5py": "HDF5 (h5py)",
     "keras": "Keras",
     "onnx": "onnx",
@@ -16,60 +18,52 @@ LIBRARIES = {
     "onnxruntime": "ONNX Runtime",
     "openvino": "OpenVINO",
     "nncf": "NNCF",
+    "numpy": "NumPy",
+    "ppk2_api": "ppk2-api",
+    "pyjoulescope_driver": "pyjoulescope-driver",
+    "serial": "pyserial",
     "tensorflow": "TensorFlow",
     "tf_keras": "tf-keras",
 }
 """Packages that hold native code, or call it, by the names that people know."""
 
-DOINGS = {
-    "describe": "reading the model",
-    "to_waist": "converting the model",
-    "as_it_is": "reading the model",
-    "run": "running the model",
-    "first_divergence": "looking for the first operator that differs",
-    "build": "building the file",
-}
-"""Methods of leaves that load models, as steps that a user knows."""
 
-
-def of_reader(code: int, leaf: str, method: str, *, place: str, log: Path, since: int, limit: int) -> EdgekitError:
+def of_reader(
+    code: int, words: str, *, leaf: str, doing: str, place: str, log: Path, limit: int | None
+) -> EdgekitError:
     """The error for a process that died of a model.
 
     Args:
         code: its exit code, as `subprocess` tells it.
-        leaf: the leaf that was busy.
-        method: with which method.
+        words: what it printed last.
+        leaf: who was busy.
+        doing: with what.
         place: the file that it was busy with.
         log: where its last words are.
-        since: how long the log was when it was called, in bytes.
-        limit: the most bytes of memory that it could have.
+        limit: the most bytes of memory that it could have; None: the machine's.
     """
-    with log.open("rb") as file:
-        file.seek(since)
-        words = file.read(1 << 20).decode("utf8", "replace")
     if out_of_memory(words):
         return too_large(place, limit)
-    doing = DOINGS.get(method, method)
     if code == -signal.SIGKILL:
         return Unsupported(
             f"{leaf} was killed while {doing} ({named(code)}).",
             place=place,
             fix="most often memory ran out: free some, set a limit with --max-memory, or use a machine with more",
         )
-    library = _library(words)
     return Unsupported(
-        f"{library or leaf} crashed while {doing} ({named(code)}).",
+        f"{library(words) or leaf} crashed while {doing} ({named(code)}).",
         place=place,
         fix=f"choose another precision or target, or save the model again in another form; its last words are in {log}",
     )
 
 
-def at_bench(code: int, leaf: str, method: str, *, place: str, log: Path) -> DeviceError:
-    """The error for a process that died while it was busy with a device or a meter."""
+def at_bench(code: int, words: str, *, leaf: str, doing: str, place: str, log: Path) -> DeviceError:
+    """The error for a process that died while it was busy with a device or a meter (see `of_reader`)."""
     killed = "it was killed, most often for want of memory: free some, or use a machine with more"
     attached = "see that the device is attached and answers (edgekit devices), then run it again"
+    who = library(words)
     return DeviceError(
-        f"{leaf} died while it was busy with {method} ({named(code)}).",
+        f"{leaf}{f' ({who})' if who else ''} died while {doing} ({named(code)}).",
         place=place,
         fix=f"{killed if code == -signal.SIGKILL else attached}; its last words are in {log}",
     )
@@ -80,8 +74,17 @@ def named(code: int) -> str:
     return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
-def _library(words: str) -> str | None:
-    """The library that was running: the innermost in the stack that Python's faulthandler wrote last."""
-    _, fatal, stack = words.rpartition("Fatal Python error")
-    packages = re.findall(r'File "[^"]*site-packages/(\w+)', stack) if fatal else []
-    return next((LIBRARIES[package] for package in packages if package in LIBRARIES), None)
+def library(words: str) -> str | None:
+    """The library that was running: the innermost in the stack that Python's faulthandler wrote last.
+
+    Of the thread that died, where that is one of Python's; a library's own thread tells nothing, and then whichever
+    library Python's threads were waiting for is the one that started it.
+    """
+    _, fatal, stacks = words.rpartition("Fatal Python error")
+    _, _, own = stacks.partition("Current thread")
+    for stack in (own, stacks):
+        packages = re.findall(r'File "[^"]*site-packages/(\w+)', stack) if fatal else []
+        found = next((LIBRARIES[package] for package in packages if package in LIBRARIES), None)
+        if found is not None:
+            return found
+    return None
