@@ -15,7 +15,7 @@ PERIOD_S = 0.1
 """How often the same progress is told: nobody reads faster, and a loop over samples may be quick."""
 
 
-class Progress(msgspec.Struct, frozen=True, tag=True):
+class Advance(msgspec.Struct, frozen=True, tag=True):
     """How far a call is, as a share in 0..1 (None: nobody knows), and what it is busy with."""
 
     fraction: float | None
@@ -28,7 +28,7 @@ class Remark(msgspec.Struct, frozen=True, tag=True):
     text: str
 
 
-class Metric(msgspec.Struct, frozen=True, tag=True):
+class Scalar(msgspec.Struct, frozen=True, tag=True):
     """A number computed on the way, such as a loss; None if it is NaN or infinite. ``step`` counts from 0."""
 
     name: str
@@ -36,7 +36,7 @@ class Metric(msgspec.Struct, frozen=True, tag=True):
     step: int | None
 
 
-Event = Progress | Remark | Metric
+Event = Advance | Remark | Scalar
 Listener = Callable[[Event], None]
 
 
@@ -60,7 +60,7 @@ def progress(fraction: float | None, text: str = "") -> None:
         return
     _told = text, now
     known = fraction is not None and math.isfinite(fraction)
-    _listener(Progress(min(max(fraction, 0.0), 1.0) if known and fraction is not None else None, text))
+    _listener(Advance(min(max(fraction, 0.0), 1.0) if known and fraction is not None else None, text))
 
 
 def remark(text: str) -> None:
@@ -70,7 +70,7 @@ def remark(text: str) -> None:
 
 def metric(name: str, value: float, step: int | None = None) -> None:
     """Tell a number computed on the way, such as a loss, and at which step."""
-    _listener(Metric(name, float(value) if math.isfinite(value) else None, step))
+    _listener(Scalar(name, float(value) if math.isfinite(value) else None, step))
 
 
 @contextmanager

@@ -28,7 +28,7 @@ class Reply(msgspec.Struct, tag=True):
     error: tuple[str, str, str, str] | None = None
 
 
-Frame = events.Progress | events.Remark | events.Metric | Reply
+Frame = events.Advance | events.Remark | events.Scalar | Reply
 """What one line from a child holds."""
 
 
@@ -60,7 +60,7 @@ class _Writer:
         self._lock = threading.Lock()
 
     def tell(self, event: events.Event) -> None:
-        if isinstance(event, events.Metric):
+        if isinstance(event, events.Scalar):
             self.write(msgspec.structs.replace(event, name=readable(event.name)))
         else:
             self.write(msgspec.structs.replace(event, text=readable(event.text)))

@@ -70,11 +70,11 @@ class Bar:
     def tell(self, step: str, event: Event) -> None:
         """Show how far the step is, behind its name; a remark stays above the bar."""
         match event:
-            case events.Progress(fraction, text):
+            case events.Advance(fraction, text):
                 share = "" if fraction is None else f"{fraction:.0%}"
                 far = " ".join(filter(None, (text, share)))
                 self._bar.update(self._task, description=f"{step} ({far})" if far else step)
-            case events.Metric(name, value, at):
+            case events.Scalar(name, value, at):
                 told = f"{name} {'not finite' if value is None else f'{value:.4g}'}"
                 self._bar.update(self._task, description=f"{step} ({told}{'' if at is None else f' at step {at}'})")
             case events.Remark(text):

@@ -20,7 +20,7 @@ from edgekit.waist import run
 from edgekit.waist.tensors import Array
 
 
-class Job(msgspec.Struct):
+class TrialRun(msgspec.Struct):
     """Files for one run: the model, and ``.npz`` of its inputs and outputs."""
 
     model: str
@@ -51,7 +51,7 @@ class Trial:
         if not self._child.alive:
             self._child = self._started()
         try:
-            self._child.ask(msgspec.json.encode(Job(str(model), str(given), str(found))))
+            self._child.ask(msgspec.json.encode(TrialRun(str(model), str(given), str(found))))
         except (DiedError, GarbledError) as error:
             code = named(error.code) if isinstance(error, DiedError) else str(error)
             self._child = self._started()
@@ -80,7 +80,7 @@ def _named(held: Any) -> dict[str, Array]:
 
 
 def _answer(line: bytes) -> None:
-    job = msgspec.json.decode(line, type=Job)
+    job = msgspec.json.decode(line, type=TrialRun)
     with serving.remedied("the quantized network"):
         with np.load(job.inputs) as inputs:
             outputs = run.run(Path(job.model), _named(inputs), threads=run.host_threads())

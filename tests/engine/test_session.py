@@ -13,7 +13,7 @@ from edgekit.engine.session import Session, Silent
 from edgekit.engine.store import Store
 from edgekit.engine.worker import Worker
 from edgekit.host.child import CancelledError
-from edgekit.host.events import Event, Progress
+from edgekit.host.events import Advance, Event
 from edgekit.nouns.model import SourceOptions
 from tests import networks
 from tests.watchdog import children
@@ -73,4 +73,4 @@ def test_what_a_leaf_tells_is_told_of_its_step(tmp_path: Path) -> None:
             outputs=tmp_path / "outputs.npz",
         )
     assert {step for step, _ in told} == {"running net.tflite"}
-    assert told[0][1] == Progress(0, "sample by sample")
+    assert told[0][1] == Advance(0, "sample by sample")

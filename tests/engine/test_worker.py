@@ -14,7 +14,7 @@ import pytest
 from edgekit.engine.worker import Worker
 from edgekit.errors import DeviceError, InputError, LeafCrashError, Unsupported
 from edgekit.host.child import CancelledError
-from edgekit.host.events import Event, Metric, Progress, Remark
+from edgekit.host.events import Advance, Event, Remark, Scalar
 from edgekit.nouns.model import SourceOptions
 from edgekit.nouns.profile import Device
 from edgekit.nouns.sensing import Probe
@@ -256,10 +256,10 @@ def test_events_arrive_before_the_result_and_none_after_it(rogue: Worker) -> Non
     with pytest.raises(Unsupported, match="no proper answer"):  # it returns None
         rogue.call("sources", "rogue", "describe", tell=told.append, **listening)
     assert told == [
-        Progress(0.25, r"half \udcf2 of a character"),
+        Advance(0.25, r"half \udcf2 of a character"),
         Remark("look here"),
-        Metric("loss", 1.5, 0),
-        Metric("loss", None, 1),
+        Scalar("loss", 1.5, 0),
+        Scalar("loss", None, 1),
     ]
     time.sleep(0.4)
     with pytest.raises(InputError, match="wrong"):
