@@ -1,5 +1,6 @@
 """``edgekit inspect``."""
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -7,7 +8,8 @@ import click
 from edgekit.cli import options
 from edgekit.nouns.model import SourceOptions
 from edgekit.report import screens
-from edgekit.verbs.inspect import inspect, list_tensors
+from edgekit.report.lineage import lineage
+from edgekit.verbs.inspect import inspect, is_artifact, list_tensors, read_artifact
 
 
 @click.command()
@@ -21,7 +23,12 @@ def verb(model: str, *, tensors: bool, as_json: bool, **flags: Any) -> int:
     \b
     edgekit inspect model.onnx
     edgekit inspect model.onnx --tensors
+    edgekit inspect dist/model/android/        (how its files came to be)
+
+    MODEL is what edgekit build takes, or a folder that it wrote.
     """
+    if is_artifact(options.existing(model)):
+        return _lineage(Path(model), as_json=as_json)
     said = {name: value for name, value in flags.items() if value is not None}
     console = options.stderr()
     with options.session(console, max_memory=said.pop("max_memory", None)) as session:
@@ -35,4 +42,12 @@ def verb(model: str, *, tensors: bool, as_json: bool, **flags: Any) -> int:
             options.stdout(as_json=as_json).print(screens.inspection(document))
     if as_json:
         options.print_json(document)
+    return 0
+
+
+def _lineage(folder: Path, *, as_json: bool) -> int:
+    found = read_artifact(folder)
+    options.stdout(as_json=as_json).print(lineage(found))
+    if as_json:
+        options.print_json({"source": found.source, "files": {file.file: file.lineage for file in found.artifacts}})
     return 0

@@ -7,6 +7,7 @@ from edgekit.engine import registry
 from edgekit.engine.origin import of_model
 from edgekit.engine.session import Session
 from edgekit.errors import Unsupported
+from edgekit.nouns import manifest
 from edgekit.nouns.model import SourceOptions, TensorRow
 from edgekit.nouns.results import Inspection
 from edgekit.steps import conversion, reading
@@ -47,3 +48,17 @@ def list_tensors(session: Session, model: Path, options: SourceOptions) -> tuple
         tuple[TensorRow, ...],
         origin.reading(lambda _: session.call("sources", leaf, "tensors", path=path, options=options)),
     ).result
+
+
+def is_artifact(path: Path) -> bool:
+    """Whether a path is a folder that ``build`` wrote."""
+    return (path / manifest.FILE_NAME).is_file() and not (path / "saved_model.pb").is_file()
+
+
+def read_artifact(folder: Path) -> manifest.Manifest:
+    """What is known of the files in a folder, their lineage among it.
+
+    Raises:
+        InputError: its manifest cannot be read.
+    """
+    return manifest.read(folder / manifest.FILE_NAME)

@@ -1,0 +1,48 @@
+"""How the files of an artifact folder came to be, as a table for each."""
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from edgekit.nouns.lineage import Step
+from edgekit.nouns.manifest import ArtifactFile, Manifest
+
+DIGITS = 8
+"""Of a digest: as many as tell the contents of one folder apart."""
+
+
+def lineage(manifest: Manifest) -> RenderableType:
+    """Where a folder's files come from, step by step; of folders of version 1 only what they tell."""
+    source = manifest.source
+    head = Text(
+        f"{source.file} ({source.format}, sha256 {source.sha256[:DIGITS]}…) for {manifest.target}", style="bold"
+    )
+    built = Text(f"built by edgekit {manifest.edgekit} on {manifest.created_utc}")
+    return Group(head, built, *(part for file in manifest.artifacts for part in _file(file)))
+
+
+def _file(file: ArtifactFile) -> tuple[RenderableType, ...]:
+    title = Text(f"{file.file} (sha256 {file.sha256[:DIGITS]}…)", style="bold")
+    if not file.lineage:
+        return Text(), title, Text("  its steps are not recorded; build it again to have them")
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in ("step", "by", "s", "from", "made", "what came of it"):
+        table.add_column(column, justify="right" if column == "s" else "left", overflow="fold")
+    for step in file.lineage:
+        took = "" if step.seconds is None else f"{step.seconds:.2f}"
+        table.add_row(step.what, step.leaf or "edgekit", took, _inputs(step), step.made[:DIGITS], _outcome(step))
+    return Text(), title, table
+
+
+def _inputs(step: Step) -> str:
+    return ", ".join(f"{role} {digest[:DIGITS]}" for role, digest in step.inputs.items() if not _describes(role))
+
+
+def _describes(role: str) -> bool:
+    """Whether an input only says what another one is."""
+    return role.endswith("signature") or role == "placements"
+
+
+def _outcome(step: Step) -> str:
+    seen = (f"{name} {f'{value:.4g}' if isinstance(value, float) else value}" for name, value in step.evidence.items())
+    return "; ".join((*step.notes, ", ".join(seen))).strip("; ")
