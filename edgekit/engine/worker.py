@@ -57,7 +57,7 @@ RUNNING = {"sources": "running the model", "backends": "running the file", "driv
 
 
 LIMITS_S = {"to_waist": 21600.0, "as_it_is": 21600.0, "build": 21600.0, "run": 21600.0, "best_ms": 600.0}
-"""Methods that call converters and compilers, or run networks, which may hang → how many seconds one may take unless the call says.
+"""Methods that convert, compile or run networks, which may hang → how many seconds one may take unless the call says.
 
 Far beyond what the largest networks take; without a limit a service would wait for ever.
 """

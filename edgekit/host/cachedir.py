@@ -45,14 +45,13 @@ def claim(folder: Path) -> None:
         InputError: it holds what edgekit did not put there.
         OSError: it cannot be made, read or written to.
     """
-    try:
-        if TAGGED.startswith((folder / TAG).read_bytes()):
-            return  # perhaps cut short by a full disk
-    except FileNotFoundError:
-        pass
+    if _tagged(folder):
+        return
     folder.mkdir(parents=True, exist_ok=True)
     names = sorted(path.name for path in folder.iterdir())
     if foreign := next((name for name in names if not _own(folder, name)), ""):
+        if _tagged(folder):
+            return  # another run began between the two looks
         raise InputError(
             f"The folder for the cache holds what edgekit did not make: {foreign}.",
             place=str(folder),
@@ -66,6 +65,14 @@ def claim(folder: Path) -> None:
     except OSError:
         if not names:
             raise  # else a cache that is only read, or whose disk is full
+
+
+def _tagged(folder: Path) -> bool:
+    """Whether it carries the tag, or the part of it that a full disk left room for."""
+    try:
+        return TAGGED.startswith((folder / TAG).read_bytes())
+    except FileNotFoundError:
+        return False
 
 
 def _own(folder: Path, name: str) -> bool:

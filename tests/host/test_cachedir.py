@@ -66,6 +66,19 @@ def test_a_mark_that_a_full_disk_cut_short_is_one(tmp_path: Path) -> None:
     claim(tmp_path)
 
 
+def test_another_run_may_begin_between_the_two_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It marks the folder and fills it after this run looked for the mark, before this run lists what is there."""
+    real = Path.mkdir
+
+    def other(folder: Path, *given: int, **named: bool) -> None:
+        real(folder, *given, **named)
+        (tmp_path / TAG).write_bytes(TAGGED)
+        real(tmp_path / "tmp" / "edgekit-12345678", parents=True, exist_ok=True)
+
+    monkeypatch.setattr(Path, "mkdir", other)
+    claim(tmp_path)
+
+
 def test_write_access_for_all_is_told(tmp_path: Path) -> None:
     assert cachedir.doubts(tmp_path / "nowhere") == ()
     tmp_path.chmod(0o755)
