@@ -111,7 +111,7 @@ _DISK = {
 
 
 def from_os(error: OSError) -> InputError | None:
-    """The user's remedy for a refusal of the operating system; None where there is none."""
+    """The user's remedy for a refusal of the operating system; None if there is none."""
     if error.errno not in _DISK:
         return None
     problem, fix = _DISK[error.errno]
@@ -119,7 +119,7 @@ def from_os(error: OSError) -> InputError | None:
 
 
 def full_disk(error: EdgekitError) -> InputError | None:
-    """The true remedy where a library failed for want of space and its complaint was read as the model's fault."""
+    """The true remedy if a library failed for want of space and its complaint was read as the model's fault."""
     told: BaseException | None = error
     while told is not None:
         for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):

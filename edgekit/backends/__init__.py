@@ -24,7 +24,7 @@ class Backend(ABC):
     def build(self, job: Job, file: str, out: Path) -> Built:
         """Write ``out/file`` (and its companions) and nothing else.
 
-        Where the target's variant names a ``base``, ``job.waist`` is that backend's file.
+        If the target's variant names a ``base``, ``job.waist`` is that backend's file.
 
         Raises:
             InputError: the precision needs samples and ``job.calibration`` is None.

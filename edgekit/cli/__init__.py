@@ -161,7 +161,7 @@ def _title(error: EdgekitError) -> str:
 
 
 def _json(error: EdgekitError) -> str:
-    import json  # noqa: PLC0415  only where it is asked for
+    import json  # noqa: PLC0415  only if it is asked for
 
     return json.dumps({"error": as_dict(error)}, indent=2)
 

@@ -59,7 +59,7 @@ def verb(context: click.Context, /, a: str, b: str, *, as_json: bool, device: st
 
 
 def _refuse(context: click.Context, first: Path, second: Path) -> None:
-    """Refuse to compare what is recorded with what is not, and options of a measurement where none is made.
+    """Refuse to compare what is recorded with what is not, and options of a measurement if none is made.
 
     Raises:
         InputError: one of both is the case.

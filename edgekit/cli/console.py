@@ -1,4 +1,4 @@
-"""What reaches the screen and standard output, and what happens where neither takes it."""
+"""What reaches the screen and standard output, and what happens if neither takes it."""
 
 import os
 import sys

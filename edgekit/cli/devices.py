@@ -123,7 +123,7 @@ def _option(key: str) -> str:
 
 
 def _replaced(name: str, before: DeviceConfig | None) -> tuple[str, ...]:
-    """What stood under a name, for people who want it back; nothing where it is the same."""
+    """What stood under a name, for people who want it back; nothing if it is the same."""
     if before is None or before == config.devices()[name]:
         return ()
     table = ", ".join(f"{key} = {toml.shown(value)}" for key, value in config.device_table(before).items())

@@ -131,6 +131,6 @@ def document(row: Measured) -> dict[str, Any]:
 
 
 def exit_code(measured: list[Measured]) -> int:
-    """0, or a missed budget's code where a device computes something else than this host."""
+    """0, or a missed budget's code if a device computes something else than this host."""
     wrong = any(row.profile.verification is not None and row.profile.verification.verdict == "fail" for row in measured)
     return BudgetMissed.exit_code if wrong else 0

@@ -28,7 +28,7 @@ class Driver(ABC):
         """Put in place on this host what a device of this kind needs, once; may take minutes.
 
         Returns:
-            What there is now, line by line, for people; nothing where nothing is needed.
+            What there is now, line by line, for people; nothing if nothing is needed.
 
         Raises:
             MissingTool: a program is not installed; the command that installs it is given.

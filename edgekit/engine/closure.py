@@ -73,7 +73,7 @@ def _code(folder: Path, above: set[Path]) -> Iterator[Path]:
 
 
 def _imports(file: Path) -> Iterator[str]:
-    """The first names of all modules that a file imports; nothing where it is no Python."""
+    """The first names of all modules that a file imports; nothing if it is no Python."""
     if file.suffix != ".py":
         return
     try:

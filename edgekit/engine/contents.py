@@ -48,7 +48,7 @@ class Contents(msgspec.Struct, frozen=True):
     def carry(self, folder: Path, fresh: Path) -> None:
         """Let the user's files and the profiles stand in the folder that will take the place of theirs.
 
-        Files get a second name, so that whoever has one open goes on writing into it; where the disk has no
+        Files get a second name, so that whoever has one open goes on writing into it; if the disk has no
         hard links, they are copied.
         """
         for name in self.users:

@@ -85,7 +85,7 @@ def _bring(old: Path, folder: Path, there: Contents) -> None:
 
 
 def _exchange(fresh: Path, folder: Path) -> bool:
-    """Let two folders change places at once, so that nobody sees none; False where it cannot be done.
+    """Let two folders change places at once, so that nobody sees none; False if it cannot be done.
 
     Source: rename(2), ``RENAME_EXCHANGE`` of renameat2 (Linux 3.15, glibc 2.28; not on every file system).
     """

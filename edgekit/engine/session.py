@@ -66,7 +66,7 @@ class Silent:
 def log_file() -> Path:
     """This run's log, in the cache folder; the oldest beyond `LOGS_KEPT` are removed.
 
-    A temporary file where the cache cannot be written to: it may still hold every answer.
+    A temporary file if the cache cannot be written to: it may still hold every answer.
 
     Raises:
         InputError: the cache's folder is somebody else's, or there is no temporary folder either.

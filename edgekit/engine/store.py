@@ -9,7 +9,7 @@ A damaged answer is dropped and asked anew.
 A run reads its answers under hard links of its own in ``tmp/``, made before it looks at them and
 removed when it ends. So a prune may come at any moment too: what it drops stays for whoever reads it.
 
-The answers longest unused go by themselves where all of them together outgrow a limit.
+The answers longest unused go by themselves if all of them together outgrow a limit.
 """
 
 import errno
@@ -164,7 +164,7 @@ class Store:
         return Answer(msgspec.convert(stored.result, kind), held, files, from_cache=False, steps=(stored.step,))
 
     def _hold(self, folder: Path, key: str) -> Path:
-        """An answer's files under names of this run's own; the answer itself where no such can be made.
+        """An answer's files under names of this run's own; the answer itself if no such can be made.
 
         Raises:
             FileNotFoundError: there is no such answer, or it is being dropped.
@@ -283,7 +283,7 @@ def _done(step: Step, result: Any, files: dict[str, FileDigest], seconds: float)
 
 
 def _link(file: Path, name: Path) -> None:
-    """Another name for a file, or a copy where the disk or its owner permits none."""
+    """Another name for a file, or a copy if the disk or its owner permits none."""
     try:
         name.hardlink_to(file)
     except FileNotFoundError:

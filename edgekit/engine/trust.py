@@ -2,7 +2,7 @@
 
 A folder with a model and an ``edgekit.toml`` may come from anybody. What the file says is data, but for a few
 keys that make edgekit run code, reach a machine, or write elsewhere (`effects`). For these a person's word is
-needed, which is kept by digest: of the file, of the code that it names, and of the model where that is code.
+needed, which is kept by digest: of the file, of the code that it names, and of the model if that is code.
 Flags are a person's own words and need none, and so does the user's own ``devices.toml``.
 """
 
@@ -56,7 +56,7 @@ def _record(sha256: str) -> Path:
 def request(
     file: Path, project: Project, said: Collection[str] = (), devices: Collection[str] = ()
 ) -> TrustRequest | None:
-    """What a person must have looked at before a project is used; None where it holds data only.
+    """What a person must have looked at before a project is used; None if it holds data only.
 
     Args:
         file: the ``edgekit.toml``.

@@ -33,7 +33,7 @@ BORDER = {"QUANTIZE", "DEQUANTIZE", "CAST"}
 """Operators that may carry real values in a file that computes in integers."""
 
 HYBRID_DB = 40.0
-"""The least agreement where activations are quantized on the way (dynamic-int8).
+"""The least agreement if activations are quantized on the way (dynamic-int8).
 
 A last bit of a float may become a whole step of 8 bits there: single values in the 82 dB seen. A wrong
 kernel falls below 20 dB.
@@ -67,7 +67,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def least_db(file: Path, delegate: Delegate = "xnnpack") -> float | None:
-    """How closely a file's outputs must agree, in dB; None where they must be bit-identical.
+    """How closely a file's outputs must agree, in dB; None if they must be bit-identical.
 
     A phone's GPU computes in float16, integers too, and what NNAPI chooses is not known: there float16's
     limit holds, and for files in integers that of their precision (`edgekit.verify.THRESHOLDS_DB`).
@@ -103,7 +103,7 @@ def verified(
     folder: Path,
     delegate: Delegate = "xnnpack",
 ) -> DeviceVerification:
-    """Run a file on both sides and judge; where they differ, find out where that begins.
+    """Run a file on both sides and judge; if they differ, find out where that begins.
 
     Args:
         file: the artifact.
@@ -209,7 +209,7 @@ def exposed(file: Path) -> tuple[bytes, dict[str, tuple[int, str, str]]]:
 
 
 def first_difference(file: Path, inputs: dict[str, Array], run_host: Runs, run_device: Runs, folder: Path) -> str:
-    """The first operator whose result differs, in words; where none does alone, that is said.
+    """The first operator whose result differs, in words; if none does alone, that is said.
 
     Args:
         file: a ``.tflite`` file whose outputs differ.

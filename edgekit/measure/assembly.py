@@ -113,7 +113,7 @@ class Recorder:
         return made, record.raw(self.observations, which)
 
     def _latencies(self, which: int) -> list[NDArray[np.float64] | None]:
-        """Every block's latencies in ms, None where the device gives no single ones."""
+        """Every block's latencies in ms, None if the device gives no single ones."""
         rows = zip(self.observations.blocks[which], self.observations.folders[which], strict=True)
         return [None if b.latencies is None else np.load(where / b.latencies).astype(np.float64) for b, where in rows]
 
@@ -147,7 +147,7 @@ def of_several(found: Latency, blocks: list[Block]) -> Latency:
 
     Args:
         found: what the times give as they are.
-        blocks: with their own accounts; where each inference was timed alone, ``found`` comes back.
+        blocks: with their own accounts; if each inference was timed alone, ``found`` comes back.
     """
     if per_reading(blocks) == 1:
         return found

@@ -75,7 +75,7 @@ def no_kind(kind: str, place: str) -> InputError:
 
 
 def choose(session: Session, configured: Configured, wanted: str | None, place: str = "--device") -> Device:
-    """The device of an id; this host where none is given.
+    """The device of an id; this host if none is given.
 
     Args:
         session: whose workers look.

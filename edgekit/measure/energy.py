@@ -207,7 +207,7 @@ class _Result(NamedTuple):
 
 
 def _unfit(average_w: float, net_w: float, idle: Idle) -> str:
-    """Why nothing can be said above idle; empty where it can."""
+    """Why nothing can be said above idle; empty if it can."""
     if net_w <= 0:
         return f"the load does not raise the power: {average_w:.3g} W against {idle.watts:.3g} W idle"
     if abs(idle.drift_w) > DRIFT * net_w:
@@ -274,9 +274,9 @@ def ratio(first_mj: Sequence[float | None], second_mj: Sequence[float | None], *
 
 
 def compared(first: Energy | None, second: Energy | None) -> Estimate | None:
-    """How many times the energy of ``second`` is that of ``first``; None where it was not measured of both.
+    """How many times the energy of ``second`` is that of ``first``; None if it was not measured of both.
 
-    Where the two must not be compared the estimate has no value, but the reason.
+    If the two must not be compared the estimate has no value, but the reason.
     """
     if first is None or second is None:
         return None
@@ -290,7 +290,7 @@ def compared(first: Energy | None, second: Energy | None) -> Estimate | None:
 
 
 def comparable(first: Energy, second: Energy) -> str:
-    """Why two results must not be set against each other; empty where they may."""
+    """Why two results must not be set against each other; empty if they may."""
     if first.provenance != second.provenance:
         return f"energy from {first.provenance} is not compared with energy from {second.provenance}"
     if first.meter != second.meter:

@@ -44,7 +44,7 @@ def remarks(blocks: Sequence[Block], latencies: Sequence[NDArray[Any] | None]) -
 
     Args:
         blocks: all blocks.
-        latencies: those of each block in ms, ``[readings]``; None where the device gives no single ones.
+        latencies: those of each block in ms, ``[readings]``; None if the device gives no single ones.
     """
     rows = [(b, taken) for b, taken in zip(blocks, latencies, strict=True) if b.counted and b.latency is not None]
     medians = np.array([b.latency.median_ms or b.latency.mean_ms for b, _ in rows if b.latency is not None])
@@ -124,7 +124,7 @@ def loud_harness(shares: Sequence[float]) -> str:
 
 
 def far_out(values: Array) -> NDArray[np.bool_]:
-    """Which values lie farther than `OUTLIER_MADS` from the median; none where half of them are equal."""
+    """Which values lie farther than `OUTLIER_MADS` from the median; none if half of them are equal."""
     away = np.abs(values - np.median(values))
     mad = float(np.median(away))
     return away > OUTLIER_MADS * mad if mad > 0 else np.zeros(len(values), bool)

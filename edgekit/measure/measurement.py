@@ -17,16 +17,16 @@ from edgekit.nouns.sensing import Availability
 
 
 def steps(device: Device, settings: MeasurementSettings) -> int:
-    """How many steps of progress one file takes; idle baselines come on top where there is a meter."""
+    """How many steps of progress one file takes; idle baselines come on top if there is a meter."""
     timed = settings.protocol.blocks + settings.operators if device.times else 0
     return timed + (device.id != discovery.LOCAL)
 
 
 def run_of(subject: Measurable, device: Device, settings: MeasurementSettings) -> Run:
-    """How a file is run: by the delegate that is wished for, else by the one it is made for where the device has it.
+    """How a file is run: by the delegate that is wished for, else by the one it is made for if the device has it.
 
     Raises:
-        InputError: a delegate is wished for where there can be none.
+        InputError: a delegate is wished for if there can be none.
     """
     if settings.delegate is not None and subject.path.suffix != ".tflite":
         raise InputError(
@@ -80,7 +80,7 @@ def measure(bench: Bench, subjects: list[Measurable], settings: MeasurementSetti
 
 
 def _metering(bench: Bench, wanted: str | None, unavailable: dict[str, str]) -> Metering | None:
-    """The best meter that there is, calibrated where its kind needs it; without one, the reasons are kept.
+    """The best meter that there is, calibrated if its kind needs it; without one, the reasons are kept.
 
     Raises:
         InputError: there is no meter of the name that is wanted.

@@ -105,7 +105,7 @@ class Observations:
     """What was seen: for each subject its blocks in order, with the folder of each one's files.
 
     ``traces`` are what the meter saw of each block, ``idle`` the baselines before and after; no trace
-    and no baseline where no energy was measured.
+    and no baseline if no energy was measured.
     """
 
     blocks: tuple[tuple[Block, ...], ...]
@@ -223,7 +223,7 @@ def observe(
     begin_s = time.monotonic()
 
     def run_round(number: int, each: int | None) -> list[_ObservedBlock]:
-        """A block of each file; ``each`` inferences share a reading of the clock, the device chooses where None."""
+        """A block of each file; ``each`` inferences share a reading of the clock, the device chooses if None."""
         seen = []
         for i, which in enumerate(rounds[number], number * len(made)):
             arm, folder = made[which], next(folders)
@@ -320,7 +320,7 @@ def _counts(block: Block) -> bool:
 
 
 def _cool_down(bench: Bench, start: State, limit_c: float) -> list[str]:
-    """Wait until the device is as cool as at the start; a flag where it does not get there."""
+    """Wait until the device is as cool as at the start; a flag if it does not get there."""
     if start.temperature_c is None:
         return []
     end = time.monotonic() + COOL_DOWN_LIMIT_S

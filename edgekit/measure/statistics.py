@@ -46,7 +46,7 @@ def binomial(n: int, p: float) -> Array:
 
 
 def ranks(n: int, q: float) -> tuple[int | None, int | None]:
-    """Which of n sorted, independent values enclose the q-quantile with 95 %; None where no value does.
+    """Which of n sorted, independent values enclose the q-quantile with 95 %; None if no value does.
 
     The exact distribution-free interval (David & Nagaraja 2003, Order Statistics, §7.1), from 1.
     """
@@ -135,7 +135,7 @@ def percentile(latencies_by_block: Sequence[Array], q: float) -> Estimate:
     (Woodruff 1952, J. Am. Stat. Assoc. 47:635) for as many *independent* inferences as the blocks are
     worth: q (1 - q) by the variance over blocks of each block's share of inferences up to the value,
     reduced for the few blocks that tell that variance (Korn & Graubard 1998, Survey Methodology
-    24:193). Where that number is too small, ``low`` or ``high`` is None, for ``reason``: ten processes
+    24:193). If that number is too small, ``low`` or ``high`` is None, for ``reason``: ten processes
     that differ cannot say how slow one in a hundred is.
 
     Args:
@@ -187,7 +187,7 @@ def latency(blocks: Sequence[Array], init_ms: Sequence[float | None], first_ms: 
 
     Args:
         blocks: times of each counted block in ms, ``[readings]``.
-        init_ms: what each of the same blocks took to load, None where it did not say.
+        init_ms: what each of the same blocks took to load, None if it did not say.
         first_ms: what its first inference took.
     """
     filled = [np.asarray(block, np.float64) for block in blocks if len(block)]
@@ -205,7 +205,7 @@ def latency(blocks: Sequence[Array], init_ms: Sequence[float | None], first_ms: 
 
 
 def told(values: Sequence[float | None]) -> Estimate:
-    """`estimate_median` of what the blocks told, with a reason where none did."""
+    """`estimate_median` of what the blocks told, with a reason if none did."""
     known = [value for value in values if value is not None]
     return estimate_median(known) if known else Estimate(value=None, reason="the device does not tell")
 
@@ -216,7 +216,7 @@ def compare(a: Sequence[float], b: Sequence[float]) -> Comparison:
     The ratio is the Hodges–Lehmann estimate over the pairs' log-ratios (the median of the means of all
     two of them), its interval the exact one that inverts Wilcoxon's signed-rank test (Hodges & Lehmann
     1963, Ann. Math. Stat. 34:598; Hollander & Wolfe 1999, Nonparametric Statistical Methods, §3.2–3.3).
-    It needs log-ratios that are symmetric about their centre, which holds exactly where A and B are the
+    It needs log-ratios that are symmetric about their centre, which holds exactly if A and B are the
     same, since then each pair could as well have been drawn the other way round: at most 5 % false alarms
     whatever the blocks' distribution. It needs no seed, and swapping A and B inverts the result exactly.
 
@@ -262,7 +262,7 @@ def _signed_rank(n: int) -> int:
 
 
 def _wild(logs: Array) -> str:
-    """A hint where a single pair far from the others may be why nothing is shown."""
+    """A hint if a single pair far from the others may be why nothing is shown."""
     away = np.abs(logs - np.median(logs))
     far = np.flatnonzero(away > OUTLIER_MADS * np.median(away)) + 1
     if len(far) != 1 or not np.median(away):

@@ -27,7 +27,7 @@ KERNELS = {
 
 
 def kernels(device: Device, delegate: Delegate) -> str | None:
-    """The instruction set with which a device computes; None where it does not tell, or a delegate computes."""
+    """The instruction set with which a device computes; None if it does not tell, or a delegate computes."""
     if device.abi is None or delegate not in {"xnnpack", "none"}:
         return None
     return KERNELS.get(device.abi, device.abi)

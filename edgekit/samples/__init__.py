@@ -98,7 +98,7 @@ def random(signature: Signature, n: int, seed: int = 0) -> Samples:
     """Random samples, for the structural check of float precisions only, never for calibration.
 
     Floats are uniform in 0..1. 8-bit integers use their whole range, as images and quantized
-    inputs do. Wider integers stay below what they index and repeat as little as they can; where that is
+    inputs do. Wider integers stay below what they index and repeat as little as they can; if that is
     not known they are 0 or 1, which every embedding table and class index accepts.
 
     Args:

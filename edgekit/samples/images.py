@@ -40,7 +40,7 @@ def read(folder: Path, signature: Signature, preprocessing: dict[str, Preprocess
     Pixels are scaled to the network's size (bilinear, the whole image, without cropping).
 
     Args:
-        folder: images; its sub-folders are class labels, or inputs where they carry inputs' names.
+        folder: images; its sub-folders are class labels, or inputs if they carry inputs' names.
         signature: of the source.
         preprocessing: by input name; what is absent is read from the input's shape, and that this was
             done is among the doubts.

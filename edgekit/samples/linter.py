@@ -42,7 +42,7 @@ def lint(
         signature: of the source; declared preprocessing gives the expected range.
         evaluation: samples that must be disjoint from them.
         ranges: by input name, the lowest and highest value that the network's first layer expects
-            (0..255 where it starts by dividing by 255).
+            (0..255 if it starts by dividing by 255).
 
     Returns:
         Nothing, where nothing is suspicious.

@@ -137,7 +137,7 @@ def _archived_bytes(archive: zipfile.ZipFile) -> int:
 def read_folder(path: Path, signature: Signature) -> Raw:
     """A folder of ``.npy`` files, one sample each.
 
-    Sub-folders are inputs where all carry inputs' names, class labels otherwise.
+    Sub-folders are inputs if all carry inputs' names, class labels otherwise.
 
     Raises:
         InputError: there are none, they differ in shape, or the inputs' folders differ in names.
@@ -222,7 +222,7 @@ def _read_csv(path: Path, signature: Signature) -> Raw:
 
 
 def _label_column(header: list[str], table: NDArray[np.float64], features: int) -> int | None:
-    """The column named as a label, or a first integer column where there is one column too many."""
+    """The column named as a label, or a first integer column if there is one column too many."""
     named = [i for i, name in enumerate(header) if name.strip().lower() in LABEL_KEYS]
     if named and table.shape[1] > 1:
         return named[0]
@@ -238,7 +238,7 @@ def _label_column(header: list[str], table: NDArray[np.float64], features: int) 
 
 
 def _table(path: Path) -> tuple[list[str], NDArray[np.float64]]:
-    """Header (empty where the first row is numeric) and rows as float64 ``[N, columns]``."""
+    """Header (empty if the first row is numeric) and rows as float64 ``[N, columns]``."""
     try:
         text = path.read_text(encoding="utf-8-sig")
         first = text.partition("\n")[0]

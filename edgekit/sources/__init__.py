@@ -73,7 +73,7 @@ class Source(ABC):
     def tensors(self, path: Path, options: SourceOptions) -> tuple[TensorRow, ...]:  # noqa: ARG002
         """The tensors by whose names `SourceOptions.inputs` and ``outputs`` may cut, in the order of execution.
 
-        Also of a file that `describe` refuses for its operators; none where a leaf cannot cut.
+        Also of a file that `describe` refuses for its operators; none if a leaf cannot cut.
 
         Raises:
             InputError: the file cannot be read.
@@ -87,7 +87,7 @@ class Source(ABC):
         """Name the first tensor that falls below ``threshold_db`` on the first sample.
 
         ``waist`` is the waist, or a float artifact made from it (with the artifact's signature); its
-        file is an absolute path. None where no inner tensor can be matched to the source's.
+        file is an absolute path. None if no inner tensor can be matched to the source's.
         """
 
 
@@ -152,7 +152,7 @@ def sniff(path: Path, fix: str = "export it as .keras, .h5, SavedModel, .onnx or
 
     Args:
         path: what is looked at.
-        fix: what helps where it is none of them.
+        fix: what helps if it is none of them.
 
     Returns:
         A key of `FORMATS`.

@@ -1,6 +1,6 @@
 """TFLite as a source: its own runtime is the reference, and a float file is its own waist.
 
-A copy is made fit where the file leaves something open: dimensions get sizes, and tensors at the
+A copy is made fit if the file leaves something open: dimensions get sizes, and tensors at the
 boundary that have no name or share one get names. All else stays as it is.
 """
 
@@ -382,6 +382,6 @@ def _refuse_unloadable(file: Path, main: graph.Graph, path: Path) -> None:
 
 
 def _producer(path: Path) -> str | None:
-    """The file's own description (``MLIR Converted.``); None where it is empty."""
+    """The file's own description (``MLIR Converted.``); None if it is empty."""
     description = graph.load(path).description
     return description.decode("utf8", "replace") or None if isinstance(description, bytes) else None

@@ -96,7 +96,7 @@ def made(
 
 
 def _origin(subject: Subject, variant: Variant) -> Waist | None:
-    """The source's integers or the waist that a file was made from; None where its backend read the source itself."""
+    """The source's integers or the waist that a file was made from; None if its backend read the source itself."""
     if subject.network.read_by(variant):
         return None
     made = subject.own(variant.precision) or subject.waist

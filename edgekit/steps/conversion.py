@@ -20,7 +20,7 @@ from edgekit.steps.sampling import Kept, content
 class Subject(msgspec.Struct, frozen=True):
     """A source with its waist and what that needs; both None where it has no waist, for a ``reason``.
 
-    ``integers`` is the source in its own precision where that is one of integers: files of this precision
+    ``integers`` is the source in its own precision if that is one of integers: files of this precision
     are made of it, and nothing is quantized a second time. ``no_integers`` says why a source that has some
     has no such file.
     """
@@ -33,7 +33,7 @@ class Subject(msgspec.Struct, frozen=True):
     no_integers: str = ""
 
     def own(self, precision: Precision) -> Answer[Waist] | None:
-        """The source's own integers, for a file in a precision; None where that is not their own."""
+        """The source's own integers, for a file in a precision; None if that is not their own."""
         return self.integers if precision == self.network.model.precision else None
 
     @property
@@ -45,7 +45,7 @@ class Subject(msgspec.Struct, frozen=True):
 def to_waist(session: Session, network: OpenedNetwork, samples: "Answer[Kept] | None" = None) -> Answer[Waist]:
     """Bring the source to a float TFLite model.
 
-    Samples decide nothing but what the conversion is proven on, and that only where an input may be an
+    Samples decide nothing but what the conversion is proven on, and that only if an input may be an
     index, a length or a flag, which cannot be made up.
 
     Raises:
@@ -79,7 +79,7 @@ def _picks(spec: TensorSpec) -> bool:
 
 
 def as_it_is(session: Session, network: OpenedNetwork) -> Answer[Waist] | None:
-    """A source in its own precision, for one that has no waist or brings integers; None where there is no such file.
+    """A source in its own precision, for one that has no waist or brings integers; None if there is no such file.
 
     Raises:
         Unsupported: its integers have no TFLite form; what and where is named.
@@ -112,7 +112,7 @@ def cost(session: Session, waist: Answer[Waist]) -> Cost:
 
 
 def input_ranges(session: Session, subject: Subject) -> dict[str, tuple[float, float]]:
-    """The range that the network's first layer expects, by source name, for inputs where it tells."""
+    """The range that the network's first layer expects, by source name, for inputs if it tells."""
     waist = subject.waist
     if waist is None:
         return {}
@@ -170,7 +170,7 @@ def subject(
 def _integers(
     session: Session, network: OpenedNetwork, variants: Sequence[Variant]
 ) -> tuple[Answer[Waist] | None, str]:
-    """The source's own integers where a file of their precision is wanted, or why they have no TFLite form."""
+    """The source's own integers if a file of their precision is wanted, or why they have no TFLite form."""
     precision = network.model.precision
     brought = precision in CALIBRATED or (network.model.format == "tflite" and precision not in FLOATS)
     if not brought or all(variant.precision != precision for variant in variants):

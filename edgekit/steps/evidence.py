@@ -254,7 +254,7 @@ def _run_probes(session: Session, order: Order, built: Answer[Built], probes: Pr
 
 
 def _accelerator(order: Order) -> str | None:
-    """What a target's accelerator is called in placements; None where the target names none."""
+    """What a target's accelerator is called in placements; None if the target names none."""
     if order.variant.delegate == "edgetpu":
         return "Edge TPU"
     return "NPU" if order.variant.settings.get("target_device") == "NPU" else None
@@ -282,7 +282,7 @@ def _divergence(session: Session, network: OpenedNetwork, suspect: Waist, eviden
     row, kept = (0, evidence.samples) if judged.probe is None else (judged.probe, evidence.probes.kept)
 
     def cut(out: Path) -> int:
-        from edgekit.waist.tensors import arrays, write_npz  # noqa: PLC0415  numpy is only needed where files disagree
+        from edgekit.waist.tensors import arrays, write_npz  # noqa: PLC0415  numpy is only needed if files disagree
 
         values = arrays(kept.folder / "samples.npz")
         write_npz(out / "samples.npz", {name: held[row : row + 1] for name, held in values.items()})

@@ -29,7 +29,7 @@ _importing = threading.Lock()
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """A metric that is asked for: ``question`` is what decides it, ``load`` gives it where it is computed."""
+    """A metric that is asked for: ``question`` is what decides it, ``load`` gives it if it is computed."""
 
     name: str
     question: Any

@@ -1,6 +1,6 @@
 """Which of a target's files is faster on this host, in so far as it surprises: the smaller one is the slower.
 
-Fewer bits are mostly faster, but not where a runtime has no kernel for an operator in integers (HARD_SWISH
+Fewer bits are mostly faster, but not if a runtime has no kernel for an operator in integers (HARD_SWISH
 in int8 falls off XNNPACK, and MobileNetV3 then takes twice as long as in float16). A few runs tell; what another
 device does is for `edgekit profile`.
 """

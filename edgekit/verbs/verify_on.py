@@ -10,7 +10,7 @@ from edgekit.nouns.profile import Device, DeviceVerification
 
 
 def refuse_host(device: Device) -> None:
-    """Refuse this host where another device is needed.
+    """Refuse this host if another device is needed.
 
     Raises:
         InputError: the device is this host.

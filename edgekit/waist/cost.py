@@ -11,7 +11,7 @@ from edgekit.waist.graph import Graph, Operator, Tensor
 from edgekit.waist.loops import trips
 
 BITS = {"int4": 4, "int2": 2, "bool": 8, "str": 0}
-"""Bits of an element where the dtype's name does not say it."""
+"""Bits of an element if the dtype's name does not say it."""
 
 
 def count(path: Path) -> Cost:
@@ -22,9 +22,9 @@ def count(path: Path) -> Cost:
       quantization scales) are not parameters.
     * ``macs``: multiply-accumulates of convolutions, matrix products and recurrent cells, as MLPerf
       Tiny and the papers count them; element-wise operators and pooling count nothing. The body of a
-      WHILE counts as often as it runs where that is fixed, else once, with a note; of an IF the larger branch.
+      WHILE counts as often as it runs if that is fixed, else once, with a note; of an IF the larger branch.
     * ``peak_activation_bytes``: the largest sum of activations alive at once in the file's operator
-      order, without the reuse in place and the padding of any particular allocator. Where a dimension
+      order, without the reuse in place and the padding of any particular allocator. If a dimension
       is dynamic, the shape stored in the file is used (batch 1).
 
     Raises:

@@ -13,7 +13,7 @@ TYPES = {name: code for code, name in graph.DTYPES.items()}
 
 
 def opcode(model: Any, builtin: int, version: int = 1) -> int:
-    """The index of a builtin's operator code, added where the file has none."""
+    """The index of a builtin's operator code, added if the file has none."""
     for index, code in enumerate(model.operatorCodes):
         if max(code.builtinCode, code.deprecatedBuiltinCode) == builtin:
             return index

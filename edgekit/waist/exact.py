@@ -1,6 +1,6 @@
 """What 256 levels do not serve: what is counted with, or divided by. Such operators stay float in integer files.
 
-* **Index arithmetic.** Where integers or truth values are computed from floats (a CAST of sampling
+* **Index arithmetic.** If integers or truth values are computed from floats (a CAST of sampling
   coordinates to the indices of a GATHER, a FLOOR, a comparison), a position that is off by one
   level is another pixel.
 * **Divisors, and what is under a root or a logarithm.** A guard (``+ 1e-12``, ``max(., 1e-6)``) is
@@ -48,7 +48,7 @@ _SHAPES = {"SHAPE", "RANK", "ZEROS_LIKE", "NON_MAX_SUPPRESSION_V4", "NON_MAX_SUP
 _INTEGERS = {"int32", "int64", "bool", "int16", "uint32"}
 
 GUARDED = frozenset({"DIV", "LOG", "POW", "SQRT"})
-"""Operators that give NaN or infinity where an operand's guard is lost."""
+"""Operators that give NaN or infinity if an operand's guard is lost."""
 
 
 class Wiring:

@@ -71,7 +71,7 @@ def fuse(model: Any, *, fixed: bool = False) -> None:
 
     Args:
         model: the object tree of a file.
-        fixed: let the operators of `FIXED` give integers also where no QUANTIZE is behind them. Quantization-aware
+        fixed: let the operators of `FIXED` give integers also if no QUANTIZE is behind them. Quantization-aware
             training leaves these out because it relies on it.
 
     Raises:
@@ -308,7 +308,7 @@ class _Fusion:
         return grids.pop() if len(grids) == 1 else None
 
     def _grid(self, tensor: int) -> Grid | None:
-        """The grid of an int8 tensor; None where each channel has its own."""
+        """The grid of an int8 tensor; None if each channel has its own."""
         held = self.tree.tensors[tensor].quantization
         return (float(held.scale[0]), int(held.zeroPoint[0])) if len(held.scale) == 1 else None
 

@@ -40,7 +40,7 @@ DTYPES: dict[int, str] = {
 class Tensor(Noun, frozen=True, kw_only=True):
     """A tensor of a subgraph. ``constant_bytes`` is 0 for activations; ``scales`` is empty when float.
 
-    ``signature_shape`` has -1 where a dimension is dynamic.
+    ``signature_shape`` has -1 if a dimension is dynamic.
     """
 
     index: int
@@ -193,7 +193,7 @@ def _options(options: Any) -> dict[str, Any]:
 
 
 def ints(values: Any) -> tuple[int, ...]:
-    """A vector of the schema's as Python's integers; none where it is absent."""
+    """A vector of the schema's as Python's integers; none if it is absent."""
     return () if values is None else tuple(int(x) for x in values)
 
 

@@ -11,7 +11,7 @@ SAME_VALUE = {"RESHAPE", "SQUEEZE", "EXPAND_DIMS", "CAST"}
 
 
 def trips(model: Any, subgraphs: tuple[Graph, ...], outer: int, loop: Operator) -> int | None:
-    """How often a WHILE's body runs; None where it depends on values.
+    """How often a WHILE's body runs; None if it depends on values.
 
     Understood is what converters write: the condition is ``counter < limit``, or several such joined by AND (the
     first to end counts), and the body adds a constant to the counter.

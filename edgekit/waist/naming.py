@@ -27,8 +27,8 @@ def bound(
     Args:
         name: of the input, for complaints.
         values: in row-major order; a single one fills the input.
-        declared: the input's shape, with names or None where it is open (then batch 1, and one size that follows
-            from the number of values); None where even the rank is.
+        declared: the input's shape, with names or None if it is open (then batch 1, and one size that follows
+            from the number of values); None if even the rank is.
         dtype: of the input.
 
     Raises:
@@ -58,7 +58,7 @@ def bound(
 
 
 def _shape(values: Constant, declared: Sequence[int | str | None] | None) -> tuple[int, ...] | None:
-    """The shape that so many values fill; None where they do not."""
+    """The shape that so many values fill; None if they do not."""
     if declared is None:
         return () if len(values) == 1 else (len(values),)
     sizes = [size if isinstance(size, int) and size >= 0 else None for size in declared]

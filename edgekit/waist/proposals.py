@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class GraphStep(NamedTuple):
-    """An operator: what it reads and makes, without constants; ``heavy`` where it multiplies matrices."""
+    """An operator: what it reads and makes, without constants; ``heavy`` if it multiplies matrices."""
 
     reads: tuple[str, ...]
     makes: tuple[str, ...]
@@ -16,7 +16,7 @@ class GraphStep(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """Names for ``--inputs`` and ``--outputs``; empty where nothing is to be cut at that side."""
+    """Names for ``--inputs`` and ``--outputs``; empty if nothing is to be cut at that side."""
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
@@ -83,5 +83,5 @@ def command(path: Path, cut: Cut, shapes: Sequence[str] = ()) -> str:
 
 
 def advice(path: Path, cut: Cut | None, shapes: Sequence[str] = ()) -> str:
-    """What a message's fix says of a cut; empty where there is none."""
+    """What a message's fix says of a cut; empty if there is none."""
     return "" if cut is None else f"cut them off and do them in the app: `{command(path, cut, shapes)}`"

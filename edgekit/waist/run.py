@@ -19,7 +19,7 @@ def interpreter(path: Path, *, threads: int = 1, keep_tensors: bool = False, del
         path: the TFLite file.
         threads: CPU threads.
         keep_tensors: every intermediate tensor stays readable after a run (and XNNPACK is off).
-        delegate: run on XNNPACK where it takes the operators, as phones do by default.
+        delegate: run on XNNPACK if it takes the operators, as phones do by default.
 
     Raises:
         Unsupported: LiteRT cannot load the file, or cannot give its tensors memory.
@@ -114,7 +114,7 @@ def invoke(made: Interpreter, path: Path) -> None:
 
 
 def value(made: Interpreter, tensor: int) -> Array | None:
-    """A tensor's content after a run, a copy; None where LiteRT gave it no memory."""
+    """A tensor's content after a run, a copy; None if LiteRT gave it no memory."""
     try:
         content: Array = made.get_tensor(tensor)
     except ValueError:

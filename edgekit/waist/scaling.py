@@ -58,7 +58,7 @@ def _scalar(model: Any, operator: graph.Operator, index: int) -> float | None:
 
 
 def _factor(model: Any, operator: graph.Operator, index: int) -> float | None:
-    """What the operator multiplies the tensor by; None where it does anything else."""
+    """What the operator multiplies the tensor by; None if it does anything else."""
     value = _scalar(model, operator, index)
     if value is None or not np.isfinite(value) or value <= 0:
         return None
@@ -68,7 +68,7 @@ def _factor(model: Any, operator: graph.Operator, index: int) -> float | None:
 
 
 def _shift(model: Any, operator: graph.Operator, index: int) -> float:
-    """What the operator adds to the tensor; 0 where it does anything else."""
+    """What the operator adds to the tensor; 0 if it does anything else."""
     value = _scalar(model, operator, index)
     if value is None or not np.isfinite(value):
         return 0.0

@@ -23,7 +23,7 @@ _PASSED_ON = {"QUANTIZE", "DEQUANTIZE"}
 
 
 def precision(main: Graph) -> Precision:
-    """The precision of a file: that of its activations where they are integers, else that of its weights."""
+    """The precision of a file: that of its activations if they are integers, else that of its weights."""
     consumed = {index for operator in main.operators if operator.name not in _PASSED_ON for index in operator.inputs}
     scaled = {t.dtype for t in main.tensors if t.index in consumed and t.scales and not t.constant_bytes}
     if scaled & {"int8", "uint8"}:

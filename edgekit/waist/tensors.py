@@ -89,7 +89,7 @@ def distinct(random: np.random.Generator, shape: tuple[int, ...], below: int) ->
         below: how many values there are.
 
     Returns:
-        None where even rows must repeat.
+        None if even rows must repeat.
     """
     count, last = math.prod(shape), shape[-1] if shape else 1
     if count <= below:
@@ -105,7 +105,7 @@ ROW = 4
 
 
 def _grid(spec: TensorSpec) -> tuple[float, int] | None:
-    """Scale and zero point where the file quantizes what is real in the source."""
+    """Scale and zero point if the file quantizes what is real in the source."""
     if spec.scale is None or spec.zero_point is None or np.issubdtype(np.dtype(spec.source_dtype), np.integer):
         return None
     return spec.scale, spec.zero_point

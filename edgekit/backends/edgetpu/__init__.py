@@ -33,7 +33,7 @@ class EdgeTPUBackend(Backend):
     precisions: ClassVar[tuple[Precision, ...]] = ("int8",)
 
     def build(self, job: Job, file: str, out: Path) -> Built:
-        """Write ``out/file``, ready for the compiler, and ``*_edgetpu.tflite`` where there is one.
+        """Write ``out/file``, ready for the compiler, and ``*_edgetpu.tflite`` if there is one.
 
         Raises:
             InputError: float32 inputs and outputs were asked for.
@@ -134,7 +134,7 @@ def _compile(words: tuple[str, ...], job: Job, target: Path) -> compiler.Compile
 def _placements(source: Path, result: Path, report: log.Report, expected: Forecast) -> tuple[Placement, ...]:
     """Where each operator runs by the compiled file, and the log's status for its kind.
 
-    The log counts by kind and status; where a kind has several, the forecast says whether the
+    The log counts by kind and status; if a kind has several, the forecast says whether the
     operator itself is the obstacle.
     """
     left = compiled.leftovers(graph.read(source)[0], graph.read(result)[0])

@@ -63,13 +63,13 @@ class Score(Noun, frozen=True, kw_only=True):
 
     @property
     def precision(self) -> float:
-        """The share of operators predicted as mapped that are; 1 where none is predicted."""
+        """The share of operators predicted as mapped that are; 1 if none is predicted."""
         predicted = self.mapped_as_predicted + self.predicted_not_mapped
         return self.mapped_as_predicted / predicted if predicted else 1.0
 
     @property
     def recall(self) -> float:
-        """The share of mapped operators that were predicted as mapped; 1 where none is mapped."""
+        """The share of mapped operators that were predicted as mapped; 1 if none is mapped."""
         mapped = self.mapped_as_predicted + self.mapped_not_predicted
         return self.mapped_as_predicted / mapped if mapped else 1.0
 

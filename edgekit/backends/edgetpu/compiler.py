@@ -39,7 +39,7 @@ class Compiled:
 
 
 def command() -> tuple[str, ...] | None:
-    """The compiler's command: one word for a program, several with placeholders; None where there is none.
+    """The compiler's command: one word for a program, several with placeholders; None if there is none.
 
     Raises:
         MissingTool: the variable names something that is not there, or a command without ``{file}``.
@@ -71,7 +71,7 @@ def _misnamed(why: str, named: str) -> MissingTool:
 def options(*, search_delegate: bool, timeout_s: int) -> tuple[str, ...]:
     """edgekit's options: the table of operators on the screen, a time limit, and a search for a place to cut.
 
-    ``-d -k 5`` makes the compiler try again with fewer operators where it fails on the whole
+    ``-d -k 5`` makes the compiler try again with fewer operators if it fails on the whole
     (https://coral.ai/docs/edgetpu/compiler/).
     """  # noqa: D403 (the product's name is lower case)
     search = ("-d", "-k", "5") if search_delegate else ()
@@ -102,7 +102,7 @@ def compile_file(
         written = folder / f"{stem}_edgetpu.log"
         said += "\n" + (written.read_text("utf8", "replace") if written.is_file() else "")
         result = folder / f"{stem}_edgetpu.tflite"
-        if code in {126, 127}:  # what shells, docker and ssh answer where there is no such program
+        if code in {126, 127}:  # what shells, docker and ssh answer if there is no such program
             raise MissingTool(f"{shlex.join(words)} cannot be run: {_last(said)}", place=VARIABLE, fix=INSTALL)
         if code or not result.is_file():
             found = log.failure(said)

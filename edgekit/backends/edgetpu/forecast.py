@@ -93,7 +93,7 @@ def _view(graph: Graph, operator: Operator, value: Callable[[Tensor], NDArray[np
 
 
 def first_subgraph(graph: Graph, refused: Set[int]) -> frozenset[int]:
-    """The operators that the compiler gathers, by index; empty where it can map none."""
+    """The operators that the compiler gathers, by index; empty if it can map none."""
     pending = list(graph.operators)
     missing = {tensor for operator in pending for tensor in operator.outputs}
     while pending:

@@ -10,7 +10,7 @@ Sources, named in each rule:
 * *#N*: compiler logs in the thread https://github.com/google-coral/edgetpu/issues/N.
 * *pairs*: models with their compiled twins (google-coral/test_data), see ``forecast``.
 
-Where a log contradicts the table, the log of the newer compiler wins and the rule says so. A
+If a log contradicts the table, the log of the newer compiler wins and the rule says so. A
 limit that is not published is bracketed by logs; the docstring of its constant gives both sides.
 """
 
@@ -85,7 +85,7 @@ class CpuReason:
 
 @dataclass(frozen=True)
 class View:
-    """An operator with its tensors (None where an optional input is absent) and constants' values."""
+    """An operator with its tensors (None if an optional input is absent) and constants' values."""
 
     operator: Operator
     inputs: tuple[Tensor | None, ...]
@@ -99,11 +99,11 @@ class View:
         return (*computed, *self.outputs)
 
     def input(self, position: int) -> Tensor | None:
-        """The input at a position; None where the operator has fewer."""
+        """The input at a position; None if the operator has fewer."""
         return self.inputs[position] if position < len(self.inputs) else None
 
     def constant(self, position: int) -> NDArray[np.generic] | None:
-        """The values of a constant input; None where it is computed or absent."""
+        """The values of a constant input; None if it is computed or absent."""
         tensor = self.input(position)
         return None if tensor is None else self.value(tensor)
 
@@ -113,7 +113,7 @@ class View:
 
 
 Rule = Callable[[View], CpuReason | None]
-"""One limitation; None where the operator respects it."""
+"""One limitation; None if the operator respects it."""
 
 
 def inner(shape: tuple[int, ...]) -> tuple[int, ...]:

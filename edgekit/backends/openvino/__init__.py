@@ -19,7 +19,7 @@ from edgekit.nouns.model import Precision, Signature
 from edgekit.waist.tensors import Array, inputs_to_file, outputs_to_source, stacked, write_npz
 
 EXACT = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "INFERENCE_PRECISION_HINT": "f32"}
-"""One stream, and float32 where the file is float.
+"""One stream, and float32 if the file is float.
 
 Without the last, CPUs with bfloat16 units compute float networks in bfloat16, and the same file
 gives other results on other machines.
@@ -32,7 +32,7 @@ class OpenVINOBackend(Backend):
     precisions: ClassVar[tuple[Precision, ...]] = ("float32", "float16", "int8")
 
     def build(self, job: Job, file: str, out: Path) -> Built:
-        """Write ``out/file`` (``.xml``), its ``.bin``, and for an NPU its ``.blob`` where that can be compiled.
+        """Write ``out/file`` (``.xml``), its ``.bin``, and for an NPU its ``.blob`` if that can be compiled.
 
         Inputs and outputs keep the source's dtypes; shapes are fixed. ONNX sources are read
         directly, everything else from the waist.

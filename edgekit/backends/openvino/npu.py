@@ -1,4 +1,4 @@
-"""The NPU: which operators its compiler takes, and compiling where that compiler is present."""
+"""The NPU: which operators its compiler takes, and compiling if that compiler is present."""
 
 from pathlib import Path
 from typing import Any

@@ -38,7 +38,7 @@ TOO_NARROW = "Too many bins for data range"
 
 
 def quantize(model: Any, job: Job, signature: Signature, settings: NncfSettings) -> tuple[Any, tuple[str, ...]]:
-    """A model whose weights and activations are int8 where the target's rules of NNCF allow it.
+    """A model whose weights and activations are int8 if the target's rules of NNCF allow it.
 
     Args:
         model: float ``openvino.Model`` with fixed shapes; it may be changed.

@@ -116,7 +116,7 @@ def _require_static(model: Any, path: Path) -> None:
 
 
 def matched(specs: Sequence[TensorSpec], ports: Sequence[Any]) -> list[Any]:
-    """The port of every tensor, by name; by position where a reader renamed any of them."""
+    """The port of every tensor, by name; by position if a reader renamed any of them."""
     by_name = {name: port for port in ports for name in port.names}
     if all(spec.name in by_name for spec in specs):
         return [by_name[spec.name] for spec in specs]

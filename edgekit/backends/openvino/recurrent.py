@@ -105,7 +105,7 @@ def joined(model: Any, cuts: list[TakenLstm]) -> Any:
 
 
 def _sequence(each: TakenLstm, x: Any) -> Any:
-    """The output ``[batch, steps, hidden]`` (steps first where the operator has it so) of an LSTMSequence."""
+    """The output ``[batch, steps, hidden]`` (steps first if the operator has it so) of an LSTMSequence."""
     hidden = each.recurrence.shape[1]
     swap = operators.constant(np.array([1, 0, 2]))
     x = operators.transpose(x, swap).output(0) if each.time_major else x

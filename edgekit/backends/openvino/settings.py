@@ -14,7 +14,7 @@ class NncfSettings(Noun, frozen=True, kw_only=True):
 
     Args:
         target_device: whose operators and number formats the artifact is for.
-        preset: ``performance`` makes activations symmetric, ``mixed`` asymmetric where that is
+        preset: ``performance`` makes activations symmetric, ``mixed`` asymmetric if that is
             more accurate.
         range_estimator: how the range of an activation follows from the samples: ``histogram`` finds
             the one with the least error, ``minmax`` takes the extremes, ``nncf`` leaves it to NNCF,
@@ -22,12 +22,12 @@ class NncfSettings(Noun, frozen=True, kw_only=True):
             up to 3.7 points of accuracy (see docs/explanation/openvino-int8.md).
         subset_size: the most calibration samples that are used.
         model_type: ``transformer`` keeps the operators of attention that lose most in float;
-            ``auto`` does so where the graph holds attention.
+            ``auto`` does so if the graph holds attention.
         overflow_fix: which layers' weights take only half of the 8 bits, so that no sum of two products
             overflows the 16 bits that CPUs without VNNI have for it: all (``enable``), as the file may
             meet any CPU, the first (``first_layer_only``) or none (``disable``).
         fast_bias_correction: False corrects biases layer by layer: slower, more accurate.
-        npu_platform: NPU generation to compile for where no NPU is present ("3720", "4000").
+        npu_platform: NPU generation to compile for if no NPU is present ("3720", "4000").
     """
 
     target_device: Literal["CPU", "GPU", "NPU"] = "CPU"

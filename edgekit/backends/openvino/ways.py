@@ -33,7 +33,7 @@ def readers(job: Job) -> tuple[tuple[str, Callable[[Job], tuple[Any, Signature]]
     Returns:
         For each way what it is called and a function that gives the network as an
         ``openvino.Model`` with fixed shapes, and the signature of its tensors: the source's own
-        where it is read directly, the waist's otherwise. The functions raise `Unsupported` where
+        if it is read directly, the waist's otherwise. The functions raise `Unsupported` if
         OpenVINO cannot read the network, or reads a source as another one; the operators are named.
         A source that disagrees with a waist that cannot be read either is left to verification.
     """

@@ -29,7 +29,7 @@ NAMES = {
     "Subtract": "SUB", "Tanh": "TANH", "Tile": "TILE", "TopK": "TOPK_V2", "Transpose": "TRANSPOSE",
     "Unsqueeze": "EXPAND_DIMS", "VariadicSplit": "SPLIT_V",
 }  # fmt: skip
-"""OpenVINO's types → TFLite's builtins (the nearest where there is no twin)."""
+"""OpenVINO's types → TFLite's builtins (the nearest if there is no twin)."""
 
 DTYPES = {"f32": "float32", "f16": "float32", "bf16": "float32", "f64": "float32", "boolean": "bool"}
 """Element types → dtypes; all floats are alike here, integers are ``int64``."""

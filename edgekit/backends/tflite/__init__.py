@@ -161,7 +161,7 @@ def _integer(job: Job, waist: Path, boundary: Boundary) -> tuple[bytes, tuple[st
 
 
 def _refuse_floats(job: Job, main: graph.Graph, floats: tuple[graph.Operator, ...]) -> None:
-    """Stop at operators that stay float where a target takes integers alone; what moves values to an output may stay.
+    """Stop at operators that stay float if a target takes integers alone; what moves values to an output may stay.
 
     Raises:
         Unsupported: with the operators.

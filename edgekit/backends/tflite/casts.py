@@ -92,7 +92,7 @@ def _decided(model: Any, tensor: int, grid: Range) -> dict[int, Range]:
 
 
 def divisions_to_products(model: Any) -> None:
-    """Make ``x / c`` ``x · (1/c)`` where c is a constant, in place: no quantizer knows DIV."""
+    """Make ``x / c`` ``x · (1/c)`` if c is a constant, in place: no quantizer knows DIV."""
     for operator in graph.describe(model)[0].operators:
         values = graph.constant(model, 0, operator.inputs[1]) if operator.name == "DIV" else None
         if values is None or values.dtype != np.float32 or not (np.isfinite(values) & (np.abs(values) > TINY)).all():

@@ -3,7 +3,7 @@
 * LiteRT's own (in the ai-edge-litert wheel, the one behind ``TFLiteConverter``). It takes a float
   TFLite file in which every activation carries its range, so edgekit chooses the ranges. It knows the
   most operators and needs about a millisecond.
-* ai-edge-quantizer, which knows SQRT, gets SUM right where the first does not, and gets BATCH_MATMUL
+* ai-edge-quantizer, which knows SQRT, gets SUM right if the first does not, and gets BATCH_MATMUL
   with constant weights wrong.
 
 Neither is asked about what lies in the subgraphs that a WHILE or IF calls: nobody saw ranges there.

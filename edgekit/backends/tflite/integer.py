@@ -1,8 +1,8 @@
 """Full-integer quantization: int8, and int16 activations with int8 weights.
 
 The float waist is made `ready`, then every way to choose ranges is tried on the first of the `ENGINES`,
-the best of them on the second where the first comes out poorly or leaves operators float, and the
-samples decide which file is kept. Some operators `kept` float whatever comes out; where the signal
+the best of them on the second if the first comes out poorly or leaves operators float, and the
+samples decide which file is kept. Some operators `kept` float whatever comes out; if the signal
 is still lost, a `search` by measurement finds the stretch of the network that loses it.
 
 Whichever file leaves fewer operators float wins, unless its outputs are clearly worse; among equals

@@ -94,7 +94,7 @@ def _terms(model: Any, wiring: Wiring, term: Term, observed: dict[int, Observed]
 
 
 def _operands(model: Any, made: Operator, factor: float) -> list[tuple[int, float]]:
-    """Operands that an operator adds or chooses from, each with its factor; none where it does anything else."""
+    """Operands that an operator adds or chooses from, each with its factor; none if it does anything else."""
     if made.name in _THROUGH:
         return [(0, factor)]
     if made.name in {"ADD", "MAXIMUM"}:
@@ -112,7 +112,7 @@ def _operands(model: Any, made: Operator, factor: float) -> list[tuple[int, floa
 
 
 def _spread(model: Any, term: Term, observed: dict[int, Observed]) -> Spread | None:
-    """What a term contributes; None where nobody saw its values."""
+    """What a term contributes; None if nobody saw its values."""
     constant = graph.constant(model, 0, term.tensor)
     seen = observed.get(term.tensor)
     if constant is not None and constant.dtype == np.float32:
@@ -169,7 +169,7 @@ class _Clamps:
         return Spread(low, high, masked=False)
 
     def _clamp(self, term: Term, least: float) -> int:
-        """Clamp one term to ``least`` (where it is subtracted, from above)."""
+        """Clamp one term to ``least`` (if it is subtracted, from above)."""
         constant = graph.constant(self.model, 0, term.tensor)
         if constant is None:
             return self._weaken(term.tensor, least) or self._bound(term, least)
@@ -181,7 +181,7 @@ class _Clamps:
         return 1
 
     def _weaken(self, tensor: int, least: float) -> int:
-        """Make the factor c of ``x·c`` smaller, where x is 0 or clearly not; 0 where the term is nothing such."""
+        """Make the factor c of ``x·c`` smaller, where x is 0 or clearly not; 0 if the term is nothing such."""
         made = self.wiring.producer.get(tensor)
         while made is not None and made.name in _THROUGH:
             made = self.wiring.producer.get(made.inputs[0])

@@ -69,7 +69,7 @@ def _range(model: Any, tensor: int, ranges: dict[int, Range]) -> Range | None:
 
 
 def join_parts(model: Any, wiring: Wiring, output: int, joined: frozenset[int]) -> Parts | None:
-    """Along which axis of an output parts of different ranges lie, and their sizes; None where there are none.
+    """Along which axis of an output parts of different ranges lie, and their sizes; None if there are none.
 
     Args:
         model: object tree of the file, for the constants of moves.

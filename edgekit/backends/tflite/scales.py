@@ -28,7 +28,7 @@ def even_out(model: Any, ranges: dict[int, Range]) -> dict[int, Range] | None:
         ranges: of its activations, by tensor index.
 
     Returns:
-        The ranges with those of the new file, or None where no join has parts that are apart.
+        The ranges with those of the new file, or None if no join has parts that are apart.
     """
     wiring = Wiring(graph.describe(model)[0])
     made = dict(ranges)

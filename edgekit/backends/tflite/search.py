@@ -19,11 +19,11 @@ def stretch(operators: int, score: Callable[[range], float]) -> range | None:
 
     Args:
         operators: how many there are.
-        score: SQNR in dB with a stretch of them float; -inf where such a file cannot be made. It is
+        score: SQNR in dB with a stretch of them float; -inf if such a file cannot be made. It is
             asked about 2·log2(operators) times.
 
     Returns:
-        None where no stretch reaches it, short of all operators.
+        None if no stretch reaches it, short of all operators.
     """
     end, reached = _least(1, operators, lambda k: score(range(k)))
     if end is None:

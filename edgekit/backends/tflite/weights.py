@@ -92,7 +92,7 @@ def _filters(model: Any, subgraph: Any) -> dict[int, int]:
 
 
 def _loses(values: NDArray[np.float32], outputs_axis: int | None) -> bool:
-    """Whether values should not be stored as float16: filters where ``outputs_axis`` is given."""
+    """Whether values should not be stored as float16: filters if ``outputs_axis`` is given."""
     with np.errstate(over="ignore"):
         halves = values.astype(np.float16)
     if sqnr_db(values, halves) < FLOOR_DB:
@@ -186,7 +186,7 @@ def _clip_weights(model: Any) -> None:
 
 
 def _clipped(weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows clipped where rounding them to -7..7 steps errs least in squares."""
+    """Rows clipped if rounding them to -7..7 steps errs least in squares."""
     largest = np.abs(weights).max(1, keepdims=True)
     least, limits = np.full_like(largest, np.inf), largest
     for share in _CLIPS:

@@ -135,7 +135,7 @@ def ended(said: str, log: str, *, place: str) -> Ended:
 
 
 def bounds(seen: Ended, latency: Distribution | None) -> tuple[float, float, tuple[str, ...]]:
-    """When the timed loop began and ended, and remarks; the whole process where the tool does not show it."""
+    """When the timed loop began and ended, and remarks; the whole process if the tool does not show it."""
     texts = seen.text.splitlines()
     begins = [at for at, text in zip(seen.stamps, texts, strict=True) if parsing.LOOP in text]
     ends = [at for at, text in zip(seen.stamps, texts, strict=True) if parsing.counts(text)]

@@ -28,7 +28,7 @@ CHUNK = 64 * 1024
 """The most bytes that one packet of a file holds (``SYNC_DATA_MAX``)."""
 
 WIFI_PORT = 5555
-"""The port of ``adb tcpip`` where a configured phone names none."""
+"""The port of ``adb tcpip`` if a configured phone names none."""
 
 UNPORTED = 22
 """What a device's ``port`` holds when it was not set: it is the default for boards."""
@@ -58,7 +58,7 @@ FAILURES = (AdbError, OSError, EOFError, struct.error)
 
 
 class Client(adbutils.AdbClient):  # type: ignore[misc]  # it has no types
-    """adb's server; adbutils (2.12) leaves a connection open where it is refused what it asked for."""
+    """adb's server; adbutils (2.12) leaves a connection open if it is refused what it asked for."""
 
     def make_connection(self, timeout: float | None = None) -> AdbConnection:
         """A connection that is closed with the last reference to it."""

@@ -74,7 +74,7 @@ def battery(text: str) -> BatteryReading:
 
 
 def thermal_status(text: str) -> int | None:
-    """The number after ``Thermal Status:`` in ``dumpsys thermalservice``; None where there is no such service."""
+    """The number after ``Thermal Status:`` in ``dumpsys thermalservice``; None if there is no such service."""
     found = re.search(r"^\s*Thermal Status: (\d{1,3})\b", text, re.MULTILINE)
     return int(found[1]) if found else None
 
@@ -95,7 +95,7 @@ def temperatures(text: str) -> dict[str, tuple[int, float]]:
 
 
 def hottest_c(read: dict[str, tuple[int, float]]) -> float | None:
-    """The warmest core, or the skin where no core tells."""
+    """The warmest core, or the skin if no core tells."""
     for kind in (CPU_TYPE, SKIN_TYPE):
         values = [value for number, value in read.values() if number == kind]
         if values:
@@ -104,7 +104,7 @@ def hottest_c(read: dict[str, tuple[int, float]]) -> float | None:
 
 
 def throttled(text: str) -> tuple[str, ...] | None:
-    """Why the phone holds its clock down, in words; None where it does not tell."""
+    """Why the phone holds its clock down, in words; None if it does not tell."""
     status = thermal_status(text)
     if status is None:
         return None
@@ -113,7 +113,7 @@ def throttled(text: str) -> tuple[str, ...] | None:
 
 
 def screen_on(text: str) -> bool | None:
-    """Whether the screen is on, by ``dumpsys power``; None where it does not tell."""
+    """Whether the screen is on, by ``dumpsys power``; None if it does not tell."""
     display = re.search(r"Display Power: state=(\w+)", text)
     if display:
         return display[1] == "ON"

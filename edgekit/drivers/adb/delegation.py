@@ -29,7 +29,7 @@ DISALLOWED = "Disallowed CPU fallback detected"
 
 
 def seen(delegate: Delegate, text: str) -> Delegation | None:
-    """What the tool said about a delegate; None where it said nothing."""
+    """What the tool said about a delegate; None if it said nothing."""
     name = NAMES.get(delegate)
     if name is None:
         return None

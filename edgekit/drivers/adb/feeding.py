@@ -56,7 +56,7 @@ def raw(of: Boundary, inputs: Path) -> list[list[bytes]]:
 
 
 def arguments(of: Boundary, folder: str, sample: int) -> list[str]:
-    """Flags that feed a sample from ``folder/SAMPLE/INPUT.bin``; none where the tool cannot be told a shape."""
+    """Flags that feed a sample from ``folder/SAMPLE/INPUT.bin``; none if the tool cannot be told a shape."""
     if not of.inputs or not all(tensor.shape for tensor in of.inputs):
         return []
     names = [f"in{i}" for i in range(len(of.inputs))]

@@ -79,7 +79,7 @@ def _system(fields: dict[str, str]) -> str | None:
 
 
 def api_level(device: Device) -> int:
-    """The API level in a device's ``os``; 0 where it is unknown."""
+    """The API level in a device's ``os``; 0 if it is unknown."""
     found = re.search(r"\(API (\d+)\)", device.os or "")
     return int(found[1]) if found else 0
 

@@ -15,7 +15,7 @@ from edgekit.errors import DeviceError, Unsupported
 from edgekit.nouns.profile import Block, Delegation, Deployment, Memory, Run
 
 GONE = 90
-"""Exit code of a block's shell lines where the place is not there (`edgekit.drivers.adb.block.script`)."""
+"""Exit code of a block's shell lines if the place is not there (`edgekit.drivers.adb.block.script`)."""
 
 
 class Room(NamedTuple):

@@ -31,7 +31,7 @@ def columns(header: str) -> tuple[str, ...]:
 
 
 def times(text: str) -> tuple[OperatorTime, ...]:
-    """The first table (in run order) after the heading of the timed runs; empty where there is none."""
+    """The first table (in run order) after the heading of the timed runs; empty if there is none."""
     rows: list[OperatorTime] = []
     names: tuple[str, ...] = ()
     row = re.compile("")

@@ -35,7 +35,7 @@ _UNKNOWN_FLAGS = re.compile(r"Unconsumed cmdline flags:(.*)")
 
 
 class Printed(NamedTuple):
-    """What a run printed. Times in ms; None where the tool does not say."""
+    """What a run printed. Times in ms; None if the tool does not say."""
 
     latency: Distribution | None = None
     init_ms: float | None = None
@@ -97,7 +97,7 @@ def printed(text: str) -> Printed:
 
 
 def _results(text: str) -> Printed:
-    """The block of LiteRT's own tool, in ms with two decimals; empty where there is none."""
+    """The block of LiteRT's own tool, in ms with two decimals; empty if there is none."""
     found = {name: float(value) for name, value in _RESULTS.findall(text)}
     runs = {name: int(count) for name, count in _RUNS.findall(text)}
     latency = None

@@ -33,7 +33,7 @@ _FIXED = {1: ("<d", 8), 5: ("<f", 4)}
 
 
 def read(content: bytes) -> Printed | None:
-    """A result as the same numbers that the tool prints; None where it is cut off or holds no latency.
+    """A result as the same numbers that the tool prints; None if it is cut off or holds no latency.
 
     A count that a build leaves out is 0 in ``latency.runs``: the printed one is to be taken then.
     """

@@ -65,7 +65,7 @@ def darken(phone: Phone, place: str) -> None:
 
 
 def restore(phone: Phone, place: str) -> None:
-    """Put everything back that a place's ``restore.json`` names; nothing where there is no such file.
+    """Put everything back that a place's ``restore.json`` names; nothing if there is no such file.
 
     While another place of this host is in use, as when two files are compared, it takes the duty over.
 

@@ -146,7 +146,7 @@ def answering(phone: Phone, path: str, named: str = "") -> Tool:
 
 
 def wrong_machine(content: bytes, abi: str | None) -> str:
-    """Why a program cannot run on an ABI; empty where it can, or where it is no ELF file (a script may do)."""
+    """Why a program cannot run on an ABI; empty if it can, or if it is no ELF file (a script may do)."""
     wanted = MACHINES.get(abi or "")
     if content[:4] != b"\x7fELF" or wanted is None:
         return ""

@@ -1,6 +1,6 @@
 """A folder with what an aarch64 board has: Debian's Python 3.11, numpy and LiteRT, unpacked and not installed.
 
-Needs no root rights, because nothing of it is ever run but its Python, under qemu. Where the packages
+Needs no root rights, because nothing of it is ever run but its Python, under qemu. If the packages
 come from is this machine's own business: its apt sources name the Debian mirror (without one,
 debootstrap knows its own), its pip configuration names the package index.
 """
@@ -60,12 +60,12 @@ class Tools(Noun, frozen=True, kw_only=True):
 
 
 def emulator() -> str | None:
-    """The program that emulates aarch64 processes, under either of its names; None where it is not installed."""
+    """The program that emulates aarch64 processes, under either of its names; None if it is not installed."""
     return shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
 
 
 def read(root: Path) -> Root | None:
-    """What a folder holds; None where it is not complete or was made by another recipe."""
+    """What a folder holds; None if it is not complete or was made by another recipe."""
     try:
         made = msgspec.json.decode((root / READY).read_bytes(), type=Root)
     except (OSError, msgspec.MsgspecError):
@@ -101,7 +101,7 @@ def _installer() -> tuple[str, ...]:
 
 
 def mirror(sources: Path = Path("/etc/apt")) -> str | None:
-    """The address from which this machine's own apt takes the release; None where it takes another one.
+    """The address from which this machine's own apt takes the release; None if it takes another one.
 
     Reads both forms of sources (sources.list(5)).
     """
@@ -151,7 +151,7 @@ def build(root: Path) -> Root:
 
 
 def _work(root: Path) -> Path:
-    """A folder to build in, taken over from a dead run where there is one."""
+    """A folder to build in, taken over from a dead run if there is one."""
     root.parent.mkdir(parents=True, exist_ok=True)
     prefix = f"{root.name}."
     work = root.with_name(prefix + runner.place_name(0))

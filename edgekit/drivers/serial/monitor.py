@@ -13,7 +13,7 @@ from edgekit.drivers.serial import protocol
 from edgekit.errors import DeviceError
 
 try:
-    from termios import error as TerminalError  # noqa: N812  pyserial lets it through where a port vanishes
+    from termios import error as TerminalError  # noqa: N812  pyserial lets it through if a port vanishes
 except ImportError:  # not on Windows
     TerminalError = OSError  # type: ignore[misc,assignment]
 

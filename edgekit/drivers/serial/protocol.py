@@ -105,7 +105,7 @@ def encoded(values: Array, tensor: Tensor, feeds: Feeds) -> bytes:
 
 
 def results(lines: Iterable[str]) -> tuple[str, ...] | None:
-    """The numbers of the results as they are printed; None where there are none.
+    """The numbers of the results as they are printed; None if there are none.
 
     Raises:
         DeviceError: something stands there that is no number.
@@ -129,7 +129,7 @@ NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNO
 
 
 def decoded(texts: tuple[str, ...], tensor: Tensor) -> tuple[Array, str]:
-    """Results as the file's output, ``[*shape]`` in its dtype, and a remark where that is not exact.
+    """Results as the file's output, ``[*shape]`` in its dtype, and a remark if that is not exact.
 
     Whole numbers for an integer output are taken as stored; anything with a point as real values,
     which are rounded to the output's grid. Three decimals tell the 256 steps of a softmax apart,

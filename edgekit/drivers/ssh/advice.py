@@ -44,7 +44,7 @@ def packages(suffix: str, facts: Facts) -> str:
 
 
 def command(board: Board, wanted: str, facts: Facts) -> str:
-    """The line that installs packages on a board; where pip is kept out, into a virtual environment."""
+    """The line that installs packages on a board; if pip is kept out, into a virtual environment."""
     if facts.managed:
         line = f"{board.python} -m venv ~/edgekit && ~/edgekit/bin/pip install {wanted}"
         then = f', and python = "~/edgekit/bin/python" in [devices.{board.name}]'
@@ -82,5 +82,5 @@ def _python(board: Board, problem: str) -> MissingTool:
 
 
 def _once(line: str) -> str:
-    """A line as one word for ssh, readable where it holds single quotes already."""
+    """A line as one word for ssh, readable if it holds single quotes already."""
     return f'"{line}"' if "'" in line and not set('"$`\\!') & set(line) else quote(line)

@@ -65,7 +65,7 @@ async def _put(client: asyncssh.SFTPClient, file: Path | bytes, to: str) -> None
 
 
 async def _give_up(board: Board, folder: str) -> None:
-    """Remove what was begun; where even that fails, the next run clears it away."""
+    """Remove what was begun; if even that fails, the next run clears it away."""
     with suppress(DeviceError):
         await removed(board, folder)
 

@@ -167,7 +167,7 @@ async def _from_agent(name: str, config: DeviceConfig, file: Path) -> dict[str, 
 
 
 async def _held(path: str | None) -> set[bytes] | None:
-    """The public keys that the agent holds; None where there is no agent."""
+    """The public keys that the agent holds; None if there is no agent."""
     if not path:
         return None
     try:

@@ -23,7 +23,7 @@ CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
 
 
 def known(function: Any) -> tuple[list[str | None], list[str | None]]:
-    """The layouts of a concrete function's inputs and outputs, in order; None where no operator tells."""
+    """The layouts of a concrete function's inputs and outputs, in order; None if no operator tells."""
     told: dict[str, str] = {}
     definition = function.graph.as_graph_def()
     library = {body.signature.name: body for body in definition.library.function}

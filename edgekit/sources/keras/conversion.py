@@ -4,7 +4,7 @@ The first converter whose file LiteRT loads and whose outputs agree is taken. Fr
 comes first because it is 5 to 20 times faster than the way through a SavedModel. Only the latter
 keeps state between calls, and turns an LSTM into TFLite's own operator instead of a loop (measured
 on two LSTMs of 48 steps: 0.16 against 0.43 ms, 36 against 53 kB, and quantizers cannot look into
-the loop); so it comes first where there is an LSTM.
+the loop); so it comes first if there is an LSTM.
 """
 
 import math

@@ -21,7 +21,7 @@ def first(
     """The layer after the last one that still agrees: from there on nothing does.
 
     A layer agrees when any tensor of its size does. Converters fuse layers, and a fused tensor
-    bears all their names, the last layer's first; so a layer that disagrees counts only where a
+    bears all their names, the last layer's first; so a layer that disagrees counts only if a
     tensor's first name is its own, and a fused one is passed over.
 
     Args:

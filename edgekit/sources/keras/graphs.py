@@ -2,7 +2,7 @@
 
 Loading a SavedModel runs its initializers, and describing it may run its signatures. So every operator, in the
 main graph and in every function, must be one that only computes (`edgekit.sources.keras.operators`). The
-operators that save and restore stand in every SavedModel; they are let through where nothing but the saver
+operators that save and restore stand in every SavedModel; they are let through if nothing but the saver
 reaches them, and reading a model runs no part of the saver but its restoring, with the model's own path.
 """
 
@@ -139,7 +139,7 @@ class _Graph:
             yield node.bare_concrete_function.concrete_function_name
 
     def _reached(self, tensors: Iterable[str], functions: Iterable[str]) -> set[tuple[str, str]]:
-        """What runs where these are asked for: nodes as ``("", name)``, functions as ``(name, "")``.
+        """What runs if these are asked for: nodes as ``("", name)``, functions as ``(name, "")``.
 
         A node may bear the name of an operator or of a function.
         """

@@ -134,7 +134,7 @@ def _custom_objects(reference: str, module: str, function: str) -> dict[str, Any
 
 
 def _unloadable(path: Path, described: archive.Archive, failures: list[str], fix: str) -> InputError | Unsupported:
-    """The complaint of the library that wrote the file, turned into a remedy where it is a known one."""
+    """The complaint of the library that wrote the file, turned into a remedy if it is a known one."""
     if name := archive.unknown_name(failures[0]):  # the other library does not know all of this one's layers
         return vetting.missing_object(path, name)
     return InputError(
@@ -220,7 +220,7 @@ def output_names(model: Any) -> tuple[str, ...]:
 
 
 def unique(names: list[str]) -> tuple[str, ...]:
-    """The names, later ones numbered where they repeat."""
+    """The names, later ones numbered if they repeat."""
     made: list[str] = []
     for name in names:
         count, proposal = 0, name

@@ -30,7 +30,7 @@ LISTS = {"TensorListReserve": 0, "TensorListFromTensor": 1, "TensorListStack": 1
 
 
 def lowered(function: Any) -> Any:
-    """The concrete function, with what the converter refuses rewritten; itself where there is nothing of that."""
+    """The concrete function, with what the converter refuses rewritten; itself if there is nothing of that."""
     if not any(node.op in LISTS or node.op in RESIZING or node.op == "Bitcast" for node in _every_node(function.graph)):
         return function
     frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
@@ -81,7 +81,7 @@ def _source(name: str) -> str:
 
 
 def _constant(nodes: dict[str, Any], name: str) -> Array | None:
-    """The value of an input, through copies; None where it is computed."""
+    """The value of an input, through copies; None if it is computed."""
     node = nodes.get(_source(name))
     while node is not None and node.op == "Identity":
         node = nodes.get(_source(node.input[0]))
@@ -95,7 +95,7 @@ def _holds(nodes: dict[str, Any], name: str, value: float) -> bool:
 
 
 def _close_lists(nodes: Any) -> bool:
-    """Elements of lists get a batch of one where theirs is open; whether one did."""
+    """Elements of lists get a batch of one if theirs is open; whether one did."""
     known, changed = {node.name: node for node in nodes}, False
     for node in [node for node in nodes if node.op in LISTS]:
         position = LISTS[node.op]
@@ -210,7 +210,7 @@ def _resize(definition: Any, graph: Any) -> bool:
 
 
 def _computed(nodes: dict[str, Any], name: str, graph: Any) -> Array | None:
-    """The value of an input that is computed from constants alone; None where an input of the network is in it."""
+    """The value of an input that is computed from constants alone; None if an input of the network is in it."""
     seen, waiting = set(), [_source(name)]
     while waiting:
         node = nodes[waiting.pop()]

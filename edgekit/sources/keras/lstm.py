@@ -41,7 +41,7 @@ def fused(model: Any) -> Iterator[None]:
 
 
 def _loop(layer: Any, own: Callable[..., Any]) -> Callable[..., Any]:
-    """Keras 3's inner loop by a tf-keras layer; the layer's own where there is a mask."""
+    """Keras 3's inner loop by a tf-keras layer; the layer's own if there is a mask."""
     cell = layer.cell
     twin = tf_keras.layers.LSTM(
         layer.units,

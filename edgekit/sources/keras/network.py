@@ -202,7 +202,7 @@ def fixed_shapes(
 
 
 def _shape(port: Port, wanted: tuple[int, ...] | None, path: Path) -> tuple[int, ...] | None:
-    """One input's fixed shape; None where a dimension stays open."""
+    """One input's fixed shape; None if a dimension stays open."""
     if wanted is not None:
         fits = port.shape is None or (
             len(port.shape) == len(wanted)

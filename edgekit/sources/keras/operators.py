@@ -148,7 +148,7 @@ UnsortedSegmentMax UnsortedSegmentMin UnsortedSegmentProd UnsortedSegmentSum Upp
 VarIsInitializedOp Variable VariableShape VariableV2 Where While Xdivy Xlog1py Xlogy ZerosLike Zeta
     """
 )
-"""Operators that any part of a graph may use. Hash tables are among them where they are filled from constants."""
+"""Operators that any part of a graph may use. Hash tables are among them if they are filled from constants."""
 
 RESTORING = frozenset({"RestoreV2", "Restore", "RestoreSlice"})
 """Operators that read a checkpoint; its path must be the loader's."""

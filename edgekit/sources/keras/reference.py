@@ -1,4 +1,4 @@
-"""Running a network as the reference: in chunks where its batch is open, else one sample at a time."""
+"""Running a network as the reference: in chunks if its batch is open, else one sample at a time."""
 
 import math
 from pathlib import Path

@@ -47,7 +47,7 @@ __all__ = ["OnnxSource"]
 class Opened:
     """A model in memory with fixed input shapes, as the user wrote it otherwise. Nothing in it is changed any more.
 
-    ``batch`` is how many samples the file takes at once where the model is one for a single sample, else 1.
+    ``batch`` is how many samples the file takes at once if the model is one for a single sample, else 1.
     """
 
     path: Path

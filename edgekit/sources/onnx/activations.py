@@ -34,7 +34,7 @@ def clip(builder: Builder, node: onnx.NodeProto) -> bool:
 
 
 def _bound(builder: Builder, node: onnx.NodeProto, place: int) -> float | None:
-    """The lower (1) or upper (2) bound, infinite where there is none; None where it is computed."""
+    """The lower (1) or upper (2) bound, infinite if there is none; None if it is computed."""
     name = node.input[place] if place < len(node.input) else ""
     if not name:
         return -math.inf if place == 1 else math.inf

@@ -84,7 +84,7 @@ def _is_setting(value: onnx.ValueInfoProto) -> bool:
 
 
 def bind(path: Path, names: Sequence[str]) -> str:
-    """The fix that binds inputs; empty where there are none."""
+    """The fix that binds inputs; empty if there are none."""
     flags = " ".join(f"--constant {shlex.quote(name)}=VALUE" for name in names)
     command = f"edgekit build {shlex.quote(str(path))} -t android --precision float32 {flags}"
     return f"bind what steers it, each to your value: `{command}`" if names else ""

@@ -227,7 +227,7 @@ class Disagreement(Unsupported):
 def fault(right: Array, value: Array, usual: Array, again: Callable[[], Array]) -> str | None:
     """What is wrong with a float output at an edge; None if nothing.
 
-    An error counts where it passes `EDGE_DB`, what the last bits of the input already change in the
+    An error counts if it passes `EDGE_DB`, what the last bits of the input already change in the
     source itself (``again``), and a ten-thousandth of what the output usually is.
     """
     if not np.issubdtype(right.dtype, np.floating):

@@ -31,7 +31,7 @@ CHANGES: tuple[Change, ...] = (
 
 
 def fixed_batch(model: onnx.ModelProto) -> int:
-    """The batch that all inputs declare as their first size; 1 where they do not, or nothing tells that it is one."""
+    """The batch that all inputs declare as their first size; 1 if they do not, or nothing tells that it is one."""
     declared = [shapes.dims(value) or [1] for value in shapes.true_inputs(model)]
     first = {sizes[0] for sizes in declared}
     batch = first.pop() if len(first) == 1 else 1
@@ -40,7 +40,7 @@ def fixed_batch(model: onnx.ModelProto) -> int:
 
 
 def as_declared(model: onnx.ModelProto, asked: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-    """The shapes that were asked for, with the file's own batch where a single sample was asked for."""
+    """The shapes that were asked for, with the file's own batch if a single sample was asked for."""
     batch = fixed_batch(model)
     return {name: (batch, *shape[1:]) if shape[:1] == (1,) else shape for name, shape in asked.items()}
 
@@ -48,7 +48,7 @@ def as_declared(model: onnx.ModelProto, asked: dict[str, tuple[int, ...]]) -> di
 def single(
     model: onnx.ModelProto, running: onnxruntime.InferenceSession, fixed: dict[str, tuple[int, ...]]
 ) -> tuple[onnx.ModelProto, onnxruntime.InferenceSession] | None:
-    """The model for one sample, with its session; None where it computes something else than the batch's rows.
+    """The model for one sample, with its session; None if it computes something else than the batch's rows.
 
     Args:
         model: as the user wrote it; not modified.

@@ -1,7 +1,7 @@
 """How operators of the converter's intermediate form commute with a permutation of axes.
 
 A tensor *is stored permuted* by an order where axis *k* of what is stored is axis ``order[k]`` of what it
-was. An operator commutes where its results, stored so, follow from operands that are stored so, by
+was. An operator commutes if its results, stored so, follow from operands that are stored so, by
 the same operator with other constants. Nothing is concluded from sizes, but for axes of size 1, which a
 transposition moves without moving a byte.
 """
@@ -164,7 +164,7 @@ def _along(data: int, axes: int) -> Rule:
 
 
 def _kept(lowered: Any, operator: Any, data: int, dropped: set[int], order: Order) -> Groups:
-    """Operand and results where the rank stays; the operand alone where what is left keeps its order."""
+    """Operand and results if the rank stays; the operand alone if what is left keeps its order."""
     if all(len(sizes(lowered, name)) == len(order) for name in operator.outputs):
         return ((operator.inputs[data], *operator.outputs),)
     left = [axis for axis in order if axis not in dropped]

@@ -2,7 +2,7 @@
 
 * An If whose condition is known becomes its branch.
 * An If whose condition is computed becomes both branches and a Where for every output: ONNX
-  operators have no side effects. Only where both branches give the same shapes.
+  operators have no side effects. Only if both branches give the same shapes.
 * A Loop whose trip count is known becomes its body, so many times; a condition that is computed
   freezes the state (Where) once it is false. A Loop without a trip count gives one step at a time
   while its condition is known. What a Loop with a computed condition collects per step has no
@@ -30,12 +30,12 @@ MAX_NODES = 20_000
 
 
 def resolve(network: Network) -> bool:
-    """Resolve what is known by now; True where something changed. Needs shapes (`folding.infer`)."""
+    """Resolve what is known by now; True if something changed. Needs shapes (`folding.infer`)."""
     return rewrite(network, _KNOWN)
 
 
 def choose(network: Network) -> bool:
-    """Turn what is computed at run time into Where, when folding can tell nothing more; True where it changed."""
+    """Turn what is computed at run time into Where, when folding can tell nothing more; True if it changed."""
     return rewrite(network, _COMPUTED)
 
 
@@ -50,7 +50,7 @@ def _if_known(builder: Builder, node: onnx.NodeProto) -> bool:
 
 
 def _if_computed(builder: Builder, node: onnx.NodeProto) -> bool:
-    """Both branches and Where. Shape inference knows an output's shape only where both agree on it."""
+    """Both branches and Where. Shape inference knows an output's shape only if both agree on it."""
     shapes = [builder.network.shape(name) for name in node.output]
     if any(shape is None for shape in shapes):
         return False
@@ -83,7 +83,7 @@ def _loop_known(builder: Builder, node: onnx.NodeProto) -> bool:
 
 
 def _trips(builder: Builder, node: onnx.NodeProto) -> int | None:
-    """The trip count where it is known and within `MAX_STEPS`."""
+    """The trip count if it is known and within `MAX_STEPS`."""
     count = builder.network.constants.get(node.input[0])
     return int(count.reshape(-1)[0]) if count is not None and 0 <= count.reshape(-1)[0] <= MAX_STEPS else None
 

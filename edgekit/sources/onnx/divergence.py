@@ -35,7 +35,7 @@ def first(
         threshold_db: the limit.
 
     Returns:
-        None where every tensor that has a counterpart agrees, or where none has one. Tensors are
+        None if every tensor that has a counterpart agrees, or if none has one. Tensors are
         compared in every layout that fits, and judged by the best.
     """
     expected = _source_values(model, sample)

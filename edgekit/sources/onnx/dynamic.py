@@ -80,7 +80,7 @@ class _Decoding:
         return made
 
     def _weights(self, node: onnx.NodeProto, integers: str, zero_point: str, scale: str) -> str:
-        """The name of the floats that integers stand for, less their zero point; empty where they are computed."""
+        """The name of the floats that integers stand for, less their zero point; empty if they are computed."""
         names = [name for name in (integers, zero_point, scale) if name]
         if any(name not in self.constants for name in names):
             return ""

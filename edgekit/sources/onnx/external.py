@@ -51,7 +51,7 @@ def load(path: Path, model: onnx.ModelProto) -> None:
 
 
 def refuse_large(path: Path, size: int) -> None:
-    """Stop where a model of so many bytes is more than a file can hold.
+    """Stop if a model of so many bytes is more than a file can hold.
 
     Raises:
         Unsupported: it is.

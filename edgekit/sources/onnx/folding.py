@@ -20,7 +20,7 @@ from edgekit.sources.onnx.network import (
 from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, session
 
 FOLD_LIMIT_BYTES = 1 << 22
-"""A constant larger than this is not made where it is larger than all that it is computed from."""
+"""A constant larger than this is not made if it is larger than all that it is computed from."""
 
 RUN_LIMIT_BYTES = 1 << 28
 """A node whose results are larger is not evaluated at all."""
@@ -32,7 +32,7 @@ EXPANDING = {
 """Operators whose results may be far larger than what they read, because values say how large."""
 
 OF_ONE = {"Concat", "Max", "Mean", "Min", "Sum"}
-"""Operators that give their operand back where they have only one."""
+"""Operators that give their operand back if they have only one."""
 
 SHAPING = {"Expand", "Flatten", "Reshape", "Squeeze", "Unsqueeze"}
 """Operators that keep the order of the elements (Expand, if it keeps their number)."""
@@ -53,7 +53,7 @@ def infer(network: Network) -> None:
 
 
 def fold(network: Network) -> bool:
-    """One round of folding; True where something changed.
+    """One round of folding; True if something changed.
 
     Constant nodes and shapes of static values become constants; nodes that read only constants
     are evaluated by ONNX Runtime; identities and nodes that nobody reads go away.
@@ -142,7 +142,7 @@ def _worth(network: Network, node: onnx.NodeProto, values: dict[str, Any]) -> bo
 
 
 def _run(network: Network, nodes: list[onnx.NodeProto]) -> dict[str, Any]:
-    """Values of nodes that read only constants; one run for all, one by one where that fails."""
+    """Values of nodes that read only constants; one run for all, one by one if that fails."""
     try:
         return _run_together(network, nodes)
     except RUNTIME_ERRORS:

@@ -19,7 +19,7 @@ def inline_own(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def write_out(network: Network) -> bool:
-    """Replace operators of `WRITTEN_OUT` by their definition; True where there was one.
+    """Replace operators of `WRITTEN_OUT` by their definition; True if there was one.
 
     The definition depends on types, which the inliner takes from values that it sees declared:
     constants therefore go in as inputs.

@@ -47,7 +47,7 @@ def _slice(start: int, end: int, step: int) -> slice:
 
 
 def gather(builder: Builder, node: onnx.NodeProto) -> bool:
-    """Gather by constants: a view where the indices make one, else indices that count from the start."""
+    """Gather by constants: a view if the indices make one, else indices that count from the start."""
     return strided_view(builder, node) or positive_indices(builder, node)
 
 

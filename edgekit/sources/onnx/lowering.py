@@ -43,7 +43,7 @@ CONVERTER_ERRORS = (
 
 register_default_preprocess_rules()
 
-# Before many a layout pass the converter copies the whole graph, so that it can roll the pass back where
+# Before many a layout pass the converter copies the whole graph, so that it can roll the pass back if
 # that breaks an invariant; then it raises all the same, and `lower` has thrown the graph away. The
 # copies took a fifth of a conversion (ten models, 7.9 against 6.5 s of processor time).
 ModelIRPassState.snapshot = lambda _: None

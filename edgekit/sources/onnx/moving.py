@@ -2,7 +2,7 @@
 
 A *region* is the set of tensors that must be stored permuted together: what stands between is an operator
 that commutes (`commuting`), so that the network computes the same by construction. A region is
-permuted where that moves fewer elements than before.
+permuted if that moves fewer elements than before.
 """
 
 from collections import defaultdict
@@ -146,7 +146,7 @@ class Region:
 
 
 def settle(lowered: Any, orders: dict[int, Order]) -> dict[str, Order]:
-    """Permute every region where that is a gain, in place, from the boundary inwards.
+    """Permute every region if that is a gain, in place, from the boundary inwards.
 
     Args:
         lowered: the network.

@@ -63,7 +63,7 @@ class Network:
         return network
 
     def learn(self, value: onnx.ValueInfoProto) -> None:
-        """Take shape and dtype of a value where they are static."""
+        """Take shape and dtype of a value if they are static."""
         kind = value.type.tensor_type
         if not value.type.HasField("tensor_type") or kind.elem_type == 0:
             return
@@ -82,18 +82,18 @@ class Network:
         return name
 
     def bytes(self, name: str) -> int | None:
-        """The size of a value, None where its shape is not known; 4 for an element of unknown dtype."""
+        """The size of a value, None if its shape is not known; 4 for an element of unknown dtype."""
         shape, dtype = self.shape(name), self.dtype(name)
         return None if shape is None else math.prod(shape) * (dtype.itemsize if dtype is not None else 4)
 
     def shape(self, name: str) -> tuple[int, ...] | None:
-        """The static shape of a value, None where it is not known."""
+        """The static shape of a value, None if it is not known."""
         if name in self.constants:
             return tuple(self.constants[name].shape)
         return self.shapes.get(name)
 
     def dtype(self, name: str) -> np.dtype[Any] | None:
-        """The dtype of a value, None where it is not known."""
+        """The dtype of a value, None if it is not known."""
         return self.constants[name].dtype if name in self.constants else self.dtypes.get(name)
 
     def proto(self, *, up_to_bytes: int | None = None) -> onnx.ModelProto:
@@ -259,11 +259,11 @@ class Builder:
 
 
 Rewrite = Callable[[Builder, onnx.NodeProto], bool]
-"""Replaces a node by what it appends to the builder; False where it does not apply."""
+"""Replaces a node by what it appends to the builder; False if it does not apply."""
 
 
 def rewrite(network: Network, rules: dict[str, Rewrite]) -> bool:
-    """Apply to every node the rule for its operator (``Kind`` or ``domain:Kind``); True where one applied."""
+    """Apply to every node the rule for its operator (``Kind`` or ``domain:Kind``); True if one applied."""
     changed, nodes = False, []
     for node in network.nodes:
         rule = rules.get(kind(node))
@@ -278,5 +278,5 @@ def rewrite(network: Network, rules: dict[str, Rewrite]) -> bool:
 
 
 def kind(node: onnx.NodeProto) -> str:
-    """An operator's name, with its domain where that is not ONNX's own."""
+    """An operator's name, with its domain if that is not ONNX's own."""
     return node.op_type if node.domain in {"", "ai.onnx"} else f"{node.domain}:{node.op_type}"

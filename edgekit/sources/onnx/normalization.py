@@ -18,7 +18,7 @@ def without_statistics(builder: Builder, node: onnx.NodeProto) -> bool:
 def of_the_batch(builder: Builder, node: onnx.NodeProto) -> bool:
     """BatchNormalization in training mode: by the mean and variance of what it is given.
 
-    Its running statistics are the old ones, moved towards these. Only where both are outputs of the network: else
+    Its running statistics are the old ones, moved towards these. Only if both are outputs of the network: else
     ONNX Runtime 1.26 writes them over the old ones, which it then reads, and gives something else at every run.
     """
     x, scale, bias, mean, variance = node.input
@@ -50,7 +50,7 @@ def _scaled(builder: Builder, node: onnx.NodeProto, value: tuple[str, str], affi
 
 
 def lp(builder: Builder, node: onnx.NodeProto) -> bool:
-    """LpNormalization over any axis, p = 1 or 2: x / ‖x‖, and 0 where x is 0, as ONNX Runtime gives it.
+    """LpNormalization over any axis, p = 1 or 2: x / ‖x‖, and 0 if x is 0, as ONNX Runtime gives it.
 
     TFLite's L2_NORMALIZATION is something else: x / max(‖x‖, 1e-6).
     """

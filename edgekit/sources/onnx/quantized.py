@@ -37,7 +37,7 @@ FLOAT_MODEL = (
 
 
 def precision(model: onnx.ModelProto) -> Precision:
-    """The precision that a model computes in: ``int8`` where its activations carry scales of their own."""
+    """The precision that a model computes in: ``int8`` if its activations carry scales of their own."""
     if any(_static(model)):
         return "int8"
     return "dynamic-int8" if any(_dynamic(model)) else "float32"

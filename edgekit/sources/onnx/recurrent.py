@@ -29,7 +29,7 @@ STEP_OPERATORS = {"LSTM": 13, "GRU": 14, "RNN": 4}
 """Operators of one step of one direction."""
 
 DEFAULTS = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RNN": ("Tanh",)}
-"""Activations of one direction where the node names none (f, g, h in the specification)."""
+"""Activations of one direction if the node names none (f, g, h in the specification)."""
 
 ALPHA = {"LeakyRelu": 0.01, "ThresholdedRelu": 1.0, "HardSigmoid": 0.2, "Elu": 1.0, "Affine": 1.0, "ScaledTanh": 1.0}
 BETA = {"HardSigmoid": 0.5, "Affine": 0.0, "ScaledTanh": 1.0}
@@ -47,7 +47,7 @@ class Activation:
 
 @dataclass(frozen=True)
 class Direction:
-    """What one direction of a recurrent node computes with: names of values, arrays where constant."""
+    """What one direction of a recurrent node computes with: names of values, arrays if constant."""
 
     kind: str
     hidden: int
@@ -62,7 +62,7 @@ class Direction:
 
 
 def unroll(builder: Builder, node: onnx.NodeProto) -> bool:
-    """Replace an LSTM, GRU or RNN; False where its shapes are open, it is too long, or it stays whole."""
+    """Replace an LSTM, GRU or RNN; False if its shapes are open, it is too long, or it stays whole."""
     if node.op_type == "LSTM" and (replaced := sequences.whole(builder, node)) is not None:
         return replaced
     shape = builder.network.shape(node.input[0])
@@ -215,7 +215,7 @@ def _run(
 
 
 def _first(builder: Builder, node: onnx.NodeProto, index: int, size: tuple[int, int]) -> tuple[str, str]:
-    """The first h (input 5) and c (input 6), [batch, hidden] each; zeros where absent."""
+    """The first h (input 5) and c (input 6), [batch, hidden] each; zeros if absent."""
     return _initial(builder, node, 5, index, size), _initial(builder, node, 6, index, size)
 
 

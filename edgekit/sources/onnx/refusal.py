@@ -30,7 +30,7 @@ STEERED: dict[str, tuple[int, ...]] = {
 
 
 def refuse_unresolved(path: Path, network: Network) -> None:
-    """Stop where an operator's shape depends on values, or control flow could not be resolved.
+    """Stop if an operator's shape depends on values, or control flow could not be resolved.
 
     Raises:
         Unsupported: the operators are named, with the graph inputs that steer them.

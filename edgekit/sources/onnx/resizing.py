@@ -84,7 +84,7 @@ _SETTINGS = {
 
 
 def _kept_aspect(attrs: dict[str, Any], scales: list[float]) -> float | None:
-    """The scale of all axes where the sizes are only limits."""
+    """The scale of all axes if the sizes are only limits."""
     policy = attrs.get("keep_aspect_ratio_policy", "stretch")
     return None if policy == "stretch" else min(scales) if policy == "not_larger" else max(scales)
 
@@ -93,7 +93,7 @@ def _kept_aspect(attrs: dict[str, Any], scales: list[float]) -> float | None:
 def _matrix(
     sizes: tuple[int, int], scale: float | None, part: tuple[float, float], settings: Any, opset: int
 ) -> Array | None:
-    """What ONNX Runtime makes of the unit vectors of one axis, [after, before]; None where it refuses."""
+    """What ONNX Runtime makes of the unit vectors of one axis, [after, before]; None if it refuses."""
     before, after = sizes
     extent = numpy_helper.from_array(np.asarray([1, 1, before, after], np.int64), "sizes")
     if scale is not None:
@@ -112,7 +112,7 @@ def _matrix(
 
 
 def _native(node: onnx.NodeProto, matrices: dict[int, Array], rank: int) -> dict[str, str] | None:
-    """The attributes with which TFLite's own operator computes these matrices; None where it cannot."""
+    """The attributes with which TFLite's own operator computes these matrices; None if it cannot."""
     mode = attributes(node).get("mode", "nearest")
     if mode not in {"nearest", "linear"} or rank not in {3, 4} or not set(matrices) <= {2, 3}:
         return None

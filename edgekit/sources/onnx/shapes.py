@@ -16,7 +16,7 @@ def true_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
 
 
 def dims(value: onnx.ValueInfoProto) -> list[int | str] | None:
-    """Dimensions of an input: numbers, names where dynamic (``?`` where nameless), None without a shape."""
+    """Dimensions of an input: numbers, names if dynamic (``?`` if nameless), None without a shape."""
     if not value.type.tensor_type.HasField("shape"):
         return None
     return [
@@ -89,7 +89,7 @@ def _shown(shape: list[int | str] | tuple[int, ...]) -> str:
 
 
 def example(name: str, declared: list[int | str] | None) -> str:
-    """A ``--shape`` for an input, with typical sizes where its own are open."""
+    """A ``--shape`` for an input, with typical sizes if its own are open."""
     typical = {1: [1], 2: [1, 128], 3: [1, 128, 64], 4: [1, 3, 224, 224], 5: [1, 3, 16, 112, 112]}
     if declared is None:
         return f"--shape {name}=1,3,224,224"

@@ -14,7 +14,7 @@ from edgekit.sources.onnx.network import Network, kind
 
 
 def refuse_large(path: Path, model: onnx.ModelProto, shapes: dict[str, tuple[int, ...]]) -> None:
-    """Stop where an input, or a value that shape inference knows, is larger than `edgekit.sources.largest_result`.
+    """Stop if an input, or a value that shape inference knows, is larger than `edgekit.sources.largest_result`.
 
     Args:
         path: the file, for the message.
