@@ -99,11 +99,11 @@ def samples_file(data: Samples, signature: Signature, path: Path, keyword: str) 
     Raises:
         InputError: they are none of these forms, or the function that makes them failed.
     """
-    from edgekit.samples import functions, write_npz  # noqa: PLC0415  numpy, which whoever gives arrays has loaded
+    from edgekit.samples import Place, functions, write_npz  # noqa: PLC0415  numpy, which whoever gives arrays has loaded
     from edgekit.samples.content import LABEL_KEYS  # noqa: PLC0415  as above
 
     call: Callable[[], Any] = data if callable(data) and not _is_array(data) else lambda: data
-    raw = functions.collect(call, signature, keyword)
+    raw = functions.collect(call, signature, keyword, Place(path.parent))
     names = {f"#{i + 1}": spec.source_name for i, spec in enumerate(signature.inputs)}
     arrays = {names.get(name, name): values for name, values in raw.arrays.items()}
     if raw.labels is not None:

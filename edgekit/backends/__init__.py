@@ -33,7 +33,9 @@ class Backend(ABC):
 
     @abstractmethod
     def run(self, artifact: Path, signature: Signature, inputs: Path, outputs: Path) -> None:
-        """Run the artifact on this host. ``inputs`` and ``outputs`` are ``.npz`` in the source's terms.
+        """Run the artifact on this host, in the source's terms.
+
+        ``inputs`` are read with `edgekit.waist.tensors.arrays`, ``outputs`` is an ``.npz``.
 
         Inputs are ``[N, *source_shape]`` under the source's names; so are the outputs: the leaf
         crosses the border with `edgekit.waist.tensors`.

@@ -21,7 +21,7 @@ class Request(msgspec.Struct):
     @property
     def place(self) -> str:
         """The file that the call is about, or the leaf."""
-        return str(self.arguments.get("path", self.arguments.get("artifact", self.leaf)))
+        return str(self.arguments.get("path", self.arguments.get("artifact", self.arguments.get("spec", self.leaf))))
 
 
 def encoded(request: Request) -> bytes:

@@ -15,7 +15,7 @@ from typing import Any
 
 from edgekit.errors import InputError, MissingTool
 
-ROOMS = {"sources": "Source", "backends": "Backend", "drivers": "Driver", "meters": "Meter"}
+ROOMS = {"sources": "Source", "backends": "Backend", "drivers": "Driver", "meters": "Meter", "samples": "Reader"}
 """Every room of leaves → the name of its base class."""
 
 LIBRARIES: dict[str, tuple[str, tuple[str, ...]]] = {

@@ -10,19 +10,45 @@ Every array has a leading sample axis: ``[N, *source_shape]``, where source_shap
 """
 
 import math
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 import numpy as np
 
 from edgekit.errors import InputError
 from edgekit.nouns.model import Preprocessing, Signature, TensorSpec
+from edgekit.nouns.samples import Kept
 from edgekit.samples import functions, images, reading
 from edgekit.samples.content import Raw, Samples
 from edgekit.samples.linter import lint
 from edgekit.samples.matching import fit
+from edgekit.samples.place import Place
 from edgekit.waist.tensors import Array, distinct, write_npz
 
-__all__ = ["Samples", "lint", "load", "random", "write_npz"]
+__all__ = ["Place", "Reader", "Samples", "lint", "load", "random", "write_npz"]
+
+
+class Reader(ABC):
+    """What reads samples in a worker process, where the user's code may run as well."""
+
+    @abstractmethod
+    def read(
+        self,
+        spec: str,
+        *,
+        origin: str,
+        signature: Signature,
+        preprocessing: dict[str, Preprocessing],
+        folder: Path,
+        out: Path,
+    ) -> Kept:
+        """Write all samples of ``spec`` as ``out/samples`` and ``out/labels.npy`` (see `Samples.save`, `load`).
+
+        ``origin`` is what to call them, ``folder`` the user's current folder.
+
+        Raises:
+            InputError: they cannot be read, or do not fit.
+        """
 
 
 def load(
@@ -31,6 +57,8 @@ def load(
     preprocessing: dict[str, Preprocessing] | None = None,
     *,
     origin: str | None = None,
+    place: Place | None = None,
+    folder: Path | None = None,
 ) -> Samples:
     """Samples for a network, from the user's data.
 
@@ -42,6 +70,8 @@ def load(
         preprocessing: by input name, how images become that input. It is applied to images only:
             arrays are taken as the network's own input.
         origin: what to call the samples; ``spec`` without.
+        place: on whose disk arrays lie that may be larger than memory.
+        folder: the user's current folder, to which paths and modules are relative; this process's if None.
 
     Returns:
         Samples with every input as ``[N, *source_shape]`` in the source's dtype.
@@ -49,9 +79,9 @@ def load(
     Raises:
         InputError: the data cannot be read, or does not fit; both sides are shown.
     """
-    raw = _read(spec, signature, preprocessing or {})
-    origin = origin or spec
-    inputs, notes = fit(raw, signature, origin)
+    place, origin = place or Place(), origin or spec
+    raw = _read(spec, signature, preprocessing or {}, place, folder or Path.cwd())
+    inputs, notes = fit(raw, signature, origin, place)
     count = len(next(iter(inputs.values())))
     if raw.labels is not None:
         _check_labels(raw.labels, count, origin)
@@ -73,21 +103,24 @@ def _check_labels(labels: Array, count: int, spec: str) -> None:
         raise InputError(f"{spec} has {problem}.", place=spec, fix=fix)
 
 
-def _read(spec: str, signature: Signature, preprocessing: dict[str, Preprocessing]) -> Raw:
-    path = Path(spec)
+def _read(spec: str, signature: Signature, preprocessing: dict[str, Preprocessing], place: Place, folder: Path) -> Raw:
+    path = Path(spec) if folder == Path.cwd() else folder / spec
     if not path.exists():
         if functions.is_function(spec):
-            return functions.read(spec, signature)
+            return functions.read(spec, signature, place, folder)
         raise InputError(
             f"There is no file, folder or module:function {spec}.",
             place=spec,
             fix="check the path and the current folder",
         )
     if path.is_dir():
+        images_there = images.found(path)
         return (
-            images.read(path, signature, preprocessing) if images.found(path) else reading.read_folder(path, signature)
+            images.read(path, signature, preprocessing, place)
+            if images_there
+            else reading.read_folder(path, signature, place)
         )
-    return reading.read_file(path, signature)
+    return reading.read_file(path, signature, place)
 
 
 RANDOM_BYTES = 1 << 27

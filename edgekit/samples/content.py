@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import msgspec
 import numpy as np
 
-from edgekit.waist.tensors import Array, write_npz
+from edgekit.nouns.samples import Kept
+from edgekit.samples.place import blocks
+from edgekit.waist.tensors import NAMES, Array, arrays
 
 LABEL_KEYS = ("y", "labels", "label")
 """Names under which labels are found, unless an input of the network is called so."""
@@ -61,11 +64,32 @@ class Samples:
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
 
+    @classmethod
+    def opened(cls, kept: Kept, folder: Path) -> Self:
+        """Samples in the folder of an answer (see `save`); they stay in their files until they are looked at."""
+        labels = np.load(folder / "labels.npy", allow_pickle=False) if kept.labelled else None
+        return cls(arrays(folder / "samples"), labels, kept.origin, kept.sha256, kept.notes, kept.doubts)
+
     @property
     def constant(self) -> bool:
         """Whether every float or 8-bit input holds one value only, so that nothing can be calibrated on it."""
         measured = [v for v in self.inputs.values() if v.dtype.kind == "f" or v.dtype.itemsize == 1]
         return bool(measured) and all(v.size > 1 and v.min() == v.max() for v in measured)
+
+    @property
+    def kept(self) -> Kept:
+        """What is told of them where they are kept, all of them."""
+        return Kept(
+            origin=self.origin,
+            total=len(self),
+            total_sha256=self.sha256,
+            used=len(self),
+            sha256=self.sha256,
+            labelled=self.labels is not None,
+            notes=self.notes,
+            doubts=self.doubts,
+            constant=self.constant,
+        )
 
     def take(self, n: int) -> "Samples":
         """At most ``n`` samples, evenly spaced, so that data sorted by class keeps its classes."""
@@ -76,11 +100,15 @@ class Samples:
         labels = None if self.labels is None else self.labels[rows]
         return Samples.of(inputs, labels, origin=self.origin, notes=self.notes, doubts=self.doubts)
 
-    def save(self, path: Path, labels: Path | None = None) -> Path:
-        """Write the inputs as ``.npz`` under the source's names, whole or not at all; labels, if any, as ``.npy``."""
+    def save(self, folder: Path, labels: Path | None = None) -> Path:
+        """Write the inputs as a new folder that `edgekit.waist.tensors.arrays` reads; labels, if any, as ``.npy``."""
         if labels is not None and self.labels is not None:
             np.save(labels, self.labels, allow_pickle=False)
-        return write_npz(path, self.inputs)
+        folder.mkdir()
+        for i, values in enumerate(self.inputs.values()):
+            np.save(folder / f"{i}.npy", values, allow_pickle=False)
+        (folder / NAMES).write_bytes(msgspec.json.encode(list(self.inputs)))
+        return folder
 
 
 def _digest(inputs: Mapping[str, Array], labels: Array | None) -> str:
@@ -93,6 +121,7 @@ def _digest(inputs: Mapping[str, Array], labels: Array | None) -> str:
 
 
 def _add(digest: "hashlib._Hash", what: str, values: Array) -> None:
-    little = np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"), copy=False))
-    digest.update(f"{what}\0{little.dtype.str}\0{little.shape}\0".encode())
-    digest.update(little.data if little.size else b"")
+    little = values.dtype.newbyteorder("<")
+    digest.update(f"{what}\0{little.str}\0{values.shape}\0".encode())
+    for rows in blocks(values) if values.size else ():
+        digest.update(np.ascontiguousarray(values[rows], little).data)

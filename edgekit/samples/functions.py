@@ -2,9 +2,12 @@
 
 import contextlib
 import importlib
+import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+import sysconfig
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +16,12 @@ import numpy as np
 from edgekit.errors import InputError
 from edgekit.nouns.model import Signature
 from edgekit.samples.content import LABEL_KEYS, Raw
+from edgekit.samples.place import Growing, Place
 from edgekit.waist.tensors import Array
 
 MOST_ITEMS = 100_000
 """A generator that yields more is taken for one that never ends (training generators often do)."""
+
 
 USERS_FAULTS = (ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError, MemoryError,
                 NameError, OSError, RuntimeError, SyntaxError, TypeError, ValueError)  # fmt: skip
@@ -28,7 +33,7 @@ def is_function(spec: str) -> bool:
     return re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", spec) is not None
 
 
-def read(spec: str, signature: Signature) -> Raw:
+def read(spec: str, signature: Signature, place: Place, folder: Path | None = None) -> Raw:
     """Call the function and collect what it returns.
 
     It may return the whole set: an array ``[N, ...]``, a dict of arrays by input name (labels
@@ -36,32 +41,38 @@ def read(spec: str, signature: Signature) -> Raw:
     may return an iterable (a list or a generator) of samples or batches, each in one of these forms.
 
     Args:
-        spec: ``module:function``; the module is looked for in the current folder first.
+        spec: ``module:function``.
         signature: of the source.
+        place: where what it returns is written as it comes.
+        folder: the user's current folder, in which it is called and the module is looked for first.
 
     Raises:
         InputError: it cannot be imported or called, or returns something else.
     """
-    with _importable(), contextlib.redirect_stdout(sys.stderr):
-        return collect(lambda: _find(spec)(), signature, spec)  # noqa: PLW0108  finding it may fail too
+    with _in(folder or Path.cwd()), contextlib.redirect_stdout(sys.stderr):
+        return collect(lambda: _find(spec)(), signature, spec, place)  # noqa: PLW0108  finding it may fail too
 
 
-def collect(call: Callable[[], Any], signature: Signature, name: str) -> Raw:
+def collect(call: Callable[[], Any], signature: Signature, name: str, place: Place) -> Raw:
     """What a function of the user's returns, in one of the forms of `read`.
 
     Args:
-        call: the function.
+        call: the function; it is called once, and what it yields is iterated once.
         signature: of the source.
         name: what to call it in complaints.
+        place: where what it returns is written as it comes.
 
     Raises:
-        InputError: it fails, or returns something else.
+        InputError: it fails, or returns something else; the user's line is told.
     """
     try:
-        parts = _parts(call(), signature)
-    except USERS_FAULTS as error:
+        parts = _parts(call(), signature, place)
+    except (Exception, SystemExit) as error:
+        where = _line(error)
         raise InputError(
-            f"{name} failed: {type(error).__name__}: {error}", place=name, fix="call it in Python to see where"
+            f"{name} failed: {type(error).__name__}: {error}",
+            place=f"{name}, {where}" if where else name,
+            fix="call it in Python to see more",
         ) from error
     inputs = {spec.source_name for spec in signature.inputs}
     labels = next((parts.pop(key) for key in LABEL_KEYS if key in parts and key not in inputs), None)
@@ -69,13 +80,31 @@ def collect(call: Callable[[], Any], signature: Signature, name: str) -> Raw:
 
 
 @contextlib.contextmanager
-def _importable() -> Any:
-    here = str(Path.cwd())
-    sys.path.insert(0, here)
+def _in(folder: Path) -> Iterator[None]:
+    before = Path.cwd()
+    sys.path.insert(0, str(folder))
+    os.chdir(folder)
+    importlib.invalidate_caches()
     try:
         yield
     finally:
-        sys.path.remove(here)
+        os.chdir(before)
+        with contextlib.suppress(ValueError):  # the user's code may have taken it away
+            sys.path.remove(str(folder))
+
+
+def _line(error: BaseException) -> str:
+    """``file:line`` of the user's code that failed; empty if none was running."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    installed = (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
+    own = str(Path(__file__).parents[1])
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith((*installed, own, "<"))
+    ]
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
 
 
 def find(spec: str) -> Any:
@@ -84,7 +113,7 @@ def find(spec: str) -> Any:
     Raises:
         InputError: it cannot be imported.
     """
-    with _importable():
+    with _in(Path.cwd()):
         try:
             return _find(spec)
         except USERS_FAULTS as error:
@@ -103,23 +132,26 @@ def _find(spec: str) -> Any:
     return found
 
 
-def _parts(returned: Any, signature: Signature) -> dict[str, Array]:
+def _parts(returned: Any, signature: Signature, place: Place) -> dict[str, Array]:
     """The whole set, by name; positions are ``#1``, ``#2`` and so on."""
     if isinstance(returned, Mapping | tuple) or hasattr(returned, "__array__"):
         return _named(returned, signature)
     if not isinstance(returned, Iterable) or isinstance(returned, str | bytes):
         raise TypeError(f"it returned {type(returned).__name__}, not an array, dict, tuple or iterable of these")
-    collected: dict[str, list[Array]] = {}
-    for i, item in enumerate(returned):
-        if i >= MOST_ITEMS:
-            raise ValueError(f"it yields more than {MOST_ITEMS} items; end the generator")
-        for name, values in _named(item, signature).items():
-            collected.setdefault(name, []).append(_batch(name, values, signature))
-    if not collected:
-        raise ValueError("it yields nothing")
-    if len({len(values) for values in collected.values()}) > 1:
-        raise ValueError("its items do not all have the same parts")
-    return {name: np.concatenate(values) for name, values in collected.items()}
+    collected: dict[str, Growing] = {}
+    with contextlib.ExitStack() as files:
+        for i, item in enumerate(returned):
+            if i >= MOST_ITEMS:
+                raise ValueError(f"it yields more than {MOST_ITEMS} items; end the generator")
+            for name, values in _named(item, signature).items():
+                if name not in collected:
+                    collected[name] = files.enter_context(contextlib.closing(place.growing()))
+                collected[name].add(_batch(name, values, signature))
+        if not collected:
+            raise ValueError("it yields nothing")
+        if len({len(values) for values in collected.values()}) > 1:
+            raise ValueError("its items do not all have the same parts")
+        return {name: values.done() for name, values in collected.items()}
 
 
 def _named(item: Any, signature: Signature) -> dict[str, Array]:

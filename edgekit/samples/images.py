@@ -1,6 +1,5 @@
 """Samples from folders of images, by the preprocessing of ``edgekit.toml``."""
 
-import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,8 @@ from numpy.typing import NDArray
 from edgekit.errors import InputError
 from edgekit.nouns.model import Preprocessing, Signature, TensorSpec
 from edgekit.samples.content import Raw
-from edgekit.samples.reading import UNREADABLE, class_labels, require_room
+from edgekit.samples.place import Place
+from edgekit.samples.reading import UNREADABLE, class_labels
 from edgekit.waist.tensors import Array
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
@@ -34,7 +34,7 @@ def _files(folder: Path) -> list[Path]:
     )
 
 
-def read(folder: Path, signature: Signature, preprocessing: dict[str, Preprocessing]) -> Raw:
+def read(folder: Path, signature: Signature, preprocessing: dict[str, Preprocessing], place: Place) -> Raw:
     """Images as ``[N, *source_shape]``: ``(x * scale - mean) / std`` of pixels 0..255.
 
     Pixels are scaled to the network's size (bilinear, the whole image, without cropping).
@@ -44,13 +44,16 @@ def read(folder: Path, signature: Signature, preprocessing: dict[str, Preprocess
         signature: of the source.
         preprocessing: by input name; what is absent is read from the input's shape, and that this was
             done is among the doubts.
+        place: where they are put, one after another.
 
     Raises:
         InputError: an image is damaged, or preprocessing and input do not fit.
     """
     specs = {spec.source_name: spec for spec in signature.inputs}
     if all((folder / name).is_dir() for name in specs):
-        stacks = {name: _stack(_files(folder / name), spec, preprocessing.get(name)) for name, spec in specs.items()}
+        stacks = {
+            name: _stack(_files(folder / name), spec, preprocessing.get(name), place) for name, spec in specs.items()
+        }
         arrays = {name: array for name, (array, _, _) in stacks.items()}
         return Raw(
             arrays,
@@ -66,12 +69,12 @@ def read(folder: Path, signature: Signature, preprocessing: dict[str, Preprocess
     (spec,) = specs.values()
     files = _files(folder)
     labels, notes = class_labels(folder, files)
-    array, depths, doubts = _stack(files, spec, preprocessing.get(spec.source_name))
+    array, depths, doubts = _stack(files, spec, preprocessing.get(spec.source_name), place)
     return Raw({spec.source_name: array}, labels, notes + depths, doubts)
 
 
 def _stack(
-    files: list[Path], spec: TensorSpec, declared: Preprocessing | None
+    files: list[Path], spec: TensorSpec, declared: Preprocessing | None, place: Place
 ) -> tuple[Array, tuple[str, ...], tuple[str, ...]]:
     """The images of an input, how deep ones were read, and what was assumed if nothing was declared for it."""
     known = declared or spec.preprocessing
@@ -80,8 +83,7 @@ def _stack(
     mode = settings.channels if declared is not None or channels != 1 else "L"
     size = (height, width)
     _check(spec, settings, mode, size, channels)
-    require_room(files[0].parent, 4 * len(files) * math.prod(spec.source_shape))
-    stacked = np.empty((len(files), *spec.source_shape), np.float32)
+    stacked = place.empty((len(files), *spec.source_shape), np.float32)
     whole = np.dtype(spec.source_dtype).kind in "iu"
     sizes: set[tuple[int, int]] = set()
     remarks: dict[str, None] = {}

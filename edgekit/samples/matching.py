@@ -8,6 +8,7 @@ import numpy as np
 from edgekit.errors import InputError
 from edgekit.nouns.model import Signature, TensorSpec
 from edgekit.samples.content import Raw
+from edgekit.samples.place import Place, blocks
 from edgekit.waist.tensors import Array
 
 SINGLE_INPUT_KEYS = ("x", "data", "input", "inputs", "images", "samples")
@@ -17,13 +18,14 @@ LAYOUTS: dict[tuple[int, ...], tuple[str, str]] = {(0, 2, 3, 1): ("NCHW", "NHWC"
 """Transposition of a batch of images → the layout it comes from and the one it leads to."""
 
 
-def fit(raw: Raw, signature: Signature, place: str) -> tuple[dict[str, Array], tuple[str, ...]]:
+def fit(raw: Raw, signature: Signature, place: str, room: Place) -> tuple[dict[str, Array], tuple[str, ...]]:
     """Raw arrays as the network wants them.
 
     Args:
         raw: what was read.
         signature: of the source.
         place: the file or function, for complaints.
+        room: where arrays of another dtype are put.
 
     Returns:
         Each input's source name with ``[N, *source_shape]`` in the source's dtype, and notes on
@@ -36,7 +38,7 @@ def fit(raw: Raw, signature: Signature, place: str) -> tuple[dict[str, Array], t
     fitted: dict[str, Array] = {}
     for spec in signature.inputs:
         shaped, shape_note = _shape(spec, matched[spec.source_name], place)
-        fitted[spec.source_name], dtype_note = _cast(spec, shaped, place)
+        fitted[spec.source_name], dtype_note = _cast(spec, shaped, place, room)
         notes += shape_note + dtype_note
         _require_finite(spec, fitted[spec.source_name], place)
     _require_equal_counts(fitted, place)
@@ -125,7 +127,7 @@ def _dims(shape: Iterable[str | int]) -> str:
     return "[" + ", ".join(str(d) for d in shape) + "]"
 
 
-def _cast(spec: TensorSpec, values: Array, place: str) -> tuple[Array, tuple[str, ...]]:
+def _cast(spec: TensorSpec, values: Array, place: str, room: Place) -> tuple[Array, tuple[str, ...]]:
     """The source's dtype, where no value changes by more than floating-point rounding."""
     want = np.dtype(spec.source_dtype)
     if values.dtype == want:
@@ -134,16 +136,16 @@ def _cast(spec: TensorSpec, values: Array, place: str) -> tuple[Array, tuple[str
         raise _dtype_error(
             spec, values, place, "these are no numbers", "save numeric arrays (allow_pickle is never used)"
         )
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        _require_finite(spec, values, place)
-    with np.errstate(over="ignore", invalid="ignore"):
-        cast = values.astype(want)
-    if values.dtype.kind != "f" or want.kind != "f":
-        if not np.array_equal(cast.astype(values.dtype), values):
+    _require_finite(spec, values, place)
+    cast, exact = room.empty(values.shape, want), values.dtype.kind != "f" or want.kind != "f"
+    for rows in blocks(values):
+        with np.errstate(over="ignore", invalid="ignore"):
+            cast[rows] = values[rows].astype(want)
+        if exact and not np.array_equal(cast[rows].astype(values.dtype), values[rows]):
             reason = "values would change" if values.dtype.kind != "f" else "values have fractions or are out of range"
             raise _dtype_error(spec, values, place, reason, f"convert the samples to {want} yourself")
-        return cast, (f"{spec.source_name}: {values.dtype} samples were cast to {want} (no value changed)",)
-    return cast, ()
+    note = f"{spec.source_name}: {values.dtype} samples were cast to {want} (no value changed)"
+    return cast, (note,) if exact else ()
 
 
 def _dtype_error(spec: TensorSpec, values: Array, place: str, reason: str, fix: str) -> InputError:
@@ -157,7 +159,7 @@ def _dtype_error(spec: TensorSpec, values: Array, place: str, reason: str, fix: 
 def _require_finite(spec: TensorSpec, values: Array, place: str) -> None:
     if values.dtype.kind != "f":
         return
-    bad = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
+    bad = np.concatenate([~np.isfinite(values[r]).reshape(len(values[r]), -1).all(axis=1) for r in blocks(values)])
     if bad.any():
         raise InputError(
             f"Input {spec.source_name}: {int(bad.sum())} of {len(values)} samples hold NaN or infinity "

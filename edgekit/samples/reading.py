@@ -6,6 +6,9 @@ import struct
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Iterable
+from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
@@ -16,6 +19,7 @@ from edgekit.errors import InputError
 from edgekit.host import sandbox
 from edgekit.nouns.model import Signature
 from edgekit.samples.content import LABEL_KEYS, Raw
+from edgekit.samples.place import Place, blocks
 from edgekit.waist.tensors import Array
 
 EXACT_INTEGERS = 2.0**53
@@ -29,7 +33,7 @@ UNREADABLE: tuple[type[Exception], ...] = (
 """What numpy, zipfile and Pillow raise on what is truncated, damaged, encrypted or pickled."""
 
 
-def read_file(path: Path, signature: Signature) -> Raw:
+def read_file(path: Path, signature: Signature, place: Place) -> Raw:
     """An ``.npz``, ``.npy`` or CSV file, told apart by its first bytes.
 
     Raises:
@@ -44,7 +48,7 @@ def read_file(path: Path, signature: Signature) -> Raw:
     if head.startswith(b"\x93NUMPY"):
         return Raw({"#1": _load(path)})
     if path.suffix.lower() in {".csv", ".tsv", ".txt"}:
-        return _read_csv(path, signature)
+        return _read_csv(path, signature, place)
     raise InputError(
         f"{path.name} is neither .npz nor .npy nor .csv: its first bytes are {head!r}.",
         place=str(path),
@@ -53,14 +57,14 @@ def read_file(path: Path, signature: Signature) -> Raw:
 
 
 def _load(path: Path) -> Array:
+    """The array of an ``.npy``, which lies in its file until it is looked at."""
     try:
         with path.open("rb") as file:
             declared = _declared_bytes(file)
             if declared > path.stat().st_size:
                 raise ValueError(f"it should hold {declared} bytes of numbers, and the file has {path.stat().st_size}")
-            require_room(path, declared)
             file.seek(0)
-            loaded = np.load(file, allow_pickle=False)
+            loaded = np.load(path, mmap_mode="r", allow_pickle=False) if declared else np.load(file, allow_pickle=False)
     except UNREADABLE as error:
         raise _damaged(path, error) from error
     return np.asarray(loaded)
@@ -134,7 +138,7 @@ def _archived_bytes(archive: zipfile.ZipFile) -> int:
     return total
 
 
-def read_folder(path: Path, signature: Signature) -> Raw:
+def read_folder(path: Path, signature: Signature, place: Place) -> Raw:
     """A folder of ``.npy`` files, one sample each.
 
     Sub-folders are inputs if all carry inputs' names, class labels otherwise.
@@ -152,10 +156,10 @@ def read_folder(path: Path, signature: Signature) -> Raw:
                     place=str(path),
                     fix="give the files of one sample the same name in every input's folder",
                 )
-        return Raw({name: _stack(_files(path / name), path) for name in inputs})
+        return Raw({name: _stack(_files(path / name), path, place) for name in inputs})
     files = _files(path)
     labels = class_labels(path, files)
-    return Raw({"#1": _stack(files, path)}, *labels)
+    return Raw({"#1": _stack(files, path, place)}, *labels)
 
 
 def class_labels(path: Path, files: list[Path]) -> tuple[Array | None, tuple[str, ...]]:
@@ -173,25 +177,32 @@ def _files(path: Path) -> list[Path]:
     return sorted(path.rglob("*.npy"))
 
 
-def _stack(files: list[Path], place: Path) -> Array:
+def _stack(files: list[Path], folder: Path, place: Place) -> Array:
     if not files:
         raise InputError(
-            f"The folder {place.name} holds neither .npy files nor images.",
-            place=str(place),
+            f"The folder {folder.name} holds neither .npy files nor images.",
+            place=str(folder),
             fix="name a folder with samples, or an .npz",
         )
-    arrays = [_load(file) for file in files]
-    for file, array in zip(files, arrays, strict=True):
-        if array.shape != arrays[0].shape:
+    first = _load(files[0])
+    try:
+        dtype = np.result_type(*{_load(file).dtype for file in files})
+    except TypeError as error:
+        raise _damaged(folder, error) from error
+    stacked: Array = place.empty((len(files), *first.shape), dtype)
+    for i, file in enumerate(files):
+        array = _load(file)
+        if array.shape != first.shape:
             raise InputError(
-                f"{file.name} has shape {list(array.shape)}, {files[0].name} has {list(arrays[0].shape)}.",
+                f"{file.name} has shape {list(array.shape)}, {files[0].name} has {list(first.shape)}.",
                 place=str(file),
                 fix="give every sample the same shape",
             )
-    return np.stack(arrays)
+        stacked[i] = array
+    return stacked
 
 
-def _read_csv(path: Path, signature: Signature) -> Raw:
+def _read_csv(path: Path, signature: Signature, place: Place) -> Raw:
     """Float columns; the header and a label column are optional."""
     if len(signature.inputs) != 1:
         raise InputError(
@@ -201,7 +212,7 @@ def _read_csv(path: Path, signature: Signature) -> Raw:
         )
     shape = signature.inputs[0].source_shape
     features = int(np.prod(shape))
-    header, table = _table(path)
+    header, table = _table(path, place)
     label = _label_column(header, table, features)
     notes: tuple[str, ...] = ()
     labels = None
@@ -211,7 +222,7 @@ def _read_csv(path: Path, signature: Signature) -> Raw:
         labels = table[:, label]
         whole = np.array_equal(labels, np.rint(labels)) and np.abs(labels).max(initial=0.0) < EXACT_INTEGERS
         labels = labels.astype(np.int64) if whole else labels
-        table = np.delete(table, label, axis=1)
+        table = _without(table, label, place)
     if table.shape[1] != features:
         raise InputError(
             f"{path.name} has {table.shape[1]} feature columns, the model wants {features} (shape {list(shape)}).",
@@ -237,27 +248,51 @@ def _label_column(header: list[str], table: NDArray[np.float64], features: int) 
     return None
 
 
-def _table(path: Path) -> tuple[list[str], NDArray[np.float64]]:
+def _without(table: NDArray[np.float64], column: int, place: Place) -> NDArray[np.float64]:
+    rest: NDArray[np.float64] = place.empty((len(table), table.shape[1] - 1), np.float64)
+    for rows in blocks(table):
+        rest[rows] = np.delete(table[rows], column, axis=1)
+    return rest
+
+
+def _table(path: Path, place: Place) -> tuple[list[str], NDArray[np.float64]]:
     """Header (empty if the first row is numeric) and rows as float64 ``[N, columns]``."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        first = text.partition("\n")[0]
-        delimiter = max(",;\t", key=first.count)
-        rows = [row for row in csv.reader(text.splitlines(), delimiter=delimiter) if any(map(str.strip, row))]
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            first = file.readline()
+            file.seek(0)
+            delimiter = max(",;\t", key=first.count)
+            rows = (row for row in csv.reader(file, delimiter=delimiter) if any(map(str.strip, row)))
+            head = next(rows, [])
+            header = [] if not head or _numeric(head) else head
+            table = _numbers(path, chain([head] if head and not header else [], rows), 1 + bool(header), place)
     except (UnicodeDecodeError, csv.Error) as error:
         raise _damaged(path, error) from error
-    header = [] if not rows or _numeric(rows[0]) else rows.pop(0)
-    if not rows:
+    if not len(table):
         raise InputError(f"{path.name} holds no rows of numbers.", place=str(path), fix="write the samples again")
-    for number, row in enumerate(rows, start=1 + bool(header)):
-        if len(row) != len(rows[0]) or not _numeric(row):
-            bad = next((cell for cell in row if not _numeric([cell])), f"{len(row)} columns instead of {len(rows[0])}")
-            raise InputError(
-                f"Row {number} of {path.name} does not fit: {bad!r}.",
-                place=f"{path}:{number}",
-                fix="give every row the same number of numeric columns",
-            )
-    return header, np.array(rows, np.float64).reshape(len(rows), len(rows[0]))
+    return header, table
+
+
+def _numbers(path: Path, rows: Iterable[list[str]], start: int, place: Place) -> NDArray[np.float64]:
+    """Rows of text as float64 ``[N, columns]``; ``start`` is the number of the first one."""
+    columns = 0
+    with closing(place.growing()) as table:
+        for number, row in enumerate(rows, start):
+            columns = columns or len(row)
+            _require_row(path, number, row, columns)
+            table.add(np.array([row], np.float64))
+        whole: NDArray[np.float64] = table.done()
+    return whole
+
+
+def _require_row(path: Path, at: int, row: list[str], columns: int) -> None:
+    if len(row) != columns or not _numeric(row):
+        bad = next((cell for cell in row if not _numeric([cell])), f"{len(row)} columns instead of {columns}")
+        raise InputError(
+            f"Row {at} of {path.name} does not fit: {bad!r}.",
+            place=f"{path}:{at}",
+            fix="give every row the same number of numeric columns",
+        )
 
 
 def _numeric(row: list[str]) -> bool:

@@ -42,7 +42,7 @@ class Source(ABC):
     def to_waist(self, path: Path, options: SourceOptions, out: Path, samples: Path | None = None) -> Waist:
         """Write ``out/waist.tflite``, a float TFLite model that LiteRT loads, and describe it.
 
-        ``samples`` are the user's, an ``.npz`` of ``[N, *source_shape]`` under the source's names, where inputs may
+        ``samples`` are the user's, ``[N, *source_shape]`` under the source's names as for `run`, where inputs may
         be indices, lengths or flags; who proves the conversion prefers them to inputs that it makes up.
 
         The user's file is never modified; nothing else is left in ``out``.
@@ -65,9 +65,10 @@ class Source(ABC):
 
     @abstractmethod
     def run(self, path: Path, options: SourceOptions, inputs: Path, outputs: Path) -> None:
-        """Run as the reference. ``inputs`` and ``outputs`` are ``.npz``.
+        """Run as the reference. ``inputs`` are read with `edgekit.waist.tensors.arrays`, ``outputs`` is an ``.npz``.
 
-        Inputs are ``[N, *source_shape]`` under the source's names; so are the outputs.
+        Inputs are ``[N, *source_shape]`` under the source's names; so are the outputs. All inputs may not fit into
+        memory: leaves look at one sample after another.
         """
 
     def tensors(self, path: Path, options: SourceOptions) -> tuple[TensorRow, ...]:  # noqa: ARG002

@@ -21,7 +21,7 @@ from edgekit.nouns.model import Divergence, Model, Signature, SourceOptions, Ten
 from edgekit.sources import Source, bound, bound_results
 from edgekit.waist import cutting, edit, graph, layouts, naming, sizes, state, stored
 from edgekit.waist.run import interpreter, invoke, run, value
-from edgekit.waist.tensors import Array, inputs_to_file, outputs_to_source, sqnr_db, write_npz
+from edgekit.waist.tensors import Array, arrays, each_to_file, inputs_to_file, outputs_to_source, sqnr_db, write_npz
 
 DAMAGES = (struct.error, IndexError, TypeError, ValueError, AttributeError, KeyError, OverflowError, MemoryError)
 """What reading a flatbuffer whose offsets lead nowhere raises."""
@@ -92,7 +92,8 @@ class TfliteSource(Source):
 
     def run(self, path: Path, options: SourceOptions, inputs: Path, outputs: Path) -> None:
         """See `edgekit.sources.Source.run`. Quantized inputs and outputs stay integers, as the file has them."""
-        with _fit(path, options) as (file, main), np.load(inputs) as held:
+        held = arrays(inputs)
+        with _fit(path, options) as (file, main):
             signature = _signature(main, path)
             samples = {}
             for spec in signature.inputs:
@@ -104,7 +105,7 @@ class TfliteSource(Source):
                     )
                 samples[spec.name] = held[spec.name]
             try:
-                results = outputs_to_source(signature, run(file, inputs_to_file(signature, samples)))
+                results = outputs_to_source(signature, run(file, each_to_file(signature, samples)))
             except DAMAGES as error:  # a name that is no UTF-8, a size that is not the declared one
                 raise Unsupported(
                     f"{path.name} does not run as it declares its inputs and outputs: {error}",
@@ -123,8 +124,7 @@ class TfliteSource(Source):
         self, path: Path, options: SourceOptions, waist: Waist, inputs: Path, threshold_db: float
     ) -> Divergence | None:
         """See `edgekit.sources.Source.first_divergence`. Tensors are matched by their names."""
-        with np.load(inputs) as held:
-            sample = {name: values[:1] for name, values in held.items()}
+        sample = {name: values[:1] for name, values in arrays(inputs).items()}
         with _fit(path, options) as (file, main):
             expected = {name: found for name, _, found in _inner(file, _signature(main, path), sample)}
         for name, operator, found in _inner(Path(waist.file), waist.signature, sample):

@@ -14,7 +14,7 @@ from edgekit.nouns.model import CALIBRATED, Boundary, Precision
 from edgekit.nouns.target import Variant
 from edgekit.steps.conversion import Subject
 from edgekit.steps.reading import OpenedNetwork
-from edgekit.steps.sampling import Kept, content
+from edgekit.steps.sampling import SAMPLES, Kept, content
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -53,7 +53,7 @@ def compile_variant(session: Session, subject: Subject, order: Order) -> Answer[
         source_signature=network.model.signature,
         precision=order.precision,
         io=order.io,
-        calibration=None if calibration is None else str(calibration.folder / "samples.npz"),
+        calibration=None if calibration is None else str(calibration.folder / SAMPLES),
         settings=variant.settings,
         keep_layout=network.options.keep_layout,
         seed=order.seed,

@@ -14,7 +14,7 @@ from edgekit.nouns.model import CALIBRATED, FLOATS, Cost, Precision, TensorSpec,
 from edgekit.nouns.target import Variant
 from edgekit.nouns.verification import Made
 from edgekit.steps.reading import OpenedNetwork
-from edgekit.steps.sampling import Kept, content
+from edgekit.steps.sampling import SAMPLES, Kept, content
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -54,7 +54,7 @@ def to_waist(session: Session, network: OpenedNetwork, samples: "Answer[Kept] | 
     given: dict[str, Any] = {}
     inputs: dict[str, Input] = {"source": network}
     if samples is not None and any(_picks(spec) for spec in network.model.signature.inputs):
-        given = {"samples": samples.folder / "samples.npz"}
+        given = {"samples": samples.folder / SAMPLES}
         inputs["samples"] = content(samples)
     return session.ask(
         Question(

@@ -4,19 +4,16 @@ Samples are known by the digest of what the user named; they are read where a st
 in the cache, and not before.
 """
 
-import functools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from edgekit import config
 from edgekit.config import Project
-from edgekit.engine.origin import changed
 from edgekit.engine.question import Input, Known, Question
 from edgekit.engine.session import Session
-from edgekit.engine.store import Answer, digest_of, tree_digest
+from edgekit.engine.store import Answer, digest_of
 from edgekit.errors import InputError
 from edgekit.nouns.manifest import DataSet
 from edgekit.nouns.model import Preprocessing, Signature
@@ -25,7 +22,7 @@ from edgekit.steps import conversion, evidence, sampling
 from edgekit.steps.conversion import Subject
 from edgekit.steps.evidence import Evidence, affordable
 from edgekit.steps.metric import Wanted
-from edgekit.steps.sampling import Given, Kept
+from edgekit.steps.sampling import Kept
 
 RANDOM_SAMPLES = 16
 """Random inputs on which a float-only build is verified when the user gives no data."""
@@ -35,9 +32,9 @@ AGREEMENT_SAMPLES = 64
 
 
 class DataPart(msgspec.Struct, frozen=True):
-    """One part of the data: how all of it is read, and what of it is used."""
+    """The data of one role: all of it, and what of it is used."""
 
-    given: Given
+    every: Answer[Kept]
     kept: Answer[Kept]
 
     def described(self, warnings: tuple[str, ...] = ()) -> DataSet:
@@ -97,16 +94,17 @@ def load(session: Session, project: Project, signature: Signature, files: Mappin
     Raises:
         InputError: it cannot be read, does not fit the signature, or lacks the labels that the metric needs.
     """
-    every = project.preprocessing.get(config.ANY_INPUT)
-    preprocessing = {spec.source_name: every for spec in signature.inputs if every is not None} | project.preprocessing
+    general = project.preprocessing.get(config.ANY_INPUT)
+    everywhere = {spec.source_name: general for spec in signature.inputs if general is not None}
+    preprocessing = everywhere | project.preprocessing
     calibration, evaluation, files = None, None, files or {}
     if project.calibration is not None:
-        given = named(project.calibration, signature, preprocessing, files.get("calibration"))
-        calibration = DataPart(given, sampling.keep(session, given, project.calibration_samples))
+        every = sampling.read(session, project.calibration, signature, preprocessing, files.get("calibration"))
+        calibration = DataPart(every, sampling.take(session, every, project.calibration_samples))
     if project.eval is not None:
-        given = named(project.eval, signature, preprocessing, files.get("eval"))
+        every = sampling.read(session, project.eval, signature, preprocessing, files.get("eval"))
         most = affordable(signature, AGREEMENT_SAMPLES) if project.metric is None else None
-        evaluation = DataPart(given, sampling.keep(session, given, most))
+        evaluation = DataPart(every, sampling.take(session, every, most))
         if project.metric is not None and not evaluation.kept.result.labelled:
             raise InputError(
                 f"{project.eval} holds no labels.", place="--eval", fix="add them to the .npz as y, one for each sample"
@@ -114,40 +112,9 @@ def load(session: Session, project: Project, signature: Signature, files: Mappin
     return Loaded(calibration, evaluation, preprocessing)
 
 
-def named(spec: str, signature: Signature, preprocessing: dict[str, Preprocessing], file: Path | None = None) -> Given:
-    """Samples that the user names: a file or folder is known by its content, a function by what it returns.
-
-    Raises:
-        InputError: the function cannot be called, or there is nothing of that name.
-    """
-
-    @functools.cache
-    def read() -> Any:
-        from edgekit import samples  # noqa: PLC0415  numpy is only needed on a cold path
-
-        loaded = samples.load(spec if file is None else str(file), signature, preprocessing, origin=spec)
-        if a_file and tree_digest(path).sha256 != content:
-            raise changed(path, spec)
-        return loaded
-
-    path = Path(spec) if file is None else file
-    a_file = path.is_file() or path.is_dir()
-    content = tree_digest(path).sha256 if a_file else read().sha256
-    settings = {"named": spec, "preprocessing": msgspec.to_builtins(preprocessing)}
-    return Given(settings, {"content": Known(content), "signature": Known(digest_of(signature.inputs))}, read)
-
-
-def drawn(signature: Signature, seed: int) -> Given:
-    """Random samples: see `edgekit.samples.random`."""
-    count = affordable(signature, RANDOM_SAMPLES)
-
-    @functools.cache
-    def read() -> Any:
-        from edgekit import samples  # noqa: PLC0415  numpy is only needed on a cold path
-
-        return samples.random(signature, count, seed)
-
-    return Given({"random": count}, {"signature": Known(digest_of(signature.inputs))}, read, seed)
+def drawn(session: Session, signature: Signature, seed: int) -> Answer[Kept]:
+    """Random samples, as many as can be run."""
+    return sampling.drawn(session, signature, affordable(signature, RANDOM_SAMPLES), seed)
 
 
 def prepare(session: Session, project: Project, subject: Subject, loaded: Loaded, metric: Wanted | None = None) -> Data:
@@ -163,9 +130,9 @@ def prepare(session: Session, project: Project, subject: Subject, loaded: Loaded
     if evaluation is not None:
         chosen, use = evaluation.kept, "evaluation"
     elif calibration is not None:
-        chosen = sampling.keep(session, calibration.given, affordable(signature, AGREEMENT_SAMPLES))
+        chosen = sampling.take(session, calibration.every, affordable(signature, AGREEMENT_SAMPLES))
     else:
-        chosen = sampling.keep(session, drawn(signature, project.seed))
+        chosen = drawn(session, signature, project.seed)
     reference = sampling.reference(session, subject.network, chosen)
     if metric is not None:
         evidence.require_metric(session, metric, chosen, reference)
@@ -196,12 +163,16 @@ def _warnings(session: Session, subject: Subject, loaded: Loaded, calibration: D
     def lint(_: Path) -> tuple[str, ...]:
         from edgekit import samples  # noqa: PLC0415  numpy is only needed on a cold path
 
-        others = None if evaluation is None else evaluation.given.read()
-        return samples.lint(calibration.given.read(), signature, others, ranges=ranges)
+        every, others = calibration.every, None if evaluation is None else evaluation.every
+        return samples.lint(
+            samples.Samples.opened(every.result, every.folder),
+            signature,
+            None if others is None else samples.Samples.opened(others.result, others.folder),
+            ranges=ranges,
+        )
 
     inputs: dict[str, Input] = {
-        **calibration.given.inputs,
-        "calibration": Known(calibration.kept.result.total_sha256),
+        "calibration": Known(digest_of(calibration.every.result)),  # what is doubted of them, too
         "stamped": Known(digest_of(signature.inputs)),
     }
     if evaluation is not None:
@@ -209,7 +180,7 @@ def _warnings(session: Session, subject: Subject, loaded: Loaded, calibration: D
     question = Question(
         what="lint",
         modules=("edgekit.samples", __name__),
-        settings=calibration.given.settings | {"ranges": ranges},  # arrays may be doubted as images, not as an .npz
+        settings={"ranges": ranges},
         inputs=inputs,
     )
     return session.ask(question, tuple[str, ...], lint).result

@@ -17,7 +17,7 @@ from edgekit.steps.compilation import Order
 from edgekit.steps.conversion import Subject, branches
 from edgekit.steps.metric import Wanted
 from edgekit.steps.reading import OpenedNetwork
-from edgekit.steps.sampling import OUTPUTS, Kept, content, reference
+from edgekit.steps.sampling import OUTPUTS, SAMPLES, Kept, content, reference
 
 
 class ProbeRun(msgspec.Struct, frozen=True):
@@ -93,21 +93,12 @@ def _kept(session: Session, samples: Answer[Kept], most: int, *, plain: bool) ->
         from edgekit.verify import probes  # noqa: PLC0415
         from edgekit.waist.tensors import arrays  # noqa: PLC0415
 
-        drawn = arrays(samples.folder / "samples.npz")
+        drawn = arrays(samples.folder / SAMPLES)
         made = probes.fewer(probes.plain(drawn) if plain else probes.of(drawn), most)
         inputs = {name: np.stack([probe[name] for probe in made.values()]) for name in drawn}
         stacked = Samples.of(inputs, origin="probes")
-        stacked.save(out / "samples.npz")
-        return Kept(
-            origin=stacked.origin,
-            total=len(stacked),
-            total_sha256=stacked.sha256,
-            used=len(stacked),
-            sha256=stacked.sha256,
-            labelled=False,
-            notes=(),
-            names=tuple(made),
-        )
+        stacked.save(out / SAMPLES)
+        return msgspec.structs.replace(stacked.kept, names=tuple(made))
 
     question = Question(
         what="probes",
@@ -160,7 +151,7 @@ def verification(
         from edgekit.verify import coverage, files  # noqa: PLC0415  as above
 
         outputs, on_probes, probed = out / "outputs.npz", out / "probes.npz", evidence.probes
-        _run(session, order, built, samples.folder / "samples.npz", outputs)
+        _run(session, order, built, samples.folder / SAMPLES, outputs)
         _run_probes(session, order, built, probed, on_probes)
         case = verify.Case(
             precision=order.precision,
@@ -243,7 +234,7 @@ def _run(session: Session, order: Order, built: Answer[Built], inputs: Path, out
 def _run_probes(session: Session, order: Order, built: Answer[Built], probes: ProbeRun, outputs: Path) -> None:
     """Run the artifact on what its source takes."""
     try:
-        _run(session, order, built, probes.kept.folder / "samples.npz", outputs)
+        _run(session, order, built, probes.kept.folder / SAMPLES, outputs)
     except Unsupported as error:
         raise Unsupported(
             f"{order.variant.file} runs on the samples, but not on {', '.join(probes.kept.result.names[1:-1])}, "
@@ -284,7 +275,7 @@ def _divergence(session: Session, network: OpenedNetwork, suspect: Waist, eviden
     def cut(out: Path) -> int:
         from edgekit.waist.tensors import arrays, write_npz  # noqa: PLC0415  numpy is only needed if files disagree
 
-        values = arrays(kept.folder / "samples.npz")
+        values = arrays(kept.folder / SAMPLES)
         write_npz(out / "samples.npz", {name: held[row : row + 1] for name, held in values.items()})
         return row
 

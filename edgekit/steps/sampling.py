@@ -1,81 +1,114 @@
 """Samples in the cache, and what the source computes on them."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from edgekit.engine.question import Input, Known, Question
+from edgekit.engine import closure
+from edgekit.engine.origin import changed
+from edgekit.engine.question import Known, Question
 from edgekit.engine.session import Session
-from edgekit.engine.store import Answer
-from edgekit.nouns.base import Noun
-
-if TYPE_CHECKING:
-    from edgekit.samples import Samples
+from edgekit.engine.store import Answer, digest_of, file_digest, tree_digest
+from edgekit.nouns.model import Preprocessing, Signature
+from edgekit.nouns.samples import Kept
 from edgekit.steps.reading import OpenedNetwork
 
+__all__ = ["OUTPUTS", "SAMPLES", "Kept", "content", "drawn", "read", "reference", "take"]
 
-class Given(msgspec.Struct, frozen=True):
-    """Samples that fit a network: ``settings``, ``inputs`` and ``seed`` decide them, ``read`` loads them.
-
-    Whatever the cache can answer from what decides them needs neither the samples nor numpy.
-    """
-
-    settings: dict[str, Any]
-    inputs: dict[str, Input]
-    read: "Callable[[], Samples]"
-    seed: int | None = None
+SAMPLES = "samples"
+"""The folder of an answer that holds samples, as `edgekit.waist.tensors.arrays` reads them; labels: ``labels.npy``."""
 
 
-class Kept(Noun, frozen=True, kw_only=True):
-    """Samples in the cache: ``used`` of ``total``, evenly taken, with the digests of these and of all.
+def read(
+    session: Session,
+    spec: str,
+    signature: Signature,
+    preprocessing: dict[str, Preprocessing],
+    file: Path | None = None,
+) -> Answer[Kept]:
+    """All samples that the user names, read once, in a worker process.
 
-    ``notes`` are those of `edgekit.samples.Samples`. ``constant``: no float or 8-bit input has more than
-    one value. ``names`` say what each sample is, where they are probes.
-    """
-
-    origin: str
-    total: int
-    total_sha256: str
-    used: int
-    sha256: str
-    labelled: bool
-    notes: tuple[str, ...]
-    constant: bool = False
-    names: tuple[str, ...] = ()
-
-
-def keep(session: Session, given: Given, most: int | None = None) -> Answer[Kept]:
-    """At most ``most`` samples as ``samples.npz`` (and ``labels.npy``) in the cache, where worker processes read them.
+    A file or folder is known by its content; a function by its module with what that imports from beside it, and
+    where these lie. ``file`` holds the samples if ``spec`` is no more than a name for them.
 
     Raises:
-        InputError: they cannot be read, or do not fit the network.
+        InputError: they cannot be read, or do not fit the signature.
     """
+    place = spec if file is None else str(file)
+    found = _content(place)
 
-    def write(out: Path) -> Kept:
-        every = given.read()
-        used = every if most is None else every.take(most)
-        used.save(out / "samples.npz", labels=out / "labels.npy")
-        return Kept(
-            origin=every.origin,
-            total=len(every),
-            total_sha256=every.sha256,
-            used=len(used),
-            sha256=used.sha256,
-            labelled=used.labels is not None,
-            notes=used.notes,
-            constant=used.constant,
+    def make(out: Path) -> Kept:
+        kept: Kept = session.call(
+            "samples",
+            "reader",
+            "read",
+            spec=place,
+            origin=spec,
+            signature=signature,
+            preprocessing=preprocessing,
+            folder=Path.cwd(),
+            out=out,
         )
+        if _content(place) != found:
+            raise changed(Path(place), spec)
+        return kept
+
+    question = Question(
+        what="samples",
+        leaf="samples/reader",
+        modules=("edgekit.samples", __name__),
+        settings={"named": spec, "preprocessing": msgspec.to_builtins(preprocessing)},
+        inputs={"content": Known(found), "signature": Known(digest_of(signature.inputs))},
+    )
+    return session.ask(question, Kept, make)
+
+
+def _content(spec: str) -> str:
+    path = Path(spec)
+    if path.exists():
+        return tree_digest(path).sha256
+    return digest_of({str(file): file_digest(file).sha256 for file in closure.files(spec, (Path.cwd(),))})
+
+
+def drawn(session: Session, signature: Signature, count: int, seed: int) -> Answer[Kept]:
+    """Random samples: see `edgekit.samples.random`."""
+
+    def make(out: Path) -> Kept:
+        from edgekit import samples  # noqa: PLC0415  numpy is only needed on a cold path
+
+        found = samples.random(signature, count, seed)
+        found.save(out / SAMPLES)
+        return found.kept
 
     question = Question(
         what="samples",
         modules=("edgekit.samples", __name__),
-        settings={"most": most} | given.settings,
-        inputs=given.inputs,
-        seed=given.seed,
+        settings={"random": count},
+        inputs={"signature": Known(digest_of(signature.inputs))},
+        seed=seed,
     )
-    return session.ask(question, Kept, write)
+    return session.ask(question, Kept, make)
+
+
+def take(session: Session, every: Answer[Kept], most: int | None) -> Answer[Kept]:
+    """At most ``most`` samples, evenly taken; all of them if None."""
+    if most is None or most >= every.result.total:
+        return every
+
+    def make(out: Path) -> Kept:
+        from edgekit.samples import Samples  # noqa: PLC0415  numpy is only needed on a cold path
+
+        taken = Samples.opened(every.result, every.folder).take(most)
+        taken.save(out / SAMPLES, labels=out / "labels.npy")
+        return msgspec.structs.replace(taken.kept, total=every.result.total, total_sha256=every.result.sha256)
+
+    question = Question(
+        what="some samples",
+        modules=("edgekit.samples", __name__),
+        settings={"most": most},
+        inputs={"samples": content(every), "described": Known(digest_of(every.result))},
+    )
+    return session.ask(question, Kept, make)
 
 
 def content(samples: Answer[Kept]) -> Known:
@@ -97,7 +130,7 @@ def reference(session: Session, network: OpenedNetwork, samples: Answer[Kept], d
             "run",
             path=network.path,
             options=network.options,
-            inputs=samples.folder / "samples.npz",
+            inputs=samples.folder / SAMPLES,
             outputs=out / OUTPUTS,
         )
         return samples.result.used

@@ -10,7 +10,7 @@ from edgekit.errors import EdgekitError
 from edgekit.nouns.model import CALIBRATED
 from edgekit.nouns.results import Check
 from edgekit.nouns.target import Variant
-from edgekit.steps import artifact, compilation, conversion, data, reading, sampling
+from edgekit.steps import artifact, compilation, conversion, data, reading
 from edgekit.steps.compilation import Order
 from edgekit.steps.conversion import Subject
 from edgekit.verbs.planning import plan
@@ -31,7 +31,7 @@ def check(session: Session, project: Project, model: Path) -> list[Check]:
     session.progress.plan(3 + len(planned.variants))
     network = reading.open_network(session, model, planned.options)
     subject = conversion.subject(session, network, planned.variants)
-    drawn = sampling.keep(session, data.drawn(network.model.signature, project.seed))
+    drawn = data.drawn(session, network.model.signature, project.seed)
 
     def row(target: str, variant: Variant) -> Check:
         """One file of one target."""

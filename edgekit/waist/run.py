@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,12 +45,12 @@ def interpreter(path: Path, *, threads: int = 1, keep_tensors: bool = False, del
     return made
 
 
-def run(path: Path, inputs: dict[str, Array], *, threads: int = 1) -> dict[str, Array]:
+def run(path: Path, inputs: Mapping[str, Sequence[Array] | Array], *, threads: int = 1) -> dict[str, Array]:
     """Run a TFLite file over samples.
 
     Args:
         path: the TFLite file.
-        inputs: for each input's name in the file an array ``[N, *shape]`` in the file's dtype.
+        inputs: for each input's name in the file its samples ``[N, *shape]`` in the file's dtype.
         threads: CPU threads.
 
     Returns:

@@ -6,9 +6,11 @@ All arrays here carry a leading sample axis: ``[N, *shape]``.
 import math
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,8 +19,20 @@ from edgekit.nouns.model import Signature, TensorSpec
 Array = NDArray[np.generic]
 
 
+NAMES = "names.json"
+"""The file that names the arrays of a folder ``0.npy``, ``1.npy`` and so on."""
+
+
 def arrays(path: Path) -> dict[str, Array]:
-    """Every array of an ``.npz``."""
+    """Every array of an ``.npz``, or of a folder with `NAMES`.
+
+    Those of a folder may be larger than memory: they stay in their files until they are looked at, and are read only.
+    """
+    if path.is_dir():
+        names = msgspec.json.decode((path / NAMES).read_bytes(), type=list[str])
+        files = (path / f"{i}.npy" for i in range(len(names)))
+        held = (np.asarray(np.load(file, mmap_mode="r", allow_pickle=False)) for file in files)
+        return dict(zip(names, held, strict=True))
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
 
@@ -136,6 +150,25 @@ def to_source(spec: TensorSpec, values: Array) -> Array:
 def inputs_to_file(signature: Signature, samples: dict[str, Array]) -> dict[str, Array]:
     """Samples under source names to what the file wants, under the file's names."""
     return {spec.name: to_file(spec, samples[spec.source_name]) for spec in signature.inputs}
+
+
+class Converted(Sequence[Array]):
+    """An input's samples as the file wants them, each converted when it is its turn: all may not fit into memory."""
+
+    def __init__(self, spec: TensorSpec, values: Array) -> None:
+        self._spec, self._values = spec, values
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __getitem__(self, index: Any) -> Any:
+        """One sample ``[*shape]``; the index is that of a sample."""
+        return np.array(to_file(self._spec, self._values[index : index + 1])[0])
+
+
+def each_to_file(signature: Signature, samples: dict[str, Array]) -> dict[str, Converted]:
+    """The same as `inputs_to_file`, sample by sample."""
+    return {spec.name: Converted(spec, samples[spec.source_name]) for spec in signature.inputs}
 
 
 def outputs_to_source(signature: Signature, outputs: dict[str, Array]) -> dict[str, Array]:

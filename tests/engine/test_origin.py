@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit import samples
 from edgekit.config import Project
 from edgekit.engine import origin
 from edgekit.engine.session import Session
@@ -206,21 +205,22 @@ def test_a_model_that_is_replaced_at_any_moment_spoils_no_answer(
 def test_samples_that_change_while_they_are_read_are_refused(
     session: Session, files: tuple[bytes, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, data, real = tmp_path / "model.tflite", tmp_path / "data.npz", samples.load
+    model, data, real = tmp_path / "model.tflite", tmp_path / "data.npz", session.call
     model.write_bytes(files[0])
     np.savez(data, np.random.default_rng(0).random((8, 1, 8, 8, 3), np.float32))
     kept = tmp_path / "kept.npz"
     shutil.copy(data, kept)
 
-    def load(*given: Any, **named: Any) -> Any:
-        loaded = real(*given, **named)
-        np.savez(data, np.ones((8, 1, 8, 8, 3), np.float32))
-        return loaded
+    def call(room: str, *given: Any, **named: Any) -> Any:
+        answer = real(room, *given, **named)
+        if room == "samples":
+            np.savez(data, np.ones((8, 1, 8, 8, 3), np.float32))
+        return answer
 
     session.store = Store(tmp_path / "cache")
     wanted = Project(targets=("linux-arm64",), precision="float32", output=str(tmp_path / "out"), eval=str(data))
     with monkeypatch.context() as patched:
-        patched.setattr(samples, "load", load)
+        patched.setattr(session, "call", call)
         with pytest.raises(InputError, match=r"data\.npz changed while it was read"):
             build(session, wanted, model)
     shutil.copy(kept, data)

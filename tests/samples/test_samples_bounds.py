@@ -8,6 +8,7 @@ import resource
 import subprocess
 import sys
 import zipfile
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from edgekit import samples
 from edgekit.errors import InputError
 from edgekit.host import sandbox
 from edgekit.samples import reading
+from edgekit.samples.place import Place
 from tests.samples.test_samples_depth import images
 
 WANTED = images(1)
@@ -59,14 +61,75 @@ def test_a_file_that_declares_more_than_it_holds_is_damaged(tmp_path: Path) -> N
         samples.load(str(tmp_path / "s.npy"), WANTED)
 
 
-def test_more_images_than_memory_holds_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+BOUNDED = """
+import resource, sys, threading
+import numpy as np
+from pathlib import Path
+from PIL import Image
+from edgekit import samples
+from edgekit.nouns.model import Preprocessing, Signature, TensorSpec
+shape = (1, 64, 64, 3)
+spec = TensorSpec(name="x", shape=shape, dtype="float32", source_name="x", source_shape=shape, source_dtype="float32")
+signature = Signature(inputs=(spec,), outputs=())
+Image.new("RGB", (8, 8)).resize((64, 64))
+before = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_DATA, (before + (40 << 20), -1))
+found = samples.load(sys.argv[1], signature, {"x": Preprocessing(scale=1 / 255)}, place=samples.Place(Path(sys.argv[2])))
+kept = Path(sys.argv[2]) / "samples"
+found.save(kept, kept.parent / 'labels.npy')
+again = samples.Samples.opened(found.kept, Path(sys.argv[2]))
+assert samples.lint(again, signature) is not None
+print(len(again), sum(values.nbytes for values in again.inputs.values()) >> 20)
+"""
+"""Reads samples with 40 MiB of private memory beyond what its libraries took."""
+
+
+@pytest.mark.parametrize("kind", ["generator", "images", "csv", "npy", "float64", "rows"])
+def test_data_larger_than_memory_is_read(kind: str, tmp_path: Path) -> None:
     from PIL import Image  # noqa: PLC0415
 
-    for i in range(4):
-        Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / f"{i}.png")
-    monkeypatch.setattr(sandbox, "default_memory", lambda: 1000)
-    with pytest.raises(InputError, match="fit into memory here"):
-        samples.load(str(tmp_path), WANTED)
+    count, spec, out = 2000, str(tmp_path / "data"), tmp_path / "out"
+    out.mkdir()
+    if kind in {"generator", "float64"}:
+        dtype = "float32" if kind == "generator" else "float64"
+        (tmp_path / "many.py").write_text(
+            "import numpy as np\ndef rows():\n    for i in range(2000):\n"
+            f"        yield np.random.default_rng(i).random((64, 64, 3)).astype(np.{dtype})\n"
+        )
+        spec = "many:rows"
+    elif kind == "images":
+        (tmp_path / "data").mkdir()
+        for i in range(count):
+            Image.new("RGB", (16, 16), (i % 256, i // 8, 0)).save(tmp_path / "data" / f"{i:04}.png")
+    elif kind == "csv":
+        count, row = 500, ",".join(map(str, range(64 * 64 * 3)))
+        (tmp_path / "data.csv").write_text("\n".join(f"{i},{row}" for i in range(count)))
+        spec += ".csv"
+    elif kind == "npy":
+        np.save(tmp_path / "data.npy", np.random.default_rng(0).random((count, 64, 64, 3), np.float32))
+        spec += ".npy"
+    else:
+        (tmp_path / "data").mkdir()
+        for i in range(count):
+            np.save(tmp_path / "data" / f"{i:04}.npy", np.full((1, 64, 64, 3), i, np.float32))
+    done = subprocess.run(
+        [sys.executable, "-c", BOUNDED, spec, out], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(count), str(count * 64 * 64 * 3 * 4 >> 20)]
+
+
+def test_items_that_grow_wider_or_differ_in_shape() -> None:
+    whole, halves = np.arange(6).reshape(2, 3), np.full((1, 3), 0.5)
+    with closing(Place().growing()) as growing:
+        growing.add(whole)
+        growing.add(halves)
+        assert np.array_equal(growing.done(), np.concatenate([whole, halves]))
+        assert growing.done().dtype == np.float64
+        with pytest.raises(ValueError, match=r"\[4\] after \[3\]"):
+            growing.add(np.ones((1, 4)))
+        with pytest.raises(TypeError, match="Python objects"):
+            growing.add(np.array([[None] * 3]))
 
 
 @pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])

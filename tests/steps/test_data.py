@@ -1,5 +1,7 @@
 """The data of a build: what decides it, when it is read, what of it is kept."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,14 +18,16 @@ from edgekit.engine.store import Answer, Store
 from edgekit.errors import InputError
 from edgekit.nouns.model import Preprocessing, Signature, TensorSpec
 from edgekit.steps import conversion, data, evidence, sampling
+from edgekit.waist.tensors import arrays
 
 SPEC = TensorSpec(name="x", shape=(1, 4), dtype="float32", source_name="x", source_shape=(1, 4), source_dtype="float32")
 SIGNATURE = Signature(inputs=(SPEC,), outputs=())
 
 
 @pytest.fixture
-def session(tmp_path: Path) -> Session:
-    return Session(Store(tmp_path / "cache"), tmp_path / "log.txt")
+def session(tmp_path: Path) -> Iterator[Session]:
+    with Session(Store(tmp_path / "cache"), tmp_path / "log.txt") as session:
+        yield session
 
 
 def saved(path: Path, count: int = 10, seed: int = 0) -> str:
@@ -33,7 +37,7 @@ def saved(path: Path, count: int = 10, seed: int = 0) -> str:
 
 
 def kept(session: Session, spec: str, most: int | None = None) -> Answer[sampling.Kept]:
-    return sampling.keep(session, data.named(spec, SIGNATURE, {}), most)
+    return sampling.take(session, sampling.read(session, spec, SIGNATURE, {}), most)
 
 
 def test_what_is_kept_is_what_a_worker_reads(session: Session, tmp_path: Path) -> None:
@@ -49,8 +53,7 @@ def test_what_is_kept_is_what_a_worker_reads(session: Session, tmp_path: Path) -
         labelled=True,
         notes=wanted.notes,
     )
-    with np.load(answer.folder / "samples.npz") as file:
-        assert np.array_equal(file["x"], wanted.take(4).inputs["x"])
+    assert np.array_equal(arrays(answer.folder / "samples")["x"], wanted.take(4).inputs["x"])
     assert np.load(answer.folder / "labels.npy").tolist() == [0, 2, 5, 7]
 
 
@@ -72,7 +75,7 @@ def test_samples_in_the_cache_are_not_read_again(
 ) -> None:
     spec = saved(tmp_path / "s.npz")
     first = kept(session, spec)
-    monkeypatch.setattr(samples, "load", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(session, "call", lambda *_: pytest.fail("read again"))
     again = kept(session, spec)
     assert again.from_cache
     assert again.result == first.result
@@ -81,8 +84,7 @@ def test_samples_in_the_cache_are_not_read_again(
 def test_other_content_and_other_preprocessing_are_other_samples(session: Session, tmp_path: Path) -> None:
     spec = saved(tmp_path / "s.npz")
     first = kept(session, spec)
-    other = data.named(spec, SIGNATURE, {"x": Preprocessing(scale=0.5)})
-    assert not sampling.keep(session, other).from_cache
+    assert not sampling.read(session, spec, SIGNATURE, {"x": Preprocessing(scale=0.5)}).from_cache
     saved(tmp_path / "s.npz", seed=1)
     assert kept(session, spec).result.sha256 != first.result.sha256
 
@@ -104,22 +106,65 @@ def test_the_same_samples_in_another_file_ask_later_steps_nothing_new(session: S
     assert one.result.sha256 == two.result.sha256
 
 
-def test_a_function_is_called_every_time(session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it returns may depend on more than its own file."""
-    (tmp_path / "fresh_rows.py").write_text(
-        "import numpy, pathlib\n\ndef rows():\n    return numpy.full((5, 1, 4), float(pathlib.Path('n').read_text()))\n"
-    )
+COUNTED = """
+import os, pathlib, numpy
+from beside import VALUE
+
+def rows():
+    with open("calls", "a") as calls:
+        print(os.getpid(), file=calls)
+    print("chatter")
+    for _ in range(5):
+        yield numpy.full((1, 4), VALUE, numpy.float32)
+"""
+
+
+def test_a_function_is_called_once_in_another_process_until_its_code_changes(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "counted_rows.py").write_text(COUNTED)
+    (tmp_path / "beside.py").write_text("VALUE = 1.0")
     monkeypatch.chdir(tmp_path)
-    found = []
-    for number in ("1", "2", "2"):
-        Path("n").write_text(number)
-        found.append(kept(session, "fresh_rows:rows"))
-    assert [answer.from_cache for answer in found] == [False, False, True]
-    assert found[0].result.sha256 != found[1].result.sha256 == found[2].result.sha256
+    first, some, again = (kept(session, "counted_rows:rows", most) for most in (None, 2, 2))
+    assert (first.result.total, some.result.total, some.result.used) == (5, 5, 2)
+    assert again.from_cache
+    calls = Path("calls").read_text().split()
+    assert len(calls) == 1
+    assert int(calls[0]) != os.getpid()
+    (tmp_path / "beside.py").write_text("VALUE = 22.0")
+    with Session(session.store, tmp_path / "log.txt") as later:
+        other = kept(later, "counted_rows:rows")
+        assert not other.from_cache
+        assert arrays(other.folder / "samples")["x"].max() == 22.0
+    assert len(Path("calls").read_text().split()) == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "line", "problem"),
+    [
+        (
+            "class Own(Exception): pass\ndef rows():\n    yield numpy.ones(4)\n    raise Own('on fire')\n",
+            5,
+            "Own: on fire",
+        ),
+        ("def rows():\n    import sys\n    sys.exit(3)\n", 4, "SystemExit: 3"),
+        ("def rows():\n    return (\n", 3, "SyntaxError"),
+        ("def rows():\n    return numpy.ones(4) @ numpy.ones(5)\n", 3, "ValueError"),
+    ],
+    ids=["of its own", "exit", "syntax", "in a library"],
+)
+def test_a_functions_failure_names_the_users_line(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, line: int, problem: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "failing_rows.py").write_text(f"import numpy\n{body}")
+    with Session(session.store, tmp_path / "log.txt") as run, pytest.raises(InputError, match=problem) as refused:
+        kept(run, "failing_rows:rows")
+    assert refused.value.place == f"failing_rows:rows, {tmp_path / 'failing_rows.py'}:{line}"
 
 
 def test_random_samples_are_decided_by_seed_and_signature(session: Session) -> None:
-    first, same, other = (sampling.keep(session, data.drawn(SIGNATURE, seed)) for seed in (0, 0, 1))
+    first, same, other = (data.drawn(session, SIGNATURE, seed) for seed in (0, 0, 1))
     assert first.result.used == data.RANDOM_SAMPLES
     assert same.from_cache
     assert other.result.sha256 != first.result.sha256
@@ -129,7 +174,7 @@ def test_random_samples_are_decided_by_seed_and_signature(session: Session) -> N
 def test_a_network_of_huge_outputs_is_verified_on_few_samples(session: Session, values: int, used: int) -> None:
     output = msgspec.structs.replace(SPEC, shape=(1, values), source_shape=(1, values))
     wide = msgspec.structs.replace(SIGNATURE, outputs=(output,))
-    assert sampling.keep(session, data.drawn(wide, 0)).result.used == used
+    assert data.drawn(session, wide, 0).result.used == used
 
 
 def test_given_samples_are_fewer_too_unless_a_metric_needs_them_all(session: Session, tmp_path: Path) -> None:

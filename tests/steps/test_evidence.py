@@ -156,6 +156,6 @@ def test_fewer_probes_are_made_for_huge_outputs(values: int, inputs: int, cache:
     spec = networks.signature(networks.element_wise(tmp_path / "m.tflite", "ABS")).inputs[0]
     wide = Signature(inputs=(spec,), outputs=(msgspec.structs.replace(spec, source_shape=(values,)),))
     with Session(Store(cache), cache / "log.txt") as session:
-        drawn = sampling.keep(session, data.drawn(wide, 0))
+        drawn = data.drawn(session, wide, 0)
         most = evidence.affordable(wide, evidence.MOST_PROBES)
         assert evidence._kept(session, drawn, most, plain=False).result.used == inputs

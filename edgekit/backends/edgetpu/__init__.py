@@ -14,7 +14,7 @@ from edgekit.host.compilers import EDGETPU_INSTALL, EDGETPU_PROGRAM
 from edgekit.nouns.building import Built, Job, Placement
 from edgekit.nouns.model import Precision, Signature
 from edgekit.waist import graph, run
-from edgekit.waist.tensors import inputs_to_file, outputs_to_source
+from edgekit.waist.tensors import arrays, each_to_file, outputs_to_source
 
 TIMEOUT_S = 600
 """Seconds for the compiler, unless the target's ``timeout_s`` says otherwise; its own limit is 180."""
@@ -86,8 +86,7 @@ class EdgeTPUBackend(Backend):
                 place=str(artifact),
                 fix=f"run {artifact.name.replace('_edgetpu', '')} instead: the same integers, on any CPU",
             )
-        with np.load(inputs) as samples:
-            given = inputs_to_file(signature, dict(samples))
+        given = each_to_file(signature, arrays(inputs))
         np.savez(
             outputs,
             allow_pickle=False,

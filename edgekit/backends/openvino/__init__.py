@@ -16,7 +16,7 @@ from edgekit.errors import InputError, Unsupported
 from edgekit.host import events
 from edgekit.nouns.building import Built, Job, Placement
 from edgekit.nouns.model import Precision, Signature
-from edgekit.waist.tensors import Array, inputs_to_file, outputs_to_source, stacked, write_npz
+from edgekit.waist.tensors import Array, arrays, each_to_file, outputs_to_source, stacked, write_npz
 
 EXACT = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "INFERENCE_PRECISION_HINT": "f32"}
 """One stream, and float32 if the file is float.
@@ -82,8 +82,7 @@ class OpenVINOBackend(Backend):
         Raises:
             Unsupported: the CPU plugin cannot compile or run it.
         """
-        with np.load(inputs, allow_pickle=False) as archive:
-            samples = inputs_to_file(signature, {name: archive[name] for name in archive.files})
+        samples = each_to_file(signature, arrays(inputs))
         request, into, out = _loaded(artifact, signature)
         collected: dict[str, list[Array]] = {name: [] for name in out}
         try:

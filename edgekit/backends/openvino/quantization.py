@@ -6,8 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgekit.backends.openvino import half_precision, kept
 from edgekit.backends.openvino.libraries import FAILURES, RangeEstimatorParameters, RangeEstimatorParametersSet, nncf
 from edgekit.backends.openvino.reading import first_line, matched
@@ -15,7 +13,7 @@ from edgekit.backends.openvino.settings import NncfSettings
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.building import Job
 from edgekit.nouns.model import Signature
-from edgekit.waist.tensors import inputs_to_file
+from edgekit.waist.tensors import arrays, inputs_to_file
 
 RECURRENT = ("LSTMSequence", "GRUSequence", "RNNSequence", "LSTMCell", "GRUCell", "RNNCell")
 """Operators that stay float: the CPU plugin's int8 kernel for them computes something else.
@@ -126,12 +124,11 @@ def _notes(quantized: Any, *, recurrent: bool, transformer: bool) -> tuple[str, 
 
 
 def _samples(model: Any, path: Path, signature: Signature) -> list[dict[str, Any]]:
-    with np.load(path, allow_pickle=False) as archive:
-        arrays = inputs_to_file(signature, {name: archive[name] for name in archive.files})
+    samples = inputs_to_file(signature, arrays(path))
     ports = matched(signature.inputs, model.inputs)
     names = [(spec.name, port.any_name) for spec, port in zip(signature.inputs, ports, strict=True)]
-    count = len(next(iter(arrays.values())))
-    return [{port: arrays[name][i] for name, port in names} for i in range(count)]
+    count = len(next(iter(samples.values())))
+    return [{port: samples[name][i] for name, port in names} for i in range(count)]
 
 
 def has_attention(model: Any) -> bool:

@@ -16,7 +16,7 @@ from edgekit.errors import Unsupported
 from edgekit.nouns.building import Job
 from edgekit.nouns.model import Signature
 from edgekit.waist import run
-from edgekit.waist.tensors import Array, inputs_to_file, outputs_to_source, sqnr_db
+from edgekit.waist.tensors import Array, arrays, inputs_to_file, outputs_to_source, sqnr_db
 
 DIRECT = ("onnx",)
 """Source formats that OpenVINO reads itself (see docs/explanation/openvino-from-source.md)."""
@@ -81,8 +81,8 @@ def _check(model: Any, signature: Signature, job: Job) -> None:
 def _sample(job: Job) -> dict[str, Array]:
     """One of the user's samples, else random floats beside integers of 0; ``[1, *shape]`` under the source's names."""
     if job.calibration is not None:
-        with np.load(job.calibration, allow_pickle=False) as archive:
-            return {name: archive[name][len(archive[name]) // 2 :][:1] for name in archive.files}
+        held = arrays(Path(job.calibration))
+        return {name: values[len(values) // 2 :][:1] for name, values in held.items()}
     random = np.random.default_rng(job.seed)
     return {
         spec.source_name: (

@@ -18,7 +18,7 @@ from edgekit.nouns.building import Built, Job, Placement
 from edgekit.nouns.model import CALIBRATED, Boundary, Precision, Signature
 from edgekit.waist import cost, graph, run
 from edgekit.waist.exact import MOVES, Wiring
-from edgekit.waist.tensors import Array, inputs_to_file, outputs_to_source, write_npz
+from edgekit.waist.tensors import Array, arrays, each_to_file, inputs_to_file, outputs_to_source, write_npz
 from edgekit.waist.trial import Trial
 
 
@@ -72,8 +72,7 @@ class TFLiteBackend(Backend):
 
     def run(self, artifact: Path, signature: Signature, inputs: Path, outputs: Path) -> None:
         """Run on LiteRT, sample by sample; see `Backend.run`."""
-        with np.load(inputs) as samples:
-            given = inputs_to_file(signature, dict(samples))
+        given = each_to_file(signature, arrays(inputs))
         found = run.run(artifact, given, threads=run.host_threads())
         write_npz(outputs, outputs_to_source(signature, found))
 
@@ -213,8 +212,7 @@ def _samples(job: Job) -> dict[str, Array]:
             place=job.precision,
             fix="pass --calibration with some hundred real samples, or choose float16 or dynamic-int8",
         )
-    with np.load(job.calibration) as archive:
-        samples = dict(archive)
+    samples = arrays(Path(job.calibration))
     for spec in job.signature.inputs:
         found = samples.get(spec.source_name)
         if found is None or found.shape[1:] != spec.source_shape or not len(found):

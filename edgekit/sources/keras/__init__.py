@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from edgekit import sources
 from edgekit.errors import InputError, Unsupported
@@ -19,7 +18,7 @@ from edgekit.sources.keras.loading import load
 from edgekit.sources.keras.network import Fixed, fix
 from edgekit.sources.keras.reference import ReferenceRunner
 from edgekit.waist import graph
-from edgekit.waist.tensors import Array, inputs_to_file, write_npz
+from edgekit.waist.tensors import Array, arrays, inputs_to_file, write_npz
 
 ROUNDS = (
     "the source is quantized already, in training: float32 and float16 repeat its roundings in floats, every other "
@@ -124,16 +123,16 @@ def _digest(path: Path) -> tuple[str, int]:
 
 
 def _samples(fixed: Fixed, inputs: Path) -> list[Array]:
-    """Arrays ``[N, *shape]`` from an ``.npz``, in the order of the network's inputs."""
-    with np.load(inputs) as held:
-        missing = [port.name for port in fixed.network.inputs if port.name not in held]
-        if missing:
-            raise InputError(
-                f"There are no samples for {', '.join(missing)}.",
-                place=str(inputs),
-                fix=f"give arrays named {', '.join(port.name for port in fixed.network.inputs)}",
-            )
-        return [held[port.name] for port in fixed.network.inputs]
+    """Samples ``[N, *shape]`` (see `edgekit.waist.tensors.arrays`), in the order of the network's inputs."""
+    held = arrays(inputs)
+    missing = [port.name for port in fixed.network.inputs if port.name not in held]
+    if missing:
+        raise InputError(
+            f"There are no samples for {', '.join(missing)}.",
+            place=str(inputs),
+            fix=f"give arrays named {', '.join(port.name for port in fixed.network.inputs)}",
+        )
+    return [held[port.name] for port in fixed.network.inputs]
 
 
 def _source_signature(fixed: Fixed) -> Signature:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort
 
 from edgekit.host import events
-from edgekit.waist.tensors import distinct
+from edgekit.waist.tensors import arrays, distinct
 
 Array = NDArray[Any]
 
@@ -81,10 +81,9 @@ def _draw(
 
 
 def each_sample(path: Path) -> Iterator[dict[str, Array]]:
-    """The samples of an ``.npz`` one by one; every array is ``[N, *shape]``."""
-    with np.load(path, allow_pickle=False) as samples:
-        arrays = {name: samples[name] for name in samples.files}
-    count = len(next(iter(arrays.values())))
+    """Samples one by one (see `edgekit.waist.tensors.arrays`); every array is ``[N, *shape]``."""
+    samples = arrays(path)
+    count = len(next(iter(samples.values())))
     for i in range(count):
         events.progress(i / count, "sample by sample")
-        yield {name: values[i] for name, values in arrays.items()}
+        yield {name: values[i] for name, values in samples.items()}

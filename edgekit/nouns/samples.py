@@ -1,0 +1,22 @@
+"""Samples that are kept: training, calibration and evaluation data are roles of these."""
+
+from edgekit.nouns.base import Noun
+
+
+class Kept(Noun, frozen=True, kw_only=True):
+    """Samples in the cache: ``used`` of ``total``, evenly taken, with the digests of these and of all.
+
+    ``notes`` and ``doubts`` are those of `edgekit.samples.Samples`. ``constant``: no float or 8-bit input has more
+    than one value. ``names`` say what each sample is, where they are probes.
+    """
+
+    origin: str
+    total: int
+    total_sha256: str
+    used: int
+    sha256: str
+    labelled: bool
+    notes: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
+    constant: bool = False
+    names: tuple[str, ...] = ()

@@ -1,0 +1,106 @@
+"""Arrays larger than memory: they lie in files, of which the system loads what is looked at."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from edgekit.waist.tensors import Array
+
+BLOCK_BYTES = 1 << 24
+"""How much of an array is worked on at once."""
+
+
+def blocks(values: Array) -> Iterator[slice]:
+    """Slices of the leading axis, each of about `BLOCK_BYTES`."""
+    rows = max(1, BLOCK_BYTES // max(1, values.nbytes // max(1, len(values))))
+    return (slice(start, start + rows) for start in range(0, len(values), rows))
+
+
+class Place:
+    """A folder on whose disk arrays lie, in files without names that go with their arrays.
+
+    Args:
+        folder: where; the system's temporary folder if None.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Any:
+        """An array to be filled.
+
+        Raises:
+            OSError: the disk has no space for it.
+        """
+        wanted = np.dtype(dtype)
+        size = int(np.prod(shape, dtype=np.int64)) * wanted.itemsize
+        if not size:
+            return np.empty(shape, wanted)
+        with self._file() as file:
+            os.posix_fallocate(file.fileno(), 0, size)  # a page that finds no space when it is written kills us
+            return np.asarray(np.memmap(file, wanted, "r+", shape=shape))
+
+    def growing(self) -> "Growing":
+        """An array of which nobody knows yet how long it will be."""
+        return Growing(self._file)
+
+    def _file(self) -> Any:
+        return tempfile.TemporaryFile(dir=self._folder)
+
+
+class Growing:
+    """An array ``[N, ...]`` that is written as it comes, in a dtype that holds all of it, as in `numpy.concatenate`."""
+
+    def __init__(self, opened: Any) -> None:
+        self._opened = opened
+        self._file: Any = None
+        self._dtype: np.dtype[Any] = np.dtype(np.float32)
+        self._shape: tuple[int, ...] = ()
+        self._count = 0
+
+    def add(self, values: Array) -> None:
+        """Add samples ``[n, ...]``.
+
+        Raises:
+            ValueError: they have another shape than those before.
+            TypeError: they are Python objects, or of a dtype that does not go with the one before.
+        """
+        if values.dtype.hasobject:
+            raise TypeError("it gives Python objects, not arrays of numbers")
+        if self._file is None:
+            self._file, self._dtype, self._shape = self._opened(), values.dtype, values.shape[1:]
+        if values.shape[1:] != self._shape:
+            raise ValueError(f"its items differ in shape: {list(values.shape[1:])} after {list(self._shape)}")
+        wider = np.promote_types(self._dtype, values.dtype)
+        if wider != self._dtype:
+            self._widen(wider)
+        self._file.write(np.ascontiguousarray(values, self._dtype).data if values.size else b"")
+        self._count += len(values)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def close(self) -> None:
+        """Let go of the file; what `done` gave stays."""
+        if self._file is not None:
+            self._file.close()
+
+    def done(self) -> Any:
+        """All of it."""
+        shape = (self._count, *self._shape)
+        if self._file is None or 0 in shape or not self._dtype.itemsize:
+            return np.empty(shape, self._dtype)
+        self._file.flush()
+        return np.asarray(np.memmap(self._file, self._dtype, "r+", shape=shape))
+
+    def _widen(self, dtype: np.dtype[Any]) -> None:
+        held, count = self.done(), self._count
+        self.close()
+        self._file, self._dtype, self._count = self._opened(), dtype, 0
+        for rows in blocks(held) if count else ():
+            self.add(held[rows].astype(dtype))

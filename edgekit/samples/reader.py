@@ -1,0 +1,26 @@
+"""Samples as the user named them, read in a worker process."""
+
+from pathlib import Path
+
+from edgekit import samples
+from edgekit.nouns.model import Preprocessing, Signature
+from edgekit.nouns.samples import Kept
+
+
+class SamplesReader(samples.Reader):
+    """See `edgekit.samples.Reader`."""
+
+    def read(
+        self,
+        spec: str,
+        *,
+        origin: str,
+        signature: Signature,
+        preprocessing: dict[str, Preprocessing],
+        folder: Path,
+        out: Path,
+    ) -> Kept:
+        """See `edgekit.samples.Reader.read`."""
+        found = samples.load(spec, signature, preprocessing, origin=origin, place=samples.Place(out), folder=folder)
+        found.save(out / "samples", labels=out / "labels.npy")
+        return found.kept
