@@ -152,7 +152,7 @@ def inputs_to_file(signature: Signature, samples: dict[str, Array]) -> dict[str,
     return {spec.name: to_file(spec, samples[spec.source_name]) for spec in signature.inputs}
 
 
-class Converted(Sequence[Array]):
+class FileSamples(Sequence[Array]):
     """An input's samples as the file wants them, each converted when it is its turn: all may not fit into memory."""
 
     def __init__(self, spec: TensorSpec, values: Array) -> None:
@@ -166,9 +166,9 @@ class Converted(Sequence[Array]):
         return np.array(to_file(self._spec, self._values[index : index + 1])[0])
 
 
-def each_to_file(signature: Signature, samples: dict[str, Array]) -> dict[str, Converted]:
+def each_to_file(signature: Signature, samples: dict[str, Array]) -> dict[str, FileSamples]:
     """The same as `inputs_to_file`, sample by sample."""
-    return {spec.name: Converted(spec, samples[spec.source_name]) for spec in signature.inputs}
+    return {spec.name: FileSamples(spec, samples[spec.source_name]) for spec in signature.inputs}
 
 
 def outputs_to_source(signature: Signature, outputs: dict[str, Array]) -> dict[str, Array]:
