@@ -413,8 +413,9 @@ def test_a_build_may_be_killed_before_any_change_to_its_place(cache: Path, sines
 def test_two_builds_at_once_both_succeed(sines: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     order = (str(sines / "sine.tflite"), "-t", "android", "--precision", "float32")
-    both = [command(tmp_path / "cache", out, *order) for _ in range(2)]
-    assert [running.wait() for running in both] == [0, 0]
+    both = [command(tmp_path / "cache", out, *order, stderr=subprocess.PIPE) for _ in range(2)]
+    told = [running.communicate()[1] for running in both]
+    assert [running.returncode for running in both] == [0, 0], told
     assert whole(out)
 
 
