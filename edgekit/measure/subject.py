@@ -4,10 +4,8 @@ import re
 import xml.etree.ElementTree as ET  # the file is the user's own, and is compiled right after
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import numpy as np
 
 from edgekit import samples, sources
 from edgekit.engine import registry
@@ -204,6 +202,5 @@ def write_inputs(subject: Measurable, given: str | None, seed: int, out: Path) -
     else:
         declared = {s.source_name: s.preprocessing for s in signature.inputs if s.preprocessing is not None}
         taken = samples.load(given, signature, declared).take(SAMPLES)
-    arrays: dict[str, Any] = dict(tensors.inputs_to_file(signature, taken.inputs))
-    np.savez(out, **arrays)
+    tensors.write_npz(out, tensors.inputs_to_file(signature, taken.inputs))
     return taken.origin

@@ -2,10 +2,8 @@
 
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import numpy as np
 
 from edgekit.errors import MissingTool, Unsupported
 from edgekit.measure import agreement, discovery, protocol
@@ -13,7 +11,7 @@ from edgekit.measure.protocol import Bench, in_words
 from edgekit.measure.subject import Measurable
 from edgekit.nouns.model import Signature
 from edgekit.nouns.profile import Delegate, Device, DeviceVerification, Run
-from edgekit.waist.tensors import Array, arrays
+from edgekit.waist.tensors import Array, arrays, write_npz
 
 KERNELS = {
     "aarch64": "arm64",
@@ -82,9 +80,7 @@ class _Outputs:
     def of(self, file: Path, inputs: dict[str, Array]) -> dict[str, Array]:
         """Outputs ``[N, *shape]`` by name for inputs ``[N, *shape]`` by name."""
         with tempfile.TemporaryDirectory(dir=self._folder) as made:
-            given = Path(made) / "inputs.npz"
-            written: dict[str, Any] = dict(inputs)
-            np.savez(given, **written)
+            given = write_npz(Path(made) / "inputs.npz", inputs)
             subject = Measurable(file, "", Signature(inputs=(), outputs=()))
             with protocol.deployments(self._bench, [subject], [given], [self._run]) as deployments:
                 block = protocol.run_block(self._bench, deployments[0], self._run, Path(made) / "block")

@@ -7,17 +7,16 @@ tensors get their memory), and a candidate that aborts must cost no more than th
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import msgspec
-import numpy as np
 
 from edgekit.errors import Unsupported
 from edgekit.host import serving
 from edgekit.host.child import Child, DiedError, GarbledError
 from edgekit.host.death import named
 from edgekit.waist import run
-from edgekit.waist.tensors import Array
+from edgekit.waist.tensors import Array, arrays, write_npz
 
 
 class TrialRun(msgspec.Struct):
@@ -47,7 +46,7 @@ class Trial:
         folder = Path(self._folder.name)
         model, given, found = folder / "model.tflite", folder / "inputs.npz", folder / "outputs.npz"
         model.write_bytes(content)
-        np.savez(given, allow_pickle=False, **{f"={name}": values for name, values in inputs.items()})
+        write_npz(given, inputs)
         if not self._child.alive:
             self._child = self._started()
         try:
@@ -58,8 +57,7 @@ class Trial:
             raise Unsupported(
                 f"LiteRT dies of the file ({code}).", place="the quantized network", fix="choose another precision"
             ) from error
-        with np.load(found) as outputs:
-            return _named(outputs)
+        return arrays(found)
 
     def _started(self) -> Child:
         return Child("edgekit.waist.trial", log=Path(self._folder.name) / "log.txt", apart=False)
@@ -74,17 +72,11 @@ class Trial:
         self._folder.cleanup()
 
 
-def _named(held: Any) -> dict[str, Array]:
-    """Arrays by their names, which are written behind a sign: a tensor may be called ``file``."""
-    return {name[1:]: held[name] for name in held}
-
-
 def _answer(line: bytes) -> None:
     job = msgspec.json.decode(line, type=TrialRun)
     with serving.remedied("the quantized network"):
-        with np.load(job.inputs) as inputs:
-            outputs = run.run(Path(job.model), _named(inputs), threads=run.host_threads())
-        np.savez(job.outputs, allow_pickle=False, **{f"={name}": values for name, values in outputs.items()})
+        outputs = run.run(Path(job.model), arrays(Path(job.inputs)), threads=run.host_threads())
+        write_npz(Path(job.outputs), outputs)
 
 
 if __name__ == "__main__":

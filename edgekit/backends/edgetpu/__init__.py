@@ -4,8 +4,6 @@ import platform
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-
 from edgekit.backends import Backend
 from edgekit.backends.edgetpu import compiled, compiler, dense, log
 from edgekit.backends.edgetpu.forecast import CPU, EDGE_TPU, ONE_SUBGRAPH, Forecast, forecast
@@ -14,7 +12,7 @@ from edgekit.host.compilers import EDGETPU_INSTALL, EDGETPU_PROGRAM
 from edgekit.nouns.building import Built, Job, Placement
 from edgekit.nouns.model import Precision, Signature
 from edgekit.waist import graph, run
-from edgekit.waist.tensors import arrays, each_to_file, outputs_to_source
+from edgekit.waist.tensors import arrays, each_to_file, outputs_to_source, write_npz
 
 TIMEOUT_S = 600
 """Seconds for the compiler, unless the target's ``timeout_s`` says otherwise; its own limit is 180."""
@@ -87,11 +85,7 @@ class EdgeTPUBackend(Backend):
                 fix=f"run {artifact.name.replace('_edgetpu', '')} instead: the same integers, on any CPU",
             )
         given = each_to_file(signature, arrays(inputs))
-        np.savez(
-            outputs,
-            allow_pickle=False,
-            **outputs_to_source(signature, run.run(artifact, given, threads=run.host_threads())),
-        )
+        write_npz(outputs, outputs_to_source(signature, run.run(artifact, given, threads=run.host_threads())))
 
 
 def _check(job: Job) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from edgekit.errors import Unsupported
 from edgekit.nouns.base import Noun
 from edgekit.waist import graph
-from edgekit.waist.tensors import Array
+from edgekit.waist.tensors import Array, arrays
 
 
 class FedTensor(Noun, frozen=True):
@@ -46,12 +46,10 @@ def boundary(artifact: Path) -> Boundary:
 
 def raw(of: Boundary, inputs: Path) -> list[list[bytes]]:
     """For every sample of an ``.npz`` (``[N, *shape]`` by name) the bytes of every input."""
-    with np.load(inputs, allow_pickle=False) as file:
-        arrays = [file[tensor.name] for tensor in of.inputs]
+    held = arrays(inputs)
+    given = [held[tensor.name] for tensor in of.inputs]
     return (
-        [[np.ascontiguousarray(array[i]).tobytes() for array in arrays] for i in range(len(arrays[0]))]
-        if arrays
-        else []
+        [[np.ascontiguousarray(array[i]).tobytes() for array in given] for i in range(len(given[0]))] if given else []
     )
 
 

@@ -13,6 +13,7 @@ from edgekit.drivers.adb import block, delegation, feeding, operators, parsing, 
 from edgekit.drivers.adb.bridge import Phone
 from edgekit.errors import DeviceError, Unsupported
 from edgekit.nouns.profile import Block, Delegation, Deployment, Memory, Run
+from edgekit.waist.tensors import write_npz
 
 GONE = 90
 """Exit code of a block's shell lines if the place is not there (`edgekit.drivers.adb.block.script`)."""
@@ -189,8 +190,8 @@ def _outputs(made: Room, started: Block) -> Block:
         rows.append(feeding.cut(of, made.pull(f"{i}.bin"), place=made.file()))
     if seen is None:
         return started
-    arrays: dict[str, Any] = {tensor.name: np.stack([row[j] for row in rows]) for j, tensor in enumerate(of.outputs)}
-    np.savez(made.out / "outputs.npz", **arrays)
+    arrays = {tensor.name: np.stack([row[j] for row in rows]) for j, tensor in enumerate(of.outputs)}
+    write_npz(made.out / "outputs.npz", arrays)
     return msgspec.structs.replace(
         started, begin_s=seen.begin_s, end_s=seen.end_s, outputs="outputs.npz", delegation=_delegation(made, seen)
     )

@@ -28,6 +28,7 @@ from edgekit.drivers.serial.monitor import Monitor
 from edgekit.errors import DeviceError, EdgekitError, InputError, Unsupported
 from edgekit.nouns.profile import Block, Deployment, Device, DeviceConfig, Output, Run, State
 from edgekit.runner import here
+from edgekit.waist.tensors import arrays
 
 
 class Serial(Driver):
@@ -82,8 +83,7 @@ class Serial(Driver):
             if run.mode == "idle":
                 return blocks.idle(monitor, run)
             given, made = blocks.signature(Path(deployment.model))
-            with np.load(deployment.inputs, allow_pickle=False) as file:
-                samples = file[given.name]
+            samples = arrays(Path(deployment.inputs))[given.name]
             if run.mode == "outputs":
                 return blocks.outputs(monitor, given, made, samples, out)
             blocks.load(monitor, given, samples[0])

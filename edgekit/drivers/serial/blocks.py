@@ -13,7 +13,7 @@ from edgekit.drivers.serial.monitor import Line, Monitor
 from edgekit.errors import DeviceError, Unsupported
 from edgekit.nouns.profile import Block, Distribution, Run
 from edgekit.waist import graph
-from edgekit.waist.tensors import Array
+from edgekit.waist.tensors import Array, write_npz
 
 FIRST_S = 120.0
 """How long the first inference may take, before there is a time to go by."""
@@ -197,7 +197,7 @@ def outputs(monitor: Monitor, given: graph.Tensor, made: graph.Tensor, samples: 
             ) from error
         rows.append(row)
         remarks |= {remark: None} if remark else {}
-    np.savez(out / "outputs.npz", allow_pickle=False, **{made.name: np.stack(rows)})
+    write_npz(out / "outputs.npz", {made.name: np.stack(rows)})
     return Block(runtime=_runtime(monitor), outputs="outputs.npz", notes=(_flashed(monitor), *remarks))
 
 
