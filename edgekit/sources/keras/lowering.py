@@ -8,13 +8,15 @@
   is one product with a constant matrix, which is what TensorFlow makes of the unit vectors.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from edgekit.sources.keras import definitions
+from edgekit.sources.keras.definitions import source
 from edgekit.sources.keras.libraries import tf
 from edgekit.waist.tensors import Array
 
@@ -31,7 +33,8 @@ LISTS = {"TensorListReserve": 0, "TensorListFromTensor": 1, "TensorListStack": 1
 
 def lowered(function: Any) -> Any:
     """The concrete function, with what the converter refuses rewritten; itself if there is nothing of that."""
-    if not any(node.op in LISTS or node.op in RESIZING or node.op == "Bitcast" for node in _every_node(function.graph)):
+    graph = function.graph.as_graph_def()
+    if not any(node.op in LISTS or node.op in RESIZING or node.op == "Bitcast" for node in definitions.nodes(graph)):
         return function
     frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
     definition = frozen.graph.as_graph_def()
@@ -43,19 +46,11 @@ def lowered(function: Any) -> Any:
     return _function(definition, frozen)
 
 
-def _every_node(graph: Any) -> Iterator[Any]:
-    definition = graph.as_graph_def()
-    yield from definition.node
-    for body in definition.library.function:
-        yield from body.node_def
-
-
 def _rename_functions(definition: Any) -> None:
     """Changed bodies get new names: TensorFlow knows every function of the process by its name."""
     for body in definition.library.function:
         body.signature.name += RENAMED
-    nodes = (*definition.node, *(node for body in definition.library.function for node in body.node_def))
-    for value in (value for node in nodes for value in node.attr.values()):
+    for value in (value for node in definitions.nodes(definition) for value in node.attr.values()):
         for called in [value.func] if value.HasField("func") else value.list.func:
             called.name += RENAMED
 
@@ -75,16 +70,11 @@ def _function(definition: Any, like: Any) -> Any:
     return tf.compat.v1.wrap_function(call, specs)
 
 
-def _source(name: str) -> str:
-    """The node that a reference in a graph or in a function's body names."""
-    return name.lstrip("^").partition(":")[0]
-
-
 def _constant(nodes: dict[str, Any], name: str) -> Array | None:
     """The value of an input, through copies; None if it is computed."""
-    node = nodes.get(_source(name))
+    node = nodes.get(source(name))
     while node is not None and node.op == "Identity":
-        node = nodes.get(_source(node.input[0]))
+        node = nodes.get(source(node.input[0]))
     return tf.make_ndarray(node.attr["value"].tensor) if node is not None and node.op == "Const" else None
 
 
@@ -139,20 +129,20 @@ def _sign_of(nodes: dict[str, Any], node: Any) -> str | None:
     """What ``bitcast(x) & 0x80000000 < 0`` asks about; None for any other node."""
     if node.op != "Less" or not _holds(nodes, node.input[1], 0):
         return None
-    masked = nodes[_source(node.input[0])]
+    masked = nodes[source(node.input[0])]
     if masked.op != "BitwiseAnd" or not _holds(nodes, masked.input[1], SIGN_BIT):
         return None
-    bits = nodes[_source(masked.input[0])]
+    bits = nodes[source(masked.input[0])]
     real = bits.op == "Bitcast" and bits.attr["T"].type == tf.float32.as_datatype_enum
     return str(bits.input[0]) if real else None
 
 
 def _is_negative_zero(nodes: dict[str, Any], name: str, value: str) -> bool:
     """Whether a condition is ``value == 0 and signbit(value)``."""
-    both = nodes[_source(name)]
+    both = nodes[source(name)]
     if both.op != "LogicalAnd":
         return False
-    equal, sign = (nodes[_source(part)] for part in both.input[:2])
+    equal, sign = (nodes[source(part)] for part in both.input[:2])
     zero = equal.op == "Equal" and equal.input[0] == value and _holds(nodes, equal.input[1], 0)
     return zero and "edgekit_sign" in sign.attr and sign.input[0] == value
 
@@ -211,13 +201,8 @@ def _resize(definition: Any, graph: Any) -> bool:
 
 def _computed(nodes: dict[str, Any], name: str, graph: Any) -> Array | None:
     """The value of an input that is computed from constants alone; None if an input of the network is in it."""
-    seen, waiting = set(), [_source(name)]
-    while waiting:
-        node = nodes[waiting.pop()]
-        if node.op == "Placeholder":
-            return None
-        seen.add(node.name)
-        waiting += [source for source in map(_source, node.input) if source not in seen]
+    if definitions.from_inputs(nodes, name):
+        return None
     with tf.compat.v1.Session(graph=graph) as running:
         value: Array = running.run(name if ":" in name else f"{name}:0")
         return value
@@ -256,7 +241,7 @@ def _splice(definition: Any, node: Any, value: Any, call: Callable[[Any], Any]) 
         made = definition.node.add()
         made.CopyFrom(inner)
         made.name = f"{node.name}/{inner.name}"
-        made.input[:] = [taken if _source(name) == "value" else f"{node.name}/{name}" for name in inner.input]
+        made.input[:] = [taken if source(name) == "value" else f"{node.name}/{name}" for name in inner.input]
     result = f"{node.name}/{traced.outputs[0].op.name}"
     node.op, node.input[:] = "Identity", [result]
     node.attr.clear()

@@ -12,6 +12,7 @@ import numpy as np
 from edgekit.errors import InputError, Unsupported
 from edgekit.sources import bound, bound_results
 from edgekit.sources.keras import optimization
+from edgekit.sources.keras.definitions import nodes
 from edgekit.sources.keras.libraries import FAILURES, first_line, tf
 from edgekit.waist.tensors import Array
 
@@ -153,9 +154,7 @@ def restored_state(function: Any) -> Iterator[None]:
 
 def writes_state(function: Any) -> bool:
     """Whether a call changes variables of the network."""
-    graph = function.graph.as_graph_def()
-    inner = (node for body in graph.library.function for node in body.node_def)
-    return any(node.op.startswith("Assign") for node in (*graph.node, *inner))
+    return any(node.op.startswith("Assign") for node in nodes(function.graph.as_graph_def()))
 
 
 def sample(fixed: Fixed, seed: int = 0) -> list[Array]:

@@ -6,7 +6,7 @@ quantization-aware training stay: they round weights and activations as integers
 
 from typing import Any
 
-from edgekit.sources.keras import allowed
+from edgekit.sources.keras import allowed, definitions
 from edgekit.sources.keras.vetting import objects
 
 SAVE_AS_HDF5 = (
@@ -55,22 +55,8 @@ def rounds_activations(function: Any) -> bool:
         convert_variables_to_constants_v2,
     )
 
-    definition = function.graph.as_graph_def()
-    bodies = (node for body in definition.library.function for node in body.node_def)
-    if not any(node.op in FAKE_QUANTIZATION for node in (*definition.node, *bodies)):
+    if not any(node.op in FAKE_QUANTIZATION for node in definitions.nodes(function.graph.as_graph_def())):
         return False
-    nodes = {node.name: node for node in convert_variables_to_constants_v2(function).graph.as_graph_def().node}
-    return any(_computed(nodes, node.input[0]) for node in nodes.values() if node.op in FAKE_QUANTIZATION)
-
-
-def _computed(nodes: dict[str, Any], name: str) -> bool:
-    """Whether a value depends on the network's inputs."""
-    pending, seen = [name], set()
-    while pending:
-        node = nodes[pending.pop().lstrip("^").split(":")[0]]
-        if node.op == "Placeholder":
-            return True
-        if node.name not in seen:
-            seen.add(node.name)
-            pending.extend(node.input)
-    return False
+    frozen = {node.name: node for node in convert_variables_to_constants_v2(function).graph.as_graph_def().node}
+    roundings = [node for node in frozen.values() if node.op in FAKE_QUANTIZATION]
+    return any(definitions.from_inputs(frozen, node.input[0]) for node in roundings)
