@@ -62,7 +62,7 @@ class BuiltFile(Shown):
     @property
     def size_bytes(self) -> int:
         """The size of all its parts."""
-        return sum(part.bytes for part in self.described.files.values())
+        return self.described.size_bytes
 
     def __fspath__(self) -> str:
         return str(self.path)

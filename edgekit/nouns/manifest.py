@@ -59,6 +59,11 @@ class ArtifactFile(Noun, frozen=True, kw_only=True):
         """The digest of all its files (see `digest`)."""
         return digest({name: part.sha256 for name, part in self.files.items()})
 
+    @property
+    def size_bytes(self) -> int:
+        """The size of all its files."""
+        return sum(part.bytes for part in self.files.values())
+
 
 class DataSet(Noun, frozen=True, kw_only=True):
     """Which samples were used, and what the calibration linter had to say about them.

@@ -1,11 +1,11 @@
 """How the files of an artifact folder came to be, as a table for each."""
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from edgekit.nouns.lineage import Step
 from edgekit.nouns.manifest import ArtifactFile, Manifest
+from edgekit.report.screens import plain_table
 
 DIGITS = 8
 """Of a digest: as many as tell the contents of one folder apart."""
@@ -25,13 +25,11 @@ def _file(file: ArtifactFile) -> tuple[RenderableType, ...]:
     title = Text(f"{file.file} (sha256 {file.sha256[:DIGITS]}…)", style="bold")
     if not file.lineage:
         return Text(), title, Text("  its steps are not recorded; build it again to have them")
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in ("step", "by", "s", "from", "made", "what came of it"):
-        table.add_column(column, justify="right" if column == "s" else "left", overflow="fold")
+    rows = plain_table("step", "by", "s", "from", "made", "what came of it")
     for step in file.lineage:
         took = "" if step.seconds is None else f"{step.seconds:.2f}"
-        table.add_row(step.what, step.leaf or "edgekit", took, _inputs(step), step.made[:DIGITS], _outcome(step))
-    return Text(), title, table
+        rows.add_row(step.what, step.leaf or "edgekit", took, _inputs(step), step.made[:DIGITS], _outcome(step))
+    return Text(), title, rows
 
 
 def _inputs(step: Step) -> str:

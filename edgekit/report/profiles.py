@@ -5,7 +5,6 @@ from collections.abc import Iterable
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from edgekit.nouns.profile import (
@@ -21,7 +20,7 @@ from edgekit.nouns.profile import (
 )
 from edgekit.nouns.results import Measured
 from edgekit.nouns.sensing import Availability
-from edgekit.report.screens import size
+from edgekit.report.screens import plain_table, size
 
 BAR = 24
 """Cells of the longest operator's bar."""
@@ -31,13 +30,6 @@ NO_METER = "No meter can be used on this device"
 
 OPERATORS = 15
 """Operators that are shown one by one; the rest is one line."""
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
 
 
 UNITS = ((1000.0, 1e-3, "s"), (0.1, 1.0, "ms"), (0.0, 1000.0, "µs"))
@@ -72,7 +64,7 @@ def _figure(found: Estimate, like: float) -> str:
 def profiles(measured: Iterable[Measured]) -> RenderableType:
     """The table that ends a measurement, a column for each file, and below it what needs attention."""
     rows = list(measured)
-    table = _table("", *(row.profile.artifact for row in rows))
+    table = plain_table("", *(row.profile.artifact for row in rows))
     medians = [row.profile.latency.median_ms.value for row in rows if row.profile.latency is not None]
     quickest = min((value for value in medians if value is not None), default=1.0)  # all are told in its unit
     figures = [_figures(row.profile, quickest) for row in rows]
@@ -209,7 +201,7 @@ def operators(times: tuple[OperatorTime, ...]) -> RenderableType:
     total = sum(row.mean_ms for row in times) or 1.0
     ranked = sorted(times, key=lambda row: -row.mean_ms)
     longest = ranked[0].mean_ms or 1.0
-    table = _table("  time", "share", "", "operator")
+    table = plain_table("  time", "share", "", "operator")
     for row in ranked[:OPERATORS]:
         bar = Text("█" * round(BAR * row.mean_ms / longest), style="blue")
         what = row.name if row.kind in row.name else f"{row.kind} {row.name}"
@@ -253,7 +245,7 @@ def _ratio(found: Estimate) -> str:
 
 def devices(found: Iterable[tuple[Device, dict[str, Availability]]]) -> RenderableType:
     """A line for each device, and below it what is wrong and which meters it offers."""
-    table = _table("device", "what", "system", "runs", "meters")
+    table = plain_table("device", "what", "system", "runs", "meters")
     remarks: list[RenderableType] = []
     for device, offers in found:
         usable = Text(device.id, style="green" if device.usable else "yellow")
@@ -271,7 +263,7 @@ def _system(device: Device) -> str:
 
 def device(found: Device, offers: dict[str, Availability]) -> RenderableType:
     """Everything about one device: what it runs, its state, and every meter with its reason."""
-    facts = _table("", "")
+    facts = plain_table("", "")
     facts.show_header = False
     if _system(found):
         facts.add_row("system", _system(found))
@@ -282,7 +274,7 @@ def device(found: Device, offers: dict[str, Availability]) -> RenderableType:
         facts.add_row("state", state(found.state))
     parts: list[RenderableType] = [Text(f"{found.id}: {found.title}", style="bold"), facts]
     if offers:
-        table = _table("meter", "works", "remark")
+        table = plain_table("meter", "works", "remark")
         for name, offer in offers.items():
             works = Text("yes", style="green") if offer.probe is not None else Text("no", style="yellow")
             table.add_row(name, works, offer.reason + (f"\nfix: {offer.fix}" if offer.fix else ""))

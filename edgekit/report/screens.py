@@ -41,10 +41,11 @@ def count(number: int) -> str:
     return str(number)
 
 
-def _table(*columns: str) -> Table:
+def plain_table(*columns: str) -> Table:
+    """A table without lines; numbers stand to the right."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
-        table.add_column(column, justify="right" if column == "used" else "left", overflow="fold")
+        table.add_column(column, justify="right" if column in {"used", "s"} else "left", overflow="fold")
     return table
 
 
@@ -78,7 +79,7 @@ def _results(rows: list[Result], columns: tuple[str, ...]) -> Table:
     for column in columns:
         left = column in {"target, file", "precision", "verdict"}
         table.add_column(column, justify="left" if left else "right", overflow="fold")
-    sizes = [_bytes(file) for row in rows if row.manifest is not None for file in row.manifest.artifacts]
+    sizes = [file.size_bytes for row in rows if row.manifest is not None for file in row.manifest.artifacts]
     for row in rows:
         name = Text(row.target, style="bold")
         if row.manifest is None:
@@ -116,13 +117,9 @@ def _names(files: tuple[str, ...]) -> str:
     return ", ".join(files[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _bytes(file: ArtifactFile) -> int:
-    return sum(part.bytes for part in file.files.values())
-
-
 def _evidence(file: ArtifactFile, smallest: int) -> dict[str, str | Text]:
     """By column; the metric stands under its own name. ``smallest`` in bytes chooses the unit of all sizes."""
-    cells: dict[str, str | Text] = {"size": size(_bytes(file), smallest)}
+    cells: dict[str, str | Text] = {"size": size(file.size_bytes, smallest)}
     judged = file.verification
     if judged is None:
         return cells | {"verdict": Text("not verified", style="yellow")}
@@ -201,7 +198,7 @@ def _mapping(file: ArtifactFile) -> Iterable[str]:
 
 def checks(found: Iterable[Check]) -> RenderableType:
     """What ``edgekit check`` found: a line for each file of each target."""
-    table = _table("target", "file", "works", "operators")
+    table = plain_table("target", "file", "works", "operators")
     for row in found:
         where = Counter(placement.runs_on for placement in row.placements)
         remark = row.reason or ", ".join(f"{n} on {device}" for device, n in where.most_common())
@@ -213,7 +210,7 @@ def checks(found: Iterable[Check]) -> RenderableType:
 
 def plan(planned: Plan) -> RenderableType:
     """What a dry run shows."""
-    table = _table("target", "file", "precision", "backend", "folder")
+    table = plain_table("target", "file", "precision", "backend", "folder")
     for target, folder, variants in planned.targets:
         for variant in variants:
             table.add_row(target.name, variant.file, variant.precision, variant.backend, f"{folder}/")
@@ -225,7 +222,7 @@ def plan(planned: Plan) -> RenderableType:
 def inspection(seen: Inspection) -> RenderableType:
     """Everything ``edgekit inspect`` knows, in three short tables."""
     model, cost = seen.model, seen.cost
-    facts = _table("", "")
+    facts = plain_table("", "")
     facts.show_header = False
     facts.add_row("format", model.format + (f", opset {model.opset}" if model.opset else ""))
     facts.add_row("producer", model.producer or "not recorded")
@@ -239,7 +236,7 @@ def inspection(seen: Inspection) -> RenderableType:
         facts.add_row("float form" if cost is not None else "cost", f"unavailable: {seen.reason}")
     parts: list[RenderableType] = [Text(model.file, style="bold"), facts, Text(), _signature(model.signature)]
     if cost is not None:
-        operators = _table("operator", "used")
+        operators = plain_table("operator", "used")
         for name, n in sorted(cost.operators.items(), key=lambda item: (-item[1], item[0])):
             operators.add_row(name, str(n))
         parts += [Text(), operators]
@@ -248,7 +245,7 @@ def inspection(seen: Inspection) -> RenderableType:
 
 
 def _signature(signature: Signature) -> Table:
-    table = _table("", "name", "shape", "dtype", "layout")
+    table = plain_table("", "name", "shape", "dtype", "layout")
     for kind, specs in (("input", signature.inputs), ("output", signature.outputs)):
         for spec in specs:
             table.add_row(kind, *_spec(spec))
@@ -261,7 +258,7 @@ def _spec(spec: TensorSpec) -> tuple[str, str, str, str]:
 
 def tensors(rows: Iterable[TensorRow]) -> RenderableType:
     """The tensors of a model, in the order in which they are made."""
-    table = _table("tensor", "shape", "dtype", "made by")
+    table = plain_table("tensor", "shape", "dtype", "made by")
     for row in rows:
         shape = "not fixed" if row.shape is None else "×".join(map(str, row.shape)) or "scalar"
         table.add_row(row.name, shape, row.dtype or "", row.operator + (", an output" if row.output else ""))
@@ -270,7 +267,7 @@ def tensors(rows: Iterable[TensorRow]) -> RenderableType:
 
 def targets(found: Iterable[Target]) -> RenderableType:
     """A line for each target."""
-    table = _table("target", "for", "files")
+    table = plain_table("target", "for", "files")
     for target in found:
         table.add_row(target.name, target.title, ", ".join(variant.file for variant in target.variants))
     return table
@@ -278,12 +275,12 @@ def targets(found: Iterable[Target]) -> RenderableType:
 
 def target(found: Target) -> RenderableType:
     """Everything about a target, with the source of each number."""
-    files = _table("file", "precision", "made by", "use")
+    files = plain_table("file", "precision", "made by", "use")
     for variant in found.variants:
         files.add_row(variant.file, variant.precision, variant.backend, variant.use)
     parts: list[RenderableType] = [Text(found.title, style="bold"), Text(found.summary), Text(), files]
     if found.facts:
-        facts = _table("fact", "value", "source")
+        facts = plain_table("fact", "value", "source")
         for name, fact in found.facts.items():
             facts.add_row(name.replace("_", " "), f"{fact.value} {fact.unit}", fact.source)
         parts += [Text(), facts]
@@ -293,7 +290,7 @@ def target(found: Target) -> RenderableType:
 def health(found: "Health") -> RenderableType:
     """What works here, and the command for what does not."""
     tools = ", ".join(f"{name} {version}" for name, version in found.tools.items())
-    table = _table("", "", "works", "remark")
+    table = plain_table("", "", "works", "remark")
     for part in found.parts:
         works = Text("yes", style="green") if part.works else Text("no", style="yellow")
         remark = part.detail if part.works or not part.fix else f"{part.detail}\nfix: {part.fix}"
