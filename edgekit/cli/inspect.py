@@ -27,12 +27,13 @@ def verb(model: str, *, tensors: bool, as_json: bool, **flags: Any) -> int:
 
     MODEL is what edgekit build takes, or a folder that it wrote.
     """
-    if is_artifact(options.existing(model)):
-        return _lineage(Path(model), as_json=as_json)
+    path = options.existing(model)
+    if is_artifact(path):
+        return _lineage(path, as_json=as_json)
     said = {name: value for name, value in flags.items() if value is not None}
     console = options.stderr()
     with options.session(console, max_memory=said.pop("max_memory", None)) as session:
-        path, how = options.existing(model), SourceOptions(**said)
+        how = SourceOptions(**said)
         if tensors:
             rows = list_tensors(session, path, how)
             options.stdout(as_json=as_json).print(screens.tensors(rows))

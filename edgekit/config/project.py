@@ -198,7 +198,7 @@ def _first(names: tuple[str, ...]) -> str:
 
 
 def is_function(value: str) -> bool:
-    """Whether a value reads as ``module:function``."""
+    """Whether a value reads as ``module:function`` (dots allowed on both sides)."""
     return re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", value) is not None
 
 

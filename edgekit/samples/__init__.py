@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgekit.config import is_function
 from edgekit.errors import InputError
 from edgekit.nouns.model import Preprocessing, Signature, TensorSpec
 from edgekit.nouns.samples import Kept
@@ -106,7 +107,7 @@ def _check_labels(labels: Array, count: int, spec: str) -> None:
 def _read(spec: str, signature: Signature, preprocessing: dict[str, Preprocessing], place: Place, folder: Path) -> Raw:
     path = Path(spec) if folder == Path.cwd() else folder / spec
     if not path.exists():
-        if functions.is_function(spec):
+        if is_function(spec):
             return functions.read(spec, signature, place, folder)
         raise InputError(
             f"There is no file, folder or module:function {spec}.",

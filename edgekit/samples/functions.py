@@ -3,7 +3,6 @@
 import contextlib
 import importlib
 import os
-import re
 import sys
 import sysconfig
 import traceback
@@ -26,11 +25,6 @@ MOST_ITEMS = 100_000
 USERS_FAULTS = (ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError, MemoryError,
                 NameError, OSError, RuntimeError, SyntaxError, TypeError, ValueError)  # fmt: skip
 """What the user's code may raise; anything else is shown as a bug with its traceback."""
-
-
-def is_function(spec: str) -> bool:
-    """Whether a spec reads as ``module:function`` (dots allowed on both sides)."""
-    return re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", spec) is not None
 
 
 def read(spec: str, signature: Signature, place: Place, folder: Path | None = None) -> Raw:

@@ -11,10 +11,11 @@ from edgekit.engine.store import Answer, digest_of
 from edgekit.host import compilers
 from edgekit.nouns.building import Built, Job
 from edgekit.nouns.model import CALIBRATED, Boundary, Precision
+from edgekit.nouns.samples import Kept
 from edgekit.nouns.target import Variant
 from edgekit.steps.conversion import Subject
 from edgekit.steps.reading import OpenedNetwork
-from edgekit.steps.sampling import SAMPLES, Kept, content
+from edgekit.steps.sampling import SAMPLES, content
 
 
 class Order(msgspec.Struct, frozen=True):

@@ -11,10 +11,11 @@ from edgekit.engine.session import Session
 from edgekit.engine.store import Answer, digest_of
 from edgekit.errors import Unsupported
 from edgekit.nouns.model import CALIBRATED, FLOATS, Cost, Precision, TensorSpec, Waist
+from edgekit.nouns.samples import Kept
 from edgekit.nouns.target import Variant
 from edgekit.nouns.verification import Made
 from edgekit.steps.reading import OpenedNetwork
-from edgekit.steps.sampling import SAMPLES, Kept, content
+from edgekit.steps.sampling import SAMPLES, content
 
 
 class Subject(msgspec.Struct, frozen=True):

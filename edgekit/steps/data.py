@@ -17,12 +17,12 @@ from edgekit.engine.store import Answer, digest_of
 from edgekit.errors import InputError
 from edgekit.nouns.manifest import DataSet
 from edgekit.nouns.model import Preprocessing, Signature
+from edgekit.nouns.samples import Kept
 from edgekit.nouns.verification import SamplesUse
 from edgekit.steps import conversion, evidence, sampling
 from edgekit.steps.conversion import Subject
 from edgekit.steps.evidence import Evidence, affordable
 from edgekit.steps.metric import Wanted
-from edgekit.steps.sampling import Kept
 
 RANDOM_SAMPLES = 16
 """Random inputs on which a float-only build is verified when the user gives no data."""

@@ -12,12 +12,13 @@ from edgekit.engine.store import Answer, digest_of
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.building import Built
 from edgekit.nouns.model import CALIBRATED, FLOATS, Signature, Waist
+from edgekit.nouns.samples import Kept
 from edgekit.nouns.verification import Judged, SamplesUse
 from edgekit.steps.compilation import Order
 from edgekit.steps.conversion import Subject, branches
 from edgekit.steps.metric import Wanted
 from edgekit.steps.reading import OpenedNetwork
-from edgekit.steps.sampling import OUTPUTS, SAMPLES, Kept, content, reference
+from edgekit.steps.sampling import OUTPUTS, SAMPLES, content, reference
 
 
 class ProbeRun(msgspec.Struct, frozen=True):

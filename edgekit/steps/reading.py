@@ -68,9 +68,7 @@ def open_network(session: Session, path: Path, options: SourceOptions) -> Opened
         Unsupported: an input or output has a name that no archive of samples holds.
     """
     path = path.absolute()
-    leaf = sources.FORMATS[sources.sniff(path)]
-    registry.require(leaf)
-    origin = of_model(path, options)
+    leaf, origin = sniffed(path, options)
     described = _described(session, leaf, origin, options)
     if described.result.companions:  # what the model says of itself may lie in them too, such as a shape
         origin = of(path, described.result.companions, options.custom_objects)
@@ -85,6 +83,18 @@ def open_network(session: Session, path: Path, options: SourceOptions) -> Opened
                 fix=f"rename it (at most {LONGEST_NAME:,} bytes), and export the model again",
             )
     return OpenedNetwork(origin, leaf, options, described.result, described.steps)
+
+
+def sniffed(path: Path, options: SourceOptions) -> tuple[str, Origin]:
+    """The leaf that reads a model file, and what it reads.
+
+    Raises:
+        InputError: it cannot be read.
+        MissingTool: the libraries that read it are not installed.
+    """
+    leaf = sources.FORMATS[sources.sniff(path)]
+    registry.require(leaf)
+    return leaf, of_model(path, options)
 
 
 def _described(session: Session, leaf: str, origin: Origin, options: SourceOptions) -> Answer[Model]:

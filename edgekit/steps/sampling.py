@@ -13,8 +13,6 @@ from edgekit.nouns.model import Preprocessing, Signature
 from edgekit.nouns.samples import Kept
 from edgekit.steps.reading import OpenedNetwork
 
-__all__ = ["OUTPUTS", "SAMPLES", "Kept", "content", "drawn", "read", "reference", "take"]
-
 SAMPLES = "samples"
 """The folder of an answer that holds samples, as `edgekit.waist.tensors.arrays` reads them; labels: ``labels.npy``."""
 
@@ -35,7 +33,7 @@ def read(
         InputError: they cannot be read, or do not fit the signature.
     """
     place = spec if file is None else str(file)
-    found = _content(place)
+    found = _digest_of_named(place)
 
     def make(out: Path) -> Kept:
         kept: Kept = session.call(
@@ -49,7 +47,7 @@ def read(
             folder=Path.cwd(),
             out=out,
         )
-        if _content(place) != found:
+        if _digest_of_named(place) != found:
             raise changed(Path(place), spec)
         return kept
 
@@ -63,7 +61,7 @@ def read(
     return session.ask(question, Kept, make)
 
 
-def _content(spec: str) -> str:
+def _digest_of_named(spec: str) -> str:
     path = Path(spec)
     if path.exists():
         return tree_digest(path).sha256

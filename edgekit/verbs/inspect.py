@@ -2,9 +2,6 @@
 
 from pathlib import Path
 
-from edgekit import sources
-from edgekit.engine import registry
-from edgekit.engine.origin import of_model
 from edgekit.engine.session import Session
 from edgekit.errors import Unsupported
 from edgekit.nouns import manifest
@@ -40,9 +37,7 @@ def list_tensors(session: Session, model: Path, options: SourceOptions) -> tuple
     """
     session.progress.plan(1)
     path = model.absolute()
-    leaf = sources.FORMATS[sources.sniff(path)]
-    registry.require(leaf)
-    origin = of_model(path, options)
+    leaf, origin = reading.sniffed(path, options)
     return session.ask(
         reading.reading_of(leaf, origin, options, "tensors"),
         tuple[TensorRow, ...],

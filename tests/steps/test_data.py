@@ -17,6 +17,7 @@ from edgekit.engine.session import Session
 from edgekit.engine.store import Answer, Store
 from edgekit.errors import InputError
 from edgekit.nouns.model import Preprocessing, Signature, TensorSpec
+from edgekit.nouns.samples import Kept
 from edgekit.steps import conversion, data, evidence, sampling
 from edgekit.waist.tensors import arrays
 
@@ -36,7 +37,7 @@ def saved(path: Path, count: int = 10, seed: int = 0) -> str:
     return str(path)
 
 
-def kept(session: Session, spec: str, most: int | None = None) -> Answer[sampling.Kept]:
+def kept(session: Session, spec: str, most: int | None = None) -> Answer[Kept]:
     return sampling.take(session, sampling.read(session, spec, SIGNATURE, {}), most)
 
 
@@ -44,7 +45,7 @@ def test_what_is_kept_is_what_a_worker_reads(session: Session, tmp_path: Path) -
     spec = saved(tmp_path / "s.npz")
     answer = kept(session, spec, most=4)
     wanted = samples.load(spec, SIGNATURE)
-    assert answer.result == sampling.Kept(
+    assert answer.result == Kept(
         origin=spec,
         total=10,
         total_sha256=wanted.sha256,

@@ -13,7 +13,8 @@ from edgekit.engine.store import Answer, Store, file_digest
 from edgekit.errors import Unsupported
 from edgekit.nouns.model import Signature, Waist
 from edgekit.nouns.results import Result
-from edgekit.steps import conversion, data, evidence, reading, sampling
+from edgekit.nouns.samples import Kept
+from edgekit.steps import conversion, data, evidence, reading
 from edgekit.verbs.build import build
 from tests import networks
 
@@ -35,7 +36,7 @@ def converted_to(monkeypatch: pytest.MonkeyPatch) -> Replace:
 
     def replace(file: Path) -> None:
         def wrong(
-            session: Session, network: reading.OpenedNetwork, samples: Answer[sampling.Kept] | None = None
+            session: Session, network: reading.OpenedNetwork, samples: Answer[Kept] | None = None
         ) -> Answer[Waist]:
             answer = faithful(session, network, samples)
             waist = msgspec.structs.replace(answer.result, file=file.name)

@@ -23,6 +23,7 @@ from edgekit.nouns.building import Built
 from edgekit.nouns.manifest import Manifest
 from edgekit.nouns.model import Waist
 from edgekit.nouns.results import Result
+from edgekit.nouns.samples import Kept
 from edgekit.steps import compilation, conversion, reading, sampling
 from edgekit.verbs import build as verb
 from edgekit.verbs.planning import plan
@@ -263,9 +264,7 @@ def test_a_wrong_conversion_names_the_tensor(
     """The matrix of the waist has the wrong sign."""
     faithful = conversion.to_waist
 
-    def damaged(
-        session: Session, network: reading.OpenedNetwork, samples: Answer[sampling.Kept] | None = None
-    ) -> Answer[Waist]:
+    def damaged(session: Session, network: reading.OpenedNetwork, samples: Answer[Kept] | None = None) -> Answer[Waist]:
         answer = faithful(session, network)
         file = tmp_path / answer.result.file
         tree = graph.load(answer.folder / file.name)
