@@ -36,6 +36,9 @@ DTYPES: dict[int, str] = {
 }
 """TFLite tensor types by their numpy names (``int4`` and ``uint4`` are packed, two to a byte)."""
 
+BORDER = frozenset({"QUANTIZE", "DEQUANTIZE"})
+"""Operators between integers and the reals that they stand for; they compute nothing."""
+
 
 class Tensor(Noun, frozen=True, kw_only=True):
     """A tensor of a subgraph. ``constant_bytes`` is 0 for activations; ``scales`` is empty when float.

@@ -54,7 +54,7 @@ def _shape(model: Any) -> None:
     main = graph.describe(model)[0]
     shapes = [tensor.shape for tensor in main.tensors]
     for operator in main.operators:
-        if operator.name in {"QUANTIZE", "DEQUANTIZE"}:
+        if operator.name in graph.BORDER:
             shapes[operator.outputs[0]] = shapes[operator.inputs[0]]
             model.subgraphs[0].tensors[operator.outputs[0]].shape = np.array(shapes[operator.inputs[0]], np.int32)
 

@@ -18,13 +18,10 @@ from edgekit.waist.tensors import Array
 INTEGERS = {"int4", "int8", "uint8", "int16"}
 """Dtypes that carry real numbers only together with a scale."""
 
-_PASSED_ON = {"QUANTIZE", "DEQUANTIZE"}
-"""Operators between integers and the reals that they stand for; they compute nothing."""
-
 
 def precision(main: Graph) -> Precision:
     """The precision of a file: that of its activations if they are integers, else that of its weights."""
-    consumed = {index for operator in main.operators if operator.name not in _PASSED_ON for index in operator.inputs}
+    consumed = {index for operator in main.operators if operator.name not in graph.BORDER for index in operator.inputs}
     scaled = {t.dtype for t in main.tensors if t.index in consumed and t.scales and not t.constant_bytes}
     if scaled & {"int8", "uint8"}:
         return "int8"
@@ -72,7 +69,7 @@ def _hybrid(described: Graph) -> set[int]:
     found: set[int] = set()
     refused = set(described.outputs)
     for operator in described.operators:
-        floats = operator.name not in _PASSED_ON and all(
+        floats = operator.name not in graph.BORDER and all(
             described.tensors[tensor].dtype == "float32" for tensor in operator.outputs
         )
         for tensor in operator.inputs:

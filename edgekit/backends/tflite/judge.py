@@ -24,8 +24,6 @@ SCORED_BYTES = 1 << 26
 CLEARLY_WORSE_DB = 3.0
 """A file with fewer float operators may lose this much SQNR to one with more."""
 
-_MOVES = {"QUANTIZE", "DEQUANTIZE"}
-
 
 @dataclass(frozen=True)
 class Candidate:
@@ -138,6 +136,6 @@ def float_operators(made: graph.Graph) -> tuple[graph.Operator, ...]:
     return tuple(
         operator
         for operator in made.operators
-        if operator.name not in _MOVES
+        if operator.name not in graph.BORDER
         and any(made.tensors[i].dtype == "float32" for i in (*operator.inputs, *operator.outputs) if i >= 0)
     )
