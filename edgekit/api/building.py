@@ -1,6 +1,7 @@
 """build, check and inspect for programs."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -112,13 +113,20 @@ def build(
         DeviceError: a device that is named cannot be used; nothing was built.
     """
     options = {name: value for name, value in locals().items() if name in Project.__struct_fields__}
-    with (
-        session(progress, cache_limit=cache_limit, max_memory=max_memory) as running,
-        TemporaryDirectory(prefix="edgekit-") as folder,
-    ):
-        path = given.model_file(model, Path(folder))
-        options |= {"model": None, "targets": [targets] if isinstance(targets, str) else list(targets)}
-        return _build(running, options, path, Path(folder))
+    options |= {"model": None, "targets": _listed(targets)}
+    with _opened(model, progress, cache_limit=cache_limit, max_memory=max_memory) as (running, path, folder):
+        return _build(running, options, path, folder)
+
+
+@contextmanager
+def _opened(model: Model, progress: Progress, **limits: str | None) -> Iterator[tuple[Session, Path, Path]]:
+    """A session, the model's file, and a folder for what else the program holds in memory."""
+    with session(progress, **limits) as running, TemporaryDirectory(prefix="edgekit-") as folder:
+        yield running, given.model_file(model, Path(folder)), Path(folder)
+
+
+def _listed(targets: str | Iterable[str]) -> list[str]:
+    return [targets] if isinstance(targets, str) else list(targets)
 
 
 def _build(running: Session, options: dict[str, Any], path: Path, folder: Path) -> BuildResult:
@@ -206,9 +214,8 @@ def check(
         MissingTool: the libraries that read it are not installed.
     """
     options = {name: value for name, value in locals().items() if name in Project.__struct_fields__}
-    with session(progress, max_memory=max_memory) as running, TemporaryDirectory(prefix="edgekit-") as folder:
-        path = given.model_file(model, Path(folder))
-        options |= {"model": None, "targets": [targets] if isinstance(targets, str) else list(targets)}
+    options |= {"model": None, "targets": _listed(targets)}
+    with _opened(model, progress, max_memory=max_memory) as (running, path, _):
         return CheckResult(tuple(checks.check(running, _project(options), path)))
 
 
@@ -249,8 +256,7 @@ def inspect(
         MissingTool: the libraries that read it are not installed.
     """
     options = {name: value for name, value in locals().items() if name in Project.__struct_fields__ and name != "model"}
-    with session(progress, max_memory=max_memory) as running, TemporaryDirectory(prefix="edgekit-") as folder:
-        path = given.model_file(model, Path(folder))
+    with _opened(model, progress, max_memory=max_memory) as (running, path, _):
         how: SourceOptions = _project(options).source_options
         if tensors:
             return InspectResult(None, inspections.list_tensors(running, path, how))

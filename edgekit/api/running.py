@@ -8,8 +8,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 from edgekit import config
-from edgekit.engine.session import Session, Silent, log_file
-from edgekit.engine.store import Store
+from edgekit.engine.session import Session, Silent, opened
 from edgekit.errors import EdgekitError, from_os
 from edgekit.host import cachedir
 
@@ -72,15 +71,11 @@ def session(progress: Progress, *, cache_limit: str | None = None, max_memory: s
         EdgekitError: whatever a verb complains of, with keywords instead of the command line's options.
     """
     with complaining():
-        folder = cachedir.cache_folder()
-        limit = cachedir.limit_bytes(folder) if cache_limit is None else cachedir.parsed(cache_limit, "cache_limit")
+        limit = None if cache_limit is None else cachedir.parsed(cache_limit, "cache_limit")
         memory = None if max_memory is None else config.memory_bytes(max_memory, "max_memory")
-        for doubt in cachedir.doubts(folder):
+        for doubt in cachedir.doubts(cachedir.cache_folder()):
             warnings.warn(doubt, stacklevel=4)
-        with (
-            _watcher(progress) as watching,
-            Session(Store(folder, limit), log_file(), watching, max_memory=memory) as s,
-        ):
+        with _watcher(progress) as watching, opened(watching, limit, memory) as s:
             yield s
 
 

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,9 @@ from rich.console import Console
 
 from edgekit import config
 from edgekit.cli.console import put_json
-from edgekit.engine.session import Session, log_file
-from edgekit.engine.store import Store
+from edgekit.engine.session import Progress, Session, opened
 from edgekit.errors import InputError
 from edgekit.host import cachedir, events
-from edgekit.host.cachedir import cache_folder
 from edgekit.nouns.model import Constant
 from edgekit.report import shown
 
@@ -238,18 +236,18 @@ def _interrupted(*_: object) -> None:
 @contextmanager
 def _session(console: Console, cache_limit: int | None, max_memory: str | None) -> Iterator[Session]:
     memory_bytes = None if max_memory is None else config.memory_bytes(max_memory, "--max-memory")
-    folder = cache_folder()
-    store = Store(folder, cachedir.limit_bytes(folder) if cache_limit is None else cache_limit)
-    for doubt in cachedir.doubts(folder):
+    for doubt in cachedir.doubts(cachedir.cache_folder()):
         console.print(f"warning: {doubt}", style="yellow")
-    if sys.stderr.isatty():
-        from edgekit.report.bar import Bar  # noqa: PLC0415  logs and other programs wait for no bar
+    with _watcher(console) as watching, opened(watching, cache_limit, memory_bytes) as running:
+        yield running
 
-        with Bar(console) as bar, Session(store, log_file(), bar, max_memory=memory_bytes) as running:
-            yield running
-    else:
-        with Session(store, log_file(), Lines(console), max_memory=memory_bytes) as running:
-            yield running
+
+def _watcher(console: Console) -> AbstractContextManager[Progress]:
+    if not sys.stderr.isatty():
+        return nullcontext(Lines(console))
+    from edgekit.report.bar import Bar  # noqa: PLC0415  logs and other programs wait for no bar
+
+    return Bar(console)
 
 
 def existing(path: str, named_in: str | None = None) -> Path:

@@ -216,3 +216,19 @@ class Session:
         self.store.close()
         if not self._workers and not self.log.is_relative_to(cache_folder()):
             self.log.unlink(missing_ok=True)  # a temporary log into which nobody wrote
+
+
+def opened(progress: Progress, cache_limit_bytes: int | None = None, max_memory: int | None = None) -> Session:
+    """A session with the user's cache and a log of its own.
+
+    Args:
+        progress: who watches.
+        cache_limit_bytes: what the cache's answers may take; `edgekit.host.cachedir.limit_bytes` without.
+        max_memory: see `Session`.
+
+    Raises:
+        InputError: the cache's folder is somebody else's, or its limit is none.
+    """
+    folder = cache_folder()
+    limit = cachedir.limit_bytes(folder) if cache_limit_bytes is None else cache_limit_bytes
+    return Session(Store(folder, limit), log_file(), progress, max_memory=max_memory)

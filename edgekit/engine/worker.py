@@ -80,7 +80,7 @@ class Worker:
         self._memory = memory or sandbox.default_memory()
         self._child: Child | None = None
         self._folder: Scratch | None = None
-        self._bench = False
+        self._trusted = False
 
     def call(
         self,
@@ -115,10 +115,10 @@ class Worker:
             LeafCrashError: the leaf raised anything else.
             CancelledError: the worker was closed meanwhile.
         """
-        bench = room in TRUSTED
+        trusted = room in TRUSTED
         limit_s = LIMITS_S.get(method) if limit_s is None else limit_s
-        child = self._running(bench=bench)
-        with _aside(arguments, self._own(), bench=bench) as given:
+        child = self._running(trusted=trusted)
+        with _aside(arguments, self._own(), trusted=trusted) as given:
             request = calls.Request(room, leaf, method, given)
             try:
                 return calls.result(child.ask(calls.encoded(request), tell=tell, limit_s=limit_s), request)
@@ -150,12 +150,12 @@ class Worker:
 
     def start(self) -> None:
         """Start the child now, so that it loads while the caller does something else."""
-        self._running(bench=False)
+        self._running(trusted=False)
 
-    def _running(self, *, bench: bool) -> Child:
-        if self._child is None or not self._child.alive or self._bench != bench:
+    def _running(self, *, trusted: bool) -> Child:
+        if self._child is None or not self._child.alive or self._trusted != trusted:
             self.close()
-            self._bench = bench
+            self._trusted = trusted
             self._log.parent.mkdir(parents=True, exist_ok=True)
             # Converters leave files in the current folder; it is not the user's.
             with temporary_place():
@@ -163,11 +163,11 @@ class Worker:
             self._child = Child(
                 "edgekit.engine.inside",
                 str(Path.cwd()),
-                "0" if bench else str(self._memory),
+                "0" if trusted else str(self._memory),
                 log=self._log,
                 folder=folder.path,
                 environment={"TMPDIR": str(folder.path), "EDGEKIT_CACHE": str(cache_folder())},
-                apart=not bench,
+                apart=not trusted,
             )
         return self._child
 
@@ -210,12 +210,12 @@ def _overdue(request: calls.Request, limit_s: float) -> EdgekitError:
 
 
 @contextmanager
-def _aside(arguments: dict[str, Any], own: Path, *, bench: bool) -> Iterator[dict[str, Any]]:
+def _aside(arguments: dict[str, Any], own: Path, *, trusted: bool) -> Iterator[dict[str, Any]]:
     """The arguments with places to write in the child's own folder; what is written there is then copied out.
 
     Copied, not moved: whoever wrote a file may still hold it open.
     """
-    wanted = {} if bench else {name: path for name in WRITTEN if isinstance(path := arguments.get(name), Path)}
+    wanted = {} if trusted else {name: path for name in WRITTEN if isinstance(path := arguments.get(name), Path)}
     if not wanted:
         yield arguments
         return

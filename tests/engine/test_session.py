@@ -24,10 +24,10 @@ def test_a_worker_that_is_about_to_load_when_a_run_ends_is_not_left_behind(
 ) -> None:
     about, real, before = threading.Event(), Worker._running, children(os.getpid())
 
-    def slow(self: Worker, *, bench: bool) -> object:
+    def slow(self: Worker, *, trusted: bool) -> object:
         about.set()
         time.sleep(0.5)  # the end of the run comes now
-        return real(self, bench=bench)
+        return real(self, trusted=trusted)
 
     monkeypatch.setattr(Worker, "_running", slow)
     with Session(Store(tmp_path / "cache"), tmp_path / "log.txt") as run:

@@ -273,7 +273,7 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_run(
         thread = threading.Thread(target=block)
         thread.start()
         until(lambda: any("benchmark_model" in line for line in commands(phone)))
-        os.kill(worker._running(bench=True).process.pid, signal.SIGKILL)
+        os.kill(worker._running(trusted=True).process.pid, signal.SIGKILL)
         thread.join(30)
         assert isinstance(died[0], DeviceError)
         assert phone.var("fixed_performance") == "true"
