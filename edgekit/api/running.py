@@ -93,7 +93,7 @@ def _watcher(progress: Progress) -> Any:
 
 @contextmanager
 def complaining() -> Iterator[None]:
-    """Complaints name keywords where the command line's name options; what the system refuses is an `EdgekitError`."""
+    """Complaints name keywords if the command line's name options; what the system refuses is an `EdgekitError`."""
     try:
         yield
     except EdgekitError as error:

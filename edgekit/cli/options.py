@@ -31,7 +31,7 @@ WIDE = 200
 
 
 def stdout(*, as_json: bool = False) -> Console:
-    """The console for results that may be piped: standard output, or, where that carries JSON, standard error."""
+    """The console for results that may be piped: standard output, or, if that carries JSON, standard error."""
     if as_json:
         return stderr()
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE
@@ -186,7 +186,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 
 class Lines:
-    """Progress where there is no terminal: a line for each step that really runs."""
+    """Progress without a terminal: a line for each step that really runs."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -255,7 +255,7 @@ def existing(path: str, named_in: str | None = None) -> Path:
 
     Args:
         path: as the user gave it.
-        named_in: the file and the key that give it, where no argument does.
+        named_in: the file and the key that give it, if no argument does.
 
     Raises:
         InputError: it does not.

@@ -21,7 +21,7 @@ trust_option = click.option(
 def ensure(
     file: Path, project: Project, *, trusted: bool, said: Collection[str] = (), devices: Collection[str] = ()
 ) -> None:
-    """Go on only where the user trusts what a project would run: now, or before with the same content.
+    """Go on only if the user trusts what a project would run: now, or before with the same content.
 
     Args:
         file: the ``edgekit.toml``.

@@ -67,7 +67,7 @@ def _load(room: str, name: str) -> Any:
 def main() -> None:
     """Serve. Arguments: the user's current folder, and the most bytes of memory that this process may have.
 
-    0 for the bench, where it needs the network and whatever else a device is behind.
+    0 bytes mean a trusted worker without a sandbox: it needs the network and whatever else a device is behind.
     """
     users_folder, memory = sys.argv[1], int(sys.argv[2])
     if memory:

@@ -26,7 +26,7 @@ from edgekit.host.events import Listener, ignore
 from edgekit.host.ownership import Scratch, temporary, temporary_place
 
 BENCH = {"drivers", "meters"}
-"""Rooms whose leaves load no model: where one dies, the bench is to be looked at."""
+"""Rooms whose leaves load no model: if one dies, the bench is to be looked at."""
 
 TRUSTED = BENCH | {"samples"}
 """Rooms whose leaves load no model and need what a reader of models gives up: devices, or what the user's code uses."""

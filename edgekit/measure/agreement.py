@@ -6,7 +6,7 @@ that runs it on the device (`Runs`).
 | operators of the file | must agree |
 | --- | --- |
 | all integer, conversions at the border aside | bit for bit: integer kernels round by specification, not by order |
-| floating point with int8 weights, where activations are quantized on the way | to 40 dB (`HYBRID_DB`) |
+| floating point with int8 weights, if activations are quantized on the way | to 40 dB (`HYBRID_DB`) |
 | any other in floating point | to 60 dB, as float32 files must everywhere in edgekit (`edgekit.verify.THRESHOLDS_DB`) |
 
 Float kernels add in another order on another processor. Seen with MLPerf Tiny's ResNet between x86-64 and

@@ -162,7 +162,7 @@ def _told(blocks: list[Block]) -> dict[str, Any]:
 
 
 def _summarized(blocks: list[Block], inits: list[float | None], firsts: list[float | None]) -> Latency:
-    """Latency from what a tool says of each block, where it gives no single latencies."""
+    """Latency from what a tool says of each block, if it gives no single latencies."""
     said = [b.latency for b in blocks if b.latency is not None]
     medians = [row.median_ms if row.median_ms is not None else row.mean_ms for row in said]
     no_single = Estimate(value=None, n=0, reason="the device's tool gives no single latencies")

@@ -132,7 +132,7 @@ def write(profile: Profile, samples: dict[str, Array], plots: dict[str, str], su
 
 @contextmanager
 def _writing(where: Path, manifest: Path | None) -> Iterator[None]:
-    """Write at a place while nobody replaces the artifact's folder, and name that place where it cannot be done."""
+    """Write at a place while nobody replaces the artifact's folder, and name that place if it cannot be done."""
     try:
         if manifest is None:
             yield

@@ -26,7 +26,7 @@ SAMPLES = 4
 class Measurable:
     """One file to measure.
 
-    ``sha256`` is that of the file, or where it has companions the digest of all (`edgekit.nouns.manifest.digest`).
+    ``sha256`` is that of the file, or if it has companions the digest of all (`edgekit.nouns.manifest.digest`).
     ``manifest`` is the ``manifest.json`` that describes it, None for a file on its own;
     ``delegate`` is what the file is made for, ``parts`` the names of all its files beside it.
     """
@@ -62,7 +62,7 @@ class Measurable:
 def subjects(
     session: Session, path: Path, suffixes: tuple[str, ...] = (), options: SourceOptions | None = None
 ) -> list[Measurable]:
-    """The file, or every file of an artifact folder (only those of ``suffixes``, where given).
+    """The file, or every file of an artifact folder (only those of ``suffixes``, if given).
 
     ``options`` fix the shapes of an ONNX file that leaves them open.
 

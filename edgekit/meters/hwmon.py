@@ -1,7 +1,7 @@
 """Any power sensor that Linux knows by ``powerN_input`` in µW (``Documentation/hwmon/sysfs-interface.rst``).
 
 What such a sensor covers is the board maker's choice, so two are never added up: a chip that measures the
-whole machine is preferred, one that measures a graphics card or a disk is not used, and where the
+whole machine is preferred, one that measures a graphics card or a disk is not used, and if the
 choice stays open the meter refuses.
 """
 

@@ -28,7 +28,7 @@ SHUNT_STEP_V = 40e-6
 """The smallest step of a shunt's voltage (Texas Instruments INA3221 data sheet, SBOS576)."""
 
 SHUNT_UOHM = 5000
-"""The shunt of NVIDIA's Jetson modules, where the driver does not tell (Linux device tree of tegra234-p3767)."""
+"""The shunt of NVIDIA's Jetson modules if the driver does not tell (Linux device tree of tegra234-p3767)."""
 
 RENEWAL_MS = 100
 """Taken if the driver does not tell how often it converts."""

@@ -28,7 +28,7 @@ RAIL = re.compile(r"(?<!\S)([A-Z][A-Z0-9_]*) ([0-9]{1,7})(?:mW(?:/[0-9]{1,7}mW)*
 
 
 class Tegrastats(Meter):
-    """Power of a Jetson's rails, where the files of `edgekit.meters.ina3221` are not there."""
+    """Power of a Jetson's rails if the files of `edgekit.meters.ina3221` are not there."""
 
     provenance: ClassVar[Provenance] = "measured_rail"
 

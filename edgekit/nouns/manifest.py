@@ -68,7 +68,7 @@ class ArtifactFile(Noun, frozen=True, kw_only=True):
 class DataSet(Noun, frozen=True, kw_only=True):
     """Which samples were used, and what the calibration linter had to say about them.
 
-    ``notes`` say how they were read, where that had to be guessed or changed: the column of labels, casts.
+    ``notes`` say how they were read, if that had to be guessed or changed: the column of labels, casts.
     """
 
     origin: str

@@ -147,7 +147,7 @@ Constant = tuple[bool | int | float, ...]
 class TensorRow(Noun, frozen=True, kw_only=True):
     """A tensor inside a source: where a network can be cut.
 
-    ``shape`` and ``dtype`` are None where they are known only while it runs. ``operator`` makes it
+    ``shape`` and ``dtype`` are None if they are known only while it runs. ``operator`` makes it
     (``input`` for inputs); ``output`` is True for the network's outputs.
     """
 

@@ -319,7 +319,7 @@ class Energy(Noun, frozen=True, kw_only=True):
 class DeviceVerification(Noun, frozen=True, kw_only=True):
     """Whether a device computes what this host computes from the same file and inputs.
 
-    ``first_difference`` names the first operator whose result differs, where outputs do. ``kind`` and ``cpu``
+    ``first_difference`` names the first operator whose result differs if outputs do. ``kind`` and ``cpu``
     are the device's, so that an emulated core is not taken for a board, nor one core for another.
     ``kernels`` is the instruction set that was computed with, such as ``arm64``; None if it is not
     known, or a delegate other than XNNPACK computed.

@@ -65,7 +65,7 @@ class TaskMetric(Noun, frozen=True, kw_only=True):
 class Probes(Noun, frozen=True, kw_only=True):
     """What a file computes on inputs that no sample holds: all zeros, constants, extremes.
 
-    Values count where the source's are finite. ``sqnr_db`` is the worst over probes and float
+    Values count if the source's are finite. ``sqnr_db`` is the worst over probes and float
     outputs, where the source's energy is at least that of the samples; None if all are equal.
     ``unavailable`` is the reason why some, or all, of them are left out.
     """

@@ -137,7 +137,7 @@ def random(signature: Signature, n: int, seed: int = 0) -> Samples:
 
     Args:
         signature: of the source.
-        n: how many samples; fewer, but one, where the inputs are so large that they pass `RANDOM_BYTES`.
+        n: how many samples; fewer, but at least one, if the inputs are so large that they pass `RANDOM_BYTES`.
         seed: of the generator; the same seed gives the same samples.
     """
     size = sum(math.prod(spec.source_shape) * np.dtype(spec.source_dtype).itemsize for spec in signature.inputs)

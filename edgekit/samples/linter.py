@@ -46,7 +46,7 @@ def lint(
             (0..255 if it starts by dividing by 255).
 
     Returns:
-        Nothing, where nothing is suspicious.
+        Nothing if nothing is suspicious.
     """
     found = list(samples.doubts)
     if len(samples) < FEWEST_SAMPLES:

@@ -128,7 +128,7 @@ def _dims(shape: Iterable[str | int]) -> str:
 
 
 def _cast(spec: TensorSpec, values: Array, place: str, room: Place) -> tuple[Array, tuple[str, ...]]:
-    """The source's dtype, where no value changes by more than floating-point rounding."""
+    """The source's dtype if no value changes by more than floating-point rounding."""
     want = np.dtype(spec.source_dtype)
     if values.dtype == want:
         return values, ()

@@ -252,7 +252,7 @@ def _packed(tree: Any) -> bytes:
 
 
 def _boundary_names(main: graph.Graph) -> dict[int, str]:
-    """A unique name for each input and output tensor: its own where it has one to itself."""
+    """A unique name for each input and output tensor: its own if it has one to itself."""
     counts = Counter(main.tensors[index].name for index in {*main.inputs, *main.outputs})
     made: dict[int, str] = {}
     for kind, indices in (("input", main.inputs), ("output", main.outputs)):

@@ -29,7 +29,7 @@ class Order(msgspec.Struct, frozen=True):
 
 
 def compile_variant(session: Session, subject: Subject, order: Order) -> Answer[Built]:
-    """Build the files of one variant, through its base backend where it has one.
+    """Build the files of one variant, through its base backend if it has one.
 
     Raises:
         Unsupported: the network cannot be built so; the operators are named.

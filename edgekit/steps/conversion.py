@@ -19,7 +19,7 @@ from edgekit.steps.sampling import SAMPLES, content
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """A source with its waist and what that needs; both None where it has no waist, for a ``reason``.
+    """A source with its waist and what that needs; both None if it has no waist, for a ``reason``.
 
     ``integers`` is the source in its own precision if that is one of integers: files of this precision
     are made of it, and nothing is quantized a second time. ``no_integers`` says why a source that has some

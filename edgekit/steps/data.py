@@ -1,6 +1,6 @@
 """The data of a build: named by the user, kept in the cache, linted, and turned into evidence.
 
-Samples are known by the digest of what the user named; they are read where a step's answer is not
+Samples are known by the digest of what the user named; they are read if a step's answer is not
 in the cache, and not before.
 """
 

@@ -48,7 +48,7 @@ class Evidence(msgspec.Struct, frozen=True):
 
 
 def probes(session: Session, network: OpenedNetwork, samples: Answer[Kept]) -> ProbeRun:
-    """ProbeRun made from samples, run on the source; from samples alone where the source runs on no others.
+    """ProbeRun made from samples, run on the source; from samples alone if the source runs on no others.
 
     Raises:
         InputError: the source refuses the samples.
@@ -78,7 +78,7 @@ MOST_PROBES = 8
 
 
 def affordable(signature: Signature, most: int) -> int:
-    """At most ``most`` samples, and fewer, but one, where inputs and outputs would pass `MOST_VALUES`."""
+    """At most ``most`` samples, and fewer, but at least one, if inputs and outputs would pass `MOST_VALUES`."""
     return max(1, min(most, MOST_VALUES // max(1, _values(signature))))
 
 

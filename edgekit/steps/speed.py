@@ -37,7 +37,7 @@ LEAST_MS = 0.2
 
 
 class Timing(Noun, frozen=True, kw_only=True):
-    """The best of a few runs on one thread in ms; None where this host cannot run the file."""
+    """The best of a few runs on one thread in ms; None if this host cannot run the file."""
 
     best_ms: float | None
 

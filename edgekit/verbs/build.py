@@ -193,6 +193,6 @@ def _placed(planned: Plan) -> Plan:
 
 
 def _without_data(planned: Plan) -> str:
-    """The other way out, where every target has one: a precision whose activations stay float."""
+    """The other way out if every target has one: a precision whose activations stay float."""
     fixed = any(variant.base is not None for variant in planned.variants)
     return "" if fixed else ", or --precision float16"

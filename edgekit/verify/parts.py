@@ -71,7 +71,7 @@ class Slices:
 
 
 def slices(reference: Array, output: Array, axis: int) -> Slices:
-    """Sums over the slices of ``[N, *shape]`` along ``axis`` of the shape, where both sides are finite."""
+    """Sums over the slices of ``[N, *shape]`` along ``axis`` of the shape, if both sides are finite."""
     n = reference.shape[axis + 1]
     sums = np.zeros((3, n))
     low, high = np.full((2, n), np.inf), np.full((2, n), -np.inf)

@@ -142,7 +142,7 @@ def _energy(values: Array) -> float:
 
 
 def _mean_square(values: Array, other: Array | None) -> float:
-    """The mean square of values, or of their difference to others, where all are finite; 0 if none are."""
+    """The mean square of values, or of their difference to others, if all are finite; 0 if none are."""
     total = count = 0.0
     for a, b in blocks(values, values if other is None else other):
         known = np.isfinite(a) & np.isfinite(b)

@@ -30,7 +30,7 @@ leave half of the bits to accumulation over layers.
 """
 
 ROUNDED_DB = 20.0
-"""The same at most where the source itself rounds its activations to 8 bits (as one that is quantized already does).
+"""The same at most if the source itself rounds its activations to 8 bits (as one that is quantized already does).
 
 Both sides may round a value that lies between two steps to different ones, and a float file of a source whose
 steps are chosen anew at every run does not round at all: what that comes to is the source's own noise.

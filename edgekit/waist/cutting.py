@@ -108,7 +108,7 @@ HEAVY = {
 
 
 def cut_off(path: Path, main: graph.Graph, ends: dict[int, str], bad: Callable[[graph.Operator], bool]) -> str:
-    """The cut that leaves operators out, as a fix; empty where they stand in its midst or tensors have no names.
+    """The cut that leaves operators out, as a fix; empty if they stand in its midst or tensors have no names.
 
     Args:
         path: the model's file.

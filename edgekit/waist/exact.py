@@ -40,7 +40,7 @@ _STEPS = {"FLOOR", "CEIL", "ROUND", "FLOOR_DIV", "FLOOR_MOD"}
 """Functions of floats whose results are whole numbers."""
 
 _COMPARISONS = {"EQUAL", "NOT_EQUAL", "LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL", "ARG_MAX", "ARG_MIN", "TOPK_V2"}
-"""What integers serve as well, where nothing but the network's own activations comes in."""
+"""What integers serve as well if nothing but the network's own activations comes in."""
 
 _SHAPES = {"SHAPE", "RANK", "ZEROS_LIKE", "NON_MAX_SUPPRESSION_V4", "NON_MAX_SUPPRESSION_V5"}
 """Operators with integer outputs that do not look at floats, or have their own idea of them."""

@@ -63,7 +63,7 @@ VERSIONS = {
     "RESHAPE": 1,
     "TRANSPOSE_CONV": 3,
 }
-"""The first version of an operator with int8, where it is not 2 (TFLite's op_version.cc)."""
+"""The first version of an operator with int8, if it is not 2 (TFLite's op_version.cc)."""
 
 
 def fuse(model: Any, *, fixed: bool = False) -> None:

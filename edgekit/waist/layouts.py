@@ -65,7 +65,7 @@ def spread(known: Mapping[str, str], steps: Iterable[AxisStep]) -> dict[str, str
 
 
 def of_graph(tree: Any, main: graph.Graph) -> dict[int, str]:
-    """The layout of tensors of a TFLite graph, by index, where its operators tell.
+    """The layout of tensors of a TFLite graph, by index, if its operators tell.
 
     Args:
         tree: the schema's object tree (`edgekit.waist.graph.load`).

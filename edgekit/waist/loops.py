@@ -1,4 +1,4 @@
-"""How often the body of a WHILE runs, where the file tells: a counter that goes from a constant to a constant."""
+"""How often the body of a WHILE runs, if the file tells: a counter that goes from a constant to a constant."""
 
 from collections.abc import Iterator
 from typing import Any

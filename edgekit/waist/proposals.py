@@ -23,7 +23,7 @@ class Cut(NamedTuple):
 
 
 def around(steps: Sequence[GraphStep], bad: Collection[int], outputs: Collection[str]) -> Cut | None:
-    """The cut that leaves the bad steps out; None where they stand in the midst of the network.
+    """The cut that leaves the bad steps out; None if they stand in the midst of the network.
 
     A bad step with more of the network behind it than before it goes with all that leads to it, another one
     with all that follows. What is left must hold more than half of the heavy steps.

@@ -74,7 +74,7 @@ def forecast(file: Path) -> Forecast:
 
 
 def _unreadable(graph: Graph) -> dict[int, CpuReason]:
-    """Refusals of all operators, where a single one is too new for the compiler; else none."""
+    """Refusals of all operators, if a single one is too new for the compiler; else none."""
     found = {operator.index: refusal for operator in graph.operators if (refusal := unreadable(operator)) is not None}
     if not found:
         return {}

@@ -99,7 +99,7 @@ def compile_blob(core: Any, model: Any, platform: str, blob: Path) -> str:
         blob: where to write.
 
     Returns:
-        "" where it was written, else the reason why not, with what would help.
+        "" if it was written, else the reason why not, with what would help.
     """
     present = any(device.startswith("NPU") for device in core.available_devices)
     if not present and not platform:

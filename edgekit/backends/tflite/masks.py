@@ -6,7 +6,7 @@ its int8 ADD. A softmax gives 0 for whatever lies `MARGIN` below the least score
 
     least = min(Σ low, 0) - (Σ high - Σ low) - MARGIN      over the terms' values that are not masked
 
-so that everything lower becomes ``least``: in a constant, in the factor of ``(1 - m)·c``, or, where
+so that everything lower becomes ``least``: in a constant, in the factor of ``(1 - m)·c``, or, if
 the mask is computed in another way, by a MAXIMUM that stays float.
 """
 

@@ -1,7 +1,7 @@
 """The range each activation is given before it is quantized.
 
 One pass over the samples observes every float activation; ranges are then chosen by one of several
-`METHODS`, and where an activation only feeds a softmax, logistic or tanh, by the error *after* that
+`METHODS`, and if an activation only feeds a softmax, logistic or tanh, by the error *after* that
 function: a logit of -700 matters no more than one of -20, yet would take nearly all 256 levels.
 """
 

@@ -1,4 +1,4 @@
-"""What LiteRT's quantizer needs to know about LSTM operators, and dies of where it is missing.
+"""What LiteRT's quantizer needs to know about LSTM operators, and dies without.
 
 It takes the range of an LSTM's hidden state from the last of five *intermediate* tensors, which
 TensorFlow's converter writes only when it calibrates by itself; without them it reads past the end

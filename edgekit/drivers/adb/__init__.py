@@ -181,7 +181,7 @@ def _furnish(
 
 
 def _check_room(phone: Phone, size: int) -> None:
-    """See that a phone has room, where it tells."""
+    """See that a phone has room, if it tells."""
     row = phone.shell(f"df -k {places.FOLDER} | tail -n 1").stdout.split()
     free = next((row[i - 1] for i, word in enumerate(row) if word.endswith("%")), "")
     if free.isdecimal() and int(free) * 1024 < size + SPARE:

@@ -128,7 +128,7 @@ def reach(device: Device, patience_s: float = 2.0) -> "Phone":
 
 
 class Phone:
-    """A phone that adb talks to. Every method raises `DeviceError` where it goes away or is silent too long."""
+    """A phone that adb talks to. Every method raises `DeviceError` if it goes away or is silent too long."""
 
     def __init__(self, device: Device) -> None:
         self.id = device.id

@@ -25,7 +25,7 @@ _REPLACED = re.compile(
 _FAILED = re.compile(r"Failed to apply (\w+) delegate|\b(\w{1,20}) acceleration is unsupported on this platform")
 
 DISALLOWED = "Disallowed CPU fallback detected"
-"""What the tool says where it refuses to go on without a full delegation."""
+"""What the tool says when it refuses to go on without a full delegation."""
 
 
 def seen(delegate: Delegate, text: str) -> Delegation | None:

@@ -69,7 +69,7 @@ def carry_out(made: Room, started: Block) -> Block:
 
 
 def _process(made: Room, sample: int, *more: str) -> block.Ended:
-    """Run the tool once, where it is timed with the probe beside it, and read its log."""
+    """Run the tool once if it is timed with the probe beside it, and read its log."""
     deployment, run = made.deployment, made.run
     generation: Any = deployment.settings["generation"]
     flags = block.flags(generation, run, deployment.model, f"{deployment.place}/{made.there}/result.pb")

@@ -59,7 +59,7 @@ def _before_operators(text: str) -> str:
 
 
 def distribution(fields: dict[str, float]) -> Distribution | None:
-    """One ``count=`` line; where all runs took the same time the tool writes ``curr`` alone."""
+    """One ``count=`` line; if all runs took the same time the tool writes ``curr`` alone."""
     same = fields.get("curr")
     count, mean = fields.get("count"), fields.get("avg", same)
     if not count or mean is None:

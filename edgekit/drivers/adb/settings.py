@@ -24,7 +24,7 @@ _FIXED = "cmd power set-fixed-performance-mode-enabled"
 class Before(msgspec.Struct, frozen=True, kw_only=True):
     """How a phone was: what ``restore.json`` holds.
 
-    ``fixed_performance`` is set where this run switches it on. ``screen_on`` is set where this run
+    ``fixed_performance`` is set if this run switches it on. ``screen_on`` is set if this run
     switches the screen off. ``battery_stopped`` says that the battery's updates were stopped already.
     """
 

@@ -1,7 +1,7 @@
 """ARM without a board: the real aarch64 LiteRT under qemu, playing a named core.
 
 It runs an artifact on the kernels that a phone runs and brings back outputs, so that arithmetic can be
-proven where there is no phone. Times under emulation mean nothing: it never reports one, nor memory.
+proven without a phone. Times under emulation mean nothing: it never reports one, nor memory.
 
 The core must be named: with ``-cpu max`` qemu 7.2 offers SME, with which LiteRT's float kernels come
 out wrong and 60 times slower (tried on MLPerf Tiny's keyword spotting).

@@ -171,7 +171,7 @@ class Board:
     async def command(self, line: str, *, doing: str, given: bytes = b"", limit_s: float | None = None) -> Output:
         """Run a line of a POSIX shell; its standard input stays open until the connection ends.
 
-        ``code`` is negative for a signal, 124 where it was ended after ``limit_s`` (as coreutils' timeout has it),
+        ``code`` is negative for a signal, 124 if it was ended after ``limit_s`` (as coreutils' timeout has it),
         which is `LINE_S` unless given.
 
         Raises:

@@ -78,7 +78,7 @@ class KnownHosts:
         """Kinds of host keys to ask the board for: those it is known by, then all others, as OpenSSH does.
 
         Only so does a board that has no key of the known kind show the one that it has. Empty, for
-        asyncssh's own choice, where the configured name is not in the file.
+        asyncssh's own choice if the configured name is not in the file.
         """
         port = self._config.port if self._config.port != DEFAULT_PORT else None
         keys, authorities = self._hosts.match(str(self._config.host), "", port)[:2]

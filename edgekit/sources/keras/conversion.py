@@ -32,7 +32,7 @@ AGREEMENT_DB = 60.0
 """The least SQNR of a float conversion; below it the file computes something else."""
 
 ROUNDED_DB = 20.0
-"""The same where the network rounds its activations: values between two steps may fall to either."""
+"""The same if the network rounds its activations: values between two steps may fall to either."""
 
 INTEGERS_DB = 10.0
 """The same for its integers: kernels differ by steps, which add up in a deep network. Samples judge the rest."""

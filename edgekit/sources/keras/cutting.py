@@ -171,7 +171,7 @@ HEAVY = {
 
 
 def cut_off(fixed: Fixed, path: Path, lacking: Collection[str]) -> str:
-    """The cut that leaves operators out, as a fix; empty where they stand in the midst of the network.
+    """The cut that leaves operators out, as a fix; empty if they stand in the midst of the network.
 
     Args:
         fixed: the network.

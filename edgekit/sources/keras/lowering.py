@@ -102,7 +102,7 @@ def _close_lists(nodes: Any) -> bool:
 
 
 def _forget_negative_zeros(definition: Any) -> bool:
-    """Where the sign bit is asked, the value is compared with zero; whether it was asked.
+    """If the sign bit is asked, the value is compared with zero; whether it was asked.
 
     The choice between a value and the number below all zeros, by whether it is a negative zero, falls away.
     """
@@ -185,7 +185,7 @@ RESIZING = {"ResizeBicubic": _bicubic, "ScaleAndTranslate": _translated}
 
 
 def _resize(definition: Any, graph: Any) -> bool:
-    """Resizing as matrix products, where sizes are constants; whether there was any."""
+    """Resizing as matrix products, if sizes are constants; whether there was any."""
     nodes, changed = {node.name: node for node in graph.as_graph_def().node}, False
     for node in [node for node in definition.node if node.op in RESIZING]:
         image = graph.get_operation_by_name(node.name).inputs[0]

@@ -71,7 +71,7 @@ class Fixed:
 
     @property
     def output_names(self) -> tuple[str, ...]:
-        """The source's names, in order; numbered where the source has none."""
+        """The source's names, in order; numbered if the source has none."""
         known, count = self.network.outputs, len(self.output_shapes)
         return known if len(known) == count else tuple(f"output_{i}" for i in range(count))
 
@@ -124,7 +124,7 @@ def fix(network: KerasNetwork, wanted: dict[str, tuple[int, ...]], path: Path) -
 
 
 def _results(traced_graph: Any) -> Iterator[tuple[str, str, tuple[int, ...], int]]:
-    """Kind, name, shape and bytes of an element of what each operator of a traced graph makes, where that is fixed."""
+    """Kind, name, shape and bytes of an element of what each operator of a traced graph makes, if that is fixed."""
     for operator in traced_graph.get_operations():
         for tensor in operator.outputs:
             if tensor.shape.is_fully_defined() and tensor.dtype.is_numpy_compatible:

@@ -54,7 +54,7 @@ class ReferenceRunner:
         return [stacked([result.pop(0) for result in results]) for _ in range(len(results[0]))]
 
     def _in_chunks(self, arrays: list[Array]) -> list[Array] | None:
-        """All samples in batches; None where the network does not treat them one by one."""
+        """All samples in batches; None if the network does not treat them one by one."""
         function = self._batched_function() if len(arrays[0]) > 1 else None
         if function is None:
             return None
@@ -78,7 +78,7 @@ class ReferenceRunner:
         )
 
     def _batched_function(self) -> Any:
-        """The network for any batch; None where it has none."""
+        """The network for any batch; None if it has none."""
         fixed = self.fixed
         ports = fixed.network.inputs
         if any(port.shape is None or port.shape[0] is not None for port in ports):

@@ -73,7 +73,7 @@ class Opened:
 
     @cached_property
     def limits(self) -> dict[str, int]:
-        """What integer inputs must stay below, where they index a table."""
+        """What integer inputs must stay below if they index a table."""
         return indices.limits(self.model, [name for name, dtype in self.dtypes.items() if dtype.kind in "iu"])
 
     @cached_property

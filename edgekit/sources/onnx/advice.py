@@ -20,7 +20,7 @@ FEW = 64
 
 
 def cut_off(path: Path, model: onnx.ModelProto, bad: Callable[[onnx.NodeProto], bool]) -> str:
-    """The cut that leaves operators out, as a fix; empty where they stand in the midst of the network.
+    """The cut that leaves operators out, as a fix; empty if they stand in the midst of the network.
 
     Args:
         path: the model's file.
@@ -91,6 +91,6 @@ def bind(path: Path, names: Sequence[str]) -> str:
 
 
 def mended(error: Unsupported, *fixes: str) -> Unsupported:
-    """The same refusal with what helps; as it is where nothing of that is known."""
+    """The same refusal with what helps; as it is if nothing of that is known."""
     known = [fix for fix in fixes if fix]
     return Unsupported(error.problem, place=error.place, fix="; or ".join(known) or error.fix)

@@ -75,7 +75,7 @@ def single(
 def _rows(
     model: onnx.ModelProto, running: onnxruntime.InferenceSession, fixed: dict[str, tuple[int, ...]], batch: int
 ) -> list[tuple[dict[str, Array], list[Array]]] | None:
-    """Made-up samples one by one, with the reference's rows for them; None where it has none."""
+    """Made-up samples one by one, with the reference's rows for them; None if it has none."""
     dtypes = {value.name: reading.dtype_of(value) for value in shapes.true_inputs(model)}
     limits = indices.limits(model, [name for name, dtype in dtypes.items() if dtype.kind in "iu"])
     for feed in made_up(fixed, dtypes, 0, limits):

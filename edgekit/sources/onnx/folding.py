@@ -176,7 +176,7 @@ def _run_together(
 def _name_identities(network: Network) -> None:
     """Operators that change nothing.
 
-    The converter drops them by itself, and where their result is an output it forgets the other readers of what
+    The converter drops them by itself, and if their result is an output it forgets the other readers of what
     they read.
     """
     makers = {name: node for node in network.nodes for name in node.output}

@@ -42,7 +42,7 @@ def _apart_from_inputs(network: Network) -> None:
 
 
 def _raised(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model in opset 13 if it is older; as it is where an operator has no conversion."""
+    """The model in opset 13 if it is older; as it is if an operator has no conversion."""
     version = next((entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"}), OPSET)
     if version >= OPSET:
         return model

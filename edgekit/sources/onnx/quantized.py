@@ -63,7 +63,7 @@ def _dynamic(model: onnx.ModelProto) -> Iterator[str]:
 
 
 def refuse_dynamic(path: Path, model: onnx.ModelProto) -> None:
-    """Stop at operators that round activations anew at every run, where `dynamic.as_floats` left some.
+    """Stop at operators that round activations anew at every run, if `dynamic.as_floats` left some.
 
     Raises:
         Unsupported: with the operators.

@@ -184,7 +184,7 @@ def _added_bias(builder: Builder, node: onnx.NodeProto, bias: str, index: int, w
 
 
 def _masks(builder: Builder, lengths: str, steps: int, batch: int) -> list[str] | None:
-    """For every step which samples ([batch, 1]) are not over yet; None where none ends early."""
+    """For every step which samples ([batch, 1]) are not over yet; None if none ends early."""
     if not lengths:
         return None
     known = builder.network.constants.get(lengths)

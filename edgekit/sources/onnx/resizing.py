@@ -26,14 +26,14 @@ NATIVE = ("half_pixel", "align_corners", "asymmetric")
 """Coordinate transformations that TFLite has: two by a flag, the last without one."""
 
 ROUNDING = {"half_pixel": "round_prefer_ceil", "asymmetric": "floor"}
-"""How ONNX names the rounding that RESIZE_NEAREST_NEIGHBOR does, where the converter takes it."""
+"""How ONNX names the rounding that RESIZE_NEAREST_NEIGHBOR does, if the converter takes it."""
 
 CLOSE = 1e-5
 """Weights of one axis that differ by less are the same."""
 
 
 def resize(builder: Builder, node: onnx.NodeProto) -> bool:
-    """Resize with constant scales or sizes; as it is where TFLite's own operators compute the same."""
+    """Resize with constant scales or sizes; as it is if TFLite's own operators compute the same."""
     shape, result = builder.network.shape(node.input[0]), builder.network.shape(node.output[0])
     if shape is None or result is None or builder.network.dtype(node.input[0]) != np.float32:
         return False
@@ -52,7 +52,7 @@ def resize(builder: Builder, node: onnx.NodeProto) -> bool:
 def _matrices(
     network: Network, node: onnx.NodeProto, shape: tuple[int, ...], result: tuple[int, ...]
 ) -> dict[int, Array] | None:
-    """For every axis that changes its matrix [after, before]; None where something is computed at run time."""
+    """For every axis that changes its matrix [after, before]; None if something is computed at run time."""
     given = [network.constants.get(name) if name else np.zeros(0) for name in [*node.input[1:], "", "", ""][:3]]
     attrs = attributes(node)
     crop = attrs.get("coordinate_transformation_mode") == "tf_crop_and_resize"

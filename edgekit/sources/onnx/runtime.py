@@ -58,7 +58,7 @@ def made_up(
     """Inputs to try, the most telling first, deterministic in the seed.
 
     Floats are normal, then uniform in 0..1 (for logarithms and roots). Integers stay below their
-    ``limits``, and where none is known below 100, 2 and 1, because they may be indices into tables of
+    ``limits``, and if none is known below 100, 2 and 1, because they may be indices into tables of
     unknown length. They repeat as little as they can.
     """
     for below, positive in ((100, False), (100, True), (2, False), (2, True), (1, False)):

@@ -31,7 +31,7 @@ def whole(builder: Builder, node: onnx.NodeProto) -> bool | None:
     """Replace a long LSTM by one of its own for each direction that gives all hidden states and nothing else.
 
     Returns:
-        True if it was replaced, False if it is in this form already, None where it has to be unrolled.
+        True if it was replaced, False if it is in this form already, None if it has to be unrolled.
     """
     size = builder.network.shape(node.input[0])
     if size is None or size[0] <= LONGEST_UNROLLED or not _is_usual(builder, node):
