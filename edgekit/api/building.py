@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -12,7 +11,7 @@ from edgekit import config
 from edgekit.api import given
 from edgekit.api.given import Model, Samples
 from edgekit.api.results import BuildResult, CheckResult, InspectResult
-from edgekit.api.running import Progress, session
+from edgekit.api.running import Progress, in_memory, session
 from edgekit.config import Project
 from edgekit.engine.session import Session
 from edgekit.nouns.model import Constant, Preprocessing, SourceOptions
@@ -121,8 +120,8 @@ def build(
 @contextmanager
 def _opened(model: Model, progress: Progress, **limits: str | None) -> Iterator[tuple[Session, Path, Path]]:
     """A session, the model's file, and a folder for what else the program holds in memory."""
-    with session(progress, **limits) as running, TemporaryDirectory(prefix="edgekit-") as folder:
-        yield running, given.model_file(model, Path(folder)), Path(folder)
+    with session(progress, **limits) as running, in_memory(running) as folder:
+        yield running, given.model_file(model, folder), folder
 
 
 def _listed(targets: str | Iterable[str]) -> list[str]:
@@ -139,7 +138,7 @@ def _build(running: Session, options: dict[str, Any], path: Path, folder: Path) 
     files = {}
     if held:
         signature = reading.open_network(running, path, project.source_options).model.signature
-        files = {name: given.samples_file(data, signature, folder / f"{name}.npz", name) for name, data in held.items()}
+        files = {name: given.samples_file(data, signature, folder, name) for name, data in held.items()}
     in_memory = builds.InMemory(files, metric)
     if not (project.profile or project.verify_on):
         return BuildResult(tuple(builds.build(running, project, path, in_memory)))

@@ -87,29 +87,32 @@ def is_named(data: Samples) -> bool:
     return isinstance(data, str) or hasattr(data, "__fspath__")
 
 
-def samples_file(data: Samples, signature: Signature, path: Path, keyword: str) -> Path:
-    """Write samples that are held in memory as an ``.npz`` under the names of the model's inputs.
+def samples_file(data: Samples, signature: Signature, folder: Path, keyword: str) -> Path:
+    """Write samples that are held in memory under the names of the model's inputs, block by block.
 
     Args:
         data: see `Samples`.
         signature: of the source.
-        path: where to write.
+        folder: in which they are put, on a disk with room for them.
         keyword: the one by which they were given, for complaints.
+
+    Returns:
+        What can be given wherever samples are named by a path.
 
     Raises:
         InputError: they are none of these forms, or the function that makes them failed.
     """
-    from edgekit.samples import Place, functions, write_npz  # noqa: PLC0415  numpy, which whoever gives arrays has loaded
+    from edgekit.samples import HELD, Place, functions  # noqa: PLC0415  numpy, which whoever gives arrays has loaded
     from edgekit.samples.content import LABEL_KEYS  # noqa: PLC0415  as above
+    from edgekit.waist.rows import write_arrays  # noqa: PLC0415  as above
 
     call: Callable[[], Any] = data if callable(data) and not _is_array(data) else lambda: data
-    raw = functions.collect(call, signature, keyword, Place(path.parent))
+    raw = functions.collect(call, signature, keyword, Place(folder))
     names = {f"#{i + 1}": spec.source_name for i, spec in enumerate(signature.inputs)}
     arrays = {names.get(name, name): values for name, values in raw.arrays.items()}
     if raw.labels is not None:
         arrays |= {next(key for key in LABEL_KEYS if key not in arrays): raw.labels}
-    write_npz(path, arrays)
-    return path
+    return write_arrays(folder / f"{keyword}{HELD}", arrays)
 
 
 def _is_array(data: Any) -> bool:

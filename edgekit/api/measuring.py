@@ -3,14 +3,13 @@
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from edgekit import config
 from edgekit.api import given
 from edgekit.api.given import Samples
 from edgekit.api.results import CompareResult, DevicesResult, ProfileResult
-from edgekit.api.running import Progress, session
+from edgekit.api.running import Progress, in_memory, session
 from edgekit.engine.session import Session
 from edgekit.errors import InputError
 from edgekit.measure import discovery, record
@@ -82,10 +81,10 @@ def profile(
     """
     said = {name: value for name, value in locals().items() if name in _SETTINGS}
     settings = _settings(said, input, quick=quick, ops=ops)
-    with session(progress) as running, TemporaryDirectory(prefix="edgekit-") as folder:
+    with session(progress) as running, in_memory(running) as folder:
         chosen = _device(running, device, settings)
         files = subjects(running, Path(artifact), chosen.runs, SourceOptions(shapes=shapes or {}))
-        settings = _with_inputs(settings, input, files, Path(folder))
+        settings = _with_inputs(settings, input, files, folder)
         return ProfileResult(tuple(profiles.profile(running, chosen, files, settings)))
 
 
@@ -139,7 +138,7 @@ def compare(
     """
     said = {name: value for name, value in locals().items() if name in _SETTINGS}
     paths = Path(a), Path(b)
-    with session(progress) as running, TemporaryDirectory(prefix="edgekit-") as folder:
+    with session(progress) as running, in_memory(running) as folder:
         if all(path.suffix == ".json" for path in paths):
             left, right = (record.read(path) for path in paths)
             found = comparisons.compare_profiles(left, right)
@@ -148,7 +147,7 @@ def compare(
         chosen = _device(running, device, settings)
         options = SourceOptions(shapes=shapes or {})
         pair = comparisons.pair(running, paths, chosen, options)
-        settings = _with_inputs(settings, input, list(pair), Path(folder))
+        settings = _with_inputs(settings, input, list(pair), folder)
         measured, found = comparisons.compare(running, chosen, pair, settings)
         return CompareResult(found, comparisons.names(pair), chosen.title, tuple(measured))
 
@@ -197,7 +196,7 @@ def _with_inputs(
     first = files[0].signature
     if any([s.source_name for s in f.signature.inputs] != [s.source_name for s in first.inputs] for f in files):
         raise InputError("The files have different inputs.", place="input", fix="measure one after the other")
-    return replace(settings, inputs=str(given.samples_file(samples, first, folder / "input.npz", "input")))
+    return replace(settings, inputs=str(given.samples_file(samples, first, folder, "input")))
 
 
 def _device(running: Session, device: str | None, settings: MeasurementSettings) -> Device:

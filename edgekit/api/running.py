@@ -5,12 +5,14 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from edgekit import config
 from edgekit.engine.session import Session, Silent, opened
 from edgekit.errors import EdgekitError, from_os
 from edgekit.host import cachedir
+from edgekit.host.ownership import temporary
 
 
 class ProgressEvent(NamedTuple):
@@ -77,6 +79,17 @@ def session(progress: Progress, *, cache_limit: str | None = None, max_memory: s
             warnings.warn(doubt, stacklevel=4)
         with _watcher(progress) as watching, opened(watching, limit, memory) as s:
             yield s
+
+
+@contextmanager
+def in_memory(running: Session) -> Iterator[Path]:
+    """A folder for what the program holds in memory: beside the cache, whose disk has room for it, if that can be."""
+    try:
+        scratch = running.store.scratch()
+    except OSError:  # a read-only cache
+        scratch = temporary("memory")
+    with scratch:
+        yield scratch.path
 
 
 def _watcher(progress: Progress) -> Any:

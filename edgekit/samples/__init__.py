@@ -24,9 +24,13 @@ from edgekit.samples.content import Raw, Samples
 from edgekit.samples.linter import lint
 from edgekit.samples.matching import fit
 from edgekit.samples.place import Place
-from edgekit.waist.tensors import Array, distinct, write_npz
+from edgekit.waist.rows import blocks
+from edgekit.waist.tensors import Array, arrays, distinct, write_npz
 
-__all__ = ["Place", "Reader", "Samples", "lint", "load", "random", "write_npz"]
+__all__ = ["HELD", "Place", "Reader", "Samples", "lint", "load", "random", "write_npz"]
+
+HELD = ".arrays"
+"""Suffix of a folder that a program's arrays were written to, by `edgekit.waist.rows.write_arrays`."""
 
 
 class Reader(ABC):
@@ -98,7 +102,7 @@ def _check_labels(labels: Array, count: int, spec: str) -> None:
         problem, fix = f"one number ({labels}) as labels", "give one label for each sample"
     elif len(labels) != count:
         problem, fix = f"{count} samples but {len(labels)} labels", "give one label for each sample"
-    elif labels.size == 0 or not np.isfinite(labels).all():
+    elif labels.size == 0 or not all(np.isfinite(labels[rows]).all() for rows in blocks(labels)):
         problem, fix = "labels that are NaN, infinite or empty", "leave those samples out"
     if problem:
         raise InputError(f"{spec} has {problem}.", place=spec, fix=fix)
@@ -114,6 +118,8 @@ def _read(spec: str, signature: Signature, preprocessing: dict[str, Preprocessin
             place=spec,
             fix="check the path and the current folder",
         )
+    if path.suffix == HELD and path.is_dir():
+        return reading.read_arrays(arrays(path), signature)
     if path.is_dir():
         images_there = images.found(path)
         return (

@@ -1,17 +1,18 @@
 """Samples at rest: what was read (`Raw`) and what fits a network (`Samples`)."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from edgekit.nouns.samples import Kept
-from edgekit.samples.place import blocks
-from edgekit.waist.tensors import NAMES, Array, arrays
+from edgekit.samples.place import Place
+from edgekit.waist.rows import blocks, write_array, write_arrays
+from edgekit.waist.tensors import Array, arrays
 
 LABEL_KEYS = ("y", "labels", "label")
 """Names under which labels are found, unless an input of the network is called so."""
@@ -67,7 +68,7 @@ class Samples:
     @classmethod
     def opened(cls, kept: Kept, folder: Path) -> Self:
         """Samples in the folder of an answer (see `save`); they stay in their files until they are looked at."""
-        labels = np.load(folder / "labels.npy", allow_pickle=False) if kept.labelled else None
+        labels = np.load(folder / "labels.npy", mmap_mode="r", allow_pickle=False) if kept.labelled else None
         return cls(arrays(folder / "samples"), labels, kept.origin, kept.sha256, kept.notes, kept.doubts)
 
     @property
@@ -91,24 +92,34 @@ class Samples:
             constant=self.constant,
         )
 
-    def take(self, n: int) -> "Samples":
+    def take(self, n: int, place: Place | None = None) -> "Samples":
         """At most ``n`` samples, evenly spaced, so that data sorted by class keeps its classes."""
-        if n >= len(self):
-            return self
-        rows = np.arange(n) * len(self) // n
-        inputs = {name: values[rows] for name, values in self.inputs.items()}
-        labels = None if self.labels is None else self.labels[rows]
+        return self if n >= len(self) else self.rows(np.arange(n) * len(self) // n, place)
+
+    def rows(self, numbers: Sequence[int] | NDArray[np.integer], place: Place | None = None) -> "Samples":
+        """The samples of these numbers, in their order: some, shuffled, or repeated.
+
+        Args:
+            numbers: of samples, from 0.
+            place: where they are put.
+        """
+        chosen, place = np.asarray(numbers, np.int64), place or Place()
+        inputs = {name: _rows(values, chosen, place) for name, values in self.inputs.items()}
+        labels = None if self.labels is None else _rows(self.labels, chosen, place)
         return Samples.of(inputs, labels, origin=self.origin, notes=self.notes, doubts=self.doubts)
 
     def save(self, folder: Path, labels: Path | None = None) -> Path:
         """Write the inputs as a new folder that `edgekit.waist.tensors.arrays` reads; labels, if any, as ``.npy``."""
         if labels is not None and self.labels is not None:
-            np.save(labels, self.labels, allow_pickle=False)
-        folder.mkdir()
-        for i, values in enumerate(self.inputs.values()):
-            np.save(folder / f"{i}.npy", values, allow_pickle=False)
-        (folder / NAMES).write_bytes(msgspec.json.encode(list(self.inputs)))
-        return folder
+            write_array(labels, self.labels)
+        return write_arrays(folder, self.inputs)
+
+
+def _rows(values: Array, numbers: NDArray[np.int64], place: Place) -> Array:
+    taken: Array = place.empty((len(numbers), *values.shape[1:]), values.dtype)
+    for part in blocks(taken):
+        taken[part] = values[numbers[part]]
+    return taken
 
 
 def _digest(inputs: Mapping[str, Array], labels: Array | None) -> str:

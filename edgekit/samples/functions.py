@@ -61,6 +61,8 @@ def collect(call: Callable[[], Any], signature: Signature, name: str, place: Pla
     """
     try:
         parts = _parts(call(), signature, place)
+        if any(values.dtype.hasobject for values in parts.values()):
+            raise TypeError("it gives Python objects, not arrays of numbers")
     except (Exception, SystemExit) as error:
         where = _line(error)
         raise InputError(

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from edgekit.errors import InputError
 from edgekit.nouns.model import Preprocessing, Signature, TensorSpec
 from edgekit.samples.content import Raw
+from edgekit.samples.npy import UNREADABLE
 from edgekit.samples.place import Place
-from edgekit.samples.reading import UNREADABLE, class_labels
+from edgekit.samples.reading import class_labels
 from edgekit.waist.tensors import Array
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from edgekit.nouns.model import Signature, TensorSpec
 from edgekit.samples.content import Samples
-from edgekit.samples.place import blocks
+from edgekit.waist.rows import blocks
 from edgekit.waist.tensors import Array
 
 FEWEST_SAMPLES = 100

@@ -8,7 +8,8 @@ import numpy as np
 from edgekit.errors import InputError
 from edgekit.nouns.model import Signature, TensorSpec
 from edgekit.samples.content import Raw
-from edgekit.samples.place import Place, blocks
+from edgekit.samples.place import Place
+from edgekit.waist.rows import blocks
 from edgekit.waist.tensors import Array
 
 SINGLE_INPUT_KEYS = ("x", "data", "input", "inputs", "images", "samples")

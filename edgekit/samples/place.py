@@ -2,23 +2,14 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from edgekit.waist.rows import blocks
 from edgekit.waist.tensors import Array
-
-BLOCK_BYTES = 1 << 24
-"""How much of an array is worked on at once."""
-
-
-def blocks(values: Array) -> Iterator[slice]:
-    """Slices of the leading axis, each of about `BLOCK_BYTES`."""
-    rows = max(1, BLOCK_BYTES // max(1, values.nbytes // max(1, len(values))))
-    return (slice(start, start + rows) for start in range(0, len(values), rows))
 
 
 class Place:

@@ -1,36 +1,24 @@
 """Arrays from files: ``.npz``, ``.npy``, folders of ``.npy``, CSV. Nothing is ever unpickled."""
 
 import csv
-import math
-import struct
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Iterable
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import InputError
-from edgekit.host import sandbox
 from edgekit.nouns.model import Signature
+from edgekit.samples import npy
 from edgekit.samples.content import LABEL_KEYS, Raw
-from edgekit.samples.place import Place, blocks
+from edgekit.samples.place import Place
+from edgekit.waist.rows import blocks
 from edgekit.waist.tensors import Array
 
 EXACT_INTEGERS = 2.0**53
 """float64 holds every integer below this exactly (IEEE 754, 53-bit significand)."""
-
-UNREADABLE: tuple[type[Exception], ...] = (
-    ValueError, EOFError, OSError, KeyError, TypeError, SyntaxError, OverflowError, MemoryError, RuntimeError,
-    NotImplementedError, IndexError, AttributeError, ArithmeticError, tokenize.TokenError, SystemError,
-    zipfile.BadZipFile, zlib.error, struct.error,
-)  # fmt: skip
-"""What numpy, zipfile and Pillow raise on what is truncated, damaged, encrypted or pickled."""
 
 
 def read_file(path: Path, signature: Signature, place: Place) -> Raw:
@@ -44,9 +32,9 @@ def read_file(path: Path, signature: Signature, place: Place) -> Raw:
     if not head:
         raise InputError(f"{path.name} is empty.", place=str(path), fix="write the samples again")
     if head.startswith(b"PK"):
-        return _read_npz(path, signature)
+        return read_arrays(npy.load_archive(path, place), signature)
     if head.startswith(b"\x93NUMPY"):
-        return Raw({"#1": _load(path)})
+        return Raw({"#1": npy.load(path)})
     if path.suffix.lower() in {".csv", ".tsv", ".txt"}:
         return _read_csv(path, signature, place)
     raise InputError(
@@ -56,86 +44,11 @@ def read_file(path: Path, signature: Signature, place: Place) -> Raw:
     )
 
 
-def _load(path: Path) -> Array:
-    """The array of an ``.npy``, which lies in its file until it is looked at."""
-    try:
-        with path.open("rb") as file:
-            declared = _declared_bytes(file)
-            if declared > path.stat().st_size:
-                raise ValueError(f"it should hold {declared} bytes of numbers, and the file has {path.stat().st_size}")
-            file.seek(0)
-            loaded = np.load(path, mmap_mode="r", allow_pickle=False) if declared else np.load(file, allow_pickle=False)
-    except UNREADABLE as error:
-        raise _damaged(path, error) from error
-    return np.asarray(loaded)
-
-
-def _declared_bytes(file: IO[bytes]) -> int:
-    """The bytes of numbers that an ``.npy`` declares, read off its header; 0 for one of Python objects.
-
-    Raises:
-        ValueError: it is damaged, or its version is unknown.
-    """
-    version = np.lib.format.read_magic(file)  # type: ignore[no-untyped-call]
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(file)  # type: ignore[no-untyped-call]
-    return 0 if dtype.hasobject else math.prod(shape) * int(dtype.itemsize)
-
-
-def require_room(path: Path, size: int) -> None:
-    """Refuse, before anything is allocated, what memory cannot hold: a few KiB may declare terabytes.
-
-    Raises:
-        InputError: it is more than this process may have.
-    """
-    limit = sandbox.memory_limit() or sandbox.default_memory()
-    if size > limit:
-        raise InputError(
-            f"{path.name} holds {size / 2**30:.1f} GiB of numbers, and {limit / 2**30:.1f} GiB fit into memory here.",
-            place=str(path),
-            fix="give fewer samples; some hundred are enough",
-        )
-
-
-def _damaged(path: Path, error: BaseException, entry: str = "") -> InputError:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    within = f" ({entry})" if entry else ""
-    if "pickle" in reason.lower() or "object array" in reason.lower():
-        return InputError(
-            f"{path.name}{within} holds pickled objects, which edgekit never loads.",
-            place=str(path),
-            fix="save numeric arrays: np.savez(path, name=np.stack(samples))",
-        )
-    return InputError(f"{path.name}{within} is damaged: {reason}.", place=str(path), fix="write the samples again")
-
-
-def _read_npz(path: Path, signature: Signature) -> Raw:
-    arrays: dict[str, Array] = {}
-    key = ""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:  # np.load leaks damaged files
-            require_room(path, _archived_bytes(archive.zip))
-            for key in archive.files:
-                arrays[key] = np.asarray(archive[key])
-    except UNREADABLE as error:
-        raise _damaged(path, error, key) from error
-    if not arrays:
-        raise InputError(f"{path.name} holds no arrays.", place=str(path), fix="write the samples again")
+def read_arrays(arrays: dict[str, Array], signature: Signature) -> Raw:
+    """Arrays by name, of which one may be the labels."""
     inputs = {spec.source_name for spec in signature.inputs}
     label = next((k for k in LABEL_KEYS if k in arrays and k not in inputs and len(arrays) > 1), None)
     return Raw(arrays, None if label is None else arrays.pop(label))
-
-
-def _archived_bytes(archive: zipfile.ZipFile) -> int:
-    """The bytes that all arrays of an ``.npz`` take, as their headers declare; what is no array as it is packed."""
-    total = 0
-    for entry in archive.infolist():
-        if entry.filename.endswith(".npy"):
-            with archive.open(entry) as file:
-                total += max(_declared_bytes(file), entry.file_size)
-        else:
-            total += entry.file_size
-    return total
 
 
 def read_folder(path: Path, signature: Signature, place: Place) -> Raw:
@@ -184,14 +97,14 @@ def _stack(files: list[Path], folder: Path, place: Place) -> Array:
             place=str(folder),
             fix="name a folder with samples, or an .npz",
         )
-    first = _load(files[0])
+    first = npy.load(files[0])
     try:
-        dtype = np.result_type(*{_load(file).dtype for file in files})
+        dtype = np.result_type(*{npy.load(file).dtype for file in files})
     except TypeError as error:
-        raise _damaged(folder, error) from error
+        raise npy.damaged(folder, error) from error
     stacked: Array = place.empty((len(files), *first.shape), dtype)
     for i, file in enumerate(files):
-        array = _load(file)
+        array = npy.load(file)
         if array.shape != first.shape:
             raise InputError(
                 f"{file.name} has shape {list(array.shape)}, {files[0].name} has {list(first.shape)}.",
@@ -267,7 +180,7 @@ def _table(path: Path, place: Place) -> tuple[list[str], NDArray[np.float64]]:
             header = [] if not head or _numeric(head) else head
             table = _numbers(path, chain([head] if head and not header else [], rows), 1 + bool(header), place)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise _damaged(path, error) from error
+        raise npy.damaged(path, error) from error
     if not len(table):
         raise InputError(f"{path.name} holds no rows of numbers.", place=str(path), fix="write the samples again")
     return header, table

@@ -1,5 +1,6 @@
 """Objects of a program as files."""
 
+import subprocess
 import sys
 import time
 import types
@@ -12,6 +13,7 @@ from onnx import TensorProto, helper
 
 from edgekit.api import given, running
 from edgekit.errors import InputError
+from edgekit.nouns.model import Signature, TensorSpec
 
 
 def proto(name: str = "net/one") -> onnx.ModelProto:
@@ -73,3 +75,47 @@ def test_options_become_keywords(said: str, meant: str) -> None:
 def test_a_command_keeps_its_options() -> None:
     fix = "edgekit devices add pi5 --host pi5.local"
     assert running.in_python(InputError("No.", fix=fix)).fix == fix
+
+
+BOUNDED = """
+import resource, sys
+import numpy as np
+from pathlib import Path
+from edgekit import samples
+from edgekit.api import given
+from edgekit.samples import functions
+from edgekit.nouns.model import Signature, TensorSpec
+shape = (1, 64, 64, 3)
+spec = TensorSpec(name="x", shape=shape, dtype="float32", source_name="x", source_shape=shape, source_dtype="float32")
+signature, folder = Signature(inputs=(spec,), outputs=()), Path(sys.argv[1])
+before = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_DATA, (before + (32 << 20), -1))
+if sys.argv[2] == "generator":
+    data = ({"x": np.full(shape, i, np.float32), "y": i} for i in range(2000))
+else:
+    data = {"x": np.lib.format.open_memmap(folder / "x.npy", "w+", np.float32, (2000, *shape)), "y": np.arange(2000)}
+    data["x"][:, 0, 0, 0, 0] = data["y"]
+made = given.samples_file(data, signature, folder, "calibration")
+found = samples.load(str(made), signature, place=samples.Place(folder))
+print(len(found), found.inputs["x"][:, 0, 0, 0, 0].tolist() == found.labels.ravel().tolist() == list(range(2000)))
+"""
+"""Hands over 94 MiB of samples with 32 MiB of private memory beyond what its libraries took."""
+
+
+@pytest.mark.parametrize("kind", ["generator", "mapped"])
+def test_what_a_program_hands_over_may_be_larger_than_memory(kind: str, tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", BOUNDED, tmp_path, kind], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["2000", "True"], done.stderr
+    assert not (tmp_path / "calibration.npz").exists()
+
+
+def test_objects_are_no_samples(tmp_path: Path) -> None:
+    shape = (1, 4)
+    spec = TensorSpec(
+        name="x", shape=shape, dtype="float32", source_name="x", source_shape=shape, source_dtype="float32"
+    )
+    signature = Signature(inputs=(spec,), outputs=())
+    for data in (np.array([None, 3]), {"x": [object()]}, [object()], 3):
+        with pytest.raises(InputError) as refused:
+            given.samples_file(data, signature, tmp_path, "eval")
+        assert refused.value.place.startswith("eval")
