@@ -100,7 +100,7 @@ def add(name: str, *, kind: str | None, as_json: bool, **flags: Any) -> int:
         if kind == "emulated":
             console.print(f"setting up {name}, for a minute or so; what it does is logged in {session.log}")
             session.progress.begin(f"setting up {name}")
-        remarks = session.call("drivers", kind, "set_up", config=made)
+        remarks = session.driver(kind).set_up(made)
         config.write_device(name, made)
     for remark in (*remarks, f"{name} is written to {config.devices_file()}", *_replaced(name, before)):
         say(remark)

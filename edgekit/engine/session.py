@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from edgekit.engine.proxies import LeafProxies
 from edgekit.engine.question import Question
 from edgekit.engine.store import Answer, Store
 from edgekit.host import cachedir
@@ -99,8 +100,8 @@ def _temporary_log() -> Path:
     return Path(name)
 
 
-class Session:
-    """A run. Worker processes start when first needed and end with it.
+class Session(LeafProxies):
+    """A run. Worker processes start when first needed and end with it; the methods of its leaves run there.
 
     Args:
         store: the cache.
@@ -123,8 +124,8 @@ class Session:
         self._cancelled = False
         self._here = threading.local()
 
-    def call(self, room: str, leaf: str, method: str, /, *, limit_s: float | None = None, **arguments: Any) -> Any:
-        """Call a leaf's method in its worker process (see `edgekit.engine.worker.Worker.call`).
+    def _call(self, room: str, leaf: str, method: str, /, **arguments: Any) -> Any:
+        """Call a leaf's method in its worker process (see `edgekit.engine.worker.Worker.call`); none only loads it.
 
         What it tells meanwhile is told to whoever watches, as of the step that this thread is at.
 
@@ -140,7 +141,7 @@ class Session:
                 raise CancelledError
             if key not in self._workers:
                 self._workers[key] = Worker(self.log, self._max_memory)
-            return self._workers[key].call(room, leaf, method, tell=self._tell, limit_s=limit_s, **arguments)
+            return self._workers[key].call(room, leaf, method, tell=self._tell, **arguments)
 
     def _tell(self, event: "Event") -> None:
         if step := getattr(self._here, "step", ""):
@@ -166,7 +167,7 @@ class Session:
         from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  as in call
 
         background = ThreadPoolExecutor(thread_name_prefix="edgekit-load")
-        self._loading = [background.submit(self.call, room, leaf, "") for room, leaf in expected]
+        self._loading = [background.submit(self._call, room, leaf, "") for room, leaf in expected]
         background.shutdown(wait=False)  # nothing else is to come
 
     def ask[T](self, question: Question, kind: type[T], make: Callable[[Path], T]) -> Answer[T]:

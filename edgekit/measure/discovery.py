@@ -48,7 +48,7 @@ def _find(session: Session, kind: str, configured: Configured) -> tuple[Device, 
     own = {name: config for name, config in configured.items() if config.kind == kind}
     try:
         registry.require(kind)
-        devices: tuple[Device, ...] = session.call("drivers", kind, "find", configured=own)
+        devices = session.driver(kind).find(own)
     except EdgekitError as error:
         missing = Device(id=kind, kind=kind, title=f"devices over {kind}", usable=False, problems=(_words(error),))
         return tuple(_unreached(name, config, error) for name, config in own.items()) or (missing,)
@@ -131,12 +131,12 @@ def meters(session: Session, device: Device) -> dict[str, Availability]:
     for name in registry.names("meters"):
         try:
             registry.require(name)
-            lines[name] = session.call("meters", name, "look", device=device)
+            lines[name] = session.meter(name).look(device)
         except EdgekitError as error:
             found[name] = Availability(reason=error.problem, fix=error.fix)
     every = tuple(line for name in lines for line in lines[name])
-    outputs = session.call("drivers", device.kind, "execute", device=device, lines=every) if every else ()
+    outputs = session.driver(device.kind).execute(device, every) if every else ()
     for name, own in lines.items():
         seen, outputs = outputs[: len(own)], outputs[len(own) :]
-        found[name] = session.call("meters", name, "available", device=device, seen=seen)
+        found[name] = session.meter(name).available(device, seen)
     return dict(sorted(found.items()))

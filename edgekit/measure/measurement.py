@@ -102,12 +102,10 @@ def _metering(bench: Bench, wanted: str | None, unavailable: dict[str, str]) -> 
 
 def _calibrated(bench: Bench, name: str, offer: Availability) -> Availability:
     """An offer with what its calibration taught, for sensors whose sign or unit differs by model."""
-    ask = bench.session.call
-    lines = ask("meters", name, "calibration", device=bench.device, probe=offer.probe)
-    if not lines:
+    probe, meter = offer.probe, bench.session.meter(name)
+    if probe is None or not (lines := meter.calibration(bench.device, probe)):
         return offer
-    seen = bench.call("execute", lines=lines)
-    taught: Availability = ask("meters", name, "calibrated", device=bench.device, probe=offer.probe, seen=seen)
+    taught = meter.calibrated(bench.device, probe, bench.driver.execute(bench.device, lines))
     if taught.probe is None:
         raise DeviceError(f"The meter {name} cannot be used: {taught.reason}.", place=name, fix=taught.fix)
     return taught

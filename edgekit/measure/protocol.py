@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from edgekit import runner
+from edgekit.drivers import Driver
 from edgekit.engine.session import Session
 from edgekit.errors import EdgekitError
 from edgekit.host import ownership
@@ -142,9 +143,10 @@ class Bench:
     session: Session
     device: Device
 
-    def call(self, method: str, **arguments: Any) -> Any:
-        """A method of the device's `edgekit.drivers.Driver`."""
-        return self.session.call("drivers", self.device.kind, method, device=self.device, **arguments)
+    @property
+    def driver(self) -> Driver:
+        """What reaches the device, in its worker process."""
+        return self.session.driver(self.device.kind)
 
 
 @contextmanager
@@ -161,21 +163,20 @@ def deployments(
         for subject, given, run in zip(subjects, inputs, runs, strict=True):
             place = runner.place_name(next(_places))
             stack.callback(_close, bench, Deployment(place=place, model="", inputs=""), made)
-            made.append(bench.call("open", artifact=subject.path.absolute(), inputs=given, run=run, place=place))
+            made.append(bench.driver.open(bench.device, subject.path.absolute(), given, run, place))
         yield made
 
 
 def _close(bench: Bench, bare: Deployment, made: list[Deployment]) -> None:
     """Close a deployment; one whose opening failed is known by its place alone."""
     deployment = next((s for s in made if Path(s.place).name == bare.place), bare)
-    bench.call("close", deployment=deployment)
+    bench.driver.close(bench.device, deployment)
 
 
 def run_block(bench: Bench, deployment: Deployment, run: Run, out: Path) -> Block:
     """One block, with its files in ``out``, which is made."""
     out.mkdir(parents=True)
-    block: Block = bench.call("run", deployment=deployment, run=run, out=out)
-    return block
+    return bench.driver.run(bench.device, deployment, run, out)
 
 
 def _metered(
@@ -184,16 +185,16 @@ def _metered(
     """One block and what the meter saw of it, on the device's clock."""
     if metering is None:
         return run_block(bench, deployment, run, out), None
-    ask = bench.session.call
+    meter = bench.session.meter(metering.name)
     if not metering.at_host:
         block = run_block(bench, deployment, msgspec.structs.replace(run, probe=metering.probe), out)
         sensed = out / block.sensed if block.sensed is not None else None
-        return block, ask("meters", metering.name, "stop", probe=metering.probe, sensed=sensed)
-    ask("meters", metering.name, "start", probe=metering.probe)
+        return block, meter.stop(metering.probe, sensed)
+    meter.start(metering.probe)
     try:
         block = run_block(bench, deployment, run, out)
     finally:
-        trace: PowerTrace = ask("meters", metering.name, "stop", probe=metering.probe, sensed=None)
+        trace = meter.stop(metering.probe, None)
     return block, _shifted(trace, -block.host_offset_s)
 
 
@@ -216,7 +217,7 @@ def observe(
     """
     flags: list[str] = []
     idle = [_idle(bench, made[0].deployment, settings, metering, out / "idle-before")] if metering else []
-    start: State = bench.call("state")
+    start = bench.driver.state(bench.device)
     rounds = list(itertools.batched(turns(len(made), settings.protocol.blocks, settings.protocol.seed), len(made)))
     planned = len(rounds) * len(made)
     folders = (out / f"block-{i}" for i in itertools.count())
@@ -325,7 +326,7 @@ def _cool_down(bench: Bench, start: State, limit_c: float) -> list[str]:
         return []
     end = time.monotonic() + COOL_DOWN_LIMIT_S
     while True:
-        now: State = bench.call("state")
+        now = bench.driver.state(bench.device)
         if now.temperature_c is None or now.temperature_c <= start.temperature_c + limit_c:
             return []
         if time.monotonic() > end:

@@ -126,8 +126,9 @@ def _alone(session: Session, path: Path, options: SourceOptions) -> Measurable:
             place=str(path),
             fix="name the network's own file (.tflite, .xml or .onnx)",
         )
+    files: tuple[Path, ...] = (path, path.with_suffix(".bin"))
     if path.suffix == ".xml":
-        signature, files = _ir_signature(path), (path, path.with_suffix(".bin"))
+        signature = _ir_signature(path)
     else:
         kind = sources.sniff(path, "build it again, or name another .tflite, .xml or .onnx file")
         if kind not in {"tflite", "onnx"}:
@@ -138,11 +139,11 @@ def _alone(session: Session, path: Path, options: SourceOptions) -> Measurable:
             )
         leaf = sources.FORMATS[kind]
         registry.require(leaf)
-        model = session.call("sources", leaf, "describe", path=path.absolute(), options=options)
+        model = session.source(leaf).describe(path.absolute(), options)
         if model.batch > 1:  # what is measured is the file, which takes all of them at once
             together = {spec.source_name: (model.batch, *spec.source_shape[1:]) for spec in model.signature.inputs}
             options = msgspec.structs.replace(options, shapes=together)
-            model = session.call("sources", leaf, "describe", path=path.absolute(), options=options)
+            model = session.source(leaf).describe(path.absolute(), options)
         signature, files = model.signature, (path, *(path.parent / name for name in model.companions))
     return Measurable(
         path, manifests.digest({file.name: file_digest(file).sha256 for file in files if file.is_file()}), signature

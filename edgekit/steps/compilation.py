@@ -62,8 +62,7 @@ def compile_variant(session: Session, subject: Subject, order: Order) -> Answer[
     read = None if direct and own is None else basis
 
     def build(out: Path) -> Built:
-        made: Built = session.call("backends", variant.backend, "build", job=job, file=variant.file, out=out)
-        return made
+        return session.backend(variant.backend).build(job, variant.file, out)
 
     return session.ask(
         _question(network, order, job, read),

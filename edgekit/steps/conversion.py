@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -52,10 +51,10 @@ def to_waist(session: Session, network: OpenedNetwork, samples: "Answer[Kept] | 
     Raises:
         Unsupported: it has no waist; the operators are named.
     """
-    given: dict[str, Any] = {}
+    given: Path | None = None
     inputs: dict[str, Input] = {"source": network}
     if samples is not None and any(_picks(spec) for spec in network.model.signature.inputs):
-        given = {"samples": samples.folder / SAMPLES}
+        given = samples.folder / SAMPLES
         inputs["samples"] = content(samples)
     return session.ask(
         Question(
@@ -67,9 +66,7 @@ def to_waist(session: Session, network: OpenedNetwork, samples: "Answer[Kept] | 
         ),
         Waist,
         network.origin.reading(
-            lambda out: session.call(
-                "sources", network.leaf, "to_waist", path=network.path, options=network.options, out=out, **given
-            )
+            lambda out: session.source(network.leaf).to_waist(network.path, network.options, out, samples=given)
         ),
     )
 
@@ -87,7 +84,7 @@ def as_it_is(session: Session, network: OpenedNetwork) -> Answer[Waist] | None:
     """
 
     def write(out: Path) -> tuple[Waist, ...]:
-        found = session.call("sources", network.leaf, "as_it_is", path=network.path, options=network.options, out=out)
+        found = session.source(network.leaf).as_it_is(network.path, network.options, out)
         return () if found is None else (found,)
 
     question = Question(

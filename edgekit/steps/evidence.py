@@ -2,7 +2,6 @@
 
 import math
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -11,7 +10,7 @@ from edgekit.engine.session import Session
 from edgekit.engine.store import Answer, digest_of
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.building import Built
-from edgekit.nouns.model import CALIBRATED, FLOATS, Signature, Waist
+from edgekit.nouns.model import CALIBRATED, FLOATS, Divergence, Signature, Waist
 from edgekit.nouns.samples import Kept
 from edgekit.nouns.verification import Judged, SamplesUse
 from edgekit.steps.compilation import Order
@@ -221,15 +220,8 @@ def _question(
 
 
 def _run(session: Session, order: Order, built: Answer[Built], inputs: Path, outputs: Path) -> None:
-    session.call(
-        "backends",
-        order.variant.backend,
-        "run",
-        artifact=built.folder / built.result.files[0],
-        signature=built.result.signature,
-        inputs=inputs,
-        outputs=outputs,
-    )
+    artifact = built.folder / built.result.files[0]
+    session.backend(order.variant.backend).run(artifact, built.result.signature, inputs, outputs)
 
 
 def _run_probes(session: Session, order: Order, built: Answer[Built], probes: ProbeRun, outputs: Path) -> None:
@@ -269,7 +261,9 @@ def _refused(
     )
 
 
-def _divergence(session: Session, network: OpenedNetwork, suspect: Waist, evidence: Evidence, judged: Judged) -> Any:
+def _divergence(
+    session: Session, network: OpenedNetwork, suspect: Waist, evidence: Evidence, judged: Judged
+) -> Divergence | None:
     """The first tensor that diverges, on the first sample or on the probe that shows it."""
     row, kept = (0, evidence.samples) if judged.probe is None else (judged.probe, evidence.probes.kept)
 
@@ -284,16 +278,9 @@ def _divergence(session: Session, network: OpenedNetwork, suspect: Waist, eviden
         what="one sample", modules=(__name__,), settings={"row": row}, inputs={"samples": content(kept)}
     )
     one = session.ask(question, int, cut)
-    return session.call(
-        "sources",
-        network.leaf,
-        "first_divergence",
-        path=network.path,
-        options=network.options,
-        waist=suspect,
-        inputs=one.folder / "samples.npz",
-        threshold_db=judged.verification.threshold_db,
-    )
+    inputs, threshold_db = one.folder / "samples.npz", judged.verification.threshold_db
+    source = session.source(network.leaf)
+    return source.first_divergence(network.path, network.options, suspect, inputs, threshold_db)
 
 
 def _suspect(subject: Subject, order: Order, built: Answer[Built]) -> Waist | None:

@@ -102,7 +102,7 @@ def _described(session: Session, leaf: str, origin: Origin, options: SourceOptio
     return session.ask(
         reading_of(leaf, origin, options, "describe"),
         Model,
-        origin.reading(lambda _: session.call("sources", leaf, "describe", path=path, options=options)),
+        origin.reading(lambda _: session.source(leaf).describe(path, options)),
     )
 
 

@@ -36,11 +36,8 @@ def read(
     found = _digest_of_named(place)
 
     def make(out: Path) -> Kept:
-        kept: Kept = session.call(
-            "samples",
-            "reader",
-            "read",
-            spec=place,
+        kept = session.reader().read(
+            place,
             origin=spec,
             signature=signature,
             preprocessing=preprocessing,
@@ -122,15 +119,8 @@ def reference(session: Session, network: OpenedNetwork, samples: Answer[Kept], d
     """The source's own outputs, as `OUTPUTS`; what came between it and a file has no part in them."""
 
     def run(out: Path) -> int:
-        session.call(
-            "sources",
-            network.leaf,
-            "run",
-            path=network.path,
-            options=network.options,
-            inputs=samples.folder / SAMPLES,
-            outputs=out / OUTPUTS,
-        )
+        source = session.source(network.leaf)
+        source.run(network.path, network.options, inputs=samples.folder / SAMPLES, outputs=out / OUTPUTS)
         return samples.result.used
 
     question = Question(

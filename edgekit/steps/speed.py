@@ -72,7 +72,7 @@ def _best_ms(session: Session, file: ArtifactFile, built: Answer[Built]) -> floa
 
     def measure(_: Path) -> Timing:
         try:
-            return Timing(best_ms=session.call("backends", file.backend, "best_ms", artifact=artifact))
+            return Timing(best_ms=session.backend(file.backend).best_ms(artifact))
         except Unsupported:  # it has been verified: what fails is a run on nothing but zeros
             return Timing(best_ms=None)
 

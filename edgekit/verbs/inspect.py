@@ -41,7 +41,7 @@ def list_tensors(session: Session, model: Path, options: SourceOptions) -> tuple
     return session.ask(
         reading.reading_of(leaf, origin, options, "tensors"),
         tuple[TensorRow, ...],
-        origin.reading(lambda _: session.call("sources", leaf, "tensors", path=path, options=options)),
+        origin.reading(lambda _: session.source(leaf).tensors(path, options)),
     ).result
 
 

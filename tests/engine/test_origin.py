@@ -158,7 +158,7 @@ def test_a_model_that_is_replaced_in_a_step_spoils_no_answer(
     method: str, moment: str, session: Session, files: tuple[bytes, bytes], rights: tuple[bytes, ...],
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    model, real = tmp_path / "model.tflite", session.call
+    model, real = tmp_path / "model.tflite", session._call
     replace(model, files[0])
     session.store = Store(tmp_path / "cache")
 
@@ -172,7 +172,7 @@ def test_a_model_that_is_replaced_in_a_step_spoils_no_answer(
         return made
 
     with monkeypatch.context() as patched:
-        patched.setattr(session, "call", call)
+        patched.setattr(session, "_call", call)
         with pytest.raises(InputError, match=r"model\.tflite changed while it was read"):
             built(session, model)
     for content, right in zip(files, rights, strict=True):
@@ -205,7 +205,7 @@ def test_a_model_that_is_replaced_at_any_moment_spoils_no_answer(
 def test_samples_that_change_while_they_are_read_are_refused(
     session: Session, files: tuple[bytes, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, data, real = tmp_path / "model.tflite", tmp_path / "data.npz", session.call
+    model, data, real = tmp_path / "model.tflite", tmp_path / "data.npz", session._call
     model.write_bytes(files[0])
     np.savez(data, np.random.default_rng(0).random((8, 1, 8, 8, 3), np.float32))
     kept = tmp_path / "kept.npz"
@@ -220,7 +220,7 @@ def test_samples_that_change_while_they_are_read_are_refused(
     session.store = Store(tmp_path / "cache")
     wanted = Project(targets=("linux-arm64",), precision="float32", output=str(tmp_path / "out"), eval=str(data))
     with monkeypatch.context() as patched:
-        patched.setattr(session, "call", call)
+        patched.setattr(session, "_call", call)
         with pytest.raises(InputError, match=r"data\.npz changed while it was read"):
             build(session, wanted, model)
     shutil.copy(kept, data)

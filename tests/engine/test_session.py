@@ -40,15 +40,16 @@ def test_a_run_that_is_cancelled_ends_its_calls_and_starts_no_more(tmp_path: Pat
     with Session(Store(tmp_path / "cache"), tmp_path / "log.txt") as run:
         threading.Timer(0.1, run.cancel).start()  # while the leaf loads its libraries
         with pytest.raises(CancelledError):
-            run.call("backends", "tflite", "")
+            run.backend("tflite").best_ms(tmp_path / "none.tflite")
         with pytest.raises(CancelledError):
-            run.call("sources", "tflite", "")
+            run.source("tflite").describe(tmp_path / "none.tflite", SourceOptions())
     assert not run._workers[("backends", "tflite")]._child
 
 
 def test_what_a_leaf_tells_is_told_of_its_step(tmp_path: Path) -> None:
     path = networks.classifier(tmp_path / "net.tflite")
-    np.savez(tmp_path / "inputs.npz", image=networks.weights(8, 1, 8, 8, 3))
+    inputs = tmp_path / "inputs.npz"
+    np.savez(inputs, image=networks.weights(8, 1, 8, 8, 3))
     told: list[tuple[str, Event]] = []
 
     class Watcher(Silent):
@@ -56,21 +57,13 @@ def test_what_a_leaf_tells_is_told_of_its_step(tmp_path: Path) -> None:
             told.append((step, event))
 
     with Session(Store(tmp_path / "cache"), tmp_path / "log.txt", Watcher()) as run:
+        source = run.source("tflite")
 
         def make(out: Path) -> int:
-            files = {"inputs": tmp_path / "inputs.npz", "outputs": out / "outputs.npz"}
-            run.call("sources", "tflite", "run", path=path, options=SourceOptions(), **files)
+            source.run(path, SourceOptions(), inputs, out / "outputs.npz")
             return 0
 
         run.ask(Question(what="any", doing="running net.tflite"), int, make)
-        run.call(
-            "sources",
-            "tflite",
-            "run",
-            path=path,
-            options=SourceOptions(),
-            inputs=tmp_path / "inputs.npz",
-            outputs=tmp_path / "outputs.npz",
-        )
+        source.run(path, SourceOptions(), inputs, tmp_path / "outputs.npz")
     assert {step for step, _ in told} == {"running net.tflite"}
     assert told[0][1] == Advance(0, "sample by sample")

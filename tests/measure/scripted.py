@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.engine.proxies import LeafProxies
 from edgekit.engine.session import Silent
 from edgekit.errors import DeviceError
 from edgekit.nouns.profile import Block, Deployment, Device, Distribution, Run, State
@@ -14,7 +15,7 @@ from edgekit.nouns.sensing import PowerTrace, Series
 DEVICE = Device(id="board", kind="scripted", title="a board")
 
 
-class Scripted:
+class Scripted(LeafProxies):
     """Stands in for a session: answers for the driver ``scripted`` and for one meter.
 
     ``latency_ms(which, i)`` is the latency of block ``i`` (over all) of subject ``which``; ``states`` are
@@ -36,7 +37,7 @@ class Scripted:
         self._latency_ms, self._states, self._dies_at = latency_ms, list(states), dies_at
         self._blocks, self._per_reading, self._last = 0, per_reading, states[0]
 
-    def call(self, room: str, leaf: str, method: str, /, **arguments: Any) -> Any:
+    def _call(self, room: str, leaf: str, method: str, /, **arguments: Any) -> Any:
         self.asked.append((leaf, method, arguments))
         return getattr(self, f"_{room}_{method}")(**arguments)
 

@@ -4,18 +4,20 @@ from typing import Any, cast
 
 import pytest
 
+from edgekit.engine.proxies import LeafProxies
 from edgekit.engine.session import Session
 from edgekit.errors import InputError
 from edgekit.measure import discovery
 from edgekit.nouns.profile import Device, DeviceConfig
 
 
-class Bare:
+class Bare(LeafProxies):
     """A session in whose leaves nothing hangs but this host and what is configured."""
 
-    def call(self, room: str, leaf: str, method: str, configured: discovery.Configured) -> tuple[Device, ...]:
+    def _call(self, room: str, leaf: str, method: str, /, **arguments: Any) -> tuple[Device, ...]:
         """What `edgekit.drivers.Driver.find` would give."""
         assert (room, method) == ("drivers", "find")
+        configured: discovery.Configured = arguments["configured"]
         here = (Device(id="local", kind="local", title="this host"),) if leaf == "local" else ()
         return (*here, *(Device(id=name, kind=leaf, title=name, config=own) for name, own in configured.items()))
 

@@ -30,7 +30,7 @@ class Arm(msgspec.Struct, frozen=True):
 def local() -> Iterator[Bench]:
     """This host, with a session of its own."""
     with tempfile.TemporaryDirectory() as top, Session(Store(Path(top) / "store"), Path(top) / "log.txt") as session:
-        (device, *_) = session.call("drivers", "local", "find", configured={})
+        (device, *_) = session.driver("local").find({})
         yield Bench(session, device)
 
 
