@@ -1,5 +1,7 @@
 """Files whose weights alone are smaller: float16, and integer weights with float activations."""
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +160,9 @@ def to_integer_weights(path: Path, bits: int, *, per_channel: bool) -> bytes:
     made.add_dynamic_config(".*", TFLOperationName.ALL_SUPPORTED, 8, granularity)
     for operator in _FOUR_BITS if bits == 4 else ():
         made.add_dynamic_config(".*", operator, 4, granularity)
+    for name, operator in () if per_channel else _per_channel_always(model):
+        four = bits == 4 and operator in _FOUR_BITS
+        made.add_dynamic_config(f"^{re.escape(name)};", operator, 4 if four else 8, QuantGranularity.CHANNELWISE)
     try:
         content = bytes(made.quantize().quantized_model)
     except (RuntimeError, ValueError, KeyError, IndexError, TypeError) as error:
@@ -169,6 +174,23 @@ def to_integer_weights(path: Path, bits: int, *, per_channel: bool) -> bytes:
     quantized = graph.parse(content, path)
     keep_names(quantized, graph.read(path)[0])
     return graph.pack(quantized)
+
+
+def _per_channel_always(model: Any) -> Iterator[tuple[str, str]]:
+    """Convolutions by group, by their output's name, with ai-edge-quantizer's name of their kind.
+
+    LiteRT's hybrid kernels read a scale for each channel of these, also where the file has one for all: what lies
+    behind it in memory (``DepthwiseConvHybridPerChannel`` in depthwise_conv.cc, and ``ConvHybridPerChannel``).
+    """
+    for main in graph.describe(model):
+        for operator in main.operators:
+            name = main.tensors[operator.outputs[0]].name if operator.outputs else ""
+            if operator.name == "DEPTHWISE_CONV_2D":
+                yield name, TFLOperationName.DEPTHWISE_CONV_2D
+            elif operator.name == "CONV_2D":
+                channels, taken = (main.tensors[operator.inputs[place]].shape[-1] for place in (0, 1))
+                if channels != taken:
+                    yield name, TFLOperationName.CONV_2D
 
 
 def _clip_weights(model: Any) -> None:
