@@ -47,6 +47,8 @@ class Form:
             "subtract": lambda: self.op("SUB", scores, -causal(self.value)),
             "scaled after": lambda: self.op("MUL", self.op("ADD", scores, causal(self.value)), [0.5]),
             "bias and mask": lambda: self.op("ADD", scores, np.where(where_causal, self.value, bias)),
+            "wide bias and mask": lambda: self.op("ADD", scores, np.where(where_causal, self.value, 3 * bias + 4)),
+            "less bias and mask": lambda: self.op("SUB", scores, np.where(where_causal, -self.value, -3 * bias - 4)),
             "select": lambda: self.select(self.constant(where_causal), scores),
             "(1 - m) c": lambda: self.op("ADD", scores, self.hidden("SUB", [1.0], self.mask, self.value)),
             "(m - 1) c": lambda: self.op("ADD", scores, self.hidden("SUB", self.mask, [1.0], -self.value)),
@@ -107,6 +109,7 @@ def samples(path: Path) -> dict[str, Any]:
         ("add first", -1e9, 1), ("subtract", -1e9, 1), ("scaled after", -1e9, 1),
         ("select", -1e4, 1), ("select", -1e9, 1), ("select", -np.inf, 2), ("select", LEAST, 1),
         ("bias and mask", -1e9, 1), ("bias and mask", -np.inf, 1),
+        ("wide bias and mask", -1e9, 2), ("wide bias and mask", -np.inf, 1), ("less bias and mask", LEAST, 2),
         ("(1 - m) c", -1e4, 2), ("(1 - m) c", LEAST, 1), ("(1 - m) c", -1e9, 3), ("(m - 1) c", -1e9, 1),
         ("m c - c", -1e9, 1), ("m c - c", LEAST, 1), ("where m", -1e9, 1), ("where m", -np.inf, 1),
     ],
@@ -118,7 +121,15 @@ def test_a_mask_costs_no_more_than_a_mild_one(form: str, value: float, blocks: i
 
 
 @pytest.mark.parametrize(
-    ("form", "value"), [("add", -1e9), ("select", -np.inf), ("(1 - m) c", LEAST), ("m c - c", -1e9)]
+    ("form", "value"),
+    [
+        ("add", -1e9),
+        ("select", -np.inf),
+        ("(1 - m) c", LEAST),
+        ("m c - c", -1e9),
+        ("wide bias and mask", -1e9),
+        ("less bias and mask", LEAST),
+    ],
 )
 def test_the_clamped_network_is_the_same(form: str, value: float, tmp_path: Path) -> None:
     path = attention(tmp_path / "waist.tflite", form, value, blocks=2)

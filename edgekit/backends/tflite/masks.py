@@ -32,6 +32,9 @@ LARGE = 64.0
 ALIKE = 4.0
 """What is 0 or not is a mask, if the values that are not 0 differ by no more than this factor."""
 
+SPREAD = 32.0
+"""A constant is parted into a bias and a mask, if the bias spans more than 1/32 of the mask: 8 of 256 levels."""
+
 _THROUGH = {"RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "SLICE", "STRIDED_SLICE", "BROADCAST_TO", "TILE"}
 
 
@@ -176,9 +179,28 @@ class _Clamps:
         values = _clamped(constant, least)
         if np.array_equal(values, constant):
             return 0
-        name = f"{self.wiring.graph.tensors[term.tensor].name}_clamped"
-        edit.reread(self.model, term.reader.outputs[0], term.slot, edit.add_constant(self.model, name, values))
+        hidden, name = constant * term.factor <= -LARGE, self.wiring.graph.tensors[term.tensor].name
+        spread = constant[~hidden].max(initial=0) - constant[~hidden].min(initial=0)
+        if term.reader.name in {"ADD", "SUB"} and spread * SPREAD > abs(least):
+            self._split(term, name, values, hidden)
+        else:
+            edit.reread(
+                self.model, term.reader.outputs[0], term.slot, edit.add_constant(self.model, f"{name}_clamped", values)
+            )
         return 1
+
+    def _split(self, term: Term, name: str, values: Array, hidden: NDArray[np.bool_]) -> None:
+        """Add what a constant holds beside its mask first, so that both have ranges of their own."""
+        main, made = self.model.subgraphs[0], term.reader.outputs[0]
+        bias = edit.add_constant(self.model, f"{name}_visible", np.where(hidden, np.float32(0), values))
+        mask = edit.add_constant(self.model, f"{name}_mask", np.where(hidden, values, np.float32(0)))
+        edit.reread(self.model, made, term.slot, bias)
+        masked = edit.add_tensor(main, f"{name}_masked", self.wiring.graph.tensors[made].shape)
+        for operator in main.operators:
+            edit.redirect(operator, made, masked)
+        sign = "SUB" if term.reader.name == "SUB" and term.slot == 1 else "ADD"
+        at = edit.producer(self.model, made) + 1
+        edit.add_operator(self.model, sign, [made, mask], [masked], at=at, kind=f"{sign.title()}Options")
 
     def _weaken(self, tensor: int, least: float) -> int:
         """Make the factor c of ``x·c`` smaller, where x is 0 or clearly not; 0 if the term is nothing such."""
