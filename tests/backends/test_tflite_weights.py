@@ -58,6 +58,11 @@ def looked_up(net: networks.Network) -> int:
     return net.operator("EMBEDDING_LOOKUP", [x, table], (6, 8))
 
 
+def gathered(net: networks.Network) -> int:
+    x, table = net.input("x", (6,), "int32"), net.constant("k", networks.weights(20, 8))
+    return net.operator("GATHER", [table, x], (6, 8), kind="GatherOptions")
+
+
 KERNELS: dict[str, Callable[[networks.Network], int]] = {
     "convolution": lambda net: convolution(net, channels=8, taken=8, made=12),
     "two groups": lambda net: convolution(net, channels=8, taken=4, made=12),
@@ -69,6 +74,7 @@ KERNELS: dict[str, Callable[[networks.Network], int]] = {
     "fully connected": connected,
     "product": product,
     "embedding": looked_up,
+    "gather": gathered,
 }
 
 
@@ -88,6 +94,14 @@ def test_every_hybrid_kernel_computes_what_the_float_one_does(
     wanted = value(waist, x, delegate=True)
     for delegate in (True, False):
         assert sqnr_db(wanted, value(made, x, delegate=delegate)) > (30 if bits == 8 else 10)
+
+
+def test_a_table_of_rows_that_differ_in_size_stays_float(tmp_path: Path) -> None:
+    net, rows = networks.Network(), np.geomspace(1e-3, 1e3, 20, dtype=np.float32)[:, None]
+    x, table = net.input("x", (6,), "int32"), net.constant("k", networks.weights(20, 8) * rows)
+    waist = net.save(tmp_path / "w.tflite", net.operator("GATHER", [table, x], (6, 8), kind="GatherOptions"))
+    made = graph.parse(weights.to_integer_weights(waist, 8, per_channel=True), waist)
+    assert {tensor.dtype for tensor in graph.describe(made)[0].tensors if tensor.constant_bytes} == {"float32"}
 
 
 def value(path: Path, x: Any, *, delegate: bool) -> Any:

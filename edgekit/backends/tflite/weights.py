@@ -1,6 +1,7 @@
 """Files whose weights alone are smaller: float16, and integer weights with float activations."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from edgekit.backends.tflite.boundary import keep_names
 from edgekit.backends.tflite.engines import prepare
 from edgekit.errors import Unsupported
 from edgekit.waist import edit, graph
+from edgekit.waist.fusing import quantization
 from edgekit.waist.tensors import sqnr_db
 
 FLOOR_DB = 60.0
@@ -30,6 +32,9 @@ Trained filters reach 59 dB and more. A filter bank whose taps cancel has sums n
 rounding leaves nothing: the spectral filters of basic_pitch have -21 dB, and its outputs on samples
 with a mean fall to 28 dB.
 """
+
+TABLES_FLOOR_DB = 30.0
+"""Tables that int8 with one scale represents worse, each row counting alike, stay float32; normal values have 38 dB."""
 
 NAMED = 3
 """The most constants that a note names."""
@@ -172,6 +177,7 @@ def to_integer_weights(path: Path, bits: int, *, per_channel: bool) -> bytes:
             fix="choose float16, or int8 with calibration samples",
         ) from error
     quantized = graph.parse(content, path)
+    _quantize_tables(quantized)
     keep_names(quantized, graph.read(path)[0])
     return graph.pack(quantized)
 
@@ -191,6 +197,35 @@ def _per_channel_always(model: Any) -> Iterator[tuple[str, str]]:
                 channels, taken = (main.tensors[operator.inputs[place]].shape[-1] for place in (0, 1))
                 if channels != taken:
                     yield name, TFLOperationName.CONV_2D
+
+
+def _quantize_tables(model: Any) -> None:
+    """Store tables that a GATHER reads as int8, in place: what was looked up becomes float behind it.
+
+    ai-edge-quantizer leaves them float, and they are most of a text network. Such a file has one scale for all of
+    a table, since what comes out of GATHER has one; a table that this serves badly stays float.
+    """
+    for number, main in enumerate(graph.describe(model)):
+        readers = Counter(tensor for operator in main.operators for tensor in set(operator.inputs))
+        for operator in reversed(main.operators):
+            values = graph.constant(model, number, operator.inputs[0]) if operator.name == "GATHER" else None
+            if values is None or values.dtype != np.float32 or readers[operator.inputs[0]] > 1:
+                continue
+            scale = max(float(np.abs(values).max(initial=0)) / 127, 1e-30)
+            levels = np.rint(values / scale).astype(np.int8)
+            rows = np.maximum(np.linalg.norm(values, axis=-1, keepdims=True), 1e-30)
+            if sqnr_db(values / rows, levels * np.float32(scale) / rows) < TABLES_FLOOR_DB:
+                continue
+            subgraph, (table, found) = model.subgraphs[number], (operator.inputs[0], operator.outputs[0])
+            looked_up = edit.add_tensor(subgraph, f"{main.tensors[found].name}_int8", main.tensors[found].shape, "int8")
+            edit.set_constant(model, table, levels, number)
+            subgraph.tensors[table].type = schema.TensorType.INT8
+            for tensor in (table, looked_up):
+                subgraph.tensors[tensor].quantization = quantization([scale], [0])
+            place = subgraph.operators[operator.index]
+            place.outputs = [looked_up]
+            as_float = edit.operator(model, "DEQUANTIZE", [looked_up], [found], version=2)
+            subgraph.operators.insert(operator.index + 1, as_float)
 
 
 def _clip_weights(model: Any) -> None:
