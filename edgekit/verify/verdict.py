@@ -1,12 +1,22 @@
 """The verdict on a file: evidence in, one word and its reasons out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from edgekit.nouns.model import FLOATS, Precision
-from edgekit.nouns.verification import Agreement, Coverage, Judged, Made, SamplesUse, TaskMetric, Verdict, Verification
+from edgekit.nouns.verification import (
+    Agreement,
+    Coverage,
+    Judged,
+    Made,
+    Probes,
+    SamplesUse,
+    TaskMetric,
+    Verdict,
+    Verification,
+)
 from edgekit.verify import agreement, metrics, parts, probes
 from edgekit.verify.coverage import MOST
 from edgekit.verify.parts import FLOOR_DB
@@ -95,21 +105,15 @@ def judge(case: Case, reference: dict[str, Array], outputs: dict[str, Array], pr
     """
     agreements = agreement.compare(reference, outputs, case.made)
     same = _same_choices(reference, outputs)
-    told = [found for found in agreements if found.output not in same] or agreements
-    levels = [found.sqnr_db for found in told if found.sqnr_db is not None]
-    levels += [level for found in told for level, _ in _branch(found)]
+    seen = None if probed is None else probes.agreement(probed, reference)
     found = [
         *_about_agreement(case, agreements, reference, outputs, same),
         *(_about_indices(reference, outputs) if case.precision in FLOATS else ()),
         *_about_answers(case, reference, outputs),
         *_about_metric(case),
         *_about_coverage(case.coverage),
+        *_about_inputs(case, seen),
     ]
-    if case.constant_data:
-        found.append(("fail", "it was calibrated on data of one value, which shows no range"))
-    seen = None if probed is None else probes.agreement(probed, reference)
-    if seen is not None and case.precision in FLOATS and seen.sqnr_db is not None and seen.sqnr_db < probes.FAR_OFF_DB:
-        found.append(("warn", f"it comes within {seen.sqnr_db:.1f} dB only on {seen.worst}"))
     found.sort(key=lambda finding: -SEVERITY[finding[0]])
     stateful = probed is not None and probes.keeps_state(probed.reference)
     refusal, evident = _refusal(case.precision, found, reference, outputs, probed)
@@ -119,7 +123,7 @@ def judge(case: Case, reference: dict[str, Array], outputs: dict[str, Array], pr
             samples_origin=case.origin,
             samples_use=case.use,
             outputs=agreements,
-            sqnr_db=min(levels, default=None),
+            sqnr_db=_lowest([found for found in agreements if found.output not in same] or agreements),
             threshold_db=case.threshold_db,
             floor_db=None if case.precision in FLOATS else FLOOR_DB,
             probes=seen,
@@ -135,6 +139,20 @@ def judge(case: Case, reference: dict[str, Array], outputs: dict[str, Array], pr
         searchable=evident is not None,
         probe=evident or None,
     )
+
+
+def _lowest(told: Sequence[Agreement]) -> float | None:
+    """SQNR of the worst output, or of the worst branch of one; None if all are identical."""
+    levels = [found.sqnr_db for found in told if found.sqnr_db is not None]
+    return min([*levels, *(level for found in told for level, _ in _branch(found))], default=None)
+
+
+def _about_inputs(case: Case, seen: Probes | None) -> Iterator[Finding]:
+    """What calibration saw, and what the probes say of a float file."""
+    if case.constant_data:
+        yield "fail", "it was calibrated on data of one value, which shows no range"
+    if seen is not None and case.precision in FLOATS and seen.sqnr_db is not None and seen.sqnr_db < probes.FAR_OFF_DB:
+        yield "warn", f"it comes within {seen.sqnr_db:.1f} dB only on {seen.worst}"
 
 
 def _branch(found: Agreement) -> list[tuple[float, str]]:
