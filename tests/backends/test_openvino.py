@@ -20,7 +20,7 @@ from hypothesis.extra import numpy as hnp
 from onnx import helper
 
 from edgekit import samples, verify
-from edgekit.backends.openvino.half_precision import FLOOR_DB, NO_HALVES, SMALLEST, compress, loses
+from edgekit.backends.openvino.half_precision import FLOOR_DB, SMALLEST, loses
 from edgekit.backends.openvino.libraries import CORE
 from edgekit.backends.openvino.npu import compile_blob
 from edgekit.backends.openvino.waist_scalars import mend
@@ -410,17 +410,6 @@ def test_an_epsilon_survives_float16(worker: Worker, shared: Path, tmp_path: Pat
     ]
     assert any(c.dtype == np.float32 and c.size == 1 and np.isclose(c.item(), 1e-10, atol=0) for c in constants)
     assert any(c.dtype == np.float16 for c in constants), made.files
-
-
-@pytest.mark.parametrize(("width", "told"), [(4, True), (64, False)])
-def test_a_float16_file_without_float16_says_so(width: int, told: bool) -> None:
-    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
-    ends = [[helper.make_tensor_value_info(name, 1, [1, width])] for name in ("x", "y")]
-    weights = onnx.numpy_helper.from_array(np.random.default_rng(0).random((width, width), np.float32), "w")
-    made = helper.make_model(
-        helper.make_graph(nodes, "g", *ends, [weights]), opset_imports=[helper.make_opsetid("", 17)]
-    )
-    assert compress(CORE.read_model(made.SerializeToString())) == ((NO_HALVES,) if told else ())
 
 
 @given(hnp.arrays(np.float32, st.integers(1, 2000), elements=st.floats(-(2.0**99), 2.0**99, width=32)))

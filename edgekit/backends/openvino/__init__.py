@@ -10,12 +10,13 @@ import msgspec
 import numpy as np
 
 from edgekit.backends import Backend
-from edgekit.backends.openvino import half_precision, npu, quantization, reading, settings, ways
+from edgekit.backends.openvino import half_precision, holding, npu, quantization, reading, settings, ways
 from edgekit.backends.openvino.libraries import CORE, FAILURES, nncf, ov
 from edgekit.errors import InputError, Unsupported
 from edgekit.host import events
 from edgekit.nouns.building import Built, Job, Placement
 from edgekit.nouns.model import Precision, Signature
+from edgekit.waist.holding import of_weights
 from edgekit.waist.tensors import Array, arrays, each_to_file, outputs_to_source, stacked, write_npz
 
 EXACT = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "INFERENCE_PRECISION_HINT": "f32"}
@@ -50,6 +51,7 @@ class OpenVINOBackend(Backend):
             files=(file, str(Path(file).with_suffix(".bin"))),
             signature=signature,
             notes=notes,
+            warnings=tuple(of_weights(job.precision, holding.weights(saved))),
             tools={"openvino": ov.get_version(), "nncf": nncf.__version__},
         )
         if chosen.target_device == "NPU":
@@ -131,7 +133,7 @@ def _network(job: Job, chosen: settings.NncfSettings) -> tuple[Any, Signature, t
                 model, found = quantization.quantize(model, job, signature, chosen)
                 notes += found
             elif job.precision == "float16":
-                notes += half_precision.compress(model)
+                half_precision.compress(model)
         except Unsupported as refusal:
             refusals.append(refusal)
         else:

@@ -18,13 +18,10 @@ FLOOR_DB = 60.0
 """Constants that float16 represents worse (most reach 71 dB) stay float32: tiny or huge values."""
 
 
-def compress(model: Any) -> tuple[str, ...]:
+def compress(model: Any) -> None:
     """Make float32 constants of an ``openvino.Model`` float16, in place; results stay float32.
 
     Constants inside the bodies of loops and conditions are all compressed, as OpenVINO does.
-
-    Returns:
-        A note if none of the network's own is: the file is then one in float32.
     """
     kept = {node.get_friendly_name(): np.array(node.data) for node in model.get_ordered_ops() if _kept(node)}
     compress_model_transformation(model)
@@ -35,20 +32,6 @@ def compress(model: Any) -> tuple[str, ...]:
             original.set_friendly_name(name)
             for target in node.output(0).get_target_inputs():
                 target.replace_source_output(original.output(0))
-    return () if _holds_halves(model) else (NO_HALVES,)
-
-
-NO_HALVES = f"no constant is stored as float16: all have fewer than {SMALLEST} elements or lose by it"
-
-
-def _holds_halves(model: Any) -> bool:
-    """Whether a constant is float16, or may be inside of a loop or condition."""
-    nodes = model.get_ordered_ops()
-    return any(
-        node.get_type_name() in {"Loop", "TensorIterator", "If"}
-        or (node.get_type_name() == "Constant" and node.get_element_type() == ov.Type.f16)
-        for node in nodes
-    )
 
 
 def _kept(node: Any) -> bool:

@@ -63,32 +63,36 @@ def quantize(model: Any, job: Job, signature: Signature, settings: NncfSettings)
     if recurrent or kept.SPECTRA in floats:
         half_precision.compress(model)
     transformer = settings.model_type == "transformer" or (settings.model_type == "auto" and has_attention(model))
-    data = nncf.Dataset(samples)
+    options = _options(settings, floats, samples, transformer=transformer)
 
     def by(estimator: str) -> Any:
+        advanced = nncf.AdvancedQuantizationParameters(
+            overflow_fix=nncf.OverflowFix(settings.overflow_fix),
+            activations_range_estimator_params=ESTIMATORS[estimator],
+        )
         with contextlib.redirect_stdout(io.StringIO()):  # NNCF draws its progress there, terminal or not
-            return nncf.quantize(
-                model,
-                data,
-                preset=nncf.QuantizationPreset(settings.preset),
-                target_device=nncf.TargetDevice(settings.target_device),
-                subset_size=min(settings.subset_size, len(samples)),
-                fast_bias_correction=settings.fast_bias_correction,
-                model_type=nncf.ModelType.TRANSFORMER if transformer else None,
-                advanced_parameters=nncf.AdvancedQuantizationParameters(
-                    overflow_fix=nncf.OverflowFix(settings.overflow_fix),
-                    activations_range_estimator_params=ESTIMATORS[estimator],
-                ),
-                ignored_scope=nncf.IgnoredScope(
-                    names=sorted(frozenset().union(*floats.values())), types=list(RECURRENT), validate=False
-                ),
-            )
+            return nncf.quantize(model, nncf.Dataset(samples), advanced_parameters=advanced, **options)
 
     quantized, estimator = _first(by, settings.range_estimator, Path(job.source))
     notes = _notes(quantized, recurrent=recurrent, transformer=transformer) + _told(model, floats)
     if estimator != settings.range_estimator:
         notes += (f"ranges by {estimator}: an activation varies too little for a {settings.range_estimator}",)
     return quantized, notes
+
+
+def _options(
+    settings: NncfSettings, floats: dict[str, frozenset[str]], samples: list[Any], *, transformer: bool
+) -> dict[str, Any]:
+    """What NNCF is told, whatever the estimator of ranges."""
+    left_float = sorted(frozenset().union(*floats.values()))
+    return {
+        "preset": nncf.QuantizationPreset(settings.preset),
+        "target_device": nncf.TargetDevice(settings.target_device),
+        "subset_size": min(settings.subset_size, len(samples)),
+        "fast_bias_correction": settings.fast_bias_correction,
+        "model_type": nncf.ModelType.TRANSFORMER if transformer else None,
+        "ignored_scope": nncf.IgnoredScope(names=left_float, types=list(RECURRENT), validate=False),
+    }
 
 
 def _first(by: Callable[[str], Any], estimator: str, source: Path) -> tuple[Any, str]:

@@ -4,20 +4,20 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from edgekit.backends import Backend
 from edgekit.backends.tflite import aliases, integer, weights
 from edgekit.backends.tflite.boundary import described, set_boundary
-from edgekit.backends.tflite.judge import float_operators
 from edgekit.backends.tflite.ranges import METHODS
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.building import Built, Job, Placement
 from edgekit.nouns.model import CALIBRATED, Boundary, Precision, Signature
-from edgekit.waist import cost, graph, run
+from edgekit.waist import graph, holding, run
 from edgekit.waist.exact import MOVES, Wiring
+from edgekit.waist.holding import float_operators
 from edgekit.waist.tensors import Array, arrays, each_to_file, inputs_to_file, outputs_to_source, write_npz
 from edgekit.waist.trial import Trial
 
@@ -65,7 +65,7 @@ class TFLiteBackend(Backend):
             notes=notes,
             warnings=(
                 *(() if boundary == "float32" else _floats_at_the_boundary(signature)),
-                *(_float_loops(graph.parse(content, Path(file))) if job.precision in CALIBRATED else ()),
+                *holding.told(job.precision, graph.parse(content, Path(file))),
             ),
             tools=tools,
         )
@@ -87,16 +87,6 @@ def _floats_at_the_boundary(signature: Signature) -> Iterator[str]:
         for spec in specs:
             if spec.dtype == "float32":
                 yield f"{side} {spec.name} is float32: what is next to it stays outside of the integers (see the notes)"
-
-
-def _float_loops(model: Any) -> Iterator[str]:
-    """What no quantizer reaches: the bodies of loops, in which nobody saw ranges."""
-    inside, total = cost.beside_main(model)
-    if inside:
-        yield (
-            f"loops stay float32, {inside / total:.0%} of the multiply-accumulates:"
-            " a recurrent layer that is saved unrolled (Keras: unroll=True) has none"
-        )
 
 
 def _waist(job: Job) -> Path:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from edgekit.backends.tflite.parts import Parts
 from edgekit.errors import Unsupported
 from edgekit.waist import cost, graph
+from edgekit.waist.holding import float_operators
 from edgekit.waist.tensors import Array
 from edgekit.waist.trial import Trial
 
@@ -129,13 +130,3 @@ def _noise(got: Array, wanted: Array, parts: Parts | None = None) -> float:
     reference = wanted.astype(np.float64)
     error = float(((got.astype(np.float64) - reference) ** 2).sum())
     return min(error / max(float((reference**2).sum()), 1e-30), 1e3)
-
-
-def float_operators(made: graph.Graph) -> tuple[graph.Operator, ...]:
-    """Operators of a quantized graph that still compute in floating point."""
-    return tuple(
-        operator
-        for operator in made.operators
-        if operator.name not in graph.BORDER
-        and any(made.tensors[i].dtype == "float32" for i in (*operator.inputs, *operator.outputs) if i >= 0)
-    )
