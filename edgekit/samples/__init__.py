@@ -24,7 +24,7 @@ from edgekit.samples.content import Raw, Samples
 from edgekit.samples.linter import lint
 from edgekit.samples.matching import fit
 from edgekit.samples.place import Place
-from edgekit.waist.rows import blocks
+from edgekit.waist.rows import pieces
 from edgekit.waist.tensors import Array, arrays, distinct, write_npz
 
 __all__ = ["HELD", "Place", "Reader", "Samples", "lint", "load", "random", "write_npz"]
@@ -102,7 +102,7 @@ def _check_labels(labels: Array, count: int, spec: str) -> None:
         problem, fix = f"one number ({labels}) as labels", "give one label for each sample"
     elif len(labels) != count:
         problem, fix = f"{count} samples but {len(labels)} labels", "give one label for each sample"
-    elif labels.size == 0 or not all(np.isfinite(labels[rows]).all() for rows in blocks(labels)):
+    elif labels.size == 0 or not all(np.isfinite(labels[rows]).all() for rows in pieces(labels)):
         problem, fix = "labels that are NaN, infinite or empty", "leave those samples out"
     if problem:
         raise InputError(f"{spec} has {problem}.", place=spec, fix=fix)

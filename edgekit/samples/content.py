@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgekit.nouns.samples import Kept
 from edgekit.samples.place import Place
-from edgekit.waist.rows import blocks, write_array, write_arrays
+from edgekit.waist.rows import pieces, write_array, write_arrays
 from edgekit.waist.tensors import Array, arrays
 
 LABEL_KEYS = ("y", "labels", "label")
@@ -117,7 +117,7 @@ class Samples:
 
 def _rows(values: Array, numbers: NDArray[np.int64], place: Place) -> Array:
     taken: Array = place.empty((len(numbers), *values.shape[1:]), values.dtype)
-    for part in blocks(taken):
+    for part in pieces(taken):
         taken[part] = values[numbers[part]]
     return taken
 
@@ -134,5 +134,5 @@ def _digest(inputs: Mapping[str, Array], labels: Array | None) -> str:
 def _add(digest: "hashlib._Hash", what: str, values: Array) -> None:
     little = values.dtype.newbyteorder("<")
     digest.update(f"{what}\0{little.str}\0{values.shape}\0".encode())
-    for rows in blocks(values) if values.size else ():
+    for rows in pieces(values) if values.size else ():
         digest.update(np.ascontiguousarray(values[rows], little).data)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from edgekit.nouns.model import Signature, TensorSpec
 from edgekit.samples.content import Samples
-from edgekit.waist.rows import blocks
+from edgekit.waist.rows import pieces
 from edgekit.waist.tensors import Array
 
 FEWEST_SAMPLES = 100
@@ -70,7 +70,7 @@ def _constant(spec: TensorSpec, values: Array) -> list[str]:
             if values.size > 1
             else []
         )
-    if len(values) > 1 and all((values[rows] == values[:1]).all() for rows in blocks(values)):
+    if len(values) > 1 and all((values[rows] == values[:1]).all() for rows in pieces(values)):
         return [f"{spec.source_name}: all {len(values)} samples are the same"]
     return []
 

@@ -9,7 +9,7 @@ from edgekit.errors import InputError
 from edgekit.nouns.model import Signature, TensorSpec
 from edgekit.samples.content import Raw
 from edgekit.samples.place import Place
-from edgekit.waist.rows import blocks
+from edgekit.waist.rows import pieces
 from edgekit.waist.tensors import Array
 
 SINGLE_INPUT_KEYS = ("x", "data", "input", "inputs", "images", "samples")
@@ -139,7 +139,7 @@ def _cast(spec: TensorSpec, values: Array, place: str, room: Place) -> tuple[Arr
         )
     _require_finite(spec, values, place)
     cast, exact = room.empty(values.shape, want), values.dtype.kind != "f" or want.kind != "f"
-    for rows in blocks(values):
+    for rows in pieces(values):
         with np.errstate(over="ignore", invalid="ignore"):
             cast[rows] = values[rows].astype(want)
         if exact and not np.array_equal(cast[rows].astype(values.dtype), values[rows]):
@@ -160,7 +160,7 @@ def _dtype_error(spec: TensorSpec, values: Array, place: str, reason: str, fix: 
 def _require_finite(spec: TensorSpec, values: Array, place: str) -> None:
     if values.dtype.kind != "f":
         return
-    bad = np.concatenate([~np.isfinite(values[r]).reshape(len(values[r]), -1).all(axis=1) for r in blocks(values)])
+    bad = np.concatenate([~np.isfinite(values[r]).reshape(len(values[r]), -1).all(axis=1) for r in pieces(values)])
     if bad.any():
         raise InputError(
             f"Input {spec.source_name}: {int(bad.sum())} of {len(values)} samples hold NaN or infinity "

@@ -28,7 +28,7 @@ MOST_PACKED = 100
 Deflate packs zeros 1032 to 1 (zlib's manual), numbers of which something can be learnt hardly 10 to 1.
 """
 
-PIECE_BYTES = 1 << 20
+UNPACKED_BYTES = 1 << 20
 """How much is unpacked at once: zlib holds several times as much."""
 
 _MAGIC = b"\x93NUMPY"
@@ -125,7 +125,7 @@ def _unpacked(member: IO[bytes], size: int, place: Place) -> Array:
 def _fill(member: IO[bytes], into: memoryview) -> None:
     done = 0
     while done < len(into):
-        part = member.read(min(PIECE_BYTES, len(into) - done))
+        part = member.read(min(UNPACKED_BYTES, len(into) - done))
         if not part:
             raise EOFError("it ends early")
         into[done : done + len(part)] = part

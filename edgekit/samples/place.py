@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from edgekit.waist.rows import blocks
+from edgekit.waist.rows import pieces
 from edgekit.waist.tensors import Array
 
 
@@ -93,5 +93,5 @@ class Growing:
         held, count = self.done(), self._count
         self.close()
         self._file, self._dtype, self._count = self._opened(), dtype, 0
-        for rows in blocks(held) if count else ():
+        for rows in pieces(held) if count else ():
             self.add(held[rows].astype(dtype))

@@ -14,7 +14,7 @@ from edgekit.nouns.model import Signature
 from edgekit.samples import npy
 from edgekit.samples.content import LABEL_KEYS, Raw
 from edgekit.samples.place import Place
-from edgekit.waist.rows import blocks
+from edgekit.waist.rows import pieces
 from edgekit.waist.tensors import Array
 
 EXACT_INTEGERS = 2.0**53
@@ -163,7 +163,7 @@ def _label_column(header: list[str], table: NDArray[np.float64], features: int) 
 
 def _without(table: NDArray[np.float64], column: int, place: Place) -> NDArray[np.float64]:
     rest: NDArray[np.float64] = place.empty((len(table), table.shape[1] - 1), np.float64)
-    for rows in blocks(table):
+    for rows in pieces(table):
         rest[rows] = np.delete(table[rows], column, axis=1)
     return rest
 

@@ -67,8 +67,8 @@ class Source(ABC):
     def run(self, path: Path, options: SourceOptions, inputs: Path, outputs: Path) -> None:
         """Run as the reference. ``inputs`` are read with `edgekit.waist.tensors.arrays`, ``outputs`` is an ``.npz``.
 
-        Inputs are ``[N, *source_shape]`` under the source's names; so are the outputs. All inputs may not fit into
-        memory: leaves look at one sample after another.
+        Inputs are ``[N, *source_shape]`` under the source's names; so are the outputs. Neither may fit into memory:
+        leaves look at one sample after another, and write with `edgekit.waist.rows.write_rows`.
         """
 
     def tensors(self, path: Path, options: SourceOptions) -> tuple[TensorRow, ...]:  # noqa: ARG002

@@ -20,8 +20,9 @@ from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.model import Divergence, Model, Signature, SourceOptions, TensorRow, TensorSpec, Waist
 from edgekit.sources import Source, bound, bound_results
 from edgekit.waist import cutting, edit, graph, layouts, naming, sizes, state, stored
-from edgekit.waist.run import interpreter, invoke, run, value
-from edgekit.waist.tensors import Array, arrays, each_to_file, inputs_to_file, outputs_to_source, sqnr_db, write_npz
+from edgekit.waist.rows import write_rows
+from edgekit.waist.run import each, interpreter, invoke, value
+from edgekit.waist.tensors import Array, arrays, each_to_file, each_to_source, inputs_to_file, sqnr_db
 
 DAMAGES = (struct.error, IndexError, TypeError, ValueError, AttributeError, KeyError, OverflowError, MemoryError)
 """What reading a flatbuffer whose offsets lead nowhere raises."""
@@ -105,14 +106,13 @@ class TfliteSource(Source):
                     )
                 samples[spec.name] = held[spec.name]
             try:
-                results = outputs_to_source(signature, run(file, each_to_file(signature, samples)))
+                write_rows(outputs, each_to_source(signature, each(file, each_to_file(signature, samples))))
             except DAMAGES as error:  # a name that is no UTF-8, a size that is not the declared one
                 raise Unsupported(
                     f"{path.name} does not run as it declares its inputs and outputs: {error}",
                     place=str(path),
                     fix="export it again, with fixed shapes",
                 ) from error
-        write_npz(outputs, results)
 
     def tensors(self, path: Path, options: SourceOptions) -> tuple[TensorRow, ...]:
         """See `edgekit.sources.Source.tensors`. Tensors that share a name, or have none, cannot be cut at."""

@@ -121,7 +121,7 @@ def require_metric(session: Session, metric: Wanted, samples: Answer[Kept], refe
 
         from edgekit.waist import tensors  # noqa: PLC0415  as above
 
-        labels = np.load(samples.folder / "labels.npy", allow_pickle=False)
+        labels = np.load(samples.folder / "labels.npy", mmap_mode="r", allow_pickle=False)
         return metric.load().compute(tensors.arrays(reference.folder / OUTPUTS), labels)
 
     question = Question(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edgekit.errors import InputError
 from edgekit.nouns.verification import Agreement, Made, Part
 from edgekit.verify import parts
+from edgekit.waist.rows import pieces
 from edgekit.waist.tensors import Array, blocks, sqnr_db
 
 
@@ -34,7 +35,7 @@ def compare(
 def _agreement(name: str, expected: Array, got: Array, made: Mapping[str, Made] | None) -> Agreement:
     if expected.shape != got.shape:
         raise InputError(f"Output {name} has shape {got.shape[1:]}, the source's has {expected.shape[1:]}.", place=name)
-    identical = bool(np.array_equal(expected, got, equal_nan=True))
+    identical = all(np.array_equal(expected[rows], got[rows], equal_nan=True) for rows in pieces(expected))
     return Agreement(
         output=name,
         identical=identical,
@@ -67,6 +68,11 @@ MOST_CHOICES = 1 << 22
 """The most choices whose shares are counted; of more, evenly taken ones."""
 
 
+def share_same(wanted: Array, chosen: Array) -> float:
+    """The share (0..1) of values that are the same; arrays of one shape, with a sample at least."""
+    return sum(int(np.count_nonzero(wanted[rows] == chosen[rows])) for rows in pieces(wanted)) / wanted.size
+
+
 def kappa(wanted: Array, chosen: Array) -> float:
     """Cohen's kappa (1960): how much more often two sides choose the same than their own shares would by chance.
 
@@ -76,7 +82,7 @@ def kappa(wanted: Array, chosen: Array) -> float:
     choices, numbers = np.unique(np.concatenate([wanted.ravel()[::step], chosen.ravel()[::step]]), return_inverse=True)
     halves = np.split(numbers, 2)
     shares = [np.bincount(half, minlength=len(choices)) / max(len(half), 1) for half in halves]
-    agree, chance = float(np.mean(wanted == chosen)), float(shares[0] @ shares[1])
+    agree, chance = share_same(wanted, chosen), float(shares[0] @ shares[1])
     return 1.0 if agree == 1.0 else (agree - chance) / (1.0 - chance)
 
 

@@ -38,7 +38,7 @@ def judge(sides: Sides, case: Case, metric: metrics.Metric | None = None, labels
     """
     wanted, got = arrays(sides.reference), arrays(sides.outputs)
     if metric is not None and labels is not None:
-        known = np.load(labels, allow_pickle=False)
+        known = np.load(labels, mmap_mode="r", allow_pickle=False)
         measured = metrics.task_metric(metric, wanted, got, known)
         case = replace(case, measured=measured, odd_labels=metrics.odd_labels(metric.name, wanted, known))
     probed = Probed(

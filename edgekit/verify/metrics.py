@@ -9,6 +9,7 @@ import numpy as np
 from edgekit.config import METRICS
 from edgekit.errors import InputError
 from edgekit.nouns.verification import TaskMetric
+from edgekit.waist.rows import pieces
 from edgekit.waist.tensors import Array
 
 LOWER_IS_BETTER = frozenset({"mae", "mse"})
@@ -56,17 +57,28 @@ def metric(name: str, outputs: dict[str, Array], labels: Array) -> float:
             place="--metric",
             fix="choose top1 for class labels",
         )
-    error = scores.reshape(len(scores), -1).astype(np.float64) - labels.reshape(len(labels), -1).astype(np.float64)
-    return float(np.mean(np.abs(error))) if name == "mae" else float(np.mean(np.square(error)))
+    scores, labels = scores.reshape(len(scores), -1), labels.reshape(len(labels), -1)
+    total = sum(_error(name, scores[rows], labels[rows]) for rows in pieces(scores))
+    return total / scores.size
+
+
+def _error(name: str, values: Array, others: Array) -> float:
+    """The sum of absolute or squared differences."""
+    apart = values.astype(np.float64) - others.astype(np.float64)
+    return float(np.sum(np.abs(apart) if name == "mae" else np.square(apart)))
 
 
 def class_indices(labels: Array) -> Array:
     """Class indices ``[N]`` of one-hot rows ``[N, C]``; other labels as they are."""
     rows = labels.reshape(len(labels), -1)
-    if rows.shape[1] < 2 or not (np.isin(rows, (0, 1)).all() and (rows.sum(axis=1, dtype=np.float64) == 1).all()):
+    if rows.shape[1] < 2 or not all(_one_hot(rows[part]) for part in pieces(rows)):
         return labels
     indices: Array = rows.argmax(axis=1)
     return indices
+
+
+def _one_hot(rows: Array) -> bool:
+    return bool(np.isin(rows, (0, 1)).all() and (rows.sum(axis=1, dtype=np.float64) == 1).all())
 
 
 def _top(scores: Array, labels: Array, k: int) -> float:
@@ -77,8 +89,11 @@ def _top(scores: Array, labels: Array, k: int) -> float:
             place="--metric",
             fix="choose auc, mae or mse",
         )
-    best = np.argsort(-scores.astype(np.float64), axis=1, kind="stable")[:, :k]
-    return float(np.mean(np.any(best == labels.reshape(-1, 1), axis=1)))
+    wanted, right = labels.reshape(-1, 1), 0
+    for rows in pieces(scores):
+        best = np.argsort(-scores[rows].astype(np.float64), axis=1, kind="stable")[:, :k]
+        right += int(np.any(best == wanted[rows], axis=1).sum())
+    return right / len(scores)
 
 
 def _auc(scores: Array, labels: Array) -> float:
@@ -105,11 +120,12 @@ def chance(name: str, outputs: dict[str, Array], labels: Array) -> float | None:
         return min(1.0, int(name[3:]) / int(scores[0].size))
     if name == "auc":
         return 0.5
-    values = labels.reshape(len(labels), -1).astype(np.float64)
-    middle = np.median(values, axis=0) if name == "mae" else values.mean(axis=0)
-    error = np.abs(values - middle)
-    expected = float(np.mean(error if name == "mae" else np.square(error)))
-    return expected if expected > 0 else None
+    values, total = labels.reshape(len(labels), -1), 0.0
+    for columns in pieces(values.T):  # each holds all samples' labels of some places
+        part = values[:, columns].astype(np.float64)
+        middle = np.median(part, axis=0) if name == "mae" else part.mean(axis=0)
+        total += _error(name, part, middle)
+    return total / values.size if total > 0 else None
 
 
 def is_chance(measured: TaskMetric, value: float) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgekit.nouns.verification import Probes
+from edgekit.waist.rows import pieces
 from edgekit.waist.tensors import IDENTICAL_DB, Array, blocks, sqnr_db
 
 FIRST, AGAIN = "the first sample", "the first sample again"
@@ -105,10 +106,11 @@ def not_finite(reference: dict[str, Array], outputs: dict[str, Array]) -> tuple[
     """The first output and row in which the artifact gives NaN or infinity where its source does not."""
     for name, expected in reference.items():
         if expected.dtype.kind == "f":
-            broken = np.isfinite(expected) & ~np.isfinite(outputs[name])
-            rows = broken.reshape(len(broken), -1).any(axis=1)
-            if rows.any():
-                return name, int(np.argmax(rows))
+            for rows in pieces(expected):
+                broken = np.isfinite(expected[rows]) & ~np.isfinite(outputs[name][rows])
+                which = broken.reshape(len(broken), -1).any(axis=1)
+                if which.any():
+                    return name, rows.start + int(np.argmax(which))
     return None
 
 

@@ -200,7 +200,7 @@ def _about_indices(reference: dict[str, Array], outputs: dict[str, Array]) -> It
     """Whole numbers that are mostly others than the source's, be they near."""
     for name, expected in reference.items():
         wide = expected.dtype.kind in "iu" and expected.dtype.itemsize > 1 and expected.size
-        if wide and (share := float(np.mean(expected == outputs[name]))) < FEWEST_SAME:
+        if wide and (share := agreement.share_same(expected, outputs[name])) < FEWEST_SAME:
             yield "warn", f"only {share:.0%} of the whole numbers of output {name} are the source's"
 
 

@@ -1,24 +1,25 @@
 """Arrays written to files piece by piece: all of one may not fit into memory."""
 
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Self
 
 import msgspec
 import numpy as np
 from numpy.typing import DTypeLike
 
-from edgekit.waist.tensors import NAMES, Array
+from edgekit.waist.tensors import NAMES, Array, write_npz
 
-BLOCK_BYTES = 1 << 24
+PIECE_BYTES = 1 << 24
 """How much of an array is worked on at once."""
 
 
-def blocks(values: Array) -> Iterator[slice]:
-    """Slices of the leading axis, each of about `BLOCK_BYTES`."""
-    rows = max(1, BLOCK_BYTES // max(1, values.nbytes // max(1, len(values))))
+def pieces(values: Array) -> Iterator[slice]:
+    """Slices of the leading axis, each of about `PIECE_BYTES`."""
+    rows = max(1, PIECE_BYTES // max(1, values.nbytes // max(1, len(values))))
     return (slice(start, start + rows) for start in range(0, len(values), rows))
 
 
@@ -35,6 +36,7 @@ class NpyFile:
     """
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> None:
+        self.path = path
         self._shape, self._dtype, self._count = shape, np.dtype(dtype), 0
         self._file: IO[bytes] = path.open("wb")
         self._write_header()
@@ -83,7 +85,7 @@ def write_array(path: Path, values: Array) -> Path:
         np.save(path, values, allow_pickle=False)
         return path
     with NpyFile(path, values.shape[1:], values.dtype) as file:
-        for part in blocks(values):
+        for part in pieces(values):
             file.add(values[part])
     return path
 
@@ -96,32 +98,29 @@ def write_arrays(folder: Path, arrays: Mapping[str, Array]) -> Path:
     return _named(folder, arrays)
 
 
-def write_rows(folder: Path, rows: Iterable[Mapping[str, Array]]) -> Path:
-    """Write the results of one sample after another as a new folder that `edgekit.waist.tensors.arrays` reads.
+def write_rows(path: Path, rows: Iterable[Mapping[str, Array]]) -> Path:
+    """Write the results of one sample after another as an ``.npz``, whole or not at all; none is kept in memory.
 
     Args:
-        folder: where to; it must not exist.
+        path: where to write; replaced if it exists.
         rows: for each sample its arrays ``[*shape]`` by name, the same names, shapes and dtypes for each.
 
     Returns:
-        ``folder``, with an array ``[N, *shape]`` for each name.
+        ``path``, with an array ``[N, *shape]`` for each name.
 
     Raises:
-        ValueError: a shape differs from sample to sample, or there are no samples.
+        ValueError: a shape differs from sample to sample.
     """
-    folder.mkdir()
-    files: dict[str, Any] = {}
-    with ExitStack() as opened:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix="rows-") as folder, ExitStack() as opened:
+        files: dict[str, NpyFile] = {}
         for row in rows:
             for name, values in row.items():
-                one = np.asarray(values)
                 if name not in files:
-                    made = NpyFile(folder / f"{len(files)}.npy", one.shape, one.dtype)
+                    made = NpyFile(Path(folder) / f"{len(files)}.npy", values.shape, values.dtype)
                     files[name] = opened.enter_context(made)
-                files[name].add(one[np.newaxis])
-    if not files:
-        raise ValueError("there are no samples")
-    return _named(folder, files)
+                files[name].add(values[np.newaxis])
+        opened.close()
+        return write_npz(path, {name: np.load(file.path, mmap_mode="r") for name, file in files.items()})
 
 
 def _named(folder: Path, names: Iterable[str]) -> Path:

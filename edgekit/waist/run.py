@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -61,19 +61,25 @@ def run(path: Path, inputs: Mapping[str, Sequence[Array] | Array], *, threads: i
     Raises:
         Unsupported: LiteRT cannot load or run it.
     """
+    collected: dict[str, list[Array]] = {}
+    for row in each(path, inputs, threads=threads):
+        for name, values in row.items():
+            collected.setdefault(name, []).append(values)
+    return {name: stacked(values) for name, values in collected.items()}
+
+
+def each(path: Path, inputs: Mapping[str, Sequence[Array] | Array], *, threads: int = 1) -> Iterator[dict[str, Array]]:
+    """The same as `run`, giving the outputs ``[*shape]`` of one sample after another: all may not fit into memory."""
     made = interpreter(path, threads=threads)
     into = {detail["name"]: detail["index"] for detail in made.get_input_details()}
     out = {detail["name"]: detail["index"] for detail in made.get_output_details()}
-    collected: dict[str, list[Array]] = {name: [] for name in out}
     count = len(next(iter(inputs.values())))
     for i in range(count):
         events.progress(i / count, "sample by sample")
         for name, index in into.items():
             made.set_tensor(index, inputs[name][i])
         invoke(made, path)
-        for name, index in out.items():
-            collected[name].append(made.get_tensor(index))
-    return {name: stacked(values) for name, values in collected.items()}
+        yield {name: made.get_tensor(index) for name, index in out.items()}
 
 
 TIMED_S = 0.4

@@ -4,9 +4,10 @@ All arrays here carry a leading sample axis: ``[N, *shape]``.
 """
 
 import math
+import struct
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,35 @@ NAMES = "names.json"
 def arrays(path: Path) -> dict[str, Array]:
     """Every array of an ``.npz``, or of a folder with `NAMES`.
 
-    Those of a folder may be larger than memory: they stay in their files until they are looked at, and are read only.
+    They may be larger than memory: unless packed, they stay in their files until they are looked at, and are read only.
     """
     if path.is_dir():
         names = msgspec.json.decode((path / NAMES).read_bytes(), type=list[str])
         files = (path / f"{i}.npy" for i in range(len(names)))
         held = (np.asarray(np.load(file, mmap_mode="r", allow_pickle=False)) for file in files)
         return dict(zip(names, held, strict=True))
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
+    with zipfile.ZipFile(path) as archive:
+        return {entry.filename.removesuffix(".npy"): _member(path, archive, entry) for entry in archive.infolist()}
+
+
+def _member(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Array:
+    """An array of an ``.npz``, mapped if it lies there as it is."""
+    with archive.open(entry) as member:
+        version = np.lib.format.read_magic(member)  # type: ignore[no-untyped-call]
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, transposed, dtype = read(member)  # type: ignore[no-untyped-call]
+        if entry.compress_type != zipfile.ZIP_STORED or 0 in shape or not dtype.itemsize:
+            member.seek(0)
+            return np.asarray(np.lib.format.read_array(member, allow_pickle=False))  # type: ignore[no-untyped-call]
+        start = entry.header_offset + _LOCAL_HEADER + member.tell()
+    with path.open("rb") as file:
+        file.seek(entry.header_offset + _LOCAL_HEADER - 4)
+        start += sum(struct.unpack("<HH", file.read(4)))  # of the name and of what else the archive says of it
+    return np.asarray(np.memmap(path, dtype, "r", start, shape, "F" if transposed else "C"))
+
+
+_LOCAL_HEADER = 30
+"""Bytes before an entry's name in an archive; the last four are two lengths (PKWARE's APPNOTE, 4.3.7)."""
 
 
 def stacked(rows: list[Array]) -> Array:
@@ -169,6 +190,13 @@ class FileSamples(Sequence[Array]):
 def each_to_file(signature: Signature, samples: dict[str, Array]) -> dict[str, FileSamples]:
     """The same as `inputs_to_file`, sample by sample."""
     return {spec.name: FileSamples(spec, samples[spec.source_name]) for spec in signature.inputs}
+
+
+def each_to_source(signature: Signature, rows: Iterable[Mapping[str, Array]]) -> Iterator[dict[str, Array]]:
+    """The same as `outputs_to_source` for outputs ``[*shape]`` of one sample after another."""
+    for row in rows:
+        whole = {name: values[np.newaxis] for name, values in row.items()}
+        yield {name: values[0] for name, values in outputs_to_source(signature, whole).items()}
 
 
 def outputs_to_source(signature: Signature, outputs: dict[str, Array]) -> dict[str, Array]:

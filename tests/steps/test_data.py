@@ -76,7 +76,7 @@ def test_samples_in_the_cache_are_not_read_again(
 ) -> None:
     spec = saved(tmp_path / "s.npz")
     first = kept(session, spec)
-    monkeypatch.setattr(session, "call", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(session, "_call", lambda *_: pytest.fail("read again"))
     again = kept(session, spec)
     assert again.from_cache
     assert again.result == first.result

@@ -58,7 +58,7 @@ def test_a_smaller_file_that_is_slower_is_told(
 ) -> None:
     made, call = files(times, tmp_path)
     with Session(Store(tmp_path / "cache"), tmp_path / "log.txt") as session:
-        monkeypatch.setattr(session, "call", call)
+        monkeypatch.setattr(session, "_call", call)
         found = speed.compared(session, made)
     assert [file.file for file, _ in found if file.warnings] == told
     assert all("on this host it takes" in file.warnings[0] for file, _ in found if file.warnings)

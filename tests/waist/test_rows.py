@@ -24,16 +24,40 @@ def test_blocks_are_written_as_numpy_reads_them(values: "np.ndarray[tuple[int, .
     path.unlink()
 
 
-def test_rows_come_one_by_one_and_are_mapped(tmp_path: Path) -> None:
+@pytest.mark.parametrize("packed", [False, True])
+def test_rows_come_one_by_one_and_are_mapped_unless_packed(tmp_path: Path, packed: bool) -> None:
     wanted = np.random.default_rng(0).random((5, 1, 3)).astype(np.float32)
-    made = ({"a/b": row, "n": np.int64(i)} for i, row in enumerate(wanted))
-    found = arrays(rows.write_rows(tmp_path / "rows", made))
+    path = rows.write_rows(tmp_path / "rows.npz", ({"a/b": row, "n": np.int64(i)} for i, row in enumerate(wanted)))
+    if packed:
+        np.savez_compressed(path, **dict(np.load(path)))
+    found = arrays(path)
     np.testing.assert_array_equal(found["a/b"], wanted)
     assert found["n"].tolist() == [0, 1, 2, 3, 4]
+    assert isinstance(found["a/b"].base, np.memmap) != packed
+    assert [file.name for file in tmp_path.iterdir()] == ["rows.npz"]
 
 
-def test_rows_of_different_shapes_and_none_at_all_are_faults(tmp_path: Path) -> None:
+@given(
+    values=st.lists(
+        arrays_of.arrays(st.sampled_from(["f4", "i8", "u1", "?", ">i2"]), arrays_of.array_shapes(min_side=0)),
+        min_size=1, max_size=3,
+    )
+)  # fmt: skip
+def test_archives_are_read_as_numpy_reads_them(
+    values: "list[np.ndarray[tuple[int, ...], np.dtype[np.generic]]]",
+) -> None:
+    path = Path(tempfile.gettempdir()) / "edgekit-rows.npz"
+    named = {f"ä{i}/x": np.asfortranarray(value) if i % 2 else value for i, value in enumerate(values)}
+    np.savez(path, **named)
+    found = arrays(path)
+    assert list(found) == list(named)
+    for name, value in named.items():
+        np.testing.assert_array_equal(found[name], value)
+        assert found[name].dtype == value.dtype
+    path.unlink()
+
+
+def test_rows_of_different_shapes_are_faults(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"one result is \[3\], another \[2\]"):
-        rows.write_rows(tmp_path / "a", [{"x": np.zeros(2)}, {"x": np.zeros(3)}])
-    with pytest.raises(ValueError, match="no samples"):
-        rows.write_rows(tmp_path / "b", [])
+        rows.write_rows(tmp_path / "a.npz", [{"x": np.zeros(2)}, {"x": np.zeros(3)}])
+    assert not list(tmp_path.iterdir())

@@ -12,7 +12,8 @@ from edgekit.host.compilers import EDGETPU_INSTALL, EDGETPU_PROGRAM
 from edgekit.nouns.building import Built, Job, Placement
 from edgekit.nouns.model import Precision, Signature
 from edgekit.waist import graph, run
-from edgekit.waist.tensors import arrays, each_to_file, outputs_to_source, write_npz
+from edgekit.waist.rows import write_rows
+from edgekit.waist.tensors import arrays, each_to_file, each_to_source
 
 TIMEOUT_S = 600
 """Seconds for the compiler, unless the target's ``timeout_s`` says otherwise; its own limit is 180."""
@@ -85,7 +86,7 @@ class EdgeTPUBackend(Backend):
                 fix=f"run {artifact.name.replace('_edgetpu', '')} instead: the same integers, on any CPU",
             )
         given = each_to_file(signature, arrays(inputs))
-        write_npz(outputs, outputs_to_source(signature, run.run(artifact, given, threads=run.host_threads())))
+        write_rows(outputs, each_to_source(signature, run.each(artifact, given, threads=run.host_threads())))
 
 
 def _check(job: Job) -> None:

@@ -3,6 +3,7 @@
 source (ONNX) or waist → ways → [quantization] → IR → placements → [npu: blob]
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,7 +18,8 @@ from edgekit.host import events
 from edgekit.nouns.building import Built, Job, Placement
 from edgekit.nouns.model import Precision, Signature
 from edgekit.waist.holding import of_weights
-from edgekit.waist.tensors import Array, arrays, each_to_file, outputs_to_source, stacked, write_npz
+from edgekit.waist.rows import write_rows
+from edgekit.waist.tensors import Array, FileSamples, arrays, each_to_file, each_to_source
 
 EXACT = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "INFERENCE_PRECISION_HINT": "f32"}
 """One stream, and float32 if the file is float.
@@ -85,18 +87,20 @@ class OpenVINOBackend(Backend):
             Unsupported: the CPU plugin cannot compile or run it.
         """
         samples = each_to_file(signature, arrays(inputs))
-        request, into, out = _loaded(artifact, signature)
-        collected: dict[str, list[Array]] = {name: [] for name in out}
+        write_rows(outputs, each_to_source(signature, _each(artifact, signature, samples)))
+
+
+def _each(artifact: Path, signature: Signature, samples: dict[str, FileSamples]) -> Iterator[dict[str, Array]]:
+    """The outputs of one sample after another."""
+    request, into, out = _loaded(artifact, signature)
+    count = len(next(iter(samples.values())))
+    for i in range(count):
+        events.progress(i / count, "sample by sample")
         try:
-            count = len(next(iter(samples.values())))
-            for i in range(count):
-                events.progress(i / count, "sample by sample")
-                results = request.infer({port: samples[name][i] for name, port in into.items()}, share_inputs=True)
-                for name, port in out.items():
-                    collected[name].append(np.array(results[port]))
+            results = request.infer({port: samples[name][i] for name, port in into.items()}, share_inputs=True)
         except FAILURES as error:
             raise _refused(artifact, error) from error
-        write_npz(outputs, outputs_to_source(signature, {name: stacked(rows) for name, rows in collected.items()}))
+        yield {name: np.array(results[port]) for name, port in out.items()}
 
 
 PRECISIONS = {ov.Type.bf16: "bf16", ov.Type.f16: "f16"}

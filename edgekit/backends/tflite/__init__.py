@@ -18,7 +18,8 @@ from edgekit.nouns.model import CALIBRATED, Boundary, Precision, Signature
 from edgekit.waist import graph, holding, run
 from edgekit.waist.exact import MOVES, Wiring
 from edgekit.waist.holding import float_operators
-from edgekit.waist.tensors import Array, arrays, each_to_file, inputs_to_file, outputs_to_source, write_npz
+from edgekit.waist.rows import write_rows
+from edgekit.waist.tensors import Array, arrays, each_to_file, each_to_source, inputs_to_file
 from edgekit.waist.trial import Trial
 
 
@@ -73,8 +74,8 @@ class TFLiteBackend(Backend):
     def run(self, artifact: Path, signature: Signature, inputs: Path, outputs: Path) -> None:
         """Run on LiteRT, sample by sample; see `Backend.run`."""
         given = each_to_file(signature, arrays(inputs))
-        found = run.run(artifact, given, threads=run.host_threads())
-        write_npz(outputs, outputs_to_source(signature, found))
+        found = run.each(artifact, given, threads=run.host_threads())
+        write_rows(outputs, each_to_source(signature, found))
 
     def best_ms(self, artifact: Path) -> float | None:
         """See `Backend.best_ms`."""

@@ -18,7 +18,7 @@ from edgekit.sources.keras.loading import load
 from edgekit.sources.keras.network import Fixed, fix
 from edgekit.sources.keras.reference import ReferenceRunner
 from edgekit.waist import graph
-from edgekit.waist.tensors import Array, arrays, inputs_to_file, write_npz
+from edgekit.waist.tensors import Array, arrays, inputs_to_file
 
 ROUNDS = (
     "the source is quantized already, in training: float32 and float16 repeat its roundings in floats, every other "
@@ -81,9 +81,8 @@ class KerasSource(sources.Source):
     def run(self, path: Path, options: SourceOptions, inputs: Path, outputs: Path) -> None:
         """See `edgekit.sources.Source.run`."""
         reference = self._open(path, options)
-        results = reference.run(_samples(reference.fixed, inputs), path)
         names = [spec.name for spec in _source_signature(reference.fixed).outputs]
-        write_npz(outputs, dict(zip(names, results, strict=True)))
+        reference.run(_samples(reference.fixed, inputs), names, path, outputs)
 
     def tensors(self, path: Path, options: SourceOptions) -> tuple[TensorRow, ...]:
         """See `edgekit.sources.Source.tensors`. Keras's layers may be named too."""

@@ -1,6 +1,6 @@
 """What the three loaders make: a network that can be called, and its shapes once they are fixed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -81,9 +81,14 @@ class Fixed:
 
     def run_in_order(self, samples: list[list[Array]]) -> list[list[Array]]:
         """Inference after inference, as an app does; a stateful network carries its state along."""
+        return list(self.each_in_order(samples))
+
+    def each_in_order(self, samples: Iterable[list[Array]]) -> Iterator[list[Array]]:
+        """The same, one result after another: all may not fit into memory."""
         with restored_state(self.function):
-            results = [self.function(*[tf.constant(array) for array in inputs]) for inputs in samples]
-            return [[result[key].numpy() for key in sorted(result)] for result in results]
+            for inputs in samples:
+                result = self.function(*[tf.constant(array) for array in inputs])
+                yield [result[key].numpy() for key in sorted(result)]
 
 
 def fix(network: KerasNetwork, wanted: dict[str, tuple[int, ...]], path: Path) -> Fixed:

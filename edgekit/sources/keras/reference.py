@@ -1,6 +1,8 @@
 """Running a network as the reference: in chunks if its batch is open, else one sample at a time."""
 
 import math
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,17 @@ from edgekit.errors import InputError, Unsupported
 from edgekit.host import events
 from edgekit.sources.keras.libraries import FAILURES, first_line, tf
 from edgekit.sources.keras.network import Fixed, traced, writes_state
-from edgekit.waist.tensors import Array, stacked
+from edgekit.waist.rows import write_rows
+from edgekit.waist.tensors import Array
 
 CHUNK_BYTES = 16 << 20
 """The most bytes that a chunk's inputs, or its outputs, take."""
 CHUNK = 64
 """The most samples of a chunk; more gain nothing on a CPU."""
+
+
+class MixedError(Exception):
+    """A network mixes a batch's samples: the last of them does not come out as it does alone."""
 
 
 class ReferenceRunner:
@@ -25,8 +32,8 @@ class ReferenceRunner:
         self.fixed = fixed
         self._batched: Any = None
 
-    def run(self, inputs: list[Array], path: Path) -> list[Array]:
-        """Arrays ``[N, *source_shape]`` in, arrays ``[N, *output_shape]`` out.
+    def run(self, inputs: list[Array], names: list[str], path: Path, outputs: Path) -> None:
+        """Arrays ``[N, *source_shape]`` in; an ``.npz`` of arrays ``[N, *output_shape]`` out, by ``names``.
 
         Raises:
             InputError: an input is missing or has another shape.
@@ -39,9 +46,13 @@ class ReferenceRunner:
                     place=f"input {port.name}",
                     fix=f"give [N, {', '.join(map(str, shape))}]",
                 )
-        arrays = [array.astype(port.dtype) for port, array in zip(self.fixed.network.inputs, inputs, strict=True)]
+        function = self._batched_function() if len(inputs[0]) > 1 else None
+        ways = (*([self._in_chunks(function, inputs)] if function is not None else ()), self._one_by_one(inputs))
         try:
-            return self._in_chunks(arrays) or self._one_by_one(arrays)
+            for way in ways:
+                with suppress(MixedError):
+                    write_rows(outputs, (dict(zip(names, row, strict=True)) for row in way))
+                    return
         except FAILURES as error:
             raise Unsupported(
                 f"{path.name} cannot be run: {first_line(error)}",
@@ -49,33 +60,37 @@ class ReferenceRunner:
                 fix="see the operator named; check the values of the samples",
             ) from error
 
-    def _one_by_one(self, arrays: list[Array]) -> list[Array]:
-        results = self.fixed.run_in_order([[array[i] for array in arrays] for i in range(len(arrays[0]))])
-        return [stacked([result.pop(0) for result in results]) for _ in range(len(results[0]))]
+    def _one_by_one(self, arrays: list[Array]) -> Iterator[list[Array]]:
+        return self.fixed.each_in_order(self._samples(arrays, slice(i, i + 1), 0) for i in range(len(arrays[0])))
 
-    def _in_chunks(self, arrays: list[Array]) -> list[Array] | None:
-        """All samples in batches; None if the network does not treat them one by one."""
-        function = self._batched_function() if len(arrays[0]) > 1 else None
-        if function is None:
-            return None
+    def _samples(self, arrays: list[Array], rows: slice, inner: int) -> list[Array]:
+        """Samples in the network's own dtypes, each without the axis ``inner``."""
+        ports = self.fixed.network.inputs
+        parts = [np.take(array[rows], 0, inner) for array in arrays]
+        return [part.astype(port.dtype, copy=False) for port, part in zip(ports, parts, strict=True)]
+
+    def _in_chunks(self, function: Any, arrays: list[Array]) -> Iterator[list[Array]]:
+        """All samples in batches.
+
+        Raises:
+            MixedError: the network does not treat them one by one.
+        """
         given, made = sum(array[0].nbytes for array in arrays), 4 * sum(map(math.prod, self.fixed.output_shapes))
         chunk = max(1, min(CHUNK, CHUNK_BYTES // max(1, given, made)))
-        collected = []
         for start in range(0, len(arrays[0]), chunk):
             events.progress(start / len(arrays[0]), "sample by sample")
-            part = [array[start : start + chunk, 0] for array in arrays]
+            part = self._samples(arrays, slice(start, start + chunk), 1)
             result = function(*[tf.constant(array) for array in part])
-            collected.append([result[key].numpy()[:, None] for key in sorted(result)])
-        columns = [np.concatenate(column) for column in zip(*collected, strict=True)]
-        return columns if self._as_alone(arrays, columns) else None
-
-    def _as_alone(self, arrays: list[Array], columns: list[Array]) -> bool:
-        """Whether the last sample comes out as it does alone: some networks mix a batch's samples."""
-        alone = self.fixed.run([array[-1] for array in arrays])
-        return all(
-            column.shape == (len(arrays[0]), *value.shape) and _close(column[-1], value)
+            columns = [result[key].numpy()[:, None] for key in sorted(result)]
+            if any(len(column) != len(part[0]) for column in columns):
+                raise MixedError
+            yield from map(list, zip(*columns, strict=True))
+        alone = self.fixed.run(self._samples(arrays, slice(-1, None), 0))
+        if not all(
+            column[-1].shape == value.shape and _close(column[-1], value)
             for column, value in zip(columns, alone, strict=True)
-        )
+        ):
+            raise MixedError
 
     def _batched_function(self) -> Any:
         """The network for any batch; None if it has none."""

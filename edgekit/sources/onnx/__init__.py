@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -38,7 +39,8 @@ from edgekit.sources.onnx import (
     sizes,
 )
 from edgekit.sources.onnx.network import ONNX_ERRORS, Network
-from edgekit.waist.tensors import sqnr_db, stacked, write_npz
+from edgekit.waist.rows import write_rows
+from edgekit.waist.tensors import Array, sqnr_db
 
 __all__ = ["OnnxSource"]
 
@@ -202,20 +204,7 @@ class OnnxSource(Source):
             Unsupported: the shape of an output depends on the values of the inputs.
         """
         opened = self._open(path, options)
-        names = [value.name for value in opened.session.get_outputs()]
-        results = []
-        for number, sample in enumerate(runtime.each_sample(inputs)):
-            try:
-                feeds = {n: np.asarray(sample[n], opened.dtypes[n]) for n in opened.shapes}
-                results.append(runtime.run(opened.session, feeds))
-            except runtime.RUNTIME_ERRORS as error:
-                raise refusal.refused_sample(path, number, error) from error
-        arrays: dict[str, Any] = {}
-        for name in names:  # each result is a list that gets shorter
-            if len({result[0].shape for result in results}) > 1:
-                raise refusal.varying_output(path, name)
-            arrays[name] = stacked([result.pop(0) for result in results])
-        write_npz(outputs, arrays)
+        write_rows(outputs, _each(path, opened, inputs))
 
     def tensors(self, path: Path, options: SourceOptions) -> tuple[TensorRow, ...]:
         """See `Source.tensors`."""
@@ -240,6 +229,22 @@ class OnnxSource(Source):
             opened = open_model(path, options)
             self._kept = (options, _stamps(path, opened.companions)), opened
         return self._kept[1]
+
+
+def _each(path: Path, opened: Opened, inputs: Path) -> Iterator[dict[str, Array]]:
+    """The outputs of one sample after another."""
+    names = [value.name for value in opened.session.get_outputs()]
+    shapes: dict[str, tuple[int, ...]] = {}
+    for number, sample in enumerate(runtime.each_sample(inputs)):
+        try:
+            feeds = {n: np.asarray(sample[n], opened.dtypes[n]) for n in opened.shapes}
+            made = dict(zip(names, runtime.run(opened.session, feeds), strict=True))
+        except runtime.RUNTIME_ERRORS as error:
+            raise refusal.refused_sample(path, number, error) from error
+        for name, values in made.items():
+            if shapes.setdefault(name, values.shape) != values.shape:
+                raise refusal.varying_output(path, name)
+        yield made
 
 
 def _in_floats(path: Path, opened: Opened) -> tuple[Opened, tuple[str, ...]]:
