@@ -22,9 +22,10 @@ from click.testing import CliRunner
 import edgekit
 from edgekit import api, cli, config
 from edgekit.errors import REMEDIES, EdgekitError
+from edgekit.nouns import leaves
 from edgekit.nouns.manifest import Manifest
 from edgekit.nouns.model import Preprocessing
-from edgekit.nouns.profile import KEYS, DeviceConfig
+from edgekit.nouns.profile import DeviceConfig
 from edgekit.nouns.target import Target
 
 HERE = Path(__file__).parent
@@ -179,7 +180,7 @@ def _project() -> str:
 
 def _kinds(key: str) -> str:
     """Which kinds of device read a key."""
-    return ", ".join(kind for kind, keys in KEYS.items() if key in keys) or "all"
+    return ", ".join(kind for kind, row in sorted(leaves.DRIVERS.items()) if key in (row.keys or ())) or "all"
 
 
 def _keys(docstring: str) -> dict[str, str]:

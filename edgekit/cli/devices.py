@@ -13,17 +13,11 @@ from edgekit.engine import registry
 from edgekit.engine.session import Session
 from edgekit.errors import DeviceError, EdgekitError, InputError, MissingTool
 from edgekit.measure import discovery
+from edgekit.nouns import leaves
 from edgekit.nouns.profile import Device, DeviceConfig
 from edgekit.nouns.sensing import Availability
 from edgekit.report import profiles as screens
 from edgekit.verbs import devices as verbs
-
-NEEDED = {
-    "ssh": ("host", "A board is reached by its name or address.", "pi5.local"),
-    "adb": ("host", "A phone that is not plugged in is reached by its address.", "192.168.0.7"),
-    "serial": ("serial_port", "A microcontroller is reached by the port it hangs at.", "/dev/ttyACM0"),
-}
-"""Kind → the key that its table cannot do without, why, and an example."""
 
 
 @click.group(invoke_without_command=True)
@@ -87,18 +81,18 @@ def add(name: str, *, kind: str | None, as_json: bool, **flags: Any) -> int:
 
     It takes the place of a device of that name.
     """
-    kind = kind or ("emulated" if name == discovery.EMULATED else "serial" if flags["serial_port"] else "ssh")
+    given = {key: value for key, value in flags.items() if value is not None}
+    kind = kind or _kind(name, given)
     if kind not in registry.names("drivers"):
         raise discovery.no_kind(kind, "--kind")
     config.check_device_name(name, "NAME")
-    given = {key: value for key, value in flags.items() if value is not None}
     _check_given(kind, given)
     made, before = DeviceConfig(kind=kind, **given), config.devices().get(name)
     console = options.stderr()
     with options.session(console) as session:
-        registry.require(kind)
-        if kind == "emulated":
-            console.print(f"setting up {name}, for a minute or so; what it does is logged in {session.log}")
+        registry.require("drivers", kind)
+        if takes := leaves.driver(kind).set_up:
+            console.print(f"setting up {name}, for {takes}; what it does is logged in {session.log}")
             session.progress.begin(f"setting up {name}")
         remarks = session.driver(kind).set_up(made)
         config.write_device(name, made)
@@ -110,11 +104,21 @@ def add(name: str, *, kind: str | None, as_json: bool, **flags: Any) -> int:
     return code
 
 
+def _kind(name: str, given: dict[str, Any]) -> str:
+    """The kind of device that a user means: the one that such a name or such options belong to."""
+    rows = leaves.DRIVERS
+    usual = next((kind for kind, row in rows.items() if row.usual_id == name), None)
+    return usual or next((kind for kind, row in rows.items() if row.needed and given.get(row.needed[0])), "ssh")
+
+
 def _check_given(kind: str, given: dict[str, Any]) -> None:
     """Refuse options that lack what the kind needs, or that it would not read."""
     config.check_device_keys(kind, given, _option, _option)
-    key, why, example = NEEDED.get(kind, ("", "", ""))
-    if key and not given.get(key):
+    needed = leaves.driver(kind).needed
+    if needed is None:
+        return
+    key, why, example = needed
+    if not given.get(key):
         raise InputError(why, place=_option(key), fix=f"add {_option(key)} {example}")
 
 
@@ -171,6 +175,6 @@ def _reached(session: Session, name: str, configured: dict[str, DeviceConfig]) -
     try:
         return discovery.choose(session, configured, name, "NAME"), None
     except (DeviceError, MissingTool) as error:
-        kind = configured[name].kind if name in configured else "adb"
-        found = discovery.find(session, {k: v for k, v in configured.items() if k == name}, (kind,))
+        kinds = discovery.kinds_of(configured, name)
+        found = discovery.find(session, {k: v for k, v in configured.items() if k == name}, kinds)
         return next(device for device in found if device.id == name), error

@@ -10,7 +10,6 @@ from edgekit.cli import options
 from edgekit.engine.session import Session
 from edgekit.errors import EdgekitError, InputError
 from edgekit.nouns.model import SourceOptions, TensorSpec
-from edgekit.sources import sniff
 from edgekit.steps import reading
 
 CHANNELS = {1: "L", 3: "RGB"}
@@ -44,7 +43,7 @@ def verb(model: str, targets: tuple[str, ...]) -> int:
     edgekit init model.onnx -t android
     """
     path = Path(model)
-    sniff(path)
+    reading.source_of(path)
     for name in targets:
         config.target(name)
     file = path.absolute().parent / config.FILE_NAME

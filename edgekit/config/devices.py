@@ -12,8 +12,9 @@ import msgspec
 from edgekit.config import toml
 from edgekit.errors import InputError
 from edgekit.host.ownership import writing
+from edgekit.nouns import leaves
 from edgekit.nouns.base import Noun
-from edgekit.nouns.profile import KEYS, DeviceConfig
+from edgekit.nouns.profile import DeviceConfig
 
 if TYPE_CHECKING:
     from edgekit.config.project import Project
@@ -83,12 +84,13 @@ def check_device_keys(
     Raises:
         InputError: one is of another kind.
     """
+    known = leaves.driver(kind).keys
     for key in sorted(given):
-        if key not in KEYS.get(kind, (key,)):
+        if known is not None and key not in known:
             raise InputError(
                 f"A device of kind {kind} has no {key.replace('_', ' ')}.",
                 place=place(key),
-                fix=f"leave it out; this kind takes {', '.join(map(written, sorted(KEYS[kind])))}",
+                fix=f"leave it out; this kind takes {', '.join(map(written, sorted(known)))}",
             )
 
 

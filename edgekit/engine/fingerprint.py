@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from edgekit.engine import closure, registry
+from edgekit.nouns import leaves
 
 ROOT = Path(__file__).parents[1]
 """edgekit's own package."""
@@ -123,8 +124,11 @@ def tools(leaf: str, modules: tuple[str, ...] = ()) -> dict[str, str]:
         leaf: ``room/name``, or "".
         modules: of edgekit; the rows of their rooms count.
     """
-    rows = ["", leaf, *(module.split(".")[1] for module in modules)]
-    wanted = {name for row in rows for name in registry.DISTRIBUTIONS.get(row, ())}
+    room, _, own_name = leaf.partition("/")
+    rooms = {module.split(".")[1] for module in modules}
+    rows = [row for name in rooms for row in leaves.LEAVES.get(name, {}).values()]
+    rows += [leaves.row(room, own_name)] if leaf else []
+    wanted = {*leaves.COMMON, *(name for row in rows for name in row.distributions)}
     own = registry.distribution(leaf) if leaf else {}
     return {name: version for name, version in tool_versions().items() if name in wanted} | own
 
@@ -140,6 +144,6 @@ def tool_versions() -> dict[str, str]:
     for folder in sys.path:
         for match in filter(None, (INSTALLED.fullmatch(path.name) for path in Path(folder).glob("*-info"))):
             name = re.sub(r"[_.]+", "-", match[1]).lower()
-            if name in registry.TOOLS:
+            if name in leaves.TOOLS:
                 found.setdefault(name, match[2])
     return dict(sorted(found.items()))

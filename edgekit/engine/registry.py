@@ -1,7 +1,8 @@
 """The one door to the leaves: a name becomes a class.
 
 Built-in leaves are found by file name (``sources/onnx.py`` or ``sources/onnx/`` is the source
-``onnx``); third-party leaves by entry point (group ``edgekit.sources``, ``edgekit.backends`` and so on).
+``onnx``); third-party leaves by entry point (group ``edgekit.sources``, ``edgekit.backends`` and so on). What is known
+of a leaf without opening it is in `edgekit.nouns.leaves`.
 Only this module opens that door, and only worker processes should walk through it, because behind
 it stand the heavy libraries.
 """
@@ -14,46 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.errors import InputError, MissingTool
+from edgekit.nouns import leaves
 
 ROOMS = {"sources": "Source", "backends": "Backend", "drivers": "Driver", "meters": "Meter", "samples": "Reader"}
 """Every room of leaves → the name of its base class."""
-
-LIBRARIES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "keras": ("keras", ("tensorflow", "keras", "tf_keras")),
-    "onnx": ("onnx", ("onnx", "onnx_ir", "onnx2tf", "onnxruntime")),
-    "openvino": ("openvino", ("openvino", "nncf")),
-    "adb": ("android", ("adbutils",)),
-    "ssh": ("ssh", ("asyncssh",)),
-    "serial": ("serial", ("serial",)),
-    "joulescope": ("joulescope", ("pyjoulescope_driver",)),
-    "ppk2": ("ppk2", ("ppk2_api",)),
-}
-"""Leaves that the base install cannot open → the extra of pyproject.toml that helps, and the modules it brings."""
-
-DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
-    "": ("ai-edge-litert", "flatbuffers", "msgspec", "numpy"),  # what all need
-    "sources/keras": ("h5py", "keras", "protobuf", "tensorflow", "tensorflow-model-optimization", "tf-keras"),
-    "sources/onnx": (
-        "keras",
-        "onnx",
-        "onnx-ir",
-        "onnx2tf",
-        "onnxruntime",
-        "onnxsim",
-        "protobuf",
-        "sne4onnx",
-        "sng4onnx",
-        "tensorflow",
-        "tf-keras",
-    ),
-    "backends/tflite": ("ai-edge-quantizer",),
-    "backends/openvino": ("nncf", "openvino"),
-    "samples": ("pillow",),
-}
-"""A leaf, or a room that all use → the distributions whose version can change what it makes."""
-
-TOOLS = frozenset(name for row in DISTRIBUTIONS.values() for name in row)
-"""All of them."""
 
 
 def install(extra: str) -> str:
@@ -61,19 +26,19 @@ def install(extra: str) -> str:
     return f"in your clone of edgekit: pip install '.[{extra}]'"
 
 
-def require(name: str) -> None:
+def require(room: str, name: str) -> None:
     """Check, without importing anything, that a leaf's libraries are there.
 
     Raises:
         MissingTool: one is not installed.
     """
-    extra, modules = LIBRARIES.get(name, ("", ()))
-    for module in modules:
+    row = leaves.row(room, name) if built_in(room, name) else leaves.LeafRow()
+    for module in row.modules:
         if importlib.util.find_spec(module) is None:
             raise MissingTool(
                 f"{name} needs {module}, which is not installed.",
                 place=f"this Python environment, for the leaf {name}",
-                fix=install(extra),
+                fix=install(row.extra),
             )
 
 
@@ -92,13 +57,19 @@ def leaf(room: str, name: str) -> Any:
         InputError: there is no leaf of that name.
         MissingTool: its libraries are not installed.
     """
-    require(name)
+    require(room, name)
     module = _module(room, name)
     base = getattr(importlib.import_module(f"edgekit.{room}"), ROOMS[room])
     for kind in vars(module).values():
-        if inspect.isclass(kind) and issubclass(kind, base) and not inspect.isabstract(kind):
+        if not inspect.isclass(kind) or not issubclass(kind, base) or inspect.isabstract(kind):
+            continue
+        if _package(kind.__module__) == _package(module.__name__):  # not a leaf of edgekit's that a guest builds upon
             return kind()
     raise TypeError(f"{module.__name__} holds no {ROOMS[room]}")
+
+
+def _package(module: str) -> str:
+    return module.partition(".")[0]
 
 
 def _module(room: str, name: str) -> Any:

@@ -3,7 +3,9 @@
 import importlib.util
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 EDGETPU_VARIABLE = "EDGEKIT_EDGETPU_COMPILER"
 """The environment variable that names the Edge TPU compiler or the command that runs it."""
@@ -35,9 +37,38 @@ def npu() -> str:
     return str(next(found, ""))
 
 
+class Compiler(NamedTuple):
+    """A compiler of a backend's: how it is found, what there is without it, and how to get it."""
+
+    backend: str
+    name: str
+    find: Callable[[], str]
+    without: str
+    fix: str
+
+
+COMPILERS = (
+    Compiler(
+        "edgetpu",
+        EDGETPU_PROGRAM,
+        edgetpu,
+        "without it the target edgetpu gives the compile-ready model and a forecast",
+        EDGETPU_INSTALL,
+    ),
+    Compiler(
+        "openvino",
+        "openvino npu compiler",
+        npu,
+        "without it the target openvino-npu gives the checked IR, not the blob",
+        "compile on a machine with the Intel NPU driver, or with the Windows wheel of openvino",
+    ),
+)
+"""All of them. What a backend makes with one is another answer than what it makes without."""
+
+
 def installed() -> dict[str, str]:
     """Backend → what decides, beside the versions of Python packages, what it can make, with its size and date."""
-    return {"edgetpu": _as_it_is(edgetpu()), "openvino": _as_it_is(npu())}
+    return {compiler.backend: _as_it_is(compiler.find()) for compiler in COMPILERS}
 
 
 def _as_it_is(program: str) -> str:

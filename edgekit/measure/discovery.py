@@ -7,17 +7,12 @@ from edgekit.config import toml
 from edgekit.engine import registry
 from edgekit.engine.session import Session
 from edgekit.errors import DeviceError, EdgekitError, InputError, MissingTool
-from edgekit.nouns.profile import Device, DeviceConfig
+from edgekit.nouns import leaves
+from edgekit.nouns.profile import Device, DeviceConfig, Output
 from edgekit.nouns.sensing import Availability
 
 LOCAL = "local"
 """The id, and the leaf, of this host."""
-
-EMULATED = "arm64-emulated"
-"""The usual id of the emulator, which only needs to be added."""
-
-DISCOVERED = (LOCAL, "adb")
-"""Leaves whose devices are found without being configured."""
 
 Configured = dict[str, DeviceConfig]
 
@@ -31,7 +26,7 @@ def find(session: Session, configured: Configured, kinds: tuple[str, ...] | None
         kinds: leaves to ask; those that can have a device without, and then tables of other kinds are problems too.
     """
     used = {config.kind for config in configured.values()}
-    asked = kinds or tuple(name for name in registry.names("drivers") if name in used or name in DISCOVERED)
+    asked = kinds or tuple(name for name in registry.names("drivers") if name in used or leaves.driver(name).discovered)
     with ThreadPoolExecutor(max(len(asked), 1)) as pool:
         found = list(pool.map(lambda kind: _find(session, kind, configured), asked))
     every = list(itertools.chain.from_iterable(found))
@@ -47,7 +42,7 @@ def find(session: Session, configured: Configured, kinds: tuple[str, ...] | None
 def _find(session: Session, kind: str, configured: Configured) -> tuple[Device, ...]:
     own = {name: config for name, config in configured.items() if config.kind == kind}
     try:
-        registry.require(kind)
+        registry.require("drivers", kind)
         devices = session.driver(kind).find(own)
     except EdgekitError as error:
         missing = Device(id=kind, kind=kind, title=f"devices over {kind}", usable=False, problems=(_words(error),))
@@ -89,19 +84,15 @@ def choose(session: Session, configured: Configured, wanted: str | None, place: 
         DeviceError: it is not usable for another reason; its problems are named.
     """
     name = wanted or LOCAL
-    if name == LOCAL:
-        kinds: tuple[str, ...] = (LOCAL,)
-    elif name in configured:
-        kinds = (configured[name].kind,)
-    else:
-        kinds = ("adb",)
+    kinds = kinds_of(configured, name)
     if unknown := set(kinds) - set(registry.names("drivers")):
         raise no_kind(unknown.pop(), f"devices.{name}.kind")
     found = find(session, {name: configured[name]} if name in configured else {}, kinds)
     device = next((device for device in found if device.id == name), None)
     if device is None:
         known = (LOCAL, *configured, *(d.id for d in found if d.id != d.kind))
-        near = toml.nearest(name, known, 0.75) if name != EMULATED else f"edgekit devices add {EMULATED}"
+        only_to_add = any(row.usual_id == name for row in leaves.DRIVERS.values())
+        near = f"edgekit devices add {name}" if only_to_add else toml.nearest(name, known, 0.75)
         reasons = [problem for d in found if not d.usable for problem in d.problems]
         raise InputError(
             f"There is no device {name}." + (f" {reasons[0]}" if reasons else ""),
@@ -111,6 +102,15 @@ def choose(session: Session, configured: Configured, wanted: str | None, place: 
     if not device.usable:
         raise _unusable(device)
     return device
+
+
+def kinds_of(configured: Configured, name: str) -> tuple[str, ...]:
+    """The kinds of device that one of this id can be of."""
+    if name == LOCAL:
+        return (LOCAL,)
+    if name in configured:
+        return (configured[name].kind,)
+    return tuple(kind for kind, row in leaves.DRIVERS.items() if row.discovered and kind != LOCAL)
 
 
 def _unusable(device: Device) -> EdgekitError:
@@ -124,13 +124,21 @@ def _unusable(device: Device) -> EdgekitError:
     )
 
 
+def _offered(session: Session, name: str, device: Device, seen: tuple[Output, ...]) -> Availability:
+    """What a meter says of a device; one that fails keeps no other from being used."""
+    try:
+        return session.meter(name).available(device, seen)
+    except EdgekitError as error:
+        return Availability(reason=error.problem, fix=error.fix)
+
+
 def meters(session: Session, device: Device) -> dict[str, Availability]:
     """Whether each meter can measure on a device, by the meter's name."""
     lines: dict[str, tuple[str, ...]] = {}
     found: dict[str, Availability] = {}
     for name in registry.names("meters"):
         try:
-            registry.require(name)
+            registry.require("meters", name)
             lines[name] = session.meter(name).look(device)
         except EdgekitError as error:
             found[name] = Availability(reason=error.problem, fix=error.fix)
@@ -138,5 +146,5 @@ def meters(session: Session, device: Device) -> dict[str, Availability]:
     outputs = session.driver(device.kind).execute(device, every) if every else ()
     for name, own in lines.items():
         seen, outputs = outputs[: len(own)], outputs[len(own) :]
-        found[name] = session.meter(name).available(device, seen)
+        found[name] = _offered(session, name, device, seen)
     return dict(sorted(found.items()))

@@ -15,6 +15,7 @@ import numpy as np
 from edgekit.errors import DeviceError, InputError
 from edgekit.measure.integral import Window, window
 from edgekit.measure.statistics import FEWEST_BLOCKS, RESAMPLES, compare, student
+from edgekit.nouns import leaves
 from edgekit.nouns.profile import Block, Energy, Estimate
 from edgekit.nouns.sensing import Availability, PowerTrace, Provenance
 
@@ -27,9 +28,6 @@ RANK: tuple[Provenance, ...] = (
     "modelled_estimate",
 )
 """Best first."""
-
-PREFERRED = ("joulescope", "ppk2", "ina3221", "odpm", "hwmon", "tegrastats")
-"""Among meters of one provenance: energy counted by an instrument before power sampled by a program."""
 
 LEAST_S: dict[Provenance, float] = {"battery_gauge": 300.0}
 """How long a block should be at least; `LEAST_OTHERS_S` for all others."""
@@ -329,7 +327,8 @@ def choose(found: dict[str, Availability], wanted: str | None = None) -> str:
 
 def _order(name: str, seen: Availability) -> tuple[int, int, str]:
     rank = RANK.index(seen.provenance) if seen.provenance is not None else len(RANK)
-    return rank, PREFERRED.index(name) if name in PREFERRED else len(PREFERRED), name
+    preferred = list(leaves.METERS)
+    return rank, preferred.index(name) if name in preferred else len(preferred), name
 
 
 def _nearest_fix(found: dict[str, Availability]) -> str:

@@ -138,7 +138,7 @@ def _alone(session: Session, path: Path, options: SourceOptions) -> Measurable:
                 fix="build it first: edgekit build MODEL -t android, then profile the result",
             )
         leaf = sources.FORMATS[kind]
-        registry.require(leaf)
+        registry.require("sources", leaf)
         model = session.source(leaf).describe(path.absolute(), options)
         if model.batch > 1:  # what is measured is the file, which takes all of them at once
             together = {spec.source_name: (model.batch, *spec.source_shape[1:]) for spec in model.signature.inputs}

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from edgekit.nouns import leaves
 from edgekit.nouns.profile import Device, Output
 from edgekit.nouns.sensing import Availability, PowerTrace, Probe, Provenance
 
@@ -75,12 +76,17 @@ class Meter(ABC):
 
 def on_android(device: Device) -> bool:
     """Whether a device has Android's sensors."""
-    return device.kind == "adb"
+    return _system(device).startswith("android")
 
 
 def on_linux(device: Device) -> bool:
     """Whether a device has a Linux board's sensors, and times that mean something."""
-    return device.kind in {"local", "ssh"} and device.times
+    return _system(device).startswith("linux") and device.times
+
+
+def _system(device: Device) -> str:
+    """Whose sensors a device has: as its kind's row says; another distribution's kind of device tells it itself."""
+    return leaves.driver(device.kind).system if device.kind in leaves.DRIVERS else (device.os or "").lower()
 
 
 def stdout(seen: tuple[Output, ...], index: int = 0) -> str:

@@ -28,7 +28,7 @@ Mode = Literal["time", "idle", "operators", "outputs"]
 class DeviceConfig(Noun, frozen=True, kw_only=True):
     """How a device that cannot be discovered is reached: a table ``[devices.ID]``.
 
-    Which kind reads which is in `KEYS`.
+    Which kind reads which is in `edgekit.nouns.leaves.DRIVERS`.
 
     Keys:
         kind: which leaf of `edgekit.drivers` reaches it.
@@ -57,16 +57,6 @@ class DeviceConfig(Noun, frozen=True, kw_only=True):
     baud: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)] = 115200
     cpu: str = "cortex-a76"
     supply_mv: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)] | None = None
-
-
-KEYS: dict[str, frozenset[str]] = {
-    "ssh": frozenset({"host", "user", "port", "key", "known_hosts", "python", "delegate_library", "supply_mv"}),
-    "adb": frozenset({"host", "port", "supply_mv"}),
-    "serial": frozenset({"serial_port", "baud", "supply_mv"}),
-    "local": frozenset({"python", "delegate_library", "supply_mv"}),
-    "emulated": frozenset({"cpu"}),
-}
-"""Kind → the keys of `DeviceConfig` that it reads, beside ``kind``; a third party's kind may read any."""
 
 
 class State(Noun, frozen=True, kw_only=True):

@@ -23,6 +23,9 @@ FORMATS = {
 }
 """Every readable format → the leaf that reads it."""
 
+SUFFIXES = frozenset({"keras", "h5", "hdf5", "onnx", "tflite"})
+"""Usual suffixes of these formats, which are told by their content alone."""
+
 
 class Source(ABC):
     """Reads a family of formats. Every method is a function from files to files."""

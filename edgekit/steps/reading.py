@@ -92,9 +92,21 @@ def sniffed(path: Path, options: SourceOptions) -> tuple[str, Origin]:
         InputError: it cannot be read.
         MissingTool: the libraries that read it are not installed.
     """
-    leaf = sources.FORMATS[sources.sniff(path)]
-    registry.require(leaf)
+    leaf = source_of(path)
+    registry.require("sources", leaf)
     return leaf, of_model(path, options)
+
+
+def source_of(path: Path) -> str:
+    """The source that reads a model file: by its content, or a third party's if its suffix names one.
+
+    Raises:
+        InputError: there is no such file, or none reads it.
+    """
+    suffix = path.suffix.removeprefix(".").lower()
+    if suffix and suffix not in sources.SUFFIXES and path.exists() and registry.third_party("sources", suffix):
+        return suffix
+    return sources.FORMATS[sources.sniff(path)]
 
 
 def _described(session: Session, leaf: str, origin: Origin, options: SourceOptions) -> Answer[Model]:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import msgspec
 
-from edgekit import sources
 from edgekit.config import Project
 from edgekit.engine.publish import check as check_place
 from edgekit.engine.publish import publish as replace_folder
@@ -71,7 +70,7 @@ def build(session: Session, project: Project, model: Path, in_memory: InMemory =
         MissingTool: the libraries that read the model are not installed.
     """
     planned = plan(project, model)
-    sources.sniff(model)
+    reading.source_of(model)
     prepared = _prepare(session, project, model, _placed(planned), in_memory)
     return [
         *prepared.planned.refused,

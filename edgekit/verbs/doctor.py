@@ -9,6 +9,7 @@ from edgekit.engine.fingerprint import tool_versions
 from edgekit.errors import MissingTool
 from edgekit.host import compilers, sandbox
 from edgekit.host.cachedir import cache_folder
+from edgekit.nouns import leaves
 from edgekit.nouns.results import Capability, Health
 
 
@@ -19,69 +20,73 @@ def doctor() -> Health:
         platform=platform.platform(terse=True),
         cache=str(cache_folder()),
         tools=tool_versions(),
-        parts=(*_sources(), *_targets(), *_devices(), *_meters(), _edgetpu_compiler(), _npu_compiler(), _sandbox()),
+        parts=(*_sources(), *_targets(), *_devices(), *_meters(), *_compilers(), _sandbox()),
     )
 
 
-def _missing(leaf: str) -> MissingTool | None:
+def _missing(room: str, leaf: str) -> MissingTool | None:
     try:
-        registry.require(leaf)
+        registry.require(room, leaf)
     except MissingTool as error:
         return error
     return None
 
 
+def _part(kind: str, name: str, missing: MissingTool | None, detail: str = "") -> Capability:
+    """What works, with a word about it, or what is missing."""
+    if missing is None:
+        return Capability(kind=kind, name=name, works=True, detail=detail)
+    return Capability(kind=kind, name=name, works=False, detail=missing.problem, fix=missing.fix)
+
+
 def _sources() -> list[Capability]:
+    guests = {name: name for name in registry.names("sources") if not registry.built_in("sources", name)}
     return [
-        Capability(
-            kind="source", name=name, works=missing is None, detail=_detail(missing), fix=missing.fix if missing else ""
-        )
-        for name, leaf in sources.FORMATS.items()
-        for missing in [_missing(leaf)]
+        _part("source", name, _missing("sources", leaf), _bringer("sources", name))
+        for name, leaf in (sources.FORMATS | guests).items()
     ]
-
-
-def _detail(missing: MissingTool | None) -> str:
-    return missing.problem if missing else ""
 
 
 def _targets() -> list[Capability]:
     parts = []
     for name in config.target_names():
-        gaps = [gap for variant in config.target(name).variants if (gap := _missing(variant.backend)) is not None]
-        first = gaps[0] if gaps else None
-        fix = first.fix if first else ""
-        parts.append(Capability(kind="target", name=name, works=first is None, detail=_detail(first), fix=fix))
+        backends = dict.fromkeys(variant.backend for variant in config.target(name).variants)
+        parts.append(_part("target", name, next(filter(None, (_missing("backends", one) for one in backends)), None)))
     return parts
-
-
-DEVICES = {
-    "local": "this host",
-    "adb": "Android phones",
-    "ssh": "Linux boards",
-    "emulated": "arm64 kernels without a board",
-    "serial": "microcontrollers",
-}
-"""Kinds of devices → what they reach."""
 
 
 def _devices() -> list[Capability]:
     parts = []
-    for name in registry.names("drivers"):
-        missing, what = _missing(name), DEVICES.get(name, "")
-        if name == "emulated" and missing is None and shutil.which("qemu-aarch64-static") is None:
-            missing = MissingTool("qemu-aarch64-static is not installed.", fix="apt-get install qemu-user-static")
-        detail = _detail(missing) or what
-        parts.append(Capability(kind="device", name=name, works=missing is None, detail=detail, fix=_fix(missing)))
+    for kind in registry.names("drivers"):
+        row, missing = leaves.driver(kind), _missing("drivers", kind)
+        if missing is None and row.programs and not any(map(shutil.which, row.programs)):
+            missing = MissingTool(f"{row.programs[0]} is not installed.", fix=row.program_fix)
+        parts.append(_part("device", kind, missing, row.reaches or _bringer("drivers", kind)))
     return parts
+
+
+def _bringer(room: str, name: str) -> str:
+    """The distribution that brings a third-party leaf; empty for edgekit's own."""
+    return ", ".join(f"from {found} {version}" for found, version in registry.distribution(f"{room}/{name}").items())
 
 
 def _meters() -> list[Capability]:
     """Meters whose library is missing; what the others see, only a device can tell (`edgekit devices`)."""
+    found = [(name, _missing("meters", name)) for name in registry.names("meters")]
+    return [_part("meter", name, missing) for name, missing in found if missing is not None]
+
+
+def _compilers() -> list[Capability]:
     return [
-        Capability(kind="meter", name=name, works=False, detail=missing.problem, fix=missing.fix)
-        for name in registry.names("meters")
-        if (missing := _missing(name)) is not None
+        Capability(
+            kind="tool",
+            name=compiler.name,
+            works=bool(found),
+            detail=found or compiler.without,
+            fix="" if found else compiler.fix,
+        )
+        for compiler in compilers.COMPILERS
+        for found in [compiler.find()]
     ]
 
 
@@ -95,30 +100,4 @@ def _sandbox() -> Capability:
         works=whole,
         detail=", ".join(walls) or "models are read with all that you may do",
         fix="" if whole else "use Linux 5.13 or later with Landlock, on x86-64 or arm64, for strangers' models",
-    )
-
-
-def _fix(missing: MissingTool | None) -> str:
-    return missing.fix if missing is not None else ""
-
-
-def _edgetpu_compiler() -> Capability:
-    found = compilers.edgetpu()
-    return Capability(
-        kind="tool",
-        name="edgetpu_compiler",
-        works=bool(found),
-        detail=found or "without it the target edgetpu gives the compile-ready model and a forecast",
-        fix="" if found else compilers.EDGETPU_INSTALL,
-    )
-
-
-def _npu_compiler() -> Capability:
-    found = compilers.npu()
-    return Capability(
-        kind="tool",
-        name="openvino npu compiler",
-        works=bool(found),
-        detail=found or "without it the target openvino-npu gives the checked IR, not the blob",
-        fix="" if found else "compile on a machine with the Intel NPU driver, or with the Windows wheel of openvino",
     )

@@ -5,6 +5,7 @@ from edgekit.errors import InputError
 from edgekit.measure.measurement import measure, steps
 from edgekit.measure.protocol import Bench, MeasurementSettings
 from edgekit.measure.subject import Measurable
+from edgekit.nouns import leaves
 from edgekit.nouns.profile import Device
 from edgekit.nouns.results import Measured
 
@@ -28,7 +29,7 @@ def require_fit(device: Device, settings: MeasurementSettings) -> None:
     Raises:
         InputError: they name Android's tool, and the device is no phone.
     """
-    if settings.run.benchmark_binary is not None and device.kind != "adb":
+    if settings.run.benchmark_binary is not None and leaves.driver(device.kind).system != "android":
         raise InputError(
             f"{device.title} runs no benchmark_model; only phones do.", place="--benchmark-binary", fix="leave it out"
         )

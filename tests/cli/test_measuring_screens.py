@@ -10,8 +10,7 @@ import pytest
 
 from edgekit import cli
 from edgekit.cli import devices
-from edgekit.engine import registry
-from edgekit.nouns.profile import KEYS
+from edgekit.nouns import leaves
 from tests import networks
 from tests.drivers.adb import standin
 from tests.report.test_profile_screens import FULL
@@ -125,11 +124,11 @@ def test_no_option_of_a_measurement_is_taken_for_recorded_profiles(
 
 
 def test_every_kind_and_every_option_of_a_device_is_known() -> None:
-    assert set(KEYS) == set(registry.names("drivers"))
-    assert frozenset.union(*KEYS.values()) == {
+    keys = [row.keys or frozenset() for row in leaves.DRIVERS.values()]
+    assert frozenset.union(*keys) == {
         str(option.name) for option in devices.add.params if option.name not in {"name", "kind", "as_json"}
     }
-    assert all(key in KEYS[kind] for kind, (key, *_) in devices.NEEDED.items())
+    assert all(row.needed is None or row.needed[0] in (row.keys or ()) for row in leaves.DRIVERS.values())
 
 
 def test_a_device_is_added_checked_and_removed(desk: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from edgekit import cli
-from edgekit.engine import registry
 from edgekit.host import compilers, sandbox
+from edgekit.nouns import leaves
 from edgekit.verbs import doctor
 from tests.conftest import Disk
 
@@ -139,7 +139,7 @@ def test_a_doctors_report(
 ) -> None:
     """On a machine with the base install alone, and on one where nothing is missing."""
     bare = name == "doctor_bare"
-    optional = {module for _, modules in registry.LIBRARIES.values() for module in modules}
+    optional = {module for rows in leaves.LEAVES.values() for row in rows.values() for module in row.modules}
     find, here = importlib.util.find_spec, importlib.machinery.ModuleSpec("here", None)
     monkeypatch.setattr(
         importlib.util,
@@ -148,7 +148,11 @@ def test_a_doctors_report(
     )
     monkeypatch.setattr(shutil, "which", lambda program, **_: None if bare else f"/usr/bin/{program}")
     if not bare:
-        monkeypatch.setattr(compilers, "npu", lambda: "/openvino/libs/compiler.so")
+        found = [
+            one._replace(find=lambda: "/openvino/libs/compiler.so") if one.backend == "openvino" else one
+            for one in compilers.COMPILERS
+        ]
+        monkeypatch.setattr(compilers, "COMPILERS", found)
     monkeypatch.setattr(sandbox, "in_force", lambda: () if bare else sandbox.WALLS)
     monkeypatch.setattr(doctor, "tool_versions", lambda: {"numpy": "2.0.0", "pillow": "11.0.0"})
     monkeypatch.setenv("EDGEKIT_CACHE", "/var/cache/edgekit")  # short, so that no line breaks in it

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.engine import fingerprint, registry
+from edgekit.nouns import leaves
 from tests.conftest import ROOT
 
 MODULES = {"PIL": "pillow", "google": "protobuf"}
@@ -135,7 +136,7 @@ def test_whatever_runs_in_this_process_is_named_by_its_step() -> None:
 def test_the_libraries_of_a_leaf_are_in_its_row() -> None:
     for room in ("sources", "backends"):
         for leaf in registry.names(room):
-            row = {*registry.DISTRIBUTIONS[""], *registry.DISTRIBUTIONS.get(f"{room}/{leaf}", ())}
+            row = {*leaves.COMMON, *leaves.row(room, leaf).distributions}
             own = [file for file in fingerprint._leaf(f"{room}/{leaf}") if file.suffix == ".py"]
             used = {MODULES.get(name, name.replace("_", "-")) for file in own for name in third_party(file)}
             assert used - NO_MATTER <= row, (room, leaf)
@@ -216,7 +217,7 @@ def installed(name: str) -> str | None:
 
 
 def test_tool_versions_are_those_that_python_tells() -> None:
-    told = {name: found for name in registry.TOOLS if (found := installed(name)) is not None}
+    told = {name: found for name in leaves.TOOLS if (found := installed(name)) is not None}
     assert fingerprint.tool_versions() == told
     assert "numpy" in told
 

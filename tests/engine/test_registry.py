@@ -8,6 +8,7 @@ import pytest
 
 from edgekit.engine import registry
 from edgekit.errors import InputError, MissingTool
+from edgekit.nouns import leaves
 
 
 def test_built_in_leaves_are_found_by_file_name() -> None:
@@ -42,13 +43,14 @@ def test_an_unknown_leaf_is_answered_with_those_there_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("leaf", "module"), [(leaf, m) for leaf, (_, modules) in registry.LIBRARIES.items() for m in modules]
+    ("room", "leaf", "module"),
+    [(room, leaf, m) for room, rows in leaves.LEAVES.items() for leaf, row in rows.items() for m in row.modules],
 )
 def test_a_missing_library_is_named_with_the_command_that_installs_it(
-    leaf: str, module: str, monkeypatch: pytest.MonkeyPatch
+    room: str, leaf: str, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == module else found(name, *rest))
     with pytest.raises(MissingTool, match=f"{leaf} needs {module}") as missing:
-        registry.require(leaf)
-    assert missing.value.fix == registry.install(registry.LIBRARIES[leaf][0])
+        registry.require(room, leaf)
+    assert missing.value.fix == registry.install(leaves.row(room, leaf).extra)

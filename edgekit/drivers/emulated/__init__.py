@@ -18,6 +18,7 @@ from edgekit.drivers import Driver
 from edgekit.drivers.emulated import root
 from edgekit.errors import EdgekitError, InputError, MissingTool, Unsupported
 from edgekit.host.cachedir import cache_folder
+from edgekit.nouns import leaves
 from edgekit.nouns.profile import Block, Deployment, Device, DeviceConfig, Output, Run, State
 from edgekit.runner import here
 
@@ -129,7 +130,7 @@ def _ready(device: Device) -> str:
         raise MissingTool(
             "qemu for aarch64 is not installed.",
             place=device.id,
-            fix="sudo apt-get install qemu-user-static debootstrap",
+            fix=leaves.driver("emulated").program_fix,
         )
     if root.read(system_folder()) is None:
         raise MissingTool("The arm64 system is not set up.", place=device.id, fix=f"edgekit devices add {device.id}")

@@ -18,6 +18,7 @@ import msgspec
 
 from edgekit import runner
 from edgekit.errors import DeviceError, MissingTool
+from edgekit.nouns import leaves
 from edgekit.nouns.base import Noun
 
 SUITE, PYTHON = "bookworm", "3.11"
@@ -61,7 +62,7 @@ class Tools(Noun, frozen=True, kw_only=True):
 
 def emulator() -> str | None:
     """The program that emulates aarch64 processes, under either of its names; None if it is not installed."""
-    return shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
+    return next(filter(None, map(shutil.which, leaves.driver("emulated").programs)), None)
 
 
 def read(root: Path) -> Root | None:
