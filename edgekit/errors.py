@@ -5,6 +5,7 @@
     ├── InputError      exit 2   mend the file or the option
     ├── MissingTool     exit 3   install what is named
     ├── Unsupported     exit 4   choose another target, precision or pass
+    │   └── EndlessError         bound the network's loop, or raise the limit
     ├── DeviceError     exit 5   look at the bench
     └── LeafCrashError  exit 70  report it: a bug in edgekit
 
@@ -68,6 +69,10 @@ class Unsupported(EdgekitError):
     exit_code = 4
 
 
+class EndlessError(Unsupported):
+    """The network, or reading it, takes longer than it may, whatever is made of it."""
+
+
 class DeviceError(EdgekitError):
     """Something attached does not answer as it should."""
 
@@ -87,7 +92,7 @@ class LeafCrashError(EdgekitError):
 
 
 REMEDIES: dict[str, type[EdgekitError]] = {
-    kind.__name__: kind for kind in (BudgetMissed, InputError, MissingTool, Unsupported, DeviceError)
+    kind.__name__: kind for kind in (BudgetMissed, InputError, MissingTool, EndlessError, Unsupported, DeviceError)
 }
 """Every remedy by its class name: how an error crosses from a worker process to its parent."""
 

@@ -13,6 +13,7 @@ def test_every_remedy_has_its_own_exit_code() -> None:
         "BudgetMissed": 1,
         "InputError": 2,
         "MissingTool": 3,
+        "EndlessError": 4,
         "Unsupported": 4,
         "DeviceError": 5,
     }

@@ -45,6 +45,7 @@ def build(
     keep_layout: bool = False,
     allow_unsafe: bool = False,
     max_memory: str | None = None,
+    max_seconds: float | None = None,
     preprocessing: Preprocessing | Mapping[str, Any] | None = None,
     calibration_samples: int = 256,
     seed: int = 0,
@@ -87,6 +88,7 @@ def build(
         keep_layout: keep the source's layout (NCHW) at the artifact's boundary.
         allow_unsafe: permit what does not only compute in this model: bytecode, operators on files.
         max_memory: what a process that reads models may use, such as ``"24G"``.
+        max_seconds: what one inference may take, apart from what its operators explain; 10 without.
         preprocessing: how raw samples become inputs, by input name or one for all: the keys of
             `edgekit.nouns.model.Preprocessing`.
         calibration_samples: the most samples that calibration uses, taken evenly from the data.
@@ -113,12 +115,16 @@ def build(
     """
     options = {name: value for name, value in locals().items() if name in Project.__struct_fields__}
     options |= {"model": None, "targets": _listed(targets)}
-    with _opened(model, progress, cache_limit=cache_limit, max_memory=max_memory) as (running, path, folder):
+    with _opened(model, progress, cache_limit=cache_limit, max_memory=max_memory, max_seconds=max_seconds) as (
+        running,
+        path,
+        folder,
+    ):
         return _build(running, options, path, folder)
 
 
 @contextmanager
-def _opened(model: Model, progress: Progress, **limits: str | None) -> Iterator[tuple[Session, Path, Path]]:
+def _opened(model: Model, progress: Progress, **limits: Any) -> Iterator[tuple[Session, Path, Path]]:
     """A session, the model's file, and a folder for what else the program holds in memory."""
     with session(progress, **limits) as running, in_memory(running) as folder:
         yield running, given.model_file(model, folder), folder
@@ -188,6 +194,7 @@ def check(
     keep_layout: bool = False,
     allow_unsafe: bool = False,
     max_memory: str | None = None,
+    max_seconds: float | None = None,
     progress: Progress = False,
 ) -> CheckResult:
     """Tell whether targets take a model, and where its operators would run. Needs no data, writes no artifact.
@@ -203,6 +210,7 @@ def check(
         keep_layout: keep the source's layout (NCHW) at the artifact's boundary.
         allow_unsafe: permit what does not only compute in this model: bytecode, operators on files.
         max_memory: what a process that reads models may use, such as ``"24G"``.
+        max_seconds: what one inference may take, apart from what its operators explain; 10 without.
         progress: as in `build`.
 
     Returns:
@@ -214,7 +222,7 @@ def check(
     """
     options = {name: value for name, value in locals().items() if name in Project.__struct_fields__}
     options |= {"model": None, "targets": _listed(targets)}
-    with _opened(model, progress, max_memory=max_memory) as (running, path, _):
+    with _opened(model, progress, max_memory=max_memory, max_seconds=max_seconds) as (running, path, _):
         return CheckResult(tuple(checks.check(running, _project(options), path)))
 
 
@@ -230,6 +238,7 @@ def inspect(
     keep_layout: bool = False,
     allow_unsafe: bool = False,
     max_memory: str | None = None,
+    max_seconds: float | None = None,
     progress: Progress = False,
 ) -> InspectResult:
     """Describe a model: signature, operators, parameters, MACs, peak activation memory and size.
@@ -245,6 +254,7 @@ def inspect(
         keep_layout: keep the source's layout (NCHW) at the artifact's boundary.
         allow_unsafe: permit what does not only compute in this model: bytecode, operators on files.
         max_memory: what a process that reads models may use, such as ``"24G"``.
+        max_seconds: what one inference may take, apart from what its operators explain; 10 without.
         progress: as in `build`.
 
     Returns:
@@ -255,7 +265,7 @@ def inspect(
         MissingTool: the libraries that read it are not installed.
     """
     options = {name: value for name, value in locals().items() if name in Project.__struct_fields__ and name != "model"}
-    with _opened(model, progress, max_memory=max_memory) as (running, path, _):
+    with _opened(model, progress, max_memory=max_memory, max_seconds=max_seconds) as (running, path, _):
         how: SourceOptions = _project(options).source_options
         if tensors:
             return InspectResult(None, inspections.list_tensors(running, path, how))

@@ -61,13 +61,20 @@ class Told(Silent):
 
 
 @contextmanager
-def session(progress: Progress, *, cache_limit: str | None = None, max_memory: str | None = None) -> Iterator[Session]:
+def session(
+    progress: Progress,
+    *,
+    cache_limit: str | None = None,
+    max_memory: str | None = None,
+    max_seconds: float | None = None,
+) -> Iterator[Session]:
     """A session with the user's cache.
 
     Args:
         progress: who watches.
         cache_limit: what the cache may keep (``"50G"``).
         max_memory: what a process that reads models may use (``"24G"``).
+        max_seconds: what one inference may take.
 
     Raises:
         EdgekitError: whatever a verb complains of, with keywords instead of the command line's options.
@@ -77,7 +84,7 @@ def session(progress: Progress, *, cache_limit: str | None = None, max_memory: s
         memory = None if max_memory is None else config.memory_bytes(max_memory, "max_memory")
         for doubt in cachedir.doubts(cachedir.cache_folder()):
             warnings.warn(doubt, stacklevel=4)
-        with _watcher(progress) as watching, opened(watching, limit, memory) as s:
+        with _watcher(progress) as watching, opened(watching, limit, memory, max_seconds) as s:
             yield s
 
 

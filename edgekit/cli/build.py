@@ -91,7 +91,7 @@ def verb(
     if file is not None:
         said = {name for name, value in flags.items() if value not in (None, (), {})}
         trusting.ensure(file, given, trusted=trust_project, said=said, devices=_used(given, wanted))
-    with options.session(console, cache_limit, wanted.max_memory) as session:
+    with options.session(console, cache_limit, wanted.max_memory, wanted.max_seconds) as session:
         measured = None
         if wanted.profile or wanted.verify_on:
             from edgekit.verbs import after_build  # noqa: PLC0415  statistics and plots, which few builds need

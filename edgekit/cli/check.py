@@ -32,7 +32,7 @@ def verb(model: str, *, targets: tuple[str, ...], as_json: bool, **flags: Any) -
     """
     said = {name: value for name, value in flags.items() if value is not None}
     console = options.stderr()
-    with options.session(console, max_memory=said.get("max_memory")) as session:
+    with options.session(console, max_memory=said.get("max_memory"), max_seconds=said.get("max_seconds")) as session:
         found = check(session, Project(targets=targets or ("all",), **said), options.existing(model))
     options.stdout(as_json=as_json).print(screens.checks(found))
     if as_json:

@@ -32,7 +32,8 @@ def verb(model: str, *, tensors: bool, as_json: bool, **flags: Any) -> int:
         return _lineage(path, as_json=as_json)
     said = {name: value for name, value in flags.items() if value is not None}
     console = options.stderr()
-    with options.session(console, max_memory=said.pop("max_memory", None)) as session:
+    limits = {name: said.pop(name, None) for name in ("max_memory", "max_seconds")}
+    with options.session(console, **limits) as session:
         how = SourceOptions(**said)
         if tensors:
             rows = list_tensors(session, path, how)

@@ -168,6 +168,12 @@ def source_options[F: Callable[..., Any]](command: F) -> F:
                 callback=memory,
                 help="Memory limit for reading a model (24G).  [default: 80% of the machine's]",
             ),
+            click.option(
+                "--max-seconds",
+                type=click.FloatRange(1, 86400),
+                metavar="N",
+                help="Time limit for one inference, beyond what its operators explain.  [default: 10]",
+            ),
         )
     ):
         command = option(command)
@@ -208,11 +214,16 @@ class Lines:
 
 
 @contextmanager
-def session(console: Console, cache_limit: int | None = None, max_memory: str | None = None) -> Iterator[Session]:
+def session(
+    console: Console,
+    cache_limit: int | None = None,
+    max_memory: str | None = None,
+    max_seconds: float | None = None,
+) -> Iterator[Session]:
     """A session with the user's cache, a log file, and progress on a terminal.
 
     ``cache_limit`` in bytes is what the cache's answers may take, instead of `edgekit.host.cachedir.limit_bytes`;
-    ``max_memory``, a size, what a process may that reads models.
+    ``max_memory``, a size, what a process may that reads models, and ``max_seconds`` what an inference may.
 
     A request to end, or the end of the terminal, is an interruption as from the keyboard: what lies on a
     device is taken back. Whoever started edgekit with nohup wants it to go on.
@@ -222,7 +233,7 @@ def session(console: Console, cache_limit: int | None = None, max_memory: str | 
         number: signal.signal(number, _interrupted) for number in heard if signal.getsignal(number) != signal.SIG_IGN
     }
     try:
-        with _session(console, cache_limit, max_memory) as running:
+        with _session(console, cache_limit, max_memory, max_seconds) as running:
             yield running
     finally:
         for number, handler in before.items():
@@ -234,11 +245,13 @@ def _interrupted(*_: object) -> None:
 
 
 @contextmanager
-def _session(console: Console, cache_limit: int | None, max_memory: str | None) -> Iterator[Session]:
+def _session(
+    console: Console, cache_limit: int | None, max_memory: str | None, max_seconds: float | None
+) -> Iterator[Session]:
     memory_bytes = None if max_memory is None else config.memory_bytes(max_memory, "--max-memory")
     for doubt in cachedir.doubts(cachedir.cache_folder()):
         console.print(f"warning: {doubt}", style="yellow")
-    with _watcher(console) as watching, opened(watching, cache_limit, memory_bytes) as running:
+    with _watcher(console) as watching, opened(watching, cache_limit, memory_bytes, max_seconds) as running:
         yield running
 
 

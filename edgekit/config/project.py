@@ -57,6 +57,7 @@ class Project(Noun, frozen=True, kw_only=True):
         keep_layout: keep the source's layout (NCHW) at the artifact's boundary.
         allow_unsafe: permit what does not only compute in this model: a Lambda layer's bytecode, operators on files.
         max_memory: what a process that reads models may use, such as ``"24G"``; 80 % of the machine's without.
+        max_seconds: what one inference may take, apart from what its operators explain; 10 without.
         preprocessing: how raw samples become inputs, ``[preprocessing.INPUT]`` for each input, or one
             plain ``[preprocessing]`` for all (kept under the name ``*``). Its keys are those of
             `edgekit.nouns.model.Preprocessing`: size, channels, scale, mean, std, layout.
@@ -90,6 +91,7 @@ class Project(Noun, frozen=True, kw_only=True):
     keep_layout: bool = False
     allow_unsafe: bool = False
     max_memory: str | None = None
+    max_seconds: Annotated[float, msgspec.Meta(ge=1, le=86400)] | None = None
     preprocessing: dict[str, Preprocessing] = {}
     calibration_samples: Positive = 256
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)] = 0

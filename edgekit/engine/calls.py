@@ -21,6 +21,8 @@ class Request(msgspec.Struct):
     @property
     def place(self) -> str:
         """The file that the call is about, or the leaf."""
+        if (job := self.arguments.get("job")) is not None:
+            return str(job["source"] if isinstance(job, dict) else job.source)
         return str(self.arguments.get("path", self.arguments.get("artifact", self.arguments.get("spec", self.leaf))))
 
 

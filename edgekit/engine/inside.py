@@ -6,13 +6,14 @@ a program of a stranger's.
 
 import gc
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from edgekit.engine import calls, registry
-from edgekit.host import sandbox, serving
+from edgekit.host import deadline, sandbox, serving
 
 
 class Leaves:
@@ -33,6 +34,7 @@ class Leaves:
             EdgekitError: as the leaf raises it, or mended (see `edgekit.host.serving.remedied`).
         """
         request = msgspec.json.decode(line, type=calls.Request)
+        deadline.about(request.place)
         with serving.remedied(request.place):
             key = request.room, request.leaf
             if key not in self._loaded:
@@ -40,7 +42,8 @@ class Leaves:
             self._find_users_modules(request)
             if not request.method:
                 return None
-            found = getattr(self._loaded[key], request.method)(**calls.arguments(request))
+            with _timed(request):
+                found = getattr(self._loaded[key], request.method)(**calls.arguments(request))
             return calls.encoded_result(found, request.place)
 
     def _find_users_modules(self, request: calls.Request) -> None:
@@ -64,12 +67,35 @@ def _load(room: str, name: str) -> Any:
         gc.enable()
 
 
-def main() -> None:
-    """Serve. Arguments: the user's current folder, and the most bytes of memory that this process may have.
+SHARES = {"describe": 2.0, "tensors": 2.0, "to_waist": 30.0, "as_it_is": 30.0, "first_divergence": 30.0}
+"""Methods of sources → how many times the seconds of an inference (`edgekit.host.deadline`) they may take in all.
 
+Reading a network takes seconds, converting a large one minutes.
+"""
+
+BYTES_PER_S = 1 << 20
+"""How fast a large file is read at least: it gets more time."""
+
+
+def _timed(request: calls.Request) -> AbstractContextManager[None]:
+    """While open, a source's method must keep to its time; others only run what has limits of its own."""
+    share = SHARES.get(request.method) if request.room == "sources" else None
+    if share is None:
+        return nullcontext()
+    path = Path(request.place)
+    bytes_ = sum(file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file())
+    doing = "Converting" if share > 2 else "Reading"
+    return deadline.step(f"{doing} {path.name}", request.place, share + bytes_ / BYTES_PER_S / deadline.BASE_S)
+
+
+def main() -> None:
+    """Serve. Arguments: the user's current folder, the bytes of memory and the seconds that this process may take.
+
+    The seconds are those of an inference.
     0 bytes mean a trusted worker without a sandbox: it needs the network and whatever else a device is behind.
     """
     users_folder, memory = sys.argv[1], int(sys.argv[2])
+    deadline.allow(float(sys.argv[3]))
     if memory:
         sandbox.enter(Path.cwd(), memory)
     serving.serve(Leaves(users_folder).answer)

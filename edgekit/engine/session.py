@@ -108,15 +108,22 @@ class Session(LeafProxies):
         log: file for what libraries print.
         progress: who watches.
         max_memory: bytes that a process which reads models may have; `edgekit.host.sandbox.default_memory` without.
+        max_seconds: what one inference may take; `edgekit.host.deadline.BASE_S` without.
     """
 
     def __init__(
-        self, store: Store, log: Path, progress: Progress | None = None, *, max_memory: int | None = None
+        self,
+        store: Store,
+        log: Path,
+        progress: Progress | None = None,
+        *,
+        max_memory: int | None = None,
+        max_seconds: float | None = None,
     ) -> None:
         self.store = store
         self.log = log
         self.progress: Progress = progress or Silent()
-        self._max_memory = max_memory
+        self._max_memory, self._max_seconds = max_memory, max_seconds
         self._workers: dict[tuple[str, str], Worker] = {}
         self._locks: dict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
         self._expected: tuple[tuple[str, str], ...] = ()
@@ -140,7 +147,7 @@ class Session(LeafProxies):
             if self._cancelled:
                 raise CancelledError
             if key not in self._workers:
-                self._workers[key] = Worker(self.log, self._max_memory)
+                self._workers[key] = Worker(self.log, self._max_memory, self._max_seconds)
             return self._workers[key].call(room, leaf, method, tell=self._tell, **arguments)
 
     def _tell(self, event: "Event") -> None:
@@ -219,17 +226,23 @@ class Session(LeafProxies):
             self.log.unlink(missing_ok=True)  # a temporary log into which nobody wrote
 
 
-def opened(progress: Progress, cache_limit_bytes: int | None = None, max_memory: int | None = None) -> Session:
+def opened(
+    progress: Progress,
+    cache_limit_bytes: int | None = None,
+    max_memory: int | None = None,
+    max_seconds: float | None = None,
+) -> Session:
     """A session with the user's cache and a log of its own.
 
     Args:
         progress: who watches.
         cache_limit_bytes: what the cache's answers may take; `edgekit.host.cachedir.limit_bytes` without.
         max_memory: see `Session`.
+        max_seconds: as well.
 
     Raises:
         InputError: the cache's folder is somebody else's, or its limit is none.
     """
     folder = cache_folder()
     limit = cachedir.limit_bytes(folder) if cache_limit_bytes is None else cache_limit_bytes
-    return Session(Store(folder, limit), log_file(), progress, max_memory=max_memory)
+    return Session(Store(folder, limit), log_file(), progress, max_memory=max_memory, max_seconds=max_seconds)

@@ -19,7 +19,7 @@ import msgspec
 
 from edgekit.engine import calls
 from edgekit.errors import DeviceError, EdgekitError, InputError, LeafCrashError, Unsupported
-from edgekit.host import death, sandbox
+from edgekit.host import deadline, death, sandbox
 from edgekit.host.cachedir import cache_folder
 from edgekit.host.child import Child, DiedError, GarbledError, OverdueError
 from edgekit.host.events import Listener, ignore
@@ -73,10 +73,12 @@ class Worker:
     Args:
         log: file to which everything the child prints is appended.
         memory: the most bytes of memory that a child that reads models may have; the machine's share without.
+        seconds: what one inference may take (`edgekit.host.deadline`).
     """
 
-    def __init__(self, log: Path, memory: int | None = None) -> None:
+    def __init__(self, log: Path, memory: int | None = None, seconds: float | None = None) -> None:
         self._log = log
+        self._seconds = seconds or deadline.BASE_S
         self._memory = memory or sandbox.default_memory()
         self._child: Child | None = None
         self._folder: Scratch | None = None
@@ -164,6 +166,7 @@ class Worker:
                 "edgekit.engine.inside",
                 str(Path.cwd()),
                 "0" if trusted else str(self._memory),
+                str(self._seconds),
                 log=self._log,
                 folder=folder.path,
                 environment={"TMPDIR": str(folder.path), "EDGEKIT_CACHE": str(cache_folder())},

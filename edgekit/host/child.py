@@ -115,6 +115,8 @@ class Child:
                 if isinstance(error, EOFError):
                     raise DiedError(code, self._words(since)) from None
                 raise
+        if reply.last:
+            self._end()
         if reply.error is not None:
             kind, problem, place, fix = reply.error
             raise REMEDIES[kind](problem, place=place, fix=fix)

@@ -18,14 +18,18 @@ from typing import IO, Any
 import msgspec
 
 from edgekit.errors import REMEDIES, EdgekitError, InputError, from_os, full_disk, out_of_memory, too_large
-from edgekit.host import events, sandbox
+from edgekit.host import deadline, events, sandbox
 
 
 class Reply(msgspec.Struct, tag=True):
-    """A result, or the error to raise in the parent (its class name, problem, place and fix)."""
+    """A result, or the error to raise in the parent (its class name, problem, place and fix).
+
+    ``last``: the child ends with it.
+    """
 
     result: msgspec.Raw = msgspec.Raw(b"null")
     error: tuple[str, str, str, str] | None = None
+    last: bool = False
 
 
 Frame = events.Advance | events.Remark | events.Scalar | Reply
@@ -44,8 +48,8 @@ def serve(answer: Callable[[bytes], Any]) -> None:
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    threading.Thread(target=_follow_parent, args=(os.getppid(),), daemon=True).start()
     writer = _Writer(replies)
+    threading.Thread(target=_watch, args=(os.getppid(), writer), daemon=True).start()
     for line in requests:
         with events.told_to(writer.tell):
             reply = _reply(answer, line)
@@ -75,8 +79,12 @@ def _reply(answer: Callable[[bytes], Any], line: bytes) -> Reply:
     try:
         return Reply(result=msgspec.Raw(msgspec.json.encode(answer(line))))
     except EdgekitError as error:
-        remedy = next(name for name, kind in REMEDIES.items() if isinstance(error, kind))
-        return Reply(error=(remedy, readable(error.problem), readable(error.place), readable(error.fix)))
+        return Reply(error=_crossing(error))
+
+
+def _crossing(error: EdgekitError) -> tuple[str, str, str, str]:
+    remedy = next(name for name, kind in REMEDIES.items() if isinstance(error, kind))
+    return remedy, readable(error.problem), readable(error.place), readable(error.fix)
 
 
 def readable(text: str) -> str:
@@ -112,14 +120,17 @@ def _too_large(error: Exception, place: str) -> InputError | None:
     return too_large(place, sandbox.memory_limit()) if out_of_memory(error) else None
 
 
-def _follow_parent(parent: int) -> None:
-    """End when the parent is gone: its pipe alone would only be noticed after the current call.
+def _watch(parent: int, writer: _Writer) -> None:
+    """End when the parent is gone (its pipe alone would only be noticed after the current call) or time is over.
 
-    Nobody else would remove the child's own folder with its temporary files then.
+    Nobody else would remove the child's own folder with its temporary files if the parent is gone.
     """
     folder = Path.cwd()
     own = os.environ.get("TMPDIR") == str(folder)
     while os.getppid() == parent:
+        if (late := deadline.overdue()) is not None:
+            writer.write(Reply(error=_crossing(late), last=True))
+            os._exit(0)
         time.sleep(0.5)
     if own:
         shutil.rmtree(folder, ignore_errors=True)

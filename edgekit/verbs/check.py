@@ -6,7 +6,7 @@ import msgspec
 
 from edgekit.config import Project
 from edgekit.engine.session import Session
-from edgekit.errors import EdgekitError
+from edgekit.errors import EdgekitError, EndlessError
 from edgekit.nouns.model import CALIBRATED
 from edgekit.nouns.results import Check
 from edgekit.nouns.target import Variant
@@ -25,6 +25,7 @@ def check(session: Session, project: Project, model: Path) -> list[Check]:
 
     Raises:
         InputError: the model cannot be read.
+        EndlessError: it does not come to an end.
         MissingTool: the libraries that read it are not installed.
     """
     planned = plan(project, model)
@@ -54,6 +55,8 @@ def _check(session: Session, subject: Subject, target: str, order: Order) -> Che
     try:
         artifact.require_form(subject, order.variant)
         built = compilation.compile_variant(session, subject, order)
+    except EndlessError:  # no target can do better
+        raise
     except EdgekitError as error:
         return Check(target=target, file=file, works=False, reason=error.problem)
     return Check(target=target, file=file, works=True, placements=built.result.placements)

@@ -33,43 +33,65 @@ def count(path: Path) -> Cost:
     model = graph.load(path)
     subgraphs = graph.describe(model)
     histogram = Counter(operator.name for subgraph in subgraphs for operator in subgraph.operators)
-    notes: list[str] = []
+    counter = _Macs(model, subgraphs)
     return Cost(
         bytes=path.stat().st_size,
         parameters=sum(_parameters(subgraph) for subgraph in subgraphs),
-        macs=_total(model, subgraphs, 0, notes),
+        macs=counter.total(0),
         peak_activation_bytes=peak(subgraphs[0]),
         operators=dict(histogram.most_common()),
-        notes=tuple(dict.fromkeys(notes)),
+        notes=tuple(dict.fromkeys(counter.notes)),
     )
 
 
-def _total(model: Any, subgraphs: tuple[Graph, ...], index: int, notes: list[str], depth: int = 0) -> int:
-    """Multiply-accumulates of a subgraph with all that it calls; ``notes`` take what is not known."""
-    total = 0
-    for operator in subgraphs[index].operators:
-        called = [int(operator.options.get(name, -1)) for name in CALLED.get(operator.name, ())]
-        if depth > MOST_NESTED or not all(0 <= part < len(subgraphs) for part in called):
-            continue
-        counted = [_total(model, subgraphs, part, notes, depth + 1) for part in called]
-        try:
-            if operator.name == "WHILE":
-                runs = trips(model, subgraphs, index, operator)
-                if runs is None and any(counted):
-                    notes.append("a loop runs as often as values say: MACs count its body once")
-                total += sum(counted) * (1 if runs is None else runs)
-            else:
-                total += max(counted, default=0) + macs(subgraphs[index], operator)
-        except IndexError:  # only in a file that LiteRT does not load either
-            notes.append(f"{operator.name} lacks what it computes from: it is not in the MACs")
-    return total
+def macs_of(model: Any, most_trips: int) -> int:
+    """Multiply-accumulates of one inference, bodies of loops counted at most ``most_trips`` times in all."""
+    return _Macs(model, graph.describe(model)).total(0, most_trips)
 
 
 def beside_main(model: Any) -> tuple[int, int]:
     """Multiply-accumulates of what the main subgraph calls (bodies of loops, branches), and of the whole network."""
     subgraphs = graph.describe(model)
-    total = _total(model, subgraphs, 0, [])
+    total = _Macs(model, subgraphs).total(0)
     return total - sum(macs(subgraphs[0], operator) for operator in subgraphs[0].operators), total
+
+
+UNBOUNDED = 1 << 200
+
+
+class _Macs:
+    """Counts multiply-accumulates of subgraphs with all that they call; ``notes`` take what is not known."""
+
+    def __init__(self, model: Any, subgraphs: tuple[Graph, ...]) -> None:
+        self.notes: list[str] = []
+        self._model, self._subgraphs = model, subgraphs
+        self._known: dict[tuple[int, int], int] = {}
+
+    def total(self, index: int, most_trips: int = UNBOUNDED) -> int:
+        """Of one subgraph, in which loops count at most so often; one that calls itself is damaged, and counts once."""
+        if (index, most_trips) not in self._known:
+            self._known[index, most_trips] = 0
+            operators = self._subgraphs[index].operators
+            self._known[index, most_trips] = sum(self._operator(index, operator, most_trips) for operator in operators)
+        return self._known[index, most_trips]
+
+    def _operator(self, index: int, operator: Operator, most_trips: int) -> int:
+        called = [int(operator.options.get(name, -1)) for name in CALLED.get(operator.name, ())]
+        if not all(0 <= part < len(self._subgraphs) for part in called):
+            return 0
+        try:
+            if operator.name != "WHILE":
+                inside = max((self.total(part, most_trips) for part in called), default=0)
+                return inside + macs(self._subgraphs[index], operator)
+            runs = trips(self._model, self._subgraphs, index, operator)
+        except IndexError:  # only in a file that LiteRT does not load either
+            self.notes.append(f"{operator.name} lacks what it computes from: it is not in the MACs")
+            return 0
+        often = min(1 if runs is None else runs, most_trips)
+        counted = sum(self.total(part, most_trips // max(1, often)) for part in called)
+        if runs is None and counted:
+            self.notes.append("a loop runs as often as values say: MACs count its body once")
+        return counted * often
 
 
 CALLED = {
@@ -77,9 +99,6 @@ CALLED = {
     "IF": ("thenSubgraphIndex", "elseSubgraphIndex"),
 }
 """Options of operators that run subgraphs."""
-
-MOST_NESTED = 16
-"""A file whose loops call themselves is damaged, and counted to this depth."""
 
 
 def _parameters(subgraph: Graph) -> int:

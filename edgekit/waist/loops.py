@@ -22,12 +22,16 @@ def trips(model: Any, subgraphs: tuple[Graph, ...], outer: int, loop: Operator) 
         outer: the subgraph that the loop stands in.
         loop: its operator there.
     """
-    condition = int(loop.options["condSubgraphIndex"])
+    condition = subgraphs[int(loop.options["condSubgraphIndex"])]
     found = [
         _trips(model, subgraphs, outer, loop, comparison=comparison)
-        for comparison in _comparisons(subgraphs[condition], subgraphs[condition].outputs[0])
+        for comparison in _comparisons(condition, condition.outputs[0])
     ]
     return None if not found or None in found else min(number for number in found if number is not None)
+
+
+MOST_STEPS = 32
+"""How many operators stand between a number and where it comes from; converters write one or two."""
 
 
 def _maker(part: Graph, tensor: int) -> Operator | None:
@@ -36,7 +40,7 @@ def _maker(part: Graph, tensor: int) -> Operator | None:
 
 def _origin(part: Graph, tensor: int) -> int:
     """The tensor that a number comes from, behind operators that do not change it."""
-    for _ in part.operators:  # a damaged file may turn in a circle
+    for _ in range(MOST_STEPS):  # a damaged file may turn in a circle
         maker = _maker(part, tensor)
         if maker is None or maker.name not in SAME_VALUE:
             break
@@ -45,13 +49,17 @@ def _origin(part: Graph, tensor: int) -> int:
 
 
 def _comparisons(condition: Graph, tensor: int) -> Iterator[Operator | None]:
-    """The comparisons whose AND a condition is; None for what is none."""
-    maker = _maker(condition, _origin(condition, tensor))
-    if maker is not None and maker.name == "LOGICAL_AND":
-        for part in maker.inputs:
-            yield from _comparisons(condition, part)
-    else:
-        yield maker if maker is not None and maker.name in {"LESS", "LESS_EQUAL"} else None
+    """The comparisons whose AND a condition is; None for what is none, and if there are too many."""
+    waiting = [tensor]
+    for _ in range(MOST_STEPS):
+        maker = _maker(condition, _origin(condition, waiting.pop()))
+        if maker is not None and maker.name == "LOGICAL_AND":
+            waiting += reversed(maker.inputs)
+        else:
+            yield maker if maker is not None and maker.name in {"LESS", "LESS_EQUAL"} else None
+        if not waiting:
+            return
+    yield None
 
 
 def _trips(

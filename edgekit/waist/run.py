@@ -9,7 +9,8 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from edgekit.errors import Unsupported
-from edgekit.host import events
+from edgekit.host import deadline, events
+from edgekit.waist import effort
 from edgekit.waist.tensors import Array, stacked
 
 
@@ -35,7 +36,8 @@ def interpreter(path: Path, *, threads: int = 1, keep_tensors: bool = False, del
             experimental_preserve_all_tensors=keep_tensors,
             experimental_op_resolver_type=resolver,
         )
-        made.allocate_tensors()
+        with deadline.inference(lambda: effort.of(path), file=str(path)):
+            made.allocate_tensors()
     except (RuntimeError, ValueError) as error:
         raise Unsupported(
             f"LiteRT cannot load {path.name}: {_first_line(error)}",
@@ -105,13 +107,14 @@ def best_ms(path: Path) -> float:
 
 
 def invoke(made: Interpreter, path: Path) -> None:
-    """Run once; the complaint names the file.
+    """Run once, in the time that `edgekit.host.deadline` gives it; the complaint names the file.
 
     Raises:
         Unsupported: an operator fails while running.
     """
     try:
-        made.invoke()
+        with deadline.inference(lambda: effort.of(path), file=str(path)):
+            made.invoke()
     except (RuntimeError, ValueError) as error:
         raise Unsupported(
             f"LiteRT cannot run {path.name}: {_first_line(error)}",

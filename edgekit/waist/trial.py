@@ -4,6 +4,7 @@ Quantizers write such files now and then (GroupNormalization of an ONNX export: 
 tensors get their memory), and a candidate that aborts must cost no more than that candidate.
 """
 
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -12,7 +13,7 @@ from typing import Self
 import msgspec
 
 from edgekit.errors import Unsupported
-from edgekit.host import serving
+from edgekit.host import deadline, serving
 from edgekit.host.child import Child, DiedError, GarbledError
 from edgekit.host.death import named
 from edgekit.waist import run
@@ -41,7 +42,7 @@ class Trial:
         """Run a file's content as `edgekit.waist.run.run` does.
 
         Raises:
-            Unsupported: LiteRT cannot load or run it, or dies of it.
+            Unsupported: LiteRT cannot load or run it, dies of it, or takes too long.
         """
         folder = Path(self._folder.name)
         model, given, found = folder / "model.tflite", folder / "inputs.npz", folder / "outputs.npz"
@@ -60,7 +61,8 @@ class Trial:
         return arrays(found)
 
     def _started(self) -> Child:
-        return Child("edgekit.waist.trial", log=Path(self._folder.name) / "log.txt", apart=False)
+        log = Path(self._folder.name) / "log.txt"
+        return Child("edgekit.waist.trial", str(deadline.allowed_s()), log=log, apart=False)
 
     def __enter__(self) -> Self:
         return self
@@ -80,4 +82,5 @@ def _answer(line: bytes) -> None:
 
 
 if __name__ == "__main__":
+    deadline.allow(float(sys.argv[1]))
     serving.serve(_answer)

@@ -34,6 +34,7 @@ LOOKED_AT = {
     "allow_loss": "data",
     "min_mapped": "data",
     "max_memory": "data: it can cost memory",
+    "max_seconds": "data: it can cost time",
     "constants": "data",
     "inputs": "data",
     "outputs": "data",

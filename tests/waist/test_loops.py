@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from ai_edge_litert import schema_py_generated as schema
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgekit.waist import cost, graph, loops
+from tests import networks
 
 WEIGHTS = tf.constant(np.eye(8, dtype=np.float32))
 
@@ -79,3 +81,37 @@ def test_of_two_branches_the_larger_counts(tmp_path: Path) -> None:
 @given(st.integers(-20, 20), st.integers(-20, 20), st.integers(1, 9))
 def test_the_number_is_what_counting_gives(start: int, limit: int, step: int) -> None:
     assert loops.runs(start, limit, step) == len(range(start, limit, step))
+
+
+def _loop(net: networks.Network, into: list[Any], condition: int, body: int) -> None:
+    """A WHILE at the end of a subgraph that calls two others, for each pair of tensors."""
+    for read, made in into:
+        operator = schema.OperatorT()
+        operator.opcodeIndex = len(net.model.operatorCodes)
+        operator.inputs, operator.outputs = [read], [made]
+        operator.builtinOptionsType = schema.BuiltinOptions.WhileOptions
+        operator.builtinOptions = schema.WhileOptionsT()
+        operator.builtinOptions.condSubgraphIndex, operator.builtinOptions.bodySubgraphIndex = condition, body
+        net.subgraph.operators.append(operator)
+    code = schema.OperatorCodeT()
+    code.builtinCode, code.deprecatedBuiltinCode, code.version = schema.BuiltinOperator.WHILE, 119, 1
+    net.model.operatorCodes.append(code)
+
+
+def test_a_graph_whose_loops_call_it_many_times_over_is_counted_at_once(tmp_path: Path) -> None:
+    net = networks.Network()
+    x = net.input("x", (1, 8))
+    _loop(net, [(x, net.tensor(f"t{i}", (1, 8))) for i in range(20)], 0, 0)
+    assert cost.count(net.save(tmp_path / "knot.tflite", x)).macs == 0
+
+
+@pytest.mark.parametrize("kind", ["LOGICAL_AND", "RESHAPE"])
+def test_a_condition_that_doubles_at_every_step_is_not_followed(kind: str, tmp_path: Path) -> None:
+    net = networks.Network()
+    x = net.input("x", (1,), "bool")
+    y = x
+    for _ in range(3000):
+        y = net.operator(kind, [y, y], (1,), dtype="bool")
+    _loop(net, [(x, net.tensor("out", (1,), "bool"))], 0, 0)
+    found = cost.count(net.save(tmp_path / "deep.tflite", y))
+    assert found.macs == 0

@@ -11,10 +11,10 @@ import msgspec
 import numpy as np
 
 from edgekit.backends import Backend
-from edgekit.backends.openvino import half_precision, holding, npu, quantization, reading, settings, ways
+from edgekit.backends.openvino import effort, half_precision, holding, npu, quantization, reading, settings, ways
 from edgekit.backends.openvino.libraries import CORE, FAILURES, nncf, ov
 from edgekit.errors import InputError, Unsupported
-from edgekit.host import events
+from edgekit.host import deadline, events
 from edgekit.nouns.building import Built, Job, Placement
 from edgekit.nouns.model import Precision, Signature
 from edgekit.waist.holding import of_weights
@@ -97,7 +97,8 @@ def _each(artifact: Path, signature: Signature, samples: dict[str, FileSamples])
     for i in range(count):
         events.progress(i / count, "sample by sample")
         try:
-            results = request.infer({port: samples[name][i] for name, port in into.items()}, share_inputs=True)
+            with deadline.inference(lambda: effort.of(artifact)):
+                results = request.infer({port: samples[name][i] for name, port in into.items()}, share_inputs=True)
         except FAILURES as error:
             raise _refused(artifact, error) from error
         yield {name: np.array(results[port]) for name, port in out.items()}
@@ -162,7 +163,8 @@ def _for_npu(built: Built, model: Any, platform: str, out: Path) -> Built:
 def _loaded(artifact: Path, signature: Signature) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     """An inference request, with the port of every input and output by the file's names."""
     try:
-        compiled = CORE.compile_model(CORE.read_model(artifact), "CPU", EXACT)
+        with deadline.inference(lambda: effort.of(artifact)):  # what reads constants alone runs now
+            compiled = CORE.compile_model(CORE.read_model(artifact), "CPU", EXACT)
     except FAILURES as error:
         raise _refused(artifact, error) from error
     into = {

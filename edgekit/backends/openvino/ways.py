@@ -13,9 +13,10 @@ import numpy as np
 from edgekit.backends.openvino import reading
 from edgekit.backends.openvino.libraries import CORE, FAILURES
 from edgekit.errors import Unsupported
+from edgekit.host import deadline
 from edgekit.nouns.building import Job
 from edgekit.nouns.model import Signature
-from edgekit.waist import run
+from edgekit.waist import effort, run
 from edgekit.waist.tensors import Array, arrays, inputs_to_file, outputs_to_source, sqnr_db
 
 DIRECT = ("onnx",)
@@ -59,7 +60,8 @@ def _check(model: Any, signature: Signature, job: Job) -> None:
     try:
         compiled = CORE.compile_model(model, "CPU", _EXACT)
         into = reading.matched(signature.inputs, compiled.inputs)
-        results = compiled({port: given[spec.name][0] for spec, port in zip(signature.inputs, into, strict=True)})
+        with deadline.inference(lambda: effort.of(Path(str(job.waist)))):
+            results = compiled({port: given[spec.name][0] for spec, port in zip(signature.inputs, into, strict=True)})
     except FAILURES as error:
         raise Unsupported(
             f"OpenVINO cannot run {Path(job.source).name}: {reading.first_line(error)}.",

@@ -24,7 +24,7 @@ from edgekit.backends.tflite.engines import ENGINES
 from edgekit.backends.tflite.judge import SCORED_SAMPLES, Candidate, Judge, best, scored
 from edgekit.backends.tflite.ranges import METHODS, Range, choose
 from edgekit.backends.tflite.ready import Ready, ready
-from edgekit.errors import Unsupported
+from edgekit.errors import EndlessError, Unsupported
 from edgekit.host import events
 from edgekit.waist import exact, graph, state
 from edgekit.waist.exact import GUARDED, Wiring
@@ -210,6 +210,8 @@ class _Attempts:
                 plan.path, plan.ranges(method), plan.kept, settings.activations, settings.per_channel
             )
             made = replace(self._judge(content, engine, method), reasons=plan.reasons)
+        except EndlessError:  # so would be the next
+            raise
         except (RuntimeError, ValueError, KeyError, IndexError, TypeError, Unsupported) as error:
             self._refused.append(f"{engine}: {(str(error).strip() or repr(error)).splitlines()[0][:200]}")
             return None

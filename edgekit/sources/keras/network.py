@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from edgekit.errors import InputError, Unsupported
+from edgekit.host import deadline
 from edgekit.sources import bound, bound_results
-from edgekit.sources.keras import optimization
+from edgekit.sources.keras import effort, optimization
 from edgekit.sources.keras.definitions import nodes
 from edgekit.sources.keras.libraries import FAILURES, first_line, tf
 from edgekit.waist.tensors import Array
@@ -87,8 +88,10 @@ class Fixed:
         """The same, one result after another: all may not fit into memory."""
         with restored_state(self.function):
             for inputs in samples:
-                result = self.function(*[tf.constant(array) for array in inputs])
-                yield [result[key].numpy() for key in sorted(result)]
+                with deadline.inference(lambda: effort.of(self.function)):
+                    result = self.function(*[tf.constant(array) for array in inputs])
+                    made = [result[key].numpy() for key in sorted(result)]
+                yield made
 
 
 def fix(network: KerasNetwork, wanted: dict[str, tuple[int, ...]], path: Path) -> Fixed:

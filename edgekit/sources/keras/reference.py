@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from edgekit.errors import InputError, Unsupported
-from edgekit.host import events
+from edgekit.host import deadline, events
+from edgekit.sources.keras import effort
 from edgekit.sources.keras.libraries import FAILURES, first_line, tf
 from edgekit.sources.keras.network import Fixed, traced, writes_state
 from edgekit.waist.rows import write_rows
@@ -80,8 +81,9 @@ class ReferenceRunner:
         for start in range(0, len(arrays[0]), chunk):
             events.progress(start / len(arrays[0]), "sample by sample")
             part = self._samples(arrays, slice(start, start + chunk), 1)
-            result = function(*[tf.constant(array) for array in part])
-            columns = [result[key].numpy()[:, None] for key in sorted(result)]
+            with deadline.inference(lambda: effort.of(self.fixed.function), runs=chunk):
+                result = function(*[tf.constant(array) for array in part])
+                columns = [result[key].numpy()[:, None] for key in sorted(result)]
             if any(len(column) != len(part[0]) for column in columns):
                 raise MixedError
             yield from map(list, zip(*columns, strict=True))

@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 import numpy as np
 import onnx
-import onnxruntime
 
 from edgekit.errors import Unsupported
 from edgekit.nouns.model import Divergence, Model, Signature, SourceOptions, TensorRow, TensorSpec, Waist
@@ -55,7 +54,7 @@ class Opened:
     path: Path
     companions: tuple[str, ...]
     model: onnx.ModelProto
-    session: onnxruntime.InferenceSession
+    session: runtime.Session
     shapes: dict[str, tuple[int, ...]]
     dtypes: dict[str, np.dtype[Any]]
     assumed: list[str]

@@ -67,11 +67,11 @@ def _source_values(model: onnx.ModelProto, sample: dict[str, Array]) -> dict[str
     made = [name for node in exposed.graph.node for name in node.output if name and name not in known]
     exposed.graph.output.extend(onnx.ValueInfoProto(name=name) for name in made)
     try:
-        running = session(exposed.SerializeToString(), optimize=False)
+        running = session(exposed, optimize=False)
         names = [value.name for value in running.get_outputs()]
         return dict(zip(names, run(running, sample, names), strict=True))
     except RUNTIME_ERRORS:  # a value that is no tensor cannot be exposed; then only the outputs are known
-        running = session(model.SerializeToString(), optimize=False)
+        running = session(model, optimize=False)
         names = [value.name for value in running.get_outputs()]
         return dict(zip(names, run(running, sample), strict=True))
 

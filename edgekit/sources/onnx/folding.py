@@ -17,7 +17,7 @@ from edgekit.sources.onnx.network import (
     consumed,
     subgraphs,
 )
-from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, session
+from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, run, session
 
 FOLD_LIMIT_BYTES = 1 << 22
 """A constant larger than this is not made if it is larger than all that it is computed from."""
@@ -170,7 +170,7 @@ def _run_together(
     )
     opsets = [helper.make_opsetid("", network.opset), *(helper.make_opsetid(d, v) for d, v in network.domains.items())]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=8 if network.opset <= 18 else 10)
-    return dict(zip(made, session(model.SerializeToString(), optimize=False).run(None, {}), strict=True))
+    return dict(zip(made, run(session(model, optimize=False), {}), strict=True))
 
 
 def _name_identities(network: Network) -> None:

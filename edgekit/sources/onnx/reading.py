@@ -17,7 +17,7 @@ from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.model import SourceOptions
 from edgekit.sources.onnx import advice, cutting, external
 from edgekit.sources.onnx.network import ONNX_ERRORS, consumed, every_graph, every_node, every_tensor, kind
-from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, complaint, session
+from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, Session, complaint, session
 
 STANDARD = {"", "ai.onnx"}
 RUNTIME_DOMAINS = {"com.microsoft"}
@@ -279,20 +279,19 @@ def _refuse_weights(path: Path, model: onnx.ModelProto) -> None:
             )
 
 
-def session_of(path: Path, model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+def session_of(path: Path, model: onnx.ModelProto) -> Session:
     """Let ONNX Runtime load the model: the reference.
 
     Raises:
         InputError: the graph is invalid, or newer than ONNX Runtime.
         Unsupported: ONNX Runtime has no kernel for an operator, which it names.
     """
-    content = model.SerializeToString()
     try:
-        return session(content)
+        return session(model)
     except RUNTIME_ERRORS:  # its optimizer fails on models that it can run as they are
         pass
     try:
-        return session(content, optimize=False)
+        return session(model, optimize=False)
     except RUNTIME_ERRORS as error:
         if newer := _too_new(path, str(error)):
             raise newer from error

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from edgekit.sources.onnx.network import Builder, Network, attributes
-from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, session
+from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, run, session
 
 Array = NDArray[Any]
 
@@ -105,7 +105,7 @@ def _matrix(
     graph = helper.make_graph([node], "axis", [x], [onnx.ValueInfoProto(name="y")], [extent, roi])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
     try:
-        made = session(model.SerializeToString()).run(None, {"x": np.eye(before, dtype=np.float32)[None, None]})[0]
+        made = run(session(model), {"x": np.eye(before, dtype=np.float32)[None, None]})[0]
     except RUNTIME_ERRORS:
         return None
     return np.ascontiguousarray(made[0, 0].T) if made.shape == (1, 1, before, after) else None

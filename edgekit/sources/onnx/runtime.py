@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort
 
-from edgekit.host import events
+from edgekit.host import deadline, events
+from edgekit.sources.onnx import effort
 from edgekit.waist.tensors import arrays, distinct
 
 Array = NDArray[Any]
@@ -36,20 +38,29 @@ def complaint(error: Exception) -> str:
     return _WHERE.sub("", " ".join(str(error).split()))[:300]
 
 
-def session(model: bytes | str, *, optimize: bool = True) -> onnxruntime.InferenceSession:
-    """A session on the CPU, from bytes or from a path (which external data needs)."""
+class Session(onnxruntime.InferenceSession):  # type: ignore[misc]  # it has no types
+    """A session that knows which network it runs."""
+
+    network: onnx.ModelProto
+
+
+def session(model: onnx.ModelProto, *, optimize: bool = True) -> Session:
+    """A session on the CPU. The model may not be changed as long as it runs."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = THREADS
     options.inter_op_num_threads = 1
     levels = onnxruntime.GraphOptimizationLevel
     options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    made = Session(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    made.network = model
+    return made
 
 
-def run(running: onnxruntime.InferenceSession, feeds: dict[str, Array], names: list[str] | None = None) -> list[Array]:
-    """One run: every input as ONNX Runtime wants it (its own dtype)."""
-    return [np.asarray(value) for value in running.run(names, feeds)]
+def run(running: Session, feeds: dict[str, Array], names: list[str] | None = None) -> list[Array]:
+    """One run, in the time that `edgekit.host.deadline` gives it: every input in its own dtype."""
+    with deadline.inference(lambda: effort.of(running.network)):
+        return [np.asarray(value) for value in running.run(names, feeds)]
 
 
 def made_up(

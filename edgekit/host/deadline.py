@@ -1,0 +1,170 @@
+"""How long an inference, or another step over a stranger's model, may take: a loop in it may never end.
+
+Native code cannot be interrupted. So a process that serves requests (`edgekit.host.serving`) looks twice a second
+whether what it is at takes longer than it may; then it says so to its parent and ends. Elsewhere nobody looks.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from edgekit.errors import EdgekitError, EndlessError
+
+BASE_S = 10.0
+"""Seconds that any inference may take, whatever is known of it (``--max-seconds``).
+
+Networks for devices take less than one; what takes longer by what its operators compute gets more (`Effort`).
+"""
+
+PATIENCE = 6
+"""How many times its seconds of computing something may last: other processes take the cores too."""
+
+MACS_PER_S, VALUES_PER_S = 1e8, 1e8
+"""What the slowest kernels compute on a slow machine: multiply-accumulates, and values of other operators.
+
+TFLite's reference kernels do about 2e8 multiply-accumulates on one core of 2020, XNNPACK 1e10.
+"""
+
+MOST_S = 3600.0
+"""The most seconds that operators can earn a network: a file can declare any amount of work."""
+
+_DAMAGES = (EdgekitError, ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
+"""What reading a damaged network for its effort may raise."""
+
+
+class Effort(msgspec.Struct, frozen=True):
+    """What one inference takes: multiply-accumulates, values of all results, and the names of its loops."""
+
+    macs: int = 0
+    values: int = 0
+    loops: tuple[str, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """How long that is on a slow machine."""
+        return min(MOST_S, self.macs / MACS_PER_S + self.values / VALUES_PER_S)
+
+
+class _Step:
+    """Something that is under way; ``most_s`` is asked once it has taken ``least_s``."""
+
+    def __init__(self, least_s: float, most_s: Callable[[], float], error: Callable[[float], EdgekitError]) -> None:
+        self._least_s, self._most_s, self._error = least_s, most_s, error
+        self._limit_s: float | None = None
+        self._begun, self._computing = time.monotonic(), time.process_time()
+
+    def overdue(self) -> EdgekitError | None:
+        """What to say if it takes too long."""
+        lasted = time.monotonic() - self._begun
+        took = max(min(lasted, time.process_time() - self._computing), lasted / PATIENCE)
+        if took <= self._least_s:
+            return None
+        if self._limit_s is None:
+            self._limit_s = self._most_s()
+        return self._error(self._limit_s) if took > self._limit_s else None
+
+
+_base_s = BASE_S
+_about = ""
+_under_way: list[_Step] = []
+
+
+def allow(seconds: float) -> None:
+    """Let every inference of this process take so many seconds instead of `BASE_S`."""
+    global _base_s  # noqa: PLW0603  one limit holds for a process
+    _base_s = seconds
+
+
+def allowed_s() -> float:
+    """The seconds that every inference of this process may take."""
+    return _base_s
+
+
+def about(place: str) -> None:
+    """Say which file all that follows is about: a network may run as a temporary file that no user knows."""
+    global _about  # noqa: PLW0603  a process does one thing after another
+    _about = place
+
+
+def overdue() -> EdgekitError | None:
+    """What to say of the first step under way that takes longer than it may; None if there is none."""
+    return next((said for step in list(_under_way) if (said := step.overdue()) is not None), None)
+
+
+@contextmanager
+def inference(effort: Callable[[], Effort], *, file: str = "the network", runs: int = 1) -> Iterator[None]:
+    """While open, a network runs.
+
+    Args:
+        file: which one, if nobody said what it is `about`.
+        effort: tells what one run takes; asked in another thread, and only if it takes longer than others.
+        runs: how many runs it is.
+    """
+    place = _about or file
+    known: list[Effort] = []
+
+    def most_s() -> float:
+        try:
+            known.append(effort())
+        except _DAMAGES:
+            known.append(Effort())
+        return _base_s + runs * known[-1].seconds
+
+    def late(limit_s: float) -> EdgekitError:
+        loops = known[-1].loops if known else ()
+        why = f": {_listed(loops)} may never end" if loops else ", which what it computes does not explain"
+        return EndlessError(
+            f"One inference of {Path(place).name} did not end within {limit_s:,.0f} s{why}.",
+            place=f"{place}: {loops[0]}" if loops else place,
+            fix="bound the loop when you export the model, or raise the limit if it only takes long: "
+            f"--max-seconds {_more(limit_s)}"
+            if loops
+            else f"raise the limit if it only takes long: --max-seconds {_more(limit_s)}",
+        )
+
+    with _watched(_Step(_base_s, most_s, late)):
+        yield
+
+
+@contextmanager
+def step(doing: str, place: str, share: float) -> Iterator[None]:
+    """While open, something else is done with a model.
+
+    Args:
+        doing: what, as a noun (``Reading model.keras``).
+        place: the file.
+        share: how many times the seconds of an inference it may take.
+    """
+
+    def late(limit_s: float) -> EdgekitError:
+        return EndlessError(
+            f"{doing} took longer than {limit_s:,.0f} s.",
+            place=place,
+            fix=f"export a smaller model, or raise the limit if it only takes long: --max-seconds {_more(_base_s)}",
+        )
+
+    limit_s = _base_s * share
+    with _watched(_Step(limit_s, lambda: limit_s, late)):
+        yield
+
+
+@contextmanager
+def _watched(begun: _Step) -> Iterator[None]:
+    _under_way.append(begun)
+    try:
+        yield
+    finally:
+        _under_way.remove(begun)
+
+
+def _more(limit_s: float) -> int:
+    """Ten times a limit, as somebody would write it."""
+    return max(60, round(limit_s) * 10)
+
+
+def _listed(loops: tuple[str, ...]) -> str:
+    shown = ", ".join(loops[:3]) + (f" and {len(loops) - 3} more" if len(loops) > 3 else "")
+    return f"its loop {shown}" if len(loops) == 1 else f"one of its loops {shown}"

@@ -1,0 +1,141 @@
+"""How long something may take: decided by the seconds that it computes, and by what is known of its work."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from edgekit.errors import EndlessError
+from edgekit.host import deadline
+from edgekit.host.deadline import Effort
+
+
+class Clock:
+    """Seconds that passed, and those of them in which this process computed."""
+
+    def __init__(self) -> None:
+        self.passed = self.computed = 0.0
+
+    def go(self, seconds: float, share: float = 1.0) -> None:
+        self.passed += seconds
+        self.computed += seconds * share
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
+    made = Clock()
+    monkeypatch.setattr(time, "monotonic", lambda: made.passed)
+    monkeypatch.setattr(time, "process_time", lambda: made.computed)
+    deadline.about("somewhere/net.onnx")
+    yield made
+    deadline.about("")
+
+
+def nothing() -> Effort:
+    return Effort()
+
+
+def test_an_inference_ends_in_the_seconds_that_all_have(clock: Clock) -> None:
+    with deadline.inference(nothing):
+        clock.go(deadline.BASE_S - 1)
+        assert deadline.overdue() is None
+        clock.go(2)
+        assert isinstance(deadline.overdue(), EndlessError)
+    assert deadline.overdue() is None
+
+
+def test_work_that_is_known_gets_more(clock: Clock) -> None:
+    heavy = Effort(macs=int(100 * deadline.MACS_PER_S), values=int(50 * deadline.VALUES_PER_S))
+    with deadline.inference(lambda: heavy, runs=2):
+        clock.go(300)
+        assert deadline.overdue() is None
+        clock.go(deadline.BASE_S + 1)
+        late = deadline.overdue()
+    assert late is not None
+    assert "within 310 s" in late.problem
+    assert "--max-seconds 3100" in late.fix
+
+
+def test_work_is_asked_for_only_if_it_is_late(clock: Clock) -> None:
+    asked = []
+
+    def effort() -> Effort:
+        asked.append(1)
+        return Effort()
+
+    with deadline.inference(effort):
+        clock.go(1)
+        deadline.overdue()
+        assert not asked
+        clock.go(60)
+        deadline.overdue()
+        deadline.overdue()
+    assert asked == [1]
+
+
+def test_declared_work_earns_no_more_than_an_hour(clock: Clock) -> None:
+    with deadline.inference(lambda: Effort(macs=10**30)):
+        clock.go(deadline.MOST_S + deadline.BASE_S + 1)
+        assert deadline.overdue() is not None
+
+
+def test_a_busy_machine_makes_nobody_late(clock: Clock) -> None:
+    with deadline.inference(nothing):
+        clock.go(3 * deadline.BASE_S, share=0.3)
+        assert deadline.overdue() is None
+
+
+def test_what_computes_nothing_is_late_in_the_end(clock: Clock) -> None:
+    with deadline.inference(nothing):
+        clock.go(deadline.PATIENCE * deadline.BASE_S + 1, share=0)
+        assert deadline.overdue() is not None
+
+
+def test_many_threads_make_nobody_late(clock: Clock) -> None:
+    with deadline.inference(nothing):
+        clock.go(deadline.BASE_S / 2, share=64)
+        assert deadline.overdue() is None
+
+
+def damaged() -> Effort:
+    raise IndexError("no such tensor")
+
+
+@pytest.mark.parametrize(
+    ("effort", "named"),
+    [
+        (nothing, "which what it computes does not explain"),
+        (damaged, "which what it computes does not explain"),
+        (lambda: Effort(loops=("WHILE w",)), "its loop WHILE w may never end"),
+        (lambda: Effort(loops=("a", "b", "c", "d", "e")), "one of its loops a, b, c and 2 more may never end"),
+    ],
+)
+def test_the_complaint_names_file_loop_and_remedy(effort: Callable[[], Effort], named: str, clock: Clock) -> None:
+    with deadline.inference(effort):
+        clock.go(11)
+        late = deadline.overdue()
+    assert late is not None
+    assert late.problem.startswith("One inference of net.onnx did not end")
+    assert named in late.problem
+    assert late.place.startswith("somewhere/net.onnx")
+    assert "--max-seconds 100" in late.fix
+
+
+def test_the_limit_can_be_raised(clock: Clock) -> None:
+    deadline.allow(50)
+    try:
+        with deadline.inference(nothing):
+            clock.go(49)
+            assert deadline.overdue() is None
+    finally:
+        deadline.allow(deadline.BASE_S)
+
+
+def test_the_outermost_of_several_steps_may_be_late(clock: Clock) -> None:
+    with deadline.step("Reading net.onnx", "net.onnx", 2):
+        clock.go(15)
+        with deadline.inference(nothing):
+            clock.go(6)
+            late = deadline.overdue()
+    assert late is not None
+    assert late.problem == "Reading net.onnx took longer than 20 s."
