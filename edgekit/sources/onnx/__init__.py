@@ -54,7 +54,7 @@ class Opened:
     path: Path
     companions: tuple[str, ...]
     model: onnx.ModelProto
-    session: runtime.Session
+    session: runtime.Running
     shapes: dict[str, tuple[int, ...]]
     dtypes: dict[str, np.dtype[Any]]
     assumed: list[str]

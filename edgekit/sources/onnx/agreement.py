@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgekit.errors import Unsupported
 from edgekit.nouns.model import Signature
 from edgekit.sources.onnx import refusal
-from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, Session, complaint, each_sample, made_up, run
+from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, Running, complaint, each_sample, made_up, run
 from edgekit.waist import graph as waist_graph
 from edgekit.waist import run as waist_run
 from edgekit.waist import tensors
@@ -60,7 +60,7 @@ class ReferenceRun:
         return replace(self, edges=[])
 
     @classmethod
-    def of(cls, running: Session, feeds: list[dict[str, Array]], outputs: list[dict[str, Array]]) -> "ReferenceRun":
+    def of(cls, running: Running, feeds: list[dict[str, Array]], outputs: list[dict[str, Array]]) -> "ReferenceRun":
         """With the edges that the source takes."""
         names = [output.name for output in running.get_outputs()]
 
@@ -76,7 +76,7 @@ class ReferenceRun:
 
 
 def reference(
-    running: Session,
+    running: Running,
     shapes: dict[str, tuple[int, ...]],
     dtypes: dict[str, np.dtype[Any]],
     limits: Mapping[str, int] | None = None,
@@ -129,7 +129,7 @@ def _edges(
             yield name, edge, outputs
 
 
-def sampled(running: Session, dtypes: dict[str, np.dtype[Any]], samples: Path) -> ReferenceRun | None:
+def sampled(running: Running, dtypes: dict[str, np.dtype[Any]], samples: Path) -> ReferenceRun | None:
     """The source on the first and the last of a user's samples; None if it does not run on them, or is not finite."""
     names, rows = [output.name for output in running.get_outputs()], list(each_sample(samples))
     feeds = [{name: rows[i][name].astype(dtype) for name, dtype in dtypes.items()} for i in (0, -1)]
@@ -143,7 +143,7 @@ def sampled(running: Session, dtypes: dict[str, np.dtype[Any]], samples: Path) -
     return ReferenceRun.of(running, feeds, outputs) if same else None
 
 
-def _first_that_runs(running: Session, inputs: Iterable[dict[str, Array]]) -> tuple[dict[str, Array], list[Array]]:
+def _first_that_runs(running: Running, inputs: Iterable[dict[str, Array]]) -> tuple[dict[str, Array], list[Array]]:
     """The first made-up inputs that give finite outputs, or the first that run at all."""
     runs, problem, feed = [], "", {}
     for feed in inputs:

@@ -11,7 +11,7 @@ from edgekit.errors import InputError
 from edgekit.sources.onnx import indices, reading, shapes
 from edgekit.sources.onnx.advice import HEAVY
 from edgekit.sources.onnx.network import Array, every_node, kind
-from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, Session, made_up, run, session
+from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, Running, made_up, run, session
 
 SIZES = {"Reshape": 1, "Expand": 1, "Tile": 1, "ConstantOfShape": 0, "Resize": 3}
 """Operators → the input that may hold the batch among other sizes."""
@@ -45,8 +45,8 @@ def as_declared(model: onnx.ModelProto, asked: dict[str, tuple[int, ...]]) -> di
 
 
 def single(
-    model: onnx.ModelProto, running: Session, fixed: dict[str, tuple[int, ...]]
-) -> tuple[onnx.ModelProto, Session] | None:
+    model: onnx.ModelProto, running: Running, fixed: dict[str, tuple[int, ...]]
+) -> tuple[onnx.ModelProto, Running] | None:
     """The model for one sample, with its session; None if it computes something else than the batch's rows.
 
     Args:
@@ -72,7 +72,7 @@ def single(
 
 
 def _rows(
-    model: onnx.ModelProto, running: Session, fixed: dict[str, tuple[int, ...]], batch: int
+    model: onnx.ModelProto, running: Running, fixed: dict[str, tuple[int, ...]], batch: int
 ) -> list[tuple[dict[str, Array], list[Array]]] | None:
     """Made-up samples one by one, with the reference's rows for them; None if it has none."""
     dtypes = {value.name: reading.dtype_of(value) for value in shapes.true_inputs(model)}

@@ -17,7 +17,7 @@ from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.model import SourceOptions
 from edgekit.sources.onnx import advice, cutting, external
 from edgekit.sources.onnx.network import ONNX_ERRORS, consumed, every_graph, every_node, every_tensor, kind
-from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, Session, complaint, session
+from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, Running, complaint, session
 
 STANDARD = {"", "ai.onnx"}
 RUNTIME_DOMAINS = {"com.microsoft"}
@@ -279,7 +279,7 @@ def _refuse_weights(path: Path, model: onnx.ModelProto) -> None:
             )
 
 
-def session_of(path: Path, model: onnx.ModelProto) -> Session:
+def session_of(path: Path, model: onnx.ModelProto) -> Running:
     """Let ONNX Runtime load the model: the reference.
 
     Raises:

@@ -38,13 +38,13 @@ def complaint(error: Exception) -> str:
     return _WHERE.sub("", " ".join(str(error).split()))[:300]
 
 
-class Session(onnxruntime.InferenceSession):  # type: ignore[misc]  # it has no types
+class Running(onnxruntime.InferenceSession):  # type: ignore[misc]  # it has no types
     """A session that knows which network it runs."""
 
     network: onnx.ModelProto
 
 
-def session(model: onnx.ModelProto, *, optimize: bool = True) -> Session:
+def session(model: onnx.ModelProto, *, optimize: bool = True) -> Running:
     """A session on the CPU. The model may not be changed as long as it runs."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
@@ -52,12 +52,12 @@ def session(model: onnx.ModelProto, *, optimize: bool = True) -> Session:
     options.inter_op_num_threads = 1
     levels = onnxruntime.GraphOptimizationLevel
     options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
-    made = Session(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    made = Running(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     made.network = model
     return made
 
 
-def run(running: Session, feeds: dict[str, Array], names: list[str] | None = None) -> list[Array]:
+def run(running: Running, feeds: dict[str, Array], names: list[str] | None = None) -> list[Array]:
     """One run, in the time that `edgekit.host.deadline` gives it: every input in its own dtype."""
     with deadline.inference(lambda: effort.of(running.network)):
         return [np.asarray(value) for value in running.run(names, feeds)]
