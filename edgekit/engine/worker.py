@@ -40,6 +40,7 @@ DOINGS = {
     "to_waist": "converting the model",
     "as_it_is": "reading the model",
     "read": "reading the samples",
+    "score": "computing the metric",
     "tensors": "listing the model's tensors",
     "first_divergence": "looking for the first operator that differs",
     "build": "building the file",
@@ -143,6 +144,9 @@ class Worker:
         doing, leaf = _doing(request), request.leaf
         if request.room in BENCH and died.code != 1:
             return death.at_bench(died.code, died.words, leaf=leaf, doing=doing, place=place, log=self._log)
+        if request.room == "samples" and died.code != 1:
+            what = arguments.get("function") or arguments.get("origin") or leaf
+            return death.of_users_code(died.code, what=str(what), doing=doing, log=self._log)
         found = death.of_reader(
             died.code, died.words, leaf=leaf, doing=doing, place=place, log=self._log, limit=self._memory
         )

@@ -4,7 +4,7 @@ import re
 import signal
 from pathlib import Path
 
-from edgekit.errors import DeviceError, EdgekitError, Unsupported, out_of_memory, too_large
+from edgekit.errors import DeviceError, EdgekitError, InputError, Unsupported, out_of_memory, too_large
 
 LIBRARIES = {
     "adbutils": "adbutils",
@@ -54,6 +54,16 @@ def of_reader(
         f"{library(words) or leaf} crashed while {doing} ({named(code)}).",
         place=place,
         fix=f"choose another precision or target, or save the model again in another form; its last words are in {log}",
+    )
+
+
+def of_users_code(code: int, *, what: str, doing: str, log: Path) -> InputError:
+    """The error for a process that died while it read the user's samples or called a function of the user's."""
+    killed = "most often memory ran out: free some, or keep less in memory at once"
+    return InputError(
+        f"{what}: the process died while {doing} ({named(code)}).",
+        place=what,
+        fix=f"{killed if code == -signal.SIGKILL else 'try it in Python alone'}; its last words are in {log}",
     )
 
 

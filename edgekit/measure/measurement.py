@@ -55,7 +55,7 @@ def measure(bench: Bench, subjects: list[Measurable], settings: MeasurementSetti
     with protocol.workbench() as out:
         inputs = [out / f"inputs-{i}.npz" for i in range(len(subjects))]
         for subject, file in zip(subjects, inputs, strict=True):
-            write_inputs(subject, settings.inputs, settings.protocol.seed, file)
+            write_inputs(bench.session, subject, settings.inputs, settings.protocol.seed, file)
         seen = [
             ObservedFile(subject, run, *verified(bench, subject, given, run, out / f"outputs-{i}"))
             for i, (subject, given, run) in enumerate(zip(subjects, inputs, runs, strict=True))

@@ -16,6 +16,7 @@ from edgekit.host.ownership import writing
 from edgekit.nouns import manifest as manifests
 from edgekit.nouns.manifest import ArtifactFile
 from edgekit.nouns.model import Cost, Precision, Signature, SourceOptions, TensorSpec
+from edgekit.steps import sampling
 from edgekit.waist import tensors
 
 SAMPLES = 4
@@ -182,17 +183,15 @@ def _ir_spec(layer: ET.Element, side: str, path: Path) -> TensorSpec:
     return TensorSpec(name=name, shape=shape, dtype=dtype, source_name=name, source_shape=shape, source_dtype=dtype)
 
 
-def write_inputs(subject: Measurable, given: str | None, seed: int, out: Path) -> str:
+def write_inputs(session: Session, subject: Measurable, given: str | None, seed: int, out: Path) -> None:
     """Write the inputs of a measurement as the file wants them: ``.npz``, ``[N, *shape]`` under its names.
 
     Args:
+        session: of the run, in whose cache the user's samples are kept.
         subject: what is measured.
         given: the user's samples in the source's terms (`edgekit.samples.load`), None for random ones.
         seed: of the random ones.
         out: the file to write.
-
-    Returns:
-        Where they come from, in words.
 
     Raises:
         InputError: the samples do not fit.
@@ -202,6 +201,8 @@ def write_inputs(subject: Measurable, given: str | None, seed: int, out: Path) -
         taken = samples.random(signature, SAMPLES, seed)
     else:
         declared = {s.source_name: s.preprocessing for s in signature.inputs if s.preprocessing is not None}
-        taken = samples.load(given, signature, declared).take(SAMPLES)
+        held = Path(given) if Path(given).suffix == samples.HELD else None  # a program's, which have no name
+        every = sampling.read(session, given if held is None else "input data", signature, declared, held)
+        kept = sampling.take(session, every, SAMPLES)
+        taken = samples.Samples.opened(kept.result, kept.folder)
     tensors.write_npz(out, tensors.inputs_to_file(signature, taken.inputs))
-    return taken.origin

@@ -48,6 +48,13 @@ class Agreement(Noun, frozen=True, kw_only=True):
     worst_part: Part | None = None
 
 
+class Score(Noun, frozen=True):
+    """What a task metric says of some outputs, and which way is better."""
+
+    value: float
+    higher_is_better: bool
+
+
 class TaskMetric(Noun, frozen=True, kw_only=True):
     """A task metric of source and artifact over the same evaluation samples.
 

@@ -19,6 +19,7 @@ from edgekit.config import is_function
 from edgekit.errors import InputError
 from edgekit.nouns.model import Preprocessing, Signature, TensorSpec
 from edgekit.nouns.samples import Kept
+from edgekit.nouns.verification import Score
 from edgekit.samples import functions, images, reading
 from edgekit.samples.content import Raw, Samples
 from edgekit.samples.linter import lint
@@ -34,7 +35,7 @@ HELD = ".arrays"
 
 
 class Reader(ABC):
-    """What reads samples in a worker process, where the user's code may run as well."""
+    """What reads samples, and calls the user's functions, in a worker process."""
 
     @abstractmethod
     def read(
@@ -53,6 +54,14 @@ class Reader(ABC):
 
         Raises:
             InputError: they cannot be read, or do not fit.
+        """
+
+    @abstractmethod
+    def score(self, function: str, *, outputs: Path, labels: Path, folder: Path) -> Score:
+        """What the user's metric ``module:function`` says (see `edgekit.samples.functions.score`).
+
+        Raises:
+            InputError: it cannot be imported, fails, or does not say which way is better.
         """
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import math
 import os
 import sys
 import sysconfig
@@ -14,9 +15,10 @@ import numpy as np
 
 from edgekit.errors import InputError
 from edgekit.nouns.model import Signature
+from edgekit.nouns.verification import Score
 from edgekit.samples.content import LABEL_KEYS, Raw
 from edgekit.samples.place import Growing, Place
-from edgekit.waist.tensors import Array
+from edgekit.waist.tensors import Array, arrays
 
 MOST_ITEMS = 100_000
 """A generator that yields more is taken for one that never ends (training generators often do)."""
@@ -103,19 +105,53 @@ def _line(error: BaseException) -> str:
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
 
 
-def find(spec: str) -> Any:
-    """The function ``module:function``, the module being looked for in the current folder first.
+def score(spec: str, outputs: Path, labels: Path, folder: Path) -> Score:
+    """Call the user's metric ``module:function``; see `score_of`.
+
+    Args:
+        spec: ``module:function``, the module being looked for in ``folder`` first.
+        outputs: a file of outputs ``[N, *shape]`` by name (`edgekit.waist.tensors.arrays`).
+        labels: an ``.npy`` of labels ``[N, ...]``.
+        folder: the user's current folder, in which it is called.
 
     Raises:
-        InputError: it cannot be imported.
+        InputError: as `score_of`; and it cannot be imported.
     """
-    with _in(Path.cwd()):
+    with _in(folder), contextlib.redirect_stdout(sys.stderr):
         try:
-            return _find(spec)
+            function = _find(spec)
         except USERS_FAULTS as error:
             raise InputError(
                 f"{spec} cannot be imported: {type(error).__name__}: {error}", place=spec, fix="import it in Python"
             ) from error
+        return score_of(function, spec, arrays(outputs), np.load(labels, mmap_mode="r", allow_pickle=False))
+
+
+def score_of(function: Callable[..., Any], name: str, outputs: dict[str, Array], labels: Array) -> Score:
+    """What a user's metric says, whose faults are complaints.
+
+    Raises:
+        InputError: it fails, returns no finite number, or does not say which way is better.
+    """
+    higher = getattr(function, "higher_is_better", None)
+    if not isinstance(higher, bool):
+        raise InputError(
+            f"The metric {name} does not say which way is better.",
+            place="--metric",
+            fix=f"set {name.rpartition(':')[2]}.higher_is_better = True, or False, after the function",
+        )
+    try:
+        value = float(function(outputs, labels))
+    except (Exception, SystemExit) as error:
+        where = _line(error)
+        raise InputError(
+            f"The metric {name} failed: {type(error).__name__}: {error}",
+            place=f"--metric, {where}" if where else "--metric",
+            fix="call it in Python to see more; outputs are [N, *shape] by name",
+        ) from error
+    if not math.isfinite(value):
+        raise InputError(f"The metric {name} is {value}.", place="--metric", fix="return a finite number")
+    return Score(value, higher)
 
 
 def _find(spec: str) -> Any:

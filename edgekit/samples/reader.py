@@ -5,6 +5,8 @@ from pathlib import Path
 from edgekit import samples
 from edgekit.nouns.model import Preprocessing, Signature
 from edgekit.nouns.samples import Kept
+from edgekit.nouns.verification import Score
+from edgekit.samples import functions
 
 
 class SamplesReader(samples.Reader):
@@ -24,3 +26,7 @@ class SamplesReader(samples.Reader):
         found = samples.load(spec, signature, preprocessing, origin=origin, place=samples.Place(out), folder=folder)
         found.save(out / "samples", labels=out / "labels.npy")
         return found.kept
+
+    def score(self, function: str, *, outputs: Path, labels: Path, folder: Path) -> Score:
+        """See `edgekit.samples.Reader.score`."""
+        return functions.score(function, outputs, labels, folder)

@@ -134,8 +134,7 @@ def prepare(session: Session, project: Project, subject: Subject, loaded: Loaded
     else:
         chosen = drawn(session, signature, project.seed)
     reference = sampling.reference(session, subject.network, chosen)
-    if metric is not None:
-        evidence.require_metric(session, metric, chosen, reference)
+    score = None if metric is None else evidence.source_score(session, metric, chosen, reference)
     return Data(
         loaded=loaded,
         calibration=None if calibration is None else calibration.kept,
@@ -147,6 +146,7 @@ def prepare(session: Session, project: Project, subject: Subject, loaded: Loaded
             reference=reference,
             probes=evidence.probes(session, subject.network, chosen),
             metric=metric,
+            source_score=score,
             max_drop=project.max_drop,
             min_mapped=project.min_mapped,
             constant_data=calibration is not None and calibration.kept.result.constant,

@@ -12,7 +12,7 @@ from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.building import Built
 from edgekit.nouns.model import CALIBRATED, FLOATS, Divergence, Signature, Waist
 from edgekit.nouns.samples import Kept
-from edgekit.nouns.verification import Judged, SamplesUse
+from edgekit.nouns.verification import Judged, SamplesUse, Score
 from edgekit.steps.compilation import Order
 from edgekit.steps.conversion import Subject, branches
 from edgekit.steps.metric import Wanted
@@ -32,7 +32,7 @@ class Evidence(msgspec.Struct, frozen=True):
     """What files are verified on.
 
     Samples and what they were given for, the source's outputs (``reference``), probes; and what is demanded: a
-    metric of the labels with its largest drop, the least share that an accelerator takes.
+    metric of the labels with the source's score and its largest drop, the least share that an accelerator takes.
     ``constant_data``: calibration data holds one value only.
     """
 
@@ -41,6 +41,7 @@ class Evidence(msgspec.Struct, frozen=True):
     reference: Answer[int]
     probes: ProbeRun
     metric: Wanted | None = None
+    source_score: Score | None = None
     max_drop: float | None = None
     min_mapped: float | None = None
     constant_data: bool = False
@@ -109,20 +110,15 @@ def _kept(session: Session, samples: Answer[Kept], most: int, *, plain: bool) ->
     return session.ask(question, Kept, write)
 
 
-def require_metric(session: Session, metric: Wanted, samples: Answer[Kept], reference: Answer[int]) -> None:
-    """Judge the source by the metric, so that one that does not fit is refused before anything is built.
+def source_score(session: Session, metric: Wanted, samples: Answer[Kept], reference: Answer[int]) -> Score:
+    """The source's own score, asked first, so that a metric that does not fit is refused before anything is built.
 
     Raises:
         InputError: the metric does not fit the source's outputs and the labels.
     """
 
-    def judge(_: Path) -> float:
-        import numpy as np  # noqa: PLC0415  only needed on a cold path
-
-        from edgekit.waist import tensors  # noqa: PLC0415  as above
-
-        labels = np.load(samples.folder / "labels.npy", mmap_mode="r", allow_pickle=False)
-        return metric.load().compute(tensors.arrays(reference.folder / OUTPUTS), labels)
+    def judge(_: Path) -> Score:
+        return metric.load().score(reference.folder / OUTPUTS, samples.folder / "labels.npy")
 
     question = Question(
         what="metric",
@@ -130,7 +126,7 @@ def require_metric(session: Session, metric: Wanted, samples: Answer[Kept], refe
         settings={"metric": metric.question},
         inputs={"samples": content(samples), "reference": reference},
     )
-    session.ask(question, float, judge)
+    return session.ask(question, Score, judge).result
 
 
 def verification(
@@ -174,7 +170,7 @@ def verification(
             unavailable,
         )
         metric = None if evidence.metric is None else evidence.metric.load()
-        judged = files.judge(sides, case, metric, samples.folder / "labels.npy")
+        judged = files.judge(sides, case, metric, samples.folder / "labels.npy", evidence.source_score)
         outputs.unlink()
         on_probes.unlink()
         return judged

@@ -33,7 +33,7 @@ def read(
         InputError: they cannot be read, or do not fit the signature.
     """
     place = spec if file is None else str(file)
-    found = _digest_of_named(place)
+    found = digest_of_named(place)
 
     def make(out: Path) -> Kept:
         kept = session.reader().read(
@@ -44,7 +44,7 @@ def read(
             folder=Path.cwd(),
             out=out,
         )
-        if _digest_of_named(place) != found:
+        if digest_of_named(place) != found:
             raise changed(Path(place), spec)
         return kept
 
@@ -58,7 +58,8 @@ def read(
     return session.ask(question, Kept, make)
 
 
-def _digest_of_named(spec: str) -> str:
+def digest_of_named(spec: str) -> str:
+    """By what a file or folder is known: its content; a function: its module, and what that imports from beside it."""
     path = Path(spec)
     if path.exists():
         return tree_digest(path).sha256

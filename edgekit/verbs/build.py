@@ -126,7 +126,7 @@ def _prepare(session: Session, project: Project, model: Path, planned: Plan, in_
             fix="leave out --io",
         )
     named = in_memory.metric or project.metric
-    metric = None if named is None else metrics.wanted(named)
+    metric = None if named is None else metrics.wanted(session, named)
     return _Prepared(planned, subject, data.prepare(session, project, subject, loaded, metric))
 
 

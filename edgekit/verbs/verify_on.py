@@ -39,7 +39,7 @@ def verify_on(
     session.progress.plan(1)
     with protocol.workbench() as out:
         inputs = out / "inputs.npz"
-        write_inputs(file, settings.inputs, settings.protocol.seed, inputs)
+        write_inputs(session, file, settings.inputs, settings.protocol.seed, inputs)
         found, unavailable = verified(bench, file, inputs, run_of(file, device, settings), out / "outputs")
     if found is None:
         raise Unsupported(unavailable["verification"], place=f"device {device.id}", fix="choose another device")

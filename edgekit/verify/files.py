@@ -3,9 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from edgekit.nouns.verification import Judged
+from edgekit.nouns.verification import Judged, Score
 from edgekit.verify import metrics, verdict
 from edgekit.verify.probes import Probed
 from edgekit.verify.verdict import Case
@@ -24,7 +22,13 @@ class Sides:
     unavailable: str = ""
 
 
-def judge(sides: Sides, case: Case, metric: metrics.Metric | None = None, labels: Path | None = None) -> Judged:
+def judge(
+    sides: Sides,
+    case: Case,
+    metric: metrics.Metric | None = None,
+    labels: Path | None = None,
+    source: Score | None = None,
+) -> Judged:
     """The verdict on files; see `edgekit.verify.judge`.
 
     Args:
@@ -32,14 +36,16 @@ def judge(sides: Sides, case: Case, metric: metrics.Metric | None = None, labels
         case: what is judged, as far as it is known before the outputs are read.
         metric: a task metric of ``labels``.
         labels: an ``.npy`` with one for each sample.
+        source: the source's own score, as far as it is known already.
 
     Raises:
         InputError: outputs or labels do not fit.
     """
     wanted, got = arrays(sides.reference), arrays(sides.outputs)
     if metric is not None and labels is not None:
-        known = np.load(labels, mmap_mode="r", allow_pickle=False)
-        measured = metrics.task_metric(metric, wanted, got, known)
+        known = metrics.opened(labels)
+        scores = source or metric.score(sides.reference, labels), metric.score(sides.outputs, labels)
+        measured = metrics.compared(metric.name, *scores, wanted, known)
         case = replace(case, measured=measured, odd_labels=metrics.odd_labels(metric.name, wanted, known))
     probed = Probed(
         sides.names, arrays(sides.probes_reference), arrays(sides.probes_outputs), unavailable=sides.unavailable

@@ -2,31 +2,39 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from pathlib import Path
 
 import numpy as np
 
 from edgekit.config import METRICS
 from edgekit.errors import InputError
-from edgekit.nouns.verification import TaskMetric
+from edgekit.nouns.verification import Score, TaskMetric
 from edgekit.waist.rows import pieces
-from edgekit.waist.tensors import Array
+from edgekit.waist.tensors import Array, arrays
 
 LOWER_IS_BETTER = frozenset({"mae", "mse"})
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A task metric: ``compute`` takes outputs ``[N, *shape]`` by name, and labels ``[N, ...]``."""
+    """A task metric: ``score`` takes files, the outputs (`edgekit.waist.tensors.arrays`) and labels ``[N, ...]``."""
 
     name: str
-    compute: Callable[[dict[str, Array], Array], float]
-    higher_is_better: bool
+    score: Callable[[Path, Path], Score]
 
 
 def built_in(name: str) -> Metric:
     """One of `edgekit.config.METRICS`; see `metric`."""
-    return Metric(name, partial(metric, name), higher_is_better=name not in LOWER_IS_BETTER)
+    return Metric(name, lambda outputs, labels: _score(name, arrays(outputs), opened(labels)))
+
+
+def opened(labels: Path) -> Array:
+    """Labels, which stay in their ``.npy`` until they are looked at."""
+    return np.asarray(np.load(labels, mmap_mode="r", allow_pickle=False))
+
+
+def _score(name: str, outputs: dict[str, Array], labels: Array) -> Score:
+    return Score(metric(name, outputs, labels), higher_is_better=name not in LOWER_IS_BETTER)
 
 
 def metric(name: str, outputs: dict[str, Array], labels: Array) -> float:
@@ -156,17 +164,19 @@ def odd_labels(name: str, outputs: dict[str, Array], labels: Array) -> str:
     return f"labels run from {low:g} to {high:g}, but the output has classes 0 to {classes - 1}"
 
 
-def task_metric(
-    wanted: Metric | str, reference: dict[str, Array], outputs: dict[str, Array], labels: Array
-) -> TaskMetric:
-    """The metric of source and artifact, and the drop: how much worse the artifact is."""
-    wanted = built_in(wanted) if isinstance(wanted, str) else wanted
-    source, artifact = wanted.compute(reference, labels), wanted.compute(outputs, labels)
+def task_metric(name: str, reference: dict[str, Array], outputs: dict[str, Array], labels: Array) -> TaskMetric:
+    """A built-in metric of source and artifact, and the drop."""
+    return compared(name, _score(name, reference, labels), _score(name, outputs, labels), reference, labels)
+
+
+def compared(name: str, source: Score, artifact: Score, reference: dict[str, Array], labels: Array) -> TaskMetric:
+    """Both sides' scores with the drop: how much worse the artifact is."""
+    drop = source.value - artifact.value
     return TaskMetric(
-        name=wanted.name,
+        name=name,
         samples=len(labels),
-        source=source,
-        artifact=artifact,
-        drop=source - artifact if wanted.higher_is_better else artifact - source,
-        chance=chance(wanted.name, reference, labels),
+        source=source.value,
+        artifact=artifact.value,
+        drop=drop if source.higher_is_better else -drop,
+        chance=chance(name, reference, labels),
     )

@@ -47,7 +47,7 @@ def medians(
     with protocol.workbench() as top:
         inputs = [top / f"inputs-{i}.npz" for i in range(len(arms))]
         for subject, path in zip(files, inputs, strict=True):
-            write_inputs(subject, None, 0, path)
+            write_inputs(bench.session, subject, None, 0, path)
         with protocol.deployments(bench, files, inputs, runs) as made:
             for i, which in enumerate(protocol.turns(len(arms), pairs, seed)):
                 found[which].append(median_ms(protocol.run_block(bench, made[which], runs[which], top / f"block-{i}")))
