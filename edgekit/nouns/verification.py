@@ -48,7 +48,7 @@ class Agreement(Noun, frozen=True, kw_only=True):
     worst_part: Part | None = None
 
 
-class Score(Noun, frozen=True):
+class MetricScore(Noun, frozen=True):
     """What a task metric says of some outputs, and which way is better."""
 
     value: float

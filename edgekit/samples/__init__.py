@@ -19,7 +19,7 @@ from edgekit.config import is_function
 from edgekit.errors import InputError
 from edgekit.nouns.model import Preprocessing, Signature, TensorSpec
 from edgekit.nouns.samples import Kept
-from edgekit.nouns.verification import Score
+from edgekit.nouns.verification import MetricScore
 from edgekit.samples import functions, images, reading
 from edgekit.samples.content import Raw, Samples
 from edgekit.samples.linter import lint
@@ -57,7 +57,7 @@ class Reader(ABC):
         """
 
     @abstractmethod
-    def score(self, function: str, *, outputs: Path, labels: Path, folder: Path) -> Score:
+    def score(self, function: str, *, outputs: Path, labels: Path, folder: Path) -> MetricScore:
         """What the user's metric ``module:function`` says (see `edgekit.samples.functions.score`).
 
         Raises:

@@ -15,7 +15,7 @@ import numpy as np
 
 from edgekit.errors import InputError
 from edgekit.nouns.model import Signature
-from edgekit.nouns.verification import Score
+from edgekit.nouns.verification import MetricScore
 from edgekit.samples.content import LABEL_KEYS, Raw
 from edgekit.samples.place import Growing, Place
 from edgekit.waist.tensors import Array, arrays
@@ -105,7 +105,7 @@ def _line(error: BaseException) -> str:
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
 
 
-def score(spec: str, outputs: Path, labels: Path, folder: Path) -> Score:
+def score(spec: str, outputs: Path, labels: Path, folder: Path) -> MetricScore:
     """Call the user's metric ``module:function``; see `score_of`.
 
     Args:
@@ -127,7 +127,7 @@ def score(spec: str, outputs: Path, labels: Path, folder: Path) -> Score:
         return score_of(function, spec, arrays(outputs), np.load(labels, mmap_mode="r", allow_pickle=False))
 
 
-def score_of(function: Callable[..., Any], name: str, outputs: dict[str, Array], labels: Array) -> Score:
+def score_of(function: Callable[..., Any], name: str, outputs: dict[str, Array], labels: Array) -> MetricScore:
     """What a user's metric says, whose faults are complaints.
 
     Raises:
@@ -151,7 +151,7 @@ def score_of(function: Callable[..., Any], name: str, outputs: dict[str, Array],
         ) from error
     if not math.isfinite(value):
         raise InputError(f"The metric {name} is {value}.", place="--metric", fix="return a finite number")
-    return Score(value, higher)
+    return MetricScore(value, higher)
 
 
 def _find(spec: str) -> Any:

@@ -5,7 +5,7 @@ from pathlib import Path
 from edgekit import samples
 from edgekit.nouns.model import Preprocessing, Signature
 from edgekit.nouns.samples import Kept
-from edgekit.nouns.verification import Score
+from edgekit.nouns.verification import MetricScore
 from edgekit.samples import functions
 
 
@@ -27,6 +27,6 @@ class SamplesReader(samples.Reader):
         found.save(out / "samples", labels=out / "labels.npy")
         return found.kept
 
-    def score(self, function: str, *, outputs: Path, labels: Path, folder: Path) -> Score:
+    def score(self, function: str, *, outputs: Path, labels: Path, folder: Path) -> MetricScore:
         """See `edgekit.samples.Reader.score`."""
         return functions.score(function, outputs, labels, folder)

@@ -12,7 +12,7 @@ from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.building import Built
 from edgekit.nouns.model import CALIBRATED, FLOATS, Divergence, Signature, Waist
 from edgekit.nouns.samples import Kept
-from edgekit.nouns.verification import Judged, SamplesUse, Score
+from edgekit.nouns.verification import Judged, MetricScore, SamplesUse
 from edgekit.steps.compilation import Order
 from edgekit.steps.conversion import Subject, branches
 from edgekit.steps.metric import Wanted
@@ -41,7 +41,7 @@ class Evidence(msgspec.Struct, frozen=True):
     reference: Answer[int]
     probes: ProbeRun
     metric: Wanted | None = None
-    source_score: Score | None = None
+    source_score: MetricScore | None = None
     max_drop: float | None = None
     min_mapped: float | None = None
     constant_data: bool = False
@@ -110,14 +110,14 @@ def _kept(session: Session, samples: Answer[Kept], most: int, *, plain: bool) ->
     return session.ask(question, Kept, write)
 
 
-def source_score(session: Session, metric: Wanted, samples: Answer[Kept], reference: Answer[int]) -> Score:
+def source_score(session: Session, metric: Wanted, samples: Answer[Kept], reference: Answer[int]) -> MetricScore:
     """The source's own score, asked first, so that a metric that does not fit is refused before anything is built.
 
     Raises:
         InputError: the metric does not fit the source's outputs and the labels.
     """
 
-    def judge(_: Path) -> Score:
+    def judge(_: Path) -> MetricScore:
         return metric.load().score(reference.folder / OUTPUTS, samples.folder / "labels.npy")
 
     question = Question(
@@ -126,7 +126,7 @@ def source_score(session: Session, metric: Wanted, samples: Answer[Kept], refere
         settings={"metric": metric.question},
         inputs={"samples": content(samples), "reference": reference},
     )
-    return session.ask(question, Score, judge).result
+    return session.ask(question, MetricScore, judge).result
 
 
 def verification(

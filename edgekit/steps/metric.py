@@ -10,7 +10,7 @@ import msgspec
 from edgekit import config
 from edgekit.engine.origin import changed
 from edgekit.engine.session import Session
-from edgekit.nouns.verification import Score
+from edgekit.nouns.verification import MetricScore
 from edgekit.steps import sampling
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _named(session: Session, name: str, found: str) -> "Metric":
     """The function ``module:function``, in a worker process."""
     from edgekit.verify.metrics import Metric  # noqa: PLC0415  as above
 
-    def score(outputs: Path, labels: Path) -> Score:
+    def score(outputs: Path, labels: Path) -> MetricScore:
         value = session.reader().score(name, outputs=outputs, labels=labels, folder=Path.cwd())
         if sampling.digest_of_named(name) != found:
             raise changed(Path(name), name)

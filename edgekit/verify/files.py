@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgekit.nouns.verification import Judged, Score
+from edgekit.nouns.verification import Judged, MetricScore
 from edgekit.verify import metrics, verdict
 from edgekit.verify.probes import Probed
 from edgekit.verify.verdict import Case
@@ -27,7 +27,7 @@ def judge(
     case: Case,
     metric: metrics.Metric | None = None,
     labels: Path | None = None,
-    source: Score | None = None,
+    source: MetricScore | None = None,
 ) -> Judged:
     """The verdict on files; see `edgekit.verify.judge`.
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from edgekit.config import METRICS
 from edgekit.errors import InputError
-from edgekit.nouns.verification import Score, TaskMetric
+from edgekit.nouns.verification import MetricScore, TaskMetric
 from edgekit.waist.rows import pieces
 from edgekit.waist.tensors import Array, arrays
 
@@ -20,7 +20,7 @@ class Metric:
     """A task metric: ``score`` takes files, the outputs (`edgekit.waist.tensors.arrays`) and labels ``[N, ...]``."""
 
     name: str
-    score: Callable[[Path, Path], Score]
+    score: Callable[[Path, Path], MetricScore]
 
 
 def built_in(name: str) -> Metric:
@@ -33,8 +33,8 @@ def opened(labels: Path) -> Array:
     return np.asarray(np.load(labels, mmap_mode="r", allow_pickle=False))
 
 
-def _score(name: str, outputs: dict[str, Array], labels: Array) -> Score:
-    return Score(metric(name, outputs, labels), higher_is_better=name not in LOWER_IS_BETTER)
+def _score(name: str, outputs: dict[str, Array], labels: Array) -> MetricScore:
+    return MetricScore(metric(name, outputs, labels), higher_is_better=name not in LOWER_IS_BETTER)
 
 
 def metric(name: str, outputs: dict[str, Array], labels: Array) -> float:
@@ -169,7 +169,9 @@ def task_metric(name: str, reference: dict[str, Array], outputs: dict[str, Array
     return compared(name, _score(name, reference, labels), _score(name, outputs, labels), reference, labels)
 
 
-def compared(name: str, source: Score, artifact: Score, reference: dict[str, Array], labels: Array) -> TaskMetric:
+def compared(
+    name: str, source: MetricScore, artifact: MetricScore, reference: dict[str, Array], labels: Array
+) -> TaskMetric:
     """Both sides' scores with the drop: how much worse the artifact is."""
     drop = source.value - artifact.value
     return TaskMetric(

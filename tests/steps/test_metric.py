@@ -12,7 +12,7 @@ import pytest
 from edgekit.engine.session import Session
 from edgekit.engine.store import Store
 from edgekit.errors import InputError
-from edgekit.nouns.verification import Score
+from edgekit.nouns.verification import MetricScore
 from edgekit.steps.metric import wanted
 from edgekit.waist.tensors import write_npz
 
@@ -54,7 +54,7 @@ def test_a_function_in_a_file_is_known_by_its_content_and_called_in_a_worker(
     desk.write_text(MODULE)
     first = wanted(session, "own_metric:score")
     assert wanted(session, "own_metric:score").question == first.question
-    assert first.load().score(*files) == Score(1.0, higher_is_better=False)
+    assert first.load().score(*files) == MetricScore(1.0, higher_is_better=False)
     assert int(Path("called").read_text()) != os.getpid()
     assert "own_metric" not in sys.modules
     desk.write_text(MODULE.replace("return ", "return 2 * "))
@@ -76,16 +76,16 @@ def test_a_held_function_is_called_here_and_computed_anew_in_each_build(
     first, second = wanted(session, recall), wanted(session, recall)
     assert first.name == "recall"
     assert first.question != second.question
-    assert first.load().score(*files) == Score(1.0, higher_is_better=True)
+    assert first.load().score(*files) == MetricScore(1.0, higher_is_better=True)
 
 
 def test_a_built_in_metric_is_its_name(session: Session, files: tuple[Path, Path]) -> None:
     found = wanted(session, "mae")
     assert found.question == "mae"
     np.save(files[1], np.ones((4, 2)))
-    assert found.load().score(*files) == Score(1.0, higher_is_better=False)
+    assert found.load().score(*files) == MetricScore(1.0, higher_is_better=False)
     np.save(files[1], np.ones(4))
-    assert wanted(session, "top1").load().score(*files) == Score(0.0, higher_is_better=True)
+    assert wanted(session, "top1").load().score(*files) == MetricScore(0.0, higher_is_better=True)
 
 
 @pytest.mark.parametrize(
