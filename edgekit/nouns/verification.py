@@ -35,8 +35,9 @@ class Agreement(Noun, frozen=True, kw_only=True):
     """How close an output comes to the source's, over all samples together.
 
     ``sqnr_db`` is 10·log10(Σ reference² / Σ (reference − output)²); None if both are zero or
-    equal bit for bit (``identical``). ``top1_agreement`` is a share in 0..1, None if the output
-    is no classification. ``worst_part`` is None if the output has no parts that can be told apart.
+    equal bit for bit (``identical``). ``top1_agreement`` is a share in 0..1, of chosen classes or of whole
+    numbers wider than 8 bits; None if the output is neither. ``worst_part`` is None if the output has no
+    parts that can be told apart.
     """
 
     output: str

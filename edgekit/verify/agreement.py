@@ -64,6 +64,11 @@ def is_classes(values: Array) -> bool:
     return values.ndim == 3 and values.shape[1] == 1 and values.shape[2] >= 2 and values.dtype.kind == "f"
 
 
+def is_choices(values: Array) -> bool:
+    """Whole numbers that may be indices or flags; those of 8 bits are rather pixels."""
+    return bool(values.size) and (values.dtype.kind == "b" or (values.dtype.kind in "iu" and values.dtype.itemsize > 1))
+
+
 MOST_CHOICES = 1 << 22
 """The most choices whose shares are counted; of more, evenly taken ones."""
 
@@ -87,6 +92,8 @@ def kappa(wanted: Array, chosen: Array) -> float:
 
 
 def _top1_agreement(expected: Array, got: Array) -> float | None:
+    if is_choices(expected):
+        return share_same(expected, got)
     if not is_classes(expected):
         return None
     return float(np.mean(expected.argmax(axis=-1) == got.argmax(axis=-1)))

@@ -51,15 +51,17 @@ SEVERITY: dict[Verdict, int] = {"pass": 0, "warn": 1, "miss": 2, "fail": 3}
 FEWEST_CHOICES = 16
 """Samples below which an agreement of classes says nothing about chance."""
 
-SAME_CHOICES = 0.9
-"""Cohen's kappa of whole numbers (classes, indices) from which on they count as the source's.
+SAME_CHOICES: dict[Precision, float] = {"int8": 0.83, "int4": 0.72}
+"""Cohen's kappa of choices (classes, indices, flags) from which on they count as the source's; `MOST_ALIKE` for others.
 
 SQNR counts one class for another by the difference of their numbers: two of five indices that change places at a
-tie are 18 dB. Kappa is 0 if a mask of few pixels is lost, however many are right.
+tie are 18 dB, and a wrong class of a thousand may be 40. So choices are held against the scores that they are made
+of: these are what the argmax of ten independent normal scores agrees to if the scores have the SQNR of
+`THRESHOLDS_DB` (simulated; 0.90 at 20 dB, 0.97 at 30 dB). Kappa is 0 if a mask of few pixels is lost.
 """
 
-FEWEST_SAME = 0.5
-"""Share of wide integers that must be the source's in a float file: indices off by a little have a high SQNR, too."""
+MOST_ALIKE = 0.9
+"""The same for all other precisions: ties change places in the best file, and few samples have few choices."""
 
 Finding = tuple[Verdict, str]
 
@@ -90,6 +92,11 @@ class Case:
         own = THRESHOLDS_DB[self.precision]
         return own if self.source in FLOATS else min(own, ROUNDED_DB)
 
+    @property
+    def least_kappa(self) -> float:
+        """See `SAME_CHOICES`."""
+        return SAME_CHOICES.get(self.precision, MOST_ALIKE)
+
 
 def judge(case: Case, reference: dict[str, Array], outputs: dict[str, Array], probed: Probed | None = None) -> Judged:
     """The evidence with its verdict; the worst output, or the worst branch of one, decides.
@@ -104,11 +111,11 @@ def judge(case: Case, reference: dict[str, Array], outputs: dict[str, Array], pr
         InputError: the artifact's outputs have other shapes.
     """
     agreements = agreement.compare(reference, outputs, case.made)
-    same = _same_choices(reference, outputs)
+    same = _same_choices(case, reference, outputs)
     seen = None if probed is None else probes.agreement(probed, reference)
     found = [
         *_about_agreement(case, agreements, reference, outputs, same),
-        *(_about_indices(reference, outputs) if case.precision in FLOATS else ()),
+        *_about_choices(case, reference, outputs, same),
         *_about_answers(case, reference, outputs),
         *_about_metric(case),
         *_about_coverage(case.coverage),
@@ -190,18 +197,21 @@ def _about_agreement(
             yield "fail" if part.branch else "warn", f"{found.output}, {part.name}: {how}"
 
 
-def _same_choices(reference: dict[str, Array], outputs: dict[str, Array]) -> set[str]:
+def _same_choices(case: Case, reference: dict[str, Array], outputs: dict[str, Array]) -> set[str]:
     """The outputs of whole numbers that count as the source's."""
     whole = [name for name, values in reference.items() if values.dtype.kind in "iub" and values.size]
-    return {name for name in whole if agreement.kappa(reference[name], outputs[name]) >= SAME_CHOICES}
+    return {name for name in whole if agreement.kappa(reference[name], outputs[name]) >= case.least_kappa}
 
 
-def _about_indices(reference: dict[str, Array], outputs: dict[str, Array]) -> Iterator[Finding]:
-    """Whole numbers that are mostly others than the source's, be they near."""
+def _about_choices(
+    case: Case, reference: dict[str, Array], outputs: dict[str, Array], same: set[str]
+) -> Iterator[Finding]:
+    """Choices that are others than the source's, be their numbers near: what they are made of has lost too much."""
     for name, expected in reference.items():
-        wide = expected.dtype.kind in "iu" and expected.dtype.itemsize > 1 and expected.size
-        if wide and (share := agreement.share_same(expected, outputs[name])) < FEWEST_SAME:
-            yield "warn", f"only {share:.0%} of the whole numbers of output {name} are the source's"
+        if name not in same and agreement.is_choices(expected):
+            share, kappa = agreement.share_same(expected, outputs[name]), agreement.kappa(expected, outputs[name])
+            told = f"{share:.0%} of the whole numbers of output {name} are the source's"
+            yield "warn", f"{told} (Cohen's kappa {kappa:.2f}, less than {case.least_kappa:g})"
 
 
 def _about_level(threshold: float, level: float, where: str, *, refused: bool) -> Iterator[Finding]:

@@ -71,14 +71,32 @@ def test_a_lost_mask_is_refused_however_many_pixels_are_right(precision: Precisi
     assert judged(mask, np.zeros_like(mask), precision).refusal
 
 
-@pytest.mark.parametrize("by", [1, -2])
-def test_indices_that_are_all_near_are_warned_about(by: int) -> None:
-    expected, got = indices(5, 84_000, 1.0, by)
-    found = judged(expected, got, "float32").verification
-    assert found.verdict == "warn"
-    assert "only 0% of the whole numbers of output y are the source's" in found.reason
+@pytest.mark.parametrize("precision", ["float32", "int8", "int4"])
+@pytest.mark.parametrize(("by", "change"), [(1, 1.0), (-2, 1.0), (1, 0.5)])
+def test_indices_that_are_near_and_others_are_warned_about(by: int, change: float, precision: Precision) -> None:
+    """However many decibels their numbers have."""
+    expected, got = indices(50, 84_000, change, by)
+    found = judged(expected, got, precision).verification
+    assert (found.verdict, found.outputs[0].top1_agreement) == ("warn", np.mean(expected == got))
+    assert f"{np.mean(expected == got):.0%} of the whole numbers of output y are the source's" in found.reason
+
+
+def test_integers_of_8_bits_are_amounts() -> None:
     pixels, rounded = indices(50, 200, 1.0)
     assert judged(pixels.astype(np.uint8), rounded.astype(np.uint8), "float16").verification.verdict == "pass"
+
+
+@pytest.mark.parametrize("precision", ["int4", "int8", "dynamic-int8"])
+@pytest.mark.parametrize("classes", [3, 5, 10])
+@pytest.mark.parametrize("better_db", [4, -6])
+def test_choices_are_held_against_the_scores_that_they_are_made_of(
+    precision: Precision, classes: int, better_db: int
+) -> None:
+    """An argmax passes about where scores of the precision's SQNR would."""
+    scores = RNG.normal(size=(200, 1, 50, classes))
+    noisy = at(verify.THRESHOLDS_DB[precision] + better_db, scores)
+    found = judged(scores.argmax(-1), noisy.argmax(-1), precision).verification
+    assert found.verdict == ("pass" if better_db > 0 else "warn" if found.sqnr_db > 3 else "fail")
 
 
 def test_a_branch_counts_as_an_output_and_a_column_is_a_warning() -> None:
