@@ -61,10 +61,14 @@ RUNNING = {"sources": "running the model", "backends": "running the file", "driv
 """What `run` is in each room."""
 
 
-LIMITS_S = {"to_waist": 21600.0, "as_it_is": 21600.0, "build": 21600.0, "run": 21600.0, "best_ms": 600.0}
+LIMITS_S = {
+    "to_waist": 21600.0, "as_it_is": 21600.0, "build": 21600.0, "run": 21600.0, "best_ms": 600.0,
+    "first_divergence": 300.0,
+}  # fmt: skip
 """Methods that convert, compile or run networks, which may hang → how many seconds one may take unless the call says.
 
-Far beyond what the largest networks take; without a limit a service would wait for ever.
+Far beyond what the largest networks take; without a limit a service would wait for ever. The search for where a
+file diverges is advice alone, and a refusal does not wait for it any longer.
 """
 
 

@@ -260,7 +260,10 @@ def _refused(
 def _divergence(
     session: Session, network: OpenedNetwork, suspect: Waist, evidence: Evidence, judged: Judged
 ) -> Divergence | None:
-    """The first tensor that diverges, on the first sample or on the probe that shows it."""
+    """The first tensor that diverges, on the first sample or on the probe that shows it; None if it is not found.
+
+    Nor is it if the search takes too long or needs too much memory, for it holds all values of both networks.
+    """
     row, kept = (0, evidence.samples) if judged.probe is None else (judged.probe, evidence.probes.kept)
 
     def cut(out: Path) -> int:
@@ -276,7 +279,10 @@ def _divergence(
     one = session.ask(question, int, cut)
     inputs, threshold_db = one.folder / "samples.npz", judged.verification.threshold_db
     source = session.source(network.leaf)
-    return source.first_divergence(network.path, network.options, suspect, inputs, threshold_db)
+    try:
+        return source.first_divergence(network.path, network.options, suspect, inputs, threshold_db)
+    except (Unsupported, InputError):
+        return None
 
 
 def _suspect(subject: Subject, order: Order, built: Answer[Built]) -> Waist | None:
