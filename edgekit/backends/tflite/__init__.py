@@ -143,6 +143,7 @@ def _integer(job: Job, waist: Path, boundary: Boundary) -> tuple[bytes, tuple[st
     notes = [
         f"quantized by {found.engine} with {found.method} ranges: {found.sqnr_db:.1f} dB on the calibration samples"
     ]
+    notes += made.notes
     told = " ".join(found.reasons)
     untold = [operator.name for operator in found.floats if operator.name not in told]
     notes += [f"stays float32: {', '.join(sorted(set(untold)))}"] if untold else []

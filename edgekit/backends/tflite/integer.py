@@ -18,15 +18,15 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from edgekit.backends.tflite import parts, scales, search
+from edgekit.backends.tflite import effort, parts, scales, search
 from edgekit.backends.tflite.aliases import Aliases
 from edgekit.backends.tflite.engines import ENGINES
-from edgekit.backends.tflite.judge import SCORED_SAMPLES, Candidate, Judge, best, scored
-from edgekit.backends.tflite.ranges import METHODS, Range, choose
+from edgekit.backends.tflite.judge import EDGES, SCORED_SAMPLES, Candidate, Judge, best, scored, worth_keeping
+from edgekit.backends.tflite.ranges import METHODS, Range, choose, saturated
 from edgekit.backends.tflite.ready import Ready, ready
 from edgekit.errors import EndlessError, Unsupported
 from edgekit.host import events
-from edgekit.waist import exact, graph, state
+from edgekit.waist import cost, exact, graph, state
 from edgekit.waist.exact import GUARDED, Wiring
 from edgekit.waist.tensors import Array
 from edgekit.waist.trial import Trial
@@ -69,11 +69,15 @@ class QuantizationSettings:
 
 @dataclass(frozen=True)
 class Quantized:
-    """The file that is kept, with what it takes to finish it: its aliased outputs and its integer inputs."""
+    """The file that is kept, with what it takes to finish it: its aliased outputs and its integer inputs.
+
+    ``notes`` say what was left out because the network is large.
+    """
 
     candidate: Candidate
     aliases: Aliases
     integers: dict[str, str]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,26 +103,37 @@ def quantize(path: Path, inputs: dict[str, Array], trial: Trial, settings: Quant
         InputError: a sample drives the network to NaN or infinity.
         Unsupported: no quantizer makes a file that LiteRT runs.
     """
-    count = len(next(iter(inputs.values())))
-    chosen = scored(path, graph.read(path)[0], count, most=8 if settings.activations == "int16" else SCORED_SAMPLES)
-    if state.note(graph.load(path)):
+    main, kept = graph.read(path)[0], bool(state.note(graph.load(path)))
+    size = effort.Size(path.stat().st_size, len(main.operators), cost.count(path).macs)
+    given = len(next(iter(inputs.values())))
+    seen = effort.observed(size, given, in_order=kept)
+    notes = (f"a large network: ranges are of {len(seen)} of {given} samples",) if len(seen) < given else ()
+    inputs = {name: values[seen] for name, values in inputs.items()} if notes else inputs
+    chosen = scored(path, main, len(seen), most=8 if settings.activations == "int16" else SCORED_SAMPLES)
+    if kept:
         chosen = np.arange(len(chosen))  # each sample continues the one before: candidates run them as they come
     with TemporaryDirectory() as folder:
         made = ready(path, inputs, chosen, settings.seed, Path(folder))
         shown = {name: values[chosen] for name, values in made.inputs.items()}
         judge = Judge(trial, made.path, shown, made.seen.outputs)
-        return _Attempts(made, judge, settings).run(Path(folder))
+        attempts = _Attempts(made, judge, settings, effort.candidates(size, len(chosen) + EDGES))
+        found = attempts.run(Path(folder))
+    return replace(found, notes=(*notes, *found.notes))
 
 
 class _Attempts:
     """The candidates of one network."""
 
-    def __init__(self, made: Ready, judge: Judge, settings: QuantizationSettings) -> None:
-        self._ready, self._judge, self._settings = made, judge, settings
+    def __init__(self, made: Ready, judge: Judge, settings: QuantizationSettings, most: int) -> None:
+        self._ready, self._judge, self._settings, self._most = made, judge, settings, most
         self._graph = graph.read(made.path)[0]
         self._wiring = Wiring(self._graph)
+        self._saturated = saturated(self._graph, made.seen.activations)
+        self._chosen: dict[str, dict[int, Range]] = {}
         self._made: list[Candidate] = []
+        self._tried = 0
         self._refused: list[str] = []
+        self._left_out: list[str] = []
 
     def run(self, folder: Path) -> Quantized:
         """Try plans and keep the best file."""
@@ -129,17 +144,24 @@ class _Attempts:
         for other in self._others(plan, folder):
             self._once(other)
         if self._made and best(self._made).sqnr_db < POOR_DB and self._searchable():
-            self._search(plan)
+            if self._tried + search.most(len(self._graph.operators)) <= self._most:
+                self._search(plan)
+            else:
+                self._left_out.append("where it loses its signal was not searched for")
         if not self._made:
             raise Unsupported(
                 f"No quantizer makes an integer file that LiteRT runs ({'; '.join(dict.fromkeys(self._refused))}).",
                 place=self._ready.path.name,
                 fix="choose float16 or dynamic-int8, or rewrite the operators named",
             )
-        return Quantized(best(self._made), self._ready.aliases, self._ready.integers)
+        notes = (f"a large network: {', '.join(dict.fromkeys(self._left_out))}",) if self._left_out else ()
+        return Quantized(best(self._made), self._ready.aliases, self._ready.integers, notes)
 
     def _ranges(self, method: str) -> dict[int, Range]:
-        return choose(self._graph, self._ready.seen.activations, method, self._ready.fixed)
+        if method not in self._chosen:
+            seen = self._ready.seen.activations
+            self._chosen[method] = choose(self._graph, seen, method, self._ready.fixed, self._saturated)
+        return self._chosen[method]
 
     def _first(self) -> QuantizationPlan:
         """The network as it is, with what stays float whatever comes out."""
@@ -185,7 +207,7 @@ class _Attempts:
 
     def _retry(self, plan: QuantizationPlan, engine: str, method: str) -> Candidate | None:
         """Once more with those operators float that LiteRT's kernel refused, if it names them."""
-        named = REFUSED.search(self._refused[-1])
+        named = REFUSED.search(self._refused[-1]) if self._refused else None
         operators = {o.index for o in self._graph.operators if named and o.name == named[1]} - plan.kept
         if not operators or self._settings.full_integer:
             return None
@@ -204,7 +226,11 @@ class _Attempts:
 
     def _try(self, plan: QuantizationPlan, engine: str, method: str) -> Candidate | None:
         settings = self._settings
-        events.progress(None, f"candidate {len(self._made) + len(self._refused) + 1}: {engine}, ranges {method}")
+        if self._made and self._tried >= self._most:
+            self._left_out.append(f"only {self._tried} candidates were tried")
+            return None
+        self._tried += 1
+        events.progress(None, f"candidate {self._tried}: {engine}, ranges {method}")
         try:
             content = ENGINES[engine](
                 plan.path, plan.ranges(method), plan.kept, settings.activations, settings.per_channel
@@ -215,7 +241,7 @@ class _Attempts:
         except (RuntimeError, ValueError, KeyError, IndexError, TypeError, Unsupported) as error:
             self._refused.append(f"{engine}: {(str(error).strip() or repr(error)).splitlines()[0][:200]}")
             return None
-        self._made.append(made)
+        self._made = worth_keeping([*self._made, made])  # a large file in memory is enough
         return made
 
     def _others(self, plan: QuantizationPlan, folder: Path) -> list[QuantizationPlan]:
@@ -237,7 +263,7 @@ class _Attempts:
         found = best(self._made) if self._made else None
         made = self._try(plan, found.engine if found else FIRST, found.method if found else "minmax")
         if made is not None and found is not None and made.sqnr_db < found.sqnr_db + BETTER_DB:
-            self._made.remove(made)
+            self._made = [found]
 
     def _searchable(self) -> bool:
         return not self._settings.full_integer and self._settings.activations == "int8"

@@ -22,6 +22,9 @@ SCORED_SAMPLES = 128
 SCORED_BYTES = 1 << 26
 """The most bytes of float outputs kept for scoring."""
 
+EDGES = 4
+"""Inputs at the edges, on which each candidate is run as well (`edges`)."""
+
 CLEARLY_WORSE_DB = 3.0
 """A file with fewer float operators may lose this much SQNR to one with more."""
 
@@ -43,6 +46,19 @@ def best(made: list[Candidate]) -> Candidate:
     highest = max(candidate.sqnr_db for candidate in made)
     close = [candidate for candidate in made if candidate.sqnr_db >= highest - CLEARLY_WORSE_DB]
     return min(close, key=lambda candidate: (len(candidate.floats), -candidate.sqnr_db))
+
+
+def worth_keeping(made: list[Candidate]) -> list[Candidate]:
+    """Those that `best` may still choose: none before them, and none better, leaves as few operators float."""
+
+    def beaten(place: int, candidate: Candidate) -> bool:
+        """Whether another one is at least as good in both, and better in one or before it."""
+        mine = len(candidate.floats), -candidate.sqnr_db
+        others = [(len(other.floats), -other.sqnr_db) for other in made]
+        as_good = (k for k, other in enumerate(others) if other[0] <= mine[0] and other[1] <= mine[1])
+        return any(others[k] != mine or k < place for k in as_good)
+
+    return [candidate for place, candidate in enumerate(made) if not beaten(place, candidate)]
 
 
 def scored(path: Path, float_graph: graph.Graph, samples: int, most: int = SCORED_SAMPLES) -> NDArray[np.int_]:
@@ -98,14 +114,14 @@ class Judge:
 
 
 def edges(inputs: dict[str, Array]) -> dict[str, Array]:
-    """Inputs at the edges ``[4, *shape]``: zero, the least and the greatest value seen, and both in turn.
+    """Inputs at the edges ``[EDGES, *shape]``: zero, the least and the greatest value seen, and both in turn.
 
     What is no float (indices, lengths) is that of the first sample: operators may rely on it.
     """
 
     def at_edges(values: Array) -> Array:
         if values.dtype != np.float32:
-            return np.stack([values[0]] * 4)
+            return np.stack([values[0]] * EDGES)
         low, high = values.min(), values.max()
         turns = np.where(np.arange(values[0].size).reshape(values[0].shape) % 2, low, high)
         return np.stack([np.full_like(values[0], value) for value in (0, low, high)] + [turns.astype(np.float32)])

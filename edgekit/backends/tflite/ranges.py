@@ -28,6 +28,9 @@ KEPT_VALUES = 1 << 16
 KEPT_ROWS = 1 << 15
 """Values remembered, in whole rows, of an activation that feeds a saturating function."""
 
+ALL_ROWS = 1 << 21
+"""The same of all of them together: a recurrent network, unrolled, has hundreds, each of few values."""
+
 FINITE = 3e38
 """Larger magnitudes are masks (-inf written as a bfloat16), as ai-edge-quantizer's min_max_calibrate has it."""
 
@@ -87,6 +90,7 @@ def observe(path: Path, graph: Graph, inputs: dict[str, Array], scored: NDArray[
     outs = {detail["name"]: detail["index"] for detail in made.get_output_details()}
     watched = {t.index: Observed() for t in graph.tensors if t.dtype == "float32" and not t.constant_bytes}
     functions = saturating(graph)
+    rows = min(KEPT_ROWS, ALL_ROWS // max(1, len(functions)))
     samples = len(next(iter(inputs.values())))
     random = np.random.default_rng(seed)
     outputs: dict[str, list[Array]] = {name: [] for name in outs}
@@ -98,7 +102,7 @@ def observe(path: Path, graph: Graph, inputs: dict[str, Array], scored: NDArray[
         for index, seen in watched.items():
             values = run.value(made, index)
             if values is not None:
-                _look(seen, cast("Floats", values), samples, random, rows=index in functions)
+                _look(seen, cast("Floats", values), samples, random, rows=rows if index in functions else 0)
         for name, index in outs.items():
             result = made.get_tensor(index)
             if result.dtype == np.float32 and not np.isfinite(result).all():
@@ -111,7 +115,7 @@ def observe(path: Path, graph: Graph, inputs: dict[str, Array], scored: NDArray[
     )
 
 
-def _look(seen: Observed, values: Floats, samples: int, random: np.random.Generator, *, rows: bool) -> None:
+def _look(seen: Observed, values: Floats, samples: int, random: np.random.Generator, *, rows: int) -> None:
     flat: Floats = values.ravel()
     if not flat.size:
         return
@@ -128,7 +132,7 @@ def _look(seen: Observed, values: Floats, samples: int, random: np.random.Genera
     seen.values.append(flat.copy() if flat.size <= share else flat[random.integers(0, flat.size, share)])
     if rows and values.ndim:
         table = values.reshape(-1, max(1, values.shape[-1]))
-        share = max(1, KEPT_ROWS // samples // table.shape[1])
+        share = max(1, rows // samples // table.shape[1])
         seen.rows.append(table.copy() if len(table) <= share else table[random.integers(0, len(table), share)])
 
 
@@ -140,8 +144,18 @@ def _not_finite(name: str, sample: int) -> InputError:
     )
 
 
+def saturated(graph: Graph, activations: dict[int, Observed]) -> dict[int, Range]:
+    """Ranges of the activations that feed nothing but a saturating function, whatever the method is."""
+    seen = {index: name for index, name in saturating(graph).items() if index in activations}
+    return {index: _after(name, _finite(rows)) for index, name in seen.items() if (rows := activations[index].rows)}
+
+
 def choose(
-    graph: Graph, activations: dict[int, Observed], method: str, fixed: dict[int, Range] | None = None
+    graph: Graph,
+    activations: dict[int, Observed],
+    method: str,
+    fixed: dict[int, Range] | None = None,
+    known: dict[int, Range] | None = None,
 ) -> dict[int, Range]:
     """A range (low ≤ 0 ≤ high) for each observed activation, by tensor index.
 
@@ -150,13 +164,12 @@ def choose(
         activations: from `observe`.
         method: one of `METHODS`.
         fixed: ranges that are known beforehand, by tensor index.
+        known: those of `saturated`, which cost most and need to be found only once.
     """
-    functions = saturating(graph)
+    known = saturated(graph, activations) if known is None else known
     ranges = {}
     for index, seen in activations.items():
-        low, high = METHODS[method](seen)
-        if index in functions and seen.rows:
-            low, high = _after(functions[index], _finite(seen.rows))
+        low, high = known[index] if index in known else METHODS[method](seen)
         low, high = max(min(low, 0.0), -WIDEST), min(max(high, 0.0), WIDEST)
         ranges[index] = (low, high) if high - low >= NARROWEST else (low, low + NARROWEST)
     for operator in graph.operators:

@@ -34,6 +34,11 @@ def stretch(operators: int, score: Callable[[range], float]) -> range | None:
     return range(end) if length is None else range(end - length, end)
 
 
+def most(operators: int) -> int:
+    """How often `stretch` asks at most, with the file that is kept in the end."""
+    return 3 * operators.bit_length() + 1
+
+
 def _least(low: int, high: int, score: Callable[[int], float], wanted: float = GOAL_DB) -> tuple[int | None, float]:
     """The least number in low..high-1 whose score is what is wanted, and that score, if scores grow with numbers."""
     found, reached = None, 0.0
