@@ -18,10 +18,19 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from edgekit.backends.tflite import effort, parts, scales, search
+from edgekit.backends.tflite import effort, norms, parts, scales, search
 from edgekit.backends.tflite.aliases import Aliases
 from edgekit.backends.tflite.engines import ENGINES
-from edgekit.backends.tflite.judge import EDGES, SCORED_SAMPLES, Candidate, Judge, best, scored, worth_keeping
+from edgekit.backends.tflite.judge import (
+    CLEARLY_WORSE_DB,
+    EDGES,
+    SCORED_SAMPLES,
+    Candidate,
+    Judge,
+    best,
+    scored,
+    worth_keeping,
+)
 from edgekit.backends.tflite.ranges import METHODS, Range, choose, saturated
 from edgekit.backends.tflite.ready import Ready, ready
 from edgekit.errors import EndlessError, Unsupported
@@ -117,8 +126,45 @@ def quantize(path: Path, inputs: dict[str, Array], trial: Trial, settings: Quant
         shown = {name: values[chosen] for name, values in made.inputs.items()}
         judge = Judge(trial, made.path, shown, made.seen.outputs)
         attempts = _Attempts(made, judge, settings, effort.candidates(size, len(chosen) + EDGES))
-        found = attempts.run(Path(folder))
+        fused = _with_norms(made, Path(folder)) if settings.activations == "int8" else None
+        found = attempts.run(Path(folder)) if fused is None else _better(attempts, fused, Path(folder))
     return replace(found, notes=(*notes, *found.notes))
+
+
+def _with_norms(made: Ready, folder: Path) -> Ready | None:
+    """The network with its divisions by norms in the form that integers have, if there are any."""
+    model, before = graph.load(made.path), graph.read(made.path)[0]
+    fused = norms.fuse(model, made.seen.activations)
+    if fused is None:
+        return None
+    path = folder / "norms.tflite"
+    path.write_bytes(graph.pack(model))
+    floats = _at_their_places(made.floats, before, graph.describe(model)[0])
+    return replace(made, path=path, fixed=made.fixed | fused, floats=floats)
+
+
+def _better(attempts: "_Attempts", fused: Ready, folder: Path) -> Quantized:
+    """A network's file, or that with fused norms if it is not clearly worse and leaves no more operators float.
+
+    Norms are there for inputs of any size, and an RSQRT of integers serves the sizes of the samples alone.
+    """
+    try:
+        plain = attempts.run(folder)
+    except Unsupported:
+        return attempts.again(fused).run(folder)
+    try:
+        made = attempts.again(fused, plain.candidate.method).run(folder)
+    except Unsupported:
+        return plain
+    fewer = len(made.candidate.floats) - len(plain.candidate.floats)
+    close = made.candidate.sqnr_db >= plain.candidate.sqnr_db - CLEARLY_WORSE_DB
+    return made if fewer <= 0 and (close or (fewer < 0 and attempts.full_integer)) else plain
+
+
+def _at_their_places(operators: Iterable[int], before: graph.Graph, after: graph.Graph) -> frozenset[int]:
+    """Operators of a graph that has changed, known by what they make."""
+    outputs = {made for index in operators for made in before.operators[index].outputs}
+    return frozenset(operator.index for operator in after.operators if outputs.intersection(operator.outputs))
 
 
 class _Attempts:
@@ -135,6 +181,16 @@ class _Attempts:
         self._refused: list[str] = []
         self._left_out: list[str] = []
 
+    @property
+    def full_integer(self) -> bool:
+        """Whether operators that quantizers know are never to be left float."""
+        return self._settings.full_integer
+
+    def again(self, made: Ready, method: str = "") -> "_Attempts":
+        """The same for another form of the network; with one method if that is known to serve best."""
+        settings = replace(self._settings, method=method) if method else self._settings
+        return _Attempts(made, self._judge, settings, effort.FEWEST_CANDIDATES if method else self._most)
+
     def run(self, folder: Path) -> Quantized:
         """Try plans and keep the best file."""
         plan = self._first()
@@ -143,7 +199,7 @@ class _Attempts:
             self._without_a_kind(plan)
         for other in self._others(plan, folder):
             self._once(other)
-        if self._made and best(self._made).sqnr_db < POOR_DB and self._searchable():
+        if self._made and self._best().sqnr_db < POOR_DB and self._searchable():
             if self._tried + search.most(len(self._graph.operators)) <= self._most:
                 self._search(plan)
             else:
@@ -155,7 +211,10 @@ class _Attempts:
                 fix="choose float16 or dynamic-int8, or rewrite the operators named",
             )
         notes = (f"a large network: {', '.join(dict.fromkeys(self._left_out))}",) if self._left_out else ()
-        return Quantized(best(self._made), self._ready.aliases, self._ready.integers, notes)
+        return Quantized(self._best(), self._ready.aliases, self._ready.integers, notes)
+
+    def _best(self) -> Candidate:
+        return best(self._made, whole=self._settings.full_integer)
 
     def _ranges(self, method: str) -> dict[int, Range]:
         if method not in self._chosen:
@@ -199,7 +258,7 @@ class _Attempts:
         for engine in ENGINES:
             methods = asked
             if self._made:
-                found = best(self._made)
+                found = self._best()
                 methods = (found.method,) if found.floats or found.sqnr_db < POOR_DB else ()
             for method in methods:
                 if not self._try(plan, engine, method) and not self._retry(plan, engine, method):
@@ -260,7 +319,7 @@ class _Attempts:
 
     def _once(self, plan: QuantizationPlan) -> None:
         """A variation, in the way that served best until now."""
-        found = best(self._made) if self._made else None
+        found = self._best() if self._made else None
         made = self._try(plan, found.engine if found else FIRST, found.method if found else "minmax")
         if made is not None and found is not None and made.sqnr_db < found.sqnr_db + BETTER_DB:
             self._made = [found]
@@ -269,7 +328,7 @@ class _Attempts:
         return not self._settings.full_integer and self._settings.activations == "int8"
 
     def _search(self, plan: QuantizationPlan) -> None:
-        found = best(self._made)
+        found = self._best()
 
         def score(stretch: range) -> float:
             made = self._try(replace(plan, kept=plan.kept | set(stretch)), found.engine, found.method)
@@ -289,9 +348,7 @@ class _Attempts:
 
 def _evened(plan: QuantizationPlan, path: Path, before: graph.Graph, model: object) -> QuantizationPlan:
     """The plan for a file whose joins are on one scale: the same operators stay float, at their new places."""
-    outputs = {made for index in plan.kept for made in before.operators[index].outputs}
-    after = graph.describe(model)[0]
-    places = frozenset(operator.index for operator in after.operators if outputs.intersection(operator.outputs))
+    places = _at_their_places(plan.kept, before, graph.describe(model)[0])
 
     def ranges(method: str) -> dict[int, Range]:
         """Ranges with those of the parts on their new scale."""

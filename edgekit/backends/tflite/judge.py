@@ -41,9 +41,14 @@ class Candidate:
     reasons: tuple[str, ...] = ()
 
 
-def best(made: list[Candidate]) -> Candidate:
-    """The fewest float operators among those that are about as good as the best; of these the best."""
-    highest = max(candidate.sqnr_db for candidate in made)
+def best(made: list[Candidate], *, whole: bool = False) -> Candidate:
+    """The fewest float operators among those that are about as good as the best; of these the best.
+
+    Args:
+        made: candidates.
+        whole: only integers are of use, so that the fewest float operators count before anything else.
+    """
+    highest = -np.inf if whole else max(candidate.sqnr_db for candidate in made)
     close = [candidate for candidate in made if candidate.sqnr_db >= highest - CLEARLY_WORSE_DB]
     return min(close, key=lambda candidate: (len(candidate.floats), -candidate.sqnr_db))
 
