@@ -1,10 +1,13 @@
 """The cache: whole answers or none, whatever happens."""
 
 import errno
+import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -294,6 +297,51 @@ def test_answers_are_copied_where_the_disk_has_no_hard_links(store: Store, monke
     made = store.ask(asked(1), int, write("made"))
     Store(store.root).prune()
     assert (made.folder / "file.txt").read_text() == "made"
+
+
+@pytest.fixture(params=["disk", "another mount"])
+def copy(store: Store, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A cache with two answers, a run's scratch and files of others, as `cp -r` brings it to another machine."""
+    for number in (1, 2):
+        store.ask(asked(number), int, write(f"answer {number}"))
+    store.close()
+    (store.root / "tmp" / "run-another_").mkdir(parents=True)
+    (store.root / "tmp" / "run-another_" / "half.txt").write_text("of a run on another machine")
+    (store.root / "answers" / "notes.txt").write_text("somebody's")
+    if request.param == "disk":
+        yield shutil.copytree(store.root, tmp_path / "copy", copy_function=shutil.copyfile)
+        return
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no other mount here")
+    with tempfile.TemporaryDirectory(dir=memory, prefix="edgekit-test-") as folder:
+        yield shutil.copytree(store.root, Path(folder) / "copy", copy_function=shutil.copyfile)
+
+
+@pytest.mark.parametrize("locks", [True, False], ids=["locks", "no locks, no links"])
+def test_a_copied_cache_answers_and_only_what_nobody_owns_is_swept(
+    copy: Path, locks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a network's file system: other inodes and times, and perhaps neither locks nor hard links."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    if not locks:
+        monkeypatch.setattr(fcntl, "flock", refuse)
+        monkeypatch.setattr(Path, "hardlink_to", refuse)
+    reader, other = Store(copy, limit_bytes=10**9), Store(copy)
+    found = [reader.ask(asked(1), int, never), other.ask(asked(1), int, never), reader.ask(asked(2), int, never)]
+    assert [(answer.folder / "file.txt").read_text() for answer in found] == ["answer 1", "answer 1", "answer 2"]
+    reader.ask(asked(3), int, write("added"))
+    reader.close()
+    assert (found[1].folder / "file.txt").read_text() == "answer 1"
+    assert (copy / "tmp" / "run-another_").is_dir() != locks  # without locks nobody can tell whose it is
+    assert (copy / "answers" / "notes.txt").read_text() == "somebody's"
+    assert Store(copy).prune()[0] == 3
+    assert (found[1].folder / "file.txt").read_text() == "answer 1"
+    other.close()
+    assert (copy / "answers" / "notes.txt").read_text() == "somebody's"
 
 
 PRUNE = """
