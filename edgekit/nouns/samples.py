@@ -1,6 +1,11 @@
 """Samples that are kept: training, calibration and evaluation data are roles of these."""
 
+from typing import Literal
+
 from edgekit.nouns.base import Noun
+
+type Role = Literal["training", "calibration", "evaluation"]
+"""What samples are for. They are read, kept and mapped alike; evaluation and training need labels more often."""
 
 
 class Kept(Noun, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgekit.nouns.samples import Kept
 from edgekit.samples.place import Place
 from edgekit.waist.rows import pieces, write_array, write_arrays
-from edgekit.waist.tensors import Array, arrays
+from edgekit.waist.tensors import Array, arrays, load_array
 
 LABEL_KEYS = ("y", "labels", "label")
 """Names under which labels are found, unless an input of the network is called so."""
@@ -68,7 +68,7 @@ class Samples:
     @classmethod
     def opened(cls, kept: Kept, folder: Path) -> Self:
         """Samples in the folder of an answer (see `save`); they stay in their files until they are looked at."""
-        labels = np.load(folder / "labels.npy", mmap_mode="r", allow_pickle=False) if kept.labelled else None
+        labels = load_array(folder / "labels.npy") if kept.labelled else None
         return cls(arrays(folder / "samples"), labels, kept.origin, kept.sha256, kept.notes, kept.doubts)
 
     @property

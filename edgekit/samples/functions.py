@@ -18,7 +18,7 @@ from edgekit.nouns.model import Signature
 from edgekit.nouns.verification import MetricScore
 from edgekit.samples.content import LABEL_KEYS, Raw
 from edgekit.samples.place import Growing, Place
-from edgekit.waist.tensors import Array, arrays
+from edgekit.waist.tensors import Array, arrays, load_array
 
 MOST_ITEMS = 100_000
 """A generator that yields more is taken for one that never ends (training generators often do)."""
@@ -124,7 +124,7 @@ def score(spec: str, outputs: Path, labels: Path, folder: Path) -> MetricScore:
             raise InputError(
                 f"{spec} cannot be imported: {type(error).__name__}: {error}", place=spec, fix="import it in Python"
             ) from error
-        return score_of(function, spec, arrays(outputs), np.load(labels, mmap_mode="r", allow_pickle=False))
+        return score_of(function, spec, arrays(outputs), load_array(labels))
 
 
 def score_of(function: Callable[..., Any], name: str, outputs: dict[str, Array], labels: Array) -> MetricScore:

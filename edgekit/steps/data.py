@@ -17,7 +17,7 @@ from edgekit.engine.store import Answer, digest_of
 from edgekit.errors import InputError
 from edgekit.nouns.manifest import DataSet
 from edgekit.nouns.model import Preprocessing, Signature
-from edgekit.nouns.samples import Kept
+from edgekit.nouns.samples import Kept, Role
 from edgekit.nouns.verification import SamplesUse
 from edgekit.steps import conversion, evidence, sampling
 from edgekit.steps.conversion import Subject
@@ -34,6 +34,7 @@ AGREEMENT_SAMPLES = 64
 class DataPart(msgspec.Struct, frozen=True):
     """The data of one role: all of it, and what of it is used."""
 
+    role: Role
     every: Answer[Kept]
     kept: Answer[Kept]
 
@@ -97,19 +98,39 @@ def load(session: Session, project: Project, signature: Signature, files: Mappin
     general = project.preprocessing.get(config.ANY_INPUT)
     everywhere = {spec.source_name: general for spec in signature.inputs if general is not None}
     preprocessing = everywhere | project.preprocessing
-    calibration, evaluation, files = None, None, files or {}
-    if project.calibration is not None:
-        every = sampling.read(session, project.calibration, signature, preprocessing, files.get("calibration"))
-        calibration = DataPart(every, sampling.take(session, every, project.calibration_samples))
-    if project.eval is not None:
-        every = sampling.read(session, project.eval, signature, preprocessing, files.get("eval"))
-        most = affordable(signature, AGREEMENT_SAMPLES) if project.metric is None else None
-        evaluation = DataPart(every, sampling.take(session, every, most))
-        if project.metric is not None and not evaluation.kept.result.labelled:
-            raise InputError(
-                f"{project.eval} holds no labels.", place="--eval", fix="add them to the .npz as y, one for each sample"
-            )
+    files = files or {}
+
+    def read(role: Role, key: str, named: str | None, most: int | None) -> DataPart | None:
+        file = files.get(key)
+        return None if named is None else part(session, role, named, signature, preprocessing, file=file, most=most)
+
+    calibration = read("calibration", "calibration", project.calibration, project.calibration_samples)
+    most = affordable(signature, AGREEMENT_SAMPLES) if project.metric is None else None
+    evaluation = read("evaluation", "eval", project.eval, most)
+    if project.metric is not None and evaluation is not None and not evaluation.kept.result.labelled:
+        raise InputError(
+            f"{project.eval} holds no labels.", place="--eval", fix="add them to the .npz as y, one for each sample"
+        )
     return Loaded(calibration, evaluation, preprocessing)
+
+
+def part(
+    session: Session,
+    role: Role,
+    named: str,
+    signature: Signature,
+    preprocessing: dict[str, Preprocessing],
+    *,
+    file: Path | None = None,
+    most: int | None = None,
+) -> DataPart:
+    """The data of a role, fitted to a signature; ``most`` samples of it are used, evenly taken, all if None.
+
+    Raises:
+        InputError: it cannot be read, or does not fit the signature (see `edgekit.steps.sampling.read`).
+    """
+    every = sampling.read(session, named, signature, preprocessing, file)
+    return DataPart(role, every, sampling.take(session, every, most))
 
 
 def drawn(session: Session, signature: Signature, seed: int) -> Answer[Kept]:

@@ -71,7 +71,7 @@ def _named(session: Session, name: str, found: str) -> "Metric":
 def _held(name: str, function: Function) -> "Metric":
     """A function of this program."""
     from edgekit.samples import functions  # noqa: PLC0415  as above
-    from edgekit.verify.metrics import Metric, opened  # noqa: PLC0415
-    from edgekit.waist.tensors import arrays  # noqa: PLC0415
+    from edgekit.verify.metrics import Metric  # noqa: PLC0415
+    from edgekit.waist.tensors import arrays, load_array  # noqa: PLC0415
 
-    return Metric(name, lambda outputs, labels: functions.score_of(function, name, arrays(outputs), opened(labels)))
+    return Metric(name, lambda outputs, labels: functions.score_of(function, name, arrays(outputs), load_array(labels)))

@@ -7,7 +7,7 @@ from edgekit.nouns.verification import Judged, MetricScore
 from edgekit.verify import metrics, verdict
 from edgekit.verify.probes import Probed
 from edgekit.verify.verdict import Case
-from edgekit.waist.tensors import arrays
+from edgekit.waist.tensors import arrays, load_array
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def judge(
     """
     wanted, got = arrays(sides.reference), arrays(sides.outputs)
     if metric is not None and labels is not None:
-        known = metrics.opened(labels)
+        known = load_array(labels)
         scores = source or metric.score(sides.reference, labels), metric.score(sides.outputs, labels)
         measured = metrics.compared(metric.name, *scores, wanted, known)
         case = replace(case, measured=measured, odd_labels=metrics.odd_labels(metric.name, wanted, known))

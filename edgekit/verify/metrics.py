@@ -10,7 +10,7 @@ from edgekit.config import METRICS
 from edgekit.errors import InputError
 from edgekit.nouns.verification import MetricScore, TaskMetric
 from edgekit.waist.rows import pieces
-from edgekit.waist.tensors import Array, arrays
+from edgekit.waist.tensors import Array, arrays, load_array
 
 LOWER_IS_BETTER = frozenset({"mae", "mse"})
 
@@ -25,12 +25,7 @@ class Metric:
 
 def built_in(name: str) -> Metric:
     """One of `edgekit.config.METRICS`; see `metric`."""
-    return Metric(name, lambda outputs, labels: _score(name, arrays(outputs), opened(labels)))
-
-
-def opened(labels: Path) -> Array:
-    """Labels, which stay in their ``.npy`` until they are looked at."""
-    return np.asarray(np.load(labels, mmap_mode="r", allow_pickle=False))
+    return Metric(name, lambda outputs, labels: _score(name, arrays(outputs), load_array(labels)))
 
 
 def _score(name: str, outputs: dict[str, Array], labels: Array) -> MetricScore:

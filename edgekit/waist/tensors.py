@@ -32,10 +32,14 @@ def arrays(path: Path) -> dict[str, Array]:
     if path.is_dir():
         names = msgspec.json.decode((path / NAMES).read_bytes(), type=list[str])
         files = (path / f"{i}.npy" for i in range(len(names)))
-        held = (np.asarray(np.load(file, mmap_mode="r", allow_pickle=False)) for file in files)
-        return dict(zip(names, held, strict=True))
+        return dict(zip(names, map(load_array, files), strict=True))
     with zipfile.ZipFile(path) as archive:
         return {entry.filename.removesuffix(".npy"): _member(path, archive, entry) for entry in archive.infolist()}
+
+
+def load_array(path: Path) -> Array:
+    """The array of an ``.npy``, which stays in its file until it is looked at, read only."""
+    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
 
 
 def _member(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Array:

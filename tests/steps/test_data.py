@@ -17,7 +17,7 @@ from edgekit.engine.session import Session
 from edgekit.engine.store import Answer, Store
 from edgekit.errors import InputError
 from edgekit.nouns.model import Preprocessing, Signature, TensorSpec
-from edgekit.nouns.samples import Kept
+from edgekit.nouns.samples import Kept, Role
 from edgekit.steps import conversion, data, evidence, sampling
 from edgekit.waist.tensors import arrays
 
@@ -215,3 +215,23 @@ def test_the_linter_is_asked_anew_where_the_same_arrays_are_read_otherwise(
         warned[name] = data._warnings(session, subject, loaded, loaded.calibration)
     assert "[preprocessing]" in warned["images"][0]
     assert warned["same.npz"] == warned["images"][1:]
+
+
+@pytest.mark.parametrize("role", ["training", "calibration", "evaluation"])
+def test_a_set_of_any_role_is_read_with_its_labels_and_shuffled_on_disk(
+    role: Role, session: Session, tmp_path: Path
+) -> None:
+    named = saved(tmp_path / "s.npz", count=50)
+    read = data.part(session, role, named, SIGNATURE, {})
+    assert (read.role, read.kept.result.used, read.kept.result.labelled) == (role, 50, True)
+    opened = samples.Samples.opened(read.kept.result, read.kept.folder)
+    order = np.random.default_rng(0).permutation(50)[:20]
+    epoch = opened.rows(order, samples.Place(tmp_path))
+    assert epoch.labels is not None
+    assert epoch.labels.tolist() == order.tolist()
+    np.testing.assert_array_equal(epoch.inputs["x"], np.load(named)["x"][order])
+    for held in (opened.inputs["x"], opened.labels, epoch.inputs["x"], epoch.labels):
+        assert isinstance(held.base, np.memmap)  # type: ignore[union-attr]
+    again = data.part(session, "evaluation", named, SIGNATURE, {}, most=20)
+    assert again.every.from_cache  # roles share what was read
+    assert again.kept.result.used == 20
