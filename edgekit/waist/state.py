@@ -30,12 +30,24 @@ def note(model: Any) -> tuple[str, ...]:
     Args:
         model: object tree of a TFLite file.
     """
-    parts = graph.describe(model)
-    names = [operator.name for _, operator, _ in _surviving(parts[0])]
-    resources = [operator.name for part in parts for operator in part.operators if operator.name == "ASSIGN_VARIABLE"]
+    names, resources = _keepers(model)
     if not names and not resources:
         return ()
     return (KEPT.format(operators=", ".join(dict.fromkeys(names + resources)), way=RENEW if resources else RESET),)
+
+
+def keepers(model: Any) -> tuple[str, ...]:
+    """Kinds of the operators that keep state from run to run."""
+    names, resources = _keepers(model)
+    return tuple(dict.fromkeys(names + resources))
+
+
+def _keepers(model: Any) -> tuple[list[str], list[str]]:
+    """Recurrent operators that keep state in variables, and those that write resource variables."""
+    parts = graph.describe(model)
+    names = [operator.name for _, operator, _ in _surviving(parts[0])]
+    resources = [operator.name for part in parts for operator in part.operators if operator.name == "ASSIGN_VARIABLE"]
+    return names, resources
 
 
 def surviving(model: Any) -> tuple[int, ...]:

@@ -82,6 +82,12 @@ def test_what_openvinos_lstm_does_not_compute_is_refused(
         build(worker, stacked(tmp_path / "waist.tflite", **variant), tmp_path / "out")
 
 
+def test_state_that_is_meant_is_refused_by_its_name(worker: Worker, tmp_path: Path) -> None:
+    with pytest.raises(Unsupported, match="keeps its state from run to run") as refusal:
+        build(worker, stacked(tmp_path / "waist.tflite", cleared=False), tmp_path / "out")
+    assert "an input and an output of the model" in str(refusal.value.fix)
+
+
 def test_the_precision_that_openvino_would_choose_is_told(worker: Worker, tmp_path: Path) -> None:
     made = build(worker, stacked(tmp_path / "waist.tflite"), tmp_path / "out")
     model = CORE.read_model(tmp_path / "out/model.xml")

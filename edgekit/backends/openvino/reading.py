@@ -13,7 +13,7 @@ from edgekit.backends.openvino.libraries import FAILURES, ov
 from edgekit.errors import Unsupported
 from edgekit.nouns.building import Job
 from edgekit.nouns.model import Signature, TensorSpec
-from edgekit.waist import graph
+from edgekit.waist import graph, state
 
 
 def from_source(job: Job) -> tuple[Any, Signature]:
@@ -35,6 +35,7 @@ def from_waist(job: Job) -> tuple[Any, Signature]:
     waist = Path(job.waist)
     with tempfile.TemporaryDirectory() as folder:  # the model keeps its file mapped until it is copied
         tree = graph.load(waist)
+        _require_readable(tree, job)
         cuts = recurrent.cut(tree)
         mended = [waist_scalars.mend(tree), waist_aliases.mend(tree)]
         readable = waist
@@ -44,6 +45,22 @@ def from_waist(job: Job) -> tuple[Any, Signature]:
         model = _converted(waist, lambda: ov.convert_model(readable, share_weights=False))
         model = recurrent.joined(model, cuts) if cuts else model
     return _fixed(model, job.signature, Path(job.source)), job.signature
+
+
+def _require_readable(tree: Any, job: Job) -> None:
+    """Stop at what OpenVINO's reader would complain of in terms of its own.
+
+    Raises:
+        Unsupported: the network keeps state from run to run.
+    """
+    keeping = state.keepers(tree)
+    if keeping:
+        raise Unsupported(
+            f"{Path(job.source).name} keeps its state from run to run ({', '.join(keeping)}), "
+            "and OpenVINO's TFLite reader knows no such state.",
+            place=job.source,
+            fix="make the state an input and an output of the model, or choose a target that runs LiteRT (android)",
+        )
 
 
 def _converted(path: Path, convert: Callable[[], Any]) -> Any:
