@@ -11,6 +11,7 @@ import msgspec
 
 from edgekit.config import toml
 from edgekit.errors import InputError
+from edgekit.host import replacing
 from edgekit.host.ownership import writing
 from edgekit.nouns import leaves
 from edgekit.nouns.base import Noun
@@ -163,6 +164,4 @@ def _edit_devices(change: Callable[[Any], object]) -> None:
         if "devices" not in document:
             document["devices"] = tomlkit.table(is_super_table=True)
         change(document["devices"])
-        aside = file.with_name(f".{file.name}.new")
-        aside.write_text(tomlkit.dumps(document), encoding="utf8")
-        aside.replace(file)
+        replacing.write(file, tomlkit.dumps(document).encode())

@@ -7,7 +7,6 @@ lists the profiles of the files that it holds. A file on its own is recorded in 
 
 import errno
 import hashlib
-import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator
@@ -23,7 +22,7 @@ import numpy as np
 from edgekit.engine import contents
 from edgekit.engine.publish import refuse_cache
 from edgekit.errors import InputError
-from edgekit.host import ownership
+from edgekit.host import ownership, replacing
 from edgekit.measure.protocol import Observations
 from edgekit.measure.subject import Measurable
 from edgekit.nouns import manifest as manifests
@@ -120,11 +119,12 @@ def write(profile: Profile, samples: dict[str, Array], plots: dict[str, str], su
     stem = Path(profile.raw or "profile.npz").stem
     with _writing(where, subject.manifest):
         where.mkdir(parents=True, exist_ok=True)
-        _replace(where / f"{stem}.npz", lambda path: _save(path, samples))
+        with replacing.replacing(where / f"{stem}.npz") as aside, aside.open("wb") as file:
+            np.savez_compressed(file, **dict[str, Any](samples))
         for end, svg in plots.items():
-            _replace(where / f"{stem}-{end}.svg", partial(Path.write_bytes, data=svg.encode()))
+            replacing.write(where / f"{stem}-{end}.svg", svg.encode())
         document = msgspec.json.format(msgspec.json.encode(profile)) + b"\n"
-        _replace(where / f"{stem}.json", lambda path: path.write_bytes(document))
+        replacing.write(where / f"{stem}.json", document)
         if subject.manifest is not None:
             _list(subject.manifest, partial(_with_profile, profile=profile))
     return where / f"{stem}.json"
@@ -158,27 +158,10 @@ def _with_profile(old: Manifest, profile: Profile) -> Manifest:
     return msgspec.structs.replace(old, profiles=(*old.profiles, profile))
 
 
-def _save(path: Path, arrays: dict[str, Any]) -> None:
-    with path.open("wb") as file:
-        np.savez_compressed(file, **arrays)
-
-
-def _replace(path: Path, make: Callable[[Path], object]) -> None:
-    """Write a file aside and rename it."""
-    handle, aside = tempfile.mkstemp(prefix=".edgekit-", suffix=".part", dir=path.parent)
-    os.close(handle)
-    try:
-        make(Path(aside))
-        Path(aside).chmod(0o644)
-        Path(aside).replace(path)
-    finally:
-        Path(aside).unlink(missing_ok=True)
-
-
 def _list(path: Path, change: Callable[[Manifest], Manifest]) -> None:
     """Change a manifest, which `_writing` keeps from others; the file is replaced whole."""
     document = msgspec.json.format(msgspec.json.encode(change(manifests.read(path)))) + b"\n"
-    _replace(path, lambda aside: aside.write_bytes(document))
+    replacing.write(path, document)
 
 
 def read(path: Path) -> Profile:
@@ -210,7 +193,7 @@ def attach(path: Path, name: str, content: bytes, by: str) -> None:
     extra = Extra(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content), by=by)
     with _writing(path.parent, path):
         contents.of(path.parent).refuse(path.parent, {name})
-        _replace(path.parent / name, lambda aside: aside.write_bytes(content))
+        replacing.write(path.parent / name, content)
         _list(path, lambda old: msgspec.structs.replace(old, extras=old.extras | {name: extra}))
 
 

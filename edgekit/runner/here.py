@@ -8,14 +8,13 @@ a driver says which command starts a Python there.
 import os
 import shutil
 import subprocess
-import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
 
 from edgekit import runner
 from edgekit.errors import DeviceError
-from edgekit.host import ownership
+from edgekit.host import ownership, replacing
 from edgekit.host.cachedir import cache_folder
 from edgekit.nouns.profile import Block, Deployment, Device, Run
 
@@ -173,9 +172,8 @@ def _program() -> Path:
     """The runner, in a file of this version; others may just be reading it."""
     file = places() / runner.PROGRAM
     file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f"{file.stem}.", delete=False) as written:
-        written.write(runner.program())
-    return Path(written.name).replace(file)
+    replacing.write(file, runner.program())
+    return file
 
 
 def run_block(

@@ -5,7 +5,6 @@ All arrays here carry a leading sample axis: ``[N, *shape]``.
 
 import math
 import struct
-import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.host.replacing import replacing
 from edgekit.nouns.model import Signature, TensorSpec
 
 Array = NDArray[np.generic]
@@ -89,17 +89,12 @@ def write_npz(path: Path, arrays: Mapping[str, Array]) -> Path:
     Returns:
         ``path``.
     """
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".partial", delete=False) as file:
-        partial = Path(file.name)
-    try:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-            for name, values in arrays.items():
-                file_of = zipfile.ZipInfo(f"{name}.npy")  # of no date: the same arrays make the same file
-                with archive.open(file_of, "w", force_zip64=True) as entry:
-                    np.lib.format.write_array(entry, np.ascontiguousarray(values), allow_pickle=False)  # type: ignore[no-untyped-call]
-        return partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        for name, values in arrays.items():
+            file_of = zipfile.ZipInfo(f"{name}.npy")  # of no date: the same arrays make the same file
+            with archive.open(file_of, "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, np.ascontiguousarray(values), allow_pickle=False)  # type: ignore[no-untyped-call]
+    return path
 
 
 def quantize(real: Array, scale: float, zero_point: int, dtype: str) -> Array:

@@ -8,7 +8,6 @@ times operators). Source of the numbers of processors: the ELF specification's `
 
 import hashlib
 import shlex
-import tempfile
 import urllib.error
 import urllib.request
 from http.client import HTTPException
@@ -18,6 +17,7 @@ from typing import Literal, NamedTuple
 from edgekit.drivers.adb.bridge import Phone
 from edgekit.drivers.adb.finding import TOOLS
 from edgekit.errors import DeviceError, InputError, MissingTool
+from edgekit.host import replacing
 from edgekit.host.cachedir import cache_folder
 from edgekit.nouns.profile import Device
 
@@ -211,7 +211,5 @@ def _keep(content: bytes, abi: str) -> Path:
     into = cache_folder() / "tools"
     into.mkdir(parents=True, exist_ok=True)
     file = into / f"benchmark_model-{abi}-{hashlib.sha256(content).hexdigest()}"
-    with tempfile.NamedTemporaryFile(dir=into, prefix=".", delete=False) as written:
-        written.write(content)
-    Path(written.name).replace(file)
+    replacing.write(file, content)
     return file

@@ -1,0 +1,28 @@
+"""Files that appear whole or not at all."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file beside ``path`` to write, which takes its place when the block ends; it is removed if the block fails.
+
+    Whoever reads ``path`` meanwhile sees what was there before. What a killed process leaves is named as
+    `edgekit.nouns.manifest.PART` says.
+    """
+    aside = path.with_name(f".edgekit-{os.urandom(4).hex()}.part")
+    aside.touch(exist_ok=False)
+    try:
+        yield aside
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write(path: Path, content: bytes) -> None:
+    """Put a file in the place of another, whole."""
+    with replacing(path) as aside:
+        aside.write_bytes(content)
