@@ -115,6 +115,11 @@ _DISK = {
 }
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what a library's error says, cut to 300 characters; its class if it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
 def from_os(error: OSError) -> InputError | None:
     """The user's remedy for a refusal of the operating system; None if there is none."""
     if error.errno not in _DISK:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-from edgekit.errors import Unsupported
+from edgekit.errors import Unsupported, first_line
 from edgekit.host import deadline, events
 from edgekit.waist import effort
 from edgekit.waist.tensors import Array, stacked
@@ -40,7 +40,7 @@ def interpreter(path: Path, *, threads: int = 1, keep_tensors: bool = False, del
             made.allocate_tensors()
     except (RuntimeError, ValueError) as error:
         raise Unsupported(
-            f"LiteRT cannot load {path.name}: {_first_line(error)}",
+            f"LiteRT cannot load {path.name}: {first_line(error)}",
             place=str(path),
             fix="see the operators named; simplify them in the model or choose another precision",
         ) from error
@@ -117,7 +117,7 @@ def invoke(made: Interpreter, path: Path) -> None:
             made.invoke()
     except (RuntimeError, ValueError) as error:
         raise Unsupported(
-            f"LiteRT cannot run {path.name}: {_first_line(error)}",
+            f"LiteRT cannot run {path.name}: {first_line(error)}",
             place=str(path),
             fix="see the operator named; simplify it in the model or choose another precision",
         ) from error
@@ -135,7 +135,3 @@ def value(made: Interpreter, tensor: int) -> Array | None:
 def host_threads() -> int:
     """CPU threads that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

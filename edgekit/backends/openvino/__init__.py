@@ -189,7 +189,7 @@ def _own_precision(model: Any) -> tuple[str, ...]:
 
 def _refused(artifact: Path, error: Exception) -> Unsupported:
     return Unsupported(
-        f"OpenVINO's CPU plugin cannot run {artifact.name}: {reading.first_line(error)}.",
+        f"OpenVINO's CPU plugin cannot run {artifact.name}: {reading.telling_line(error)}.",
         place=str(artifact),
         fix="see the operator named; simplify it in the model or choose another precision",
     )

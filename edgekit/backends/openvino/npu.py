@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.backends.openvino.libraries import FAILURES
-from edgekit.backends.openvino.reading import first_line
+from edgekit.backends.openvino.reading import telling_line
 from edgekit.nouns.building import Placement
 
 IMPORTER = "https://github.com/openvinotoolkit/npu_compiler/blob/0ccf9bf3faf8106f5575a905d665feab44e59b6f/src/vpux_compiler/src/frontend/IE.cpp"
@@ -110,6 +110,6 @@ def compile_blob(core: Any, model: Any, platform: str, blob: Path) -> str:
     except FAILURES as error:
         if "compiler_loader" in str(error) or "Cannot load library" in str(error):
             return f"the NPU compiler (libopenvino_intel_npu_compiler_loader) is not installed here; {HELP}"
-        return f"the NPU compiler refused the network: {first_line(error)}"
+        return f"the NPU compiler refused the network: {telling_line(error)}"
     blob.write_bytes(bytes(exported) if isinstance(exported, bytes) else exported.getvalue())
     return ""

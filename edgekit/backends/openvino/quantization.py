@@ -8,7 +8,7 @@ from typing import Any
 
 from edgekit.backends.openvino import half_precision, kept
 from edgekit.backends.openvino.libraries import FAILURES, RangeEstimatorParameters, RangeEstimatorParametersSet, nncf
-from edgekit.backends.openvino.reading import first_line, matched
+from edgekit.backends.openvino.reading import matched, telling_line
 from edgekit.backends.openvino.settings import NncfSettings
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.building import Job
@@ -103,7 +103,7 @@ def _first(by: Callable[[str], Any], estimator: str, source: Path) -> tuple[Any,
         if TOO_NARROW in str(error) and estimator != "minmax":
             return _first(by, "minmax", source)
         raise Unsupported(
-            f"NNCF cannot quantize {source.name}: {first_line(error)}.",
+            f"NNCF cannot quantize {source.name}: {telling_line(error)}.",
             place=str(source),
             fix="use --precision float16 for this target",
         ) from error

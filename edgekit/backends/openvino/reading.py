@@ -69,7 +69,7 @@ def _converted(path: Path, convert: Callable[[], Any]) -> Any:
     except FAILURES as error:
         operators = _operators(str(error))
         raise Unsupported(
-            f"OpenVINO cannot read {path.name}: {operators or first_line(error)}.",
+            f"OpenVINO cannot read {path.name}: {operators or telling_line(error)}.",
             place=str(path),
             fix="replace these operators in the model, or choose another target",
         ) from error
@@ -84,7 +84,7 @@ def _operators(message: str) -> str:
     return ""
 
 
-def first_line(error: BaseException) -> str:
+def telling_line(error: BaseException) -> str:
     """The line of an OpenVINO error that says what happened (those before say where in its code)."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     where = (
@@ -112,7 +112,7 @@ def _fixed(model: Any, signature: Signature, path: Path) -> Any:
             model.reshape({port: ov.PartialShape(list(spec.shape)) for spec, port in inputs})
     except FAILURES as error:
         raise Unsupported(
-            f"OpenVINO cannot fix the shapes of {path.name}: {first_line(error)}.",
+            f"OpenVINO cannot fix the shapes of {path.name}: {telling_line(error)}.",
             place=str(path),
             fix="export the model with fixed shapes",
         ) from error

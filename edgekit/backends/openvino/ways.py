@@ -64,7 +64,7 @@ def _check(model: Any, signature: Signature, job: Job) -> None:
             results = compiled({port: given[spec.name][0] for spec, port in zip(signature.inputs, into, strict=True)})
     except FAILURES as error:
         raise Unsupported(
-            f"OpenVINO cannot run {Path(job.source).name}: {reading.first_line(error)}.",
+            f"OpenVINO cannot run {Path(job.source).name}: {reading.telling_line(error)}.",
             place=job.source,
             fix="choose another target",
         ) from error

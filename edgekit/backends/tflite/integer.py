@@ -33,7 +33,7 @@ from edgekit.backends.tflite.judge import (
 )
 from edgekit.backends.tflite.ranges import METHODS, Range, choose, saturated
 from edgekit.backends.tflite.ready import Ready, ready
-from edgekit.errors import EndlessError, Unsupported
+from edgekit.errors import EndlessError, Unsupported, first_line
 from edgekit.host import events
 from edgekit.waist import cost, exact, graph, state
 from edgekit.waist.exact import GUARDED, Wiring
@@ -298,7 +298,7 @@ class _Attempts:
         except EndlessError:  # so would be the next
             raise
         except (RuntimeError, ValueError, KeyError, IndexError, TypeError, Unsupported) as error:
-            self._refused.append(f"{engine}: {(str(error).strip() or repr(error)).splitlines()[0][:200]}")
+            self._refused.append(f"{engine}: {first_line(error)}")
             return None
         self._made = worth_keeping([*self._made, made])  # a large file in memory is enough
         return made

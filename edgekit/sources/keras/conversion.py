@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from edgekit.errors import Unsupported
+from edgekit.errors import Unsupported, first_line
 from edgekit.sources.keras import cutting, lowering
-from edgekit.sources.keras.libraries import FAILURES, first_line, tf
+from edgekit.sources.keras.libraries import FAILURES, tf
 from edgekit.sources.keras.loading import layers
 from edgekit.sources.keras.lstm import fused, fusible
 from edgekit.sources.keras.network import Fixed, sample, traced, writes_state

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from tensorflow.python.ops.op_selector import UnliftableError
 
-from edgekit.errors import Unsupported
+from edgekit.errors import Unsupported, first_line
 from edgekit.nouns.model import Constant, SourceOptions, TensorRow
-from edgekit.sources.keras.libraries import FAILURES, first_line, tf
+from edgekit.sources.keras.libraries import FAILURES, tf
 from edgekit.sources.keras.network import Fixed, KerasNetwork, Port, fix
 from edgekit.waist import naming, proposals
 

@@ -14,9 +14,9 @@ from typing import Any
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework import op_def_registry
 
-from edgekit.errors import InputError
+from edgekit.errors import InputError, first_line
 from edgekit.sources.keras import containers
-from edgekit.sources.keras.libraries import FAILURES, first_line, tf
+from edgekit.sources.keras.libraries import FAILURES, tf
 from edgekit.sources.keras.operators import PURE, RESTORING, SAVING
 
 

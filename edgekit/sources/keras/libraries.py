@@ -51,7 +51,7 @@ FAILURES = (
 )
 """What TensorFlow and Keras raise when a file or a graph is not to their liking; they have no tree of their own."""
 
-__all__ = ["FAILURES", "ConverterError", "first_line", "keras3", "tf", "tf_keras"]
+__all__ = ["FAILURES", "ConverterError", "keras3", "tf", "tf_keras"]
 
 
 @cache
@@ -66,8 +66,3 @@ def keras3() -> Any:
         if blocked:
             del sys.modules["sklearn"]
     return keras
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of a library's message, cut to 300 characters."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

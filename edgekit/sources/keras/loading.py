@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.errors import InputError, Unsupported
+from edgekit.errors import InputError, Unsupported, first_line
 from edgekit.nouns.model import SourceOptions
 from edgekit.sources.keras import archive, optimization, policies, saved, vetting
-from edgekit.sources.keras.libraries import FAILURES, first_line, keras3, tf, tf_keras
+from edgekit.sources.keras.libraries import FAILURES, keras3, tf, tf_keras
 from edgekit.sources.keras.network import KerasNetwork, Port
 from edgekit.sources.keras.preprocessing import refusal
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.errors import InputError, Unsupported
+from edgekit.errors import InputError, Unsupported, first_line
 from edgekit.host import deadline
 from edgekit.sources import bound, bound_results
 from edgekit.sources.keras import effort, optimization
 from edgekit.sources.keras.definitions import nodes
-from edgekit.sources.keras.libraries import FAILURES, first_line, tf
+from edgekit.sources.keras.libraries import FAILURES, tf
 from edgekit.waist.tensors import Array
 
 

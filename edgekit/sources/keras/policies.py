@@ -18,8 +18,9 @@ from typing import Any
 import h5py
 import numpy as np
 
+from edgekit.errors import first_line
 from edgekit.sources.keras.archive import Archive
-from edgekit.sources.keras.libraries import FAILURES, first_line, tf
+from edgekit.sources.keras.libraries import FAILURES, tf
 from edgekit.sources.keras.network import Fixed, sample
 from edgekit.waist.tensors import IDENTICAL_DB, sqnr_db
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.errors import InputError, Unsupported
+from edgekit.errors import InputError, Unsupported, first_line
 from edgekit.host import deadline, events
 from edgekit.sources.keras import effort
-from edgekit.sources.keras.libraries import FAILURES, first_line, tf
+from edgekit.sources.keras.libraries import FAILURES, tf
 from edgekit.sources.keras.network import Fixed, traced, writes_state
 from edgekit.waist.rows import write_rows
 from edgekit.waist.tensors import Array

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from edgekit.errors import InputError
+from edgekit.errors import InputError, first_line
 from edgekit.sources.keras import graphs
-from edgekit.sources.keras.libraries import FAILURES, first_line, tf
+from edgekit.sources.keras.libraries import FAILURES, tf
 from edgekit.sources.keras.network import KerasNetwork, Port
 
 SERVING = "serving_default"
