@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import flatbuffers
 import numpy as np
 
 from edgekit.errors import InputError, Unsupported
@@ -239,16 +238,10 @@ def _fit(path: Path, options: SourceOptions) -> Iterator[tuple[Path, graph.Graph
         for index, name in names.items():
             tree.subgraphs[0].tensors[index].name = name.encode()
         if open_ or resized:
-            copy.write_bytes(_packed(tree))
+            copy.write_bytes(graph.pack(tree))
             _set_shapes(tree, _resized_shapes(copy, path, shapes))
-        copy.write_bytes(_packed(tree))
+        copy.write_bytes(graph.pack(tree))
         yield copy, _parsed(copy)[1]
-
-
-def _packed(tree: Any) -> bytes:
-    builder = flatbuffers.Builder(1 << 20)
-    builder.Finish(tree.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
 
 
 def _boundary_names(main: graph.Graph) -> dict[int, str]:

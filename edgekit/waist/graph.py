@@ -8,9 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.tools import flatbuffer_utils
 
 from edgekit.errors import InputError
 from edgekit.nouns.base import Noun
@@ -122,7 +122,8 @@ def parse(content: bytes, path: Path) -> Any:
     if content[4:8] != b"TFL3":
         raise InputError(f"{path.name} is no TFLite file.", place=str(path), fix="export it again")
     try:
-        model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+        model = flatbuffer_utils.convert_bytearray_to_object(content)
+        _take_in(model, content)
     except (struct.error, IndexError, TypeError, ValueError, AttributeError, MemoryError, OverflowError) as error:
         raise _damaged(path, str(error)) from error
     if not model.subgraphs or model.operatorCodes is None or model.buffers is None:
@@ -132,9 +133,25 @@ def parse(content: bytes, path: Path) -> Any:
 
 def pack(model: Any) -> bytes:
     """The schema's object tree (`load`'s) as the content of a TFLite file."""
-    builder = flatbuffers.Builder(1 << 20)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    content: bytes = flatbuffer_utils.convert_object_to_bytearray(model)
+    return content
+
+
+def _take_in(model: Any, content: bytes) -> None:
+    """Take constants and custom options into the tree that lie behind it in the file, as in those above 2 GB.
+
+    `flatbuffer_utils.read_model_from_bytearray` does so too, but not for a graph without operators, and believes
+    every offset. Offsets of 0 and 1 mean that there is none (TFLite schema, ``Buffer``).
+    """
+    for buffer in model.buffers or ():
+        if buffer.offset > 1:
+            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
+    for operator in (operator for subgraph in model.subgraphs or () for operator in subgraph.operators or ()):
+        if operator.largeCustomOptionsOffset > 1:
+            offset, size = operator.largeCustomOptionsOffset, operator.largeCustomOptionsSize
+            operator.customOptions = np.frombuffer(content, np.uint8, size, offset)
+            operator.largeCustomOptionsOffset = operator.largeCustomOptionsSize = 0
 
 
 def _damaged(path: Path, detail: str) -> InputError:
@@ -155,8 +172,7 @@ def _graph(model: Any, subgraph: Any) -> Graph:
 
 def _tensor(model: Any, index: int, tensor: Any) -> Tensor:
     quantization = tensor.quantization
-    buffer = model.buffers[tensor.buffer]
-    size = 0 if buffer.data is None else len(buffer.data)
+    data = model.buffers[tensor.buffer].data
     quantized = quantization is not None and quantization.scale is not None
     return Tensor(
         index=index,
@@ -164,7 +180,7 @@ def _tensor(model: Any, index: int, tensor: Any) -> Tensor:
         shape=ints(tensor.shape),
         signature_shape=ints(tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature),
         dtype=DTYPES.get(tensor.type, f"type{tensor.type}"),
-        constant_bytes=size or int(buffer.size or 0),
+        constant_bytes=0 if data is None else len(data),
         scales=tuple(float(x) for x in quantization.scale) if quantized else (),
         zero_points=ints(quantization.zeroPoint) if quantized else (),
         axis=quantization.quantizedDimension if quantized else 0,

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from edgekit.errors import InputError
 from edgekit.waist import graph
+from edgekit.waist.run import run
 from tests import networks
 
 
@@ -123,3 +124,47 @@ def test_a_file_cut_short_or_with_flipped_bytes_is_read_or_refused(data: st.Data
     else:
         return
     assert "broken.tflite" in complaint.problem
+
+
+def behind(path: Path, *, shift: int = 0) -> Path:
+    """The same file with its constants behind the flatbuffer, as converters write networks above 2 GB."""
+    model = graph.load(path)
+    kept = [buffer.data for buffer in model.buffers]
+    for buffer, data in zip(model.buffers, kept, strict=True):
+        if data is not None:
+            buffer.data, buffer.offset, buffer.size = None, 2, len(data)
+    start = len(graph.pack(model))
+    tail = b""
+    for buffer, data in zip(model.buffers, kept, strict=True):
+        if data is not None:
+            tail += bytes(-(start + len(tail)) % 16)
+            buffer.offset = start + len(tail) + shift
+            tail += bytes(data)
+    content = graph.pack(model)
+    assert len(content) == start
+    made = path.with_name("behind.tflite")
+    made.write_bytes(content + tail)
+    return made
+
+
+def test_constants_behind_the_flatbuffer_are_read_as_those_in_it(tmp_path: Path) -> None:
+    path = networks.classifier(tmp_path / "net.tflite")
+    far = behind(path)
+    assert graph.read(far) == graph.read(path)
+    (near_tree, far_tree) = (graph.load(file) for file in (path, far))
+    for tensor in range(len(near_tree.subgraphs[0].tensors)):
+        near, other = (graph.constant(tree, 0, tensor) for tree in (near_tree, far_tree))
+        assert (near is None) == (other is None)
+        assert near is None or np.array_equal(near, other)
+    again = tmp_path / "again.tflite"
+    again.write_bytes(graph.pack(far_tree))  # a copy holds them itself
+    x = {"image": networks.weights(2, 1, 8, 8, 3)}
+    results = [run(file, x)["probabilities"] for file in (path, far, again)]
+    assert np.array_equal(results[0], results[1])
+    assert np.array_equal(results[0], results[2])
+
+
+def test_constants_that_lie_beyond_the_file_are_refused(tmp_path: Path) -> None:
+    far = behind(networks.classifier(tmp_path / "net.tflite"), shift=1 << 40)
+    with pytest.raises(InputError, match="damaged"):
+        graph.load(far)
