@@ -10,7 +10,7 @@ from edgekit.cli import VERBS
 ALLOWED = {"click", "edgekit"}
 """Third-party packages that ``edgekit --help`` may import."""
 
-HEAVY = {"tensorflow", "keras", "tf_keras", "onnx", "onnx_ir", "onnx2tf", "onnxruntime", "openvino", "nncf"}
+HEAVY = {"tensorflow", "keras", "tf_keras", "onnx", "onnx2tf", "onnxruntime", "openvino", "nncf"}
 """What only a worker process may import, and the interpreter, which only reading a model needs."""
 
 PROBE = """

@@ -60,9 +60,9 @@ SOURCES = {
     ),
     "onnx": LeafRow(
         extra="onnx",
-        modules=("onnx", "onnx_ir", "onnx2tf", "onnxruntime"),
+        modules=("onnx", "onnx2tf", "onnxruntime"),
         distributions=(
-            *("keras", "onnx", "onnx-ir", "onnx2tf", "onnxruntime", "onnxsim", "protobuf"),
+            *("keras", "onnx", "onnx2tf", "onnxruntime", "onnxsim", "protobuf"),
             *("sne4onnx", "sng4onnx", "tensorflow", "tf-keras"),
         ),
     ),
