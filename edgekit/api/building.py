@@ -101,7 +101,7 @@ def build(
         verify_on: a device whose outputs must be this host's.
         devices: boards beside those of your own ``devices.toml``, by id.
         cache_limit: what the cache may keep, such as ``"50G"``.
-        progress: True shows a bar, a function gets every `edgekit.api.ProgressEvent`.
+        progress: True shows a bar, or lines in a notebook; a function gets every `edgekit.api.ProgressEvent`.
 
     Returns:
         A mapping of target → folder → file. It holds the errors of targets that failed, while others were built;

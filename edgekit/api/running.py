@@ -30,7 +30,7 @@ class ProgressEvent(NamedTuple):
 
 
 type Progress = bool | Callable[[ProgressEvent], object]
-"""True shows a bar, a function gets every `ProgressEvent`, False is silent."""
+"""True shows a bar, or lines if there is no terminal; a function gets every `ProgressEvent`, False is silent."""
 
 
 class Told(Silent):
@@ -105,10 +105,10 @@ def _watcher(progress: Progress) -> Any:
         return nullcontext(Told(progress))
     if not progress:
         return nullcontext(Silent())
-    from edgekit.report.bar import Bar  # noqa: PLC0415  only if it is shown
+    from edgekit.report.lines import watcher  # noqa: PLC0415  only if it is shown
     from edgekit.report.shown import screen  # noqa: PLC0415  as above
 
-    return Bar(screen())
+    return watcher(screen())
 
 
 @contextmanager

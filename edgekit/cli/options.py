@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ from rich.console import Console
 
 from edgekit import config
 from edgekit.cli.console import put_json
-from edgekit.engine.session import Progress, Session, opened
+from edgekit.engine.session import Session, opened
 from edgekit.errors import InputError
-from edgekit.host import cachedir, events
+from edgekit.host import cachedir
 from edgekit.nouns.model import Constant
 from edgekit.report import shown
+from edgekit.report.lines import watcher
 
 
 def stderr() -> Console:
@@ -35,7 +36,7 @@ def stdout(*, as_json: bool = False) -> Console:
     if as_json:
         return stderr()
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE
-    return shown.PlainConsole(highlight=False, soft_wrap=False, markup=False, emoji=False, width=width)
+    return shown.PlainConsole(soft_wrap=False, width=width)
 
 
 def print_json(document: Any) -> None:
@@ -191,28 +192,6 @@ class MetricChoice(click.Choice[str]):
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document to stdout.")
 
 
-class Lines:
-    """Progress without a terminal: a line for each step that really runs."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-
-    def plan(self, steps: int) -> None:
-        """A log needs no total."""
-
-    def begin(self, step: str) -> None:
-        """Lines come when a step is done."""
-
-    def tell(self, step: str, event: events.Event) -> None:  # noqa: ARG002  the protocol's
-        """Print remarks; how far a step is would fill a log."""
-        if isinstance(event, events.Remark):
-            self._console.print(event.text, style="dim", markup=False)
-
-    def end(self, step: str, *, from_cache: bool) -> None:
-        """Say what was done."""
-        self._console.print(f"{step}{' (cached)' if from_cache else ''}", style="dim")
-
-
 @contextmanager
 def session(
     console: Console,
@@ -251,16 +230,8 @@ def _session(
     memory_bytes = None if max_memory is None else config.memory_bytes(max_memory, "--max-memory")
     for doubt in cachedir.doubts(cachedir.cache_folder()):
         console.print(f"warning: {doubt}", style="yellow")
-    with _watcher(console) as watching, opened(watching, cache_limit, memory_bytes, max_seconds) as running:
+    with watcher(console) as watching, opened(watching, cache_limit, memory_bytes, max_seconds) as running:
         yield running
-
-
-def _watcher(console: Console) -> AbstractContextManager[Progress]:
-    if not sys.stderr.isatty():
-        return nullcontext(Lines(console))
-    from edgekit.report.bar import Bar  # noqa: PLC0415  logs and other programs wait for no bar
-
-    return Bar(console)
 
 
 def existing(path: str, named_in: str | None = None) -> Path:

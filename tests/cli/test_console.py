@@ -111,7 +111,7 @@ def test_names_in_files_reach_no_terminal_as_they_are(
 def test_what_rich_draws_stays_and_what_is_in_it_is_plain(capfd: pytest.CaptureFixture[str]) -> None:
     table = Table(HOSTILE, title=HOSTILE)
     table.add_row(HOSTILE)
-    drawn = shown.PlainConsole(stderr=True, force_terminal=True, color_system="standard", highlight=False)
+    drawn = shown.PlainConsole(stderr=True, force_terminal=True, color_system="standard")
     drawn.print(table, style="red")
     seen = capfd.readouterr().err
     assert "\x1b[3" in seen  # its own colours

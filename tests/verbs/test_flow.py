@@ -339,13 +339,13 @@ STEPS = (
 KILLED_IN_STEP = """
 import os, signal, sys
 from edgekit import cli; from edgekit.engine import store
-from edgekit.cli import options
+from edgekit.report.lines import Lines
 def begun(*arguments):
     os.kill(os.getpid(), signal.SIGKILL)
 def told(step):
     if step.startswith(sys.argv[1]):
         store.Store.ask = begun
-options.Lines.begin = lambda self, step: told(step)
+Lines.begin = lambda self, step: told(step)
 sys.exit(cli.run(sys.argv[2:]))
 """
 """Runs edgekit, and kills it when a step whose name begins so has begun."""
