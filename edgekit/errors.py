@@ -7,6 +7,7 @@
     ├── Unsupported     exit 4   choose another target, precision or pass
     │   └── EndlessError         bound the network's loop, or raise the limit
     ├── DeviceError     exit 5   look at the bench
+    ├── CancelledError  exit 130 run it again
     └── LeafCrashError  exit 70  report it: a bug in edgekit
 
 ``edgekit.cli`` shows these; a build keeps those of one target from the others. Anything else that
@@ -77,6 +78,15 @@ class DeviceError(EdgekitError):
     """Something attached does not answer as it should."""
 
     exit_code = 5
+
+
+class CancelledError(EdgekitError):
+    """The run was cancelled; what was done by then is in the cache."""
+
+    exit_code = 130  # as a shell tells an interruption
+
+    def __init__(self) -> None:
+        super().__init__("The run was cancelled.", fix="run it again: what was done by then is in the cache")
 
 
 class LeafCrashError(EdgekitError):

@@ -138,7 +138,7 @@ def _errors() -> str:
     rows = [("0", "", "Built, and every stated budget is met.")]
     rows += [(str(kind.exit_code), f"`{kind.__name__}`", _prose(kind.__doc__ or "")) for kind in kinds]
     rows.append((str(EdgekitError.exit_code), "", "A bug in edgekit; the traceback is in the log file that is shown."))
-    rows.append(("130", "", "Interrupted. Nothing half-written stays behind."))
+    rows.append(("130", "`CancelledError`", "Interrupted, or cancelled. Nothing half-written stays behind."))
     return _page(
         "Exit codes and errors",
         "`edgekit/errors.py`",

@@ -4,10 +4,8 @@ import click
 
 from edgekit.cli import options
 from edgekit.cli.console import say
-from edgekit.engine.store import Store
-from edgekit.host import cachedir
-from edgekit.host.cachedir import cache_folder
 from edgekit.report.screens import size as in_words
+from edgekit.verbs import cache
 
 
 @click.group()
@@ -28,15 +26,14 @@ def size(*, as_json: bool) -> int:
     \b
     edgekit cache size
     """
-    folder = cache_folder()
-    rows = Store(folder).entries()
-    total, limit = sum(bytes_ for _, bytes_, _ in rows), cachedir.limit_bytes(folder)
-    told = f"{folder}: {len(rows)} answers, {in_words(total)} of at most {in_words(limit)}"
+    found = cache.size()
+    told = f"{found.folder}: {found.answers} answers, {in_words(found.bytes)} of at most {in_words(found.limit_bytes)}"
     options.stdout(as_json=as_json).print(told, soft_wrap=True)
-    for doubt in cachedir.doubts(folder):
+    for doubt in found.doubts:
         say(f"warning: {doubt}")
     if as_json:
-        options.print_json({"folder": str(folder), "answers": len(rows), "bytes": total, "limit_bytes": limit})
+        told_of = {"answers": found.answers, "bytes": found.bytes, "limit_bytes": found.limit_bytes}
+        options.print_json({"folder": str(found.folder), **told_of})
     return 0
 
 
@@ -56,8 +53,8 @@ def prune(max_bytes: int, *, as_json: bool) -> int:
     \b
     edgekit cache prune --to 1G
     """
-    dropped, freed = Store(cache_folder()).prune(max_bytes)
-    options.stdout(as_json=as_json).print(f"dropped {dropped} answers, {in_words(freed)}")
+    found = cache.prune(max_bytes)
+    options.stdout(as_json=as_json).print(f"dropped {found.dropped} answers, {in_words(found.bytes)}")
     if as_json:
-        options.print_json({"dropped": dropped, "bytes": freed})
+        options.print_json(found)
     return 0

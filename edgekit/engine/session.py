@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from edgekit.engine.proxies import LeafProxies
 from edgekit.engine.question import Question
 from edgekit.engine.store import Answer, Store
+from edgekit.errors import CancelledError
 from edgekit.host import cachedir
 from edgekit.host.cachedir import cache_folder
 from edgekit.host.ownership import temporary_place
@@ -140,7 +141,6 @@ class Session(LeafProxies):
             CancelledError: the run was cancelled.
         """
         from edgekit.engine.worker import Worker  # noqa: PLC0415  a run that the cache answers starts no process
-        from edgekit.host.child import CancelledError  # noqa: PLC0415  as above
 
         key = room, "" if room == "meters" else leaf  # meters import little and are many: one worker serves all
         with self._locks[key]:

@@ -20,7 +20,7 @@ from typing import IO
 
 import msgspec
 
-from edgekit.errors import REMEDIES
+from edgekit.errors import REMEDIES, CancelledError
 from edgekit.host.events import Listener, ignore
 from edgekit.host.serving import Frame, Reply
 
@@ -32,10 +32,6 @@ LAST_WORDS = 1 << 20
 
 _LOOK_S = 0.5
 """How often it is seen whether a child still runs: a process that it started may hold its pipe open."""
-
-
-class CancelledError(Exception):
-    """Somebody closed the child while a call was under way."""
 
 
 class DiedError(Exception):

@@ -96,3 +96,20 @@ class Measured(msgspec.Struct, frozen=True):
 
     profile: Profile
     file: Path
+
+
+class CacheSize(msgspec.Struct, frozen=True):
+    """Where the cache lies, what it holds, and what it may hold; ``doubts`` are what seems wrong with the folder."""
+
+    folder: Path
+    answers: int
+    bytes: int
+    limit_bytes: int
+    doubts: tuple[str, ...] = ()
+
+
+class PrunedCache(msgspec.Struct, frozen=True):
+    """The answers that were dropped, and what they took."""
+
+    dropped: int
+    bytes: int

@@ -12,7 +12,7 @@ from edgekit.engine.question import Question
 from edgekit.engine.session import Session, Silent
 from edgekit.engine.store import Store
 from edgekit.engine.worker import Worker
-from edgekit.host.child import CancelledError
+from edgekit.errors import CancelledError
 from edgekit.host.events import Advance, Event
 from edgekit.nouns.model import SourceOptions
 from tests import networks

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.engine.worker import Worker
-from edgekit.errors import DeviceError, InputError, LeafCrashError, Unsupported
-from edgekit.host.child import CancelledError
+from edgekit.errors import CancelledError, DeviceError, InputError, LeafCrashError, Unsupported
 from edgekit.host.events import Advance, Event, Remark, Scalar
 from edgekit.nouns.model import SourceOptions
 from edgekit.nouns.profile import Device
