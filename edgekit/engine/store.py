@@ -17,6 +17,7 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 import threading
 import time
 from collections import defaultdict
@@ -30,7 +31,7 @@ import msgspec
 from edgekit.errors import InputError, from_os
 from edgekit.host import cachedir
 from edgekit.host.ownership import Scratch
-from edgekit.nouns.base import FileDigest
+from edgekit.nouns.base import FileDigest, decoded
 from edgekit.nouns.lineage import Step, chain
 
 ANSWER = "answer.json"
@@ -125,7 +126,7 @@ class Store:
         folder = self.root / "answers" / key
         try:
             held = self._hold(folder, key)
-            stored = msgspec.json.decode((held / ANSWER).read_bytes(), type=Stored)
+            stored = decoded((held / ANSWER).read_bytes(), Stored)
             intact = stored.intact and all(file_digest(held / name) == digest for name, digest in stored.files.items())
             result = msgspec.convert(stored.result, kind)
         except (msgspec.MsgspecError, OSError):
@@ -306,8 +307,11 @@ def file_digest(path: Path) -> FileDigest:
     """Digest and size of a file.
 
     Raises:
+        InputError: it is a pipe, a device or a socket, which hold nothing that stays.
         OSError: it cannot be read.
     """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise InputError(f"{path.name} is no regular file.", place=str(path), fix="name a file, or a folder of files")
     with path.open("rb") as file:
         return FileDigest(sha256=hashlib.file_digest(file, "sha256").hexdigest(), bytes=path.stat().st_size)
 

@@ -128,7 +128,7 @@ class Child:
         while True:
             try:
                 frame: Frame = msgspec.json.decode(self._line(until), type=Frame)
-            except msgspec.MsgspecError as error:
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
                 raise GarbledError(str(error)) from error
             if not isinstance(frame, Reply):
                 tell(frame)

@@ -139,6 +139,7 @@ def writing(folder: Path) -> Iterator[None]:
     The lock is a file beside the folder, since the folder itself may be renamed, and is gone afterwards.
 
     Raises:
+        InputError: nothing can be written beside it.
         OSError: there is no such place.
     """
     file = folder.parent / f".{folder.name[:200]}.edgekit-lock"
@@ -158,6 +159,10 @@ def _locked(file: Path, folder: Path) -> int:
             handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
             place = file
         except OSError as error:
+            if error.errno == errno.ENOENT and file.parent.is_dir():
+                raise InputError(
+                    f"{file.parent} takes no files.", place=str(folder), fix="choose another folder"
+                ) from error
             if error.errno not in _NO_LOCK_FILE:
                 raise
             handle, place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY), folder

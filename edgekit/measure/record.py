@@ -26,6 +26,7 @@ from edgekit.host import ownership, replacing
 from edgekit.measure.protocol import Observations
 from edgekit.measure.subject import Measurable
 from edgekit.nouns import manifest as manifests
+from edgekit.nouns.base import decoded
 from edgekit.nouns.manifest import PROFILES, Extra, Manifest
 from edgekit.nouns.profile import DeviceVerification, Profile
 from edgekit.waist.tensors import Array
@@ -171,7 +172,7 @@ def read(path: Path) -> Profile:
         InputError: the file is none.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Profile)
+        return decoded(path.read_bytes(), Profile)
     except (OSError, msgspec.MsgspecError) as error:
         raise InputError(
             f"{path.name} is no profile: {error}.", place=str(path), fix="name a .json below a profiles/ folder"

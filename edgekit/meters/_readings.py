@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from edgekit.nouns.base import decoded
 from edgekit.nouns.sensing import PowerTrace, Provenance, Sample, Series
 
 MOST_W = 10_000.0
@@ -41,8 +42,8 @@ def read(sensed: Path | None) -> tuple[Sample, ...]:
 
 def _sample(line: bytes) -> Sample | None:
     try:
-        sample = msgspec.json.decode(line, type=Sample)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+        sample = decoded(line, Sample)
+    except msgspec.MsgspecError:
         return None
     return sample if math.isfinite(sample.t_s) and math.isfinite(sample.took_s) else None
 

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from edgekit.errors import InputError
-from edgekit.nouns.base import FileDigest, Noun
+from edgekit.nouns.base import FileDigest, Noun, decoded
 from edgekit.nouns.building import Placement
 from edgekit.nouns.lineage import Step
 from edgekit.nouns.model import Boundary, Cost, Model, Precision, Signature, SourceOptions
@@ -124,7 +124,7 @@ def read(path: Path) -> Manifest:
         InputError: there is none, or it is none of this version's, or it names files outside of its folder.
     """
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=Manifest)
+        found = decoded(path.read_bytes(), Manifest)
     except OSError as error:
         raise InputError(
             f"{path.parent} is no artifact folder: it has no {path.name}.",

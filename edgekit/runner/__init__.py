@@ -23,6 +23,7 @@ from typing import Any
 import msgspec
 
 from edgekit.errors import REMEDIES, DeviceError, MissingTool, Unsupported
+from edgekit.nouns.base import decoded
 from edgekit.nouns.profile import Block, Deployment, Device, Run, State
 from edgekit.runner.board import machine
 
@@ -245,7 +246,7 @@ def seen(answer: bytes, place: str) -> MachineSeen:
         DeviceError: it printed something else.
     """
     try:
-        return msgspec.json.decode(answer, type=MachineSeen)
+        return decoded(answer, MachineSeen)
     except msgspec.MsgspecError as error:
         raise DeviceError(
             f"The runner does not answer as it should: {error}.",

@@ -171,17 +171,22 @@ def _parsed(path: Path) -> tuple[Any, graph.Graph]:
         tree, parts = graph.load(path), graph.read(path)
     except DAMAGES as error:
         raise _damaged(path, str(error)[:200] or type(error).__name__) from error
-    for part in parts:
+    for number, part in enumerate(parts):
         used = {i for operator in part.operators for i in (*operator.inputs, *operator.outputs)} - {-1}
         if not (used | {*part.inputs, *part.outputs}) <= set(range(len(part.tensors))):
             raise _damaged(path, "an operator uses a tensor that is not there")
+        if (odd := sizes.misfit(tree, number, part)) is not None:
+            raise _damaged(path, f"the values of {odd.name} do not fill its shape {list(odd.shape)}")
+        if (odd := sizes.misscaled(part)) is not None:
+            counted = f"{len(odd.scales)} scales and {len(odd.zero_points)} zero points on axis {odd.axis}"
+            raise _damaged(path, f"{odd.name} {list(odd.shape)} has {counted}")
+        if (idle := sizes.resultless(part)) is not None:
+            raise _damaged(path, f"its operator {idle.index}, {idle.name}, gives nothing")
     main = parts[0]
-    if (odd := sizes.misfit(tree, main)) is not None:
-        raise _damaged(path, f"the values of {odd.name} do not fill its shape {list(odd.shape)}")
     if not main.inputs or not main.outputs:
         raise _damaged(path, "it has no inputs or no outputs")
     bound(((tensor.name, tensor.shape) for tensor in main.tensors if not tensor.constant_bytes), path)
-    bound_results(sizes.results(tree, main), path)
+    bound_results(sizes.results(tree, parts), path)
     return tree, main
 
 

@@ -217,9 +217,9 @@ def ints(values: Any) -> tuple[int, ...]:
 
 
 def constant(model: Any, subgraph: int, tensor: int) -> np.ndarray[Any, np.dtype[Any]] | None:
-    """A constant tensor's values (from `load`'s tree), in its stored dtype; None for activations and int4."""
+    """A constant tensor's values (from `load`'s tree), in its stored dtype; None for activations and odd dtypes."""
     described = _tensor(model, tensor, model.subgraphs[subgraph].tensors[tensor])
     data = model.buffers[model.subgraphs[subgraph].tensors[tensor].buffer].data
-    if data is None or described.dtype in {"int4", "uint4", "str"}:
+    if data is None or described.dtype.startswith(("int4", "uint4", "str", "type")):
         return None
     return np.frombuffer(bytes(data), np.dtype(described.dtype)).reshape(described.shape)

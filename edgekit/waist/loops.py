@@ -65,7 +65,7 @@ def _comparisons(condition: Graph, tensor: int) -> Iterator[Operator | None]:
 def _trips(
     model: Any, subgraphs: tuple[Graph, ...], outer: int, loop: Operator, *, comparison: Operator | None
 ) -> int | None:
-    if comparison is None:
+    if comparison is None or len(comparison.inputs) != 2:
         return None
     condition, body = int(loop.options["condSubgraphIndex"]), int(loop.options["bodySubgraphIndex"])
     part = subgraphs[condition]

@@ -53,25 +53,30 @@ EXPANDING: dict[str, tuple[int, Callable[[Shape, Shape], Shape]]] = {
 """Operators whose result a constant makes large → which of their inputs that is, and the result's shape."""
 
 
-def results(model: Any, main: Graph) -> Iterator[tuple[str, str, Shape, int]]:
+def results(model: Any, parts: tuple[Graph, ...]) -> Iterator[tuple[str, str, Shape, int]]:
     """Kind, name, shape and bytes of an element of every operator's results: as declared, or as constants make them.
 
     Args:
         model: the object tree.
-        main: its main graph.
+        parts: its subgraphs.
     """
-    known = {tensor.index: tensor.shape for tensor in main.tensors}
-    for operator in main.operators:
+    for number, part in enumerate(parts):
+        yield from _results(model, number, part)
+
+
+def _results(model: Any, number: int, part: Graph) -> Iterator[tuple[str, str, Shape, int]]:
+    known = {tensor.index: tensor.shape for tensor in part.tensors}
+    for operator in part.operators:
         shapes = [known[index] for index in operator.inputs if index >= 0]
-        reckoned = _reckoned(model, operator, shapes)
+        reckoned = _reckoned(model, number, operator, shapes)
         for index in operator.outputs:
             if index >= 0:
                 known[index] = max(known[index], reckoned, key=_values)
-                tensor = main.tensors[index]
+                tensor = part.tensors[index]
                 yield operator.name, tensor.name, known[index], np.dtype(WIDTHS.get(tensor.dtype, "float32")).itemsize
 
 
-def _reckoned(model: Any, operator: Operator, shapes: list[Shape]) -> Shape:
+def _reckoned(model: Any, subgraph: int, operator: Operator, shapes: list[Shape]) -> Shape:
     if operator.name in KEEPING:
         return shapes[0] if shapes else ()
     if operator.name in JOINING:
@@ -82,21 +87,49 @@ def _reckoned(model: Any, operator: Operator, shapes: list[Shape]) -> Shape:
         return ()
     place, shape = EXPANDING[operator.name]
     try:
-        constant = graph.constant(model, 0, operator.inputs[place])
+        constant = graph.constant(model, subgraph, operator.inputs[place])
     except ValueError:  # its bytes do not fill its shape: LiteRT refuses that
         return ()
     return () if constant is None else shape(shapes[0], ints(np.asarray(constant).ravel()))
 
 
-def misfit(model: Any, main: Graph) -> Tensor | None:
+def misfit(model: Any, subgraph: int, part: Graph) -> Tensor | None:
     """A constant whose values do not fill its shape, which LiteRT would refuse; packed and sparse ones aside."""
-    for tensor in main.tensors:
-        sparse = model.subgraphs[0].tensors[tensor.index].sparsity is not None
+    for tensor in part.tensors:
+        sparse = model.subgraphs[subgraph].tensors[tensor.index].sparsity is not None
         if not tensor.constant_bytes or sparse or tensor.dtype.startswith(("int4", "uint4", "str", "type")):
             continue
         if prod(tensor.shape) * np.dtype(tensor.dtype).itemsize != tensor.constant_bytes:
             return tensor
     return None
+
+
+def misscaled(part: Graph) -> Tensor | None:
+    """A tensor whose scales are neither one for all nor one for each index of its axis."""
+    for tensor in part.tensors:
+        scales = len(tensor.scales)
+        along = tensor.shape[tensor.axis] if 0 <= tensor.axis < len(tensor.shape) else -1
+        if scales > 1 and (scales != along or len(tensor.zero_points) not in {0, 1, scales}):
+            return tensor
+        if scales == 1 and len(tensor.zero_points) > 1:
+            return tensor
+    return None
+
+
+WRITING = {"ASSIGN_VARIABLE", "HASHTABLE_IMPORT", "CALL_ONCE"}
+"""Operators that may have no result."""
+
+
+def resultless(part: Graph) -> Operator | None:
+    """An operator that gives nothing, as none does that computes."""
+    return next(
+        (
+            operator
+            for operator in part.operators
+            if not operator.outputs and operator.name not in WRITING and not operator.name.startswith("CUSTOM")
+        ),
+        None,
+    )
 
 
 def _values(shape: Shape) -> int:

@@ -496,3 +496,12 @@ def test_names_that_are_no_text_have_a_digest_too(tmp_path: Path) -> None:
     before = tree_digest(tmp_path)
     (tmp_path / os.fsdecode(b"a\xff")).rename(tmp_path / os.fsdecode(b"a\xfe"))
     assert tree_digest(tmp_path).sha256 != before.sha256
+
+
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "x.npz"
+    os.mkfifo(pipe)
+    with pytest.raises(InputError, match=r"x\.npz is no regular file"):
+        tree_digest(pipe)
+    with pytest.raises(InputError, match="no regular file"):
+        file_digest(Path("/dev/zero"))

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tensorflow.core.protobuf import saved_model_pb2
 
 from edgekit.engine.worker import Worker
 from edgekit.errors import EdgekitError
@@ -70,3 +71,14 @@ def test_links_may_stay_inside_and_not_lead_out(worker: Worker, models: Path, tm
 
 def test_variables_that_are_declared_and_not_there(worker: Worker, models: Path) -> None:
     assert "declares 12.0 GiB of variables" in refused(worker, models / "huge").problem
+
+
+@pytest.mark.parametrize("dtype", [99, 65_537, 2**31 - 1, -1])
+def test_a_variable_of_a_dtype_that_nobody_knows(dtype: int, worker: Worker, models: Path, tmp_path: Path) -> None:
+    made = shutil.copytree(models / "huge", tmp_path / "odd")
+    content = saved_model_pb2.SavedModel.FromString((made / "saved_model.pb").read_bytes())
+    for node in content.meta_graphs[0].object_graph_def.nodes:
+        if node.WhichOneof("kind") == "variable":
+            node.variable.dtype = dtype
+    (made / "saved_model.pb").write_bytes(content.SerializeToString())
+    assert f"a variable of dtype {dtype}" in refused(worker, made).problem

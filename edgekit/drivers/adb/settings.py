@@ -11,6 +11,7 @@ import msgspec
 
 from edgekit.drivers.adb import conditions, places
 from edgekit.drivers.adb.bridge import Phone
+from edgekit.nouns.base import decoded
 
 FIXED_PERFORMANCE_API = 30
 """The first API level with ``cmd power set-fixed-performance-mode-enabled``."""
@@ -97,7 +98,7 @@ def restore(phone: Phone, place: str) -> None:
 def _written(phone: Phone, place: str) -> Before | None:
     said = phone.shell(f"cat {shlex.quote(place)}/{places.RESTORE} 2>/dev/null")
     try:
-        return msgspec.json.decode(said.stdout.encode(), type=Before)
+        return decoded(said.stdout.encode(), Before)
     except msgspec.MsgspecError:  # none, or cut off while it was written, so nothing was changed after it
         return None
 

@@ -19,7 +19,7 @@ import msgspec
 from edgekit import runner
 from edgekit.errors import DeviceError, MissingTool
 from edgekit.nouns import leaves
-from edgekit.nouns.base import Noun
+from edgekit.nouns.base import Noun, decoded
 
 SUITE, PYTHON = "bookworm", "3.11"
 """The Debian release that is unpacked, and the Python that it brings."""
@@ -68,7 +68,7 @@ def emulator() -> str | None:
 def read(root: Path) -> Root | None:
     """What a folder holds; None if it is not complete or was made by another recipe."""
     try:
-        made = msgspec.json.decode((root / READY).read_bytes(), type=Root)
+        made = decoded((root / READY).read_bytes(), Root)
     except (OSError, msgspec.MsgspecError):
         return None
     return made if (made.suite, made.python, made.wheels) == (SUITE, PYTHON, WHEELS) else None

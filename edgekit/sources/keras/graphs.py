@@ -64,6 +64,14 @@ def _check_assets(graph: Any, path: Path) -> None:
             raise containers.refused(path, f"takes {asset.filename} from outside")
 
 
+def _width(dtype: int, path: Path) -> int:
+    """Bytes of an element; a resource's are not known, and count as one."""
+    try:
+        return max(1, tf.as_dtype(dtype).size or 1)
+    except TypeError as error:
+        raise containers.refused(path, f"declares a variable of dtype {dtype}, which TensorFlow lacks") from error
+
+
 def _check_variables(graph: Any, path: Path) -> None:
     """Variables are stored as they are, so that they cannot be larger than their files."""
     held = sum(file.stat().st_size for file in (path / "variables").glob("*") if file.is_file())
@@ -71,7 +79,7 @@ def _check_variables(graph: Any, path: Path) -> None:
     for node in graph.object_graph_def.nodes:
         if node.WhichOneof("kind") == "variable":
             size = math.prod(max(0, dimension.size) for dimension in node.variable.shape.dim)
-            declared += size * max(1, tf.as_dtype(node.variable.dtype).size or 1)
+            declared += size * _width(node.variable.dtype, path)
     if declared > held + containers.SMALL:
         raise containers.refused(
             path, f"declares {containers.in_gib(declared)} of variables, and holds {containers.in_gib(held)}"

@@ -6,6 +6,8 @@ from typing import Any
 import onnx
 from onnx import helper, numpy_helper
 
+from edgekit.sources.onnx.network import ONNX_ERRORS
+
 SAME_VALUES = {"Cast", "Identity", "Reshape", "Unsqueeze", "Squeeze", "Transpose", "Flatten", "Expand", "Tile", "Slice"}
 """Operators whose outputs hold the values of their first input."""
 
@@ -23,7 +25,10 @@ def limits(model: onnx.ModelProto, inputs: list[str]) -> dict[str, int]:
     """
     if not inputs:
         return {}
-    inferred = onnx.shape_inference.infer_shapes(model)
+    try:
+        inferred = onnx.shape_inference.infer_shapes(model)
+    except ONNX_ERRORS:  # what ONNX Runtime takes is not always what onnx's own library takes
+        inferred = model
     shapes = dict(_shapes(inferred.graph))
     constants = {tensor.name: tensor for tensor in inferred.graph.initializer}
     found: dict[str, int] = {}

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
+from contextlib import suppress
 from pathlib import Path
 
 from tests.studies.fuzz.seeds import KINDS
@@ -33,16 +34,17 @@ def main() -> int:
         kinds = asked.kind or KINDS
         for kind in kinds:
             bench.warm(kind)
-        for number, kind in itertools.product(range(asked.count), kinds):
-            if time.monotonic() > deadline:
-                break
-            outcome = bench.run(mutant(kind, asked.seed, number, bench.scratch, many=True))
-            outcomes[kind].append(outcome)
-            if outcome.failed:
-                _keep(minimized(bench, outcome), asked.keep)
-            if sys.stderr.isatty() and number % 10 == 0:
-                failed = sum(one.failed for rows in outcomes.values() for one in rows)
-                sys.stderr.write(f"\r{number} of {asked.count} of each kind, {failed} failed")
+        with suppress(KeyboardInterrupt):  # what was found so far is told
+            for number, kind in itertools.product(range(asked.count), kinds):
+                if time.monotonic() > deadline:
+                    break
+                outcome = bench.run(mutant(kind, asked.seed, number, bench.scratch, many=True))
+                outcomes[kind].append(outcome)
+                if outcome.failed:
+                    _keep(minimized(bench, outcome), asked.keep)
+                if sys.stderr.isatty() and number % 10 == 0:
+                    failed = sum(one.failed for rows in outcomes.values() for one in rows)
+                    sys.stderr.write(f"\r{number} of {asked.count} of each kind, {failed} failed")
     sys.stdout.write(f"{table(outcomes)}\n")
     return int(any(one.failed for rows in outcomes.values() for one in rows))
 
