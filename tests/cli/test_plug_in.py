@@ -8,7 +8,7 @@ import pytest
 
 from edgekit import cli
 from edgekit.engine import fingerprint, registry
-from tests import networks
+from tests import guests, networks
 
 MODULES = {
     "guest_source": '''
@@ -80,34 +80,17 @@ twin = guest_driver
 [edgekit.meters]
 nothing = guest_meter
 """
-TARGET = """
-name = "guest"
-title = "A guest's"
-summary = "One file."
-documentation = "https://example.com"
-[[variants]]
-file = "model.tflite"
-backend = "copier"
-precision = "float32"
-use = "The only file."
-"""
 
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a model of the guest's format, beside the guest as an installer leaves it."""
-    place = tmp_path / "site"
-    info = place / "guest_leaves-1.5.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: guest-leaves\nVersion: 1.5\n")
-    (info / "entry_points.txt").write_text(POINTS)
-    for name, text in MODULES.items():
-        (place / f"{name}.py").write_text(text)
+    place = guests.installed(tmp_path / "site", MODULES, POINTS)
     monkeypatch.syspath_prepend(place)
     monkeypatch.setenv("PYTHONPATH", str(place), prepend=os.pathsep)
     desk = tmp_path / "desk"
     (desk / "targets").mkdir(parents=True)
-    (desk / "targets" / "guest.toml").write_text(TARGET)
+    guests.target(desk / "targets" / "guest.toml", backend="copier", precision="float32")
     (desk / "net.wrapped").write_bytes(b"PK\x03\x04wrapped" + networks.classifier(tmp_path / "net.tflite").read_bytes())
     monkeypatch.chdir(desk)
     monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "cache"))
