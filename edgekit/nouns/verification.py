@@ -16,7 +16,7 @@ class Made(Noun, frozen=True, kw_only=True):
     depends: bool = True
 
 
-class Part(Noun, frozen=True, kw_only=True):
+class OutputPart(Noun, frozen=True, kw_only=True):
     """The part of an output that comes least close to the source's.
 
     ``name`` says which (``channels 4..11``, ``column 3``); ``branch`` is True if the network
@@ -46,7 +46,7 @@ class Agreement(Noun, frozen=True, kw_only=True):
     max_abs_error: float
     cosine: float | None
     top1_agreement: float | None = None
-    worst_part: Part | None = None
+    worst_part: OutputPart | None = None
 
 
 class MetricScore(Noun, frozen=True):
@@ -114,7 +114,7 @@ class Verification(Noun, frozen=True, kw_only=True):
     """The evidence for one file of an artifact.
 
     ``samples_origin`` says what it was run on, ``samples_use`` what these samples were given for.
-    ``sqnr_db`` is that of the worst output, or of the worst branch of an output (see `Part`).
+    ``sqnr_db`` is that of the worst output, or of the worst branch of an output (see `OutputPart`).
     ``verdict``: ``pass``, ``warn`` (a quantized file below ``threshold_db``, or evidence that shows
     little), ``miss`` (a stated budget is missed) or ``fail`` (a quantized file of no use, such as
     one below ``floor_db``), with the ``reason``. ``keeps_state``: an output depends on earlier

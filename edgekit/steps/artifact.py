@@ -16,9 +16,8 @@ from edgekit.nouns.manifest import FILE_NAME, ArtifactFile, Manifest, carried
 from edgekit.nouns.model import CALIBRATED, Waist
 from edgekit.nouns.target import BuildOptions, Target, Variant
 from edgekit.steps import compilation, evidence
-from edgekit.steps.compilation import Order
 from edgekit.steps.conversion import Subject
-from edgekit.steps.data import Data
+from edgekit.steps.data import BuildData
 from edgekit.steps.reading import OpenedNetwork
 
 
@@ -51,7 +50,7 @@ def possible(subject: Subject, variants: tuple[Variant, ...]) -> tuple[tuple[Var
 
 
 def made(
-    session: Session, subject: Subject, recipe: BuildOptions, variant: Variant, prepared: Data
+    session: Session, subject: Subject, recipe: BuildOptions, variant: Variant, prepared: BuildData
 ) -> tuple[ArtifactFile, Answer[Built]]:
     """Build one file of a target, verify it, and describe it.
 
@@ -62,15 +61,14 @@ def made(
     require_form(subject, variant)
     calibrated = variant.precision in CALIBRATED and subject.own(variant.precision) is None
     calibration = prepared.calibration if calibrated else None
-    order = Order(variant, variant.precision, variant.io, calibration, recipe.seed)
-    built = compilation.compile_variant(session, subject, order)
+    built = compilation.compile_variant(session, subject, variant, calibration, recipe.seed)
     if recipe.require_compiled and "compiled" in built.result.unavailable:
         raise MissingTool(
             f"{variant.file} is not compiled: {built.result.unavailable['compiled']}",
             place=f"--require-compiled, target file {variant.file}",
             fix="install that compiler (edgekit doctor tells how), or leave out --require-compiled",
         )
-    judged = evidence.verification(session, subject, order, built, prepared.evidence)
+    judged = evidence.verification(session, subject, variant, built, prepared.evidence)
     result, waist = built.result, _origin(subject, variant)
     size = sum(file.bytes for file in built.files.values())
     described = ArtifactFile(
@@ -120,7 +118,7 @@ def require_use(files: list[ArtifactFile]) -> None:
 
 
 def manifest(
-    network: OpenedNetwork, target: Target, recipe: BuildOptions, prepared: Data, files: list[ArtifactFile]
+    network: OpenedNetwork, target: Target, recipe: BuildOptions, prepared: BuildData, files: list[ArtifactFile]
 ) -> Manifest:
     """Everything known about what a target's folder will hold."""
     return Manifest(

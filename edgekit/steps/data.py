@@ -31,7 +31,7 @@ AGREEMENT_SAMPLES = 64
 """Most samples on which agreement is computed when no task metric is asked for."""
 
 
-class DataPart(msgspec.Struct, frozen=True):
+class RoleData(msgspec.Struct, frozen=True):
     """The data of one role: all of it, and what of it is used."""
 
     role: Role
@@ -51,11 +51,11 @@ class DataPart(msgspec.Struct, frozen=True):
         )
 
 
-class Loaded(msgspec.Struct, frozen=True):
+class GivenData(msgspec.Struct, frozen=True):
     """What the user gave, fitted to the source's signature."""
 
-    calibration: DataPart | None
-    evaluation: DataPart | None
+    calibration: RoleData | None
+    evaluation: RoleData | None
     preprocessing: dict[str, Preprocessing]
 
     @property
@@ -73,17 +73,19 @@ class Loaded(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(signature, inputs=inputs)
 
 
-class Data(msgspec.Struct, frozen=True):
+class BuildData(msgspec.Struct, frozen=True):
     """What a build works with: samples for calibration, what the manifest says of them, the evidence."""
 
-    loaded: Loaded
+    loaded: GivenData
     calibration: Answer[Kept] | None
     calibration_set: DataSet | None
     evaluation_set: DataSet | None
     evidence: Evidence
 
 
-def load(session: Session, project: Project, signature: Signature, files: Mapping[str, Path] | None = None) -> Loaded:
+def load(
+    session: Session, project: Project, signature: Signature, files: Mapping[str, Path] | None = None
+) -> GivenData:
     """Fit calibration and evaluation data to a signature.
 
     Args:
@@ -100,7 +102,7 @@ def load(session: Session, project: Project, signature: Signature, files: Mappin
     preprocessing = everywhere | project.preprocessing
     files = files or {}
 
-    def read(role: Role, key: str, named: str | None, most: int | None) -> DataPart | None:
+    def read(role: Role, key: str, named: str | None, most: int | None) -> RoleData | None:
         file = files.get(key)
         return None if named is None else part(session, role, named, signature, preprocessing, file=file, most=most)
 
@@ -111,7 +113,7 @@ def load(session: Session, project: Project, signature: Signature, files: Mappin
         raise InputError(
             f"{project.eval} holds no labels.", place="--eval", fix="add them to the .npz as y, one for each sample"
         )
-    return Loaded(calibration, evaluation, preprocessing)
+    return GivenData(calibration, evaluation, preprocessing)
 
 
 def part(
@@ -123,14 +125,14 @@ def part(
     *,
     file: Path | None = None,
     most: int | None = None,
-) -> DataPart:
+) -> RoleData:
     """The data of a role, fitted to a signature; ``most`` samples of it are used, evenly taken, all if None.
 
     Raises:
         InputError: it cannot be read, or does not fit the signature (see `edgekit.steps.sampling.read`).
     """
     every = sampling.read(session, named, signature, preprocessing, file)
-    return DataPart(role, every, sampling.take(session, every, most))
+    return RoleData(role, every, sampling.take(session, every, most))
 
 
 def drawn(session: Session, signature: Signature, seed: int) -> Answer[Kept]:
@@ -138,7 +140,9 @@ def drawn(session: Session, signature: Signature, seed: int) -> Answer[Kept]:
     return sampling.drawn(session, signature, affordable(signature, RANDOM_SAMPLES), seed)
 
 
-def prepare(session: Session, project: Project, subject: Subject, loaded: Loaded, metric: Wanted | None = None) -> Data:
+def prepare(
+    session: Session, project: Project, subject: Subject, loaded: GivenData, metric: Wanted | None = None
+) -> BuildData:
     """Lint the calibration data against the network, and run the source on what verifies.
 
     Raises:
@@ -156,7 +160,7 @@ def prepare(session: Session, project: Project, subject: Subject, loaded: Loaded
         chosen = drawn(session, signature, project.seed)
     reference = sampling.reference(session, subject.network, chosen)
     score = None if metric is None else evidence.source_score(session, metric, chosen, reference)
-    return Data(
+    return BuildData(
         loaded=loaded,
         calibration=None if calibration is None else calibration.kept,
         calibration_set=None if calibration is None else calibration.described(warnings),
@@ -175,7 +179,7 @@ def prepare(session: Session, project: Project, subject: Subject, loaded: Loaded
     )
 
 
-def _warnings(session: Session, subject: Subject, loaded: Loaded, calibration: DataPart) -> tuple[str, ...]:
+def _warnings(session: Session, subject: Subject, loaded: GivenData, calibration: RoleData) -> tuple[str, ...]:
     """What the linter says of all calibration data."""
     signature = loaded.stamp(subject.network.model.signature)
     ranges = conversion.input_ranges(session, subject)

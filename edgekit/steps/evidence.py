@@ -12,8 +12,8 @@ from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.building import Built
 from edgekit.nouns.model import CALIBRATED, FLOATS, Divergence, Signature, Waist
 from edgekit.nouns.samples import Kept
+from edgekit.nouns.target import Variant
 from edgekit.nouns.verification import Judged, MetricScore, SamplesUse
-from edgekit.steps.compilation import Order
 from edgekit.steps.conversion import Subject, branches
 from edgekit.steps.metric import Wanted
 from edgekit.steps.reading import OpenedNetwork
@@ -130,7 +130,7 @@ def source_score(session: Session, metric: Wanted, samples: Answer[Kept], refere
 
 
 def verification(
-    session: Session, subject: Subject, order: Order, built: Answer[Built], evidence: Evidence
+    session: Session, subject: Subject, variant: Variant, built: Answer[Built], evidence: Evidence
 ) -> Answer[Judged]:
     """Run the artifact on samples and probes, and compare it with the source.
 
@@ -139,7 +139,7 @@ def verification(
             is named), or one of any precision gives NaN or infinity, or keeps state, where its source does not.
     """
     samples = evidence.samples
-    constant_data = evidence.constant_data and order.precision in CALIBRATED
+    constant_data = evidence.constant_data and variant.precision in CALIBRATED
     made = branches(session, subject)
 
     def run(out: Path) -> Judged:
@@ -147,17 +147,17 @@ def verification(
         from edgekit.verify import coverage, files  # noqa: PLC0415  as above
 
         outputs, on_probes, probed = out / "outputs.npz", out / "probes.npz", evidence.probes
-        _run(session, order, built, samples.folder / SAMPLES, outputs)
-        _run_probes(session, order, built, probed, on_probes)
+        _run(session, variant, built, samples.folder / SAMPLES, outputs)
+        _run_probes(session, variant, built, probed, on_probes)
         case = verify.Case(
-            precision=order.precision,
+            precision=variant.precision,
             origin=samples.result.origin,
             source=subject.network.model.precision,
             use=evidence.use,
             made=made,
             constant_data=constant_data,
             max_drop=evidence.max_drop,
-            coverage=coverage.of(built.result, built.folder, _accelerator(order), evidence.min_mapped),
+            coverage=coverage.of(built.result, built.folder, _accelerator(variant), evidence.min_mapped),
             min_mapped=evidence.min_mapped,
         )
         names, unavailable = probed.kept.result.names, probed.unavailable
@@ -175,14 +175,14 @@ def verification(
         on_probes.unlink()
         return judged
 
-    answer = session.ask(_question(subject, order, built, evidence, constant_data=constant_data), Judged, run)
+    answer = session.ask(_question(subject, variant, built, evidence, constant_data=constant_data), Judged, run)
     if answer.result.refusal:
-        raise _refused(session, subject, order, built, evidence=evidence, judged=answer.result)
+        raise _refused(session, subject, variant, built, evidence=evidence, judged=answer.result)
     return answer
 
 
 def _question(
-    subject: Subject, order: Order, built: Answer[Built], evidence: Evidence, *, constant_data: bool
+    subject: Subject, variant: Variant, built: Answer[Built], evidence: Evidence, *, constant_data: bool
 ) -> Question:
     """What decides a verdict: both sides' outputs, and what is demanded. One side is always the source's own."""
     inputs: dict[str, Input] = {
@@ -197,54 +197,54 @@ def _question(
         inputs["waist"] = subject.waist
     return Question(
         what="verify",
-        leaf=f"backends/{order.variant.backend}",
+        leaf=f"backends/{variant.backend}",
         modules=("edgekit.verify", __name__),
         settings={
-            "precision": order.precision,
+            "precision": variant.precision,
             "origin": evidence.samples.result.origin,
             "use": evidence.use,
             "metric": None if evidence.metric is None else evidence.metric.question,
             "max_drop": evidence.max_drop,
             "min_mapped": evidence.min_mapped,
-            "accelerator": _accelerator(order),
+            "accelerator": _accelerator(variant),
             "constant_data": constant_data,
             "probes_unavailable": evidence.probes.unavailable,
         },
         inputs=inputs,
-        doing=f"verifying {order.variant.file}",
+        doing=f"verifying {variant.file}",
     )
 
 
-def _run(session: Session, order: Order, built: Answer[Built], inputs: Path, outputs: Path) -> None:
+def _run(session: Session, variant: Variant, built: Answer[Built], inputs: Path, outputs: Path) -> None:
     artifact = built.folder / built.result.files[0]
-    session.backend(order.variant.backend).run(artifact, built.result.signature, inputs, outputs)
+    session.backend(variant.backend).run(artifact, built.result.signature, inputs, outputs)
 
 
-def _run_probes(session: Session, order: Order, built: Answer[Built], probes: ProbeRun, outputs: Path) -> None:
+def _run_probes(session: Session, variant: Variant, built: Answer[Built], probes: ProbeRun, outputs: Path) -> None:
     """Run the artifact on what its source takes."""
     try:
-        _run(session, order, built, probes.kept.folder / SAMPLES, outputs)
+        _run(session, variant, built, probes.kept.folder / SAMPLES, outputs)
     except Unsupported as error:
         raise Unsupported(
-            f"{order.variant.file} runs on the samples, but not on {', '.join(probes.kept.result.names[1:-1])}, "
+            f"{variant.file} runs on the samples, but not on {', '.join(probes.kept.result.names[1:-1])}, "
             f"which its source takes: {error.problem}",
             place=error.place,
             fix=error.fix,
         ) from error
 
 
-def _accelerator(order: Order) -> str | None:
+def _accelerator(variant: Variant) -> str | None:
     """What a target's accelerator is called in placements; None if the target names none."""
-    if order.variant.delegate == "edgetpu":
+    if variant.delegate == "edgetpu":
         return "Edge TPU"
-    return "NPU" if order.variant.settings.get("target_device") == "NPU" else None
+    return "NPU" if variant.settings.get("target_device") == "NPU" else None
 
 
 def _refused(
-    session: Session, subject: Subject, order: Order, built: Answer[Built], *, evidence: Evidence, judged: Judged
+    session: Session, subject: Subject, variant: Variant, built: Answer[Built], *, evidence: Evidence, judged: Judged
 ) -> Unsupported:
     network, where, way_out = subject.network, "", "choose another precision or target"
-    suspect = _suspect(subject, order, built) if order.precision in FLOATS and judged.searchable else None
+    suspect = _suspect(subject, variant, built) if variant.precision in FLOATS and judged.searchable else None
     if suspect is not None:
         found = _divergence(session, network, suspect, evidence, judged)
         if found is not None:
@@ -285,11 +285,11 @@ def _divergence(
         return None
 
 
-def _suspect(subject: Subject, order: Order, built: Answer[Built]) -> Waist | None:
+def _suspect(subject: Subject, variant: Variant, built: Answer[Built]) -> Waist | None:
     """The TFLite file to search: the artifact itself, or what an artifact of another format was made from."""
     name, waist = built.result.files[0], subject.waist
     if name.endswith(".tflite"):
         return Waist(file=str(built.folder / name), signature=built.result.signature)
-    if waist is None or subject.network.read_by(order.variant):
+    if waist is None or subject.network.read_by(variant):
         return None
     return msgspec.structs.replace(waist.result, file=str(waist.folder / waist.result.file))

@@ -18,7 +18,7 @@ from edgekit.nouns.target import Target, Variant
 from edgekit.steps import artifact, conversion, data, reading, speed
 from edgekit.steps import metric as metrics
 from edgekit.steps.conversion import Subject
-from edgekit.steps.data import Data
+from edgekit.steps.data import BuildData
 from edgekit.verbs.planning import plan
 
 type Row = tuple[Target, Path, tuple[Variant, ...]]
@@ -57,7 +57,7 @@ class _Prepared(msgspec.Struct, frozen=True):
 
     planned: Plan
     subject: Subject
-    data: Data
+    data: BuildData
 
 
 def build(session: Session, project: Project, model: Path, in_memory: InMemory = NAMED) -> list[Result]:

@@ -6,12 +6,13 @@ import msgspec
 
 from edgekit.config import Project
 from edgekit.engine.session import Session
+from edgekit.engine.store import Answer
 from edgekit.errors import EdgekitError, EndlessError
 from edgekit.nouns.model import CALIBRATED
 from edgekit.nouns.results import Check
+from edgekit.nouns.samples import Kept
 from edgekit.nouns.target import Variant
 from edgekit.steps import artifact, compilation, conversion, data, reading
-from edgekit.steps.compilation import Order
 from edgekit.steps.conversion import Subject
 from edgekit.verbs.planning import plan
 
@@ -36,7 +37,7 @@ def check(session: Session, project: Project, model: Path) -> list[Check]:
 
     def row(target: str, variant: Variant) -> Check:
         """One file of one target."""
-        return _check(session, subject, target, Order(variant, variant.precision, variant.io, drawn, project.seed))
+        return _check(session, subject, target, variant, drawn=drawn, seed=project.seed)
 
     refused = [
         Check(target=result.target, file="", works=False, reason=result.error.problem)
@@ -46,15 +47,16 @@ def check(session: Session, project: Project, model: Path) -> list[Check]:
     return [*refused, *(row(target.name, variant) for target, _, variants in planned.targets for variant in variants)]
 
 
-def _check(session: Session, subject: Subject, target: str, order: Order) -> Check:
-    if order.precision not in CALIBRATED or subject.own(order.precision) is not None:
-        order = msgspec.structs.replace(order, calibration=None)
+def _check(
+    session: Session, subject: Subject, target: str, variant: Variant, *, drawn: Answer[Kept], seed: int
+) -> Check:
+    calibrated = variant.precision in CALIBRATED and subject.own(variant.precision) is None
     if subject.finished:
-        order = msgspec.structs.replace(order, io=None)
-    file = order.variant.file
+        variant = msgspec.structs.replace(variant, io=None)
+    file = variant.file
     try:
-        artifact.require_form(subject, order.variant)
-        built = compilation.compile_variant(session, subject, order)
+        artifact.require_form(subject, variant)
+        built = compilation.compile_variant(session, subject, variant, drawn if calibrated else None, seed)
     except EndlessError:  # no target can do better
         raise
     except EdgekitError as error:

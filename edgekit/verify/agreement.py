@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import InputError
-from edgekit.nouns.verification import Agreement, Made, Part
+from edgekit.nouns.verification import Agreement, Made, OutputPart
 from edgekit.verify import parts
 from edgekit.waist.rows import pieces
 from edgekit.waist.tensors import Array, blocks, sqnr_db
@@ -99,5 +99,5 @@ def _top1_agreement(expected: Array, got: Array) -> float | None:
     return float(np.mean(expected.argmax(axis=-1) == got.argmax(axis=-1)))
 
 
-def _worst_part(expected: Array, got: Array, made: Made | None) -> Part | None:
+def _worst_part(expected: Array, got: Array, made: Made | None) -> OutputPart | None:
     return parts.worst(expected, got, made) if expected.dtype.kind == "f" and expected.size else None

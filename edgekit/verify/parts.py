@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.nouns.verification import Made, Part
+from edgekit.nouns.verification import Made, OutputPart
 from edgekit.waist.tensors import BLOCK, IDENTICAL_DB, Array, blocks
 
 FLOOR_DB = 3.0
@@ -106,7 +106,7 @@ def _blocks(
                 yield part, a[:, some].astype(np.float64), b[:, some].astype(np.float64)
 
 
-def worst(reference: Array, output: Array, made: Made | None) -> Part | None:
+def worst(reference: Array, output: Array, made: Made | None) -> OutputPart | None:
     """The part that comes least close, of those that the samples ask for; branches before columns.
 
     Args:
@@ -124,12 +124,12 @@ def worst(reference: Array, output: Array, made: Made | None) -> Part | None:
     return min(found, key=lambda part: (not is_lost(part), not part.branch, _db(part)), default=None)
 
 
-def is_lost(part: Part) -> bool:
+def is_lost(part: OutputPart) -> bool:
     """Whether a part carries nothing any more."""
     return part.constant or _db(part) < FLOOR_DB
 
 
-def _db(part: Part) -> float:
+def _db(part: OutputPart) -> float:
     return IDENTICAL_DB if part.sqnr_db is None else part.sqnr_db
 
 
@@ -140,7 +140,7 @@ def _axes(reference: Array) -> list[int]:
     return [axis for axis in axes if 2 <= reference.shape[axis + 1] <= MOST_COLUMNS]
 
 
-def _branches(reference: Array, output: Array, axis: int, cuts: tuple[int, ...], peak: float) -> Iterator[Part]:
+def _branches(reference: Array, output: Array, axis: int, cuts: tuple[int, ...], peak: float) -> Iterator[OutputPart]:
     whole = slices(reference, output, axis)
     ends = (0, *cuts, reference.shape[axis + 1])
     for start, stop in pairwise(ends):
@@ -149,7 +149,7 @@ def _branches(reference: Array, output: Array, axis: int, cuts: tuple[int, ...],
             yield _part(part, 0, _name(reference, axis, start, stop), branch=True)
 
 
-def _columns(reference: Array, output: Array, axis: int, peak: float) -> Iterator[Part]:
+def _columns(reference: Array, output: Array, axis: int, peak: float) -> Iterator[OutputPart]:
     whole = slices(reference, output, axis)
     if whole.values < FEWEST_VALUES:
         return
@@ -193,9 +193,9 @@ def constant(part: Slices) -> NDArray[np.bool_]:
     return same
 
 
-def _part(part: Slices, index: int, name: str, *, branch: bool) -> Part:
+def _part(part: Slices, index: int, name: str, *, branch: bool) -> OutputPart:
     decibels = float(part.sqnr_db[index])
-    return Part(
+    return OutputPart(
         name=name,
         branch=branch,
         sqnr_db=None if decibels == IDENTICAL_DB else decibels,

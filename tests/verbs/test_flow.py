@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -24,6 +25,7 @@ from edgekit.nouns.manifest import Manifest
 from edgekit.nouns.model import Waist
 from edgekit.nouns.results import Result
 from edgekit.nouns.samples import Kept
+from edgekit.nouns.target import Variant
 from edgekit.steps import compilation, conversion, reading, sampling
 from edgekit.verbs import build as verb
 from edgekit.verbs.planning import plan
@@ -475,10 +477,10 @@ def test_a_crash_of_one_targets_leaf_leaves_the_others(
     """A bug in one backend is that target's result, with the exit code of a bug; the other targets are built."""
     inner = compilation.compile_variant
 
-    def crashing(session: Session, subject: conversion.Subject, order: compilation.Order) -> Answer[Built]:
-        if order.variant.backend == "edgetpu":
+    def crashing(session: Session, subject: conversion.Subject, variant: Variant, *given: Any) -> Answer[Built]:
+        if variant.backend == "edgetpu":
             raise LeafCrashError("edgetpu failed in build", str(session.log))
-        return inner(session, subject, order)
+        return inner(session, subject, variant, *given)
 
     monkeypatch.setattr(compilation, "compile_variant", crashing)
     (crashed, whole), _ = build(cache, targets=("edgetpu", "android"), output=str(tmp_path / "out"))
