@@ -133,12 +133,8 @@ class Worker:
                 raise self._died(died, request, arguments) from died
             except OverdueError as error:
                 raise _overdue(request, limit_s or 0) from error
-            except (msgspec.MsgspecError, GarbledError) as error:  # a model's own code may have written to the pipe
-                raise Unsupported(
-                    f"{leaf} gave no proper answer ({error}).",
-                    place=request.place,
-                    fix="see whether the model runs code of its own",
-                ) from error
+            except (msgspec.MsgspecError, GarbledError) as error:
+                raise _garbled(request, error, self._log) from error
             finally:
                 if not child.alive:
                     self.close()
@@ -205,6 +201,14 @@ class Worker:
 
 def _doing(request: calls.Request) -> str:
     return RUNNING[request.room] if request.method == "run" else DOINGS.get(request.method, request.method)
+
+
+def _garbled(request: calls.Request, error: Exception, log: Path) -> EdgekitError:
+    """The complaint about an answer that is none: a model's own code may have written to the pipe."""
+    problem = f"{request.leaf} gave no proper answer ({error})."
+    if request.room in BENCH:
+        return DeviceError(problem, place=request.place, fix=f"see what it printed: {log}")
+    return Unsupported(problem, place=request.place, fix="see whether the model runs code of its own")
 
 
 def _overdue(request: calls.Request, limit_s: float) -> EdgekitError:
