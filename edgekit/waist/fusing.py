@@ -60,28 +60,54 @@ VERSIONS = {
     "DEPTHWISE_CONV_2D": 3,
     "FULLY_CONNECTED": 4,
     "HARD_SWISH": 1,
+    "RELU_0_TO_1": 1,
     "RESHAPE": 1,
     "TRANSPOSE_CONV": 3,
 }
 """The first version of an operator with int8, if it is not 2 (TFLite's op_version.cc)."""
 
 
-def fuse(model: Any, *, fixed: bool = False) -> None:
+def fuse(model: Any, *, fixed: bool = False, symmetric: bool = False) -> dict[str, int]:
     """Make integer operators of what stands between DEQUANTIZE and QUANTIZE, in place; tensors are renumbered.
 
     Args:
         model: the object tree of a file.
         fixed: let the operators of `FIXED` give integers also if no QUANTIZE is behind them. Quantization-aware
             training leaves these out because it relies on it.
+        symmetric: round weights with a zero point anew (`about_zero`), if that is what it takes.
+
+    Returns:
+        The weights that were rounded anew, by name, with how many of their channels were.
 
     Raises:
         Unsupported: a layer's weights or bias have no integer form in TFLite; they are named.
     """
     _bias_of_transposed(model)
     _round_early(model)
-    _Fusion(model, fixed=fixed).run()
+    fusion = _Fusion(model, fixed=fixed, symmetric=symmetric)
+    fusion.run()
     edit.sweep(model)
     edit.compact(model)
+    return fusion.rounded
+
+
+def about_zero(levels: NDArray[np.int32], axis: int) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
+    """Integers of 9 bits as int8, a channel on a wider grid if its own do not fit.
+
+    Args:
+        levels: weights less their zero point, -255 to 255.
+        axis: that of the channels.
+
+    Returns:
+        The integers, and for each channel what one of them stands for: 1, or more if it was rounded anew.
+    """
+    channels = np.moveaxis(levels, axis, 0).reshape(levels.shape[axis], -1)
+    least, most = channels.min(1, initial=0), channels.max(1, initial=0)
+    fits = (least >= -128) & (most <= 127)
+    steps = np.where(fits, 1.0, np.maximum(-least, most) / 127)
+    shape = [1] * levels.ndim
+    shape[axis] = len(steps)
+    return np.rint(levels / steps.reshape(shape)).astype(np.int8), steps
 
 
 def pair(model: Any, at: int, given: int, made: int, grid: Grid) -> None:
@@ -197,6 +223,8 @@ class _Fusion:
 
     model: Any
     fixed: bool = False
+    symmetric: bool = False
+    rounded: dict[str, int] = field(default_factory=dict)
     whole: dict[int, int] = field(default_factory=dict)
     same: dict[int, int] = field(default_factory=dict)
     floats: set[int] = field(default_factory=set)
@@ -263,21 +291,38 @@ class _Fusion:
         grid = self._grid(self.whole[inputs[given]]) if inputs[given] in self.whole else None
         if kernel is None or grid is None or graph.constant(self.model, 0, kernel) is None:
             return False
-        held = self.tree.tensors[kernel].quantization
-        if any(held.zeroPoint):
-            raise Unsupported(
-                f"the weights {self._name(kernel)} have a zero point ({graph.ints(held.zeroPoint)[0]}), "
-                "and those of TFLite have none",
-                place=self._name(kernel),
-            )
         axis = 3 if operator.name == "DEPTHWISE_CONV_2D" else 0
-        if len(held.scale) > 1 and held.quantizedDimension != axis:
+        if len(self.tree.tensors[kernel].quantization.scale) > 1 and (
+            self.tree.tensors[kernel].quantization.quantizedDimension != axis
+        ):
             return False
+        kernel = self._without_zero_point(kernel, axis)
+        held = self.tree.tensors[kernel].quantization
         inputs[given], inputs[weights] = self.whole[inputs[given]], kernel
         if len(inputs) > bias and inputs[bias] >= 0:
             inputs[bias] = self._bias(inputs[bias], np.float64(grid[0]) * np.asarray(held.scale, np.float64))
         self._append(operator, old, inputs, wanted)
         return True
+
+    def _without_zero_point(self, kernel: int, axis: int) -> int:
+        """Weights about zero, as those of TFLite's layers are: the same if they are, else others, with a note."""
+        held, values = self.tree.tensors[kernel].quantization, graph.constant(self.model, 0, kernel)
+        if values is None or not any(held.zeroPoint):
+            return kernel
+        name, zero_points = self._name(kernel), graph.ints(held.zeroPoint)
+        if not self.symmetric:
+            raise Unsupported(
+                f"the weights {name} have a zero point ({zero_points[0]}), and those of TFLite have none", place=name
+            )
+        shape = [1] * values.ndim
+        shape[axis] = len(zero_points)
+        integers, steps = about_zero(values.astype(np.int32) - np.reshape(zero_points, shape), axis)
+        if anew := int(np.count_nonzero(steps > 1)):
+            self.rounded[name] = anew
+        scales = np.asarray(held.scale, np.float64) * (steps if anew else 1)
+        made = edit.add_constant(self.model, f"{name}_about_zero", integers)
+        self.tree.tensors[made].quantization = quantization(scales, np.zeros(len(scales)), axis)
+        return made
 
     def _bias(self, tensor: int, scales: NDArray[np.float64]) -> int:
         whole = self.whole.get(tensor)

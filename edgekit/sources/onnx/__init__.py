@@ -185,14 +185,14 @@ class OnnxSource(Source):
             for strategy in lowering.strategies(model):
                 try:
                     signature = convert(model, strategy, source, file, keep_layout=options.keep_layout)
-                    scales.fuse(file, marked)
+                    warnings = scales.fuse(file, marked)
                     agreement.check(file, signature, opened.known.usual, agreement.INTEGERS_DB)
                 except (Unsupported, *lowering.CONVERTER_ERRORS) as error:
                     complaints.append(error.problem if isinstance(error, Unsupported) else str(error))
                     continue
                 shutil.copyfile(file, out / "model.tflite")
                 notes = (*opened.assumed, f"converted by onnx2tf ({strategy.name}) with the source's own scales")
-                return Waist(file="model.tflite", signature=signature, notes=notes)
+                return Waist(file="model.tflite", signature=signature, notes=notes, warnings=warnings)
         raise quantized.refused_static(path, opened.model, complaints[0])
 
     def run(self, path: Path, options: SourceOptions, inputs: Path, outputs: Path) -> None:

@@ -52,6 +52,9 @@ def _written(model: onnx.ModelProto, node: onnx.NodeProto) -> Iterator[onnx.Node
     elif kind(node) == "com.microsoft:QLinearConcat":
         parts = [node.input[k : k + 3] for k in range(2, len(node.input), 3)]
         yield from _between(node, "Concat", parts, node.input[:2], attributes)
+    elif kind(node) == "com.microsoft:QLinearWhere":
+        parts = [node.input[:1], node.input[1:4], node.input[4:7]]
+        yield from _between(node, "Where", parts, node.input[7:9], attributes)
     elif kind(node) in _OPERANDS:
         operator, count, grid = _OPERANDS[kind(node)]
         parts = [node.input[3 * k : 3 * k + 3] for k in range(count)]
@@ -77,9 +80,12 @@ def _bias(model: onnx.ModelProto, node: onnx.NodeProto, name: str, factor: float
 def _between(
     node: onnx.NodeProto, operator: str, parts: list[list[str]], grid: list[str], attributes: dict[str, object]
 ) -> Iterator[onnx.NodeProto]:
-    """DequantizeLinear of every part, the float operator, and QuantizeLinear of its result to a grid."""
+    """DequantizeLinear of each part with a scale, the float operator, and QuantizeLinear of its result to a grid."""
     result, reals = node.output[0], []
     for number, part in enumerate(parts):
+        if len(part) == 1:
+            reals += part
+            continue
         reals.append(f"{result}/operand{number}")
         axis = 1 if operator in {"MatMul", "Gemm"} and number == 1 and not attributes.get("transB") else 0
         yield helper.make_node("DequantizeLinear", part, [reals[-1]], name=reals[-1], axis=axis)

@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from edgekit.sources.onnx.network import attributes, consumed
 from edgekit.sources.onnx.quantized import not_carried
 from edgekit.waist import edit, fusing, graph
 from edgekit.waist.fusing import Grid
@@ -25,18 +26,21 @@ _MOVES = {
 }  # fmt: skip
 """What gives values of its first operand and may stand on integers themselves, as a Resize to the nearest may."""
 
+_POSITIONS = {"ArgMax", "ArgMin"}
+"""What may stand on integers since these are in the order of what they stand for; what it gives are none of them."""
+
 _EIGHT_BITS = {"int8": 0, "uint8": 128}
 """By dtype, how far it lies above int8."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Integers of the source as int8 with a zero point for all, and a scale for all or for each channel."""
+    """Integers of the source as int8, with a scale and a zero point for all or for each channel."""
 
     name: str
     integers: Array
     scales: Array
-    zero_point: int
+    zero_points: Array
 
 
 @dataclass
@@ -62,15 +66,25 @@ def mark(model: onnx.ModelProto) -> Marked:
     marked = Marked(onnx.ModelProto())
     marked.model.CopyFrom(model)
     marking = _Marking(marked)
-    nodes = [marking.node(node) for node in model.graph.node]
+    nodes = [made for node in _read(model.graph) for made in marking.node(node)]
     main = marked.model.graph
     for value in (*main.input, *main.output):
         if value.name in marking.on or value.type.tensor_type.elem_type in {2, 3}:  # UINT8, INT8
             raise not_carried(f"{value.name}, an input or output, has integers itself")
     del main.node[:], main.value_info[:], main.initializer[:]
-    main.node.extend(node for node in nodes if node is not None)
+    main.node.extend(nodes)
     main.initializer.extend(numpy_helper.from_array(value, name) for name, value in marking.constants.items())
     return marked
+
+
+def _read(main: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """The nodes whose results somebody reads; a pair for each reader may leave some that nobody does."""
+    wanted, kept = {value.name for value in main.output}, []
+    for node in reversed(main.node):
+        if wanted & set(node.output):
+            kept.append(node)
+            wanted.update(consumed(node))
+    return kept[::-1]
 
 
 @dataclass
@@ -87,39 +101,61 @@ class _Marking:
             if node.op_type == "Constant" and node.attribute[0].name == "value":
                 self.constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
 
-    def node(self, node: onnx.NodeProto) -> onnx.NodeProto | None:
-        """What takes a node's place; None if it became a constant."""
+    def node(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+        """What takes a node's place; nothing if it became a constant."""
         given, made = node.input[0] if node.input else "", node.output[0]
         if made in self.constants:
-            return None
+            return []
         if node.op_type == "QuantizeLinear":
             return self._rounded(node, given, made)
         if node.op_type == "DequantizeLinear":
             if given in self.constants:
                 self.constants[made] = self._weights(node, given)
-                return None
+                return []
             if self.on.get(given) != self._grid(node):
                 raise not_carried(f"{made} reads the integers of {given} on another scale")
-            return helper.make_node("Identity", [given], [made], name=node.name)
-        if integers := [name for name in node.input if name in self.on]:
-            if not _moves(node) or integers != [given]:
-                raise not_carried(f"{node.op_type} computes {made} from integers")
-            self.on |= dict.fromkeys(node.output, self.on[given])
-        return node
+            return [helper.make_node("Identity", [given], [made], name=node.name)]
+        return self._on_integers(node) if any(name in self.on for name in node.input) else [node]
 
-    def _rounded(self, node: onnx.NodeProto, given: str, made: str) -> onnx.NodeProto | None:
+    def _on_integers(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+        """A node that reads integers itself, as one on what they stand for."""
+        given, made = node.input[0], node.output[0]
+        if [name for name in node.input if name in self.on] != [given]:
+            raise not_carried(f"{node.op_type} computes {made} from integers")
+        scale, zero_point = self.on[given]
+        if node.op_type in _POSITIONS:
+            return [node]
+        if node.op_type == "Resize" and not _moves(node):  # ONNX Runtime rounds what it gives, to the same integers
+            node.output[0] = f"{made}/real"
+            return [node, self._mark(node.output[0], made, (scale, zero_point))]
+        if node.op_type == "Pad" and attributes(node).get("mode", "constant") == "constant":
+            stored = self.constants.get(node.input[2]) if len(node.input) > 2 else None
+            if stored is None:
+                raise not_carried(f"{node.op_type} fills {made} with an integer that is not told")
+            level = int(stored.ravel()[0]) - _EIGHT_BITS[str(stored.dtype)]
+            node.input[2] = f"{made}/filled"
+            self.constants[node.input[2]] = np.asarray((level - zero_point) * scale, np.float32)
+        elif node.op_type != "Pad" and not _moves(node):
+            raise not_carried(f"{node.op_type} computes {made} from integers")
+        self.on |= dict.fromkeys(node.output, self.on[given])
+        return [node]
+
+    def _rounded(self, node: onnx.NodeProto, given: str, made: str) -> list[onnx.NodeProto]:
         if given in self.constants:
             scales, zero = self._parameters(node)
             shape = _along(node, self.constants[given], scales)
             levels = np.rint(self.constants[given] / scales.reshape(shape)) + zero.reshape(shape)
             ends = np.iinfo(zero.dtype)
             self.constants[made] = np.clip(levels, ends.min, ends.max).astype(zero.dtype)
-            return None
-        self.on[made] = self._grid(node)
-        self.marked.grids.append(self.on[made])
+            return []
+        return [self._mark(given, made, self._grid(node))]
+
+    def _mark(self, given: str, made: str, grid: Grid) -> onnx.NodeProto:
+        self.on[made] = grid
+        self.marked.grids.append(grid)
         number = f"{made}/grid"
         self.constants[number] = np.asarray(code(len(self.marked.grids)))
-        return helper.make_node("Max", [given, number], [made], name=node.name)
+        return helper.make_node("Max", [given, number], [made], name=made)
 
     def _grid(self, node: onnx.NodeProto) -> Grid:
         scales, zero = self._parameters(node)
@@ -162,38 +198,49 @@ def _moves(node: onnx.NodeProto) -> bool:
 
 
 def _int8(name: str, stored: Array, scales: Array, zero: Array, levels: Array) -> Weights:
-    """Integers as int8: without zero point if they fit so, since layers have none."""
+    """Integers as int8: about zero if they fit so, since those of layers are."""
     if levels.min(initial=0) >= -128 and levels.max(initial=0) <= 127:
-        return Weights(name, levels.astype(np.int8), scales.ravel(), 0)
+        return Weights(name, levels.astype(np.int8), scales.ravel(), np.zeros(scales.size, np.int64))
     offset = _EIGHT_BITS[str(stored.dtype)]
-    if zero.size != 1:
-        raise not_carried(f"the constant {name} has zero points for each channel, and TFLite's have none")
     shifted = stored.astype(np.int32) - offset
-    return Weights(name, shifted.astype(np.int8), scales.ravel(), int(zero.ravel()[0]) - offset)
+    return Weights(name, shifted.astype(np.int8), scales.ravel(), zero.ravel().astype(np.int64) - offset)
 
 
 def _along(node: onnx.NodeProto, values: Array, scales: Array) -> tuple[int, ...]:
     """The shape in which scales meet the axis of values that they belong to."""
     if scales.size == 1:
         return (1,) * values.ndim
-    attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
-    if attributes.get("block_size") or scales.ndim > 1:
+    told = attributes(node)
+    if told.get("block_size") or scales.ndim > 1:
         raise not_carried(f"the constant {node.input[0]} has scales for blocks")
     shape = [1] * values.ndim
-    shape[attributes.get("axis", 1)] = scales.size
+    shape[told.get("axis", 1)] = scales.size
     return tuple(shape)
 
 
-def fuse(file: Path, marked: Marked) -> None:
+ROUNDED = (
+    "the source's own scales are kept but for {count} of its weights ({names}): these lie about a zero point, and "
+    "TFLite's about 0; channels that do not fit 8 bits so were rounded a second time, each on a scale of its own"
+)
+"""What users must know of weights that are not the source's integers any more."""
+
+
+def fuse(file: Path, marked: Marked) -> tuple[str, ...]:
     """Make integers of a converted file with marks, in place.
+
+    Returns:
+        What users must know.
 
     Raises:
         Unsupported: the converter lost a mark or changed weights, or a layer has no integer form.
     """
     model = graph.load(file)
     unmark(model, marked)
-    fusing.fuse(model)
+    rounded = fusing.fuse(model, symmetric=True)
     file.write_bytes(graph.pack(model))
+    names = [name.removesuffix("_int8") for name in rounded]
+    shown = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
+    return (ROUNDED.format(count=len(names), names=shown),) if names else ()
 
 
 def unmark(model: Any, marked: Marked) -> None:
@@ -252,7 +299,7 @@ def _form(values: Array, held: Weights) -> tuple[Array, int] | None:
         levels = np.rint(values / scales)
         if not np.array_equal(levels.astype(np.float32) * scales, values):
             continue
-        stored = levels.astype(np.int64) + held.zero_point
+        stored = levels.astype(np.int64) + held.zero_points.reshape(shape)
         if np.array_equal(np.sort(stored, axis=None), np.sort(held.integers, axis=None)):
             return stored.astype(np.int8), axis
     return None
@@ -261,7 +308,6 @@ def _form(values: Array, held: Weights) -> tuple[Array, int] | None:
 def _store(model: Any, tensor: graph.Tensor, held: Weights, integers: Array, axis: int) -> None:
     """An int8 constant with a DEQUANTIZE that gives the float one."""
     stored = edit.add_constant(model, f"{held.name}_int8", integers)
-    zero_points = np.full(held.scales.size, held.zero_point)
-    model.subgraphs[0].tensors[stored].quantization = fusing.quantization(held.scales, zero_points, axis)
+    model.subgraphs[0].tensors[stored].quantization = fusing.quantization(held.scales, held.zero_points, axis)
     model.subgraphs[0].tensors[tensor.index].buffer = 0
     edit.add_operator(model, "DEQUANTIZE", [stored], [tensor.index], at=0)
