@@ -122,7 +122,7 @@ def quantize(path: Path, inputs: dict[str, Array], trial: Trial, settings: Quant
     if kept:
         chosen = np.arange(len(chosen))  # each sample continues the one before: candidates run them as they come
     with TemporaryDirectory() as folder:
-        made = ready(path, inputs, chosen, settings.seed, Path(folder))
+        made = ready(path, inputs, chosen, settings.seed, Path(folder), whole=settings.full_integer)
         shown = {name: values[chosen] for name, values in made.inputs.items()}
         judge = Judge(trial, made.path, shown, made.seen.outputs)
         attempts = _Attempts(made, judge, settings, effort.candidates(size, len(chosen) + EDGES))
@@ -225,7 +225,7 @@ class _Attempts:
     def _first(self) -> QuantizationPlan:
         """The network as it is, with what stays float whatever comes out."""
         model = graph.load(self._ready.path)
-        joined = parts.joins(model, self._wiring, self._ranges("minmax"))
+        joined = parts.joins(model, self._wiring, self._ranges("minmax"), whole=self._settings.full_integer)
         self._judge.parts = self._parts(model, joined)
         sets = {
             "whole numbers are computed from them": exact.index_arithmetic(self._wiring),

@@ -1,7 +1,7 @@
 """Joins at an output of what has nothing to do with one another: they stay float in a quantized file.
 
 Boxes in pixels beside scores in 0..1 share one range in an integer CONCATENATION, and the scores keep
-two of 256 levels.
+two of 256 levels. So do shares of which some are multiplied by the size of the image, and others by 1.
 """
 
 from math import prod
@@ -11,7 +11,7 @@ import numpy as np
 
 from edgekit.backends.tflite.ranges import Range
 from edgekit.waist import graph
-from edgekit.waist.exact import MOVES, Wiring
+from edgekit.waist.exact import ELEMENTWISE, MOVES, Wiring
 from edgekit.waist.graph import Operator
 
 APART = 4.0
@@ -25,15 +25,20 @@ class Parts(NamedTuple):
     sizes: tuple[int, ...]
 
 
-def joins(model: Any, wiring: Wiring, ranges: dict[int, Range]) -> frozenset[int]:
-    """CONCATENATIONs at outputs whose parts' ranges are `APART`, and the moves from there to the output."""
+def joins(model: Any, wiring: Wiring, ranges: dict[int, Range], *, whole: bool = False) -> frozenset[int]:
+    """What brings parts whose ranges are `APART` together at an output, and what leads from there to the output.
+
+    That is a CONCATENATION, or a product with constants that differ as much; moves and what works element by
+    element may follow. With ``whole`` only moves may stay float, and so only CONCATENATIONs with these behind them.
+    """
     found: set[int] = set()
     for output in wiring.graph.outputs:
-        tail = list(wiring.chain([output], MOVES))
+        tail = list(wiring.chain([output], MOVES if whole else MOVES | ELEMENTWISE))
         apart = [
             operator
             for operator in tail
-            if operator.name in {"CONCATENATION", "PACK"} and _apart(model, operator, ranges)
+            if (operator.name in {"CONCATENATION", "PACK"} and _apart(model, operator, ranges))
+            or _scaled_axis(model, wiring, operator) is not None
         ]
         if not apart:
             continue
@@ -41,6 +46,22 @@ def joins(model: Any, wiring: Wiring, ranges: dict[int, Range]) -> frozenset[int
         for operator in apart:
             found |= _between(wiring, operator, inside)
     return frozenset(found)
+
+
+def _scaled_axis(model: Any, wiring: Wiring, operator: Operator) -> int | None:
+    """The axis along which an operator multiplies by constants that are `APART`; None if it does not."""
+    if operator.name not in {"MUL", "DIV"}:
+        return None
+    rank = len(wiring.graph.tensors[operator.outputs[0]].shape)
+    for tensor in operator.inputs:
+        values = graph.constant(model, 0, tensor)
+        if values is None or values.dtype != np.float32 or values.size < 2 or not np.isfinite(values).all():
+            continue
+        sizes = np.abs(values[values != 0])
+        along = [axis for axis, size in enumerate(values.shape) if size > 1]
+        if sizes.size and sizes.max() >= APART * sizes.min() and len(along) == 1:
+            return along[0] + rank - values.ndim
+    return None
 
 
 def _between(wiring: Wiring, operator: Operator, inside: set[int]) -> set[int]:
@@ -86,6 +107,9 @@ def join_parts(model: Any, wiring: Wiring, output: int, joined: frozenset[int]) 
         if inner is not None:
             axis = _moved(model, wiring, operator, inner.axis)
             return None if axis is None or sum(inner.sizes) != shape[axis] else Parts(axis, inner.sizes)
+    scaled = _scaled_axis(model, wiring, operator)
+    if scaled is not None:
+        return Parts(scaled, (1,) * shape[scaled])
     if operator.name != "CONCATENATION":
         return None
     axis = int(operator.options["axis"]) % len(shape)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.backends.tflite import aliases, casts, masks
+from edgekit.backends.tflite import aliases, casts, heads, masks
 from edgekit.backends.tflite.aliases import Aliases
 from edgekit.backends.tflite.ranges import Observation, Range, observe
 from edgekit.waist import graph
@@ -35,7 +35,7 @@ class Ready:
     integers: dict[str, str]
 
 
-def ready(path: Path, inputs: dict[str, Array], scored: Any, seed: int, folder: Path) -> Ready:
+def ready(path: Path, inputs: dict[str, Array], scored: Any, seed: int, folder: Path, *, whole: bool = False) -> Ready:
     """Rewrite a float file for quantization, and look at its activations.
 
     Args:
@@ -44,6 +44,7 @@ def ready(path: Path, inputs: dict[str, Array], scored: Any, seed: int, folder: 
         scored: indices of the samples whose outputs are kept.
         seed: drives which values are remembered.
         folder: where the rewritten file goes.
+        whole: all is to be integers, so that nothing is rewritten to stay float at the outputs.
 
     Raises:
         InputError: a sample drives the network to NaN or infinity.
@@ -56,8 +57,9 @@ def ready(path: Path, inputs: dict[str, Array], scored: Any, seed: int, folder: 
     made = folder / "ready.tflite"
     made.write_bytes(graph.pack(model))
     seen = observe(made, graph.describe(model)[0], inputs, scored, seed)
+    parted = 0 if whole else heads.part(model, seen.outputs)
     clamped, floats = masks.clamp(model, seen.activations)
-    if clamped:
+    if clamped or parted:
         with_clamps = folder / "clamped.tflite"
         with_clamps.write_bytes(graph.pack(model))
         again = observe(with_clamps, graph.describe(model)[0], inputs, scored, seed)

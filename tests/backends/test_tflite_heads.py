@@ -1,0 +1,97 @@
+"""Outputs of which parts differ in range, though nothing concatenates them: each keeps its levels in int8."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgekit.backends.tflite import heads
+from edgekit.waist import graph, run
+from edgekit.waist.tensors import sqnr_db
+from tests import networks
+from tests.backends.integers import Quantized, normal
+
+SIZES = np.array([300, 1, 40, 0.02, 300, 2], np.float32)
+
+
+def dense(net: networks.Network, sizes: Any, *, activation: int = 0, bias: bool = True, taken: int = -1) -> int:
+    x = net.input("x", (2, 8)) if taken < 0 else taken
+    constants = [net.constant("k", networks.weights(6, 8) * sizes[:, None])]
+    constants += [net.constant("b", 0.1 * sizes)] if bias else []
+    options = {"kind": "FullyConnectedOptions", "fusedActivationFunction": activation}
+    return net.operator("FULLY_CONNECTED", [x, *constants], (2, 6), name="y", **options)
+
+
+def convolved(net: networks.Network, sizes: Any) -> int:
+    x = net.input("x", (1, 4, 4, 8))
+    kernel, bias = (
+        net.constant("k", networks.weights(6, 1, 1, 8) * sizes.reshape(6, 1, 1, 1)),
+        net.constant("b", 0.1 * sizes),
+    )
+    stride = {"strideW": 1, "strideH": 1, "dilationWFactor": 1, "dilationHFactor": 1, "padding": networks.SAME}
+    x = net.operator("CONV_2D", [x, kernel, bias], (1, 4, 4, 6), kind="Conv2DOptions", **stride)
+    shape = net.constant("shape", np.array([1, 16, 6], np.int32))
+    return net.operator("RESHAPE", [x, shape], (1, 16, 6), name="y", kind="ReshapeOptions")
+
+
+def multiplied(net: networks.Network) -> int:
+    shares = net.operator("LOGISTIC", [dense(net, np.ones(6, np.float32))], (2, 6))
+    return net.operator("MUL", [shares, net.constant("by", SIZES)], (2, 6), name="z", kind="MulOptions")
+
+
+def clamped(net: networks.Network) -> int:
+    shares = net.operator("LOGISTIC", [dense(net, np.ones(6, np.float32))], (2, 6))
+    large = net.operator("MUL", [shares, net.constant("by", np.float32([300]))], (2, 6), kind="MulOptions")
+    both = net.operator("CONCATENATION", [large, shares], (2, 12), kind="ConcatenationOptions", axis=1)
+    return net.operator("RELU", [both], (2, 12), name="z")
+
+
+NETWORKS = {
+    "dense": lambda net: dense(net, SIZES),
+    "dense, no bias": lambda net: dense(net, SIZES, bias=False),
+    "dense with RELU": lambda net: dense(net, SIZES, activation=1),
+    "convolution": lambda net: convolved(net, SIZES),
+    "product": multiplied,
+    "concatenation with RELU": clamped,
+}
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_every_column_keeps_its_levels(kind: str, tmp_path: Path) -> None:
+    net = networks.Network()
+    path = net.save(tmp_path / "waist.tflite", NETWORKS[kind](net))
+    made = Quantized(path, normal(path, 64), tmp_path / "out")
+    (wanted,), (got,) = made.wanted(made.samples).values(), made.outputs(made.samples).values()
+    assert min(sqnr_db(wanted[..., k], got[..., k]) for k in range(wanted.shape[-1])) > 28
+    assert "join outputs of different ranges" in made.floats()
+
+
+def test_what_differs_less_is_left_alone(tmp_path: Path) -> None:
+    """Scores of classes: their layer gives integers, and an app may read these."""
+    net = networks.Network()
+    path = net.save(tmp_path / "waist.tflite", dense(net, np.geomspace(1, 8, 6, dtype=np.float32)))
+    made = Quantized(path, normal(path, 64), tmp_path / "out")
+    assert made.made.signature.outputs[0].dtype == "int8"
+    assert not made.floats()
+
+
+@pytest.mark.parametrize("activation", [1, 3])
+def test_the_parted_layer_is_the_same_function(activation: int, tmp_path: Path) -> None:
+    """RELU (1) takes a factor out, RELU6 (3) does not."""
+    net = networks.Network()
+    path = net.save(tmp_path / "waist.tflite", dense(net, SIZES, activation=activation))
+    x = {"x": np.random.default_rng(0).standard_normal((9, 2, 8)).astype(np.float32)}
+    wanted, model = run.run(path, x), graph.load(path)
+    assert heads.part(model, wanted) == (activation == 1)
+    after = tmp_path / "parted.tflite"
+    after.write_bytes(graph.pack(model))
+    assert np.allclose(run.run(after, x)["y"], wanted["y"], rtol=1e-5)
+
+
+def test_a_layer_that_somebody_else_reads_is_left_alone(tmp_path: Path) -> None:
+    net = networks.Network()
+    y = dense(net, SIZES)
+    path = net.save(tmp_path / "waist.tflite", y, net.operator("EXP", [y], (2, 6), kind="ExpOptions"))
+    x = {"x": np.zeros((1, 2, 8), np.float32)}
+    assert heads.part(graph.load(path), run.run(path, x)) == 0
