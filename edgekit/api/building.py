@@ -11,11 +11,12 @@ from edgekit import config
 from edgekit.api import given
 from edgekit.api.given import Model, Samples
 from edgekit.api.results import BuildResult, CheckResult, InspectResult
-from edgekit.api.running import Progress, in_memory, session
+from edgekit.api.running import Progress, in_memory, in_python, session
 from edgekit.config import Project
 from edgekit.engine.session import Session
 from edgekit.nouns.model import Constant, Preprocessing, SourceOptions
 from edgekit.nouns.profile import DeviceConfig
+from edgekit.nouns.results import Result
 from edgekit.steps import reading
 from edgekit.verbs import build as builds
 from edgekit.verbs import check as checks
@@ -131,7 +132,7 @@ def _opened(model: Model, progress: Progress, **limits: Any) -> Iterator[tuple[S
 
 
 def _listed(targets: str | Iterable[str]) -> list[str]:
-    return [targets] if isinstance(targets, str) else list(targets)
+    return [targets] if isinstance(targets, str) else list(targets or ())
 
 
 def _build(running: Session, options: dict[str, Any], path: Path, folder: Path) -> BuildResult:
@@ -147,13 +148,20 @@ def _build(running: Session, options: dict[str, Any], path: Path, folder: Path) 
         files = {name: given.samples_file(data, signature, folder, name) for name, data in held.items()}
     in_memory = builds.InMemory(files, metric)
     if not (project.profile or project.verify_on):
-        return BuildResult(tuple(builds.build(running, project, path, in_memory)))
+        return BuildResult(tuple(_in_python(builds.build(running, project, path, in_memory))))
     from edgekit.verbs import after_build  # noqa: PLC0415  statistics and plots, which few builds need
 
     found = after_build.find_devices(running, project, {"verify_on": "verify_on", "device": "device"})
     results = builds.build(running, project, path, in_memory)
     seen = after_build.measure_built(running, project, found, results, files)
-    return BuildResult(tuple(after_build.refreshed(results)), seen.measured, seen.verified, seen.errors)
+    return BuildResult(tuple(_in_python(after_build.refreshed(results))), seen.measured, seen.verified, seen.errors)
+
+
+def _in_python(results: Iterable[Result]) -> Iterator[Result]:
+    for row in results:
+        if row.error is not None:
+            in_python(row.error)
+        yield row
 
 
 def _held(data: Samples) -> bool:
@@ -244,7 +252,8 @@ def inspect(
     """Describe a model: signature, operators, parameters, MACs, peak activation memory and size.
 
     Args:
-        model: a path, a Keras model, or an ONNX ``ModelProto``.
+        model: a path, a Keras model, or an ONNX ``ModelProto``; or a folder that `build` wrote, of which is told how
+            its files came to be.
         tensors: list the tensors instead, by which ``inputs`` and ``outputs`` cut.
         shapes: of inputs by name, for dimensions that the model leaves open.
         constants: values by name of inputs that are bound to them for good.
@@ -258,7 +267,8 @@ def inspect(
         progress: as in `build`.
 
     Returns:
-        ``model`` and ``cost`` are the fields of `edgekit.nouns.results.Inspection`.
+        ``model`` and ``cost`` are the fields of `edgekit.nouns.results.Inspection`; of a folder there is its
+        ``manifest``.
 
     Raises:
         InputError: the model cannot be read.
@@ -266,6 +276,8 @@ def inspect(
     """
     options = {name: value for name, value in locals().items() if name in Project.__struct_fields__ and name != "model"}
     with _opened(model, progress, max_memory=max_memory, max_seconds=max_seconds) as (running, path, _):
+        if inspections.is_artifact(path):
+            return InspectResult(None, manifest=inspections.read_artifact(path))
         how: SourceOptions = _project(options).source_options
         if tensors:
             return InspectResult(None, inspections.list_tensors(running, path, how))

@@ -106,8 +106,10 @@ def samples_file(data: Samples, signature: Signature, folder: Path, keyword: str
     from edgekit.samples.content import LABEL_KEYS  # noqa: PLC0415  as above
     from edgekit.waist.rows import write_arrays  # noqa: PLC0415  as above
 
-    call: Callable[[], Any] = data if callable(data) and not _is_array(data) else lambda: data
-    raw = functions.collect(call, signature, keyword, Place(folder))
+    is_function = callable(data) and not _is_array(data)
+    call: Callable[[], Any] = data if is_function else lambda: data
+    fix = "call it yourself to see more" if is_function else "give an array [N, ...], or samples of one shape"
+    raw = functions.collect(call, signature, keyword, Place(folder), fix)
     names = {f"#{i + 1}": spec.source_name for i, spec in enumerate(signature.inputs)}
     arrays = {names.get(name, name): values for name, values in raw.arrays.items()}
     if raw.labels is not None:

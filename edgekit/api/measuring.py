@@ -1,15 +1,18 @@
 """profile, compare and devices for programs."""
 
 from dataclasses import replace
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from edgekit import config
 from edgekit.api import given
 from edgekit.api.given import Samples
 from edgekit.api.results import CompareResult, DevicesResult, ProfileResult
 from edgekit.api.running import Progress, in_memory, session
+from edgekit.config import toml
 from edgekit.engine.session import Session
 from edgekit.errors import InputError
 from edgekit.measure import discovery, record
@@ -79,7 +82,7 @@ def profile(
         MissingTool: the device has no runtime for the file.
         Unsupported: the device cannot run the file.
     """
-    said = {name: value for name, value in locals().items() if name in _SETTINGS}
+    said = {name: value for name, value in locals().items() if name in _Said.__struct_fields__}
     settings = _settings(said, input, quick=quick, ops=ops)
     with session(progress) as running, in_memory(running) as folder:
         chosen = _device(running, device, settings)
@@ -136,7 +139,7 @@ def compare(
         As `profile`; and
         InputError: a folder holds several files, or two profiles were not measured in turns.
     """
-    said = {name: value for name, value in locals().items() if name in _SETTINGS}
+    said = {name: value for name, value in locals().items() if name in _Said.__struct_fields__}
     paths = Path(a), Path(b)
     with session(progress) as running, in_memory(running) as folder:
         if all(path.suffix == ".json" for path in paths):
@@ -168,17 +171,26 @@ def devices(*, progress: Progress = False) -> DevicesResult:
         return DevicesResult(tuple(attached.devices(running, config.devices())))
 
 
-_SETTINGS = {
-    "threads", "delegate", "cores", "require_full_delegation", "energy", "meter", "model_energy", "seed",
-    "benchmark_binary", "output",
-}  # fmt: skip
-"""Keywords that `edgekit.measure.protocol.adjusted` takes."""
+class _Said(msgspec.Struct, frozen=True):
+    """Keywords that `edgekit.measure.protocol.adjusted` takes."""
+
+    threads: Annotated[int, msgspec.Meta(ge=1)] = 1
+    delegate: Delegate | None = None
+    cores: tuple[int, ...] = ()
+    require_full_delegation: bool = False
+    energy: bool = False
+    meter: str | None = None
+    model_energy: bool = False
+    seed: Annotated[int, msgspec.Meta(ge=0)] = 0
+    benchmark_binary: str | None = None
+    output: str | None = None
 
 
 def _settings(said: dict[str, Any], samples: Samples, *, quick: bool, ops: bool = False) -> MeasurementSettings:
-    for name in ("benchmark_binary", "output"):
-        if said[name] is not None:
-            said[name] = str(said[name])
+    said = {name: fspath(value) if hasattr(value, "__fspath__") else value for name, value in said.items()}
+    for field in msgspec.structs.fields(_Said):
+        if said.get(field.name) is not None:
+            toml.check(said[field.name], field.type, Path("edgekit"), field.name)
     inputs = str(Path(samples)) if samples is not None and given.is_named(samples) else None
     return adjusted(QUICK if quick else FULL, **said, operators=ops, inputs=inputs)
 

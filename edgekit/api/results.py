@@ -205,15 +205,20 @@ class InspectResult(Shown):
     Attributes:
         inspection: its signature (``model.signature``), its operators, parameters and MACs (``cost``).
         tensors: its tensors, by which it can be cut, if they were asked for.
+        manifest: of a folder that was built, with the ``lineage`` of each of its ``artifacts``.
     """
 
     inspection: Inspection | None
     tensors: tuple[TensorRow, ...] = ()
+    manifest: Manifest | None = None
 
     def screen(self) -> "RenderableType":
         """The tables of ``edgekit inspect``."""
         from edgekit.report import screens  # noqa: PLC0415  only what is shown needs rich
+        from edgekit.report.lineage import lineage  # noqa: PLC0415  as above
 
+        if self.manifest is not None:
+            return lineage(self.manifest)
         return screens.tensors(self.tensors) if self.inspection is None else screens.inspection(self.inspection)
 
     def __getattr__(self, name: str) -> Any:

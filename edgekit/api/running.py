@@ -6,13 +6,14 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from edgekit import config
 from edgekit.engine.session import Session, Silent, opened
 from edgekit.errors import EdgekitError, from_os
 from edgekit.host import cachedir
 from edgekit.host.ownership import temporary
+from edgekit.nouns.model import Precision
 
 
 class ProgressEvent(NamedTuple):
@@ -125,12 +126,28 @@ def complaining() -> Iterator[None]:
 
 
 def in_python(error: EdgekitError) -> EdgekitError:
-    """The same error in the words of Python: ``--max-drop`` is ``max_drop``."""
-    error.place = _keywords(error.place)
-    if "edgekit " not in error.fix:  # a command keeps its options
-        error.fix = _keywords(error.fix)
+    """The same error in the words of Python: ``--eval PATH`` is ``eval=PATH``; a command keeps its options."""
+    error.problem, error.place, error.fix = map(_keywords, (error.problem, error.place, error.fix))
     return error
 
 
+_OTHERS = {"shape": "shapes", "constant": "constants", "target": "targets"}
+"""Options that are given several times on the command line → the keyword that takes all of them."""
+
+_VALUE = rf"[A-Z][A-Z_]+(?::[A-Z]+)?|{'|'.join((*get_args(Precision), *config.METRICS))}"
+
+
 def _keywords(text: str) -> str:
-    return re.sub(r"(?<![\w-])--([a-z][a-z-]*)", lambda option: option[1].replace("-", "_"), text)
+    return (
+        text
+        if "edgekit " in text
+        else re.sub(rf"(?<![\w-])(?:--([a-z][a-z-]*)(?: ({_VALUE})\b)?|-t\b)", _keyword, text)
+    )
+
+
+def _keyword(option: re.Match[str]) -> str:
+    name, value = (option[1] or "target").replace("-", "_"), option[2]
+    name = _OTHERS.get(name, name)
+    if value is None:
+        return name
+    return f"{name}={value}" if value.isupper() else f'{name}="{value}"'

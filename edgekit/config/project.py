@@ -151,7 +151,7 @@ def _project(content: dict[str, Any], file: Path) -> Project:
     for name, table in made.preprocessing.items():
         _check_preprocessing(table, file, "preprocessing" if name == ANY_INPUT else f"preprocessing.{name}")
     if made.metric is not None and made.metric not in METRICS and not is_function(made.metric):
-        near = toml.nearest(made.metric, METRICS) or f"one of: {', '.join(METRICS)}, or module:function"
+        near = toml.nearest(made.metric, METRICS, 0.6) or f"one of: {', '.join(METRICS)}, or module:function"
         raise toml.wrong(file, "metric", toml.shown(made.metric), near)
     if made.max_memory is not None:
         memory_bytes(made.max_memory, f"{file}: max_memory")

@@ -95,11 +95,11 @@ def load(
     """
     place, origin = place or Place(), origin or spec
     raw = _read(spec, signature, preprocessing or {}, place, folder or Path.cwd())
-    inputs, notes = fit(raw, signature, origin, place)
+    inputs, notes, doubts = fit(raw, signature, origin, place)
     count = len(next(iter(inputs.values())))
     if raw.labels is not None:
         _check_labels(raw.labels, count, origin)
-    return Samples.of(inputs, raw.labels, origin=origin, notes=raw.notes + notes, doubts=raw.doubts)
+    return Samples.of(inputs, raw.labels, origin=origin, notes=raw.notes + notes, doubts=raw.doubts + doubts)
 
 
 def _check_labels(labels: Array, count: int, spec: str) -> None:

@@ -49,7 +49,9 @@ def read(spec: str, signature: Signature, place: Place, folder: Path | None = No
         return collect(lambda: _find(spec)(), signature, spec, place)  # noqa: PLW0108  finding it may fail too
 
 
-def collect(call: Callable[[], Any], signature: Signature, name: str, place: Place) -> Raw:
+def collect(
+    call: Callable[[], Any], signature: Signature, name: str, place: Place, fix: str = "call it in Python to see more"
+) -> Raw:
     """What a function of the user's returns, in one of the forms of `read`.
 
     Args:
@@ -57,6 +59,7 @@ def collect(call: Callable[[], Any], signature: Signature, name: str, place: Pla
         signature: of the source.
         name: what to call it in complaints.
         place: where what it returns is written as it comes.
+        fix: what helps if it fails.
 
     Raises:
         InputError: it fails, or returns something else; the user's line is told.
@@ -70,7 +73,7 @@ def collect(call: Callable[[], Any], signature: Signature, name: str, place: Pla
         raise InputError(
             f"{name} failed: {type(error).__name__}: {error}",
             place=f"{name}, {where}" if where else name,
-            fix="call it in Python to see more",
+            fix=fix,
         ) from error
     inputs = {spec.source_name for spec in signature.inputs}
     labels = next((parts.pop(key) for key in LABEL_KEYS if key in parts and key not in inputs), None)
@@ -135,10 +138,12 @@ def score_of(function: Callable[..., Any], name: str, outputs: dict[str, Array],
     """
     higher = getattr(function, "higher_is_better", None)
     if not isinstance(higher, bool):
+        own = name.rpartition(":")[2]
+        function_name = own if own.isidentifier() else "FUNCTION"
         raise InputError(
             f"The metric {name} does not say which way is better.",
             place="--metric",
-            fix=f"set {name.rpartition(':')[2]}.higher_is_better = True, or False, after the function",
+            fix=f"set {function_name}.higher_is_better = True, or False, after the function",
         )
     try:
         value = float(function(outputs, labels))

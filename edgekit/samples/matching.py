@@ -1,6 +1,6 @@
 """Fitting raw arrays to a network's inputs: names or order, shape, layout, dtype, finite values."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import permutations
 
 import numpy as np
@@ -18,8 +18,13 @@ SINGLE_INPUT_KEYS = ("x", "data", "input", "inputs", "images", "samples")
 LAYOUTS: dict[tuple[int, ...], tuple[str, str]] = {(0, 2, 3, 1): ("NCHW", "NHWC"), (0, 3, 1, 2): ("NHWC", "NCHW")}
 """Transposition of a batch of images → the layout it comes from and the one it leads to."""
 
+QUANTIZED = "the samples are int8, and the network takes floats: of quantized ones give (x - zero_point) * scale"
+"""Signed bytes are hardly ever what a network of floats was trained on: another, quantized one was fed with them."""
 
-def fit(raw: Raw, signature: Signature, place: str, room: Place) -> tuple[dict[str, Array], tuple[str, ...]]:
+
+def fit(
+    raw: Raw, signature: Signature, place: str, room: Place
+) -> tuple[dict[str, Array], tuple[str, ...], tuple[str, ...]]:
     """Raw arrays as the network wants them.
 
     Args:
@@ -29,21 +34,24 @@ def fit(raw: Raw, signature: Signature, place: str, room: Place) -> tuple[dict[s
         room: where arrays of another dtype are put.
 
     Returns:
-        Each input's source name with ``[N, *source_shape]`` in the source's dtype, and notes on
-        what was changed to get there.
+        Each input's source name with ``[N, *source_shape]`` in the source's dtype, notes on
+        what was changed to get there, and doubts whether it was right.
 
     Raises:
         InputError: names, shapes, dtypes or numbers of samples do not fit, or values are not finite.
     """
     matched, notes = _match(raw.arrays, signature.inputs, place)
     fitted: dict[str, Array] = {}
+    doubts: list[str] = []
     for spec in signature.inputs:
         shaped, shape_note = _shape(spec, matched[spec.source_name], place)
         fitted[spec.source_name], dtype_note = _cast(spec, shaped, place, room)
         notes += shape_note + dtype_note
+        if shaped.dtype == np.int8 and np.dtype(spec.source_dtype).kind == "f":
+            doubts.append(f"{spec.source_name}: {QUANTIZED}")
         _require_finite(spec, fitted[spec.source_name], place)
     _require_equal_counts(fitted, place)
-    return fitted, notes
+    return fitted, notes, tuple(doubts)
 
 
 def _match(
@@ -51,14 +59,12 @@ def _match(
 ) -> tuple[dict[str, Array], tuple[str, ...]]:
     wanted = [spec.source_name for spec in specs]
     if set(wanted) <= set(arrays):
-        idle = [name for name in arrays if name not in wanted]
-        note = (f"arrays that no input is named after were left out: {', '.join(idle)}",) if idle else ()
-        return {name: arrays[name] for name in wanted}, note
+        return {name: arrays[name] for name in wanted}, _left_out(arrays, wanted)
     if len(wanted) == 1:
         usual = next((name for name in SINGLE_INPUT_KEYS if name in arrays), None)
         name = next(iter(arrays)) if len(arrays) == 1 else usual
         if name is not None:
-            return {wanted[0]: arrays[name]}, ()
+            return {wanted[0]: arrays[name]}, _left_out(arrays, (name,))
     known = set(wanted) & set(arrays)
     if len(arrays) == len(wanted) and not known:
         pairs = ", ".join(f"{found} → {name}" for found, name in zip(arrays, wanted, strict=True))
@@ -69,6 +75,11 @@ def _match(
         place=place,
         fix="name the arrays as the inputs are named, or give exactly one array for each input in their order",
     )
+
+
+def _left_out(arrays: dict[str, Array], used: Sequence[str]) -> tuple[str, ...]:
+    idle = [name for name in arrays if name not in used]
+    return (f"arrays that are no input were left out: {', '.join(idle)}",) if idle else ()
 
 
 def _list(names: "list[str] | dict[str, Array]") -> str:
@@ -111,7 +122,7 @@ def _shape_error(spec: TensorSpec, values: Array, place: str) -> InputError:
             place=place,
             fix=f"transpose the samples: x.transpose{axes}",
         )
-    if values.shape == want:
+    if values.shape in {want, tail}:
         return InputError(f"{sides}: the sample axis is missing.", place=place, fix="add it: x[np.newaxis]")
     return InputError(f"{sides}.", place=place, fix="preprocess the samples as they were for training")
 

@@ -111,7 +111,7 @@ def load(
     evaluation = read("evaluation", "eval", project.eval, most)
     if project.metric is not None and evaluation is not None and not evaluation.kept.result.labelled:
         raise InputError(
-            f"{project.eval} holds no labels.", place="--eval", fix="add them to the .npz as y, one for each sample"
+            f"{project.eval} holds no labels.", place="--eval", fix="add them under the name y, one for each sample"
         )
     return GivenData(calibration, evaluation, preprocessing)
 

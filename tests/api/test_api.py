@@ -141,17 +141,45 @@ def test_an_error_of_one_target_is_in_the_result(samples: Any, folder: Path) -> 
         ({"seed": -1}, "edgekit.build: seed", ""),
         ({"calibration": np.zeros((4, 7))}, "", ""),
         ({"calibration": lambda: 1 / 0}, "calibration", ""),
-        ({"metric": "top1"}, "metric", "eval"),
+        ({"metric": "top1"}, "metric", "eval=PATH"),
+        ({"metric": "accuracy"}, "metric", "top1, top5, auc"),
+        ({}, "calibration", 'or precision="float16"'),
+        ({"calibration": X[0, 0]}, "", "x[np.newaxis]"),
+        ({"calibration": [X[0, 0], X[0, 0, :5]]}, "calibration", "samples of one shape"),
+        ({"targets": None}, "targets", "add targets with one of"),
     ],
-    ids=["budget", "precision", "seed", "shape", "function", "labels"],
+    ids=["budget", "precision", "seed", "shape", "function", "labels", "name", "data", "axis", "ragged", "target"],
 )
 @pytest.mark.usefixtures("folder")
 def test_a_wrong_option_is_named_as_the_keyword(wrong: dict[str, Any], place: str, fix: str) -> None:
     with pytest.raises(InputError) as error:
-        edgekit.build("model.tflite", "android", **wrong)
+        edgekit.build("model.tflite", **{"targets": "android", **wrong})
     assert place in error.value.place
     assert fix in error.value.fix
     assert "--" not in error.value.place + error.value.fix
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"threads": "many"}, {"threads": 0}, {"cores": 3}, {"seed": -1}, {"delegate": "tpu"}]
+)
+def test_a_wrong_setting_of_a_measurement_is_named(wrong: dict[str, Any], built: BuildResult) -> None:
+    with pytest.raises(InputError) as error:
+        edgekit.profile(built["android"]["int8"], quick=True, **wrong)
+    assert error.value.place == f"edgekit: {next(iter(wrong))}"
+
+
+def test_a_folder_that_was_built_tells_how_its_files_came_to_be(built: BuildResult) -> None:
+    found = edgekit.inspect(built["android"])
+    assert found.manifest == built["android"].manifest
+    assert "model_int8.tflite (sha256" in str(found)
+    assert "convert" in str(found)
+
+
+def test_a_failed_targets_error_speaks_python(samples: Any) -> None:
+    result = edgekit.build("model.tflite", "android", calibration=samples * 0 + 1, precision="int8", output="constant")
+    error = result.errors["android"]
+    assert "--" not in error.fix
+    assert "allow_loss" in error.fix
 
 
 def forms(x: Any) -> dict[str, Callable[[], Any]]:

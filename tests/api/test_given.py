@@ -62,7 +62,12 @@ def test_other_objects_are_refused_with_the_way_out(tmp_path: Path, monkeypatch:
     ("said", "meant"),
     [
         ("--max-drop", "max_drop"),
-        ("add --eval PATH --metric top1", "add eval PATH metric top1"),
+        ("add --eval PATH --metric top1", 'add eval=PATH metric="top1"'),
+        ("or --precision dynamic-int8", 'or precision="dynamic-int8"'),
+        ("leave out --io for this target", "leave out io for this target"),
+        ("add -t with one of: android", "add targets with one of: android"),
+        ("--shape names nope", "shapes names nope"),
+        ("edgekit inspect m --tensors lists them", "edgekit inspect m --tensors lists them"),
         ("a well--known - word", "a well--known - word"),
         ("", ""),
     ],

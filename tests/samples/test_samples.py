@@ -15,6 +15,7 @@ from edgekit import samples
 from edgekit.config import project
 from edgekit.errors import InputError
 from edgekit.nouns.model import Preprocessing, Signature, TensorSpec
+from edgekit.samples.matching import QUANTIZED
 
 
 def tensor(name: str = "x", shape: tuple[int, ...] = (1, 4), dtype: str = "float32") -> TensorSpec:
@@ -167,6 +168,14 @@ def test_bytes_become_floats_with_a_note(tmp_path: Path) -> None:
     got = samples.load(saved(tmp_path / "s.npz", x=np.full((3, 4), 7, np.uint8)), signature())
     assert got.inputs["x"].dtype == np.float32
     assert got.notes == ("x: uint8 samples were cast to float32 (no value changed)",)
+
+
+def test_signed_bytes_for_a_network_of_floats_are_doubted(tmp_path: Path) -> None:
+    path = saved(tmp_path / "s.npz", x=np.full((3, 4), -7, np.int8), scale=np.float64(0.5), zero_point=np.int64(3))
+    got = samples.load(path, signature())
+    assert got.notes[0] == "arrays that are no input were left out: scale, zero_point"
+    assert got.doubts == (f"x: {QUANTIZED}",)
+    assert samples.lint(got, signature())[0] == got.doubts[0]
 
 
 def test_doubles_become_floats_silently(tmp_path: Path) -> None:
