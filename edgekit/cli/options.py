@@ -120,63 +120,63 @@ def listed(_: click.Context, __: click.Parameter, value: str | None) -> tuple[st
     return () if value is None else tuple(name.strip() for name in value.split(",") if name.strip())
 
 
+SOURCE_OPTIONS = (
+    click.option(
+        "--shape",
+        "shapes",
+        multiple=True,
+        metavar="NAME=1,3,224,224",
+        callback=shape,
+        help="Fix an input's dynamic dimensions.",
+    ),
+    click.option(
+        "--constant",
+        "constants",
+        multiple=True,
+        metavar="NAME=VALUE",
+        callback=constant,
+        help="Replace an input by a constant.",
+    ),
+    click.option("--inputs", metavar="A,B", callback=listed, help="Cut the network: these tensors become its inputs."),
+    click.option(
+        "--outputs", metavar="C,D", callback=listed, help="Cut the network: these tensors become its outputs."
+    ),
+    click.option(
+        "--custom-objects",
+        metavar="MODULE:FUNCTION",
+        help="Function that returns the custom classes of a Keras model.",
+    ),
+    click.option(
+        "--keep-layout",
+        is_flag=True,
+        default=None,
+        help="Keep the source's layout (NCHW) for inputs and outputs.",
+    ),
+    click.option(
+        "--allow-unsafe",
+        is_flag=True,
+        default=None,
+        help="Allow operators that do more than compute, and Python bytecode.",
+    ),
+    click.option(
+        "--max-memory",
+        metavar="SIZE",
+        callback=memory,
+        help="Memory limit for reading a model (24G).  [default: 80% of the machine's]",
+    ),
+    click.option(
+        "--max-seconds",
+        type=click.FloatRange(1, 86400),
+        metavar="N",
+        help="Time limit for one inference, beyond what its operators explain.  [default: 10]",
+    ),
+)
+"""How the source is read."""
+
+
 def source_options[F: Callable[..., Any]](command: F) -> F:
-    """How the source is read."""
-    for option in reversed(
-        (
-            click.option(
-                "--shape",
-                "shapes",
-                multiple=True,
-                metavar="NAME=1,3,224,224",
-                callback=shape,
-                help="Fix an input's dynamic dimensions.",
-            ),
-            click.option(
-                "--constant",
-                "constants",
-                multiple=True,
-                metavar="NAME=VALUE",
-                callback=constant,
-                help="Replace an input by a constant.",
-            ),
-            click.option(
-                "--inputs", metavar="A,B", callback=listed, help="Cut the network: these tensors become its inputs."
-            ),
-            click.option(
-                "--outputs", metavar="C,D", callback=listed, help="Cut the network: these tensors become its outputs."
-            ),
-            click.option(
-                "--custom-objects",
-                metavar="MODULE:FUNCTION",
-                help="Function that returns the custom classes of a Keras model.",
-            ),
-            click.option(
-                "--keep-layout",
-                is_flag=True,
-                default=None,
-                help="Keep the source's layout (NCHW) for inputs and outputs.",
-            ),
-            click.option(
-                "--allow-unsafe",
-                is_flag=True,
-                default=None,
-                help="Allow operators that do more than compute, and Python bytecode.",
-            ),
-            click.option(
-                "--max-memory",
-                metavar="SIZE",
-                callback=memory,
-                help="Memory limit for reading a model (24G).  [default: 80% of the machine's]",
-            ),
-            click.option(
-                "--max-seconds",
-                type=click.FloatRange(1, 86400),
-                metavar="N",
-                help="Time limit for one inference, beyond what its operators explain.  [default: 10]",
-            ),
-        )
-    ):
+    """A command with `SOURCE_OPTIONS`."""
+    for option in reversed(SOURCE_OPTIONS):
         command = option(command)
     return command
 
