@@ -253,15 +253,7 @@ def observe(
         seen += run_round(number, each)
     if metering:
         idle.append(_idle(bench, made[0].deployment, settings, metering, out / "idle-after"))
-    rows = [[one for one in seen if one.which == which] for which in range(len(made))]
-    return Observations(
-        tuple(tuple(one.block for one in row) for row in rows),
-        tuple(tuple(one.folder for one in row) for row in rows),
-        tuple(tuple(one.trace for one in row) for row in rows),
-        tuple(idle),
-        "".join("AB"[one.which] for one in seen),
-        tuple(dict.fromkeys(flags)),
-    )
+    return _by_file(seen, len(made), idle, flags)
 
 
 class _ObservedBlock(NamedTuple):
@@ -271,6 +263,20 @@ class _ObservedBlock(NamedTuple):
     block: Block
     folder: Path
     trace: PowerTrace | None
+
+
+def _by_file(
+    seen: list[_ObservedBlock], files: int, idle: list[tuple[Block, PowerTrace | None]], flags: list[str]
+) -> Observations:
+    rows = [[one for one in seen if one.which == which] for which in range(files)]
+    return Observations(
+        tuple(tuple(one.block for one in row) for row in rows),
+        tuple(tuple(one.folder for one in row) for row in rows),
+        tuple(tuple(one.trace for one in row) for row in rows),
+        tuple(idle),
+        "".join("AB"[one.which] for one in seen),
+        tuple(dict.fromkeys(flags)),
+    )
 
 
 def _late(settings: MeasurementSettings, metering: Metering | None, begin_s: float, done: int, files: int) -> bool:
