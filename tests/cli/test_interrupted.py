@@ -83,8 +83,8 @@ def hanging(desk: Path) -> int:
     return sum(path.read_bytes() == b"half a file" for path in desk.parent.rglob("model.tflite") if path.is_file())
 
 
-@pytest.mark.parametrize("whom", ["all", "one"])
-def test_an_interrupted_build_of_two_targets_leaves_nothing(whom: str, desk: Path) -> None:
+@pytest.mark.parametrize(("how", "whom"), [(signal.SIGINT, "all"), (signal.SIGINT, "one"), (signal.SIGTERM, "one")])
+def test_an_interrupted_build_of_two_targets_leaves_nothing(how: signal.Signals, whom: str, desk: Path) -> None:
     before = {path: path.read_bytes() for path in desk.rglob("*") if path.is_file()}
     process = started(desk, "hanging", "other")
     try:
@@ -92,9 +92,9 @@ def test_an_interrupted_build_of_two_targets_leaves_nothing(whom: str, desk: Pat
         below = children(process.pid)
         assert len(below) >= 2
         if whom == "all":  # as Ctrl-C in a terminal
-            os.killpg(process.pid, signal.SIGINT)
+            os.killpg(process.pid, how)
         else:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(how)
         out, err = process.communicate(timeout=30)
     finally:
         if process.poll() is None:
