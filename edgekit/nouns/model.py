@@ -73,9 +73,9 @@ class Model(Noun, frozen=True, kw_only=True):
     ``precision`` is that of the file: ``int8`` or ``int16x8`` if it brings integers (and their scales) for
     its activations, ``dynamic-int8``, ``int4`` or ``float16`` if only its weights are stored so.
     ``format`` is one of ``edgekit.sources.FORMATS``, or the name of another distribution's source. For a source
-    the signature's file side and source side are the same. ``companions`` are files beside it that hold part of it (ONNX external
-    data), relative to its folder. ``batch`` is how many samples the file itself takes at once if the
-    signature is that of one, else 1.
+    the signature's file side and source side are the same. ``companions`` are files beside it that hold part of
+    it (ONNX external data), relative to its folder. ``batch`` is how many samples the file itself takes at once if
+    the signature is that of one, else 1.
     """
 
     name: str
