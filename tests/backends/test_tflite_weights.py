@@ -96,6 +96,14 @@ def test_every_hybrid_kernel_computes_what_the_float_one_does(
         assert sqnr_db(wanted, value(made, x, delegate=delegate)) > (30 if bits == 8 else 10)
 
 
+def test_a_table_is_a_quarter_as_large(tmp_path: Path) -> None:
+    net = networks.Network()
+    x, table = net.input("x", (6,), "int32"), net.constant("k", networks.weights(4096, 16))
+    waist = net.save(tmp_path / "w.tflite", net.operator("GATHER", [table, x], (6, 16), kind="GatherOptions"))
+    made = weights.to_integer_weights(waist, 8, per_channel=True)
+    assert len(made) < 0.26 * waist.stat().st_size
+
+
 def test_a_table_of_rows_that_differ_in_size_stays_float(tmp_path: Path) -> None:
     net, rows = networks.Network(), np.geomspace(1e-3, 1e3, 20, dtype=np.float32)[:, None]
     x, table = net.input("x", (6,), "int32"), net.constant("k", networks.weights(20, 8) * rows)

@@ -226,6 +226,7 @@ def _quantize_tables(model: Any) -> None:
             place.outputs = [looked_up]
             as_float = edit.operator(model, "DEQUANTIZE", [looked_up], [found], version=2)
             subgraph.operators.insert(operator.index + 1, as_float)
+    edit.sweep(model)
 
 
 def _clip_weights(model: Any) -> None:
