@@ -122,7 +122,8 @@ def quantize(path: Path, inputs: dict[str, Array], trial: Trial, settings: Quant
     if kept:
         chosen = np.arange(len(chosen))  # each sample continues the one before: candidates run them as they come
     with TemporaryDirectory() as folder:
-        made = ready(path, inputs, chosen, settings.seed, Path(folder), whole=settings.full_integer)
+        whole = settings.full_integer or settings.activations == "int16"  # 16 bits hold channels that are apart
+        made = ready(path, inputs, chosen, settings.seed, Path(folder), whole=whole)
         shown = {name: values[chosen] for name, values in made.inputs.items()}
         judge = Judge(trial, made.path, shown, made.seen.outputs)
         attempts = _Attempts(made, judge, settings, effort.candidates(size, len(chosen) + EDGES))
