@@ -127,7 +127,7 @@ def score(spec: str, outputs: Path, labels: Path, folder: Path) -> MetricScore:
             raise InputError(
                 f"{spec} cannot be imported: {type(error).__name__}: {error}", place=spec, fix="import it in Python"
             ) from error
-        return score_of(function, spec, arrays(outputs), load_array(labels))
+        return score_of(function, spec, arrays(outputs, writable=True), load_array(labels, writable=True))
 
 
 def score_of(function: Callable[..., Any], name: str, outputs: dict[str, Array], labels: Array) -> MetricScore:

@@ -74,4 +74,8 @@ def _held(name: str, function: Function) -> "Metric":
     from edgekit.verify.metrics import Metric  # noqa: PLC0415
     from edgekit.waist.tensors import arrays, load_array  # noqa: PLC0415
 
-    return Metric(name, lambda outputs, labels: functions.score_of(function, name, arrays(outputs), load_array(labels)))
+    def score(outputs: Path, labels: Path) -> MetricScore:
+        mapped = arrays(outputs, writable=True), load_array(labels, writable=True)
+        return functions.score_of(function, name, *mapped)
+
+    return Metric(name, score)

@@ -24,25 +24,29 @@ NAMES = "names.json"
 """The file that names the arrays of a folder ``0.npy``, ``1.npy`` and so on."""
 
 
-def arrays(path: Path) -> dict[str, Array]:
+def arrays(path: Path, *, writable: bool = False) -> dict[str, Array]:
     """Every array of an ``.npz``, or of a folder with `NAMES`.
 
-    They may be larger than memory: unless packed, they stay in their files until they are looked at, and are read only.
+    They may be larger than memory: unless packed, they stay in their files until they are looked at, and are read only,
+    or ``writable``, where what is changed is held in memory and never gets into the files.
     """
     if path.is_dir():
         names = msgspec.json.decode((path / NAMES).read_bytes(), type=list[str])
         files = (path / f"{i}.npy" for i in range(len(names)))
-        return dict(zip(names, map(load_array, files), strict=True))
+        return dict(zip(names, (load_array(file, writable=writable) for file in files), strict=True))
     with zipfile.ZipFile(path) as archive:
-        return {entry.filename.removesuffix(".npy"): _member(path, archive, entry) for entry in archive.infolist()}
+        return {
+            entry.filename.removesuffix(".npy"): _member(path, archive, entry, writable=writable)
+            for entry in archive.infolist()
+        }
 
 
-def load_array(path: Path) -> Array:
-    """The array of an ``.npy``, which stays in its file until it is looked at, read only."""
-    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+def load_array(path: Path, *, writable: bool = False) -> Array:
+    """The array of an ``.npy``, which stays in its file until it is looked at; see `arrays`."""
+    return np.asarray(np.load(path, mmap_mode="c" if writable else "r", allow_pickle=False))
 
 
-def _member(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Array:
+def _member(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, *, writable: bool) -> Array:
     """An array of an ``.npz``, mapped if it lies there as it is."""
     with archive.open(entry) as member:
         version = np.lib.format.read_magic(member)  # type: ignore[no-untyped-call]
@@ -55,7 +59,7 @@ def _member(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Arr
     with path.open("rb") as file:
         file.seek(entry.header_offset + _LOCAL_HEADER - 4)
         start += sum(struct.unpack("<HH", file.read(4)))  # of the name and of what else the archive says of it
-    return np.asarray(np.memmap(path, dtype, "r", start, shape, "F" if transposed else "C"))
+    return np.asarray(np.memmap(path, dtype, "c" if writable else "r", start, shape, "F" if transposed else "C"))
 
 
 _LOCAL_HEADER = 30

@@ -79,6 +79,17 @@ def test_a_held_function_is_called_here_and_computed_anew_in_each_build(
     assert first.load().score(*files) == MetricScore(1.0, higher_is_better=True)
 
 
+def test_a_metric_may_change_what_it_is_given(desk: Path, session: Session, files: tuple[Path, Path]) -> None:
+    body = "    outputs['y'] += labels[:, None, None]; labels *= 3\n    return outputs['y'].sum() + labels.sum()"
+    desk.write_text(f"def score(outputs, labels):\n{body}\n\nscore.higher_is_better = True\n")
+    before = [file.read_bytes() for file in files]
+    named: dict[str, Any] = {}
+    exec(desk.read_text(), named)
+    for given in ("own_metric:score", named["score"]):
+        assert wanted(session, given).load().score(*files) == MetricScore(8.0 + 12.0, higher_is_better=True)
+    assert [file.read_bytes() for file in files] == before
+
+
 def test_a_built_in_metric_is_its_name(session: Session, files: tuple[Path, Path]) -> None:
     found = wanted(session, "mae")
     assert found.question == "mae"
