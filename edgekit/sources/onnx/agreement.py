@@ -92,16 +92,20 @@ def reference(
     Raises:
         Unsupported: it runs on none of them, or the shape of an output depends on values.
     """
-    feeds, outputs = [], []
-    names = [output.name for output in running.get_outputs()]
+    feeds: list[dict[str, Array]] = []
+    outputs: list[dict[str, Array]] = []
+    sizes: dict[str, set[tuple[int, ...]]] = {output.name: set() for output in running.get_outputs()}
     for seed in SEEDS:
         feed, result = _first_that_runs(running, made_up(shapes, dtypes, seed, limits or {}))
-        feeds.append(feed)
-        outputs.append(dict(zip(names, result, strict=True)))
-    for name in names:
-        sizes = {result[name].shape for result in outputs}
-        if len(sizes) > 1:
-            raise refusal.steered_output(name, sizes, [n for n, t in dtypes.items() if np.issubdtype(t, np.integer)])
+        for name, value in zip(sizes, result, strict=True):
+            sizes[name].add(value.shape)
+        if not outputs or sum(value.nbytes for value in result) <= HELD_BYTES:
+            feeds.append(feed)
+            outputs.append(dict(zip(sizes, result, strict=True)))
+        del feed, result
+    for name, found in sizes.items():
+        if len(found) > 1:
+            raise refusal.steered_output(name, found, [n for n, t in dtypes.items() if np.issubdtype(t, np.integer)])
     return ReferenceRun.of(running, feeds, outputs)
 
 
@@ -193,11 +197,11 @@ def check(waist: Path, signature: Signature, known: ReferenceRun, threshold_db: 
     if custom:
         raise Unsupported(f"No interpreter has {', '.join(custom)}.", place=str(waist), fix=refusal.CUT)
     feeds = [*known.feeds, *(feed for _, feed, _ in known.edges)]
-    stacked = {name: np.stack([feed[name] for feed in feeds]) for name in feeds[0]}
+    stacked = {name: _stacked([feed[name] for feed in feeds]) for name in feeds[0]}
     made = waist_run.run(waist, tensors.inputs_to_file(signature, stacked))
     got = tensors.outputs_to_source(signature, made)
     for name, values in got.items():
-        expected = np.stack([result[name] for result in known.outputs])
+        expected = _stacked([result[name] for result in known.outputs])
         agreement = closeness_db(expected, values[: len(expected)])
         if agreement < threshold_db:
             detail = f"{agreement:.1f} dB SQNR, {threshold_db:.0f} dB wanted"
@@ -206,6 +210,11 @@ def check(waist: Path, signature: Signature, known: ReferenceRun, threshold_db: 
             again = partial(shaken, known, feed, name)
             if wrong := fault(outputs[name], value, expected, again):
                 raise Disagreement(name, f"{wrong} for inputs of {edge}", feed)
+
+
+def _stacked(rows: list[Array]) -> Array:
+    """Arrays with a leading axis; one alone is not copied."""
+    return rows[0][None] if len(rows) == 1 else np.stack(rows)
 
 
 class Disagreement(Unsupported):

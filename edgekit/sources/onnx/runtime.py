@@ -50,6 +50,7 @@ def session(model: onnx.ModelProto, *, optimize: bool = True) -> Running:
     options.log_severity_level = 4
     options.intra_op_num_threads = THREADS
     options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = False  # which keeps what the largest run took, while other processes work
     levels = onnxruntime.GraphOptimizationLevel
     options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
     made = Running(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
