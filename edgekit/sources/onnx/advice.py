@@ -1,7 +1,7 @@
 """What helps with an ONNX model that cannot be built as a whole: a cut, or inputs that are bound."""
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ import onnx
 
 from edgekit.errors import Unsupported
 from edgekit.sources.onnx import shapes
-from edgekit.sources.onnx.network import consumed, every_node, kind
+from edgekit.sources.onnx.network import attributes, consumed, every_node, kind
 from edgekit.waist import proposals
 
 HEAVY = {"Attention", "Conv", "ConvTranspose", "Einsum", "GRU", "Gemm", "LSTM", "MatMul", "RNN"}
@@ -83,11 +83,37 @@ def _is_setting(value: onnx.ValueInfoProto) -> bool:
     return sizes is not None and len(sizes) <= 1 and count <= FEW
 
 
-def bind(path: Path, names: Sequence[str]) -> str:
-    """The fix that binds inputs; empty if there are none."""
-    flags = " ".join(f"--constant {shlex.quote(name)}=VALUE" for name in names)
+def bind(path: Path, model: onnx.ModelProto, names: Sequence[str]) -> str:
+    """The fix that binds inputs; empty if there are none. What the model declares tells values, as far as it does."""
+    if not names:
+        return ""
+    written = onnx.load(path, load_external_data=False).graph  # ``model`` forgot what was declared of its results
+    declared = {value.name: shapes.dims(value) for value in (*written.value_info, *written.output)}
+    told = [_told(model, declared, name) for name in names]
+    flags = " ".join(
+        f"--constant {shlex.quote(name)}={value or 'VALUE'}" for name, value in zip(names, told, strict=True)
+    )
     command = f"edgekit build {shlex.quote(str(path))} -t android --precision float32 {flags}"
-    return f"bind what steers it, each to your value: `{command}`" if names else ""
+    asked = "" if all(told) else ", each to your value"
+    return f"bind what steers it{asked}: `{command}`"
+
+
+SIZES = {"Reshape": 1, "Expand": 1, "ConstantOfShape": 0, "Resize": 3}
+"""Operators → the position of the input that is the shape of their result."""
+
+
+def _told(model: onnx.ModelProto, declared: Mapping[str, list[int | str] | None], name: str) -> str:
+    """The value of an input that is a size, by the declared shape of what is made with it; empty without one."""
+    for node in model.graph.node:
+        sizes = declared.get(node.output[0]) if node.output else None
+        if name not in node.input or not sizes or any(not isinstance(size, int) for size in sizes):
+            continue
+        position = list(node.input).index(name)
+        if SIZES.get(kind(node)) == position:
+            return ",".join(map(str, sizes))
+        if kind(node) == "TopK" and position == 1:
+            return str(sizes[attributes(node).get("axis", -1)])
+    return ""
 
 
 def mended(error: Unsupported, *fixes: str) -> Unsupported:

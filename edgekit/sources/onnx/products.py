@@ -5,7 +5,7 @@ import string
 import numpy as np
 import onnx
 
-from edgekit.sources.onnx.network import Builder, attributes
+from edgekit.sources.onnx.network import Builder, attributes, consumed, kind
 
 
 def fully_connected(builder: Builder, node: onnx.NodeProto) -> bool:
@@ -14,16 +14,36 @@ def fully_connected(builder: Builder, node: onnx.NodeProto) -> bool:
     That operator has per-channel int8 kernels everywhere, the Edge TPU included; TFLite's
     BATCH_MATMUL has not.
     """
+    return _layer(builder, node, node.output[0])
+
+
+def biased(builder: Builder, node: onnx.NodeProto) -> bool:
+    """MatMul by a constant matrix and the Add of a constant vector behind it as one Gemm, which rounds once."""
+    network = builder.network
+    for product, vector in (node.input, node.input[::-1]):
+        values, result = network.constants.get(vector), network.shape(product)
+        if values is None or values.dtype != np.float32 or not result or values.size != result[-1]:
+            continue
+        if values.shape[-1:] != result[-1:] or network.shape(node.output[0]) != result or product in network.outputs:
+            continue
+        maker = next((other for other in network.nodes if product in other.output), None)
+        if maker is not None and kind(maker) == "MatMul" and sum(product in consumed(n) for n in network.nodes) == 1:
+            return _layer(builder, maker, node.output[0], builder.const(values.reshape(-1)))
+    return False
+
+
+def _layer(builder: Builder, node: onnx.NodeProto, out: str, *bias: str) -> bool:
+    """A MatMul as Gemm under another name, if its matrix is constant."""
     shape, result = builder.network.shape(node.input[0]), builder.network.shape(node.output[0])
     weights = builder.network.constants.get(node.input[1])
     if weights is None or weights.ndim != 2 or weights.dtype != np.float32 or not shape or result is None:
         return False
     transposed = builder.const(np.ascontiguousarray(weights.T))
     if len(shape) == 2:
-        builder.op("Gemm", node.input[0], transposed, transB=1, out=node.output[0])
+        builder.op("Gemm", node.input[0], transposed, *bias, transB=1, out=out)
         return True
     rows = builder.reshape(node.input[0], [int(np.prod(shape[:-1])), shape[-1]])
-    builder.reshape(builder.op("Gemm", rows, transposed, transB=1), result, out=node.output[0])
+    builder.reshape(builder.op("Gemm", rows, transposed, *bias, transB=1), result, out=out)
     return True
 
 

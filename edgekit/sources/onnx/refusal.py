@@ -94,7 +94,7 @@ def _sources(network: Network) -> dict[str, set[str]]:
 
 def mended(path: Path, model: onnx.ModelProto, error: Unsupported) -> Unsupported:
     """The refusal with the options that help: inputs to bind, or a cut without what gives as much as it finds."""
-    if bind := advice.bind(path, advice.steering(model, _steered)):
+    if bind := advice.bind(path, model, advice.steering(model, _steered)):
         return advice.mended(error, bind)
     return advice.mended(error, advice.cut_off(path, model, lambda node: kind(node) in DATA_DEPENDENT))
 

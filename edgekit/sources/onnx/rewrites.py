@@ -29,6 +29,7 @@ def _first_of(*rules: Rewrite) -> Rewrite:
 
 
 RULES: dict[str, Rewrite] = {
+    "Add": products.biased,
     "ArgMax": indexing.last_index,
     "ArgMin": indexing.last_index,
     "Asinh": activations.asinh,
