@@ -120,6 +120,13 @@ def listed(_: click.Context, __: click.Parameter, value: str | None) -> tuple[st
     return () if value is None else tuple(name.strip() for name in value.split(",") if name.strip())
 
 
+MAX_SECONDS = click.option(
+    "--max-seconds",
+    type=click.FloatRange(1, 86400),
+    metavar="N",
+    help="Time limit for one inference, beyond what its operators explain.  [default: 10]",
+)
+
 SOURCE_OPTIONS = (
     click.option(
         "--shape",
@@ -164,12 +171,7 @@ SOURCE_OPTIONS = (
         callback=memory,
         help="Memory limit for reading a model (24G).  [default: 80% of the machine's]",
     ),
-    click.option(
-        "--max-seconds",
-        type=click.FloatRange(1, 86400),
-        metavar="N",
-        help="Time limit for one inference, beyond what its operators explain.  [default: 10]",
-    ),
+    MAX_SECONDS,
 )
 """How the source is read."""
 

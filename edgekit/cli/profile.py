@@ -13,6 +13,7 @@ from edgekit.verbs.profile import profile
 @measuring.measuring_options
 @click.option("--ops", is_flag=True, help="Time every operator too, in a separate run.")
 @click.option("--model-energy", is_flag=True, help="If energy is not measured, estimate it from MACs and bytes moved.")
+@options.MAX_SECONDS
 @options.json_option
 def verb(artifact: str, *, as_json: bool, device: str | None, **flags: Any) -> int:
     """Measure latency, memory and energy of an artifact on a device.
@@ -29,7 +30,7 @@ def verb(artifact: str, *, as_json: bool, device: str | None, **flags: Any) -> i
     path = options.existing(artifact)
     settings = measuring.wanted(flags)
     console = options.stderr()
-    with options.session(console) as session:
+    with options.session(console, max_seconds=flags["max_seconds"]) as session:
         chosen = measuring.chosen(session, device, settings, trusted=flags["trust_project"])
         measured = profile(session, chosen, measuring.subjects_of(session, path, chosen, flags), settings)
     measuring.show(console, measured)

@@ -1,6 +1,7 @@
 """What is measured: an artifact's file with its signature, and the inputs that it is given."""
 
 import re
+import tempfile
 import xml.etree.ElementTree as ET  # the file is the user's own, and is compiled right after
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from edgekit import samples, sources
 from edgekit.engine import registry
 from edgekit.engine.session import Session
 from edgekit.engine.store import file_digest
-from edgekit.errors import InputError
+from edgekit.errors import EndlessError, InputError, Unsupported
 from edgekit.host.ownership import writing
 from edgekit.nouns import manifest as manifests
 from edgekit.nouns.manifest import ArtifactFile
@@ -145,10 +146,28 @@ def _alone(session: Session, path: Path, options: SourceOptions) -> Measurable:
             together = {spec.source_name: (model.batch, *spec.source_shape[1:]) for spec in model.signature.inputs}
             options = msgspec.structs.replace(options, shapes=together)
             model = session.source(leaf).describe(path.absolute(), options)
+        if kind == "tflite":  # an ONNX file was run to be described
+            _run_once(session, path.absolute(), options, model.signature)
         signature, files = model.signature, (path, *(path.parent / name for name in model.companions))
     return Measurable(
         path, manifests.digest({file.name: file_digest(file).sha256 for file in files if file.is_file()}), signature
     )
+
+
+def _run_once(session: Session, path: Path, options: SourceOptions, signature: Signature) -> None:
+    """See that a file of anybody's comes to an end, before a device waits for it.
+
+    Raises:
+        EndlessError: it does not.
+    """
+    with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
+        inputs = tensors.write_npz(Path(folder) / "inputs.npz", samples.random(signature, 1, 0).inputs)
+        try:
+            session.source("tflite").run(path, options, inputs, Path(folder) / "outputs.npz")
+        except EndlessError:
+            raise
+        except (InputError, Unsupported):  # the device may have operators that this host lacks
+            return
 
 
 _IR_DTYPES = {"f32": "float32", "f16": "float16", "i8": "int8", "u8": "uint8", "i32": "int32", "i64": "int64"}

@@ -9,6 +9,7 @@ import onnx
 import pytest
 import tensorflow as tf
 
+from edgekit import cli
 from edgekit.engine.worker import Worker
 from edgekit.errors import EndlessError
 from edgekit.nouns.model import Model, SourceOptions
@@ -154,3 +155,12 @@ def test_a_network_that_is_unrolled_for_ever_is_refused(tmp_path: Path) -> None:
             made.writestr(name, short.read(name).replace(b"[null, 4, 2]", b"[null, 1000000, 2]"))
     with pytest.raises(EndlessError, match=r"Reading long\.keras took longer"):
         _describe(tmp_path / "long.keras", "keras", tmp_path, seconds=3.0)
+
+
+def test_a_file_that_is_measured_is_run_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "cache"))
+    path = _tflite(tmp_path / "always.tflite", ENDLESS["always"])
+    assert cli.run(["profile", str(path), "--quick", "--max-seconds", "1"]) == 4
+    assert "its loop WHILE" in capfd.readouterr().err
