@@ -119,7 +119,7 @@ def _finished(job: Job, waist: Path) -> tuple[bytes, tuple[str, ...], tuple[Plac
     main = graph.describe(model)[0]
     floats = float_operators(main)
     _refuse_floats(job, main, floats)
-    notes = ["the source's own integers and scales: nothing was quantized again, no calibration was used"]
+    notes = ["the source's own integers and scales: no calibration was used"]
     if left := ", ".join(sorted({operator.name for operator in floats})):
         notes.append(f"stays float32, having no integers in the source or no such form in TFLite: {left}")
     return graph.pack(model), tuple(notes), _placements(main)

@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from edgekit.errors import Unsupported
 from edgekit.sources.onnx.network import attributes, consumed
 from edgekit.sources.onnx.quantized import not_carried
 from edgekit.waist import edit, fusing, graph
@@ -65,16 +66,22 @@ def mark(model: onnx.ModelProto) -> Marked:
     """
     marked = Marked(onnx.ModelProto())
     marked.model.CopyFrom(model)
-    marking = _Marking(marked)
-    nodes = [made for node in _read(model.graph) for made in marking.node(node)]
     main = marked.model.graph
     for value in (*main.input, *main.output):
-        if value.name in marking.on or value.type.tensor_type.elem_type in {2, 3}:  # UINT8, INT8
-            raise not_carried(f"{value.name}, an input or output, has integers itself")
+        if value.type.tensor_type.elem_type in {2, 3}:  # UINT8, INT8
+            raise _whole(value.name)
+    marking = _Marking(marked)
+    nodes = [made for node in _read(model.graph) for made in marking.node(node)]
+    if marking.on.keys() & {value.name for value in (*main.input, *main.output)}:
+        raise _whole(next(value.name for value in (*main.input, *main.output) if value.name in marking.on))
     del main.node[:], main.value_info[:], main.initializer[:]
     main.node.extend(nodes)
     main.initializer.extend(numpy_helper.from_array(value, name) for name, value in marking.constants.items())
     return marked
+
+
+def _whole(name: str) -> Unsupported:
+    return not_carried(f"{name}, an input or output, has integers itself")
 
 
 def _read(main: onnx.GraphProto) -> list[onnx.NodeProto]:
