@@ -22,6 +22,9 @@ Networks for devices take less than one; what takes longer by what its operators
 PATIENCE = 6
 """How many times its seconds of computing something may last: other processes take the cores too."""
 
+STOPPED_S = 5.0
+"""Seconds without a look, and without computing, after which a process is taken to have been stopped meanwhile."""
+
 MACS_PER_S, VALUES_PER_S = 1e8, 1e8
 """What the slowest kernels compute on a slow machine: multiply-accumulates, and values of other operators.
 
@@ -55,10 +58,11 @@ class _Step:
         self._least_s, self._most_s, self._error = least_s, most_s, error
         self._limit_s: float | None = None
         self._begun, self._computing = time.monotonic(), time.process_time()
+        self.stopped_s = 0.0
 
     def overdue(self) -> EdgekitError | None:
         """What to say if it takes too long."""
-        lasted = time.monotonic() - self._begun
+        lasted = time.monotonic() - self._begun - self.stopped_s
         took = max(min(lasted, time.process_time() - self._computing), lasted / PATIENCE)
         if took <= self._least_s:
             return None
@@ -89,6 +93,20 @@ def about(place: str) -> None:
     _about = place
 
 
+@contextmanager
+def looked_away() -> Iterator[None]:
+    """While open, whoever looks after this process sleeps for less than a second.
+
+    If it takes far longer, the process was stopped, or its machine was: that time counts for nothing.
+    """
+    since, computing = time.monotonic(), time.process_time()
+    yield
+    idle_s = time.monotonic() - since - (time.process_time() - computing)
+    if idle_s > STOPPED_S:
+        for begun in _under_way.copy():
+            begun.stopped_s += idle_s
+
+
 def overdue() -> EdgekitError | None:
     """What to say of the first step under way that takes longer than it may; None if there is none."""
     return next((said for step in list(_under_way) if (said := step.overdue()) is not None), None)
@@ -115,7 +133,7 @@ def inference(effort: Callable[[], Effort], *, file: str = "the network", runs: 
 
     def late(limit_s: float) -> EdgekitError:
         loops = known[-1].loops if known else ()
-        why = f": {_listed(loops)} may never end" if loops else ", which what it computes does not explain"
+        why = f": {_listed(loops)} may never end" if loops else ", and what it computes needs less"
         return EndlessError(
             f"One inference of {Path(place).name} did not end within {limit_s:,.0f} s{why}.",
             place=f"{place}: {loops[0]}" if loops else place,

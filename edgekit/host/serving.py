@@ -20,6 +20,9 @@ import msgspec
 from edgekit.errors import REMEDIES, EdgekitError, InputError, from_os, full_disk, out_of_memory, too_large
 from edgekit.host import deadline, events, sandbox
 
+LOOK_S = 0.5
+"""How often a process looks whether its parent is gone, or time is over."""
+
 
 class Reply(msgspec.Struct, tag=True):
     """A result, or the error to raise in the parent (its class name, problem, place and fix).
@@ -71,8 +74,24 @@ class _Writer:
 
     def write(self, frame: Frame) -> None:
         with self._lock:
-            self._pipe.write(msgspec.json.encode(frame) + b"\n")
-            self._pipe.flush()
+            self._write(frame)
+
+    def end_if_late(self) -> None:
+        """Say that what is under way takes too long, and end this process.
+
+        Looked at again with the lock held: what has just ended is answered already, or is about to be, and a second
+        reply to it would be taken for that to the next request.
+        """
+        if deadline.overdue() is None:
+            return
+        with self._lock:
+            if (late := deadline.overdue()) is not None:
+                self._write(Reply(error=_crossing(late), last=True))
+                os._exit(0)
+
+    def _write(self, frame: Frame) -> None:
+        self._pipe.write(msgspec.json.encode(frame) + b"\n")
+        self._pipe.flush()
 
 
 def _reply(answer: Callable[[bytes], Any], line: bytes) -> Reply:
@@ -128,10 +147,9 @@ def _watch(parent: int, writer: _Writer) -> None:
     folder = Path.cwd()
     own = os.environ.get("TMPDIR") == str(folder)
     while os.getppid() == parent:
-        if (late := deadline.overdue()) is not None:
-            writer.write(Reply(error=_crossing(late), last=True))
-            os._exit(0)
-        time.sleep(0.5)
+        writer.end_if_late()
+        with deadline.looked_away():
+            time.sleep(LOOK_S)
     if own:
         shutil.rmtree(folder, ignore_errors=True)
     os._exit(0)

@@ -104,8 +104,8 @@ def damaged() -> Effort:
 @pytest.mark.parametrize(
     ("effort", "named"),
     [
-        (nothing, "which what it computes does not explain"),
-        (damaged, "which what it computes does not explain"),
+        (nothing, "and what it computes needs less"),
+        (damaged, "and what it computes needs less"),
         (lambda: Effort(loops=("WHILE w",)), "its loop WHILE w may never end"),
         (lambda: Effort(loops=("a", "b", "c", "d", "e")), "one of its loops a, b, c and 2 more may never end"),
     ],
@@ -139,3 +139,19 @@ def test_the_outermost_of_several_steps_may_be_late(clock: Clock) -> None:
             late = deadline.overdue()
     assert late is not None
     assert late.problem == "Reading net.onnx took longer than 20 s."
+
+
+def test_a_stopped_process_is_not_late(clock: Clock) -> None:
+    with deadline.inference(nothing):
+        with deadline.looked_away():
+            clock.go(3600, share=0)
+        assert deadline.overdue() is None
+        clock.go(deadline.BASE_S + 1)
+        assert deadline.overdue() is not None
+
+
+def test_native_code_that_lets_nobody_look_is_late(clock: Clock) -> None:
+    with deadline.inference(nothing):
+        with deadline.looked_away():
+            clock.go(60)
+        assert deadline.overdue() is not None
