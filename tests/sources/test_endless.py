@@ -13,6 +13,7 @@ from edgekit import cli
 from edgekit.engine.worker import Worker
 from edgekit.errors import EndlessError
 from edgekit.nouns.model import Model, SourceOptions
+from edgekit.sources.keras import effort as keras_effort
 from edgekit.waist import effort
 from edgekit.waist.tensors import write_npz
 from tests.sources.onnx.onnx_cases import build
@@ -91,6 +92,19 @@ def test_only_trips_that_somebody_waits_for_earn_time(tmp_path: Path) -> None:
     assert max(found.values()) < 1
     honest = effort.of(_tflite(tmp_path / "honest.tflite", _counted(1000, lambda y: tf.matmul(y, WEIGHTS))))
     assert honest.macs == 1000 * 64
+
+
+def test_a_sequence_of_images_earns_time_for_each_pixel() -> None:
+    weights = tf.Variable(np.zeros((3, 3, 2, 2), np.float32))
+
+    def body(i: Any, held: Any) -> Any:
+        return i + 1, held + tf.nn.conv2d(held, weights, 1, "SAME")
+
+    def call(x: Any) -> Any:
+        return tf.while_loop(lambda i, _: i < 5, body, (tf.constant(0), x[:, 0]))[1]
+
+    made = tf.function(call).get_concrete_function(tf.TensorSpec((1, 5, 16, 16, 2)))
+    assert keras_effort.of(made).macs == 5 * 16 * 16 * 36
 
 
 FOREVER = """

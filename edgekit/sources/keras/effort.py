@@ -5,18 +5,15 @@ from typing import Any
 
 from edgekit.host.deadline import Effort
 from edgekit.sources.keras.definitions import nodes
+from edgekit.waist.effort import MOST_TRIPS
 
 LOOPS = {"While", "StatelessWhile", "Enter"}
-
-LONGEST = 100_000
-"""The most steps of a sequence for which weights inside loops count."""
 
 
 def of(function: Any) -> Effort:
     """The effort of a concrete function of fixed shapes.
 
-    What stands in the bodies of loops counts as often as the longest dimension of an input: once for each step of a
-    sequence.
+    If there are loops, weights count once for each step of the longest sequence, and of images for each pixel, too.
     """
     graph = function.graph
     loops = tuple(node.name for node in nodes(graph.as_graph_def()) if node.op in LOOPS)
@@ -24,10 +21,19 @@ def of(function: Any) -> Effort:
     macs = sum(_macs(operator) for operator in operators)
     if loops:
         weights = sum(math.prod(variable.shape) for variable in function.variables)
-        steps = max((size or 1 for tensor in function.inputs for size in tensor.shape.as_list() or ()), default=1)
-        macs += weights * min(LONGEST, steps)
+        macs += weights * max((_steps(tensor) for tensor in function.inputs if tensor.shape.rank), default=1)
     values = sum(_size(tensor) for operator in operators for tensor in operator.outputs)
     return Effort(macs=macs, values=values, loops=tuple(f"While {name}" for name in loops))
+
+
+def _steps(tensor: Any) -> int:
+    """How often weights meet an input at most: a sequence ``[N, T, ...]``, or one of images ``[N, T, H, W, C]``."""
+    shape = tuple(size or 1 for size in tensor.shape.as_list())
+    return math.prod(shape[1:-1]) if len(shape) == _VIDEO else min(MOST_TRIPS, max(shape))
+
+
+_VIDEO = 5
+"""Dimensions of a batch of sequences of images."""
 
 
 def _size(tensor: Any) -> int:
