@@ -1,6 +1,7 @@
 """A child's replies: one for each request, whatever time it took."""
 
 import io
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -20,7 +21,7 @@ def test_what_ends_just_as_it_is_found_late_is_answered_once(monkeypatch: pytest
 
 def test_what_is_late_is_told_before_the_process_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deadline, "overdue", lambda: EndlessError("late", place="net.onnx", fix="wait"))
-    monkeypatch.setattr(serving.os, "_exit", lambda code: None)
+    monkeypatch.setattr(os, "_exit", lambda code: None)
     pipe = io.BytesIO()
     serving._Writer(pipe).end_if_late()
     assert b'"late","net.onnx","wait"' in pipe.getvalue()
