@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from edgekit.backends.tflite import effort, integer, ranges, search
 from edgekit.backends.tflite.judge import EDGES, Candidate, best, worth_keeping
+from edgekit.backends.tflite.plan import QuantizationPlan, QuantizationSettings
 from edgekit.waist import graph
 from edgekit.waist.trial import Trial
 from tests import networks
@@ -46,7 +47,11 @@ def test_ordinary_networks_are_searched_as_long_as_it_helps() -> None:
 @given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from([1.0, 9.0, 10.0, 12.5, 20.0])), min_size=1, max_size=12))
 def test_no_file_is_dropped_that_might_be_chosen(found: list[tuple[int, float]]) -> None:
     operator = graph.Operator(index=0, name="ADD", inputs=(), outputs=())
-    made = [Candidate(b"", str(k), "", db, (operator,) * floats) for k, (floats, db) in enumerate(found)]
+    plan = QuantizationPlan(Path("model.tflite"), lambda _: {})
+    made = [
+        Candidate(b"", str(k), "", np.array([10 ** (-db / 10)]), (operator,) * floats, plan)
+        for k, (floats, db) in enumerate(found)
+    ]
     kept: list[Candidate] = []
     for candidate in made:
         kept = worth_keeping([*kept, candidate])
@@ -58,7 +63,7 @@ def quantized(tmp_path: Path, count: int = 40) -> integer.Quantized:
     waist = networks.classifier(tmp_path / "waist.tflite", logits=4)
     samples = networks.samples(networks.signature(waist), count)
     with Trial() as trial:
-        return integer.quantize(waist, {"image": samples["source_image"]}, trial, integer.QuantizationSettings())
+        return integer.quantize(waist, {"image": samples["source_image"]}, trial, QuantizationSettings())
 
 
 def test_a_large_network_is_quantized_with_less_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

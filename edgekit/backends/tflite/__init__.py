@@ -1,6 +1,6 @@
 """LiteRT (TensorFlow Lite) files, the runtime of Android, iOS and most boards with an operating system."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,8 +9,9 @@ from typing import ClassVar
 import numpy as np
 
 from edgekit.backends import Backend
-from edgekit.backends.tflite import aliases, integer, weights
+from edgekit.backends.tflite import aliases, integer, layerwise, weights
 from edgekit.backends.tflite.boundary import described, set_boundary
+from edgekit.backends.tflite.plan import QuantizationSettings
 from edgekit.backends.tflite.ranges import METHODS
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.building import Built, Job, Placement
@@ -31,6 +32,7 @@ class TFLiteBackend(Backend):
     * ``per_channel`` (true): a scale for each output channel of weights, not one for all.
     * ``full_integer`` (false): refuse a network of which an operator stays float.
     * ``ranges`` (``auto``): how activations' ranges are chosen, one of `ranges.METHODS`.
+    * ``weights`` (``auto``): what is done to weights and biases before, one of `layerwise.WAYS`.
     """
 
     precisions: ClassVar[tuple[Precision, ...]] = ("float32", "float16", "dynamic-int8", "int8", "int16x8", "int4")
@@ -126,10 +128,11 @@ def _finished(job: Job, waist: Path) -> tuple[bytes, tuple[str, ...], tuple[Plac
 
 
 def _integer(job: Job, waist: Path, boundary: Boundary) -> tuple[bytes, tuple[str, ...], tuple[Placement, ...]]:
-    settings = integer.QuantizationSettings(
+    settings = QuantizationSettings(
         activations="int16" if job.precision == "int16x8" else "int8",
         per_channel=_flag(job, "per_channel", default=True),
-        method=_method(job),
+        method=_choice(job, "ranges", METHODS),
+        weights=_choice(job, "weights", layerwise.WAYS),
         full_integer=_flag(job, "full_integer", default=False),
         seed=job.seed,
     )
@@ -141,13 +144,15 @@ def _integer(job: Job, waist: Path, boundary: Boundary) -> tuple[bytes, tuple[st
     set_boundary(model, boundary, made.integers)
     aliases.put_back(model, made.aliases)
     notes = [
-        f"quantized by {found.engine} with {found.method} ranges: {found.sqnr_db:.1f} dB on the calibration samples"
+        f"quantized by {found.engine} with {found.method} ranges, {layerwise.WAYS[found.plan.weights]}:"
+        f" {found.sqnr_db:.1f} dB on the calibration samples"
     ]
     notes += made.notes
-    told = " ".join(found.reasons)
+    told = " ".join(found.plan.reasons)
     untold = [operator.name for operator in found.floats if operator.name not in told]
     notes += [f"stays float32: {', '.join(sorted(set(untold)))}"] if untold else []
-    notes += [f"stays float32: {reason}" for reason in found.reasons]
+    notes += [f"stays float32: {reason}" for reason in found.plan.reasons]
+    notes += [f"rounded to the nearest level, its samples are not finite: {name}" for name in found.plan.unfitted]
     return graph.pack(model), tuple(notes), _placements(graph.describe(model)[0])
 
 
@@ -185,15 +190,15 @@ def _flag(job: Job, name: str, *, default: bool) -> bool:
     return bool(job.settings.get(name, default))
 
 
-def _method(job: Job) -> str:
-    method = str(job.settings.get("ranges", "auto"))
-    if method not in {"auto", *METHODS}:
+def _choice(job: Job, name: str, known: Collection[str]) -> str:
+    choice = str(job.settings.get(name, "auto"))
+    if choice not in {"auto", *known}:
         raise InputError(
-            f"There is no way to choose ranges named {method}.",
-            place="settings.ranges",
-            fix=f"choose one of: auto, {', '.join(METHODS)}",
+            f"There is no way to choose {name} named {choice}.",
+            place=f"settings.{name}",
+            fix=f"choose one of: auto, {', '.join(known)}",
         )
-    return method
+    return choice
 
 
 def _samples(job: Job) -> dict[str, Array]:

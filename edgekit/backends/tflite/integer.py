@@ -11,7 +11,7 @@ the one that comes closer to the float outputs.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,6 +31,8 @@ from edgekit.backends.tflite.judge import (
     scored,
     worth_keeping,
 )
+from edgekit.backends.tflite.layerwise import fitting
+from edgekit.backends.tflite.plan import QuantizationPlan, QuantizationSettings
 from edgekit.backends.tflite.ranges import METHODS, Range, choose, saturated
 from edgekit.backends.tflite.ready import Ready, ready
 from edgekit.errors import EndlessError, Unsupported, first_line
@@ -60,23 +62,6 @@ BETTER_DB = 1.0
 
 
 @dataclass(frozen=True)
-class QuantizationSettings:
-    """How to quantize.
-
-    ``activations``: ``int8`` or ``int16``. ``per_channel``: one scale for each output channel of weights
-    instead of one for all. ``method``: one of `ranges.METHODS`, or ``auto`` to keep the best.
-    ``full_integer``: operators that both quantizers know are never left float. ``seed`` drives
-    the subsampling of activations.
-    """
-
-    activations: str = "int8"
-    per_channel: bool = True
-    method: str = "auto"
-    full_integer: bool = False
-    seed: int = 0
-
-
-@dataclass(frozen=True)
 class Quantized:
     """The file that is kept, with what it takes to finish it: its aliased outputs and its integer inputs.
 
@@ -87,16 +72,6 @@ class Quantized:
     aliases: Aliases
     integers: dict[str, str]
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class QuantizationPlan:
-    """A float file to quantize: a way to choose ranges for it, the operators that stay float, and why they do."""
-
-    path: Path
-    ranges: Callable[[str], dict[int, Range]]
-    kept: frozenset[int]
-    reasons: tuple[str, ...] = ()
 
 
 def quantize(path: Path, inputs: dict[str, Array], trial: Trial, settings: QuantizationSettings) -> Quantized:
@@ -118,18 +93,20 @@ def quantize(path: Path, inputs: dict[str, Array], trial: Trial, settings: Quant
     seen = effort.observed(size, given, in_order=kept)
     notes = (f"a large network: ranges are of {len(seen)} of {given} samples",) if len(seen) < given else ()
     inputs = {name: values[seen] for name, values in inputs.items()} if notes else inputs
-    chosen = scored(path, main, len(seen), most=8 if settings.activations == "int16" else SCORED_SAMPLES)
+    judging = scored(path, main, len(seen), most=8 if settings.activations == "int16" else SCORED_SAMPLES)
     if kept:
-        chosen = np.arange(len(chosen))  # each sample continues the one before: candidates run them as they come
+        judging = np.arange(len(judging))  # each sample continues the one before: candidates run them as they come
+    fold = fitting.split(judging, len(seen), kept=kept)
     with TemporaryDirectory() as folder:
         whole = settings.full_integer or settings.activations == "int16"  # 16 bits hold channels that are apart
-        made = ready(path, inputs, chosen, settings.seed, Path(folder), whole=whole)
-        shown = {name: values[chosen] for name, values in made.inputs.items()}
+        made = ready(path, inputs, judging, settings.seed, Path(folder), whole=whole)
+        shown = {name: values[judging] for name, values in made.inputs.items()}
         judge = Judge(trial, made.path, shown, made.seen.outputs)
-        attempts = _Attempts(made, judge, settings, effort.candidates(size, len(chosen) + EDGES))
+        attempts = _Attempts(made, judge, settings, effort.candidates(size, len(judging) + EDGES))
         fused = _with_norms(made, Path(folder)) if settings.activations == "int8" else None
         found = attempts.run(Path(folder)) if fused is None else _better(attempts, fused, Path(folder))
-    return replace(found, notes=(*notes, *found.notes))
+        fitted = fitting.fitted(found.candidate, judge, made.inputs, fold, settings)
+    return replace(found, candidate=fitted, notes=(*notes, *found.notes))
 
 
 def _with_norms(made: Ready, folder: Path) -> Ready | None:
@@ -234,21 +211,15 @@ class _Attempts:
             "they join outputs of different ranges": joined,
             "they clamp a mask": self._ready.floats,
         }
-        plan = QuantizationPlan(self._ready.path, self._ranges, frozenset())
+        plan = QuantizationPlan(self._ready.path, self._ranges)
         for reason, operators in sets.items():
-            plan = self._keep(plan, operators, reason)
+            plan = plan.keeping(self._graph, operators, reason)
         return plan
 
     def _parts(self, model: object, joined: frozenset[int]) -> dict[str, parts.Parts]:
         main = self._graph
         found = {main.tensors[o].name: parts.join_parts(model, self._wiring, o, joined) for o in main.outputs}
         return {name: parts for name, parts in found.items() if parts is not None}
-
-    def _keep(self, plan: QuantizationPlan, operators: Iterable[int], reason: str) -> QuantizationPlan:
-        """The plan with more operators float, for a reason."""
-        names = sorted({self._graph.operators[index].name for index in operators})
-        told = (f"{', '.join(names)} ({reason})",) if names else ()
-        return replace(plan, kept=plan.kept.union(operators), reasons=(*plan.reasons, *told))
 
     def _every_method(self, plan: QuantizationPlan) -> None:
         """All ways to choose ranges on the first engine, then the best, if it is in doubt, on the others."""
@@ -271,7 +242,7 @@ class _Attempts:
         operators = {o.index for o in self._graph.operators if named and o.name == named[1]} - plan.kept
         if not operators or self._settings.full_integer:
             return None
-        return self._try(self._keep(plan, operators, "LiteRT's integer kernel refuses it"), engine, method)
+        return self._try(plan.keeping(self._graph, operators, "LiteRT's integer kernel refuses it"), engine, method)
 
     def _without_a_kind(self, plan: QuantizationPlan) -> None:
         """No file runs, and nobody says why (a kernel that aborts): one kind stays float, or all but layers."""
@@ -280,7 +251,7 @@ class _Attempts:
         for names in (*kinds, set(counted) - exact.LAYERS):
             operators = {operator.index for operator in self._graph.operators if operator.name in names} - plan.kept
             if operators and self._try(
-                self._keep(plan, operators, "LiteRT dies of their integer form"), FIRST, "minmax"
+                plan.keeping(self._graph, operators, "LiteRT dies of their integer form"), FIRST, "minmax"
             ):
                 return
 
@@ -295,7 +266,7 @@ class _Attempts:
             content = ENGINES[engine](
                 plan.path, plan.ranges(method), plan.kept, settings.activations, settings.per_channel
             )
-            made = replace(self._judge(content, engine, method), reasons=plan.reasons)
+            made = self._judge(content, engine, method, plan)
         except EndlessError:  # so would be the next
             raise
         except (RuntimeError, ValueError, KeyError, IndexError, TypeError, Unsupported) as error:
@@ -309,7 +280,7 @@ class _Attempts:
         plans = []
         roots = exact.guarded(self._wiring, GUARDED | {"RSQRT"}) - plan.kept
         if roots and not self._settings.full_integer:
-            plans.append(self._keep(plan, roots, GUARDS))
+            plans.append(plan.keeping(self._graph, roots, GUARDS))
         model = graph.load(plan.path)
         evened = scales.even_out(model, self._ranges("minmax"))
         if evened is not None:
@@ -343,7 +314,7 @@ class _Attempts:
         if stretch is None or 2 * len([index for index in layers if index in stretch]) > len(layers):
             return
         reason = f"integers there leave {found.sqnr_db:.1f} dB of the calibration samples' signal"
-        final = self._try(self._keep(plan, set(stretch) - plan.kept, reason), found.engine, found.method)
+        final = self._try(plan.keeping(self._graph, set(stretch) - plan.kept, reason), found.engine, found.method)
         self._made = [found] if final is None else [final]
 
 

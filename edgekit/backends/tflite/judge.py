@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.backends.tflite.parts import Parts
+from edgekit.backends.tflite.plan import QuantizationPlan
 from edgekit.errors import Unsupported
 from edgekit.waist import cost, graph
 from edgekit.waist.holding import float_operators
@@ -25,20 +26,43 @@ SCORED_BYTES = 1 << 26
 EDGES = 4
 """Inputs at the edges, on which each candidate is run as well (`edges`)."""
 
+Noise = NDArray[np.float64]
+"""Each scored sample's part in error² / Σ reference²."""
+
+DRAWS = 1000
+"""Draws of a bootstrap over the scored samples."""
+
+CONFIDENCE = 0.75
+"""The part of these draws in which a file must be worse to be given up."""
+
 CLEARLY_WORSE_DB = 3.0
 """A file with fewer float operators may lose this much SQNR to one with more."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A quantized file, how it came about, what became of it, and why operators stay float in it."""
+    """A quantized file, how it came about, what became of it, and what it was made from.
+
+    ``noise``: each scored sample's part in error² / Σ reference².
+    """
 
     content: bytes
     engine: str
     method: str
-    sqnr_db: float
+    noise: Noise
     floats: tuple[graph.Operator, ...]
-    reasons: tuple[str, ...] = ()
+    plan: QuantizationPlan
+
+    @property
+    def sqnr_db(self) -> float:
+        """Over the scored samples."""
+        return float(-10 * np.log10(max(float(self.noise.sum()), 1e-12)))
+
+    def probably_worse_than(self, other: "Candidate", among: NDArray[np.int_]) -> bool:
+        """Whether its outputs are worse on some of the scored samples, and not because of a few of these."""
+        random = np.random.default_rng(0)
+        drawn = among[random.integers(0, len(among), (DRAWS, len(among)))]
+        return bool(np.mean(self.noise[drawn].sum(1) > other.noise[drawn].sum(1)) > CONFIDENCE)
 
 
 def best(made: list[Candidate], *, whole: bool = False) -> Candidate:
@@ -93,7 +117,7 @@ class Judge:
         self._edges = edges(inputs)
         self._finite = [np.isfinite(values) for values in trial.run(path.read_bytes(), self._edges).values()]
 
-    def __call__(self, content: bytes, engine: str, method: str) -> Candidate:
+    def __call__(self, content: bytes, engine: str, method: str, plan: QuantizationPlan) -> Candidate:
         """Run a quantized file.
 
         Raises:
@@ -105,16 +129,15 @@ class Judge:
         for values, finite in zip(self._trial.run(content, self._edges).values(), self._finite, strict=True):
             if not np.isfinite(values)[finite].all():
                 raise _not_finite("where an input is all zero, or at an end of its range")
-        noise = [
-            _noise(got, reference, self.parts.get(name))
-            for got, (name, reference) in zip(outputs.values(), self._wanted.items(), strict=True)
-        ]
+        pairs = zip(outputs.values(), self._wanted.items(), strict=True)
+        noise = np.mean([_noise(got, wanted, self.parts.get(name)) for got, (name, wanted) in pairs], axis=0)
         return Candidate(
             content=content,
             engine=engine,
             method=method,
-            sqnr_db=float(-10 * np.log10(max(float(np.mean(noise)), 1e-12))),
+            noise=noise,
             floats=float_operators(graph.describe(graph.parse(content, Path(engine)))[0]),
+            plan=plan,
         )
 
 
@@ -140,14 +163,14 @@ def _not_finite(when: str) -> Unsupported:
     )
 
 
-def _noise(got: Array, wanted: Array, parts: Parts | None = None) -> float:
-    """Σ error² / Σ reference² over all scored samples; the mean over the parts, if there are any."""
+def _noise(got: Array, wanted: Array, parts: Parts | None = None) -> Noise:
+    """For each scored sample error² / Σ reference² over all of them; the mean over the parts, if there are any."""
     if wanted.dtype != np.float32:
-        return float(np.mean(got != wanted))
+        return np.asarray((got != wanted).reshape(len(wanted), -1).mean(1) / len(wanted), np.float64)
     if parts is not None:
         cuts = np.cumsum(parts.sizes)[:-1]
         pairs = [np.split(values, cuts, parts.axis + 1) for values in (got, wanted)]
-        return float(np.mean([_noise(one, other) for one, other in zip(*pairs, strict=True)]))
+        return np.asarray(np.mean([_noise(one, other) for one, other in zip(*pairs, strict=True)], axis=0), np.float64)
     reference = wanted.astype(np.float64)
-    error = float(((got.astype(np.float64) - reference) ** 2).sum())
-    return min(error / max(float((reference**2).sum()), 1e-30), 1e3)
+    error = ((got.astype(np.float64) - reference) ** 2).reshape(len(wanted), -1).sum(1)
+    return np.asarray(np.minimum(error / max(float((reference**2).sum()), 1e-30), 1e3), np.float64)

@@ -244,19 +244,22 @@ def _least_squares(seen: Observed) -> Range:
         [np.stack([kept, kept], 1), np.stack([np.ones(29), kept], 1), np.stack([kept, np.ones(29)], 1)]
     )
     lows, highs = low * both[:, :1], high * both[:, 1:]
-    errors = ((_rounded(centres[None], lows, highs) - centres) ** 2 * used).sum(1)
+    errors = ((rounded(centres[None], lows, highs) - centres) ** 2 * used).sum(1)
     best = int(errors.argmin())
     return float(lows[best, 0]), float(highs[best, 0])
 
 
-def _rounded(
-    values: NDArray[np.floating], low: NDArray[np.floating] | float, high: NDArray[np.floating] | float
+def rounded(
+    values: NDArray[np.floating],
+    low: NDArray[np.floating] | float,
+    high: NDArray[np.floating] | float,
+    last: int = 255,
 ) -> Floats:
-    """Values after a trip through int8 with the range [low, high]."""
-    scale = np.maximum((high - low) / 255, 1e-30)
+    """Values after a trip through integers with the range [low, high] (low ≤ 0 ≤ high) and the levels 0 to ``last``."""
+    scale = np.maximum((high - low) / last, 1e-30)
     zero = np.rint(-low / scale)
-    rounded: Floats = (np.clip(np.rint(values / scale) + zero, 0, 255) - zero) * scale
-    return rounded
+    found: Floats = (np.clip(np.rint(values / scale) + zero, 0, last) - zero) * scale
+    return found
 
 
 METHODS: dict[str, Callable[[Observed], Range]] = {
@@ -320,7 +323,7 @@ def _after(function: str, rows: Floats) -> Range:
     pairs = {(max(float(a), floor), min(float(b), ceiling)) for a in lows for b in highs if a <= 0 <= b}
     best, least = (floor, ceiling), np.inf
     for low, high in sorted(pairs | {best}, key=lambda pair: pair[0] - pair[1]):
-        error = float(((apply(_rounded(rows, low, high)) - wanted) ** 2).mean())
+        error = float(((apply(rounded(rows, low, high)) - wanted) ** 2).mean())
         if error < least * 0.98:
             best, least = (low, high), error
     return best

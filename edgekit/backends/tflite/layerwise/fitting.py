@@ -1,0 +1,156 @@
+"""Which samples the layers are fitted to, and which ways of doing so are worth their time."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.backends.tflite.engines import ENGINES
+from edgekit.backends.tflite.judge import Candidate, Judge
+from edgekit.backends.tflite.layerwise import WAYS, reconstruction
+from edgekit.backends.tflite.layerwise.layers import layer
+from edgekit.backends.tflite.layerwise.reconstruction import Scheme, reconstruct
+from edgekit.backends.tflite.plan import QuantizationPlan, QuantizationSettings
+from edgekit.errors import EndlessError, Unsupported
+from edgekit.host import events
+from edgekit.waist import cost, graph
+from edgekit.waist.stepwise import last_uses
+from edgekit.waist.tensors import Array
+
+LEAST = 4
+"""Fewer samples than this, beside as many that judge, fit nothing."""
+
+ENOUGH = 16
+"""Samples beside those that judge from which these need not be parted."""
+
+SAMPLES = 64
+"""The most samples that layers are fitted to; means of some thousand places do not change with more."""
+
+WALK_BYTES = 1 << 28
+"""Activations held at a time, for each of the two networks."""
+
+WALK_MACS = 4e10
+"""Multiply-accumulates of the float network over all samples: some ten seconds on two cores."""
+
+LEARNED_FLOPS = 6e11
+"""What ``auto`` may spend on learned rounding: about a minute on two cores; EfficientNet-Lite0 needs 4e11."""
+
+
+class Fold(NamedTuple):
+    """Samples that layers are fitted to, by index, and places among the scored samples that are none of them.
+
+    What is fitted to a sample is no witness of how well it was fitted.
+    """
+
+    fit: NDArray[np.int_]
+    check: NDArray[np.int_]
+
+
+def split(scored: NDArray[np.int_], count: int, *, kept: bool) -> Fold:
+    """Which samples fit and which check; none of both if there are too few.
+
+    Args:
+        scored: indices of the samples on which files are scored.
+        count: of all samples.
+        kept: the network keeps a state, so that each sample continues the one before, and none stands alone.
+    """
+    others = np.setdiff1d(np.arange(count), scored)
+    if len(others) >= ENOUGH:
+        return Fold(others[:0] if kept else others, np.arange(len(scored)))
+    few = kept or len(scored) < 2 * LEAST
+    return Fold(others[:0] if few else np.union1d(others, scored[1::2]), np.arange(0, len(scored), 2))
+
+
+def fitted(
+    found: Candidate, judge: Judge, inputs: Mapping[str, Array], fold: Fold, settings: QuantizationSettings
+) -> Candidate:
+    """A file with its weights and biases fitted, in the dearest way that does not probably make it worse.
+
+    What is fitted is better on most networks, so a handful of samples that say otherwise do not decide.
+
+    Args:
+        found: the file as it is.
+        judge: scores files.
+        inputs: all samples, for each input's name ``[N, *shape]``.
+        fold: which of them fit and which check.
+        settings: how it was quantized.
+    """
+    chosen = _chosen(found.plan.path, fold)
+    taken = {name: values[chosen] for name, values in inputs.items()}
+    for way in _ways(found, settings) if len(chosen) else ():
+        try:
+            plan = _plan(found, taken, settings, way)
+            events.progress(None, f"quantizing with {WAYS[way]}")
+            content = ENGINES[found.engine](
+                plan.path, plan.ranges(found.method), plan.kept, settings.activations, settings.per_channel
+            )
+            made = judge(content, found.engine, found.method, plan)
+        except EndlessError:
+            raise
+        except (RuntimeError, ValueError, KeyError, IndexError, TypeError, Unsupported):
+            continue  # an operator does not run alone, or not with these weights: the file is there without
+        if settings.weights == way or not made.probably_worse_than(found, fold.check):
+            return made
+    return found
+
+
+def _ways(found: Candidate, settings: QuantizationSettings) -> Iterator[str]:
+    for way in reversed(WAYS):
+        if way == "nearest" or settings.weights not in {"auto", way}:
+            continue
+        if settings.weights == "auto" and way == "learned" and _flops(found.plan) > LEARNED_FLOPS:
+            continue
+        yield way
+
+
+def _chosen(path: Path, fold: Fold) -> NDArray[np.int_]:
+    """Samples of those that fit, as many as a walk may use; none if that is too few."""
+    count = min(len(fold.fit), _affordable(path, graph.read(path)[0]))
+    places = np.linspace(0, len(fold.fit) - 1, count if count >= LEAST else 0).round().astype(int)
+    found: NDArray[np.int_] = fold.fit[np.unique(places)]
+    return found
+
+
+def _plan(found: Candidate, taken: Mapping[str, Array], settings: QuantizationSettings, way: str) -> QuantizationPlan:
+    """The plan behind a file with its layers fitted to samples."""
+    plan = found.plan
+    scheme = Scheme(
+        per_channel=settings.per_channel,
+        learned=way == "learned",
+        last=65535 if settings.activations == "int16" else 255,
+    )
+    model, left = reconstruct(plan.path, taken, plan.ranges(found.method), plan.kept, scheme)
+    path = plan.path.with_name(f"{plan.path.stem}-{way}.tflite")
+    path.write_bytes(graph.pack(model))
+    return replace(plan, path=path, weights=way, unfitted=left)
+
+
+def _affordable(path: Path, main: graph.Graph) -> int:
+    """How many samples a walk may use."""
+    last, held, most = last_uses(main), sum(_bytes(main, i) for i in main.inputs), 1
+    for operator in main.operators:
+        held += sum(_bytes(main, i) for i in operator.outputs)
+        most = max(most, held)
+        held -= sum(_bytes(main, i) for i, end in last.items() if end == operator.index)
+    return min(SAMPLES, WALK_BYTES // most, int(WALK_MACS / max(1, cost.count(path).macs)))
+
+
+def _bytes(main: graph.Graph, tensor: int) -> int:
+    found = main.tensors[tensor] if tensor >= 0 else None
+    return 0 if found is None or found.constant_bytes else 4 * int(np.prod(found.shape, dtype=np.int64))
+
+
+def _flops(plan: QuantizationPlan) -> float:
+    """Floating-point operations of learned rounding: the products of taps, their inverse, and the errors passed on."""
+    model = graph.load(plan.path)
+    main, total = graph.describe(model)[0], 0.0
+    for operator in main.operators:
+        found = None if operator.index in plan.kept else layer(model, main, operator)
+        if found is not None:
+            groups, outputs, taps = found.matrices().shape
+            rows = max(reconstruction.LEAST_ROWS, reconstruction.ROWS_PER_TAP * taps)
+            total += groups * taps**2 * (2.0 * rows + 4.0 * taps + 2.0 * outputs)
+    return total

@@ -1,0 +1,49 @@
+"""What one attempt at a quantized file starts from."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from edgekit.backends.tflite.ranges import Range
+from edgekit.waist import graph
+
+
+@dataclass(frozen=True)
+class QuantizationSettings:
+    """How to quantize.
+
+    ``activations``: ``int8`` or ``int16``. ``per_channel``: one scale for each output channel of weights
+    instead of one for all. ``method``: one of `ranges.METHODS`, or ``auto`` to keep the best.
+    ``full_integer``: operators that both quantizers know are never left float. ``seed`` drives
+    the subsampling of activations. ``weights``: one of `layerwise.WAYS`, or ``auto`` to keep the best.
+    """
+
+    activations: str = "int8"
+    per_channel: bool = True
+    method: str = "auto"
+    full_integer: bool = False
+    seed: int = 0
+    weights: str = "auto"
+
+
+@dataclass(frozen=True)
+class QuantizationPlan:
+    """A float file to quantize: a way to choose ranges for it, the operators that stay float, and why they do.
+
+    ``weights``: what was done to its weights and biases, one of `layerwise.WAYS`; ``unfitted``: layers to which it was
+    not done, because their samples hold NaN or infinity.
+    """
+
+    path: Path
+    ranges: Callable[[str], dict[int, Range]]
+    kept: frozenset[int] = frozenset()
+    reasons: tuple[str, ...] = ()
+    weights: str = "nearest"
+    unfitted: tuple[str, ...] = ()
+
+    def keeping(self, main: graph.Graph, operators: Iterable[int], reason: str) -> "QuantizationPlan":
+        """The plan with more operators of its graph float, for a reason."""
+        operators = frozenset(operators)
+        names = sorted({main.operators[index].name for index in operators})
+        told = (f"{', '.join(names)} ({reason})",) if names else ()
+        return replace(self, kept=self.kept | operators, reasons=(*self.reasons, *told))

@@ -1,0 +1,89 @@
+"""A TFLite network run operator by operator; the caller may change values and constants in between."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from ai_edge_litert import schema_py_generated as schema
+
+from edgekit.waist import graph, run
+from edgekit.waist.tensors import Array, stacked
+
+
+class Stepwise:
+    """Runs single operators of a network's main graph.
+
+    Args:
+        model: the object tree of a TFLite file without state. Its constants may change between runs.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self.graph = graph.describe(model)[0]
+
+    def run(self, operator: graph.Operator, values: Mapping[int, Array]) -> dict[int, Array]:
+        """Run one operator on samples, with the constants that the object tree holds now.
+
+        Args:
+            operator: one of `graph`'s.
+            values: activations by tensor index, ``[N, *shape]`` each; those that it reads must be there.
+
+        Returns:
+            What it makes, by tensor index, ``[N, *shape]``.
+
+        Raises:
+            Unsupported: LiteRT cannot run it.
+        """
+        read = [tensor for tensor in dict.fromkeys(operator.inputs) if tensor in values]
+        model, places = self._alone(operator, read)
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / f"{operator.name}.tflite"
+            path.write_bytes(graph.pack(model))
+            made = run.interpreter(path, threads=run.host_threads())
+            collected: list[list[Array]] = [[] for _ in operator.outputs]
+            for sample in range(len(values[read[0]]) if read else 1):
+                for tensor in read:
+                    made.set_tensor(places[tensor], values[tensor][sample])
+                run.invoke(made, path)
+                for rows, tensor in zip(collected, operator.outputs, strict=True):
+                    rows.append(made.get_tensor(places[tensor]))
+        return {tensor: stacked(rows) for tensor, rows in zip(operator.outputs, collected, strict=True)}
+
+    def _alone(self, operator: graph.Operator, read: list[int]) -> tuple[Any, dict[int, int]]:
+        """A network of that operator alone, and where the tensors of the whole stand in it."""
+        whole = self._model.subgraphs[0]
+        held = list(dict.fromkeys(t for t in (*operator.inputs, *operator.outputs) if t >= 0))
+        places = {tensor: place for place, tensor in enumerate(held)}
+        main = schema.SubGraphT()
+        main.tensors = [_copied(whole.tensors[tensor]) for tensor in held]
+        main.inputs, main.outputs = [places[t] for t in read], [places[t] for t in operator.outputs]
+        one = schema.OperatorT()
+        one.__dict__.update(whole.operators[operator.index].__dict__)
+        one.inputs = [places.get(t, -1) for t in operator.inputs]
+        one.outputs = list(main.outputs)
+        main.operators = [one]
+        model = schema.ModelT()
+        model.version, model.operatorCodes = self._model.version, self._model.operatorCodes
+        model.subgraphs = [main, *self._model.subgraphs[1:]]
+        model.buffers = _buffers(self._model, model.subgraphs)
+        return model, places
+
+
+def _copied(tensor: Any) -> Any:
+    made = schema.TensorT()
+    made.__dict__.update(tensor.__dict__)
+    made.shapeSignature = None
+    return made
+
+
+def _buffers(whole: Any, subgraphs: list[Any]) -> list[Any]:
+    """The whole's buffers at their places, empty if no tensor of these subgraphs is on them."""
+    used = {tensor.buffer for subgraph in subgraphs for tensor in subgraph.tensors}
+    return [buffer if place in used else schema.BufferT() for place, buffer in enumerate(whole.buffers)]
+
+
+def last_uses(main: graph.Graph) -> dict[int, int]:
+    """By tensor index the operator that reads it last; outputs of the network are never done with."""
+    found = {tensor: operator.index for operator in main.operators for tensor in operator.inputs}
+    return {tensor: index for tensor, index in found.items() if tensor not in main.outputs}
