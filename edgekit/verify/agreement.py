@@ -70,7 +70,7 @@ def is_choices(values: Array) -> bool:
 
 
 MOST_CHOICES = 1 << 22
-"""The most choices whose shares are counted; of more, evenly taken ones."""
+"""The most choices of which kappa is reckoned; of more, evenly taken ones."""
 
 
 def share_same(wanted: Array, chosen: Array) -> float:
@@ -87,7 +87,7 @@ def kappa(wanted: Array, chosen: Array) -> float:
     choices, numbers = np.unique(np.concatenate([wanted.ravel()[::step], chosen.ravel()[::step]]), return_inverse=True)
     halves = np.split(numbers, 2)
     shares = [np.bincount(half, minlength=len(choices)) / max(len(half), 1) for half in halves]
-    agree, chance = share_same(wanted, chosen), float(shares[0] @ shares[1])
+    agree, chance = float(np.mean(halves[0] == halves[1])) if wanted.size else 1.0, float(shares[0] @ shares[1])
     return 1.0 if agree == 1.0 else (agree - chance) / (1.0 - chance)
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from edgekit import verify
 from edgekit.errors import InputError
+from edgekit.verify import agreement
 from edgekit.waist import tensors
 from edgekit.waist.tensors import sqnr_db
 
@@ -73,3 +74,13 @@ def test_outputs_larger_than_a_block_are_compared_as_one() -> None:
     assert agreement.sqnr_db == pytest.approx(10 * np.log10((a**2).sum() / ((a - b) ** 2).sum()))
     assert agreement.max_abs_error == np.abs(a - b).max()
     assert agreement.cosine == pytest.approx((a * b).sum() / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+def test_kappa_of_more_choices_than_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agreement, "MOST_CHOICES", 8)
+    mask = np.zeros((1, 64), np.int32)
+    other = mask.copy()
+    other[0, 1] = 1  # between two that are looked at
+    assert agreement.kappa(mask, other) == 1.0
+    other[0, ::2] = 1
+    assert agreement.kappa(mask, other) == 0.0
