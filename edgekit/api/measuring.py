@@ -46,6 +46,7 @@ def profile(
     seed: int = 0,
     benchmark_binary: str | Path | None = None,
     output: str | Path | None = None,
+    max_seconds: float | None = None,
     progress: Progress = False,
 ) -> ProfileResult:
     """Measure latency, memory and energy of an artifact on a device, and record the profile.
@@ -70,6 +71,7 @@ def profile(
         seed: for random inputs and the order of blocks.
         benchmark_binary: Android's tool: a file, or ``"download"``.
         output: the folder for profiles; ``profiles/`` in an artifact's folder without.
+        max_seconds: as in `build`.
         progress: as in `build`.
 
     Returns:
@@ -84,7 +86,7 @@ def profile(
     """
     said = {name: value for name, value in locals().items() if name in _Said.__struct_fields__}
     settings = _settings(said, input, quick=quick, ops=ops)
-    with session(progress) as running, in_memory(running) as folder:
+    with session(progress, max_seconds=max_seconds) as running, in_memory(running) as folder:
         chosen = _device(running, device, settings)
         files = subjects(running, Path(artifact), chosen.runs, SourceOptions(shapes=shapes or {}))
         settings = _with_inputs(settings, input, files, folder)
@@ -108,6 +110,7 @@ def compare(
     seed: int = 0,
     benchmark_binary: str | Path | None = None,
     output: str | Path | None = None,
+    max_seconds: float | None = None,
     progress: Progress = False,
 ) -> CompareResult:
     """Tell whether A is faster than B on a device, or whether no difference is shown.
@@ -130,6 +133,7 @@ def compare(
         seed: for random inputs and the order of blocks.
         benchmark_binary: Android's tool: a file, or ``"download"``.
         output: the folder for profiles; ``profiles/`` in an artifact's folder without.
+        max_seconds: as in `build`.
         progress: as in `build`.
 
     Returns:
@@ -141,7 +145,7 @@ def compare(
     """
     said = {name: value for name, value in locals().items() if name in _Said.__struct_fields__}
     paths = Path(a), Path(b)
-    with session(progress) as running, in_memory(running) as folder:
+    with session(progress, max_seconds=max_seconds) as running, in_memory(running) as folder:
         if all(path.suffix == ".json" for path in paths):
             left, right = (record.read(path) for path in paths)
             found = comparisons.compare_profiles(left, right)

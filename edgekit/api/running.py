@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 from edgekit import config
+from edgekit.config import toml
+from edgekit.config.project import InferenceSeconds
 from edgekit.engine.session import Session, Silent, opened
 from edgekit.errors import EdgekitError, from_os
 from edgekit.host import cachedir
@@ -83,6 +85,8 @@ def session(
     with complaining():
         limit = None if cache_limit is None else cachedir.parsed(cache_limit, "cache_limit")
         memory = None if max_memory is None else config.memory_bytes(max_memory, "max_memory")
+        if max_seconds is not None:
+            toml.check(max_seconds, InferenceSeconds, Path("edgekit"), "max_seconds")
         for doubt in cachedir.doubts(cachedir.cache_folder()):
             warnings.warn(doubt, stacklevel=4)
         with _watcher(progress) as watching, opened(watching, limit, memory, max_seconds) as s:

@@ -21,6 +21,7 @@ from edgekit.verbs.compare import names as names_of
 @click.argument("a")
 @click.argument("b")
 @measuring.measuring_options
+@options.MAX_SECONDS
 @options.json_option
 @click.pass_context
 def verb(context: click.Context, /, a: str, b: str, *, as_json: bool, device: str | None, **flags: Any) -> int:
@@ -46,7 +47,7 @@ def verb(context: click.Context, /, a: str, b: str, *, as_json: bool, device: st
             options.print_json(_document(found, names))
         return 0
     settings = measuring.wanted(flags)
-    with options.session(console) as session:
+    with options.session(console, max_seconds=flags["max_seconds"]) as session:
         chosen = measuring.chosen(session, device, settings, trusted=flags["trust_project"])
         chosen_files = pair(session, (first, second), chosen, SourceOptions(shapes=flags["shapes"]))
         measured, found = compare(session, chosen, chosen_files, settings)

@@ -30,6 +30,9 @@ METRICS = ("top1", "top5", "auc", "mae", "mse")
 Positive = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 """A dimension or a count; TFLite stores dimensions as int32."""
 
+InferenceSeconds = Annotated[float, msgspec.Meta(ge=1, le=86400)]
+"""What one inference may take, beyond what its operators explain."""
+
 
 class Project(Noun, frozen=True, kw_only=True):
     """Every option of ``edgekit build``, as ``edgekit.toml`` gives it. Flags win over the file.
@@ -91,7 +94,7 @@ class Project(Noun, frozen=True, kw_only=True):
     keep_layout: bool = False
     allow_unsafe: bool = False
     max_memory: str | None = None
-    max_seconds: Annotated[float, msgspec.Meta(ge=1, le=86400)] | None = None
+    max_seconds: InferenceSeconds | None = None
     preprocessing: dict[str, Preprocessing] = {}
     calibration_samples: Positive = 256
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)] = 0

@@ -160,7 +160,16 @@ def test_a_wrong_option_is_named_as_the_keyword(wrong: dict[str, Any], place: st
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"threads": "many"}, {"threads": 0}, {"cores": 3}, {"seed": -1}, {"delegate": "tpu"}]
+    "wrong",
+    [
+        {"threads": "many"},
+        {"threads": 0},
+        {"cores": 3},
+        {"seed": -1},
+        {"delegate": "tpu"},
+        {"max_seconds": "many"},
+        {"max_seconds": 0},
+    ],
 )
 def test_a_wrong_setting_of_a_measurement_is_named(wrong: dict[str, Any], built: BuildResult) -> None:
     with pytest.raises(InputError) as error:

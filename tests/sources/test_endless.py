@@ -171,10 +171,11 @@ def test_a_network_that_is_unrolled_for_ever_is_refused(tmp_path: Path) -> None:
         _describe(tmp_path / "long.keras", "keras", tmp_path, seconds=3.0)
 
 
+@pytest.mark.parametrize("verb", ["profile", "compare"])
 def test_a_file_that_is_measured_is_run_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "cache"))
     path = _tflite(tmp_path / "always.tflite", ENDLESS["always"])
-    assert cli.run(["profile", str(path), "--quick", "--max-seconds", "1"]) == 4
+    assert cli.run([verb, *[str(path)] * (1 + (verb == "compare")), "--quick", "--max-seconds", "1"]) == 4
     assert "its loop WHILE" in capfd.readouterr().err
