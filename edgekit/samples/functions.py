@@ -24,11 +24,6 @@ MOST_ITEMS = 100_000
 """A generator that yields more is taken for one that never ends (training generators often do)."""
 
 
-USERS_FAULTS = (ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError, MemoryError,
-                NameError, OSError, RuntimeError, SyntaxError, TypeError, ValueError)  # fmt: skip
-"""What the user's code may raise; anything else is shown as a bug with its traceback."""
-
-
 def read(spec: str, signature: Signature, place: Place, folder: Path | None = None) -> Raw:
     """Call the function and collect what it returns.
 
@@ -123,7 +118,7 @@ def score(spec: str, outputs: Path, labels: Path, folder: Path) -> MetricScore:
     with _in(folder), contextlib.redirect_stdout(sys.stderr):
         try:
             function = _find(spec)
-        except USERS_FAULTS as error:
+        except (Exception, SystemExit) as error:
             raise InputError(
                 f"{spec} cannot be imported: {type(error).__name__}: {error}", place=spec, fix="import it in Python"
             ) from error

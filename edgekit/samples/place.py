@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from edgekit.waist.rows import pieces
+from edgekit.waist.rows import PIECE_BYTES, pieces
 from edgekit.waist.tensors import Array
 
 
@@ -33,7 +33,7 @@ class Place:
         if not size:
             return np.empty(shape, wanted)
         with self._file() as file:
-            os.posix_fallocate(file.fileno(), 0, size)  # a page that finds no space when it is written kills us
+            _reserve(file, size)
             return np.asarray(np.memmap(file, wanted, "r+", shape=shape))
 
     def growing(self) -> "Growing":
@@ -42,6 +42,20 @@ class Place:
 
     def _file(self) -> Any:
         return tempfile.TemporaryFile(dir=self._folder)
+
+
+def _reserve(file: Any, size: int) -> None:
+    """Give a file its space now: a page that finds none when it is written kills the process.
+
+    Raises:
+        OSError: the disk has no space for it.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+        return
+    for start in range(0, size, PIECE_BYTES):  # macOS has no such call
+        file.write(bytes(min(PIECE_BYTES, size - start)))
+    file.flush()
 
 
 class Growing:

@@ -198,3 +198,8 @@ def test_a_header_that_breaks_pythons_tokenizer_is_damaged(tmp_path: Path) -> No
     (tmp_path / "x.npy").write_bytes(b"\x93NUMPY\x01\x00v\x00" + text)
     with pytest.raises(InputError, match="is damaged"):
         samples.load(str(tmp_path / "x.npy"), WANTED)
+
+
+def test_a_system_without_fallocate_reserves_space_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "posix_fallocate")
+    assert Place(tmp_path).empty((5, 7), np.float32).shape == (5, 7)

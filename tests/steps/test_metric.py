@@ -128,6 +128,13 @@ def test_a_crash_in_a_metric_is_a_complaint(desk: Path, session: Session, files:
     assert error.value.place == "own_metric:score"
 
 
+@pytest.mark.parametrize("line", ["raise SystemExit(1)", "raise type('OwnError', (Exception,), {})('no')"])
+def test_a_module_that_fails_is_a_complaint(line: str, desk: Path, session: Session, files: tuple[Path, Path]) -> None:
+    desk.write_text(f"{line}\n")
+    with pytest.raises(InputError, match="own_metric:score cannot be imported"):
+        wanted(session, "own_metric:score").load().score(*files)
+
+
 @pytest.mark.usefixtures("desk")
 def test_a_missing_module_is_a_complaint(session: Session, files: tuple[Path, Path]) -> None:
     with pytest.raises(InputError, match="nowhere:score cannot be imported: ModuleNotFoundError"):
