@@ -52,7 +52,7 @@ def _member(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, *, wri
         version = np.lib.format.read_magic(member)  # type: ignore[no-untyped-call]
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, transposed, dtype = read(member)  # type: ignore[no-untyped-call]
-        if entry.compress_type != zipfile.ZIP_STORED or 0 in shape or not dtype.itemsize:
+        if entry.compress_type != zipfile.ZIP_STORED or 0 in (shape or (0,)) or not dtype.itemsize:
             member.seek(0)
             return np.asarray(np.lib.format.read_array(member, allow_pickle=False))  # type: ignore[no-untyped-call]
         start = entry.header_offset + _LOCAL_HEADER + member.tell()
@@ -97,7 +97,7 @@ def write_npz(path: Path, arrays: Mapping[str, Array]) -> Path:
         for name, values in arrays.items():
             file_of = zipfile.ZipInfo(f"{name}.npy")  # of no date: the same arrays make the same file
             with archive.open(file_of, "w", force_zip64=True) as entry:
-                np.lib.format.write_array(entry, np.ascontiguousarray(values), allow_pickle=False)  # type: ignore[no-untyped-call]
+                np.lib.format.write_array(entry, np.asarray(values, order="C"), allow_pickle=False)  # type: ignore[no-untyped-call]
     return path
 
 

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -131,3 +133,10 @@ def test_stacking_empties_what_it_stacks() -> None:
     np.testing.assert_array_equal(made, wanted)
     with pytest.raises(ValueError, match="another"):
         tensors.stacked([np.zeros(2), np.zeros((2, 2))])
+
+
+@pytest.mark.parametrize("values", [np.float32(3), np.zeros((3, 0), np.float32), np.asfortranarray(np.eye(3, 4))])
+def test_an_archive_keeps_shapes(values: tensors.Array, tmp_path: Path) -> None:
+    (read,) = tensors.arrays(tensors.write_npz(tmp_path / "x.npz", {"x": np.asarray(values)})).values()
+    assert read.shape == values.shape
+    assert np.array_equal(read, values)
