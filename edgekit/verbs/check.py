@@ -7,7 +7,7 @@ import msgspec
 from edgekit.config import Project
 from edgekit.engine.session import Session
 from edgekit.engine.store import Answer
-from edgekit.errors import EdgekitError, EndlessError
+from edgekit.errors import CancelledError, EdgekitError, EndlessError
 from edgekit.nouns.model import CALIBRATED
 from edgekit.nouns.results import Check
 from edgekit.nouns.samples import Kept
@@ -27,6 +27,7 @@ def check(session: Session, project: Project, model: Path) -> list[Check]:
     Raises:
         InputError: the model cannot be read.
         EndlessError: it does not come to an end.
+        CancelledError: the run was cancelled.
         MissingTool: the libraries that read it are not installed.
     """
     planned = plan(project, model)
@@ -57,7 +58,7 @@ def _check(
     try:
         artifact.require_form(subject, variant)
         built = compilation.compile_variant(session, subject, variant, drawn if calibrated else None, seed)
-    except EndlessError:  # no target can do better
+    except (CancelledError, EndlessError):  # it says nothing of the target
         raise
     except EdgekitError as error:
         return Check(target=target, file=file, works=False, reason=error.problem)
