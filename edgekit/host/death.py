@@ -87,8 +87,8 @@ def named(code: int) -> str:
 def library(words: str) -> str | None:
     """The library that was running: the innermost in the stack that Python's faulthandler wrote last.
 
-    Of the thread that died, where that is one of Python's; a library's own thread tells nothing, and then whichever
-    library Python's threads were waiting for is the one that started it.
+    That is the stack of the thread that died if it is one of Python's. A library's own thread tells nothing: then it is
+    whichever library Python's threads were waiting for.
     """
     _, fatal, stacks = words.rpartition("Fatal Python error")
     _, _, own = stacks.partition("Current thread")

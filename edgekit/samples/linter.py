@@ -12,7 +12,7 @@ from edgekit.waist.rows import pieces
 from edgekit.waist.tensors import Array
 
 FEWEST_SAMPLES = 100
-"""Below this the ranges of activations are guesses (issue 3, §3; TensorFlow's guide names 100–500)."""
+"""Below this the ranges of activations are guesses (TensorFlow's guide names 100–500)."""
 
 RANGE_TOO_SMALL = 0.05
 """Data that spans less than this share of the expected range was scaled twice, or not at all."""

@@ -13,7 +13,7 @@ from edgekit.waist.rows import pieces
 from edgekit.waist.tensors import Array
 
 SINGLE_INPUT_KEYS = ("x", "data", "input", "inputs", "images", "samples")
-"""Names that mean "the input" of a network with one input, where a file holds several arrays."""
+"""Names that mean "the input" of a network with one input if a file holds several arrays."""
 
 LAYOUTS: dict[tuple[int, ...], tuple[str, str]] = {(0, 2, 3, 1): ("NCHW", "NHWC"), (0, 3, 1, 2): ("NHWC", "NCHW")}
 """Transposition of a batch of images → the layout it comes from and the one it leads to."""

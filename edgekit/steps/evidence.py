@@ -136,7 +136,7 @@ def verification(
 
     Raises:
         Unsupported: nobody may get the file: a float one disagrees with its source (the first tensor that diverges
-            is named), or one of any precision gives NaN or infinity, or keeps state, where its source does not.
+            is named), or one of any precision gives NaN or infinity, or keeps state, and its source does not.
     """
     samples = evidence.samples
     constant_data = evidence.constant_data and variant.precision in CALIBRATED

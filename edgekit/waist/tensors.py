@@ -27,8 +27,8 @@ NAMES = "names.json"
 def arrays(path: Path, *, writable: bool = False) -> dict[str, Array]:
     """Every array of an ``.npz``, or of a folder with `NAMES`.
 
-    They may be larger than memory: unless packed, they stay in their files until they are looked at, and are read only,
-    or ``writable``, where what is changed is held in memory and never gets into the files.
+    They may be larger than memory: unless packed, they stay in their files until they are looked at, and are read only.
+    If ``writable``, what is changed is held in memory and never gets into the files.
     """
     if path.is_dir():
         names = msgspec.json.decode((path / NAMES).read_bytes(), type=list[str])

@@ -25,6 +25,7 @@ class Impatient(Silent):
 def test_a_cancelled_check_is_no_verdict(tmp_path: Path) -> None:
     watch = Impatient()
     model = networks.classifier(tmp_path / "net.tflite")
-    with Session(Store(tmp_path / "cache"), tmp_path / "log.txt", watch) as session, pytest.raises(CancelledError):
+    with Session(Store(tmp_path / "cache"), tmp_path / "log.txt", watch) as session:
         watch.session = session
-        check(session, Project(targets=("android",)), model)
+        with pytest.raises(CancelledError):
+            check(session, Project(targets=("android",)), model)

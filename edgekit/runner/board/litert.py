@@ -65,7 +65,7 @@ class LiteRT:
         return _counted(split(self._made._get_ops_details())[0])
 
     def arena_bytes(self) -> int | None:
-        """Length of the memory that the interpreter plans for activations, where no delegate takes them over.
+        """Length of the memory that the interpreter plans for activations if no delegate takes them over.
 
         Tensors that do not lie in the file lie in the arena, or each in memory of its own. The arena is what
         joins the first input without a gap; what happens to lie beside it is somewhere else in a second

@@ -142,4 +142,4 @@ TASKS = (
         within=0.5,
     ),
 )
-"""What issue 3 demands of int8 on the device runtime."""
+"""What is demanded of int8 on the device runtime."""

@@ -9,7 +9,7 @@ from tests.studies.accuracy.rows import edgekit_classes, mcnemar
 from tests.studies.accuracy.tasks import TASKS, Task
 
 WITHIN = 0.5
-"""Points of top-1 below the float network (issue 3, §7)."""
+"""Points of top-1 below the float network."""
 
 
 @pytest.mark.shared
