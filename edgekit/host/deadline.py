@@ -34,8 +34,14 @@ TFLite's reference kernels do about 2e8 multiply-accumulates on one core of 2020
 MOST_S = 3600.0
 """The most seconds that operators can earn a network: a file can declare any amount of work."""
 
-_DAMAGES = (EdgekitError, ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
-"""What reading a damaged network for its effort may raise."""
+_DAMAGES = (
+    EdgekitError, ArithmeticError, AttributeError, LookupError, MemoryError, OSError, RuntimeError, TypeError,
+    ValueError,
+)  # fmt: skip
+"""What reading a network for its effort may raise, which is damaged or too large to be read a second time.
+
+The thread that looks after the process must outlive it.
+"""
 
 
 class Effort(msgspec.Struct, frozen=True):

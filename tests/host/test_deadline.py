@@ -101,11 +101,16 @@ def damaged() -> Effort:
     raise IndexError("no such tensor")
 
 
+def too_large() -> Effort:
+    raise MemoryError
+
+
 @pytest.mark.parametrize(
     ("effort", "named"),
     [
         (nothing, "and what it computes needs less"),
         (damaged, "and what it computes needs less"),
+        (too_large, "and what it computes needs less"),
         (lambda: Effort(loops=("WHILE w",)), "its loop WHILE w may never end"),
         (lambda: Effort(loops=("a", "b", "c", "d", "e")), "one of its loops a, b, c and 2 more may never end"),
     ],
