@@ -39,6 +39,8 @@ def main() -> None:
         "bicubic_one_axis": resized(9, 3, "bicubic"),
         "lanczos3": resized(5, 16, "lanczos3"),
         "lanczos5_down": resized(4, 3, "lanczos5", antialias=True),
+        "leap": applied(layers.Conv2D(4, 3, strides=4, padding="same"), (8, 8, 3)),
+        "leap_depthwise": applied(layers.DepthwiseConv2D((1, 3), strides=2, padding="same"), (8, 8, 3)),
         "antialiased": resized(4, 4, "bilinear", antialias=True),
     }
     for name, network in networks.items():

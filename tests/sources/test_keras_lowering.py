@@ -60,6 +60,14 @@ def test_every_resizing_is_a_product_for_each_axis(worker: Worker, models: Path,
     assert {"BATCH_MATMUL", "FULLY_CONNECTED"} & set(kinds)
 
 
+@pytest.mark.parametrize("name", ["leap", "leap_depthwise"])
+def test_strides_that_leap_over_the_end_are_right_on_xnnpack(
+    worker: Worker, models: Path, tmp_path: Path, name: str
+) -> None:
+    _, wanted, found = outputs(worker, models / f"{name}.keras", tmp_path)
+    assert all(sqnr_db(w, f) >= 100 for w, f in zip(wanted, found, strict=True))
+
+
 @pytest.mark.parametrize("name", RECURRENT)
 def test_a_saved_model_whose_batch_was_open_recurs(worker: Worker, models: Path, tmp_path: Path, name: str) -> None:
     _, wanted, found = outputs(worker, models / name, tmp_path)

@@ -25,7 +25,7 @@ from edgekit.sources.keras.loading import layers
 from edgekit.sources.keras.lstm import fused, fusible
 from edgekit.sources.keras.network import Fixed, sample, traced, writes_state
 from edgekit.sources.keras.preprocessing import refusal
-from edgekit.waist import edit, fusing, graph, guards, rounding, run, state, stored
+from edgekit.waist import edit, fusing, graph, guards, padding, rounding, run, state, stored
 from edgekit.waist.tensors import IDENTICAL_DB, Array, sqnr_db
 
 AGREEMENT_DB = 60.0
@@ -180,6 +180,7 @@ def named(content: bytes, fixed: Fixed, *, integers: bool = False) -> bytes:
     _unclip(main)
     state.clear(model)
     guards.bound_roots(model)
+    padding.leap_explicitly(model)
     if rounding.rounds(graph.describe(model)[0]):
         rounding.as_int8(model)
         if integers:

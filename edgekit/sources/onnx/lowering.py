@@ -33,7 +33,7 @@ from onnx2tf.tflite_builder.schema import schema_generated
 from edgekit.host import events
 from edgekit.sources.onnx import peephole
 from edgekit.sources.onnx.sharing import share
-from edgekit.waist import graph, state
+from edgekit.waist import graph, padding, state
 
 CONVERTER_ERRORS = (
     NotImplementedError, RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError,
@@ -175,6 +175,8 @@ def write(lowered: Any, path: Path) -> None:
         schema_tflite=vars(schema_generated), model_ir=lowered, output_tflite_path=str(path), timing={}
     )
     written = graph.load(path)
-    if state.surviving(written):
+    kept = bool(state.surviving(written))
+    if kept:
         state.clear(written)
+    if padding.leap_explicitly(written) or kept:
         path.write_bytes(graph.pack(written))
