@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from edgekit.config import toml
 from edgekit.engine import registry
 from edgekit.engine.session import Session
-from edgekit.errors import DeviceError, EdgekitError, InputError, MissingTool
+from edgekit.errors import CancelledError, DeviceError, EdgekitError, InputError, MissingTool
 from edgekit.nouns import leaves
 from edgekit.nouns.profile import Device, DeviceConfig, Output
 from edgekit.nouns.sensing import Availability
@@ -44,6 +44,8 @@ def _find(session: Session, kind: str, configured: Configured) -> tuple[Device, 
     try:
         registry.require("drivers", kind)
         devices = session.driver(kind).find(own)
+    except CancelledError:
+        raise
     except EdgekitError as error:
         missing = Device(id=kind, kind=kind, title=f"devices over {kind}", usable=False, problems=(_words(error),))
         return tuple(_unreached(name, config, error) for name, config in own.items()) or (missing,)
@@ -128,6 +130,8 @@ def _offered(session: Session, name: str, device: Device, seen: tuple[Output, ..
     """What a meter says of a device; one that fails keeps no other from being used."""
     try:
         return session.meter(name).available(device, seen)
+    except CancelledError:
+        raise
     except EdgekitError as error:
         return Availability(reason=error.problem, fix=error.fix)
 
@@ -140,6 +144,8 @@ def meters(session: Session, device: Device) -> dict[str, Availability]:
         try:
             registry.require("meters", name)
             lines[name] = session.meter(name).look(device)
+        except CancelledError:
+            raise
         except EdgekitError as error:
             found[name] = Availability(reason=error.problem, fix=error.fix)
     every = tuple(line for name in lines for line in lines[name])

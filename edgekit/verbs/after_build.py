@@ -8,7 +8,7 @@ import msgspec
 
 from edgekit import config
 from edgekit.engine.session import Session
-from edgekit.errors import BudgetMissed, EdgekitError, Unsupported
+from edgekit.errors import BudgetMissed, CancelledError, EdgekitError, Unsupported
 from edgekit.measure import discovery
 from edgekit.measure.protocol import FULL, QUICK
 from edgekit.measure.subject import Measurable, subjects
@@ -97,12 +97,16 @@ def measure_built(
             continue
         try:
             found = _built(session, results, device)
+        except CancelledError:
+            raise
         except EdgekitError as error:
             errors.append(error)
             continue
         for file in found:
             try:
                 work(device, file)
+            except CancelledError:
+                raise
             except EdgekitError as error:
                 errors.append(error)
     return Measurements(tuple(verified), tuple(measured), tuple(errors))

@@ -10,7 +10,7 @@ from edgekit.engine.publish import check as check_place
 from edgekit.engine.publish import publish as replace_folder
 from edgekit.engine.session import Session
 from edgekit.engine.store import Answer
-from edgekit.errors import EdgekitError, InputError, Unsupported, from_os
+from edgekit.errors import CancelledError, EdgekitError, InputError, Unsupported, from_os
 from edgekit.nouns.building import Built
 from edgekit.nouns.manifest import FILE_NAME, Manifest
 from edgekit.nouns.results import Plan, Result
@@ -98,6 +98,8 @@ def publish(made: BuiltTarget) -> Result:
         written = replace_folder(
             made.folder, lambda out: artifact.write(out, made.folder, described, list(made.answers))
         )
+    except CancelledError:
+        raise
     except EdgekitError as error:
         return Result(made.target, made.folder, error=error)
     except OSError as error:
@@ -156,6 +158,8 @@ def _make(session: Session, project: Project, prepared: _Prepared, row: Row) -> 
         if not project.allow_loss:
             artifact.require_use([file for file, _ in built])
         described = artifact.manifest(subject.network, target, recipe, prepared.data, [file for file, _ in built])
+    except CancelledError:
+        raise
     except EdgekitError as error:
         return BuiltTarget(target.name, folder, error=error)
     except OSError as error:

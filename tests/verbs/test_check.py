@@ -1,5 +1,6 @@
-"""Checks that end early say so: they are no word about a target."""
+"""Runs that are cancelled say so: that is no word about a target."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from edgekit.config import Project
 from edgekit.engine.session import Session, Silent
 from edgekit.engine.store import Store
 from edgekit.errors import CancelledError
+from edgekit.verbs.build import build
 from edgekit.verbs.check import check
 from tests import networks
 
@@ -22,10 +24,11 @@ class Impatient(Silent):
             self.session.cancel()
 
 
-def test_a_cancelled_check_is_no_verdict(tmp_path: Path) -> None:
+@pytest.mark.parametrize("verb", [check, build], ids=["check", "build"])
+def test_a_cancelled_run_is_no_verdict(verb: Callable[[Session, Project, Path], object], tmp_path: Path) -> None:
     watch = Impatient()
     model = networks.classifier(tmp_path / "net.tflite")
     with Session(Store(tmp_path / "cache"), tmp_path / "log.txt", watch) as session:
         watch.session = session
         with pytest.raises(CancelledError):
-            check(session, Project(targets=("android",)), model)
+            verb(session, Project(targets=("android",), precision="float16"), model)
