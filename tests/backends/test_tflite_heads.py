@@ -40,14 +40,25 @@ def multiplied(net: networks.Network) -> int:
     return net.operator("MUL", [shares, net.constant("by", SIZES)], (2, 6), name="z", kind="MulOptions")
 
 
-def clamped(net: networks.Network) -> int:
+def joined(net: networks.Network) -> int:
     shares = net.operator("LOGISTIC", [dense(net, np.ones(6, np.float32))], (2, 6))
     large = net.operator("MUL", [shares, net.constant("by", np.float32([300]))], (2, 6), kind="MulOptions")
-    both = net.operator("CONCATENATION", [large, shares], (2, 12), kind="ConcatenationOptions", axis=1)
-    return net.operator("RELU", [both], (2, 12), name="z")
+    return net.operator("CONCATENATION", [large, shares], (2, 12), kind="ConcatenationOptions", axis=1)
+
+
+def clamped(net: networks.Network) -> int:
+    return net.operator("RELU", [joined(net)], (2, 12), name="z")
+
+
+def scaled(net: networks.Network, factor: Any, shape: tuple[int, ...]) -> int:
+    """A constant of another rank comes first."""
+    constant = net.constant("factor", np.float32(factor))
+    return net.operator("MUL", [constant, joined(net)], shape, name="z", kind="MulOptions")
 
 
 NETWORKS = {
+    "scalar first": lambda net: scaled(net, 0.5, (2, 12)),
+    "more axes first": lambda net: scaled(net, [[[0.5]], [[2.0]]], (2, 2, 12)),
     "dense": lambda net: dense(net, SIZES),
     "dense, no bias": lambda net: dense(net, SIZES, bias=False),
     "dense with RELU": lambda net: dense(net, SIZES, activation=1),

@@ -105,7 +105,7 @@ def join_parts(model: Any, wiring: Wiring, output: int, joined: frozenset[int]) 
     for tensor in wiring.activations(operator):
         inner = join_parts(model, wiring, tensor, joined)
         if inner is not None:
-            axis = _moved(model, wiring, operator, inner.axis)
+            axis = _moved(model, wiring, operator, tensor, inner.axis)
             return None if axis is None or sum(inner.sizes) != shape[axis] else Parts(axis, inner.sizes)
     scaled = _scaled_axis(model, wiring, operator)
     if scaled is not None:
@@ -116,13 +116,15 @@ def join_parts(model: Any, wiring: Wiring, output: int, joined: frozenset[int]) 
     return Parts(axis, tuple(wiring.graph.tensors[tensor].shape[axis] for tensor in operator.inputs))
 
 
-def _moved(model: Any, wiring: Wiring, operator: Operator, axis: int) -> int | None:
+def _moved(model: Any, wiring: Wiring, operator: Operator, operand: int, axis: int) -> int | None:
     """Where an axis of an operand lies in the result."""
-    before, after = (wiring.graph.tensors[t].shape for t in (operator.inputs[0], operator.outputs[0]))
+    before, after = (wiring.graph.tensors[t].shape for t in (operand, operator.outputs[0]))
     if operator.name == "TRANSPOSE":
         order = graph.constant(model, 0, operator.inputs[1])
         return None if order is None else [int(k) for k in order].index(axis)
     if len(before) == len(after):
         return axis
+    if operator.name in ELEMENTWISE:  # broadcast: shapes are matched from the end
+        return axis + len(after) - len(before)
     same = [k for k, size in enumerate(after) if size == before[axis] and prod(after[:k]) == prod(before[:axis])]
     return same[0] if same else None
