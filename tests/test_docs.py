@@ -65,6 +65,7 @@ def test_the_readme_shows_what_its_command_prints(tmp_path: Path) -> None:
     assert [float(value) for value in DECIBELS.findall(printed)] == pytest.approx(shown, abs=1.0)
 
 
+@pytest.mark.study
 @pytest.mark.slow
 def test_the_pytorch_tutorial_goes_through(tmp_path: Path) -> None:
     """Every command of the page, in a copy; the table is the one that it shows, and the app's lines agree with it."""

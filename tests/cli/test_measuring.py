@@ -263,6 +263,7 @@ def test_energy_is_measured_where_there_is_a_sensor(
     assert "-power.svg" in " ".join(path.name for path in Path(profile["file"]).parent.iterdir())
 
 
+@pytest.mark.study
 def test_two_files_are_compared_by_their_energy_too(
     desk: Path, package: Busy, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -156,6 +156,7 @@ def test_a_keras_loop_is_named(samples: Path, tmp_path: Path) -> None:
     assert "--max-seconds" in refused.value.fix
 
 
+@pytest.mark.study
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_network_that_is_unrolled_for_ever_is_refused(tmp_path: Path) -> None:
