@@ -55,6 +55,7 @@ class Stepwise:
         whole = self._model.subgraphs[0]
         held = list(dict.fromkeys(t for t in (*operator.inputs, *operator.outputs) if t >= 0))
         places = {tensor: place for place, tensor in enumerate(held)}
+        called = self._model.subgraphs[1:] if any(key.endswith("ubgraphIndex") for key in operator.options) else []
         main = schema.SubGraphT()
         main.tensors = [_copied(whole.tensors[tensor]) for tensor in held]
         main.inputs, main.outputs = [places[t] for t in read], [places[t] for t in operator.outputs]
@@ -65,8 +66,11 @@ class Stepwise:
         main.operators = [one]
         model = schema.ModelT()
         model.version, model.operatorCodes = self._model.version, self._model.operatorCodes
-        model.subgraphs = [main, *self._model.subgraphs[1:]]
-        model.buffers = _buffers(self._model, model.subgraphs)
+        model.subgraphs, model.buffers = [main, *called], self._model.buffers
+        if not called:  # packing thousands of empty buffers for each operator would take most of the time
+            model.buffers = [schema.BufferT(), *(self._model.buffers[tensor.buffer] for tensor in main.tensors)]
+            for number, tensor in enumerate(main.tensors, start=1):
+                tensor.buffer = number
         return model, places
 
 
@@ -75,12 +79,6 @@ def _copied(tensor: Any) -> Any:
     made.__dict__.update(tensor.__dict__)
     made.shapeSignature = None
     return made
-
-
-def _buffers(whole: Any, subgraphs: list[Any]) -> list[Any]:
-    """The whole's buffers at their places, empty if no tensor of these subgraphs is on them."""
-    used = {tensor.buffer for subgraph in subgraphs for tensor in subgraph.tensors}
-    return [buffer if place in used else schema.BufferT() for place, buffer in enumerate(whole.buffers)]
 
 
 def last_uses(main: graph.Graph) -> dict[int, int]:
