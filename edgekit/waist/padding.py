@@ -5,6 +5,7 @@ XNNPACK (ai-edge-litert 2.1.2) computes a negative padding and starts one value 
 224 pixels, a 1×3 kernel with stride 2. It is right if the kernel is 1×1, in pooling, and on LiteRT's own kernels.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,8 @@ def leap_explicitly(model: Any) -> int:
         How many convolutions changed.
     """
     main, changed = model.subgraphs[0], 0
-    for operator in list(main.operators):
-        padded = _padding(graph.describe(model)[0].operators[main.operators.index(operator)], main)
+    for operator, described in zip(tuple(main.operators), graph.describe(model)[0].operators, strict=True):
+        padded = _padding(described, main)
         if padded is None:
             continue
         operator.builtinOptions.padding = schema.Padding.VALID
@@ -40,18 +41,34 @@ def _padding(operator: graph.Operator, main: Any) -> Any:
     if operator.name not in {"CONV_2D", "DEPTHWISE_CONV_2D"} or options["padding"] != schema.Padding.SAME:
         return None
     before, kernel, after = (graph.ints(main.tensors[t].shape)[1:3] for t in (*operator.inputs[:2], *operator.outputs))
-    strides = options["strideH"], options["strideW"]
-    reach = [(k - 1) * options[f"dilation{axis}Factor"] + 1 for k, axis in zip(kernel, "HW", strict=True)]
-    missing = [
-        (made - 1) * stride + wide - size
-        for made, stride, wide, size in zip(after, strides, reach, before, strict=True)
-    ]
-    if min(missing) >= 0 or kernel == (1, 1):
+    if min(_missing(options, kernel, before, after)) >= 0 or kernel == (1, 1):
         return None
+    return same(options, kernel, before, after)
+
+
+def same(options: dict[str, Any], kernel: Sequence[int], before: Sequence[int], after: Sequence[int]) -> Any:
+    """What "same" padding puts before and after each axis of an NHWC image, ``[4, 2]`` int32.
+
+    Args:
+        options: a convolution's.
+        kernel: its height and width.
+        before: those of what it reads.
+        after: those of what it makes.
+    """
     found = np.zeros((4, 2), np.int32)
-    for axis, count in enumerate(missing, start=1):
-        found[axis] = max(count, 0) // 2, max(count, 0) - max(count, 0) // 2
+    for axis, missing in enumerate(_missing(options, kernel, before, after), start=1):
+        found[axis] = max(missing, 0) // 2, max(missing, 0) - max(missing, 0) // 2
     return found
+
+
+def _missing(
+    options: dict[str, Any], kernel: Sequence[int], before: Sequence[int], after: Sequence[int]
+) -> tuple[int, ...]:
+    """Values that the kernel reads beyond an axis, height and width; negative if the stride leaps over the last."""
+    return tuple(
+        (made - 1) * options[f"stride{axis}"] + (wide - 1) * options[f"dilation{axis}Factor"] + 1 - size
+        for made, wide, size, axis in zip(after, kernel, before, "HW", strict=True)
+    )
 
 
 def _pad(model: Any, operator: Any, padding: Any) -> None:

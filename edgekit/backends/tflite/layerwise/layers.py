@@ -8,7 +8,7 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from edgekit.waist import graph
+from edgekit.waist import graph, padding
 from edgekit.waist.tensors import Array
 
 Floats = NDArray[np.float32]
@@ -78,12 +78,7 @@ class Layer:
             return _transposed_windows(images, kernel, strides, result, same=_same(options))
         steps = options["dilationHFactor"], options["dilationWFactor"]
         reach = [(size - 1) * step + 1 for size, step in zip(kernel, steps, strict=True)]
-        around = [(0, 0)] * 4
-        for axis, (size, after, stride, wide) in enumerate(
-            zip(images.shape[1:3], result, strides, reach, strict=True), start=1
-        ):
-            missing = max((after - 1) * stride + wide - size, 0) if _same(options) else 0
-            around[axis] = missing // 2, missing - missing // 2
+        around = padding.same(options, kernel, images.shape[1:3], result) if _same(options) else np.zeros((4, 2), int)
         windows = _sliding(np.pad(images, around), (reach[0], reach[1]))
         return windows[:, :: strides[0], :: strides[1], :, :: steps[0], :: steps[1]]
 
