@@ -30,7 +30,7 @@ def maven(*arguments: str, folder: Path) -> None:
 def alone(artifact: str, folder: Path) -> Path:
     """One artifact's file (GROUP:NAME:VERSION:PACKAGING[:CLASSIFIER]), without what it depends on."""
     maven(COPY, f"-Dartifact={artifact}", f"-DoutputDirectory={folder}", folder=folder)
-    group, name, version, packaging, *classifier = artifact.split(":")
+    _group, name, version, packaging, *classifier = artifact.split(":")
     return folder / f"{'-'.join([name, version, *classifier])}.{packaging}"
 
 
