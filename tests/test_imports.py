@@ -1,11 +1,17 @@
-"""What starting up costs: the table of verbs needs click alone, and no help page opens a leaf."""
+"""What starting up costs: the table of verbs needs click alone, and no help page opens a leaf. Only leaves do."""
 
+import re
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
 
+import grimp
 import pytest
 
 from edgekit.cli import VERBS
+from edgekit.nouns.leaves import LEAVES
+from tests.conftest import ROOT
 
 ALLOWED = {"click", "edgekit"}
 """Third-party packages that ``edgekit --help`` may import."""
@@ -51,3 +57,22 @@ def test_a_help_page_opens_no_leaf(verb: str) -> None:
 
 def test_the_probe_sees_what_is_imported() -> None:
     assert "numpy" in imported_by("import numpy")
+
+
+def test_only_leaves_import_what_the_base_install_does_not_bring() -> None:
+    """Heavy libraries stand in leaves, whatever those are: nobody lists them.."""
+    base = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]["dependencies"]
+    light = {re.split(r"[=<>]", line)[0] for line in base} - {"ai-edge-quantizer"}
+    brought = packages_distributions()
+    graph = grimp.build_graph("edgekit", include_external_packages=True, cache_dir=None)
+    found = set()
+    for module in (name for name in graph.modules if name.partition(".")[0] == "edgekit"):
+        _, *path = module.split(".")
+        if len(path) < 2 or path[0] not in LEAVES or path[0] == "samples":
+            found |= {
+                (module, package)
+                for package in (name.partition(".")[0] for name in graph.find_modules_directly_imported_by(module))
+                if package not in sys.stdlib_module_names | {"edgekit"}
+                and not light & {name.lower().replace("_", "-") for name in brought[package]}
+            }
+    assert found == {("edgekit.report.plots", "matplotlib")}

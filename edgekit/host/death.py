@@ -5,16 +5,13 @@ import signal
 from pathlib import Path
 
 from edgekit.errors import DeviceError, EdgekitError, InputError, Unsupported, out_of_memory, too_large
+from edgekit.nouns.leaves import MODULES
 
-LIBRARIES = {
-    "adbutils": "adbutils",
+NAMES = {
     "ai_edge_litert": "LiteRT",
     "ai_edge_quantizer": "ai-edge-quantizer",
-    "asyncssh": "asyncssh",
     "h5py": "HDF5 (h5py)",
     "keras": "Keras",
-    "onnx": "onnx",
-    "onnx2tf": "onnx2tf",
     "onnxruntime": "ONNX Runtime",
     "openvino": "OpenVINO",
     "nncf": "NNCF",
@@ -25,7 +22,7 @@ LIBRARIES = {
     "tensorflow": "TensorFlow",
     "tf_keras": "tf-keras",
 }
-"""Packages that hold native code, or call it, by the names that people know."""
+"""Packages that hold native code, or call it, by the names that people know; those of leaves need none to be named."""
 
 
 def of_reader(
@@ -93,8 +90,8 @@ def library(words: str) -> str | None:
     _, fatal, stacks = words.rpartition("Fatal Python error")
     _, _, own = stacks.partition("Current thread")
     for stack in (own, stacks):
-        packages = re.findall(r'File "[^"]*site-packages/(\w+)', stack) if fatal else []
-        found = next((LIBRARIES[package] for package in packages if package in LIBRARIES), None)
+        packages: list[str] = re.findall(r'File "[^"]*site-packages/(\w+)', stack) if fatal else []
+        found = next((NAMES.get(package, package) for package in packages if package in {*NAMES, *MODULES}), None)
         if found is not None:
             return found
     return None

@@ -142,6 +142,9 @@ LEAVES: Mapping[str, Mapping[str, LeafRow]] = {
 TOOLS = frozenset(COMMON) | {name for rows in LEAVES.values() for row in rows.values() for name in row.distributions}
 """All distributions whose version can change a result."""
 
+MODULES = frozenset(module for rows in LEAVES.values() for row in rows.values() for module in row.modules)
+"""All libraries that only leaves open."""
+
 
 def row(room: str, name: str) -> LeafRow:
     """The row of a leaf; an empty one for those that have none."""

@@ -20,6 +20,7 @@ Current thread 0x00007f2 (most recent call first):
 def test_the_thread_that_died_names_the_library() -> None:
     assert death.library(STACK) == "NumPy"
     assert death.library(STACK.replace("numpy", "some_helper")) == "ONNX Runtime"
+    assert death.library(STACK.replace("numpy", "asyncssh")) == "asyncssh", "a leaf's own, by its package's name"
 
 
 def test_a_librarys_own_thread_is_named_by_who_waits_for_it() -> None:

@@ -5,6 +5,7 @@ https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md (all
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import onnx
@@ -78,7 +79,7 @@ def _bias(model: onnx.ModelProto, node: onnx.NodeProto, name: str, factor: float
 
 
 def _between(
-    node: onnx.NodeProto, operator: str, parts: list[list[str]], grid: list[str], attributes: dict[str, object]
+    node: onnx.NodeProto, operator: str, parts: list[list[str]], grid: list[str], attributes: dict[str, Any]
 ) -> Iterator[onnx.NodeProto]:
     """DequantizeLinear of each part with a scale, the float operator, and QuantizeLinear of its result to a grid."""
     result, reals = node.output[0], []
