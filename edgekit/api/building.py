@@ -36,6 +36,8 @@ def build(
     eval: Samples = None,  # noqa: A002  the name of the option
     metric: str | Callable[..., float] | None = None,
     max_drop: float | None = None,
+    min_agreement: float | None = None,
+    min_sqnr: float | None = None,
     allow_loss: bool = False,
     min_mapped: float | None = None,
     shapes: Shapes | None = None,
@@ -79,6 +81,8 @@ def build(
         metric: ``top1``, ``top5``, ``auc``, ``mae``, ``mse``, ``module:function``, or a function of the outputs (arrays
             ``[N, *shape]`` by name) and the labels; it returns a number and has an attribute ``higher_is_better``.
         max_drop: the largest loss of the metric that is no failure.
+        min_agreement: the least share (0..1) of choices (top-1 classes) that are the source's.
+        min_sqnr: the least SQNR in dB of the worst output.
         allow_loss: publish quantized files even if verification calls them of no use (``fail``).
         min_mapped: the least share (0..1) of the network that its accelerator must take.
         shapes: of inputs by name, for dimensions that the model leaves open.

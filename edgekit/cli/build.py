@@ -41,7 +41,14 @@ if TYPE_CHECKING:
 )
 @click.option("--eval", metavar="PATH", help="Labelled samples to evaluate the metric on.")
 @click.option("--metric", type=options.MetricChoice(METRICS), help="Metric to evaluate, or module:function.")
-@click.option("--max-drop", type=click.FloatRange(min=0), metavar="X", help="Exit 1 if the metric drops by more.")
+@click.option("--max-drop", type=options.Number(0), metavar="X", help="Exit 1 if the metric drops by more.")
+@click.option(
+    "--min-agreement",
+    type=options.Number(0, 1),
+    metavar="SHARE",
+    help="Exit 1 if a smaller share (0..1) of choices, such as top-1 classes, is the source's.",
+)
+@click.option("--min-sqnr", type=options.Number(0), metavar="DB", help="Exit 1 if the SQNR of an output is lower.")
 @click.option("--allow-loss", is_flag=True, default=None, help="Publish quantized files even if verification fails.")
 @click.option(
     "--min-mapped",

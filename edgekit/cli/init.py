@@ -27,6 +27,8 @@ targets = [{targets}]
 # eval = "test.npz"
 # metric = "top1"
 # max_drop = 0.01
+# min_agreement = 0.98   # the least share of top-1 classes that are the source's
+# min_sqnr = 20.0        # dB, of the worst output
 
 {inputs}"""
 

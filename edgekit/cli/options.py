@@ -1,5 +1,6 @@
 """Options that several verbs share, and what stands behind them: session, console, progress."""
 
+import math
 import os
 import signal
 import sys
@@ -181,6 +182,17 @@ def source_options[F: Callable[..., Any]](command: F) -> F:
     for option in reversed(SOURCE_OPTIONS):
         command = option(command)
     return command
+
+
+class Number(click.FloatRange):
+    """A finite number, in a range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number; click alone takes nan, which is in every range."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"A finite number is expected, not {value}.", param, ctx)
+        return number
 
 
 class MetricChoice(click.Choice[str]):

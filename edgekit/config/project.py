@@ -14,6 +14,7 @@ from edgekit.host import cachedir, sandbox
 from edgekit.nouns.base import Noun
 from edgekit.nouns.model import Boundary, Constant, Precision, Preprocessing, SourceOptions
 from edgekit.nouns.profile import DeviceConfig
+from edgekit.nouns.verification import Budget
 
 FILE_NAME = "edgekit.toml"
 """What a project's file is called inside its folder."""
@@ -49,6 +50,9 @@ class Project(Noun, frozen=True, kw_only=True):
         metric: top1, top5, auc, mae or mse; or ``module:function``, called with the outputs (arrays ``[N, *shape]``
             by name) and the labels, which returns a number and has an attribute ``higher_is_better``.
         max_drop: the largest loss of the metric that is no failure, 0 or more (0.01: one point of a share).
+        min_agreement: the least share (0..1) of samples for which an output chooses as the source's does: the class
+            with the highest score, or whole numbers wider than 8 bits.
+        min_sqnr: the least SQNR in dB, of the worst output, that is no failure.
         allow_loss: publish quantized files that verification calls of no use (``fail``) all the same.
         min_mapped: the least share (0..1) of a network that its accelerator must take, of multiply-accumulates
             if they are known, else of operators.
@@ -84,6 +88,8 @@ class Project(Noun, frozen=True, kw_only=True):
     eval: str | None = None
     metric: str | None = None
     max_drop: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    min_agreement: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    min_sqnr: Annotated[float, msgspec.Meta(ge=0)] | None = None
     allow_loss: bool = False
     min_mapped: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     shapes: dict[str, tuple[Positive, ...]] = {}
@@ -105,6 +111,11 @@ class Project(Noun, frozen=True, kw_only=True):
     quick: bool = False
     verify_on: str | None = None
     devices: dict[str, DeviceConfig] = {}
+
+    @property
+    def budget(self) -> Budget:
+        """What it demands of each file's accuracy."""
+        return Budget(max_drop=self.max_drop, min_agreement=self.min_agreement, min_sqnr_db=self.min_sqnr)
 
     @property
     def source_options(self) -> SourceOptions:

@@ -89,12 +89,12 @@ class Manifest(Noun, frozen=True, kw_only=True):
     """Everything known about what one folder holds.
 
     ``unavailable`` maps the target's files that could not be made of this source to the reason.
-    ``schema_version`` 2 adds to 1 the lineage of each file; both can be read.
+    ``schema_version`` 2 adds to 1 the lineage of each file, 3 adds budgets of SQNR and agreement; all can be read.
     ``profiles`` are those measured of the files that the folder holds now; older ones stay in ``profiles/``.
     ``extras`` are other files that verbs made of these, by name. What is listed nowhere is the user's own.
     """
 
-    schema_version: Literal[1, 2] = 2
+    schema_version: Literal[1, 2, 3] = 3
     edgekit: str
     tools: dict[str, str]
     created_utc: str

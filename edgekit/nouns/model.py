@@ -59,6 +59,13 @@ class TensorSpec(Noun, frozen=True, kw_only=True):
     preprocessing: Preprocessing | None = None
     index_below: int | None = None
 
+    @property
+    def chooses(self) -> bool:
+        """Whether it is one choice for each sample, or scores of which the highest is one (see `top1_agreement`)."""
+        if self.source_dtype.startswith("float"):
+            return len(self.source_shape) == 2 and self.source_shape[0] == 1 and self.source_shape[1] > 1
+        return self.source_dtype not in {"int8", "uint8"}
+
 
 class Signature(Noun, frozen=True, kw_only=True):
     """What goes in and what comes out, in the file's order."""

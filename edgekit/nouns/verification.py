@@ -49,6 +49,22 @@ class Agreement(Noun, frozen=True, kw_only=True):
     worst_part: OutputPart | None = None
 
 
+class Budget(Noun, frozen=True, kw_only=True):
+    """What a user demands of each file's accuracy; None demands nothing.
+
+    ``max_drop`` is the largest loss of the task metric, ``min_agreement`` the least share (0..1) of choices that are
+    the source's, in each output that chooses, and ``min_sqnr_db`` the least SQNR of the worst output.
+    """
+
+    max_drop: float | None = None
+    min_agreement: float | None = None
+    min_sqnr_db: float | None = None
+
+    def __bool__(self) -> bool:
+        """Whether anything is demanded."""
+        return self != Budget()
+
+
 class MetricScore(Noun, frozen=True):
     """What a task metric says of some outputs, and which way is better."""
 
@@ -118,7 +134,8 @@ class Verification(Noun, frozen=True, kw_only=True):
     ``verdict``: ``pass``, ``warn`` (a quantized file below ``threshold_db``, or evidence that shows
     little), ``miss`` (a stated budget is missed) or ``fail`` (a quantized file of no use, such as
     one below ``floor_db``), with the ``reason``. ``keeps_state``: an output depends on earlier
-    inputs, as it does in the source. ``remarks`` are what limits the evidence.
+    inputs, as it does in the source. ``remarks`` are what limits the evidence. ``max_drop``, ``min_agreement`` and
+    ``min_sqnr_db`` are the user's `Budget`.
     """
 
     samples: int
@@ -132,10 +149,17 @@ class Verification(Noun, frozen=True, kw_only=True):
     keeps_state: bool = False
     metric: TaskMetric | None = None
     max_drop: float | None = None
+    min_agreement: float | None = None
+    min_sqnr_db: float | None = None
     coverage: Coverage | None = None
     verdict: Verdict
     reason: str = ""
     remarks: tuple[str, ...] = ()
+
+    @property
+    def agreement(self) -> float | None:
+        """The least share of choices that are the source's over all outputs that choose; None if none does."""
+        return min((a.top1_agreement for a in self.outputs if a.top1_agreement is not None), default=None)
 
 
 class Judged(Noun, frozen=True, kw_only=True):

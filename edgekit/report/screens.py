@@ -137,8 +137,7 @@ def _evidence(file: ArtifactFile, smallest: int) -> dict[str, str | Text]:
 
 
 def _agreement(judged: Verification) -> str:
-    shares = [a.top1_agreement for a in judged.outputs if a.top1_agreement is not None]
-    return f"{min(shares):.1%}" if shares else ""
+    return "" if judged.agreement is None else f"{judged.agreement:.1%}"
 
 
 def _remarks(manifest: Manifest) -> Iterable[str]:

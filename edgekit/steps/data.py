@@ -95,8 +95,16 @@ def load(
         files: by these keys, files that hold the data if the project gives no more than a name for it.
 
     Raises:
-        InputError: it cannot be read, does not fit the signature, or lacks the labels that the metric needs.
+        InputError: it cannot be read, does not fit the signature, or lacks the labels that the metric needs; or
+            agreement is demanded of outputs that choose nothing.
     """
+    if project.min_agreement is not None and not any(spec.chooses for spec in signature.outputs):
+        raise InputError(
+            "No output of this model chooses, so that there is no agreement to demand: an output of scores "
+            f"[1, classes] does, or one of whole numbers; it has {_shown(signature)}.",
+            place="--min-agreement",
+            fix="use --min-sqnr DB, or --max-drop with a metric",
+        )
     general = project.preprocessing.get(config.ANY_INPUT)
     everywhere = {spec.source_name: general for spec in signature.inputs if general is not None}
     preprocessing = everywhere | project.preprocessing
@@ -107,13 +115,20 @@ def load(
         return None if named is None else part(session, role, named, signature, preprocessing, file=file, most=most)
 
     calibration = read("calibration", "calibration", project.calibration, project.calibration_samples)
-    most = affordable(signature, AGREEMENT_SAMPLES) if project.metric is None else None
+    whole = project.metric is not None or project.min_agreement is not None  # a share of few samples shows little
+    most = None if whole else affordable(signature, AGREEMENT_SAMPLES)
     evaluation = read("evaluation", "eval", project.eval, most)
     if project.metric is not None and evaluation is not None and not evaluation.kept.result.labelled:
         raise InputError(
             f"{project.eval} holds no labels.", place="--eval", fix="add them under the name y, one for each sample"
         )
     return GivenData(calibration, evaluation, preprocessing)
+
+
+def _shown(signature: Signature) -> str:
+    """A signature's outputs with their shapes and dtypes, a few of them."""
+    shown = [f"{s.source_name} {list(s.source_shape)} of {s.source_dtype}" for s in signature.outputs[:3]]
+    return ", ".join(shown + (["…"] if len(signature.outputs) > len(shown) else []))
 
 
 def part(
@@ -172,7 +187,7 @@ def prepare(
             probes=evidence.probes(session, subject.network, chosen),
             metric=metric,
             source_score=score,
-            max_drop=project.max_drop,
+            budget=project.budget,
             min_mapped=project.min_mapped,
             constant_data=calibration is not None and calibration.kept.result.constant,
         ),

@@ -13,7 +13,7 @@ from edgekit.nouns.building import Built
 from edgekit.nouns.model import CALIBRATED, FLOATS, Divergence, Signature, Waist
 from edgekit.nouns.samples import Kept
 from edgekit.nouns.target import Variant
-from edgekit.nouns.verification import Judged, MetricScore, SamplesUse
+from edgekit.nouns.verification import Budget, Judged, MetricScore, SamplesUse
 from edgekit.steps.conversion import Subject, branches
 from edgekit.steps.metric import Wanted
 from edgekit.steps.reading import OpenedNetwork
@@ -32,7 +32,7 @@ class Evidence(msgspec.Struct, frozen=True):
     """What files are verified on.
 
     Samples and what they were given for, the source's outputs (``reference``), probes; and what is demanded: a
-    metric of the labels with the source's score and its largest drop, the least share that an accelerator takes.
+    metric of the labels with the source's score, the ``budget`` of accuracy, the least share that an accelerator takes.
     ``constant_data``: calibration data holds one value only.
     """
 
@@ -42,7 +42,7 @@ class Evidence(msgspec.Struct, frozen=True):
     probes: ProbeRun
     metric: Wanted | None = None
     source_score: MetricScore | None = None
-    max_drop: float | None = None
+    budget: Budget = Budget()
     min_mapped: float | None = None
     constant_data: bool = False
 
@@ -156,7 +156,7 @@ def verification(
             use=evidence.use,
             made=made,
             constant_data=constant_data,
-            max_drop=evidence.max_drop,
+            budget=evidence.budget,
             coverage=coverage.of(built.result, built.folder, _accelerator(variant), evidence.min_mapped),
             min_mapped=evidence.min_mapped,
         )
@@ -204,7 +204,7 @@ def _question(
             "origin": evidence.samples.result.origin,
             "use": evidence.use,
             "metric": None if evidence.metric is None else evidence.metric.question,
-            "max_drop": evidence.max_drop,
+            "budget": evidence.budget,
             "min_mapped": evidence.min_mapped,
             "accelerator": _accelerator(variant),
             "constant_data": constant_data,

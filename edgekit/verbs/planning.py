@@ -26,10 +26,7 @@ def plan(project: Project, model: Path) -> Plan:
             place="--target",
             fix=f"add -t with one of: {', '.join(config.target_names())}, or all",
         )
-    if project.metric is not None and project.eval is None:
-        raise InputError("A metric needs evaluation data.", place="--metric", fix="add --eval PATH")
-    if project.max_drop is not None and project.metric is None:
-        raise InputError("A maximum drop needs a metric.", place="--max-drop", fix="add --eval PATH --metric top1")
+    _check_budget(project)
     rows: list[tuple[Target, Path, tuple[Variant, ...]]] = []
     refused: list[Result] = []
     for target in [config.target(name) for name in dict.fromkeys(names)]:
@@ -48,6 +45,27 @@ def plan(project: Project, model: Path) -> Plan:
         require_compiled=project.require_compiled,
     )
     return Plan(recipe, project.source_options, tuple(rows), tuple(refused))
+
+
+def _check_budget(project: Project) -> None:
+    """Refuse a metric or a budget for which the project names no data.
+
+    Raises:
+        InputError: with the option to add.
+    """
+    if project.metric is not None and project.eval is None:
+        raise InputError("A metric needs evaluation data.", place="--metric", fix="add --eval PATH")
+    if project.max_drop is not None and project.metric is None:
+        raise InputError("A maximum drop needs a metric.", place="--max-drop", fix="add --eval PATH --metric top1")
+    if project.eval is not None or project.calibration is not None:
+        return
+    for option, said in (("--min-agreement", project.min_agreement), ("--min-sqnr", project.min_sqnr)):
+        if said is not None:
+            raise InputError(
+                "What is asked of agreement and SQNR says nothing on random inputs: it needs samples.",
+                place=option,
+                fix="add --eval PATH, or --calibration PATH",
+            )
 
 
 def _folder(project: Project, model: Path, target: str, *, alone: bool) -> Path:

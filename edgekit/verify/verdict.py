@@ -8,6 +8,7 @@ import numpy as np
 from edgekit.nouns.model import FLOATS, Precision
 from edgekit.nouns.verification import (
     Agreement,
+    Budget,
     Coverage,
     Judged,
     Made,
@@ -82,7 +83,7 @@ class Case:
     constant_data: bool = False
     measured: TaskMetric | None = None
     odd_labels: str = ""
-    max_drop: float | None = None
+    budget: Budget = field(default_factory=Budget)
     coverage: Coverage | None = None
     min_mapped: float | None = None
 
@@ -113,11 +114,13 @@ def judge(case: Case, reference: dict[str, Array], outputs: dict[str, Array], pr
     agreements = agreement.compare(reference, outputs, case.made)
     same = _same_choices(case, reference, outputs)
     seen = None if probed is None else probes.agreement(probed, reference)
+    lowest_db = _lowest([found for found in agreements if found.output not in same] or agreements)
     found = [
         *_about_agreement(case, agreements, reference, outputs, same),
         *_about_choices(case, reference, outputs, same),
         *_about_answers(case, reference, outputs),
         *_about_metric(case),
+        *_about_budget(case.budget, agreements, lowest_db),
         *_about_coverage(case.coverage),
         *_about_inputs(case, seen),
     ]
@@ -130,13 +133,15 @@ def judge(case: Case, reference: dict[str, Array], outputs: dict[str, Array], pr
             samples_origin=case.origin,
             samples_use=case.use,
             outputs=agreements,
-            sqnr_db=_lowest([found for found in agreements if found.output not in same] or agreements),
+            sqnr_db=lowest_db,
             threshold_db=case.threshold_db,
             floor_db=None if case.precision in FLOATS else FLOOR_DB,
             probes=seen,
             keeps_state=stateful,
             metric=case.measured,
-            max_drop=case.max_drop,
+            max_drop=case.budget.max_drop,
+            min_agreement=case.budget.min_agreement,
+            min_sqnr_db=case.budget.min_sqnr_db,
             coverage=case.coverage,
             verdict=found[0][0] if found else "pass",
             reason="; ".join(dict.fromkeys(reason for _, reason in found)),
@@ -265,8 +270,9 @@ def _about_metric(case: Case) -> Iterator[Finding]:
     measured = case.measured
     if measured is None:
         return
-    if case.max_drop is not None and measured.drop > case.max_drop:
-        yield "miss", f"{measured.name} dropped by {measured.drop:.4f}, more than the {case.max_drop} allowed"
+    most = case.budget.max_drop
+    if most is not None and measured.drop > most:
+        yield "miss", f"{measured.name} dropped by {measured.drop:.4f}, more than the {most} allowed"
     if metrics.is_chance(measured, measured.source):
         why = case.odd_labels or "check the labels, their order and the preprocessing"
         told = f"{measured.name} of the source itself is {measured.source:.4f}, no better than chance"
@@ -277,6 +283,17 @@ def _about_metric(case: Case) -> Iterator[Finding]:
     elif metrics.is_chance(measured, measured.artifact):
         verdict: Verdict = "warn" if case.precision in FLOATS else "fail"
         yield verdict, f"{measured.name} is {measured.artifact:.4f}, no better than chance ({measured.chance:.4f})"
+
+
+def _about_budget(budget: Budget, agreements: tuple[Agreement, ...], lowest_db: float | None) -> Iterator[Finding]:
+    """What the user demands of agreement and of SQNR; outputs that are equal bit for bit meet any."""
+    if budget.min_sqnr_db is not None and lowest_db is not None and lowest_db < budget.min_sqnr_db:
+        yield "miss", f"SQNR {lowest_db:.1f} dB is less than the {budget.min_sqnr_db:g} dB asked for"
+    for found in agreements:
+        share, least = found.top1_agreement, budget.min_agreement
+        if share is not None and least is not None and share < least:
+            told = f"{share:.2%} of the choices of output {found.output} are the source's"
+            yield "miss", f"{told}, fewer than the {least:.2%} asked for"
 
 
 def _about_coverage(coverage: Coverage | None) -> Iterator[Finding]:

@@ -17,6 +17,8 @@ LOOKED_AT = {
     "eval": "code, if module:function",
     "metric": "data",
     "max_drop": "data",
+    "min_agreement": "data",
+    "min_sqnr": "data",
     "shapes": "data",
     "custom_objects": "code",
     "keep_layout": "data",

@@ -235,3 +235,28 @@ def test_a_set_of_any_role_is_read_with_its_labels_and_shuffled_on_disk(
     again = data.part(session, "evaluation", named, SIGNATURE, {}, most=20)
     assert again.every.from_cache  # roles share what was read
     assert again.kept.result.used == 20
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "chooses"),
+    [
+        ((1, 10), "float32", True),
+        ((1, 1), "float32", False),
+        ((1, 8, 8, 3), "float32", False),
+        ((1, 8, 8), "int64", True),
+        ((1,), "bool", True),
+        ((1, 8, 8, 3), "uint8", False),
+    ],
+)
+def test_agreement_is_demanded_of_outputs_that_choose(
+    session: Session, shape: tuple[int, ...], dtype: str, *, chooses: bool
+) -> None:
+    output = msgspec.structs.replace(SPEC, name="y", source_name="y", source_shape=shape, source_dtype=dtype)
+    signature = msgspec.structs.replace(SIGNATURE, outputs=(output,))
+    project = Project(min_agreement=0.9)
+    if chooses:
+        assert data.load(session, project, signature).evaluation is None
+    else:
+        with pytest.raises(InputError, match=r"No output of this model chooses.*\by \[1") as caught:
+            data.load(session, project, signature)
+        assert caught.value.place == "--min-agreement"

@@ -7,7 +7,7 @@ import pytest
 
 from edgekit import verify
 from edgekit.nouns.model import Precision
-from edgekit.nouns.verification import Coverage, Judged, Made
+from edgekit.nouns.verification import Budget, Coverage, Judged, Made
 from edgekit.verify.probes import Probed
 from edgekit.waist.tensors import BLOCK, Array
 
@@ -180,12 +180,33 @@ def test_a_budget_missed_is_told_before_a_warning_and_after_no_use() -> None:
     noisy = at(8)
     measured = verify.task_metric("top1", {"y": LOGITS}, {"y": noisy}, labels)
     assert measured.drop > 0
-    missed = judged(LOGITS, noisy, measured=measured, max_drop=0.0).verification
+    missed = judged(LOGITS, noisy, measured=measured, budget=Budget(max_drop=0.0)).verification
     assert missed.verdict == "miss"
     assert missed.reason.startswith("top1 dropped by")
-    assert judged(LOGITS, noisy, measured=measured, max_drop=1.0).verification.verdict == "warn"
-    assert judged(LOGITS, at(-2), measured=measured, max_drop=0.0).verification.verdict == "fail"
+    assert judged(LOGITS, noisy, measured=measured, budget=Budget(max_drop=1.0)).verification.verdict == "warn"
+    assert judged(LOGITS, at(-2), measured=measured, budget=Budget(max_drop=0.0)).verification.verdict == "fail"
     assert judged(LOGITS, LOGITS, constant_data=True).verification.verdict == "fail"
+
+
+def changed(of: int) -> Any:
+    """Logits that choose another class for the first so many of 40 samples."""
+    values = LOGITS.copy()
+    values[:of] = np.roll(values[:of], 1, axis=-1)
+    return values
+
+
+def test_a_least_agreement_counts_choices_and_a_least_sqnr_the_worst_output() -> None:
+    for wrong, least, verdict in ((2, 0.95, "pass"), (3, 0.95, "miss"), (0, 1.0, "pass"), (1, 1.0, "miss")):
+        found = judged(LOGITS, changed(wrong), "int4", budget=Budget(min_agreement=least)).verification
+        assert (found.verdict, found.agreement) == (verdict, 1 - wrong / 40)
+        assert found.min_agreement == least
+    told = judged(LOGITS, changed(3), "int4", budget=Budget(min_agreement=0.95)).verification.reason
+    assert told == "92.50% of the choices of output y are the source's, fewer than the 95.00% asked for"
+    for level, least, verdict in ((24.9, 25.0, "miss"), (25.1, 25.0, "pass")):
+        found = judged(LOGITS, at(level), budget=Budget(min_sqnr_db=least)).verification
+        assert (found.verdict, found.min_sqnr_db) == (verdict, least)
+    assert judged(LOGITS, LOGITS, budget=Budget(min_sqnr_db=200.0, min_agreement=1.0)).verification.verdict == "pass"
+    assert judged(LOGITS, at(-2), budget=Budget(min_sqnr_db=20.0)).verification.verdict == "fail"
 
 
 @pytest.mark.parametrize(
