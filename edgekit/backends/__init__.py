@@ -8,8 +8,10 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
+from edgekit.errors import Unsupported
 from edgekit.nouns.building import Built, Job
-from edgekit.nouns.model import Precision, Signature
+from edgekit.nouns.diagnosis import Diagnosis
+from edgekit.nouns.model import Precision, Signature, Waist
 
 
 class Backend(ABC):
@@ -44,3 +46,22 @@ class Backend(ABC):
     def best_ms(self, artifact: Path) -> float | None:  # noqa: ARG002  for leaves that can
         """The best of a few runs on one thread of this host, in ms, within about half a second; None if it cannot."""
         return None
+
+    def diagnose(self, artifact: Path, waist: Waist, samples: Path, helps: int = 0) -> Diagnosis:  # noqa: ARG002  as above
+        """Hold every operator of a file against the float network that it was made from.
+
+        Args:
+            artifact: the file.
+            waist: that network; ``waist.file`` is its absolute path.
+            samples: what `edgekit.waist.tensors.arrays` reads, as in `run`.
+            helps: for how many of the worst operators to try what would help.
+
+        Raises:
+            InputError: the file was not made from this network.
+            Unsupported: this backend's files cannot be looked into, or this one cannot.
+        """
+        raise Unsupported(
+            f"{artifact.name} cannot be looked into: no runtime here shows what its operators compute.",
+            place=str(artifact),
+            fix="build the same precision for a target of TFLite files, such as android, and diagnose that file",
+        )

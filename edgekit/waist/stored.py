@@ -41,6 +41,19 @@ def decode(model: Any) -> Counter[str]:
     Returns:
         How many constants were decoded, by the dtype that they were stored in.
     """
+    decoded = unpack(model)
+    for number, described in enumerate(graph.describe(model)):
+        for index in sorted(_hybrid(described)):
+            if (values := real(model, number, described.tensors[index])) is not None:
+                held = model.subgraphs[number].tensors[index]
+                held.type, held.quantization = schema.TensorType.FLOAT32, None
+                edit.set_constant(model, index, values, number)
+                decoded[described.tensors[index].dtype] += 1
+    return decoded
+
+
+def unpack(model: Any) -> Counter[str]:
+    """The same for constants behind a DEQUANTIZE alone, which LiteRT unpacks once too; in place."""
     decoded: Counter[str] = Counter()
     for number, described in enumerate(graph.describe(model)):
         subgraph = model.subgraphs[number]
@@ -55,12 +68,6 @@ def decode(model: Any) -> Counter[str]:
             decoded[tensor.dtype] += 1
         if len(left) < len(described.operators):
             subgraph.operators = left
-        for index in sorted(_hybrid(described)):
-            if (values := real(model, number, described.tensors[index])) is not None:
-                held = subgraph.tensors[index]
-                held.type, held.quantization = schema.TensorType.FLOAT32, None
-                edit.set_constant(model, index, values, number)
-                decoded[described.tensors[index].dtype] += 1
     return decoded
 
 

@@ -9,13 +9,14 @@ from typing import ClassVar
 import numpy as np
 
 from edgekit.backends import Backend
-from edgekit.backends.tflite import aliases, integer, layerwise, weights
+from edgekit.backends.tflite import aliases, diagnosis, integer, layerwise, weights
 from edgekit.backends.tflite.boundary import described, set_boundary
 from edgekit.backends.tflite.plan import QuantizationSettings
 from edgekit.backends.tflite.ranges import METHODS
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.building import Built, Job, Placement
-from edgekit.nouns.model import CALIBRATED, Boundary, Precision, Signature
+from edgekit.nouns.diagnosis import Diagnosis
+from edgekit.nouns.model import CALIBRATED, Boundary, Precision, Signature, Waist
 from edgekit.waist import graph, holding, run
 from edgekit.waist.exact import MOVES, Wiring
 from edgekit.waist.holding import float_operators
@@ -82,6 +83,10 @@ class TFLiteBackend(Backend):
     def best_ms(self, artifact: Path) -> float | None:
         """See `Backend.best_ms`."""
         return run.best_ms(artifact)
+
+    def diagnose(self, artifact: Path, waist: Waist, samples: Path, helps: int = 0) -> Diagnosis:  # noqa: ARG002  to come
+        """See `Backend.diagnose`."""
+        return diagnosis.diagnose(artifact, waist, samples)
 
 
 def _floats_at_the_boundary(signature: Signature) -> Iterator[str]:

@@ -1,0 +1,102 @@
+"""Where a TFLite file loses its signal: operator by operator against the float network that it was made from."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from edgekit.backends.tflite.diagnosis import grids, sensitivity
+from edgekit.backends.tflite.diagnosis.matching import Pairs, Side
+from edgekit.backends.tflite.diagnosis.sensitivity import Tails, level_db, noise
+from edgekit.backends.tflite.diagnosis.walk import Walk
+from edgekit.errors import InputError, Unsupported
+from edgekit.nouns.diagnosis import Diagnosis, OperatorDiagnosis
+from edgekit.nouns.model import Waist
+from edgekit.waist import cost, graph, state, stored
+from edgekit.waist.stepwise import Stepwise
+from edgekit.waist.tensors import Array, arrays, inputs_to_file
+
+WALK_BYTES = 1 << 29
+"""Activations of both networks that are held at a time."""
+
+VALUES = 4
+"""How often an activation is held at most: in the float network, and in the file alone, accumulated and being made."""
+
+
+def diagnose(artifact: Path, waist: Waist, samples: Path) -> Diagnosis:
+    """See `edgekit.backends.Backend.diagnose`."""
+    file, floats = _file(artifact), Side(graph.load(Path(waist.file)))
+    _require_stateless(artifact, file, floats)
+    pairs = Pairs(file, floats, str(artifact))
+    given, count = _given(waist, arrays(samples), floats)
+    inputs = {mine: grids.on(file.graph.tensors[mine], given[pairs.tensors[mine]]) for mine in file.graph.inputs}
+    wanted = Stepwise(floats.model).run_part(floats.graph.operators, given, floats.graph.outputs)
+    macs = cost.count(Path(waist.file)).macs
+    most = sensitivity.affordable(macs, len(floats.graph.operators), count)
+    walk = Walk(file, floats, pairs, (inputs, given), Tails(floats, wanted, most) if most else None)
+    walk.run()
+    own = {pairs.tensors[t]: grids.real(file.graph.tensors[t], walk.own[t]) for t in file.graph.outputs}
+    computing = [operator for operator in file.graph.operators if operator.name not in graph.BORDER]
+    return Diagnosis(
+        samples=count,
+        output_db=level_db(noise({t: v for t, v in wanted.items() if v.dtype == np.float32}, own)),
+        operators=_with_shares(walk.rows),
+        operators_total=len(computing),
+        unmatched=tuple(walk.unmatched),
+        remarks=() if most else ("the network is too large to try what each operator's error does to its outputs",),
+    )
+
+
+def _file(artifact: Path) -> Side:
+    """The file, its float16 constants unpacked.
+
+    Raises:
+        InputError: it computes in float32, so that it has no error of this kind.
+        Unsupported: it is compiled for an accelerator.
+    """
+    model = graph.load(artifact)
+    main = graph.describe(model)[0]
+    compiled = [operator.name for operator in main.operators if operator.name.startswith("CUSTOM:")]
+    if compiled:
+        raise Unsupported(
+            f"{artifact.name} holds {compiled[0].removeprefix('CUSTOM:')}, which this host cannot look into.",
+            place=str(artifact),
+            fix="diagnose the file that it was compiled from: build the same model for android with --precision int8",
+        )
+    if stored.precision(main) == "float32":
+        raise InputError(
+            f"{artifact.name} computes in float32 with float32 weights: nothing in it is rounded.",
+            place=str(artifact),
+            fix="diagnose a file of int8, int16x8, int4, dynamic-int8 or float16",
+        )
+    stored.unpack(model)
+    return Side(model)
+
+
+def _require_stateless(artifact: Path, *sides: Side) -> None:
+    for side in sides:
+        if kept := state.keepers(side.model):
+            raise Unsupported(
+                f"{artifact.name} keeps a state from run to run ({', '.join(kept)}), so that no operator stands alone.",
+                place=str(artifact),
+                fix="diagnose a file of the same network without state",
+            )
+
+
+def _given(waist: Waist, samples: dict[str, Array], floats: Side) -> tuple[dict[int, Array], int]:
+    """The float network's inputs by tensor index, as many as can be held, evenly taken."""
+    every = len(next(iter(samples.values())))
+    most = max(1, min(every, WALK_BYTES // (VALUES * max(1, cost.peak(floats.graph)))))
+    chosen = np.unique(np.linspace(0, every - 1, most).round().astype(int))
+    by_name = inputs_to_file(waist.signature, {name: values[chosen] for name, values in samples.items()})
+    tensors = floats.graph.tensors
+    return {index: by_name[tensors[index].name] for index in floats.graph.inputs}, len(chosen)
+
+
+def _with_shares(rows: list[OperatorDiagnosis]) -> tuple[OperatorDiagnosis, ...]:
+    """Rows with their part of all errors at the outputs."""
+    parts = [0.0 if row.output_db is None else 10 ** (-row.output_db / 10) for row in rows]
+    total = sum(parts)
+    if not total:
+        return tuple(rows)
+    return tuple(msgspec.structs.replace(row, share=part / total) for row, part in zip(rows, parts, strict=True))

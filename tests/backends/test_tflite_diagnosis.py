@@ -1,0 +1,225 @@
+"""Where a file loses its signal: what is put wrong on purpose is found, at its operator and with its cause."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+
+from edgekit.backends.tflite import TFLiteBackend
+from edgekit.backends.tflite.diagnosis import diagnose
+from edgekit.errors import InputError, Unsupported
+from edgekit.nouns.diagnosis import Diagnosis, OperatorDiagnosis
+from edgekit.nouns.model import Waist
+from edgekit.waist import edit, graph
+from tests import networks
+
+COUNT = 24
+
+
+class Pair:
+    """A float network with samples, and files made from it."""
+
+    def __init__(self, folder: Path, path: Path) -> None:
+        self.folder, self.path = folder, path
+        self.signature = networks.signature(path)
+        self.samples = networks.samples(self.signature, COUNT, seed=3)
+        self.given = folder / "samples.npz"
+        np.savez(self.given, **self.samples)
+
+    def build(self, precision: Any, **fields: Any) -> Path:
+        job = networks.job(self.path, precision, calibration=self.samples, **fields)
+        TFLiteBackend().build(job, f"{precision}.tflite", self.folder)
+        return self.folder / f"{precision}.tflite"
+
+    def diagnose(self, file: Path, waist: Path | None = None) -> Diagnosis:
+        signature = self.signature if waist is None else networks.signature(waist)
+        return diagnose(file, Waist(file=str(waist or self.path), signature=signature), self.given)
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    folder = tmp_path_factory.mktemp("classifier")
+    return Pair(folder, networks.classifier(folder / "waist.tflite"))
+
+
+def changed(file: Path, change: Any) -> Path:
+    """A file with its object tree changed."""
+    model = graph.load(file)
+    change(model)
+    made = file.with_name("changed.tflite")
+    made.write_bytes(graph.pack(model))
+    return made
+
+
+def row(found: Diagnosis, operator: str) -> OperatorDiagnosis:
+    return next(one for one in found.operators if one.operator == operator)
+
+
+@pytest.mark.parametrize("precision", ["float16", "dynamic-int8", "int8", "int16x8", "int4"])
+def test_every_operator_is_matched_and_accounts_for_the_outputs(classifier: Pair, precision: str) -> None:
+    found = classifier.diagnose(classifier.build(precision))
+    assert not found.unmatched
+    names = [one.operator for one in found.operators]
+    for kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "SOFTMAX"):
+        assert kind in names
+    parts = [10 ** (-one.output_db / 10) for one in found.operators if one.output_db is not None]
+    assert found.output_db is not None
+    assert -10 * np.log10(sum(parts)) == pytest.approx(found.output_db, abs=3.0)  # errors of operators nearly add up
+    assert sum(one.share or 0 for one in found.operators) == pytest.approx(1.0)
+    first = next(one for one in found.operators if one.operator == "CONV_2D")
+    assert first.place == 0
+    if first.alone_db is not None and precision != "int8":
+        assert first.accumulated_db == pytest.approx(first.alone_db, abs=1.0)
+
+
+def test_a_narrow_range_is_clipping_at_the_operator_that_has_it(classifier: Pair) -> None:
+    def narrow(model: Any) -> None:
+        main = graph.describe(model)[0]
+        made = next(o for o in main.operators if o.name == "CONV_2D").outputs[0]
+        bias = next(o for o in main.operators if o.name == "DEPTHWISE_CONV_2D").inputs[2]
+        for tensor in (model.subgraphs[0].tensors[i] for i in (made, bias)):
+            tensor.quantization.scale = [scale / 3 for scale in tensor.quantization.scale]
+        values = graph.constant(model, 0, bias)
+        assert values is not None
+        edit.set_constant(model, bias, values * 3)
+
+    found = classifier.diagnose(changed(classifier.build("int8"), narrow))
+    worst = row(found, "CONV_2D")
+    assert worst.blames[0].cause == "clipping"
+    assert worst.blames[0].figures["high"] > 2 * worst.blames[0].figures["range_high"]
+    assert (worst.alone_db or 99) < 20
+    after = row(found, "DEPTHWISE_CONV_2D")  # it reads what is clipped: that is told, and no fault of its own
+    assert after.blames[0].cause == "inputs"
+    assert found.worst(1)[0] is worst
+
+
+def test_a_wide_range_is_coarse_steps(classifier: Pair) -> None:
+    def widen(model: Any) -> None:
+        made = next(o for o in graph.describe(model)[0].operators if o.name == "DEPTHWISE_CONV_2D").outputs[0]
+        tensor = model.subgraphs[0].tensors[made]
+        tensor.quantization.scale = [tensor.quantization.scale[0] * 16]
+
+    worst = row(classifier.diagnose(changed(classifier.build("int8"), widen)), "DEPTHWISE_CONV_2D")
+    assert worst.blames[0].cause == "steps"
+    assert worst.blames[0].figures["used"] < 0.1
+
+
+@pytest.mark.parametrize("precision", ["dynamic-int8", "int8"])
+def test_other_weights_in_one_channel_are_told_with_their_channel(classifier: Pair, precision: str) -> None:
+    def spoil(model: Any) -> None:
+        conv = next(o for o in graph.describe(model)[0].operators if o.name == "CONV_2D")
+        values = graph.constant(model, 0, conv.inputs[1])
+        assert values is not None
+        values = values.copy()
+        values[5] = np.rint(values[5] * 0.8)
+        edit.set_constant(model, conv.inputs[1], values)
+
+    worst = row(classifier.diagnose(changed(classifier.build(precision), spoil)), "CONV_2D")
+    assert worst.blames[0].cause == "weights"
+    assert worst.blames[0].figures["channels"] == 1
+    assert worst.blames[0].figures["error_share"] > 0.8
+
+
+def test_a_bias_at_the_end_of_its_integers_is_told(classifier: Pair) -> None:
+    def saturate(model: Any) -> None:
+        dense = next(o for o in graph.describe(model)[0].operators if o.name == "FULLY_CONNECTED")
+        values = graph.constant(model, 0, dense.inputs[2])
+        assert values is not None
+        values = values.copy()
+        values[1] = 2**31 - 1
+        edit.set_constant(model, dense.inputs[2], values)
+
+    worst = row(classifier.diagnose(changed(classifier.build("int8"), saturate)), "FULLY_CONNECTED")
+    assert [blame.figures["saturated"] for blame in worst.blames if blame.cause == "bias"] == [1.0]
+
+
+def test_a_kernel_that_computes_otherwise_is_found(classifier: Pair) -> None:
+    """Another stride of the same shape stands for it: the integers are not what the float network's operator gives."""
+
+    def turn(model: Any) -> None:
+        pool = next(o for o in graph.describe(model)[0].operators if o.name == "AVERAGE_POOL_2D")
+        held = model.subgraphs[0].operators[pool.index]
+        held.opcodeIndex = edit.opcode(model, schema.BuiltinOperator.MAX_POOL_2D)
+
+    found = classifier.diagnose(changed(classifier.build("int8"), turn))
+    assert row(found, "MAX_POOL_2D").blames[0].cause in {"rewritten", "kernel"}
+    assert (row(found, "MAX_POOL_2D").alone_db or 99) < 10
+
+
+def test_names_are_not_needed(classifier: Pair) -> None:
+    """A file of another converter has other names: what reads the same and does the same is the same."""
+
+    def rename(model: Any) -> None:
+        for number, tensor in enumerate(model.subgraphs[0].tensors):
+            tensor.name = b"t%d" % number
+
+    file = classifier.build("int8")
+    known, blind = classifier.diagnose(file), classifier.diagnose(changed(file, rename))
+    assert [(one.place, one.alone_db) for one in blind.operators] == [
+        (one.place, one.alone_db) for one in known.operators
+    ]
+
+
+def branches(path: Path) -> Path:
+    """Three layers of one shape that read the same, and their sum."""
+    net = networks.Network()
+    x = net.input("x", (1, 16))
+    made = []
+    for k in range(3):
+        dense = net.constant(f"k{k}", networks.weights(16, 16, seed=k))
+        bias = net.constant(f"b{k}", np.zeros(16, np.float32))
+        made.append(net.operator("FULLY_CONNECTED", [x, dense, bias], (1, 16), kind="FullyConnectedOptions"))
+    total = net.operator("ADD", made[:2], (1, 16), kind="AddOptions")
+    return net.save(path, net.operator("MUL", [total, made[2]], (1, 16), kind="MulOptions"))
+
+
+def test_branches_of_one_shape_are_told_apart_by_their_weights(tmp_path: Path) -> None:
+    pair = Pair(tmp_path, branches(tmp_path / "waist.tflite"))
+
+    def shuffle(model: Any) -> None:
+        main = model.subgraphs[0]
+        for number, tensor in enumerate(main.tensors):
+            tensor.name = b"t%d" % number
+        main.operators[0], main.operators[2] = main.operators[2], main.operators[0]
+
+    found = pair.diagnose(changed(pair.build("int8"), shuffle))
+    assert not found.unmatched
+    assert [one.place for one in found.operators if one.operator == "FULLY_CONNECTED"] == [2, 1, 0]
+    assert all((one.alone_db or 99) > 30 for one in found.operators)
+
+
+def test_a_file_of_other_weights_or_another_network_is_refused(classifier: Pair, tmp_path: Path) -> None:
+    file = classifier.build("int8")
+    other = networks.classifier(tmp_path / "other.tflite")
+    model = graph.load(other)
+    for operator in graph.describe(model)[0].operators:
+        for tensor in operator.inputs[1:2]:
+            values = graph.constant(model, 0, tensor)
+            if values is not None and values.dtype == np.float32:
+                edit.set_constant(model, tensor, networks.weights(*values.shape, seed=9))
+    other.write_bytes(graph.pack(model))
+    with pytest.raises(InputError, match="weights are not the source's"):
+        classifier.diagnose(file, other)
+    with pytest.raises(InputError, match="inputs are 1×8×8×3, the source's 1×12"):
+        classifier.diagnose(file, networks.element_wise(tmp_path / "e.tflite", "RELU"))
+
+
+def test_a_float_file_has_nothing_to_diagnose(classifier: Pair) -> None:
+    with pytest.raises(InputError, match="nothing in it is rounded"):
+        classifier.diagnose(classifier.path)
+
+
+def test_a_file_compiled_for_an_accelerator_is_refused(classifier: Pair) -> None:
+    def compile_(model: Any) -> None:
+        code = schema.OperatorCodeT()
+        code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
+        code.deprecatedBuiltinCode, code.customCode = 32, b"edgetpu-custom-op"
+        model.operatorCodes = [code]
+        model.subgraphs[0].operators = model.subgraphs[0].operators[:1]
+        model.subgraphs[0].operators[0].opcodeIndex = 0
+        model.subgraphs[0].operators[0].builtinOptions = None
+
+    with pytest.raises(Unsupported, match="edgetpu-custom-op"):
+        classifier.diagnose(changed(classifier.build("int8"), compile_))
