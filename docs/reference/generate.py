@@ -26,6 +26,7 @@ from edgekit.nouns import leaves
 from edgekit.nouns.manifest import Manifest
 from edgekit.nouns.model import Preprocessing
 from edgekit.nouns.profile import DeviceConfig
+from edgekit.nouns.quantization import Quantization
 from edgekit.nouns.target import Target
 
 HERE = Path(__file__).parent
@@ -154,10 +155,11 @@ def _project() -> str:
         (f"`{field.name}`", _type(hint), _default(field), documented[field.name])
         for field, hint in _fields(config.Project)
     ]
-    told = _keys(DeviceConfig.__doc__ or "")
+    told, asked = _keys(DeviceConfig.__doc__ or ""), _keys(Quantization.__doc__ or "")
     return _page(
         "edgekit.toml",
-        "`edgekit.config.Project`, `edgekit.nouns.model.Preprocessing` and `edgekit.nouns.profile.DeviceConfig`",
+        "`edgekit.config.Project`, `edgekit.nouns.model.Preprocessing`, `edgekit.nouns.quantization.Quantization` and "
+        "`edgekit.nouns.profile.DeviceConfig`",
         "Every key is optional; flags win over the file; paths are relative to the file.\n",
         _table(("key", "type", "default", "what it is"), rows),
         "## Preprocessing\n",
@@ -165,6 +167,12 @@ def _project() -> str:
         _table(
             ("key", "type", "default"),
             [(f"`{field.name}`", _type(hint), _default(field)) for field, hint in _fields(Preprocessing)],
+        ),
+        "## Quantization\n",
+        "A table `[quantization]`; on the command line `--set KEY=VALUE`.\n",
+        _table(
+            ("key", "type", "what it is"),
+            [(f"`{field.name}`", _type(hint), asked[field.name]) for field, hint in _fields(Quantization)],
         ),
         "## DeviceConfig\n",
         "A table `[devices.ID]`, in `edgekit.toml` or in the user's own `devices.toml` (`edgekit devices add`).\n",

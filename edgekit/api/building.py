@@ -16,6 +16,7 @@ from edgekit.config import Project
 from edgekit.engine.session import Session
 from edgekit.nouns.model import Constant, Preprocessing, SourceOptions
 from edgekit.nouns.profile import DeviceConfig
+from edgekit.nouns.quantization import Quantization
 from edgekit.nouns.results import Result
 from edgekit.steps import reading
 from edgekit.verbs import build as builds
@@ -51,6 +52,7 @@ def build(
     max_seconds: float | None = None,
     preprocessing: Preprocessing | Mapping[str, Any] | None = None,
     calibration_samples: int = 256,
+    quantization: Quantization | Mapping[str, Any] | None = None,
     seed: int = 0,
     require_compiled: bool = False,
     output: str | Path | None = None,
@@ -97,6 +99,7 @@ def build(
         preprocessing: how raw samples become inputs, by input name or one for all: the keys of
             `edgekit.nouns.model.Preprocessing`.
         calibration_samples: the most samples that calibration uses, taken evenly from the data.
+        quantization: how quantized files are made, by the keys of `edgekit.nouns.quantization.Quantization`.
         seed: drives every random choice.
         require_compiled: fail if a target's compiler is missing, instead of noting it.
         output: where results go, instead of ``dist/MODEL/TARGET``.

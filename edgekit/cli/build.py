@@ -60,6 +60,14 @@ if TYPE_CHECKING:
     "--calibration-samples", type=click.IntRange(min=1), metavar="N", help="Use at most N samples.  [default: 256]"
 )
 @click.option(
+    "--set",
+    "quantization",
+    multiple=True,
+    metavar="KEY=VALUE",
+    callback=options.quantization,
+    help="Setting of quantization, such as weights=learned. May be repeated.",
+)
+@click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), metavar="N", help="Seed for every random choice.  [default: 0]"
 )
 @click.option("--require-compiled", is_flag=True, default=None, help="Exit 3 if a compiler is missing.")
@@ -168,6 +176,8 @@ def _merge(given: Project, flags: dict[str, Any]) -> Project:
     for table in ("shapes", "constants"):
         if table in said:
             said[table] = getattr(given, table) | said[table]
+    if "quantization" in said:
+        said["quantization"] = msgspec.structs.replace(given.quantization, **said["quantization"])
     for key in ("calibration", "eval"):
         samples = getattr(given, key)
         if samples and key not in said and ":" not in Path(samples).name:  # else it is module:function

@@ -15,10 +15,12 @@ from rich.console import Console
 
 from edgekit import config
 from edgekit.cli.console import put_json
+from edgekit.config import toml
 from edgekit.engine.session import Session, opened
 from edgekit.errors import InputError
 from edgekit.host import cachedir
 from edgekit.nouns.model import Constant
+from edgekit.nouns.quantization import Quantization
 from edgekit.report import shown
 from edgekit.report.lines import watcher
 
@@ -114,6 +116,28 @@ def _number(text: str) -> bool | int | float | None:
         except ValueError:
             continue
     return None
+
+
+def quantization(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
+    """``KEY=VALUE`` → values by key, as `Quantization` has them; what a list holds stands between commas.
+
+    Raises:
+        InputError: it is written otherwise, or there is no such key or value.
+    """
+    option, content = parameter.opts[0], dict[str, Any]()
+    for value in values:
+        key, equals, said = (part.strip() for part in value.partition("="))
+        if not equals or not key or not said:
+            raise InputError(
+                f"A setting is a key and its value, not {value!r}.",
+                place=option,
+                fix=f"write for instance {option} weights=learned or {option} float_operators=SOFTMAX,MEAN",
+            )
+        several = isinstance(getattr(Quantization(), key, None), tuple)
+        numbers = [int(part) if part.isdecimal() else part for part in (part.strip() for part in said.split(","))]
+        content[key] = numbers if several else {"true": True, "false": False}.get(said.lower(), said)
+    checked: Quantization = toml.convert(content, Quantization, Path(option))
+    return {key: getattr(checked, key) for key in content}
 
 
 def listed(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:

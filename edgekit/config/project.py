@@ -14,6 +14,7 @@ from edgekit.host import cachedir, sandbox
 from edgekit.nouns.base import Noun
 from edgekit.nouns.model import Boundary, Constant, Precision, Preprocessing, SourceOptions
 from edgekit.nouns.profile import DeviceConfig
+from edgekit.nouns.quantization import Quantization
 from edgekit.nouns.verification import Budget
 
 FILE_NAME = "edgekit.toml"
@@ -69,6 +70,8 @@ class Project(Noun, frozen=True, kw_only=True):
             plain ``[preprocessing]`` for all (kept under the name ``*``). Its keys are those of
             `edgekit.nouns.model.Preprocessing`: size, channels, scale, mean, std, layout.
         calibration_samples: the most samples that calibration uses, taken evenly from the data.
+        quantization: how quantized files are made, ``[quantization]``; its keys are those of
+            `edgekit.nouns.quantization.Quantization`.
         seed: drives every random choice.
         require_compiled: fail (exit 3) if a target's compiler is missing, instead of noting it.
         output: where results go, instead of ``dist/MODEL/TARGET``.
@@ -103,6 +106,7 @@ class Project(Noun, frozen=True, kw_only=True):
     max_seconds: InferenceSeconds | None = None
     preprocessing: dict[str, Preprocessing] = {}
     calibration_samples: Positive = 256
+    quantization: Quantization = Quantization()
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)] = 0
     require_compiled: bool = False
     output: str | None = None

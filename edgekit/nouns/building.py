@@ -2,6 +2,7 @@
 
 from edgekit.nouns.base import Noun
 from edgekit.nouns.model import Boundary, Precision, Signature
+from edgekit.nouns.quantization import Settings
 
 
 class Job(Noun, frozen=True, kw_only=True):
@@ -23,7 +24,7 @@ class Job(Noun, frozen=True, kw_only=True):
     precision: Precision
     io: Boundary | None = None
     calibration: str | None = None
-    settings: dict[str, str | int | float | bool] = {}
+    settings: Settings = {}
     keep_layout: bool = False
     seed: int = 0
 

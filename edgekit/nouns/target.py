@@ -4,6 +4,7 @@ from typing import get_args
 
 from edgekit.nouns.base import Noun
 from edgekit.nouns.model import Boundary, Precision
+from edgekit.nouns.quantization import Quantization, Settings
 
 
 class Sourced(Noun, frozen=True, kw_only=True):
@@ -30,7 +31,7 @@ class Variant(Noun, frozen=True, kw_only=True):
     delegate: str | None = None
     base: str | None = None
     reads: tuple[str, ...] = ()
-    settings: dict[str, str | int | float | bool] = {}
+    settings: Settings = {}
 
 
 class Target(Noun, frozen=True, kw_only=True):
@@ -55,7 +56,7 @@ class BuildOptions(Noun, frozen=True, kw_only=True):
 
     ``precision`` None means what the target proposes. ``calibration_samples`` is the most that are
     used; they are taken evenly from the data. ``seed`` drives every random choice. ``require_compiled``
-    makes a missing compiler an error.
+    makes a missing compiler an error. ``quantization`` is what goes before the targets' own settings.
     """
 
     precision: Precision | None = None
@@ -63,3 +64,4 @@ class BuildOptions(Noun, frozen=True, kw_only=True):
     calibration_samples: int = 256
     seed: int = 0
     require_compiled: bool = False
+    quantization: Quantization = Quantization()

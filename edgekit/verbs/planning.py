@@ -7,7 +7,7 @@ import msgspec
 from edgekit import config
 from edgekit.config import Project
 from edgekit.errors import InputError, Unsupported
-from edgekit.nouns.model import Precision
+from edgekit.nouns.model import FLOATS, Precision
 from edgekit.nouns.results import Plan, Result
 from edgekit.nouns.target import BuildOptions, Target, Variant
 
@@ -32,7 +32,7 @@ def plan(project: Project, model: Path) -> Plan:
     for target in [config.target(name) for name in dict.fromkeys(names)]:
         folder = _folder(project, model, target.name, alone=len(names) == 1)
         try:
-            rows.append((target, folder, _variants(target, project)))
+            rows.append((target, folder, tuple(_as_said(variant, project) for variant in _variants(target, project))))
         except Unsupported as error:
             refused.append(Result(target.name, folder, error=error))
     if not rows and refused[0].error is not None:
@@ -43,6 +43,7 @@ def plan(project: Project, model: Path) -> Plan:
         calibration_samples=project.calibration_samples,
         seed=project.seed,
         require_compiled=project.require_compiled,
+        quantization=project.quantization,
     )
     return Plan(recipe, project.source_options, tuple(rows), tuple(refused))
 
@@ -91,6 +92,13 @@ def _variants(target: Target, project: Project) -> tuple[Variant, ...]:
         return chosen
     _require(target, "io", project.io, target.boundaries)
     return tuple(msgspec.structs.replace(v, io=project.io) if v.precision == "int8" else v for v in chosen)
+
+
+def _as_said(variant: Variant, project: Project) -> Variant:
+    """A quantized variant with what the user says about quantization."""
+    if variant.precision in FLOATS:
+        return variant
+    return msgspec.structs.replace(variant, settings=variant.settings | project.quantization.settings)
 
 
 def _require(target: Target, option: str, wanted: str | None, offered: tuple[str, ...]) -> None:

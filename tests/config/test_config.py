@@ -367,8 +367,8 @@ def test_two_variants_cannot_share_a_file(tmp_path: Path) -> None:
 
 def test_a_setting_is_a_plain_value(tmp_path: Path) -> None:
     file = tmp_path / "board.toml"
-    file.write_text(TARGET + "settings = {deep = true, k = 2, x = [1]}")
-    with pytest.raises(InputError, match=re.escape("`variants[0].settings.x` is a list")):
+    file.write_text(TARGET + "settings = {deep = true, k = 2, x = {y = 1}}")
+    with pytest.raises(InputError, match=re.escape("`variants[0].settings.x` is a table")):
         config.target(str(file))
 
 

@@ -120,7 +120,7 @@ def _missing() -> str:
 
 
 def _compile(words: tuple[str, ...], job: Job, target: Path) -> compiler.Compiled:
-    timeout_s = int(job.settings.get("timeout_s", TIMEOUT_S))
+    timeout_s = int(str(job.settings.get("timeout_s", TIMEOUT_S)))
     flags = compiler.options(search_delegate=bool(job.settings.get("search_delegate", False)), timeout_s=timeout_s)
     return compiler.compile_file(words, target.read_bytes(), stem=target.stem, flags=flags, limit_s=timeout_s + GRACE_S)
 

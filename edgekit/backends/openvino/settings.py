@@ -4,9 +4,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from edgekit.errors import InputError
+from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.base import Noun
 from edgekit.nouns.building import Job
+from edgekit.nouns.quantization import Quantization
 
 
 class NncfSettings(Noun, frozen=True, kw_only=True):
@@ -45,7 +46,14 @@ def of(job: Job) -> NncfSettings:
 
     Raises:
         InputError: a name or a value is wrong; the right ones are listed.
+        Unsupported: the user's settings of quantization are none that NNCF has.
     """
+    if foreign := [key for key in job.settings if key in Quantization.__struct_fields__]:
+        raise Unsupported(
+            f"OpenVINO's quantizer has no setting {foreign[0]}.",
+            place=f"quantization.{foreign[0]}",
+            fix=f"leave {foreign[0]} out, or choose a target whose files are TFLite",
+        )
     try:
         return msgspec.convert(job.settings, NncfSettings)
     except msgspec.ValidationError as error:

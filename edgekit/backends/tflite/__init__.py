@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from edgekit.backends import Backend
-from edgekit.backends.tflite import aliases, diagnosis, integer, layerwise, weights
+from edgekit.backends.tflite import aliases, diagnosis, integer, layerwise, named, weights
 from edgekit.backends.tflite.boundary import described, set_boundary
 from edgekit.backends.tflite.plan import QuantizationSettings
 from edgekit.backends.tflite.ranges import METHODS
@@ -34,6 +34,7 @@ class TFLiteBackend(Backend):
     * ``full_integer`` (false): refuse a network of which an operator stays float.
     * ``ranges`` (``auto``): how activations' ranges are chosen, one of `ranges.METHODS`.
     * ``weights`` (``auto``): what is done to weights and biases before, one of `layerwise.WAYS`.
+    * ``float_operators`` (none): operators that stay float, see `named`.
     """
 
     precisions: ClassVar[tuple[Precision, ...]] = ("float32", "float16", "dynamic-int8", "int8", "int16x8", "int4")
@@ -58,7 +59,9 @@ class TFLiteBackend(Backend):
             content, notes, placements = _integer(job, waist, boundary)
         else:
             bits = 4 if job.precision == "int4" else 8
-            content = weights.to_integer_weights(waist, bits, per_channel=_flag(job, "per_channel", default=True))
+            kept = named.makers(graph.read(waist)[0], _floats(job, waist))
+            per_channel = _flag(job, "per_channel", default=True)
+            content = weights.to_integer_weights(waist, bits, per_channel=per_channel, kept=kept)
         signature = _tried(content, job.signature, file)
         (out / file).write_bytes(content)
         tools = {name: version(name) for name in ("ai-edge-litert", "ai-edge-quantizer")}
@@ -140,6 +143,7 @@ def _integer(job: Job, waist: Path, boundary: Boundary) -> tuple[bytes, tuple[st
         weights=_choice(job, "weights", layerwise.WAYS),
         full_integer=_flag(job, "full_integer", default=False),
         seed=job.seed,
+        floats=_floats(job, waist),
     )
     with Trial() as trial:
         made = integer.quantize(waist, _samples(job), trial, settings)
@@ -193,6 +197,25 @@ def _placements(made: graph.Graph) -> tuple[Placement, ...]:
 
 def _flag(job: Job, name: str, *, default: bool) -> bool:
     return bool(job.settings.get(name, default))
+
+
+def _floats(job: Job, waist: Path) -> frozenset[str]:
+    """The operators that are to stay float, by the names of what they make.
+
+    Raises:
+        InputError: there is no such operator.
+        Unsupported: the target takes integers alone.
+    """
+    wanted = job.settings.get("float_operators", ())
+    if not wanted or not isinstance(wanted, tuple | list):
+        return frozenset()
+    if _flag(job, "full_integer", default=False):
+        raise Unsupported(
+            "This target takes integers alone: none of its operators can stay float.",
+            place="float_operators",
+            fix="leave float_operators out, or choose a target that also computes in float32",
+        )
+    return named.outputs(graph.read(waist)[0], wanted, "float_operators")
 
 
 def _choice(job: Job, name: str, known: Collection[str]) -> str:

@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from edgekit.backends.tflite import effort, norms, parts, scales, search
+from edgekit.backends.tflite import effort, named, norms, parts, scales, search
 from edgekit.backends.tflite.aliases import Aliases
 from edgekit.backends.tflite.engines import ENGINES
 from edgekit.backends.tflite.judge import (
@@ -47,6 +47,9 @@ POOR_DB = 15.0
 
 GUARDS = "they guard a divisor, a root or a logarithm"
 """Why such operators stay float."""
+
+ASKED_FOR = "the project says so"
+"""Why the operators stay float that a user names."""
 
 FIRST = next(iter(ENGINES))
 """The engine that is asked first."""
@@ -210,6 +213,7 @@ class _Attempts:
             GUARDS: exact.guarded(self._wiring, GUARDED - {"SQRT"} if self._settings.full_integer else GUARDED),
             "they join outputs of different ranges": joined,
             "they clamp a mask": self._ready.floats,
+            ASKED_FOR: named.makers(self._graph, self._settings.floats),
         }
         plan = QuantizationPlan(self._ready.path, self._ranges)
         for reason, operators in sets.items():

@@ -16,6 +16,7 @@ class QuantizationSettings:
     instead of one for all. ``method``: one of `ranges.METHODS`, or ``auto`` to keep the best.
     ``full_integer``: operators that both quantizers know are never left float. ``seed`` drives
     the subsampling of activations. ``weights``: one of `layerwise.WAYS`, or ``auto`` to keep the best.
+    ``floats``: operators that stay float because the user says so, by the names of what they make (`named`).
     """
 
     activations: str = "int8"
@@ -24,6 +25,7 @@ class QuantizationSettings:
     full_integer: bool = False
     seed: int = 0
     weights: str = "auto"
+    floats: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_quantizer import quantizer
 from ai_edge_quantizer.qtyping import QuantGranularity, TFLOperationName
+from ai_edge_quantizer.recipe_manager import AlgorithmName
 from numpy.typing import NDArray
 
 from edgekit.backends.tflite.boundary import keep_names
@@ -145,7 +146,7 @@ def _store_half(model: Any, subgraph: Any, index: int, values: Any, halved: dict
     subgraph.operators.insert(0, operator)
 
 
-def to_integer_weights(path: Path, bits: int, *, per_channel: bool) -> bytes:
+def to_integer_weights(path: Path, bits: int, *, per_channel: bool, kept: frozenset[int] = frozenset()) -> bytes:
     """Store weights in 8 or 4 bits; activations stay float32 and are quantized as they come.
 
     With 4 bits, operators whose kernels read none get 8. Four-bit weights are clipped first, where
@@ -153,11 +154,14 @@ def to_integer_weights(path: Path, bits: int, *, per_channel: bool) -> bytes:
     levels to the others (ResNet-8 on CIFAR-10-JPEG: 74 % instead of 49 %, DS-CNN on keywords: 90.6
     instead of 88.6 %). ai-edge-quantizer's own MSE algorithm is as good but fails on dead channels.
 
+    Operators in ``kept`` keep float32 weights.
+
     Raises:
         Unsupported: ai-edge-quantizer cannot.
     """
     model = graph.load(path)
     prepare(model)
+    floats = _made_by(graph.describe(model)[0], kept)
     if bits == 4 and per_channel:
         _clip_weights(model)
     made = quantizer.Quantizer(graph.pack(model))
@@ -168,6 +172,10 @@ def to_integer_weights(path: Path, bits: int, *, per_channel: bool) -> bytes:
     for name, operator in () if per_channel else _per_channel_always(model):
         four = bits == 4 and operator in _FOUR_BITS
         made.add_dynamic_config(f"^{re.escape(name)};", operator, 4 if four else 8, QuantGranularity.CHANNELWISE)
+    for name in floats:
+        made.update_quantization_recipe(
+            f"^{re.escape(name)};", TFLOperationName.ALL_SUPPORTED, algorithm_key=AlgorithmName.NO_QUANTIZE
+        )
     try:
         content = bytes(made.quantize().quantized_model)
     except (RuntimeError, ValueError, KeyError, IndexError, TypeError) as error:
@@ -177,9 +185,14 @@ def to_integer_weights(path: Path, bits: int, *, per_channel: bool) -> bytes:
             fix="choose float16, or int8 with calibration samples",
         ) from error
     quantized = graph.parse(content, path)
-    _quantize_tables(quantized)
+    _quantize_tables(quantized, floats)
     keep_names(quantized, graph.read(path)[0])
     return graph.pack(quantized)
+
+
+def _made_by(main: graph.Graph, operators: Iterable[int]) -> frozenset[str]:
+    """The names of what operators make."""
+    return frozenset(main.tensors[t].name for index in operators for t in main.operators[index].outputs if t >= 0)
 
 
 def _per_channel_always(model: Any) -> Iterator[tuple[str, str]]:
@@ -199,17 +212,20 @@ def _per_channel_always(model: Any) -> Iterator[tuple[str, str]]:
                     yield name, TFLOperationName.CONV_2D
 
 
-def _quantize_tables(model: Any) -> None:
+def _quantize_tables(model: Any, floats: frozenset[str]) -> None:
     """Store tables that a GATHER reads as int8, in place: what was looked up becomes float behind it.
 
     ai-edge-quantizer leaves them float, and they are most of a text network. Such a file has one scale for all of
-    a table, since what comes out of GATHER has one; a table that this serves badly stays float.
+    a table, since what comes out of GATHER has one; a table that this serves badly stays float, and so does
+    that from which one of ``floats`` is looked up.
     """
     for number, main in enumerate(graph.describe(model)):
         readers = Counter(tensor for operator in main.operators for tensor in set(operator.inputs))
         for operator in reversed(main.operators):
             values = graph.constant(model, number, operator.inputs[0]) if operator.name == "GATHER" else None
             if values is None or values.dtype != np.float32 or readers[operator.inputs[0]] > 1:
+                continue
+            if not number and main.tensors[operator.outputs[0]].name in floats:
                 continue
             scale = max(float(np.abs(values).max(initial=0)) / 127, 1e-30)
             levels = np.rint(values / scale).astype(np.int8)

@@ -1,0 +1,35 @@
+"""What a user says about quantization, beyond what targets say."""
+
+from typing import Any, Literal
+
+from edgekit.nouns.base import Noun
+
+Settings = dict[str, str | int | float | bool | tuple[int | str, ...]]
+"""What a target, and a user's `Quantization`, say to a backend."""
+
+
+class Quantization(Noun, frozen=True, kw_only=True):
+    """How quantized files are made: ``[quantization]`` in ``edgekit.toml``, ``--set KEY=VALUE`` of ``edgekit build``.
+
+    It goes before the settings of targets. What is left out is the target's, or chosen by measurement on the
+    calibration samples (``auto``). Each precision reads what it has: ``int4`` has no ranges of activations.
+
+    Keys:
+        ranges: how the ranges of activations follow from the samples: auto, minmax, least-squares, p99.99 or p99.9.
+        weights: what is done to weights and biases before they are rounded: auto, nearest (nothing), bias-correction,
+            or learned (bias correction and learned rounding).
+        per_channel: a scale for each output channel of weights; false: one for all, as some accelerators need.
+        float_operators: operators that stay float: the names of tensors that they make, kinds such as ``SOFTMAX``, or
+            places in the float TFLite network, counted from 0.
+    """
+
+    ranges: Literal["auto", "minmax", "least-squares", "p99.99", "p99.9"] | None = None
+    weights: Literal["auto", "nearest", "bias-correction", "learned"] | None = None
+    per_channel: bool | None = None
+    float_operators: tuple[int | str, ...] = ()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What was said, by key."""
+        said = {key: getattr(self, key) for key in self.__struct_fields__}
+        return {key: value for key, value in said.items() if value not in (None, ())}
