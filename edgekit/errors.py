@@ -2,6 +2,7 @@
 
     EdgekitError
     ├── BudgetMissed    exit 1   the artifact misses a stated limit, or is of no use
+    │   └── OutOfTimeError       give the search more time
     ├── InputError      exit 2   mend the file or the option
     ├── MissingTool     exit 3   install what is named
     ├── Unsupported     exit 4   choose another target, precision or pass
@@ -50,6 +51,10 @@ class BudgetMissed(EdgekitError):
     """The artifact exists but misses a stated limit (accuracy drop, coverage), or is of no use and not published."""
 
     exit_code = 1
+
+
+class OutOfTimeError(BudgetMissed):
+    """A step was not done within the time that the user gave to a search."""
 
 
 class InputError(EdgekitError):

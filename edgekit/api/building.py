@@ -39,6 +39,8 @@ def build(
     max_drop: float | None = None,
     min_agreement: float | None = None,
     min_sqnr: float | None = None,
+    effort: str | None = None,
+    time_limit: str | None = None,
     allow_loss: bool = False,
     min_mapped: float | None = None,
     shapes: Shapes | None = None,
@@ -85,6 +87,9 @@ def build(
         max_drop: the largest loss of the metric that is no failure.
         min_agreement: the least share (0..1) of choices (top-1 classes) that are the source's.
         min_sqnr: the least SQNR in dB of the worst output.
+        effort: how far to search for files that meet the budget: ``quick``, ``normal`` or ``thorough``; without it and
+            without ``time_limit`` each file is built once.
+        time_limit: when that search ends, such as ``"10m"``.
         allow_loss: publish quantized files even if verification calls them of no use (``fail``).
         min_mapped: the least share (0..1) of the network that its accelerator must take.
         shapes: of inputs by name, for dimensions that the model leaves open.

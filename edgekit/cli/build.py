@@ -10,6 +10,7 @@ from edgekit.cli import as_dict, options, trusting
 from edgekit.cli.console import say, told
 from edgekit.config import FILE_NAME, METRICS, Project, devices, project
 from edgekit.errors import BudgetMissed, InputError
+from edgekit.nouns.ladder import Effort
 from edgekit.nouns.model import Precision
 from edgekit.nouns.results import Plan, Result
 from edgekit.report import screens
@@ -49,6 +50,17 @@ if TYPE_CHECKING:
     help="Exit 1 if a smaller share (0..1) of choices, such as top-1 classes, is the source's.",
 )
 @click.option("--min-sqnr", type=options.Number(0), metavar="DB", help="Exit 1 if the SQNR of an output is lower.")
+@click.option(
+    "--effort",
+    type=click.Choice(get_args(Effort)),
+    help="Search for files that meet the budget (--max-drop, --min-agreement, --min-sqnr), so far.",
+)
+@click.option(
+    "--time-limit",
+    metavar="10m",
+    callback=options.duration,
+    help="End that search in time, with the best files so far.",
+)
 @click.option("--allow-loss", is_flag=True, default=None, help="Publish quantized files even if verification fails.")
 @click.option(
     "--min-mapped",

@@ -87,6 +87,17 @@ def memory(_: click.Context, parameter: click.Parameter, value: str | None) -> s
     return value
 
 
+def duration(_: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """A duration as it was written, once it is known to be one.
+
+    Raises:
+        InputError: it is none, or 0.
+    """
+    if value is not None:
+        config.seconds(value, parameter.opts[0])
+    return value
+
+
 def constant(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, Constant]:
     """``NAME=16000``, ``NAME=1,2,3`` or ``NAME=true`` → {NAME: (16000,)} and so on.
 

@@ -22,6 +22,7 @@ from edgekit.config.project import (
     is_function,
     memory_bytes,
     project,
+    seconds,
 )
 from edgekit.config.targets import target, target_names, targets_path
 
@@ -40,6 +41,7 @@ __all__ = [
     "memory_bytes",
     "project",
     "remove_device",
+    "seconds",
     "target",
     "target_names",
     "targets_path",

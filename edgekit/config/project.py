@@ -12,6 +12,7 @@ from edgekit.config.targets import target_names
 from edgekit.errors import InputError
 from edgekit.host import cachedir, sandbox
 from edgekit.nouns.base import Noun
+from edgekit.nouns.ladder import Effort
 from edgekit.nouns.model import Boundary, Constant, Precision, Preprocessing, SourceOptions
 from edgekit.nouns.profile import DeviceConfig
 from edgekit.nouns.quantization import Quantization
@@ -54,6 +55,10 @@ class Project(Noun, frozen=True, kw_only=True):
         min_agreement: the least share (0..1) of samples for which an output chooses as the source's does: the class
             with the highest score, or whole numbers wider than 8 bits.
         min_sqnr: the least SQNR in dB, of the worst output, that is no failure.
+        effort: how far to search for a file that meets the budget (max_drop, min_agreement, min_sqnr): quick, normal or
+            thorough. Without it and without time_limit each file is built once.
+        time_limit: when such a search ends, counted from the build's start, such as ``"90s"``, ``"10m"`` or
+            ``"1h30m"``; the first file is built however long it takes. Alone it means thorough.
         allow_loss: publish quantized files that verification calls of no use (``fail``) all the same.
         min_mapped: the least share (0..1) of a network that its accelerator must take, of multiply-accumulates
             if they are known, else of operators.
@@ -93,6 +98,8 @@ class Project(Noun, frozen=True, kw_only=True):
     max_drop: Annotated[float, msgspec.Meta(ge=0)] | None = None
     min_agreement: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     min_sqnr: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    effort: Effort | None = None
+    time_limit: str | None = None
     allow_loss: bool = False
     min_mapped: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     shapes: dict[str, tuple[Positive, ...]] = {}
@@ -171,6 +178,8 @@ def _project(content: dict[str, Any], file: Path) -> Project:
     if made.metric is not None and made.metric not in METRICS and not is_function(made.metric):
         near = toml.nearest(made.metric, METRICS, 0.6) or f"one of: {', '.join(METRICS)}, or module:function"
         raise toml.wrong(file, "metric", toml.shown(made.metric), near)
+    if made.time_limit is not None:
+        seconds(made.time_limit, f"{file}: time_limit")
     if made.max_memory is not None:
         memory_bytes(made.max_memory, f"{file}: max_memory")
     folder = file.resolve().parent
@@ -180,6 +189,25 @@ def _project(content: dict[str, Any], file: Path) -> Project:
         devices=checked(made.devices, file, folder),
         **{key: _absolute(getattr(made, key), folder) for key in ("model", "calibration", "eval", "output")},
     )
+
+
+_UNITS_S = {"h": 3600, "m": 60, "s": 1}
+
+
+def seconds(duration: str, place: str) -> float:
+    """``10m`` or ``1h30m`` in seconds; a number alone counts seconds.
+
+    Raises:
+        InputError: it is no duration, or none at all; ``place`` is what said it.
+    """
+    number = r"(\d{1,6}(?:\.\d{1,3})?)"
+    match = re.fullmatch(rf"(?:{number}h)?(?:{number}m)?(?:{number}s?)?", duration.strip().lower(), flags=re.ASCII)
+    if match is None or not any(match.groups()):
+        raise InputError(f"{duration!r} is no duration.", place=place, fix="write for instance 90s, 10m or 1h30m")
+    found = sum(float(part or 0) * unit for part, unit in zip(match.groups(), _UNITS_S.values(), strict=True))
+    if not found:
+        raise InputError("A search cannot be done in no time.", place=place, fix="give it 10m, or leave the limit out")
+    return found
 
 
 def memory_bytes(size: str, place: str) -> int:

@@ -6,7 +6,8 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from edgekit.engine.proxies import LeafProxies
 from edgekit.engine.question import Question
 from edgekit.engine.store import Answer, Store
-from edgekit.errors import CancelledError
+from edgekit.errors import CancelledError, EdgekitError, OutOfTimeError
 from edgekit.host import cachedir
 from edgekit.host.cachedir import cache_folder
 from edgekit.host.ownership import temporary_place
@@ -139,6 +140,7 @@ class Session(LeafProxies):
 
         Raises:
             CancelledError: the run was cancelled.
+            OutOfTimeError: it is past the moment that `until` names.
         """
         from edgekit.engine.worker import Worker  # noqa: PLC0415  a run that the cache answers starts no process
 
@@ -148,7 +150,31 @@ class Session(LeafProxies):
                 raise CancelledError
             if key not in self._workers:
                 self._workers[key] = Worker(self.log, self._max_memory, self._max_seconds)
-            return self._workers[key].call(room, leaf, method, tell=self._tell, **arguments)
+            limit_s = self._limit_s()
+            try:
+                return self._workers[key].call(room, leaf, method, tell=self._tell, limit_s=limit_s, **arguments)
+            except EdgekitError as error:
+                if limit_s is not None and self._limit_s() == 0:
+                    raise OutOfTimeError(error.problem, place=error.place, fix="give it more time") from error
+                raise
+
+    @contextmanager
+    def until(self, moment: float | None) -> Iterator[None]:
+        """Let what this thread asks of leaves end at a moment (`time.monotonic`, s); None: whenever it is done.
+
+        Raises:
+            OutOfTimeError: in the context, at that moment.
+        """
+        before, self._here.until = getattr(self._here, "until", None), moment
+        try:
+            yield
+        finally:
+            self._here.until = before
+
+    def _limit_s(self) -> float | None:
+        """Seconds that a call may still take; None: what its method may."""
+        moment = getattr(self._here, "until", None)
+        return None if moment is None else max(0.0, moment - time.monotonic())
 
     def _tell(self, event: "Event") -> None:
         if step := getattr(self._here, "step", ""):

@@ -11,6 +11,7 @@ import msgspec
 from edgekit.errors import InputError
 from edgekit.nouns.base import FileDigest, Noun, decoded
 from edgekit.nouns.building import Placement
+from edgekit.nouns.ladder import Rung
 from edgekit.nouns.lineage import Step
 from edgekit.nouns.model import Boundary, Cost, Model, Precision, Signature, SourceOptions
 from edgekit.nouns.profile import DeviceVerification, Profile
@@ -32,7 +33,8 @@ class ArtifactFile(Noun, frozen=True, kw_only=True):
     ``conversion`` says how the source became what the backend read, ``notes`` how the file was made from that;
     ``warnings`` are what whoever uses it must know or do.
     ``tools`` are the programs that made it, if they are not in the manifest's own list. ``lineage`` holds the steps
-    from the source to this file and its verification; empty in a manifest of schema version 1.
+    from the source to this file and its verification; empty in a manifest of schema version 1. ``rungs`` are what a
+    search for a budget tried, in order; the file is that of the chosen one.
     """
 
     file: str
@@ -52,6 +54,7 @@ class ArtifactFile(Noun, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     tools: dict[str, str] = {}
     lineage: tuple[Step, ...] = ()
+    rungs: tuple[Rung, ...] = ()
     unavailable: dict[str, str] = {}
 
     @property
@@ -89,7 +92,8 @@ class Manifest(Noun, frozen=True, kw_only=True):
     """Everything known about what one folder holds.
 
     ``unavailable`` maps the target's files that could not be made of this source to the reason.
-    ``schema_version`` 2 adds to 1 the lineage of each file, 3 adds budgets of SQNR and agreement; all can be read.
+    ``schema_version`` 2 adds to 1 the lineage of each file, 3 adds budgets of SQNR and agreement, and the
+    rungs of a search; all can be read.
     ``profiles`` are those measured of the files that the folder holds now; older ones stay in ``profiles/``.
     ``extras`` are other files that verbs made of these, by name. What is listed nowhere is the user's own.
     """

@@ -3,6 +3,7 @@
 from typing import get_args
 
 from edgekit.nouns.base import Noun
+from edgekit.nouns.ladder import Effort
 from edgekit.nouns.model import Boundary, Precision
 from edgekit.nouns.quantization import Quantization, Settings
 
@@ -57,6 +58,8 @@ class BuildOptions(Noun, frozen=True, kw_only=True):
     ``precision`` None means what the target proposes. ``calibration_samples`` is the most that are
     used; they are taken evenly from the data. ``seed`` drives every random choice. ``require_compiled``
     makes a missing compiler an error. ``quantization`` is what goes before the targets' own settings.
+    ``effort`` says how far to search for a file that meets the budget, in at most
+    ``time_limit_s``; None: each file is built once.
     """
 
     precision: Precision | None = None
@@ -65,3 +68,5 @@ class BuildOptions(Noun, frozen=True, kw_only=True):
     seed: int = 0
     require_compiled: bool = False
     quantization: Quantization = Quantization()
+    effort: Effort | None = None
+    time_limit_s: float | None = None

@@ -5,7 +5,7 @@ from rich.text import Text
 
 from edgekit.nouns.lineage import Step
 from edgekit.nouns.manifest import ArtifactFile, Manifest
-from edgekit.report.screens import plain_table
+from edgekit.report.screens import plain_table, size
 
 DIGITS = 8
 """Of a digest: as many as tell the contents of one folder apart."""
@@ -29,7 +29,33 @@ def _file(file: ArtifactFile) -> tuple[RenderableType, ...]:
     for step in file.lineage:
         took = "" if step.seconds is None else f"{step.seconds:.2f}"
         rows.add_row(step.what, step.leaf or "edgekit", took, _inputs(step), step.made[:DIGITS], _outcome(step))
-    return Text(), title, rows
+    return (Text(), title, rows, *_search(file))
+
+
+def _search(file: ArtifactFile) -> tuple[RenderableType, ...]:
+    """What a search for a budget tried, and which of it is in the folder."""
+    if not file.rungs:
+        return ()
+    rows = plain_table("rung", "settings", "metric", "drop", "SQNR", "agrees", "size", "here", "s", "")
+    for rung in file.rungs:
+        outcome = rung.problem or ("meets the budget" if rung.met else "misses it") + (", chosen" * rung.chosen)
+        rows.add_row(
+            rung.name,
+            ", ".join(f"{key} = {_setting(value)}" for key, value in rung.settings.items()),
+            "" if rung.metric is None else f"{rung.metric:.4f}",
+            "" if rung.drop is None else f"{rung.drop:.4f}",
+            "" if rung.size_bytes is None else "identical" if rung.sqnr_db is None else f"{rung.sqnr_db:.1f} dB",
+            "" if rung.agreement is None else f"{rung.agreement:.1%}",
+            "" if rung.size_bytes is None else size(rung.size_bytes),
+            "" if rung.latency_ms is None else f"{rung.latency_ms:.2f} ms",
+            f"{rung.seconds:.1f}",
+            outcome,
+        )
+    return Text(), Text("  the search for its budget", style="bold"), rows
+
+
+def _setting(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _inputs(step: Step) -> str:

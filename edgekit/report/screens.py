@@ -215,7 +215,11 @@ def plan(planned: Plan) -> RenderableType:
             table.add_row(target.name, variant.file, variant.precision, variant.backend, f"{folder}/")
     for result in planned.refused:
         table.add_row(result.target, "", "", "", "" if result.error is None else result.error.problem)
-    return table
+    recipe = planned.recipe
+    if recipe.effort is None:
+        return table
+    limit = "" if recipe.time_limit_s is None else f", {recipe.time_limit_s:,.0f} s at most"
+    return Group(table, Text(f"files that miss the budget are searched for better ones: effort {recipe.effort}{limit}"))
 
 
 def inspection(seen: Inspection) -> RenderableType:

@@ -50,9 +50,9 @@ def possible(subject: Subject, variants: tuple[Variant, ...]) -> tuple[tuple[Var
 
 
 def made(
-    session: Session, subject: Subject, recipe: BuildOptions, variant: Variant, prepared: BuildData
+    session: Session, subject: Subject, recipe: BuildOptions, variant: Variant, prepared: BuildData, *, way: str = ""
 ) -> tuple[ArtifactFile, Answer[Built]]:
-    """Build one file of a target, verify it, and describe it.
+    """Build one file of a target, verify it, and describe it; ``way`` says how, to whoever watches.
 
     Raises:
         MissingTool: a compiler that is required is missing.
@@ -61,7 +61,7 @@ def made(
     require_form(subject, variant)
     calibrated = variant.precision in CALIBRATED and subject.own(variant.precision) is None
     calibration = prepared.calibration if calibrated else None
-    built = compilation.compile_variant(session, subject, variant, calibration, recipe.seed)
+    built = compilation.compile_variant(session, subject, variant, calibration, recipe.seed, way=way)
     if recipe.require_compiled and "compiled" in built.result.unavailable:
         raise MissingTool(
             f"{variant.file} is not compiled: {built.result.unavailable['compiled']}",
@@ -101,6 +101,11 @@ def _origin(subject: Subject, variant: Variant) -> Waist | None:
     return None if made is None else made.result
 
 
+def is_of_use(file: ArtifactFile) -> bool:
+    """Whether verification does not call it of no use."""
+    return file.verification is None or file.verification.verdict != "fail"
+
+
 def require_use(files: list[ArtifactFile]) -> None:
     """Refuse to publish what verification calls of no use.
 
@@ -108,7 +113,7 @@ def require_use(files: list[ArtifactFile]) -> None:
         BudgetMissed: a file is; the reason is told.
     """
     for file in files:
-        if file.verification is not None and file.verification.verdict == "fail":
+        if file.verification is not None and not is_of_use(file):
             raise BudgetMissed(
                 f"{file.file} is of no use, and nothing was published: {file.verification.reason}.",
                 place=f"{file.file}, verified on {file.verification.samples_origin}",

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from edgekit.engine.question import Input, Known, Question
 from edgekit.engine.session import Session
 from edgekit.engine.store import Answer, digest_of
@@ -17,7 +19,7 @@ from edgekit.steps.sampling import SAMPLES, content
 
 
 def compile_variant(
-    session: Session, subject: Subject, variant: Variant, calibration: Answer[Kept] | None, seed: int
+    session: Session, subject: Subject, variant: Variant, calibration: Answer[Kept] | None, seed: int, *, way: str = ""
 ) -> Answer[Built]:
     """Build the files of one variant, through its base backend if it has one.
 
@@ -27,6 +29,7 @@ def compile_variant(
         variant: which files, and how.
         calibration: samples, for a precision that needs them.
         seed: of what is drawn.
+        way: how, in words, for whoever watches.
 
     Raises:
         Unsupported: the network cannot be built so; the operators are named.
@@ -38,7 +41,7 @@ def compile_variant(
     basis: Answer[Any] | None = waist
     base_file = None if waist is None else waist.folder / waist.result.file
     if variant.base is not None and not (own is not None and subject.finished):
-        basis = built = compile_variant(session, subject, _base_of(variant), calibration, seed)
+        basis = built = compile_variant(session, subject, _base_of(variant), calibration, seed, way=way)
         signature, base_file = built.result.signature, built.folder / built.result.files[0]
     job = Job(
         waist=None if base_file is None else str(base_file),
@@ -59,8 +62,9 @@ def compile_variant(
     def build(out: Path) -> Built:
         return session.backend(variant.backend).build(job, variant.file, out)
 
+    question = _question(network, variant, job, read, calibration)
     return session.ask(
-        _question(network, variant, job, read, calibration),
+        msgspec.structs.replace(question, doing=f"{question.doing} ({way})") if way else question,
         Built,
         network.origin.reading(build) if direct else build,
     )

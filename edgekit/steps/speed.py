@@ -48,7 +48,7 @@ def compared(
     """The files of one target, with a warning on each that is slower here than one with more bits."""
     if len({file.precision for file, _ in files}) < 2:
         return files
-    times = {file.file: _best_ms(session, file, built) for file, built in files}
+    times = {file.file: best_ms(session, file, built) for file, built in files}
     told: dict[str, tuple[str]] = {}
     for (small, _), (large, _) in permutations(files, 2):
         mine, other = times[small.file], times[large.file]
@@ -65,8 +65,11 @@ def compared(
     ]
 
 
-def _best_ms(session: Session, file: ArtifactFile, built: Answer[Built]) -> float | None:
-    """Cached like any step: it is a hint about kinds of operators, no measurement to be compared with others."""
+def best_ms(session: Session, file: ArtifactFile, built: Answer[Built]) -> float | None:
+    """The best of a few runs on one thread of this host in ms; None if it cannot run the file.
+
+    Cached like any step: it is a hint about kinds of operators, no measurement to be compared with others.
+    """
     artifact = built.folder / built.result.files[0]
     question = Question(what="timing", leaf=f"backends/{file.backend}", inputs={"files": built})
 

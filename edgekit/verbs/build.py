@@ -1,6 +1,7 @@
 """Build a model for every target of a project."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -15,10 +16,11 @@ from edgekit.nouns.building import Built
 from edgekit.nouns.manifest import FILE_NAME, Manifest
 from edgekit.nouns.results import Plan, Result
 from edgekit.nouns.target import Target, Variant
-from edgekit.steps import artifact, conversion, data, reading, speed
+from edgekit.steps import artifact, conversion, data, ladder, reading, speed
 from edgekit.steps import metric as metrics
 from edgekit.steps.conversion import Subject
 from edgekit.steps.data import BuildData
+from edgekit.steps.ladder import Search
 from edgekit.verbs.planning import plan
 
 type Row = tuple[Target, Path, tuple[Variant, ...]]
@@ -42,7 +44,7 @@ NAMED = InMemory()
 class BuiltTarget(msgspec.Struct, frozen=True):
     """What was built for one target, in the cache of its session; or the error that prevented it.
 
-    ``folder`` is where it is to be published, ``answers`` hold the files.
+    ``folder`` is where it is to be published, ``answers`` hold the files. Unless it is ``done``, better may follow.
     """
 
     target: str
@@ -50,6 +52,7 @@ class BuiltTarget(msgspec.Struct, frozen=True):
     manifest: Manifest | None = None
     answers: tuple[Answer[Built], ...] = ()
     error: EdgekitError | None = None
+    done: bool = True
 
 
 class _Prepared(msgspec.Struct, frozen=True):
@@ -58,6 +61,7 @@ class _Prepared(msgspec.Struct, frozen=True):
     planned: Plan
     subject: Subject
     data: BuildData
+    search: Search | None
 
 
 def build(session: Session, project: Project, model: Path, in_memory: InMemory = NAMED) -> list[Result]:
@@ -74,7 +78,7 @@ def build(session: Session, project: Project, model: Path, in_memory: InMemory =
     prepared = _prepare(session, project, model, _placed(planned), in_memory)
     return [
         *prepared.planned.refused,
-        *_each(session, lambda row: publish(_make(session, project, prepared, row)), prepared),
+        *_each(session, lambda row: _published(_made(session, project, prepared, row)), prepared),
     ]
 
 
@@ -86,7 +90,7 @@ def make(session: Session, project: Project, model: Path, in_memory: InMemory = 
     """
     prepared = _prepare(session, project, model, plan(project, model), in_memory)
     refused = [BuiltTarget(result.target, result.folder, error=result.error) for result in prepared.planned.refused]
-    return [*refused, *_each(session, lambda row: _make(session, project, prepared, row), prepared)]
+    return [*refused, *_each(session, lambda row: [*_made(session, project, prepared, row)][-1], prepared)]
 
 
 def publish(made: BuiltTarget) -> Result:
@@ -107,8 +111,27 @@ def publish(made: BuiltTarget) -> Result:
     return Result(made.target, made.folder, manifest=written.made, kept=written.kept, gone=written.gone)
 
 
+def _published(made: Iterator[BuiltTarget]) -> Result:
+    """Publish what a target's search comes to, better each time, as soon as it is there; the last is the result.
+
+    What an earlier search left there stays meanwhile if it is better still: it may have been killed.
+    """
+    result: Result | None = None
+    gone: set[str] = set()
+    for target in made:
+        if target.done or not ladder.stands(target.folder, target.manifest):
+            result = publish(target)
+            gone |= set(result.gone)
+            if result.error is not None:
+                break
+    assert result is not None, "the last is done"
+    here = () if result.manifest is None else tuple(name for f in result.manifest.artifacts for name in f.files)
+    return msgspec.structs.replace(result, gone=tuple(sorted(gone - set(here))))
+
+
 def _prepare(session: Session, project: Project, model: Path, planned: Plan, in_memory: InMemory) -> _Prepared:
     """What is done once for all targets: reading, converting, and running the source on samples."""
+    started = time.monotonic()
     session.progress.plan(5 + 2 * len(planned.variants))
     session.expect(("backends", variant.backend) for variant in planned.variants)
     network = reading.open_network(session, model, planned.options)
@@ -129,7 +152,8 @@ def _prepare(session: Session, project: Project, model: Path, planned: Plan, in_
         )
     named = in_memory.metric or project.metric
     metric = None if named is None else metrics.wanted(session, named)
-    return _Prepared(planned, subject, data.prepare(session, project, subject, loaded, metric))
+    prepared = data.prepare(session, project, subject, loaded, metric)
+    return _Prepared(planned, subject, prepared, ladder.search(planned.recipe, started))
 
 
 def _each[T](session: Session, work: Callable[[Row], T], prepared: _Prepared) -> list[T]:
@@ -147,25 +171,49 @@ def _each[T](session: Session, work: Callable[[Row], T], prepared: _Prepared) ->
             raise
 
 
-def _make(session: Session, project: Project, prepared: _Prepared, row: Row) -> BuiltTarget:
-    """The files of one target; a failure is among what comes back."""
-    target, folder, variants = row
-    subject, recipe = prepared.subject, prepared.planned.recipe
+def _made(session: Session, project: Project, prepared: _Prepared, row: Row) -> Iterator[BuiltTarget]:
+    """The files of one target, once, or better and better if a budget is searched for; a failure is the last."""
+    target, folder, _ = row
     try:
-        variants, left_out = artifact.possible(subject, variants)
-        built = [artifact.made(session, subject, recipe, variant, prepared.data) for variant in variants]
-        built = speed.compared(session, built)
-        if not project.allow_loss:
-            artifact.require_use([file for file, _ in built])
-        described = artifact.manifest(subject.network, target, recipe, prepared.data, [file for file, _ in built])
+        yield from _files(session, project, prepared, row)
     except CancelledError:
         raise
     except EdgekitError as error:
-        return BuiltTarget(target.name, folder, error=error)
+        yield BuiltTarget(target.name, folder, error=error, done=True)
     except OSError as error:
-        return BuiltTarget(target.name, folder, error=_mended(error))
-    described = msgspec.structs.replace(described, unavailable=left_out)
-    return BuiltTarget(target.name, folder, described, tuple(answer for _, answer in built))
+        yield BuiltTarget(target.name, folder, error=_mended(error), done=True)
+
+
+def _files(session: Session, project: Project, prepared: _Prepared, row: Row) -> Iterator[BuiltTarget]:
+    """What `_made` gives as long as nothing fails.
+
+    Raises:
+        EdgekitError: a file cannot be built, or is of no use.
+    """
+    target, folder, wanted = row
+    subject, recipe, data_ = prepared.subject, prepared.planned.recipe, prepared.data
+    variants, left_out = artifact.possible(subject, wanted)
+
+    def make(variant: Variant, way: str = "") -> ladder.File:
+        return artifact.made(session, subject, recipe, variant, data_, way=way)
+
+    def built(files: list[ladder.File], *, done: bool) -> BuiltTarget:
+        files = speed.compared(session, files)
+        described = artifact.manifest(subject.network, target, recipe, data_, [file for file, _ in files])
+        described = msgspec.structs.replace(described, unavailable=left_out)
+        return BuiltTarget(target.name, folder, described, tuple(answer for _, answer in files), done=done)
+
+    if prepared.search is None:
+        files = [make(variant) for variant in variants]
+    else:
+        climbs = [ladder.Climb(session, subject, variant, make, prepared.search) for variant in variants]
+        for files in ladder.climb(climbs):
+            if project.allow_loss or all(artifact.is_of_use(file) for file, _ in files):
+                yield built(files, done=False)
+        files = [climb.file for climb in climbs]
+    if not project.allow_loss:
+        artifact.require_use([file for file, _ in files])
+    yield built(files, done=True)
 
 
 def _mended(error: OSError) -> EdgekitError:

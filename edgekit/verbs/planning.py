@@ -27,6 +27,7 @@ def plan(project: Project, model: Path) -> Plan:
             fix=f"add -t with one of: {', '.join(config.target_names())}, or all",
         )
     _check_budget(project)
+    limit_s = None if project.time_limit is None else config.seconds(project.time_limit, "--time-limit")
     rows: list[tuple[Target, Path, tuple[Variant, ...]]] = []
     refused: list[Result] = []
     for target in [config.target(name) for name in dict.fromkeys(names)]:
@@ -44,6 +45,8 @@ def plan(project: Project, model: Path) -> Plan:
         seed=project.seed,
         require_compiled=project.require_compiled,
         quantization=project.quantization,
+        effort=project.effort if limit_s is None else project.effort or "thorough",
+        time_limit_s=limit_s,
     )
     return Plan(recipe, project.source_options, tuple(rows), tuple(refused))
 
@@ -58,6 +61,13 @@ def _check_budget(project: Project) -> None:
         raise InputError("A metric needs evaluation data.", place="--metric", fix="add --eval PATH")
     if project.max_drop is not None and project.metric is None:
         raise InputError("A maximum drop needs a metric.", place="--max-drop", fix="add --eval PATH --metric top1")
+    for option, what in (("--effort", project.effort), ("--time-limit", project.time_limit)):
+        if what is not None and not project.budget:
+            raise InputError(
+                f"{option} {what} is about the search for a budget, and none is given.",
+                place=option,
+                fix="add --max-drop X with a metric, --min-agreement SHARE or --min-sqnr DB",
+            )
     if project.eval is not None or project.calibration is not None:
         return
     for option, said in (("--min-agreement", project.min_agreement), ("--min-sqnr", project.min_sqnr)):

@@ -53,6 +53,13 @@ PLAIN = {
     "sqnr_without_data": ["build", "model.keras", "-t", "android", "--min-sqnr", "20"],
     "agreement_of_percent": ["build", "model.keras", "-t", "android", "--min-agreement", "98"],
     "budget_nan": ["build", "model.keras", "-t", "android", "--min-sqnr", "nan"],
+    "no_time": ["build", "model.keras", "-t", "android", "--time-limit", "0"],
+    "no_duration": ["build", "model.keras", "-t", "android", "--time-limit", "soon"],
+    "effort_without_budget": ["build", "model.keras", "-t", "android", "--effort", "quick"],
+    "dry_run_search": [
+        *("build", "model.keras", "-t", "android", "--eval", "samples.npz", "--min-sqnr", "20"),
+        *("--time-limit", "10m", "--dry-run"),
+    ],
     "dry_run": ["build", "model.keras", "-t", "android", "-t", "edgetpu", "--dry-run"],
     "empty": ["inspect", "empty.onnx"],
     "text": ["inspect", "text.onnx"],

@@ -135,6 +135,7 @@ def test_a_plain_preprocessing_table_is_for_every_input(tmp_path: Path) -> None:
         ("max_drop = -0.5", "`max_drop` is -0.5", "max_drop", "expected a number >= 0"),
         ("min_agreement = 98", "`min_agreement` is 98", "min_agreement", "expected a number <= 1.0"),
         ("min_sqnr = -3", "`min_sqnr` is -3", "min_sqnr", "expected a number >= 0"),
+        ("effort = 'nromal'", '`effort` is "nromal"', "effort", "did you mean normal?"),
         ("calibration_samples = 0", "`calibration_samples` is 0", "calibration_samples", ">= 1"),
         ("shapes = [1, 2]", "`shapes` is a list", "shapes", "expected a table"),
         ("[shapes]\nx = [1, 0]", "`shapes.x[1]` is 0", "shapes.x[1]", ">= 1"),

@@ -19,6 +19,8 @@ LOOKED_AT = {
     "max_drop": "data",
     "min_agreement": "data",
     "min_sqnr": "data",
+    "effort": "data",
+    "time_limit": "data: it can cost time",
     "shapes": "data",
     "custom_objects": "code",
     "keep_layout": "data",

@@ -1,0 +1,185 @@
+"""The search for a budget: which rungs, when it ends, which file is kept, and what is said if none serves."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgekit.engine.session import Session
+from edgekit.engine.store import Answer, Store
+from edgekit.errors import OutOfTimeError, Unsupported
+from edgekit.host import events
+from edgekit.nouns.building import Built
+from edgekit.nouns.lineage import Step
+from edgekit.nouns.manifest import ArtifactFile
+from edgekit.nouns.model import Signature
+from edgekit.nouns.target import BuildOptions, Variant
+from edgekit.nouns.verification import Agreement, TaskMetric, Verification
+from edgekit.steps import ladder
+from edgekit.steps.conversion import Subject
+
+NOTHING = Signature(inputs=(), outputs=())
+INT8 = Variant(file="model_int8.tflite", backend="tflite", precision="int8", use="")
+FLOAT_SOURCE = cast("Subject", SimpleNamespace(own=lambda _: None))
+FOREVER = ladder.Search("normal")
+
+
+def judged(db: float | None, *, budget: float = 30.0, verdict: str = "") -> Verification:
+    miss = db is not None and db < budget
+    return Verification(
+        samples=8, samples_origin="data", outputs=(), sqnr_db=db, threshold_db=15.0, min_sqnr_db=budget,
+        verdict=cast("Any", verdict or ("miss" if miss else "pass")),
+    )  # fmt: skip
+
+
+def file(variant: Variant, verification: Verification) -> ladder.File:
+    steps = (Step(what="convert", seconds=9.0), Step(what="build", seconds=1.5), Step(what="verify", seconds=0.5))
+    described = ArtifactFile(
+        file=variant.file, precision=variant.precision, backend=variant.backend, use="", delegate=None, io=None,
+        files={}, signature=NOTHING, cost=None, verification=verification, lineage=steps,
+    )  # fmt: skip
+    return described, Answer(Built(files=(variant.file,), signature=NOTHING), Path(), {}, False, steps)
+
+
+class Told:
+    """Progress that keeps what is said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def __getattr__(self, _: str) -> Callable[..., None]:
+        return lambda *_, **__: None
+
+    def tell(self, _: str, event: events.Event) -> None:
+        if isinstance(event, events.Remark):
+            self.lines.append(event.text)
+
+
+@pytest.fixture
+def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+    monkeypatch.setattr(ladder.speed, "best_ms", lambda *_: 0.25)
+    with Session(Store(tmp_path / "cache"), tmp_path / "log.txt", Told()) as session:
+        yield session
+
+
+def climbed(
+    session: Session, levels: dict[str, float | Exception | None], search: ladder.Search = FOREVER
+) -> tuple[ladder.Climb, list[ladder.File]]:
+    """A climb to its end, where each way to fit weights comes to so many dB; and each better file."""
+
+    def make(variant: Variant, _: str) -> ladder.File:
+        level = levels[str(variant.settings["weights"])]
+        if isinstance(level, Exception):
+            raise level
+        return file(variant, judged(level))
+
+    climb = ladder.Climb(session, FLOAT_SOURCE, INT8, make, search)
+    return climb, [found[0] for found in ladder.climb([climb])]
+
+
+def test_a_search_ends_at_the_first_rung_that_meets_the_budget(session: Session) -> None:
+    climb, files = climbed(session, {"nearest": 24.0, "bias-correction": 31.0, "learned": 99.0})
+    rungs = climb.file[0].rungs
+    assert [(rung.name, rung.met, rung.chosen) for rung in rungs] == [
+        ("ranges", False, False),
+        ("bias correction", True, True),
+    ]
+    assert [found.verification.sqnr_db for found, _ in files if found.verification] == [24.0, 31.0]
+    assert rungs[1].settings == {"weights": "bias-correction"}
+    assert (rungs[1].seconds, rungs[1].latency_ms, rungs[1].sqnr_db) == (2.0, 0.25, 31.0)
+    assert not climb.file[0].warnings
+
+
+def test_the_best_is_kept_and_what_it_would_take_is_said_if_no_rung_meets_the_budget(session: Session) -> None:
+    climb, files = climbed(session, {"nearest": 24.0, "bias-correction": 26.0, "learned": 25.0})
+    assert [found.verification.sqnr_db for found, _ in files if found.verification] == [24.0, 26.0]
+    assert [rung.chosen for rung in climb.file[0].rungs] == [False, True, False]
+    (told,) = climb.file[0].warnings
+    assert "bias correction comes closest" in told
+    assert "it would take" in told
+    lines = cast("Told", session.progress).lines
+    assert lines[0].startswith(
+        "model_int8.tflite: ranges: SQNR 24.0 dB, 0.0 KiB, 0.25 ms here, 2.0 s, misses the budget"
+    )
+
+
+def test_what_more_effort_would_try_is_said(session: Session) -> None:
+    climb, _ = climbed(session, {"nearest": 24.0, "bias-correction": 26.0}, ladder.Search("quick"))
+    assert "--effort thorough also tries learned rounding" in climb.file[0].warnings[0]
+
+
+def test_a_rung_that_cannot_be_built_is_recorded_and_passed_by(session: Session) -> None:
+    broken = Unsupported("No such kernel.")
+    climb, _ = climbed(session, {"nearest": broken, "bias-correction": 20.0, "learned": broken})
+    assert [rung.problem for rung in climb.file[0].rungs] == ["No such kernel.", "", "No such kernel."]
+    with pytest.raises(Unsupported, match="No such kernel"):
+        climbed(session, dict.fromkeys(("nearest", "bias-correction", "learned"), broken))
+
+
+def test_a_search_out_of_time_keeps_its_first_file(session: Session) -> None:
+    past = ladder.Search("normal", time.monotonic() - 1)
+    climb, files = climbed(session, {"nearest": 24.0, "bias-correction": 99.0, "learned": 99.0}, past)
+    assert len(files) == 1
+    (told,) = climb.file[0].warnings
+    assert "the time limit ended the search after 1 rung" in told
+    assert "not tried are bias correction, learned rounding" in told
+    soon = ladder.Search("normal", time.monotonic() + 60)
+    climb, files = climbed(session, {"nearest": 24.0, "bias-correction": OutOfTimeError("Late."), "learned": 99}, soon)
+    assert (len(files), len(climb.file[0].rungs)) == (1, 1)
+
+
+def test_a_call_of_a_leaf_ends_with_the_time_of_its_search(session: Session) -> None:
+    with session.until(time.monotonic() - 1), pytest.raises(OutOfTimeError):
+        session.reader().read("x", origin="x", signature=NOTHING, preprocessing={}, folder=Path(), out=Path("nowhere"))
+
+
+def test_what_is_said_stands_and_makes_no_rung_twice() -> None:
+    said = msgspec.structs.replace(INT8, settings={"weights": "nearest", "per_channel": False})
+    assert [rung.settings for rung in ladder.rungs(said, "thorough")] == [{}]
+    assert [rung.name for rung in ladder.rungs(INT8, "normal")] == ["ranges", "bias correction", "learned rounding"]
+    assert [rung.name for rung in ladder.rungs(INT8, "quick")] == ["ranges", "bias correction"]
+    plug_in = msgspec.structs.replace(INT8, backend="own")
+    assert [rung.name for rung in ladder.rungs(plug_in, "thorough")] == ["as the target proposes"]
+
+
+def test_floats_and_integers_of_the_source_are_made_once(session: Session) -> None:
+    def make(variant: Variant, _: str) -> ladder.File:
+        return file(variant, judged(10.0))
+
+    floats = msgspec.structs.replace(INT8, precision="float16")
+    integers = cast("Subject", SimpleNamespace(own=lambda _: object()))
+    for subject, variant in ((FLOAT_SOURCE, floats), (integers, INT8)):
+        climb = ladder.Climb(session, subject, variant, make, FOREVER)
+        assert len(list(ladder.climb([climb]))) == 1
+        assert [rung.settings for rung in climb.file[0].rungs] == [{}]
+
+
+@given(
+    st.floats(0, 0.5), st.floats(-0.5, 0.5), st.floats(0.01, 1), st.floats(0, 1), st.floats(1, 60), st.floats(-9, 70)
+)
+def test_nothing_is_short_exactly_if_each_demand_is_met(
+    most: float, drop: float, least: float, share: float, least_db: float, db: float
+) -> None:
+    agreed = Agreement(
+        output="y", identical=False, sqnr_db=db, max_abs_error=1.0, cosine=None, top1_agreement=share
+    )  # fmt: skip
+    found = Verification(
+        samples=8, samples_origin="data", outputs=(agreed,), sqnr_db=db, threshold_db=15.0, verdict="pass",
+        metric=TaskMetric(name="top1", samples=8, source=0.9, artifact=0.9 - drop, drop=drop),
+        max_drop=most, min_agreement=least, min_sqnr_db=least_db,
+    )  # fmt: skip
+    met = drop <= most and share >= least and db >= least_db
+    assert (ladder.shortfall(found) == 0) == met
+    assert ladder.shortfall(found) >= 0
+
+
+def test_time_runs_from_the_start_of_the_build() -> None:
+    assert ladder.search(BuildOptions(), 5.0) is None
+    assert ladder.search(BuildOptions(effort="quick"), 5.0) == ladder.Search("quick", None)
+    assert ladder.search(BuildOptions(effort="thorough", time_limit_s=60.0), 5.0) == ladder.Search("thorough", 65.0)

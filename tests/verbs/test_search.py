@@ -1,0 +1,105 @@
+"""A search for a budget on a real network: met, out of reach, from the cache, and what stands in the folder."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from edgekit.config import Project
+from edgekit.engine.session import Session
+from edgekit.engine.store import Store
+from edgekit.errors import InputError
+from edgekit.nouns import manifest
+from edgekit.nouns.results import Result
+from edgekit.verbs import build as verb
+from edgekit.verbs.planning import plan
+from tests import networks
+from tests.steps.test_ladder import Told
+
+pytestmark = pytest.mark.usefixtures("kept_workers")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("search")
+    path = networks.classifier(folder / "net.tflite")
+    given = networks.samples(networks.signature(path), 48)
+    np.savez(folder / "samples.npz", **given)
+    return path
+
+
+def searched(model: Path, folder: Path, **wanted: Any) -> tuple[Result, list[str]]:
+    told = Told()
+    project = Project(
+        targets=("android",), precision="int8", calibration=str(model.parent / "samples.npz"), output=str(folder)
+    )
+    with Session(Store(model.parent / "cache"), model.parent / "log.txt", told) as session:
+        (result,) = verb.build(session, msgspec.structs.replace(project, **wanted), model)
+    return result, told.lines
+
+
+def files(result: Result) -> tuple[manifest.ArtifactFile, ...]:
+    assert result.error is None
+    found = manifest.read(result.folder / manifest.FILE_NAME)
+    assert found == result.manifest
+    return found.artifacts
+
+
+def test_a_budget_that_is_easily_met_takes_one_rung(model: Path, tmp_path: Path) -> None:
+    result, lines = searched(model, tmp_path / "out", min_sqnr=10.0, effort="normal")
+    (file,) = files(result)
+    assert [(rung.name, rung.met, rung.chosen) for rung in file.rungs] == [("ranges", True, True)]
+    assert file.verification is not None
+    assert file.verification.verdict == "pass"
+    assert len(lines) == 1
+
+
+def test_a_budget_out_of_reach_leaves_the_best_file_and_goes_on_from_the_cache(model: Path, tmp_path: Path) -> None:
+    result, _ = searched(model, tmp_path / "out", min_sqnr=150.0, effort="normal")
+    (file,) = files(result)
+    assert file.verification is not None
+    assert file.verification.verdict == "miss"
+    levels = [rung.sqnr_db for rung in file.rungs if rung.sqnr_db is not None]
+    assert file.verification.sqnr_db == max(levels)
+    assert [rung.sqnr_db for rung in file.rungs if rung.chosen] == [max(levels)]
+    assert any("it would take" in warning for warning in file.warnings)
+    again, _ = searched(model, tmp_path / "out", min_sqnr=150.0, effort="normal")
+    assert files(again)[0].rungs == file.rungs  # seconds too: they are those of the first time
+
+
+def test_the_result_of_an_earlier_search_stays_until_a_better_one_is_there(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[float | None] = []
+    real = verb.publish
+
+    def publish(made: verb.BuiltTarget) -> Result:
+        assert made.manifest is not None
+        judged = made.manifest.artifacts[0].verification
+        seen.append(None if judged is None else judged.sqnr_db)
+        return real(made)
+
+    monkeypatch.setattr(verb, "publish", publish)
+    searched(model, tmp_path / "out", min_sqnr=150.0, effort="normal")
+    levels = [level for level in seen if level is not None]
+    assert len(levels) >= 2
+    assert levels == sorted(levels)
+    best = max(levels)
+    seen.clear()
+    searched(model, tmp_path / "out", min_sqnr=150.0, effort="normal")
+    assert seen == [best]
+
+
+def test_a_search_without_a_budget_or_without_time_is_refused(model: Path) -> None:
+    for wrong, place in (
+        (Project(targets=("android",), effort="quick"), "--effort"),
+        (Project(targets=("android",), time_limit="10m"), "--time-limit"),
+        (Project(targets=("android",), time_limit="0s", calibration="x", min_sqnr=20.0), "--time-limit"),
+    ):
+        with pytest.raises(InputError) as caught:
+            plan(wrong, model)
+        assert caught.value.place == place
+    timed = Project(targets=("android",), time_limit="1h30m", calibration="x", min_sqnr=20.0)
+    assert (plan(timed, model).recipe.effort, plan(timed, model).recipe.time_limit_s) == ("thorough", 5400.0)
