@@ -48,6 +48,7 @@ def build(
     inputs: Sequence[str] = (),
     outputs: Sequence[str] = (),
     custom_objects: str | None = None,
+    optimize_graph: bool = True,
     keep_layout: bool = False,
     allow_unsafe: bool = False,
     max_memory: str | None = None,
@@ -97,6 +98,7 @@ def build(
         inputs: names of tensors that become the inputs, in place of the model's own.
         outputs: names of tensors that become the outputs (``inspect(model, tensors=True)`` lists them).
         custom_objects: ``module:function`` that returns a Keras model's own classes by name.
+        optimize_graph: rewrite the network into fewer operators that compute the same.
         keep_layout: keep the source's layout (NCHW) at the artifact's boundary.
         allow_unsafe: permit what does not only compute in this model: bytecode, operators on files.
         max_memory: what a process that reads models may use, such as ``"24G"``.

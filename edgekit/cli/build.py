@@ -82,6 +82,11 @@ if TYPE_CHECKING:
 @click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), metavar="N", help="Seed for every random choice.  [default: 0]"
 )
+@click.option(
+    "--optimize-graph/--no-optimize-graph",
+    default=None,
+    help="Rewrite the network into fewer operators that compute the same.  [default: on]",
+)
 @click.option("--require-compiled", is_flag=True, default=None, help="Exit 3 if a compiler is missing.")
 @click.option("--profile", is_flag=True, default=None, help="Measure the files after the build (see edgekit profile).")
 @click.option("--device", metavar="ID", help="Device to measure on.  [default: this host]")

@@ -67,6 +67,7 @@ class Project(Noun, frozen=True, kw_only=True):
         inputs: names of tensors that become the inputs, in place of the model's own.
         outputs: names of tensors that become the outputs (``edgekit inspect --tensors`` lists them).
         custom_objects: ``module:function`` that returns a Keras model's own classes by name.
+        optimize_graph: rewrite the network into fewer operators that compute the same; true without.
         keep_layout: keep the source's layout (NCHW) at the artifact's boundary.
         allow_unsafe: permit what does not only compute in this model: a Lambda layer's bytecode, operators on files.
         max_memory: what a process that reads models may use, such as ``"24G"``; 80 % of the machine's without.
@@ -107,6 +108,7 @@ class Project(Noun, frozen=True, kw_only=True):
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     custom_objects: str | None = None
+    optimize_graph: bool = True
     keep_layout: bool = False
     allow_unsafe: bool = False
     max_memory: str | None = None

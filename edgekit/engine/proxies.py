@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from edgekit.backends import Backend
     from edgekit.drivers import Driver
     from edgekit.meters import Meter
+    from edgekit.rewrites import Optimizer
     from edgekit.samples import Reader
     from edgekit.sources import Source
 
@@ -47,6 +48,10 @@ class LeafProxies(ABC):
     def reader(self) -> "Reader":
         """What reads samples."""
         return cast("Reader", _Proxy(self._call, "samples", "reader"))
+
+    def optimizer(self) -> "Optimizer":
+        """What rewrites a waist."""
+        return cast("Optimizer", _Proxy(self._call, "rewrites", "optimizer"))
 
     @abstractmethod
     def _call(self, room: str, leaf: str, method: str, /, **arguments: Any) -> Any:

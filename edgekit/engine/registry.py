@@ -17,7 +17,10 @@ from typing import Any
 from edgekit.errors import InputError, MissingTool
 from edgekit.nouns import leaves
 
-ROOMS = {"sources": "Source", "backends": "Backend", "drivers": "Driver", "meters": "Meter", "samples": "Reader"}
+ROOMS = {
+    "sources": "Source", "backends": "Backend", "drivers": "Driver", "meters": "Meter", "samples": "Reader",
+    "rewrites": "Optimizer",
+}  # fmt: skip
 """Every room of leaves → the name of its base class."""
 
 

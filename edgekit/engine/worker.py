@@ -39,6 +39,7 @@ DOINGS = {
     "describe": "reading the model",
     "to_waist": "converting the model",
     "as_it_is": "reading the model",
+    "optimize": "optimizing the graph",
     "read": "reading the samples",
     "score": "computing the metric",
     "tensors": "listing the model's tensors",
@@ -63,7 +64,7 @@ RUNNING = {"sources": "running the model", "backends": "running the file", "driv
 
 LIMITS_S = {
     "to_waist": 21600.0, "as_it_is": 21600.0, "build": 21600.0, "run": 21600.0, "best_ms": 600.0,
-    "first_divergence": 300.0,
+    "first_divergence": 300.0, "optimize": 3600.0,
 }  # fmt: skip
 """Methods that convert, compile or run networks, which may hang → how many seconds one may take unless the call says.
 

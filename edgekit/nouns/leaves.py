@@ -130,12 +130,15 @@ METERS = {
 
 SAMPLES = {"reader": LeafRow(distributions=("pillow",))}
 
+REWRITES = {"optimizer": LeafRow()}
+
 LEAVES: Mapping[str, Mapping[str, LeafRow]] = {
     "sources": SOURCES,
     "backends": BACKENDS,
     "drivers": DRIVERS,
     "meters": METERS,
     "samples": SAMPLES,
+    "rewrites": REWRITES,
 }
 """Every room of leaves → its rows."""
 

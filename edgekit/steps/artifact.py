@@ -15,7 +15,7 @@ from edgekit.nouns.building import Built
 from edgekit.nouns.manifest import FILE_NAME, ArtifactFile, Manifest, carried
 from edgekit.nouns.model import CALIBRATED, Waist
 from edgekit.nouns.target import BuildOptions, Target, Variant
-from edgekit.steps import compilation, evidence
+from edgekit.steps import compilation, evidence, optimization
 from edgekit.steps.conversion import Subject
 from edgekit.steps.data import BuildData
 from edgekit.steps.reading import OpenedNetwork
@@ -59,6 +59,7 @@ def made(
         Unsupported: the network cannot be built so, or the file does not compute what its source computes.
     """
     require_form(subject, variant)
+    subject = optimization.optimized(session, subject, variant)
     calibrated = variant.precision in CALIBRATED and subject.own(variant.precision) is None
     calibration = prepared.calibration if calibrated else None
     built = compilation.compile_variant(session, subject, variant, calibration, recipe.seed, way=way)

@@ -133,7 +133,7 @@ def _prepare(session: Session, project: Project, model: Path, planned: Plan, in_
     """What is done once for all targets: reading, converting, and running the source on samples."""
     started = time.monotonic()
     session.progress.plan(5 + 2 * len(planned.variants))
-    session.expect(("backends", variant.backend) for variant in planned.variants)
+    session.expect([*(("backends", variant.backend) for variant in planned.variants), ("rewrites", "optimizer")])
     network = reading.open_network(session, model, planned.options)
     if project.calibration is None and (files := planned.calibrated(network.model)):
         raise InputError(

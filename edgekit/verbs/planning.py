@@ -1,6 +1,7 @@
 """What a build will make, decided from the project alone."""
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -10,6 +11,7 @@ from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.model import FLOATS, Precision
 from edgekit.nouns.results import Plan, Result
 from edgekit.nouns.target import BuildOptions, Target, Variant
+from edgekit.steps import optimization
 
 
 def plan(project: Project, model: Path) -> Plan:
@@ -105,10 +107,11 @@ def _variants(target: Target, project: Project) -> tuple[Variant, ...]:
 
 
 def _as_said(variant: Variant, project: Project) -> Variant:
-    """A quantized variant with what the user says about quantization."""
-    if variant.precision in FLOATS:
-        return variant
-    return msgspec.structs.replace(variant, settings=variant.settings | project.quantization.settings)
+    """A variant with what the user says about graph optimization, and a quantized one about quantization."""
+    said: dict[str, Any] = {} if project.optimize_graph else {optimization.SETTING: False}
+    if variant.precision not in FLOATS:
+        said |= project.quantization.settings
+    return msgspec.structs.replace(variant, settings=variant.settings | said) if said else variant
 
 
 def _require(target: Target, option: str, wanted: str | None, offered: tuple[str, ...]) -> None:

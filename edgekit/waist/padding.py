@@ -41,9 +41,12 @@ def _padding(operator: graph.Operator, main: Any) -> Any:
     if operator.name not in {"CONV_2D", "DEPTHWISE_CONV_2D"} or options["padding"] != schema.Padding.SAME:
         return None
     before, kernel, after = (graph.ints(main.tensors[t].shape)[1:3] for t in (*operator.inputs[:2], *operator.outputs))
-    if min(_missing(options, kernel, before, after)) >= 0 or kernel == (1, 1):
-        return None
-    return same(options, kernel, before, after)
+    return same(options, kernel, before, after) if leaps(options, kernel, before, after) else None
+
+
+def leaps(options: dict[str, Any], kernel: Sequence[int], before: Sequence[int], after: Sequence[int]) -> bool:
+    """Whether "same" padding would have XNNPACK start in the wrong place; sizes as in `same`."""
+    return min(_missing(options, kernel, before, after)) < 0 and tuple(kernel) != (1, 1)
 
 
 def same(options: dict[str, Any], kernel: Sequence[int], before: Sequence[int], after: Sequence[int]) -> Any:

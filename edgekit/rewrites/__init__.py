@@ -1,0 +1,70 @@
+"""Rewrites of the float waist: the same numbers by fewer or cheaper operators. This file is the contract.
+
+    MainGraph       the main graph, with who makes and who reads each tensor
+      → a rule    proposes a Replacement: operators, and what is to stand in their place
+      → proof     runs both apart on probes
+      → MainGraph   takes it, if they agree
+
+A rule is a module of this package, with a row in `RULES`: which runtimes gain by it.
+"""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Literal
+
+from edgekit.nouns.base import Noun
+from edgekit.nouns.model import Signature
+
+Runtime = Literal["litert", "accelerator"]
+"""What will run a file: LiteRT on CPUs and GPUs, or an accelerator of integers that takes no float operator."""
+
+
+class RewriteRule(Noun, frozen=True, kw_only=True):
+    """A rewrite: the module of its name, what is told of it after a number, and which runtimes gain."""
+
+    name: str
+    told: str
+    gains: frozenset[Runtime]
+
+
+EVERYWHERE: frozenset[Runtime] = frozenset({"litert", "accelerator"})
+
+RULES = (
+    RewriteRule(name="unread", told="operators dropped whose results nobody reads", gains=EVERYWHERE),
+    RewriteRule(name="padding", told='PAD folded into "same" padding', gains=EVERYWHERE),
+)
+"""All rewrites, in the order in which they are tried."""
+
+
+def chosen(runtime: Runtime) -> tuple[str, ...]:
+    """The rewrites by which a runtime gains, by name."""
+    return tuple(rule.name for rule in RULES if runtime in rule.gains)
+
+
+class Optimized(Noun, frozen=True, kw_only=True):
+    """What came of a waist: the ``file`` in the output folder, operators before and after, and what was done.
+
+    Without a ``file`` the waist is as good as it is. ``notes`` are for the manifest. ``refused`` counts replacements
+    that were not proven equal, by rule.
+    """
+
+    file: str | None
+    before: int
+    after: int
+    notes: tuple[str, ...] = ()
+    refused: dict[str, int] = {}
+
+
+class Optimizer(ABC):
+    """Rewrites float TFLite files, in a worker process."""
+
+    @abstractmethod
+    def optimize(self, path: Path, signature: Signature, rules: tuple[str, ...], out: Path) -> Optimized:
+        """Write ``out/waist.tflite``, the network of ``path`` rewritten by some of `RULES`.
+
+        Inputs, outputs, their names and layouts, and what controls the flow or keeps state stay as they are.
+        A network that does not agree with the original as a whole is not taken: then there is no file.
+
+        Raises:
+            InputError: ``path`` is no TFLite file, or it is damaged.
+        """

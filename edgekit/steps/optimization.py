@@ -1,0 +1,63 @@
+"""The waist rewritten for what is to run it: the same numbers by fewer operators (`edgekit.rewrites`)."""
+
+import msgspec
+
+from edgekit import rewrites
+from edgekit.engine.question import Known, Question
+from edgekit.engine.session import Session
+from edgekit.engine.store import Answer, digest_of
+from edgekit.errors import InputError, Unsupported
+from edgekit.nouns.model import Waist
+from edgekit.nouns.target import Variant
+from edgekit.rewrites import Optimized, Runtime
+from edgekit.steps import conversion
+from edgekit.steps.conversion import Subject
+
+SETTING = "optimize_graph"
+"""The key of a variant's settings that switches it off, with the value false."""
+
+
+def optimized(session: Session, subject: Subject, variant: Variant) -> Subject:
+    """The source with its waist as it is best for a file; the source as it is if nothing of it is to be rewritten.
+
+    That is a file that its backend makes of the source itself, or of the source's integers.
+    """
+    waist = subject.waist
+    left_alone = subject.own(variant.precision) is not None or subject.network.read_by(variant)
+    rules = _rules(variant)
+    if waist is None or left_alone or not rules:
+        return subject
+    answer = _ask(session, waist, rules)
+    if answer is None:
+        return subject
+    notes = (*waist.result.notes, *answer.result.notes)
+    if answer.result.file is None:
+        kept = msgspec.structs.replace(waist.result, notes=notes)
+        return msgspec.structs.replace(subject, waist=msgspec.structs.replace(waist, result=kept))
+    made = msgspec.structs.replace(waist.result, file=answer.result.file, notes=notes)
+    rewritten = Answer(made, answer.folder, answer.files, answer.from_cache, answer.steps)
+    return msgspec.structs.replace(subject, waist=rewritten, cost=conversion.cost(session, rewritten))
+
+
+def _rules(variant: Variant) -> tuple[str, ...]:
+    runtime = RUNTIMES.get(variant.backend)
+    return () if runtime is None or not variant.settings.get(SETTING, True) else rewrites.chosen(runtime)
+
+
+RUNTIMES: dict[str, Runtime] = {"tflite": "litert", "edgetpu": "accelerator"}
+"""What runs the files of a backend. OpenVINO rewrites what it reads itself, and other backends may."""
+
+
+def _ask(session: Session, waist: Answer[Waist], rules: tuple[str, ...]) -> Answer[Optimized] | None:
+    path, signature = waist.folder / waist.result.file, waist.result.signature
+    question = Question(
+        what="optimize",
+        leaf="rewrites/optimizer",
+        modules=(__name__, *(f"edgekit.rewrites.{rule}" for rule in rules)),
+        settings={"rules": rules},
+        inputs={"waist": waist, "signature": Known(digest_of(signature))},
+    )
+    try:
+        return session.ask(question, Optimized, lambda out: session.optimizer().optimize(path, signature, rules, out))
+    except (InputError, Unsupported):  # its process died: a rewrite must not cost the build
+        return None
