@@ -10,6 +10,7 @@ come from several threads. Nothing is printed unless ``progress`` asks for it. E
 """
 
 from edgekit.api.building import build, check, inspect
+from edgekit.api.diagnosing import DiagnoseResult, diagnose
 from edgekit.api.measuring import compare, devices, profile
 from edgekit.api.results import (
     BuildResult,
@@ -34,6 +35,7 @@ __all__ = [
     "CheckResult",
     "CompareResult",
     "DevicesResult",
+    "DiagnoseResult",
     "DoctorResult",
     "InspectResult",
     "LatencyMs",
@@ -44,6 +46,7 @@ __all__ = [
     "check",
     "compare",
     "devices",
+    "diagnose",
     "doctor",
     "inspect",
     "profile",

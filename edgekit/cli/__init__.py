@@ -17,6 +17,7 @@ VERBS = {
     "build": "Turn a model into verified artifacts for one or more targets.",
     "inspect": "Show signature, operators, parameters, MACs and memory of a model.",
     "check": "Tell whether targets take a model, and where its operators would run.",
+    "diagnose": "Find at which operators a file loses accuracy, why, and what would help.",
     "profile": "Measure latency, memory and energy of an artifact on a device.",
     "compare": "Tell which of two artifacts is faster on a device, or that no difference is shown.",
     "devices": "List attached devices, what they run and what is wrong; configure boards.",

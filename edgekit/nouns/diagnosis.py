@@ -13,6 +13,12 @@ levels inside of this range are too far apart. ``kernel``: it computes otherwise
 ``rewritten``: all of it, if the file computes the result in another way than the float network.
 """
 
+SHOWN = 10
+"""Operators that a table shows if nobody says how many."""
+
+type Value = Literal["share", "alone", "accumulated", "outputs"]
+"""A figure of an operator: its share, or an SQNR."""
+
 
 class Blame(Noun, frozen=True, kw_only=True):
     """One cause of an operator's error.
@@ -49,6 +55,7 @@ class OperatorDiagnosis(Noun, frozen=True, kw_only=True):
         place: the operator of the float network that makes the same tensor, by its place; None for an input.
         operator: its kind.
         name: of the tensor that it makes, in the float network.
+        tensor: the same tensor's name in the file.
         dtype: of this tensor, in the file.
         alone_db: SQNR of its result against the float network's if it reads that network's own values, on the grids
             of its inputs; None if it is equal bit for bit.
@@ -65,6 +72,7 @@ class OperatorDiagnosis(Noun, frozen=True, kw_only=True):
     place: int | None
     operator: str
     name: str
+    tensor: str
     dtype: str
     alone_db: float | None
     accumulated_db: float | None
@@ -107,3 +115,17 @@ class Diagnosis(Noun, frozen=True, kw_only=True):
 
         ranked = sorted((row for row in self.operators if row.alone_db is not None), key=rank)
         return tuple(ranked[:most])
+
+
+class Diagnosed(Noun, frozen=True, kw_only=True):
+    """What ``edgekit diagnose`` tells of a file.
+
+    ``source`` is the model that it was held against, ``samples_origin`` what both ran on; ``notes`` say how these were
+    found.
+    """
+
+    file: str
+    source: str
+    samples_origin: str
+    diagnosis: Diagnosis
+    notes: tuple[str, ...] = ()

@@ -60,6 +60,7 @@ def test_the_names_that_edgekit_exports() -> None:
         "check",
         "compare",
         "devices",
+        "diagnose",
         "doctor",
         "errors",
         "inspect",

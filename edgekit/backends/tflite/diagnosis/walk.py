@@ -247,6 +247,7 @@ class Walk:
                 place=None if maker is None else maker.index,
                 operator=suspect.operator.name,
                 name=self._waist.graph.tensors[suspect.made].name,
+                tensor=described.name,
                 dtype=described.dtype,
                 alone_db=None if alone >= IDENTICAL_DB else alone,
                 accumulated_db=None if (level := sqnr_db(suspect.truth, own)) >= IDENTICAL_DB else level,

@@ -1,0 +1,65 @@
+"""``edgekit diagnose``."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from edgekit.cli import options
+from edgekit.cli.console import say
+from edgekit.host.replacing import write
+from edgekit.nouns.diagnosis import SHOWN, Value
+from edgekit.nouns.model import SourceOptions
+from edgekit.report import diagnosis as screens
+from edgekit.verbs.diagnose import Wanted, diagnose
+
+
+@click.command(epilog="Exit codes: 0 diagnosed, 2 wrong input or another source, 3 a library missing, 4 unsupported.")
+@click.argument("artifact")
+@click.option("--against", metavar="MODEL", help="The model that it was built from.  [default: the manifest's]")
+@click.option("--samples", metavar="PATH", help="Samples to run on.  [default: those of the build, or random]")
+@click.option("--file", metavar="NAME", help="A file of the folder, or a precision.  [default: the lowest SQNR]")
+@click.option(
+    "--top", type=click.IntRange(1, 10_000), default=SHOWN, show_default=True, help="How many operators to show."
+)
+@click.option(
+    "--value",
+    type=click.Choice(list(screens.VALUES)),
+    default="share",
+    show_default=True,
+    help="Figure that -o writes for each operator.",
+)
+@options.source_options
+@options.json_option
+@click.option("-o", "--output", metavar="FILE", help="Write Model Explorer node data (.json).")
+def verb(artifact: str, *, as_json: bool, top: int, value: Value, output: str | None, **flags: Any) -> int:
+    """Find at which operators a file loses its signal, from which causes, and what would help.
+
+    \b
+    edgekit diagnose dist/model/android/
+    edgekit diagnose model_int8.tflite --against model.onnx --samples samples.npz
+    edgekit diagnose dist/model/android/ --file int8 -o errors.json      (for Model Explorer)
+
+    Each operator runs alone, on what the float network computes before it, and accumulated, in the file as it is. Its
+    share is its part of the errors at the outputs. Operators are named by their places in the file.
+    """
+    said = {name: flags[name] for name in SourceOptions.__struct_fields__ if flags.get(name) is not None}
+    wanted = Wanted(
+        artifact=options.existing(artifact),
+        against=None if flags["against"] is None else options.existing(flags["against"]),
+        samples=flags["samples"],
+        file=flags["file"],
+        options=SourceOptions(**said),
+        helps=top,
+    )
+    console = options.stderr()
+    with options.session(console, max_memory=flags["max_memory"], max_seconds=flags["max_seconds"]) as session:
+        found = diagnose(session, wanted)
+    options.stdout(as_json=as_json).print(screens.diagnosed(found, top))
+    if output is not None:
+        write(Path(output), msgspec.json.format(msgspec.json.encode(screens.node_data(found, value))) + b"\n")
+        say(f"{output}: {screens.VALUES[value]}, for Model Explorer")
+    if as_json:
+        options.print_json(found)
+    return 0

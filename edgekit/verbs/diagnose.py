@@ -1,0 +1,210 @@
+"""Find where a file loses its signal, and what would help."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from edgekit.engine.session import Session
+from edgekit.engine.store import Answer, file_digest
+from edgekit.errors import InputError
+from edgekit.nouns import manifest as manifests
+from edgekit.nouns.diagnosis import Diagnosed
+from edgekit.nouns.manifest import ArtifactFile, DataSet, Manifest
+from edgekit.nouns.model import Preprocessing, Signature, SourceOptions
+from edgekit.nouns.samples import Kept
+from edgekit.steps import conversion, diagnosis, reading, sampling
+from edgekit.steps.evidence import affordable
+from edgekit.steps.reading import OpenedNetwork
+
+SAMPLES = 16
+"""Samples on which both networks run; more change figures by a few tenths of a dB."""
+
+EXACT = {"float32"}
+"""Precisions of files that round nothing."""
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What to look at.
+
+    ``artifact`` is a file, or a folder with a manifest, then ``file`` is one of its files by name or precision.
+    ``against`` is the source, ``samples`` names data; both are the manifest's if they are None. ``held`` writes
+    samples that a program holds in memory. ``options`` say how the source is read, if there is no manifest.
+    ``helps`` is for how many operators to try what would help.
+    """
+
+    artifact: Path
+    against: Path | None = None
+    samples: str | None = None
+    held: Callable[[Signature], Path] | None = None
+    file: str | None = None
+    options: SourceOptions = SourceOptions()
+    helps: int = 0
+    seed: int = 0
+
+
+class _Subject(msgspec.Struct, frozen=True):
+    """The file, with what its manifest says of it and of its folder."""
+
+    path: Path
+    described: ArtifactFile | None = None
+    manifest: Manifest | None = None
+    notes: tuple[str, ...] = ()
+
+
+def diagnose(session: Session, wanted: Wanted) -> Diagnosed:
+    """Run a file and its source's float network operator by operator on the same samples.
+
+    Raises:
+        InputError: there is no such file, its source is not found or is another one, or the samples do not fit.
+        Unsupported: the file's operators cannot be looked into.
+        MissingTool: the libraries that read the source are not installed.
+    """
+    session.progress.plan(3)
+    subject = _subject(wanted)
+    network, notes = source(session, wanted, subject)
+    samples, more = _samples(session, wanted, subject, network)
+    waist = conversion.to_waist(session, network, samples)
+    found = diagnosis.diagnose(session, subject.path, waist, samples, wanted.helps)
+    return Diagnosed(
+        file=str(subject.path),
+        source=str(network.path),
+        samples_origin=samples.result.origin,
+        diagnosis=found.result,
+        notes=(*subject.notes, *notes, *more),
+    )
+
+
+def _subject(wanted: Wanted) -> _Subject:
+    path = wanted.artifact
+    if path.is_dir():
+        return _in_folder(path, manifests.read(path / manifests.FILE_NAME), wanted.file)
+    if wanted.file is not None:
+        raise InputError(
+            f"{path.name} is a file already.", place="--file", fix="leave out --file, or name the folder of the file"
+        )
+    beside = path.parent / manifests.FILE_NAME
+    if beside.is_file():
+        known = manifests.read(beside)
+        for described in known.artifacts:
+            if described.file == path.name:
+                return _confirmed(_Subject(path, described, known))
+    return _Subject(path)
+
+
+def _in_folder(folder: Path, known: Manifest, name: str | None) -> _Subject:
+    """The file of a folder that is asked for, or the one that comes least close to its source."""
+    files = [file for file in known.artifacts if name in {None, file.file, file.precision}]
+    if name is None:
+        files = [file for file in files if file.precision not in EXACT] or files
+    if not files:
+        offered = ", ".join(f"{file.file} ({file.precision})" for file in known.artifacts)
+        raise InputError(f"{folder} holds no {name}.", place="--file", fix=f"choose from {offered}")
+    chosen = min(files, key=_sqnr_db)
+    others = ", ".join(file.file for file in files if file is not chosen)
+    notes = (f"{chosen.file} has the lowest SQNR of this folder's files (--file names another: {others})",)
+    return _confirmed(_Subject(folder / chosen.file, chosen, known, notes if others else ()))
+
+
+def _sqnr_db(file: ArtifactFile) -> float:
+    judged = file.verification
+    return float("inf") if judged is None or judged.sqnr_db is None else judged.sqnr_db
+
+
+def _confirmed(subject: _Subject) -> _Subject:
+    """See that the file is the one that its manifest describes.
+
+    Raises:
+        InputError: it is not, or it is not there.
+    """
+    expected = None if subject.described is None else subject.described.files.get(subject.path.name)
+    if not subject.path.is_file() or (expected is not None and file_digest(subject.path) != expected):
+        there = subject.path.is_file()
+        raise InputError(
+            f"{subject.path.name} is {'not the file that the manifest describes' if there else 'not there'}.",
+            place=str(subject.path),
+            fix="build it again, or diagnose a copy of the file in a folder of its own, with --against MODEL",
+        )
+    return subject
+
+
+def source(session: Session, wanted: Wanted, subject: _Subject) -> tuple[OpenedNetwork, tuple[str, ...]]:
+    """The model that the file was made from.
+
+    Raises:
+        InputError: it is not found, or it is another one.
+    """
+    known = subject.manifest
+    options = wanted.options if known is None else known.source_options
+    if wanted.against is not None:
+        network = reading.open_network(session, wanted.against, options)
+        if known is not None and network.model.sha256 != known.source.sha256:
+            raise InputError(
+                f"{subject.path.name} was not built from this {wanted.against.name}, but from one with the SHA-256 "
+                f"{known.source.sha256[:12]}…",
+                place=f"--against {wanted.against}",
+                fix=f"name that {known.source.file}, or build the file again from this one",
+            )
+        return network, ()
+    if known is None:
+        raise InputError(
+            f"Nothing says what {subject.path.name} was built from: there is no manifest beside it.",
+            place=str(subject.path),
+            fix="name its source: --against MODEL",
+        )
+    for path in _places(subject.path, known.source.file):
+        network = reading.open_network(session, path, options)
+        if network.model.sha256 == known.source.sha256:
+            return network, (f"its source is {path}",)
+    raise InputError(
+        f"{known.source.file}, from which {subject.path.name} was built, is neither in the current folder nor above "
+        "the artifact's, or it has changed.",
+        place=str(subject.path.parent / manifests.FILE_NAME),
+        fix="name it: --against MODEL",
+    )
+
+
+def _places(artifact: Path, name: str) -> list[Path]:
+    """Where a source may lie: in the current folder, and in those above the artifact."""
+    folders = dict.fromkeys((Path.cwd(), *artifact.resolve().parents))
+    return [folder / name for folder in folders if (folder / name).exists()]
+
+
+def _samples(
+    session: Session, wanted: Wanted, subject: _Subject, network: OpenedNetwork
+) -> tuple[Answer[Kept], tuple[str, ...]]:
+    """What both run on: what the user names, else what the file was verified or calibrated with, else random values."""
+    signature = network.model.signature
+    preprocessing = _preprocessing(subject)
+    if wanted.samples is not None:
+        file = None if wanted.held is None else wanted.held(signature)
+        every = sampling.read(session, wanted.samples, signature, preprocessing, file)
+        return sampling.take(session, every, affordable(signature, SAMPLES)), ()
+    known = subject.manifest
+    for given in () if known is None else (known.evaluation, known.calibration):
+        again = None if given is None else _again(session, given, network, preprocessing)
+        if again is not None:
+            return sampling.take(session, again, affordable(signature, SAMPLES)), ()
+    note = "it ran on random values, which show other ranges than real samples: --samples PATH takes these"
+    return sampling.drawn(session, signature, affordable(signature, SAMPLES), wanted.seed), (note,)
+
+
+def _again(
+    session: Session, given: DataSet, network: OpenedNetwork, preprocessing: dict[str, Preprocessing]
+) -> Answer[Kept] | None:
+    """The data of a build once more; None if it is no longer there, or has changed."""
+    if not Path(given.origin).exists():
+        return None
+    try:
+        every = sampling.read(session, given.origin, network.model.signature, preprocessing)
+    except InputError:
+        return None
+    return every if every.result.total_sha256 == given.sha256 else None
+
+
+def _preprocessing(subject: _Subject) -> dict[str, Preprocessing]:
+    """By input, what the manifest says of how raw samples become inputs."""
+    if subject.described is None:
+        return {}
+    inputs = subject.described.signature.inputs
+    return {spec.source_name: spec.preprocessing for spec in inputs if spec.preprocessing is not None}

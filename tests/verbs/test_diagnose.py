@@ -1,0 +1,130 @@
+"""`edgekit diagnose`: which file, against which source, on which samples; and complaints."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import edgekit
+from edgekit import cli
+from edgekit.api import DiagnoseResult
+from edgekit.errors import InputError, Unsupported
+from edgekit.waist import graph
+from tests import networks
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A source, its samples, and what was built of it for android."""
+    folder = tmp_path_factory.mktemp("diagnose")
+    source = networks.classifier(folder / "net.tflite")
+    np.savez(folder / "samples.npz", image=networks.samples(networks.signature(source), 40)["source_image"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("EDGEKIT_CACHE", str(folder / "cache"))
+        patch.setenv("EDGEKIT_CONFIG", str(folder / "config"))
+        edgekit.build("net.tflite", "android", calibration="samples.npz", output="out")
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def found(folder: Path) -> DiagnoseResult:
+    return edgekit.diagnose(folder / "out")
+
+
+def test_source_samples_and_file_are_found_by_the_manifest(found: DiagnoseResult, folder: Path) -> None:
+    told = found.diagnosed
+    assert Path(told.file) == folder / "out/model_int8.tflite"
+    assert Path(told.source) == folder / "net.tflite"
+    assert Path(told.samples_origin) == folder / "samples.npz"
+    assert found.diagnosis.samples == 16
+    assert found.diagnosis.output_db is not None
+    assert found.diagnosis.output_db > 20
+    assert {row.operator for row in found.diagnosis.operators} >= {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
+    assert "lowest SQNR" in " ".join(told.notes)
+
+
+def test_the_worst_come_first_and_are_shown(found: DiagnoseResult) -> None:
+    shares = [row.share or 0.0 for row in found.worst]
+    assert shares == sorted(shares, reverse=True)
+    text = str(found)
+    assert found.worst[0].operator in text
+    assert f"{found.worst[0].share:.1%}" in text
+
+
+def test_node_data_names_the_tensors_of_the_file(found: DiagnoseResult) -> None:
+    names = {tensor.name for tensor in graph.read(Path(found.diagnosed.file))[0].tensors}
+    for value in ("share", "alone", "accumulated", "outputs"):
+        data = found.node_data(value)
+        assert set(data) == {"name", "results", "gradient"}
+        assert data["results"]
+        assert set(data["results"]) <= names
+        assert all(set(entry) == {"value"} for entry in data["results"].values())
+        assert [end["stop"] for end in data["gradient"]] == [0, 1]
+
+
+def test_another_file_of_the_folder(folder: Path) -> None:
+    assert edgekit.diagnose(folder / "out", file="float16").diagnosed.file.endswith("model_float16.tflite")
+    with pytest.raises(InputError, match="holds no int16x8") as refused:
+        edgekit.diagnose(folder / "out", file="int16x8")
+    assert "model_int8.tflite (int8)" in refused.value.fix
+
+
+def test_arrays_of_a_program_and_a_file_without_a_manifest(folder: Path, tmp_path: Path) -> None:
+    shutil.copy(folder / "out/model_int8.tflite", tmp_path / "alone.tflite")
+    with pytest.raises(InputError, match="no manifest beside it") as refused:
+        edgekit.diagnose(tmp_path / "alone.tflite")
+    assert "against" in refused.value.fix
+    samples = np.load(folder / "samples.npz")["image"][:8]
+    told = edgekit.diagnose(tmp_path / "alone.tflite", folder / "net.tflite", samples=samples).diagnosed
+    assert told.diagnosis.samples == 8
+    random = edgekit.diagnose(tmp_path / "alone.tflite", folder / "net.tflite").diagnosed
+    assert "random values" in " ".join(random.notes)
+
+
+def test_the_command_line_prints_and_writes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["diagnose", "out", "--top", "2", "--json", "-o", "data.json", "--value", "alone"]) == 0
+    out, err = capsys.readouterr()
+    assert len(json.loads(out)["diagnosis"]["operators"]) > 4
+    assert "cost less" in err
+    assert "alone" in json.loads((folder / "data.json").read_text())["name"]
+
+
+def other(folder: Path, name: str) -> Path:
+    """The same network with another name inside, and so another file."""
+    content = (folder / "net.tflite").read_bytes()
+    (folder / name).write_bytes(content.replace(b"image", b"imago"))
+    return folder / name
+
+
+def test_what_is_wrong_is_named(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="was not built from this") as refused:
+        edgekit.diagnose(folder / "out", other(folder, "other.tflite"))
+    assert "net.tflite" in refused.value.fix
+    shutil.copytree(folder / "out", tmp_path / "out")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="neither in the current folder") as refused:
+        edgekit.diagnose(tmp_path / "out")
+    assert "against" in refused.value.fix
+    with pytest.raises(InputError, match="wants"):
+        edgekit.diagnose(folder / "out", samples=np.zeros((4, 9, 9, 3), np.float32))
+    (tmp_path / "out/model_int8.tflite").write_bytes(b"x" * 100)
+    with pytest.raises(InputError, match="not the file that the manifest describes"):
+        edgekit.diagnose(tmp_path / "out/model_int8.tflite", folder / "net.tflite")
+    (tmp_path / "out/manifest.json").unlink()
+    with pytest.raises(InputError, match="is no artifact folder"):
+        edgekit.diagnose(tmp_path / "out")
+
+
+def test_a_file_that_rounds_nothing(folder: Path) -> None:
+    with pytest.raises(InputError, match="nothing in it is rounded"):
+        edgekit.diagnose(folder / "net.tflite", folder / "net.tflite")
+
+
+def test_a_file_of_openvino_is_unavailable(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.xml").write_text("<net/>")
+    with pytest.raises(Unsupported, match="cannot be looked into"):
+        edgekit.diagnose(tmp_path / "model.xml", folder / "net.tflite")
