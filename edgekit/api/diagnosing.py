@@ -91,7 +91,7 @@ def diagnose(
     """
     with session(progress, max_memory=max_memory, max_seconds=max_seconds) as running, in_memory(running) as folder:
         named = samples is None or given.is_named(samples)
-        wanted = diagnoses.Wanted(
+        request = diagnoses.DiagnosisRequest(
             artifact=Path(artifact),
             against=None if against is None else given.model_file(against, folder),
             samples=None if samples is None else str(samples) if named else "samples of the calling program",
@@ -100,4 +100,4 @@ def diagnose(
             options=SourceOptions(shapes=shapes or {}),
             helps=top,
         )
-        return DiagnoseResult(diagnoses.diagnose(running, wanted), top)
+        return DiagnoseResult(diagnoses.diagnose(running, request), top)

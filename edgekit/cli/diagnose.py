@@ -12,7 +12,7 @@ from edgekit.host.replacing import write
 from edgekit.nouns.diagnosis import SHOWN, Value
 from edgekit.nouns.model import SourceOptions
 from edgekit.report import diagnosis as screens
-from edgekit.verbs.diagnose import Wanted, diagnose
+from edgekit.verbs.diagnose import DiagnosisRequest, diagnose
 
 
 @click.command(epilog="Exit codes: 0 diagnosed, 2 wrong input or another source, 3 a library missing, 4 unsupported.")
@@ -45,7 +45,7 @@ def verb(artifact: str, *, as_json: bool, top: int, value: Value, output: str | 
     share is its part of the errors at the outputs. Operators are named by their places in the file.
     """
     said = {name: flags[name] for name in SourceOptions.__struct_fields__ if flags.get(name) is not None}
-    wanted = Wanted(
+    request = DiagnosisRequest(
         artifact=options.existing(artifact),
         against=None if flags["against"] is None else options.existing(flags["against"]),
         samples=flags["samples"],
@@ -55,7 +55,7 @@ def verb(artifact: str, *, as_json: bool, top: int, value: Value, output: str | 
     )
     console = options.stderr()
     with options.session(console, max_memory=flags["max_memory"], max_seconds=flags["max_seconds"]) as session:
-        found = diagnose(session, wanted)
+        found = diagnose(session, request)
     options.stdout(as_json=as_json).print(screens.diagnosed(found, top))
     if output is not None:
         write(Path(output), msgspec.json.format(msgspec.json.encode(screens.node_data(found, value))) + b"\n")

@@ -24,7 +24,7 @@ EXACT = {"float32"}
 """Precisions of files that round nothing."""
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class DiagnosisRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What to look at.
 
     ``artifact`` is a file, or a folder with a manifest, then ``file`` is one of its files by name or precision.
@@ -52,7 +52,7 @@ class _Subject(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
-def diagnose(session: Session, wanted: Wanted) -> Diagnosed:
+def diagnose(session: Session, request: DiagnosisRequest) -> Diagnosed:
     """Run a file and its source's float network operator by operator on the same samples.
 
     Raises:
@@ -61,11 +61,11 @@ def diagnose(session: Session, wanted: Wanted) -> Diagnosed:
         MissingTool: the libraries that read the source are not installed.
     """
     session.progress.plan(3)
-    subject = _subject(wanted)
-    network, notes = source(session, wanted, subject)
-    samples, more = _samples(session, wanted, subject, network)
+    subject = _subject(request)
+    network, notes = source(session, request, subject)
+    samples, more = _samples(session, request, subject, network)
     waist = conversion.to_waist(session, network, samples)
-    found = diagnosis.diagnose(session, subject.path, waist, samples, wanted.helps)
+    found = diagnosis.diagnose(session, subject.path, waist, samples, request.helps)
     return Diagnosed(
         file=str(subject.path),
         source=str(network.path),
@@ -75,11 +75,11 @@ def diagnose(session: Session, wanted: Wanted) -> Diagnosed:
     )
 
 
-def _subject(wanted: Wanted) -> _Subject:
-    path = wanted.artifact
+def _subject(request: DiagnosisRequest) -> _Subject:
+    path = request.artifact
     if path.is_dir():
-        return _in_folder(path, manifests.read(path / manifests.FILE_NAME), wanted.file)
-    if wanted.file is not None:
+        return _in_folder(path, manifests.read(path / manifests.FILE_NAME), request.file)
+    if request.file is not None:
         raise InputError(
             f"{path.name} is a file already.", place="--file", fix="leave out --file, or name the folder of the file"
         )
@@ -128,21 +128,21 @@ def _confirmed(subject: _Subject) -> _Subject:
     return subject
 
 
-def source(session: Session, wanted: Wanted, subject: _Subject) -> tuple[OpenedNetwork, tuple[str, ...]]:
+def source(session: Session, request: DiagnosisRequest, subject: _Subject) -> tuple[OpenedNetwork, tuple[str, ...]]:
     """The model that the file was made from.
 
     Raises:
         InputError: it is not found, or it is another one.
     """
     known = subject.manifest
-    options = wanted.options if known is None else known.source_options
-    if wanted.against is not None:
-        network = reading.open_network(session, wanted.against, options)
+    options = request.options if known is None else known.source_options
+    if request.against is not None:
+        network = reading.open_network(session, request.against, options)
         if known is not None and network.model.sha256 != known.source.sha256:
             raise InputError(
-                f"{subject.path.name} was not built from this {wanted.against.name}, but from one with the SHA-256 "
+                f"{subject.path.name} was not built from this {request.against.name}, but from one with the SHA-256 "
                 f"{known.source.sha256[:12]}…",
-                place=f"--against {wanted.against}",
+                place=f"--against {request.against}",
                 fix=f"name that {known.source.file}, or build the file again from this one",
             )
         return network, ()
@@ -171,14 +171,14 @@ def _places(artifact: Path, name: str) -> list[Path]:
 
 
 def _samples(
-    session: Session, wanted: Wanted, subject: _Subject, network: OpenedNetwork
+    session: Session, request: DiagnosisRequest, subject: _Subject, network: OpenedNetwork
 ) -> tuple[Answer[Kept], tuple[str, ...]]:
     """What both run on: what the user names, else what the file was verified or calibrated with, else random values."""
     signature = network.model.signature
     preprocessing = _preprocessing(subject)
-    if wanted.samples is not None:
-        file = None if wanted.held is None else wanted.held(signature)
-        every = sampling.read(session, wanted.samples, signature, preprocessing, file)
+    if request.samples is not None:
+        file = None if request.held is None else request.held(signature)
+        every = sampling.read(session, request.samples, signature, preprocessing, file)
         return sampling.take(session, every, affordable(signature, SAMPLES)), ()
     known = subject.manifest
     for given in () if known is None else (known.evaluation, known.calibration):
@@ -186,7 +186,7 @@ def _samples(
         if again is not None:
             return sampling.take(session, again, affordable(signature, SAMPLES)), ()
     note = "it ran on random values, which show other ranges than real samples: --samples PATH takes these"
-    return sampling.drawn(session, signature, affordable(signature, SAMPLES), wanted.seed), (note,)
+    return sampling.drawn(session, signature, affordable(signature, SAMPLES), request.seed), (note,)
 
 
 def _again(
