@@ -7,7 +7,6 @@ that was killed goes on from the cache. It ends at the first rung that meets the
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import get_args
 
 import msgspec
 
@@ -18,15 +17,12 @@ from edgekit.host import events
 from edgekit.nouns.building import Built
 from edgekit.nouns.ladder import Effort, Rung
 from edgekit.nouns.manifest import FILE_NAME, ArtifactFile, Manifest, read
-from edgekit.nouns.model import CALIBRATED, FLOATS
-from edgekit.nouns.quantization import Settings
+from edgekit.nouns.model import FLOATS
+from edgekit.nouns.samples import Kept
 from edgekit.nouns.target import BuildOptions, Variant
-from edgekit.nouns.verification import Verification
-from edgekit.steps import speed
+from edgekit.steps import mixed, rungs, speed
 from edgekit.steps.conversion import Subject
-
-type File = tuple[ArtifactFile, Answer[Built]]
-"""What is known of a file, and the answer that holds it."""
+from edgekit.steps.rungs import Attempt, File, Proposal
 
 
 class Search(msgspec.Struct, frozen=True):
@@ -41,67 +37,6 @@ class Search(msgspec.Struct, frozen=True):
         return None if self.until is None else max(0.0, self.until - time.monotonic())
 
 
-class Proposal(msgspec.Struct, frozen=True):
-    """A rung before it is tried; ``effort`` is the least with which it is."""
-
-    name: str
-    settings: Settings = {}
-    effort: Effort = "quick"
-
-
-class Attempt(msgspec.Struct, frozen=True):
-    """A rung that was tried, with its file."""
-
-    rung: Rung
-    file: ArtifactFile
-    answer: Answer[Built]
-
-    @property
-    def rank(self) -> tuple[bool, float, float, float]:
-        """What makes one better than another, less being better: of those that meet the budget what it costs."""
-        useless, lack, loss = _rank(self.file)
-        return useless, lack, (self.rung.latency_ms or 0.0) if self.rung.met else 0.0, loss
-
-
-FITTED = (
-    Proposal("ranges", {"weights": "nearest"}),
-    Proposal("bias correction", {"weights": "bias-correction"}),
-    Proposal("learned rounding", {"weights": "learned"}, "normal"),
-)
-"""Ways of the TFLite backend (and of what compiles its files) for integers, from cheap to dear."""
-
-AS_PROPOSED = Proposal("as the target proposes")
-"""The only rung of what has no ladder."""
-
-LADDERS: dict[str, tuple[Proposal, ...]] = {"tflite": FITTED, "edgetpu": FITTED}
-"""Ways of a backend for `edgekit.nouns.model.CALIBRATED` precisions; any other has one, that of its target."""
-
-
-def rungs(variant: Variant, effort: Effort) -> tuple[Proposal, ...]:
-    """The ways to make a file that differ, in order. What a target or the user says stands, whatever a rung says."""
-    efforts = get_args(Effort)
-    ladder = LADDERS.get(variant.backend, ()) if variant.precision in CALIBRATED else ()
-    found: dict[str, Proposal] = {}
-    for rung in ladder or (AS_PROPOSED,):
-        if efforts.index(rung.effort) > efforts.index(effort):
-            continue
-        asked = {key: value for key, value in rung.settings.items() if key not in variant.settings}
-        found.setdefault(repr(sorted(asked.items())), msgspec.structs.replace(rung, settings=asked))
-    return tuple(found.values())
-
-
-def shortfall(judged: Verification) -> float:
-    """How far a file is from what is demanded of it: 0 if it is met, each demand's lack as a part of the demand."""
-    lacks = []
-    if judged.max_drop is not None and judged.metric is not None:
-        lacks.append((judged.metric.drop - judged.max_drop) / max(abs(judged.metric.source), 1e-12))
-    if judged.min_agreement and judged.agreement is not None:
-        lacks.append(1 - judged.agreement / judged.min_agreement)
-    if judged.min_sqnr_db and judged.sqnr_db is not None:
-        lacks.append(1 - judged.sqnr_db / judged.min_sqnr_db)
-    return sum(lack for lack in lacks if lack > 0)
-
-
 class Climb:
     """The search for one file of a target.
 
@@ -111,6 +46,7 @@ class Climb:
         variant: the file.
         make: builds, verifies and describes a variant; the second argument says which rung it is, for the screen.
         search: how far to go.
+        samples: on which a file is looked into for operators to keep float.
     """
 
     def __init__(
@@ -119,16 +55,19 @@ class Climb:
         subject: Subject,
         variant: Variant,
         make: Callable[[Variant, str], File],
+        *,
         search: Search,
+        samples: Answer[Kept],
     ) -> None:
         self.variant = variant
+        self._subject, self._samples = subject, samples
         self._fixed = variant.precision in FLOATS or subject.own(variant.precision) is not None
         self.best: Attempt | None = None
         self.done = False
         self._session, self._make, self._search = session, make, search
         self._rungs: list[Rung] = []
         self._refusal: EdgekitError | None = None
-        self._late = False
+        self._late = self._last_met = False
         self._proposals = self._proposed()
 
     def first(self) -> None:
@@ -144,9 +83,9 @@ class Climb:
 
     def step(self) -> bool:
         """Try one more rung; whether the best file is another one now."""
-        proposal = next(self._proposals, None)
+        self._last_met, proposal = False, self._next()
         if proposal is None or (self.best is not None and self._search.left_s == 0):
-            self.done, self._late = True, proposal is not None
+            self.done, self._late = True, self._late or proposal is not None
             return False
         variant = msgspec.structs.replace(self.variant, settings=proposal.settings | self.variant.settings)
         try:
@@ -162,17 +101,60 @@ class Climb:
             return False
         judged = attempt.file.verification
         self._add(attempt.rung, "" if judged is None or judged.metric is None else judged.metric.name)
+        self._last_met = attempt.rung.met
         better = self.best is None or attempt.rank < self.best.rank
         if better:
             self.best = attempt
         return better
 
+    def _next(self) -> Proposal | None:
+        """The next rung; None if there is none, or no time to find it."""
+        try:
+            return next(self._proposals, None)
+        except OutOfTimeError:
+            self._late = True
+            return None
+
     def _proposed(self) -> Iterator[Proposal]:
         """One rung after another, as long as none meets the budget."""
-        for rung in (AS_PROPOSED,) if self._fixed else rungs(self.variant, self._search.effort):
+        for rung in (rungs.AS_PROPOSED,) if self._fixed else rungs.of(self.variant, self._search.effort):
             yield rung
             if self._met:
                 return
+        if self._mixes:
+            yield from self._mixed()
+
+    @property
+    def _mixes(self) -> bool:
+        """Whether single operators may leave the integers."""
+        variant = self.variant
+        free = not rungs.bound_to_integers(variant) and "float_operators" not in variant.settings
+        return free and variant.backend in rungs.MIXING and not self._fixed
+
+    def _mixed(self) -> Iterator[Proposal]:
+        """Sets of operators that stay float on the best rung so far, which double until one serves; then the least."""
+        waist, best = self._subject.waist, self.best
+        if self._search.effort == "quick" or waist is None or best is None:
+            return
+        with self._session.until(self._search.until):
+            try:
+                sets = mixed.sets(self._session, waist, best.answer, self._samples)
+            except (InputError, Unsupported) as error:
+                self._add(Rung(name="mixed precision", problem=error.problem))
+                return
+        low, high = 0, 1
+        while high <= len(sets):
+            yield rungs.floating(best, sets[high - 1])
+            if self._met:
+                break
+            if high == len(sets):
+                return
+            low, high = high, min(2 * high, len(sets))
+        builds = 0
+        while high - low > 1 and builds < rungs.BISECTIONS[self._search.effort]:
+            middle, builds = (low + high) // 2, builds + 1
+            yield rungs.floating(best, sets[middle - 1])
+            low, high = (low, middle) if self._last_met else (middle, high)
 
     @property
     def _met(self) -> bool:
@@ -187,7 +169,7 @@ class Climb:
             name=proposal.name,
             settings=proposal.settings,
             seconds=sum(step.seconds or 0.0 for step in file.lineage if step.what in {"build", "verify"}),
-            met=judged.verdict != "fail" and shortfall(judged) == 0,
+            met=judged.verdict != "fail" and rungs.shortfall(judged) == 0,
             metric=None if metric is None else metric.artifact,
             drop=None if metric is None else metric.drop,
             agreement=judged.agreement,
@@ -195,16 +177,16 @@ class Climb:
             size_bytes=file.size_bytes,
             latency_ms=speed.best_ms(self._session, file, answer),
         )
-        return Attempt(rung, file, answer)
+        return Attempt(rung, file, answer, proposal.cost)
 
     def _shown(self, proposal: Proposal) -> str:
         left = self._search.left_s
-        return proposal.name if left is None else f"{proposal.name}, {clock(left)} left"
+        return proposal.name if left is None else f"{proposal.name}, {rungs.clock(left)} left"
 
     def _add(self, rung: Rung, metric: str = "") -> None:
         self._rungs.append(rung)
-        left = "" if self._search.left_s is None else f", {clock(self._search.left_s)} left"
-        self._session.progress.tell("", events.Remark(f"{self.variant.file}: {told(rung, metric)}{left}"))
+        left = "" if self._search.left_s is None else f", {rungs.clock(self._search.left_s)} left"
+        self._session.progress.tell("", events.Remark(f"{self.variant.file}: {rungs.told(rung, metric)}{left}"))
 
     @property
     def file(self) -> File:
@@ -230,11 +212,11 @@ class Climb:
 
     def _untried(self, effort: Effort) -> list[str]:
         known = {rung.name for rung in self._rungs}
-        return [rung.name for rung in rungs(self.variant, effort) if rung.name not in known and not self._fixed]
+        return [rung.name for rung in rungs.of(self.variant, effort) if rung.name not in known and not self._fixed]
 
     def _beyond(self) -> str:
         """What may meet the budget if no rung does."""
-        if self.variant.precision == "int8" and not bound_to_integers(self.variant):
+        if self.variant.precision == "int8" and not rungs.bound_to_integers(self.variant):
             return "--precision int16x8 or float16, a lower budget, or training with quantization in mind"
         return "a precision with more bits, a lower budget, or training with quantization in mind"
 
@@ -277,38 +259,4 @@ def stands(folder: Path, fresh: Manifest | None) -> bool:
         return False
     earlier = {file.file: file for file in before.artifacts}
     pairs = [(earlier.get(file.file), file) for file in fresh.artifacts]
-    return all(old is not None and _rank(old) <= _rank(new) for old, new in pairs)
-
-
-def _rank(file: ArtifactFile) -> tuple[bool, float, float]:
-    """What makes one file better than another, less being better: of use; how far from the budget; what it loses."""
-    judged = file.verification
-    if judged is None:
-        return True, 0.0, 0.0
-    return judged.verdict == "fail", shortfall(judged), 0.0 if judged.sqnr_db is None else -judged.sqnr_db
-
-
-def bound_to_integers(variant: Variant) -> bool:
-    """Whether a target takes no float operator in between."""
-    return variant.base is not None or bool(variant.settings.get("full_integer"))
-
-
-def told(rung: Rung, metric: str = "") -> str:
-    """A rung on one line, for the screen; ``metric`` is what its metric is called."""
-    if rung.problem:
-        return f"{rung.name}: {rung.problem}"
-    parts = [
-        "" if rung.metric is None else f"{metric} {rung.metric:.4f} (drop {rung.drop:.4f})",
-        "SQNR identical" if rung.sqnr_db is None else f"SQNR {rung.sqnr_db:.1f} dB",
-        "" if rung.agreement is None else f"{rung.agreement:.1%} agree",
-        "" if rung.size_bytes is None else f"{rung.size_bytes / 1024:,.1f} KiB",
-        "" if rung.latency_ms is None else f"{rung.latency_ms:.2f} ms here",
-        f"{rung.seconds:.1f} s",
-        "meets the budget" if rung.met else "misses the budget",
-    ]
-    return f"{rung.name}: {', '.join(part for part in parts if part)}"
-
-
-def clock(seconds: float) -> str:
-    """Seconds as ``m:ss``."""
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+    return all(old is not None and rungs.rank(old) <= rungs.rank(new) for old, new in pairs)

@@ -21,6 +21,7 @@ from edgekit.steps import metric as metrics
 from edgekit.steps.conversion import Subject
 from edgekit.steps.data import BuildData
 from edgekit.steps.ladder import Search
+from edgekit.steps.rungs import File
 from edgekit.verbs.planning import plan
 
 type Row = tuple[Target, Path, tuple[Variant, ...]]
@@ -194,10 +195,10 @@ def _files(session: Session, project: Project, prepared: _Prepared, row: Row) ->
     subject, recipe, data_ = prepared.subject, prepared.planned.recipe, prepared.data
     variants, left_out = artifact.possible(subject, wanted)
 
-    def make(variant: Variant, way: str = "") -> ladder.File:
+    def make(variant: Variant, way: str = "") -> File:
         return artifact.made(session, subject, recipe, variant, data_, way=way)
 
-    def built(files: list[ladder.File], *, done: bool) -> BuiltTarget:
+    def built(files: list[File], *, done: bool) -> BuiltTarget:
         files = speed.compared(session, files)
         described = artifact.manifest(subject.network, target, recipe, data_, [file for file, _ in files])
         described = msgspec.structs.replace(described, unavailable=left_out)
@@ -206,7 +207,11 @@ def _files(session: Session, project: Project, prepared: _Prepared, row: Row) ->
     if prepared.search is None:
         files = [make(variant) for variant in variants]
     else:
-        climbs = [ladder.Climb(session, subject, variant, make, prepared.search) for variant in variants]
+        looked_at = data_.calibration or data_.evidence.samples
+        climbs = [
+            ladder.Climb(session, subject, variant, make, search=prepared.search, samples=looked_at)
+            for variant in variants
+        ]
         for files in ladder.climb(climbs):
             if project.allow_loss or all(artifact.is_of_use(file) for file, _ in files):
                 yield built(files, done=False)

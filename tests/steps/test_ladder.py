@@ -19,14 +19,16 @@ from edgekit.nouns.building import Built
 from edgekit.nouns.lineage import Step
 from edgekit.nouns.manifest import ArtifactFile
 from edgekit.nouns.model import Signature
+from edgekit.nouns.samples import Kept
 from edgekit.nouns.target import BuildOptions, Variant
 from edgekit.nouns.verification import Agreement, TaskMetric, Verification
-from edgekit.steps import ladder
+from edgekit.steps import ladder, mixed, rungs
 from edgekit.steps.conversion import Subject
 
 NOTHING = Signature(inputs=(), outputs=())
 INT8 = Variant(file="model_int8.tflite", backend="tflite", precision="int8", use="")
-FLOAT_SOURCE = cast("Subject", SimpleNamespace(own=lambda _: None))
+FLOAT_SOURCE = cast("Subject", SimpleNamespace(own=lambda _: None, waist=None))
+NO_SAMPLES = cast("Answer[Kept]", None)
 FOREVER = ladder.Search("normal")
 
 
@@ -38,7 +40,7 @@ def judged(db: float | None, *, budget: float = 30.0, verdict: str = "") -> Veri
     )  # fmt: skip
 
 
-def file(variant: Variant, verification: Verification) -> ladder.File:
+def file(variant: Variant, verification: Verification) -> rungs.File:
     steps = (Step(what="convert", seconds=9.0), Step(what="build", seconds=1.5), Step(what="verify", seconds=0.5))
     described = ArtifactFile(
         file=variant.file, precision=variant.precision, backend=variant.backend, use="", delegate=None, io=None,
@@ -70,29 +72,29 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session
 
 def climbed(
     session: Session, levels: dict[str, float | Exception | None], search: ladder.Search = FOREVER
-) -> tuple[ladder.Climb, list[ladder.File]]:
+) -> tuple[ladder.Climb, list[rungs.File]]:
     """A climb to its end, where each way to fit weights comes to so many dB; and each better file."""
 
-    def make(variant: Variant, _: str) -> ladder.File:
+    def make(variant: Variant, _: str) -> rungs.File:
         level = levels[str(variant.settings["weights"])]
         if isinstance(level, Exception):
             raise level
         return file(variant, judged(level))
 
-    climb = ladder.Climb(session, FLOAT_SOURCE, INT8, make, search)
+    climb = ladder.Climb(session, FLOAT_SOURCE, INT8, make, search=search, samples=NO_SAMPLES)
     return climb, [found[0] for found in ladder.climb([climb])]
 
 
 def test_a_search_ends_at_the_first_rung_that_meets_the_budget(session: Session) -> None:
     climb, files = climbed(session, {"nearest": 24.0, "bias-correction": 31.0, "learned": 99.0})
-    rungs = climb.file[0].rungs
-    assert [(rung.name, rung.met, rung.chosen) for rung in rungs] == [
+    tried = climb.file[0].rungs
+    assert [(rung.name, rung.met, rung.chosen) for rung in tried] == [
         ("ranges", False, False),
         ("bias correction", True, True),
     ]
     assert [found.verification.sqnr_db for found, _ in files if found.verification] == [24.0, 31.0]
-    assert rungs[1].settings == {"weights": "bias-correction"}
-    assert (rungs[1].seconds, rungs[1].latency_ms, rungs[1].sqnr_db) == (2.0, 0.25, 31.0)
+    assert tried[1].settings == {"weights": "bias-correction"}
+    assert (tried[1].seconds, tried[1].latency_ms, tried[1].sqnr_db) == (2.0, 0.25, 31.0)
     assert not climb.file[0].warnings
 
 
@@ -141,21 +143,21 @@ def test_a_call_of_a_leaf_ends_with_the_time_of_its_search(session: Session) -> 
 
 def test_what_is_said_stands_and_makes_no_rung_twice() -> None:
     said = msgspec.structs.replace(INT8, settings={"weights": "nearest", "per_channel": False})
-    assert [rung.settings for rung in ladder.rungs(said, "thorough")] == [{}]
-    assert [rung.name for rung in ladder.rungs(INT8, "normal")] == ["ranges", "bias correction", "learned rounding"]
-    assert [rung.name for rung in ladder.rungs(INT8, "quick")] == ["ranges", "bias correction"]
+    assert [rung.settings for rung in rungs.of(said, "thorough")] == [{}]
+    assert [rung.name for rung in rungs.of(INT8, "normal")] == ["ranges", "bias correction", "learned rounding"]
+    assert [rung.name for rung in rungs.of(INT8, "quick")] == ["ranges", "bias correction"]
     plug_in = msgspec.structs.replace(INT8, backend="own")
-    assert [rung.name for rung in ladder.rungs(plug_in, "thorough")] == ["as the target proposes"]
+    assert [rung.name for rung in rungs.of(plug_in, "thorough")] == ["as the target proposes"]
 
 
 def test_floats_and_integers_of_the_source_are_made_once(session: Session) -> None:
-    def make(variant: Variant, _: str) -> ladder.File:
+    def make(variant: Variant, _: str) -> rungs.File:
         return file(variant, judged(10.0))
 
     floats = msgspec.structs.replace(INT8, precision="float16")
     integers = cast("Subject", SimpleNamespace(own=lambda _: object()))
     for subject, variant in ((FLOAT_SOURCE, floats), (integers, INT8)):
-        climb = ladder.Climb(session, subject, variant, make, FOREVER)
+        climb = ladder.Climb(session, subject, variant, make, search=FOREVER, samples=NO_SAMPLES)
         assert len(list(ladder.climb([climb]))) == 1
         assert [rung.settings for rung in climb.file[0].rungs] == [{}]
 
@@ -175,8 +177,49 @@ def test_nothing_is_short_exactly_if_each_demand_is_met(
         max_drop=most, min_agreement=least, min_sqnr_db=least_db,
     )  # fmt: skip
     met = drop <= most and share >= least and db >= least_db
-    assert (ladder.shortfall(found) == 0) == met
-    assert ladder.shortfall(found) >= 0
+    assert (rungs.shortfall(found) == 0) == met
+    assert rungs.shortfall(found) >= 0
+
+
+@pytest.mark.parametrize(
+    ("needed", "effort", "built"),
+    [
+        (1, "normal", [1]),
+        (3, "thorough", [1, 2, 4, 3]),
+        (5, "thorough", [1, 2, 4, 6, 5]),
+        (9, "normal", [1, 2, 4, 6]),
+        (1, "quick", []),
+    ],
+)
+def test_float_operators_double_until_the_budget_is_met_and_are_then_made_fewer(
+    session: Session, monkeypatch: pytest.MonkeyPatch, needed: int, effort: Any, built: list[int]
+) -> None:
+    sets = tuple(mixed.FloatSet(frozenset(range(k)), float(k)) for k in range(1, 7))
+    monkeypatch.setattr(ladder.mixed, "sets", lambda *_: sets)
+    asked: list[int] = []
+
+    def make(variant: Variant, _: str) -> rungs.File:
+        operators = cast("tuple[int, ...]", variant.settings.get("float_operators", ()))
+        asked.extend([len(operators)] if operators else [])
+        assert variant.settings["weights"] in {"learned", "nearest", "bias-correction"}
+        return file(variant, judged(31.0 if len(operators) >= needed else 20.0 + len(operators)))
+
+    source = cast("Subject", SimpleNamespace(own=lambda _: None, waist=object()))
+    search = ladder.Search(effort)
+    for variant in (INT8, msgspec.structs.replace(INT8, settings={"full_integer": True})):
+        climb = ladder.Climb(session, source, variant, make, search=search, samples=NO_SAMPLES)
+        list(ladder.climb([climb]))
+        if variant is INT8:
+            assert asked == built
+            best = climb.best
+            assert best is not None
+            assert len(best.file.rungs) == 0
+            chosen = next(rung for rung in climb.file[0].rungs if rung.chosen)
+            assert chosen.met == (needed in built)
+            assert chosen.settings.get("float_operators", ()) == tuple(
+                range(needed if chosen.met else (built or [0])[-1])
+            )
+    assert asked == built  # nothing more: a target of integers alone has no such rung
 
 
 def test_time_runs_from_the_start_of_the_build() -> None:

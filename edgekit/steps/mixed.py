@@ -1,0 +1,172 @@
+"""Which operators leave the integers, so that a network loses less for the least time: sets, each within the next.
+
+An operator in float32 has exact weights. But what it makes is still rounded if an operator in integers reads it, so
+that the error of a tensor goes only if its maker and all its readers are float. So a greedy choice by what is gained
+for what it costs must look at an operator together with those that read it.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgekit.engine.question import Question
+from edgekit.engine.session import Session
+from edgekit.engine.store import Answer
+from edgekit.nouns.base import Noun
+from edgekit.nouns.building import Built
+from edgekit.nouns.diagnosis import Diagnosis, OperatorDiagnosis
+from edgekit.nouns.model import Waist
+from edgekit.nouns.samples import Kept
+from edgekit.steps import diagnosis, sampling
+
+SAMPLES = 16
+"""Calibration samples on which operators are looked into: their shares of the error hardly change with more."""
+
+MOST_OPERATORS = 96
+"""The most operators among which is chosen, those with the largest errors, beside those that read what these make."""
+
+MOST_FLOAT = 0.5
+"""The largest part of the multiply-accumulates that leaves the integers: beyond it float16 is the better file."""
+
+FLOAT_PER_MAC, PER_ELEMENT = 0.5, 8.0
+"""What a multiply-accumulate costs more in float32 than in int8, and what it costs to convert an element on the way in
+or out, both in float32 multiply-accumulates.
+
+LiteRT with XNNPACK computes convolutions in int8 about twice as fast as in float32 on a core with dot products
+(`edgekit profile` of ResNet-8, EfficientNet-Lite0); conversions are bound by memory.
+"""
+
+
+class Place(Noun, frozen=True, kw_only=True):
+    """An operator of the float network: what it costs in float, its MACs, and the places that read what it makes."""
+
+    cost: float
+    macs: int = 0
+    readers: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An operator that may leave the integers.
+
+    ``weights`` is the part of the outputs' error (noise over signal) that its own constants cause, ``result`` that of
+    the rounding of what it makes. ``readers`` are the places that read this.
+    """
+
+    cost: float
+    weights: float
+    result: float
+    readers: frozenset[int]
+    macs: int = 0
+
+
+@dataclass(frozen=True)
+class FloatSet:
+    """Operators that are float, by place; what they cost, and the error that is left, as a part of all."""
+
+    places: frozenset[int] = field(default_factory=frozenset)
+    cost: float = 0.0
+    left: float = 1.0
+
+
+def sets(session: Session, waist: Answer[Waist], built: Answer[Built], samples: Answer[Kept]) -> tuple[FloatSet, ...]:
+    """Sets of operators to keep float, from the cheapest on; the file that was built tells where its error is born.
+
+    Raises:
+        InputError, Unsupported: the file cannot be looked into.
+    """
+    few = sampling.take(session, samples, SAMPLES)
+    found = diagnosis.diagnose(session, built.folder / built.result.files[0], waist, few, 0).result
+    places = _places(session, waist)
+    return chain(candidates(found, places), MOST_FLOAT * sum(place.macs for place in places))
+
+
+def candidates(found: Diagnosis, places: tuple[Place, ...]) -> dict[int, Candidate]:
+    """The operators of a diagnosis with the largest errors of their own, and those that read what these make, by place.
+
+    What only moves values has no error of its own, and stands between what has.
+    """
+    measured = any(row.output_db is not None for row in found.operators)
+    made = {
+        row.place: _candidate(row, places[row.place], measured=measured)
+        for row in found.operators
+        if row.place is not None and row.place < len(places)
+    }
+    ranked = sorted(made, key=lambda place: -(made[place].weights + made[place].result))
+    chosen = {place: made[place] for place in ranked[:MOST_OPERATORS]}
+    readers = {reader for one in chosen.values() for reader in one.readers} - chosen.keys()
+    return chosen | {place: made.get(place) or _silent(places[place]) for place in sorted(readers)}
+
+
+def _candidate(row: OperatorDiagnosis, place: Place, *, measured: bool) -> Candidate:
+    level_db = row.output_db if measured else row.alone_db
+    noise = 0.0 if level_db is None else 10 ** (-level_db / 10)
+    own = sum(blame.share for blame in row.blames if blame.cause in {"weights", "bias"})
+    return Candidate(place.cost, noise * own, noise * (1 - own), frozenset(place.readers), place.macs)
+
+
+def _silent(place: Place) -> Candidate:
+    return Candidate(place.cost, 0.0, 0.0, frozenset(place.readers), place.macs)
+
+
+def chain(operators: dict[int, Candidate], most_macs: float = math.inf) -> tuple[FloatSet, ...]:
+    """Sets of operators, each within the next, that leave less and less error for what they cost.
+
+    Each step takes the operator, alone or with all that read what it makes, of which the error that goes is the most
+    for the cost that comes. No set has more than ``most_macs`` multiply-accumulates.
+    """
+    total = sum(one.weights + one.result for one in operators.values())
+    made: list[FloatSet] = []
+    chosen: frozenset[int] = frozenset()
+    while total > 0:
+        steps = [chosen | more for more in _more(operators, chosen)]
+        steps = [step for step in steps if sum(operators[place].macs for place in step) <= most_macs]
+        gained = {step: _gone(operators, step) - _gone(operators, chosen) for step in steps}
+        best = max(steps, key=lambda step: gained[step] / _cost(operators, step - chosen), default=None)
+        if best is None or gained[best] <= 1e-6 * total:
+            break
+        chosen = best
+        made.append(FloatSet(chosen, _cost(operators, chosen), max(0.0, 1 - _gone(operators, chosen) / total)))
+    return tuple(made)
+
+
+def _more(operators: dict[int, Candidate], chosen: frozenset[int]) -> Iterable[frozenset[int]]:
+    """What may be added next: single operators, and each with its readers as far as they are known."""
+    for place, one in operators.items():
+        together = frozenset({place, *(reader for reader in one.readers if reader in operators)}) - chosen
+        if place not in chosen:
+            yield frozenset({place})
+        if together and together != {place}:
+            yield together
+
+
+def _gone(operators: dict[int, Candidate], chosen: frozenset[int]) -> float:
+    """The error that is gone if these are float."""
+    own = sum(operators[place].weights for place in chosen)
+    return own + sum(operators[place].result for place in chosen if operators[place].readers <= chosen)
+
+
+def _cost(operators: dict[int, Candidate], chosen: Iterable[int]) -> float:
+    return sum(operators[place].cost for place in chosen) or 1e-9
+
+
+def _places(session: Session, waist: Answer[Waist]) -> tuple[Place, ...]:
+    """What each operator of the float network costs in float, and who reads what it makes."""
+    path = waist.folder / waist.result.file
+
+    def read(_: Path) -> tuple[Place, ...]:
+        from edgekit.waist import cost, graph  # noqa: PLC0415  the flatbuffer schema is only needed on a cold path
+
+        main = graph.read(path)[0]
+        made = []
+        for operator in main.operators:
+            held = [main.tensors[t] for t in (*operator.inputs, *operator.outputs) if t >= 0]
+            elements = sum(cost.tensor_bytes(tensor) // 4 for tensor in held if not tensor.constant_bytes)
+            readers = [other.index for other in main.operators if set(operator.outputs) & set(other.inputs)]
+            macs = cost.macs(main, operator)
+            made.append(Place(cost=FLOAT_PER_MAC * macs + PER_ELEMENT * elements, macs=macs, readers=tuple(readers)))
+        return tuple(made)
+
+    question = Question(what="operators", modules=("edgekit.waist.cost", __name__), inputs={"waist": waist})
+    return session.ask(question, tuple[Place, ...], read).result

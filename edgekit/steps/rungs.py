@@ -1,0 +1,139 @@
+"""The rungs of a search for accuracy: which there are for a file, which of two is better, and what is said of one."""
+
+import math
+from typing import get_args
+
+import msgspec
+
+from edgekit.engine.store import Answer
+from edgekit.nouns.building import Built
+from edgekit.nouns.ladder import Effort, Rung
+from edgekit.nouns.manifest import ArtifactFile
+from edgekit.nouns.model import CALIBRATED
+from edgekit.nouns.quantization import Settings
+from edgekit.nouns.target import Variant
+from edgekit.nouns.verification import Verification
+from edgekit.steps.mixed import FloatSet
+
+type File = tuple[ArtifactFile, Answer[Built]]
+"""What is known of a file, and the answer that holds it."""
+
+
+class Proposal(msgspec.Struct, frozen=True):
+    """A rung before it is tried: the least effort with which it is, and the modelled cost of what is float."""
+
+    name: str
+    settings: Settings = {}
+    effort: Effort = "quick"
+    cost: float = 0.0
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """A rung that was tried, with its file."""
+
+    rung: Rung
+    file: ArtifactFile
+    answer: Answer[Built]
+    cost: float = 0.0
+
+    @property
+    def rank(self) -> tuple[float, ...]:
+        """What makes one better than another, less being better: of those that meet the budget what it costs.
+
+        Latencies within `SAME_LATENCY` of each other are the same, and the model decides.
+        """
+        useless, lack, loss = rank(self.file)
+        if not self.rung.met:
+            return useless, lack, loss
+        measured = self.rung.latency_ms or 0.0
+        return useless, lack, round(math.log(max(measured, 1e-6), SAME_LATENCY)), self.cost, loss
+
+
+SAME_LATENCY = 1.1
+"""What lies between latencies of a few runs that may as well be the same."""
+
+
+FITTED = (
+    Proposal("ranges", {"weights": "nearest"}),
+    Proposal("bias correction", {"weights": "bias-correction"}),
+    Proposal("learned rounding", {"weights": "learned"}, "normal"),
+)
+"""Ways of the TFLite backend (and of what compiles its files) for integers, from cheap to dear."""
+
+MIXING = frozenset({"tflite"})
+"""Backends that keep single operators float."""
+
+BISECTIONS: dict[Effort, int] = {"quick": 0, "normal": 2, "thorough": 8}
+"""How many files are built to make a set of float operators smaller that meets the budget."""
+
+AS_PROPOSED = Proposal("as the target proposes")
+"""The only rung of what has no ladder."""
+
+LADDERS: dict[str, tuple[Proposal, ...]] = {"tflite": FITTED, "edgetpu": FITTED}
+"""Ways of a backend for `edgekit.nouns.model.CALIBRATED` precisions; any other has one, that of its target."""
+
+
+def of(variant: Variant, effort: Effort) -> tuple[Proposal, ...]:
+    """The ways to make a file that differ, in order. What a target or the user says stands, whatever a rung says."""
+    efforts = get_args(Effort)
+    ladder = LADDERS.get(variant.backend, ()) if variant.precision in CALIBRATED else ()
+    found: dict[str, Proposal] = {}
+    for rung in ladder or (AS_PROPOSED,):
+        if efforts.index(rung.effort) > efforts.index(effort):
+            continue
+        asked = {key: value for key, value in rung.settings.items() if key not in variant.settings}
+        found.setdefault(repr(sorted(asked.items())), msgspec.structs.replace(rung, settings=asked))
+    return tuple(found.values())
+
+
+def shortfall(judged: Verification) -> float:
+    """How far a file is from what is demanded of it: 0 if it is met, each demand's lack as a part of the demand."""
+    lacks = []
+    if judged.max_drop is not None and judged.metric is not None:
+        lacks.append((judged.metric.drop - judged.max_drop) / max(abs(judged.metric.source), 1e-12))
+    if judged.min_agreement and judged.agreement is not None:
+        lacks.append(1 - judged.agreement / judged.min_agreement)
+    if judged.min_sqnr_db and judged.sqnr_db is not None:
+        lacks.append(1 - judged.sqnr_db / judged.min_sqnr_db)
+    return sum(lack for lack in lacks if lack > 0)
+
+
+def rank(file: ArtifactFile) -> tuple[bool, float, float]:
+    """What makes one file better than another, less being better: of use; how far from the budget; what it loses."""
+    judged = file.verification
+    if judged is None:
+        return True, 0.0, 0.0
+    return judged.verdict == "fail", shortfall(judged), 0.0 if judged.sqnr_db is None else -judged.sqnr_db
+
+
+def floating(best: Attempt, chosen: FloatSet) -> Proposal:
+    """The best rung with operators that stay float."""
+    places = tuple(sorted(chosen.places))
+    name = f"mixed precision, {len(places)} operator{'s' if len(places) > 1 else ''} in float32"
+    return Proposal(name, best.rung.settings | {"float_operators": places}, "normal", chosen.cost)
+
+
+def bound_to_integers(variant: Variant) -> bool:
+    """Whether a target takes no float operator in between."""
+    return variant.base is not None or bool(variant.settings.get("full_integer"))
+
+
+def told(rung: Rung, metric: str = "") -> str:
+    """A rung on one line, for the screen; ``metric`` is what its metric is called."""
+    if rung.problem:
+        return f"{rung.name}: {rung.problem}"
+    parts = [
+        "" if rung.metric is None else f"{metric} {rung.metric:.4f} (drop {rung.drop:.4f})",
+        "SQNR identical" if rung.sqnr_db is None else f"SQNR {rung.sqnr_db:.1f} dB",
+        "" if rung.agreement is None else f"{rung.agreement:.1%} agree",
+        "" if rung.size_bytes is None else f"{rung.size_bytes / 1024:,.1f} KiB",
+        "" if rung.latency_ms is None else f"{rung.latency_ms:.2f} ms here",
+        f"{rung.seconds:.1f} s",
+        "meets the budget" if rung.met else "misses the budget",
+    ]
+    return f"{rung.name}: {', '.join(part for part in parts if part)}"
+
+
+def clock(seconds: float) -> str:
+    """Seconds as ``m:ss``."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
