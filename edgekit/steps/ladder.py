@@ -121,20 +121,25 @@ class Climb:
             yield rung
             if self._met:
                 return
-        if self._mixes:
-            yield from self._mixed()
+        free = not rungs.bound_to_integers(self.variant) and "float_operators" not in self.variant.settings
+        if free and not self._fixed and self.best is not None:
+            if self.variant.backend in rungs.MIXING:
+                yield from self._mixed(self.best)
+            elif self.variant.backend in rungs.CONTROLLED:
+                yield from self._controlled(self.best)
 
-    @property
-    def _mixes(self) -> bool:
-        """Whether single operators may leave the integers."""
-        variant = self.variant
-        free = not rungs.bound_to_integers(variant) and "float_operators" not in variant.settings
-        return free and variant.backend in rungs.MIXING and not self._fixed
+    def _controlled(self, best: Attempt) -> Iterator[Proposal]:
+        """More and more decibels, for which the backend chooses the operators that stay float."""
+        reached_db = None if best.file.verification is None else best.file.verification.sqnr_db
+        for more_db in rungs.STEPS_DB[self._search.effort] if reached_db is not None else ():
+            yield rungs.controlled(best, round(max(reached_db or 0.0, 0.0) + more_db, 1))
+            if self._met:
+                return
 
-    def _mixed(self) -> Iterator[Proposal]:
+    def _mixed(self, best: Attempt) -> Iterator[Proposal]:
         """Sets of operators that stay float on the best rung so far, which double until one serves; then the least."""
-        waist, best = self._subject.waist, self.best
-        if self._search.effort == "quick" or waist is None or best is None:
+        waist = self._subject.waist
+        if self._search.effort == "quick" or waist is None:
             return
         with self._session.until(self._search.until):
             try:

@@ -63,13 +63,31 @@ FITTED = (
 MIXING = frozenset({"tflite"})
 """Backends that keep single operators float."""
 
+CONTROLLED = frozenset({"openvino"})
+"""Backends that choose themselves which operators stay float, for so many dB of the outputs (``least_db``)."""
+
+STEPS_DB: dict[Effort, tuple[float, ...]] = {
+    "quick": (),
+    "normal": (4.0, 10.0),
+    "thorough": (2.0, 4.0, 7.0, 10.0, 15.0),
+}
+"""By how much the outputs are to be better than on the best rung so far, one after the other."""
+
 BISECTIONS: dict[Effort, int] = {"quick": 0, "normal": 2, "thorough": 8}
 """How many files are built to make a set of float operators smaller that meets the budget."""
 
 AS_PROPOSED = Proposal("as the target proposes")
 """The only rung of what has no ladder."""
 
-LADDERS: dict[str, tuple[Proposal, ...]] = {"tflite": FITTED, "edgetpu": FITTED}
+LADDERS: dict[str, tuple[Proposal, ...]] = {
+    "tflite": FITTED,
+    "edgetpu": FITTED,
+    "openvino": (
+        Proposal("ranges", {"weights": "nearest"}),
+        Proposal("bias correction", {"weights": "bias-correction"}),
+        Proposal("bias correction, layer by layer", {"weights": "learned"}, "normal"),
+    ),
+}
 """Ways of a backend for `edgekit.nouns.model.CALIBRATED` precisions; any other has one, that of its target."""
 
 
@@ -111,6 +129,13 @@ def floating(best: Attempt, chosen: FloatSet) -> Proposal:
     places = tuple(sorted(chosen.places))
     name = f"mixed precision, {len(places)} operator{'s' if len(places) > 1 else ''} in float32"
     return Proposal(name, best.rung.settings | {"float_operators": places}, "normal", chosen.cost)
+
+
+def controlled(best: Attempt, least_db: float) -> Proposal:
+    """The best rung with as many operators float as it takes for so many dB."""
+    return Proposal(
+        f"mixed precision for {least_db:.1f} dB", best.rung.settings | {"least_db": least_db}, "normal", 1.0
+    )
 
 
 def bound_to_integers(variant: Variant) -> bool:

@@ -12,7 +12,14 @@ sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # makes it
 
 import nncf  # noqa: E402
 import openvino as ov  # noqa: E402
-from nncf.quantization.range_estimator import RangeEstimatorParameters, RangeEstimatorParametersSet  # noqa: E402
+from nncf.quantization.advanced_parameters import QuantizationParameters  # noqa: E402
+from nncf.quantization.range_estimator import (  # noqa: E402
+    AggregatorType,
+    RangeEstimatorParameters,
+    RangeEstimatorParametersSet,
+    StatisticsCollectorParameters,
+    StatisticsType,
+)
 from openvino import frontend  # noqa: E402
 from openvino import opset13 as operators  # noqa: E402
 from openvino._offline_transformations import compress_model_transformation  # noqa: E402
@@ -35,8 +42,12 @@ CORE = ov.Core()
 __all__ = [
     "CORE",
     "FAILURES",
+    "AggregatorType",
+    "QuantizationParameters",
     "RangeEstimatorParameters",
     "RangeEstimatorParametersSet",
+    "StatisticsCollectorParameters",
+    "StatisticsType",
     "compress_model_transformation",
     "nncf",
     "operators",

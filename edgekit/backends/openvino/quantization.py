@@ -3,11 +3,21 @@
 import contextlib
 import io
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgekit.backends.openvino import half_precision, kept
-from edgekit.backends.openvino.libraries import FAILURES, RangeEstimatorParameters, RangeEstimatorParametersSet, nncf
+from edgekit.backends.openvino import control, half_precision, kept, named
+from edgekit.backends.openvino.libraries import (
+    FAILURES,
+    AggregatorType,
+    QuantizationParameters,
+    RangeEstimatorParameters,
+    RangeEstimatorParametersSet,
+    StatisticsCollectorParameters,
+    StatisticsType,
+    nncf,
+)
 from edgekit.backends.openvino.reading import matched, telling_line
 from edgekit.backends.openvino.settings import NncfSettings
 from edgekit.errors import InputError, Unsupported
@@ -23,9 +33,19 @@ the LSTM runs as a loop, and 2.6 dB when it is read from its file, where it runs
 """
 
 
+def _quantiles(outside: float) -> Any:
+    """Ranges that leave out a part of each sample's values at either end."""
+    one = StatisticsCollectorParameters(
+        statistics_type=StatisticsType.QUANTILE, aggregator_type=AggregatorType.MEAN, quantile_outlier_prob=outside
+    )
+    return RangeEstimatorParameters(min=one, max=one)
+
+
 ESTIMATORS = {
     "histogram": RangeEstimatorParametersSet.HISTOGRAM,
     "minmax": RangeEstimatorParametersSet.MINMAX,
+    "p99.99": _quantiles(1e-4),
+    "p99.9": _quantiles(1e-3),
     "nncf": RangeEstimatorParameters(),
 }
 """How ranges of activations are found → NNCF's name for it; empty parameters leave the choice to NNCF."""
@@ -63,33 +83,53 @@ def quantize(model: Any, job: Job, signature: Signature, settings: NncfSettings)
     if recurrent or kept.SPECTRA in floats:
         half_precision.compress(model)
     transformer = settings.model_type == "transformer" or (settings.model_type == "auto" and has_attention(model))
+    if settings.float_operators:
+        floats |= {"they were asked for": named.nodes(model, settings.float_operators)}
     options = _options(settings, floats, samples, transformer=transformer)
 
-    def by(estimator: str) -> Any:
+    def by(bias: str, estimator: str) -> Any:
         advanced = nncf.AdvancedQuantizationParameters(
             overflow_fix=nncf.OverflowFix(settings.overflow_fix),
             activations_range_estimator_params=ESTIMATORS[estimator],
+            weights_quantization_params=QuantizationParameters(per_channel=settings.per_channel),
+            disable_bias_correction=bias == "nearest",
         )
+        told = options | {"advanced_parameters": advanced, "fast_bias_correction": bias != "learned"}
         with contextlib.redirect_stdout(io.StringIO()):  # NNCF draws its progress there, terminal or not
-            return nncf.quantize(model, nncf.Dataset(samples), advanced_parameters=advanced, **options)
+            if settings.least_db is not None:
+                return control.quantize(model, samples, settings.least_db, **told)
+            return nncf.quantize(model, nncf.Dataset(samples), **told)
 
-    quantized, estimator = _first(by, settings.range_estimator, Path(job.source))
+    biases = settings.biases if control.is_small(model) else settings.biases[:1]
+    made = {bias: _first(partial(by, bias), settings.estimator, Path(job.source)) for bias in biases}
+    chosen, levels_db = control.closest(model, {bias: found for bias, (found, _) in made.items()}, samples)
+    quantized, estimator = made[chosen]
     notes = _notes(quantized, recurrent=recurrent, transformer=transformer) + _told(model, floats)
-    if estimator != settings.range_estimator:
-        notes += (f"ranges by {estimator}: an activation varies too little for a {settings.range_estimator}",)
+    if levels_db:
+        figures = ", ".join(f"{BIASES[bias]} {level:.1f} dB" for bias, level in levels_db.items())
+        notes += (f"biases are {BIASES[chosen]}: {figures} on the calibration samples",)
+    if estimator != settings.estimator:
+        notes += (f"ranges by {estimator}: an activation varies too little for a {settings.estimator}",)
     return quantized, notes
+
+
+BIASES = {
+    "nearest": "left as they are",
+    "bias-correction": "corrected at once",
+    "learned": "corrected layer by layer",
+}
+"""Ways to correct biases for the shift that rounding weights causes, in words."""
 
 
 def _options(
     settings: NncfSettings, floats: dict[str, frozenset[str]], samples: list[Any], *, transformer: bool
 ) -> dict[str, Any]:
-    """What NNCF is told, whatever the estimator of ranges."""
+    """What NNCF is told, whatever the estimator of ranges and the way to correct biases."""
     left_float = sorted(frozenset().union(*floats.values()))
     return {
         "preset": nncf.QuantizationPreset(settings.preset),
         "target_device": nncf.TargetDevice(settings.target_device),
         "subset_size": min(settings.subset_size, len(samples)),
-        "fast_bias_correction": settings.fast_bias_correction,
         "model_type": nncf.ModelType.TRANSFORMER if transformer else None,
         "ignored_scope": nncf.IgnoredScope(names=left_float, types=list(RECURRENT), validate=False),
     }

@@ -27,8 +27,15 @@ class NncfSettings(Noun, frozen=True, kw_only=True):
         overflow_fix: which layers' weights take only half of the 8 bits, so that no sum of two products
             overflows the 16 bits that CPUs without VNNI have for it: all (``enable``), as the file may
             meet any CPU, the first (``first_layer_only``) or none (``disable``).
-        fast_bias_correction: False corrects biases layer by layer: slower, more accurate.
+        fast_bias_correction: true corrects all biases at once, false layer by layer with the errors of the earlier
+            ones in place, which is slower. Without it both are done, and what errs less on the calibration samples
+            stays.
         npu_platform: NPU generation to compile for if no NPU is present ("3720", "4000").
+        ranges, weights, per_channel, float_operators: what `edgekit.nouns.quantization.Quantization` says, which goes
+            before the rest. ``nearest`` corrects no bias, ``bias-correction`` all at once, and ``learned`` layer by
+            layer, the dearest that NNCF has for int8. ``auto`` is what ``range_estimator`` and
+            ``fast_bias_correction`` say.
+        least_db: operators leave int8 until the outputs have so many dB on the calibration samples (`control`).
     """
 
     target_device: Literal["CPU", "GPU", "NPU"] = "CPU"
@@ -37,8 +44,31 @@ class NncfSettings(Noun, frozen=True, kw_only=True):
     subset_size: Annotated[int, msgspec.Meta(ge=1)] = 300
     model_type: Literal["auto", "transformer", "none"] = "auto"
     overflow_fix: Literal["enable", "first_layer_only", "disable"] = "enable"
-    fast_bias_correction: bool = True
+    fast_bias_correction: bool | None = None
     npu_platform: str = ""
+    ranges: Literal["auto", "minmax", "least-squares", "p99.99", "p99.9"] = "auto"
+    weights: Literal["auto", "nearest", "bias-correction", "learned"] = "auto"
+    per_channel: bool = True
+    float_operators: tuple[int | str, ...] = ()
+    least_db: Annotated[float, msgspec.Meta(gt=0)] | None = None
+
+    @property
+    def estimator(self) -> str:
+        """How ranges are found, one of `quantization.ESTIMATORS`."""
+        return (
+            self.range_estimator
+            if self.ranges == "auto"
+            else {"least-squares": "histogram"}.get(self.ranges, self.ranges)
+        )
+
+    @property
+    def biases(self) -> tuple[str, ...]:
+        """Ways to correct biases that are tried, of which the best stays; each one of `quantization.BIASES`."""
+        if self.weights != "auto":
+            return (self.weights,)
+        if self.fast_bias_correction is None:
+            return ("bias-correction", "learned")
+        return ("bias-correction",) if self.fast_bias_correction else ("learned",)
 
 
 def of(job: Job) -> NncfSettings:
@@ -48,7 +78,8 @@ def of(job: Job) -> NncfSettings:
         InputError: a name or a value is wrong; the right ones are listed.
         Unsupported: the user's settings of quantization are none that NNCF has.
     """
-    if foreign := [key for key in job.settings if key in Quantization.__struct_fields__]:
+    known = NncfSettings.__struct_fields__
+    if foreign := [key for key in Quantization.__struct_fields__ if key in job.settings and key not in known]:
         raise Unsupported(
             f"OpenVINO's quantizer has no setting {foreign[0]}.",
             place=f"quantization.{foreign[0]}",

@@ -1,0 +1,121 @@
+"""How close quantized models come to the float one, and operators that leave int8 until that is close enough.
+
+What is compared is the outputs on the calibration samples, so that no labels are needed. Which operators leave is for
+NNCF's accuracy control: it ranks them by what the outputs gain if each is float, and takes them back one after the
+other (NNCF documentation, "Quantizing with accuracy control").
+"""
+
+from collections.abc import Callable, Iterable
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from edgekit.backends.openvino import holding
+from edgekit.backends.openvino.libraries import CORE, nncf
+from edgekit.errors import Unsupported
+from edgekit.waist.holding import LEAST
+from edgekit.waist.tensors import Array
+
+SAMPLES = 64
+"""The most samples on which outputs are compared: each operator that is ranked is run on all of them."""
+
+PRECISION_DB = 0.01
+"""How far below what is wanted still counts as reached."""
+
+MOST_DB = 120.0
+"""SQNR that stands for equal."""
+
+MOST_MACS = 1e10
+"""Multiply-accumulates of the largest network of which several ways are tried: layer by layer takes about a minute."""
+
+EXACT = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+"""As NNCF compiles what it tries."""
+
+LAYERS = frozenset({"Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul"})
+"""Operators that multiply and accumulate."""
+
+
+def is_small(model: Any) -> bool:
+    """Whether several ways to quantize a model can be tried (`MOST_MACS`)."""
+    macs = 0
+    for node in model.get_ordered_ops():
+        if node.get_type_name() in LAYERS and all(port.get_partial_shape().is_static for port in node.inputs()):
+            weights, output = node.input(1).get_shape(), node.output(0).get_shape()
+            per_value = prod(weights) / max(1, output[1] if len(output) > 2 else output[-1])
+            macs += prod(output) * per_value
+    return macs <= MOST_MACS
+
+
+def closest(floats: Any, made: dict[str, Any], samples: list[dict[str, Array]]) -> tuple[str, dict[str, float]]:
+    """Which of several quantized models comes closest to the float one, with the SQNR of each in dB.
+
+    Of one alone nothing is measured.
+    """
+    if len(made) == 1:
+        return next(iter(made)), {}
+    few = _few(samples)
+    sqnr_db = _closeness(CORE.compile_model(floats, "CPU", EXACT), few, MOST_DB)
+    levels = {name: sqnr_db(CORE.compile_model(one, "CPU", EXACT), few) for name, one in made.items()}
+    return max(levels, key=lambda name: levels[name]), levels
+
+
+def _few(samples: list[dict[str, Array]]) -> list[dict[str, Array]]:
+    return [samples[i] for i in np.unique(np.linspace(0, len(samples) - 1, SAMPLES).round().astype(int))]
+
+
+def quantize(model: Any, samples: list[dict[str, Array]], least_db: float, **options: Any) -> Any:
+    """A model of which as few operators are float as it takes for so many dB on samples, by NNCF's ranking.
+
+    Args:
+        model: float ``openvino.Model``.
+        samples: for calibration, by input name; some of them, evenly taken, are compared.
+        least_db: SQNR in dB that the outputs must have, the mean over their relative errors.
+        options: of ``nncf.quantize``.
+
+    Raises:
+        Unsupported: most of the weights would have to be float.
+    """
+    few = _few(samples)
+    advanced = options.pop("advanced_parameters")
+    made = nncf.quantize_with_accuracy_control(
+        model,
+        nncf.Dataset(samples),
+        nncf.Dataset(few),
+        _closeness(CORE.compile_model(model, "CPU", EXACT), few, least_db),
+        max_drop=PRECISION_DB,
+        drop_type=nncf.DropType.ABSOLUTE,
+        advanced_quantization_parameters=advanced,
+        **options,
+    )
+    stored = holding.weights(made)
+    if stored["int8"] < LEAST * stored.total():
+        raise Unsupported(
+            f"For {least_db:.1f} dB most of the weights would have to be float.",
+            place="least_db",
+            fix="choose float16, or fewer decibels",
+        )
+    return made
+
+
+def _closeness(floats: Any, samples: list[dict[str, Array]], least_db: float) -> Callable[[Any, Iterable[Any]], float]:
+    """SQNR in dB of a model's outputs on samples; ``least_db`` for all that are closer, as the float network is."""
+    wanted = [_outputs(floats, sample) for sample in samples]
+    power = np.sum([[np.square(values).sum() for values in outputs] for outputs in wanted], axis=0)
+
+    def sqnr_db(compiled: Any, given: Iterable[Any]) -> float:
+        """NNCF asks for some of the samples, in their order, or for all."""
+        places = {id(sample): place for place, sample in enumerate(samples)}
+        errors = np.zeros(len(power))
+        for sample in given:
+            pairs = zip(_outputs(compiled, sample), wanted[places[id(sample)]], strict=True)
+            errors += [np.square(made - values).sum() for made, values in pairs]
+        noise = float(np.mean(errors / np.maximum(power, 1e-30)))
+        return min(least_db, float(-10 * np.log10(max(noise, 1e-12))))
+
+    return sqnr_db
+
+
+def _outputs(compiled: Any, sample: dict[str, Array]) -> list[Any]:
+    found = compiled(sample)
+    return [np.asarray(found[port], np.float64) for port in compiled.outputs]
