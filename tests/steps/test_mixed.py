@@ -15,7 +15,7 @@ def row(place: int | None, output_db: float | None, weights: float, alone_db: fl
     causes = (("weights", weights), ("steps", 1 - weights))
     blames = tuple(Blame(cause=cause, db=0.0, share=share, told="") for cause, share in causes)
     return OperatorDiagnosis(
-        index=place, place=place, operator="CONV_2D", name="x", dtype="int8", alone_db=alone_db, accumulated_db=20.0,
+        index=place, place=place, operator="CONV_2D", name="x", tensor="x", dtype="int8", alone_db=alone_db, accumulated_db=20.0,
         output_db=output_db, blames=blames,
     )  # fmt: skip
 
