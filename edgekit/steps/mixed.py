@@ -38,7 +38,7 @@ LiteRT with XNNPACK computes convolutions in int8 about twice as fast as in floa
 """
 
 
-class Place(Noun, frozen=True, kw_only=True):
+class OperatorCost(Noun, frozen=True, kw_only=True):
     """An operator of the float network: what it costs in float, its MACs, and the places that read what it makes."""
 
     cost: float
@@ -47,7 +47,7 @@ class Place(Noun, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True)
-class Candidate:
+class OperatorNoise:
     """An operator that may leave the integers.
 
     ``weights`` is the part of the outputs' error (noise over signal) that its own constants cause, ``result`` that of
@@ -82,7 +82,7 @@ def sets(session: Session, waist: Answer[Waist], built: Answer[Built], samples: 
     return chain(candidates(found, places), MOST_FLOAT * sum(place.macs for place in places))
 
 
-def candidates(found: Diagnosis, places: tuple[Place, ...]) -> dict[int, Candidate]:
+def candidates(found: Diagnosis, places: tuple[OperatorCost, ...]) -> dict[int, OperatorNoise]:
     """The operators of a diagnosis with the largest errors of their own, and those that read what these make, by place.
 
     What only moves values has no error of its own, and stands between what has.
@@ -99,18 +99,18 @@ def candidates(found: Diagnosis, places: tuple[Place, ...]) -> dict[int, Candida
     return chosen | {place: made.get(place) or _silent(places[place]) for place in sorted(readers)}
 
 
-def _candidate(row: OperatorDiagnosis, place: Place, *, measured: bool) -> Candidate:
+def _candidate(row: OperatorDiagnosis, place: OperatorCost, *, measured: bool) -> OperatorNoise:
     level_db = row.output_db if measured else row.alone_db
     noise = 0.0 if level_db is None else 10 ** (-level_db / 10)
     own = sum(blame.share for blame in row.blames if blame.cause in {"weights", "bias"})
-    return Candidate(place.cost, noise * own, noise * (1 - own), frozenset(place.readers), place.macs)
+    return OperatorNoise(place.cost, noise * own, noise * (1 - own), frozenset(place.readers), place.macs)
 
 
-def _silent(place: Place) -> Candidate:
-    return Candidate(place.cost, 0.0, 0.0, frozenset(place.readers), place.macs)
+def _silent(place: OperatorCost) -> OperatorNoise:
+    return OperatorNoise(place.cost, 0.0, 0.0, frozenset(place.readers), place.macs)
 
 
-def chain(operators: dict[int, Candidate], most_macs: float = math.inf) -> tuple[FloatSet, ...]:
+def chain(operators: dict[int, OperatorNoise], most_macs: float = math.inf) -> tuple[FloatSet, ...]:
     """Sets of operators, each within the next, that leave less and less error for what they cost.
 
     Each step takes the operator, alone or with all that read what it makes, of which the error that goes is the most
@@ -131,7 +131,7 @@ def chain(operators: dict[int, Candidate], most_macs: float = math.inf) -> tuple
     return tuple(made)
 
 
-def _more(operators: dict[int, Candidate], chosen: frozenset[int]) -> Iterable[frozenset[int]]:
+def _more(operators: dict[int, OperatorNoise], chosen: frozenset[int]) -> Iterable[frozenset[int]]:
     """What may be added next: single operators, and each with its readers as far as they are known."""
     for place, one in operators.items():
         together = frozenset({place, *(reader for reader in one.readers if reader in operators)}) - chosen
@@ -141,21 +141,21 @@ def _more(operators: dict[int, Candidate], chosen: frozenset[int]) -> Iterable[f
             yield together
 
 
-def _gone(operators: dict[int, Candidate], chosen: frozenset[int]) -> float:
+def _gone(operators: dict[int, OperatorNoise], chosen: frozenset[int]) -> float:
     """The error that is gone if these are float."""
     own = sum(operators[place].weights for place in chosen)
     return own + sum(operators[place].result for place in chosen if operators[place].readers <= chosen)
 
 
-def _cost(operators: dict[int, Candidate], chosen: Iterable[int]) -> float:
+def _cost(operators: dict[int, OperatorNoise], chosen: Iterable[int]) -> float:
     return sum(operators[place].cost for place in chosen) or 1e-9
 
 
-def _places(session: Session, waist: Answer[Waist]) -> tuple[Place, ...]:
+def _places(session: Session, waist: Answer[Waist]) -> tuple[OperatorCost, ...]:
     """What each operator of the float network costs in float, and who reads what it makes."""
     path = waist.folder / waist.result.file
 
-    def read(_: Path) -> tuple[Place, ...]:
+    def read(_: Path) -> tuple[OperatorCost, ...]:
         from edgekit.waist import cost, graph  # noqa: PLC0415  the flatbuffer schema is only needed on a cold path
 
         main = graph.read(path)[0]
@@ -165,8 +165,10 @@ def _places(session: Session, waist: Answer[Waist]) -> tuple[Place, ...]:
             elements = sum(cost.tensor_bytes(tensor) // 4 for tensor in held if not tensor.constant_bytes)
             readers = [other.index for other in main.operators if set(operator.outputs) & set(other.inputs)]
             macs = cost.macs(main, operator)
-            made.append(Place(cost=FLOAT_PER_MAC * macs + PER_ELEMENT * elements, macs=macs, readers=tuple(readers)))
+            made.append(
+                OperatorCost(cost=FLOAT_PER_MAC * macs + PER_ELEMENT * elements, macs=macs, readers=tuple(readers))
+            )
         return tuple(made)
 
     question = Question(what="operators", modules=("edgekit.waist.cost", __name__), inputs={"waist": waist})
-    return session.ask(question, tuple[Place, ...], read).result
+    return session.ask(question, tuple[OperatorCost, ...], read).result

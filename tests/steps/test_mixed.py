@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from edgekit.nouns.diagnosis import Blame, Diagnosis, OperatorDiagnosis
 from edgekit.steps import mixed
-from edgekit.steps.mixed import Candidate, Place
+from edgekit.steps.mixed import OperatorCost, OperatorNoise
 
 
 def row(place: int | None, output_db: float | None, weights: float, alone_db: float = 30.0) -> OperatorDiagnosis:
@@ -21,35 +21,39 @@ def row(place: int | None, output_db: float | None, weights: float, alone_db: fl
 
 
 def test_an_operator_is_a_candidate_by_its_part_of_the_outputs_error() -> None:
-    places = (Place(cost=5.0, readers=(1,)), Place(cost=1.0, readers=(2,)), Place(cost=2.0, readers=()))
+    places = (
+        OperatorCost(cost=5.0, readers=(1,)),
+        OperatorCost(cost=1.0, readers=(2,)),
+        OperatorCost(cost=2.0, readers=()),
+    )
     found = Diagnosis(
         samples=1, output_db=9.0, operators=(row(None, 10.0, 0.0), row(0, 10.0, 0.25), row(2, None, 0.5)),
         operators_total=3,
     )  # fmt: skip
     made = mixed.candidates(found, places)
-    assert made[0] == Candidate(5.0, pytest.approx(0.025), pytest.approx(0.075), frozenset({1}))
+    assert made[0] == OperatorNoise(5.0, pytest.approx(0.025), pytest.approx(0.075), frozenset({1}))
     assert (made[2].weights, made[2].result) == (0.0, 0.0)
-    assert made[1] == Candidate(1.0, 0.0, 0.0, frozenset({2})), "what only moves values is there, for what it reads"
+    assert made[1] == OperatorNoise(1.0, 0.0, 0.0, frozenset({2})), "what only moves values is there, for what it reads"
     unmeasured = Diagnosis(samples=1, output_db=9.0, operators=(row(0, None, 1.0, 20.0),), operators_total=1)
     assert mixed.candidates(unmeasured, places)[0].weights == pytest.approx(0.01)
 
 
 def test_a_tensor_is_exact_only_if_all_that_read_it_are_float() -> None:
     operators = {
-        0: Candidate(1.0, 0.0, 1.0, frozenset({1, 2})),
-        1: Candidate(1.0, 0.0, 0.0, frozenset()),
-        2: Candidate(1.0, 0.0, 0.0, frozenset()),
+        0: OperatorNoise(1.0, 0.0, 1.0, frozenset({1, 2})),
+        1: OperatorNoise(1.0, 0.0, 0.0, frozenset()),
+        2: OperatorNoise(1.0, 0.0, 0.0, frozenset()),
     }
     (only,) = mixed.chain(operators)
     assert (only.places, only.cost, only.left) == ({0, 1, 2}, 3.0, 0.0)
 
 
 def test_the_cheaper_of_two_that_gain_alike_comes_first() -> None:
-    operators = {k: Candidate(cost, 1.0, 0.0, frozenset()) for k, cost in enumerate((3.0, 1.0, 2.0))}
+    operators = {k: OperatorNoise(cost, 1.0, 0.0, frozenset()) for k, cost in enumerate((3.0, 1.0, 2.0))}
     assert [sorted(one.places) for one in mixed.chain(operators)] == [[1], [1, 2], [0, 1, 2]]
-    heavy = {0: Candidate(1.0, 9.0, 0.0, frozenset(), 60), 1: Candidate(1.0, 1.0, 0.0, frozenset(), 40)}
+    heavy = {0: OperatorNoise(1.0, 9.0, 0.0, frozenset(), 60), 1: OperatorNoise(1.0, 1.0, 0.0, frozenset(), 40)}
     assert [sorted(one.places) for one in mixed.chain(heavy, most_macs=50)] == [[1]]
-    assert not mixed.chain({0: Candidate(1.0, 0.0, 0.0, frozenset())})
+    assert not mixed.chain({0: OperatorNoise(1.0, 0.0, 0.0, frozenset())})
 
 
 @given(
@@ -60,7 +64,7 @@ def test_the_cheaper_of_two_that_gain_alike_comes_first() -> None:
 )
 def test_sets_grow_in_places_and_cost_and_leave_less(drawn: list[tuple[float, float, float, set[int]]]) -> None:
     operators = {
-        k: Candidate(cost, own, result, frozenset(readers)) for k, (cost, own, result, readers) in enumerate(drawn)
+        k: OperatorNoise(cost, own, result, frozenset(readers)) for k, (cost, own, result, readers) in enumerate(drawn)
     }
     made = mixed.chain(operators)
     for before, after in itertools.pairwise(made):
