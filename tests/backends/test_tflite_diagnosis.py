@@ -33,9 +33,9 @@ class Pair:
         TFLiteBackend().build(job, f"{precision}.tflite", self.folder)
         return self.folder / f"{precision}.tflite"
 
-    def diagnose(self, file: Path, waist: Path | None = None) -> Diagnosis:
+    def diagnose(self, file: Path, waist: Path | None = None, helps: int = 0) -> Diagnosis:
         signature = self.signature if waist is None else networks.signature(waist)
-        return diagnose(file, Waist(file=str(waist or self.path), signature=signature), self.given)
+        return diagnose(file, Waist(file=str(waist or self.path), signature=signature), self.given, helps)
 
 
 @pytest.fixture(scope="module")
@@ -223,3 +223,64 @@ def test_a_file_compiled_for_an_accelerator_is_refused(classifier: Pair) -> None
 
     with pytest.raises(Unsupported, match="edgetpu-custom-op"):
         classifier.diagnose(changed(classifier.build("int8"), compile_))
+
+
+def spread(path: Path, kind: str, factor: float) -> Path:
+    """Two layers, the first with channels of very different sizes, whose results the second brings to one size."""
+    net = networks.Network()
+    sizes = np.geomspace(1, factor, 16, dtype=np.float32)
+    if kind == "FULLY_CONNECTED":
+        x = net.input("x", (1, 12))
+        first, second = networks.weights(16, 12), networks.weights(8, 16, seed=1)
+        shapes: tuple[tuple[int, ...], ...] = ((1, 16), (1, 8))
+        options: dict[str, Any] = {"kind": "FullyConnectedOptions"}
+        scaled = first * sizes[:, None], second / sizes
+    else:
+        x = net.input("x", (1, 6, 6, 3))
+        first, second = networks.weights(16, 3, 3, 3), networks.weights(8, 3, 3, 16, seed=1)
+        shapes = ((1, 6, 6, 16), (1, 6, 6, 8))
+        options = {"kind": "Conv2DOptions", "padding": networks.SAME, "strideH": 1, "strideW": 1}
+        options |= {"dilationHFactor": 1, "dilationWFactor": 1}
+        scaled = first * sizes[:, None, None, None], second / sizes
+    for number, (weights, shape) in enumerate(zip(scaled, shapes, strict=True)):
+        bias = net.constant(f"b{number}", np.full(shape[-1], 0.1, np.float32))
+        held = [x, net.constant(f"k{number}", weights), bias]
+        fused = {"fusedActivationFunction": networks.RELU} if not number else {}
+        x = net.operator(kind, held, shape, name=f"made{number}", **options, **fused)
+    return net.save(path, x)
+
+
+@pytest.mark.parametrize("kind", ["FULLY_CONNECTED", "CONV_2D"])
+def test_what_is_said_to_help_does_help(kind: str, tmp_path: Path) -> None:
+    pair = Pair(tmp_path, spread(tmp_path / "waist.tflite", kind, 100.0))
+    poor = pair.diagnose(
+        pair.build("int8", settings={"per_channel": False, "weights": "nearest", "ranges": "minmax"}), helps=2
+    )
+    first = poor.operators[1]
+    assert first.blames[0].cause in {"weights", "steps"}
+    helps = {one.remedy: one for one in first.helps}
+    assert helps["equalization"].after_db > helps["equalization"].before_db + 3
+    last = next(one for one in poor.operators if one.name == "made1")
+    told = {one.remedy: one for one in last.helps}["per channel"]
+    assert told.setting == "per_channel=true"
+    better = pair.diagnose(pair.build("int8", settings={"per_channel": True, "weights": "nearest", "ranges": "minmax"}))
+    made = next(one for one in better.operators if one.name == "made1")
+    assert made.alone_db == pytest.approx(told.after_db, abs=1.5)
+
+
+def test_helps_are_tried_for_as_many_as_are_asked_for(classifier: Pair) -> None:
+    def narrow(model: Any) -> None:
+        made = next(o for o in graph.describe(model)[0].operators if o.name == "FULLY_CONNECTED").outputs[0]
+        tensor = model.subgraphs[0].tensors[made]
+        tensor.quantization.scale = [tensor.quantization.scale[0] / 4]
+
+    file = changed(classifier.build("int8"), narrow)
+    assert not any(one.helps for one in classifier.diagnose(file).operators)
+    worst = classifier.diagnose(file, helps=1).worst(1)[0]
+    assert (worst.operator, worst.blames[0].cause) == ("FULLY_CONNECTED", "clipping")
+    best = worst.helps[0]
+    assert best.remedy == "ranges"
+    assert best.setting.startswith("ranges=")
+    assert best.before_db == worst.alone_db
+    whole = row(classifier.diagnose(classifier.build("int8")), "FULLY_CONNECTED")
+    assert best.after_db == pytest.approx(whole.alone_db, abs=3.0)

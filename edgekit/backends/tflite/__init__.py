@@ -87,9 +87,9 @@ class TFLiteBackend(Backend):
         """See `Backend.best_ms`."""
         return run.best_ms(artifact)
 
-    def diagnose(self, artifact: Path, waist: Waist, samples: Path, helps: int = 0) -> Diagnosis:  # noqa: ARG002  to come
+    def diagnose(self, artifact: Path, waist: Waist, samples: Path, helps: int = 0) -> Diagnosis:
         """See `Backend.diagnose`."""
-        return diagnosis.diagnose(artifact, waist, samples)
+        return diagnosis.diagnose(artifact, waist, samples, helps)
 
 
 def _floats_at_the_boundary(signature: Signature) -> Iterator[str]:

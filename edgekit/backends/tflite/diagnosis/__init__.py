@@ -23,7 +23,7 @@ VALUES = 4
 """How often an activation is held at most: in the float network, and in the file alone, accumulated and being made."""
 
 
-def diagnose(artifact: Path, waist: Waist, samples: Path) -> Diagnosis:
+def diagnose(artifact: Path, waist: Waist, samples: Path, helps: int = 0) -> Diagnosis:
     """See `edgekit.backends.Backend.diagnose`."""
     file, floats = _file(artifact), Side(graph.load(Path(waist.file)))
     _require_stateless(artifact, file, floats)
@@ -33,9 +33,11 @@ def diagnose(artifact: Path, waist: Waist, samples: Path) -> Diagnosis:
     wanted = Stepwise(floats.model).run_part(floats.graph.operators, given, floats.graph.outputs)
     macs = cost.count(Path(waist.file)).macs
     most = sensitivity.affordable(macs, len(floats.graph.operators), count)
-    walk = Walk(file, floats, pairs, (inputs, given), Tails(floats, wanted, most) if most else None)
+    tails = Tails(floats, wanted, most) if most else None
+    walk = Walk(file, floats, pairs, (inputs, given), tails=tails, helps=helps)
     walk.run()
-    own = {pairs.tensors[t]: grids.real(file.graph.tensors[t], walk.own[t]) for t in file.graph.outputs}
+    made = {t: walk.own[t] for t in file.graph.outputs if t in walk.own and t in pairs.tensors}
+    own = {pairs.tensors[t]: grids.real(file.graph.tensors[t], values) for t, values in made.items()}
     computing = [operator for operator in file.graph.operators if operator.name not in graph.BORDER]
     return Diagnosis(
         samples=count,

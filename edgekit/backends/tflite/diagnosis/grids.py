@@ -37,6 +37,19 @@ class Grid(NamedTuple):
         return dequantize(stored, self.scale, self.zero_point)
 
 
+def of_range(low: float, high: float, dtype: str) -> Grid:
+    """The grid of a range: all of its levels in 8 bits, symmetric about 0 in 16 (TFLite quantization specification)."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    if dtype == "int16":
+        return Grid(max(-low, high, TINY) / 32767, 0, dtype)
+    scale = max(high - low, TINY) / 255
+    return Grid(scale, int(np.iinfo(dtype).min + round(-low / scale)), dtype)
+
+
+TINY = 1e-20
+"""The least width of a range."""
+
+
 def grid(tensor: Tensor) -> Grid | None:
     """That of an activation; None if it is no integer that stands for a real value."""
     if tensor.dtype not in INTEGERS or len(tensor.scales) != 1:

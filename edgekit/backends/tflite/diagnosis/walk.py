@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edgekit.backends.tflite.diagnosis import grids
 from edgekit.backends.tflite.diagnosis.blame import Blames, Suspect
+from edgekit.backends.tflite.diagnosis.helps import Helps
 from edgekit.backends.tflite.diagnosis.matching import ALIKE, Pairs, Side
 from edgekit.backends.tflite.diagnosis.sensitivity import Tails
 from edgekit.errors import EndlessError, Unsupported, first_line
@@ -53,6 +54,7 @@ class Walk:
         pairs: of their tensors.
         inputs: of both networks, ``[N, *shape]`` by tensor index, as each stores them.
         tails: finds what an error does to the outputs; None to leave that out.
+        helps: for how many of the worst operators to try what would help.
     """
 
     def __init__(
@@ -61,11 +63,15 @@ class Walk:
         waist: Side,
         pairs: Pairs,
         inputs: tuple[Mapping[int, Array], Mapping[int, Array]],
+        *,
         tails: Tails | None,
+        helps: int,
     ) -> None:
         self._file, self._waist, self._pairs, self._tails = file, waist, pairs, tails
         self._runs, self._floats_run = Stepwise(file.model), Stepwise(waist.model)
         self._blames = Blames(file, waist)
+        self._helps, self._most = Helps(file, waist, self._blames), helps
+        self._levels: list[float] = []
         self._count = len(next(iter(inputs[1].values())))
         self.floats: dict[int, Array] = dict(inputs[1])
         self.own: dict[int, Array] = dict(inputs[0])
@@ -228,18 +234,14 @@ class Walk:
     def _row(self, suspect: Suspect, index: int | None, through: tuple[str, ...]) -> None:
         described = self._file.graph.tensors[suspect.tensor]
         got, own = (self._real(suspect.tensor, values) for values in (suspect.got, self.own[suspect.tensor]))
-        alone = sqnr_db(suspect.truth, got)
-        if alone >= IDENTICAL_DB and suspect.operator.name in graph.BORDER:
+        alone, accumulated = (_level(suspect.truth, values) for values in (got, own))
+        if alone is None and suspect.operator.name in graph.BORDER:
             return
         output = None
-        if (
-            self._tails is not None and alone < IDENTICAL_DB
-        ):  # what its inputs' grids cost is told of those who make them
-            output = self._tails(
-                self.floats,
-                suspect.made,
-                suspect.truth.astype(np.float32) + (got - suspect.unrounded.astype(np.float32)),
-            )
+        if self._tails is not None and alone is not None:
+            # What the levels of its inputs cost is told of those who make these.
+            own_error = got - suspect.unrounded.astype(np.float32)
+            output = self._tails(self.floats, suspect.made, suspect.truth.astype(np.float32) + own_error)
         maker = self._waist.wiring.producer.get(suspect.made)
         self.rows.append(
             OperatorDiagnosis(
@@ -249,10 +251,22 @@ class Walk:
                 name=self._waist.graph.tensors[suspect.made].name,
                 tensor=described.name,
                 dtype=described.dtype,
-                alone_db=None if alone >= IDENTICAL_DB else alone,
-                accumulated_db=None if (level := sqnr_db(suspect.truth, own)) >= IDENTICAL_DB else level,
+                alone_db=alone,
+                accumulated_db=accumulated,
                 output_db=output,
                 through=through,
-                blames=() if alone >= IDENTICAL_DB else self._blames.of(suspect),
+                blames=() if alone is None else self._blames.of(suspect),
+                helps=self._helps.of(suspect, alone) if alone is not None and self._is_bad(output, alone) else (),
             )
         )
+
+    def _is_bad(self, output: float | None, alone: float) -> bool:
+        """Whether an operator is one of the worst until now, of which helps are told."""
+        level = output if output is not None else alone if self._tails is None else IDENTICAL_DB
+        self._levels = sorted([*self._levels, level])[: self._most]
+        return level in self._levels
+
+
+def _level(truth: Array, got: Array) -> float | None:
+    """SQNR in dB; None if both are equal."""
+    return None if (level := sqnr_db(truth, got)) >= IDENTICAL_DB else level

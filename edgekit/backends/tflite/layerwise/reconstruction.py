@@ -74,7 +74,7 @@ def reconstruct(
         events.progress(operator.index / len(main.operators), "fitting the layers to their samples")
         found = None if operator.index in kept else layer(model, main, operator)
         if found is not None and _own(main, found):
-            fitted = _fitted(model, found, values[found.source], scheme)
+            fitted = layer_constants(model, found, values[found.source], scheme)
             for tensor, constant in fitted.items():
                 edit.set_constant(model, tensor, constant)
             if not fitted:
@@ -103,8 +103,8 @@ def _coarse(values: Mapping[int, Array], ranges: Mapping[int, Range], scheme: Sc
     }
 
 
-def _fitted(model: Any, found: Layer, values: Array, scheme: Scheme) -> Mapping[int, Array]:
-    """A layer's new constants by tensor index; none if its samples are not finite."""
+def layer_constants(model: Any, found: Layer, values: Array, scheme: Scheme) -> Mapping[int, Array]:
+    """A layer's new constants by tensor index, fitted to what it reads; none if these values are not finite."""
     weights = found.matrices().astype(np.float64)
     most = max(1, min(ROWS, PATCH_VALUES // (weights.shape[0] * weights.shape[2])))
     reads = found.patches(values, most)
