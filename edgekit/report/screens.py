@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgekit.nouns.manifest import ArtifactFile, Manifest
-from edgekit.nouns.model import Signature, TensorRow, TensorSpec
+from edgekit.nouns.model import FLOATS, Signature, TensorRow, TensorSpec
 from edgekit.nouns.results import Check, Inspection, Plan, Result
 from edgekit.nouns.target import Target
 from edgekit.nouns.verification import Verification
@@ -148,7 +148,7 @@ def _remarks(manifest: Manifest) -> Iterable[str]:
     yield from (SELF_MADE[use] for use in _uses(manifest) if use in SELF_MADE)
     for file in manifest.artifacts:
         if file.verification is not None and file.verification.reason:
-            yield f"{file.file}: {file.verification.reason}"
+            yield f"{file.file}: {file.verification.reason}{_way_out(file, file.verification)}"
         if file.verification is not None:
             yield from (f"{file.file}: {remark}" for remark in file.verification.remarks)
         yield from (f"{file.file}: {told}" for told in (*file.warnings, *file.notes))
@@ -157,6 +157,14 @@ def _remarks(manifest: Manifest) -> Iterable[str]:
     yield from (f"{file} is left out: {why}" for file, why in manifest.unavailable.items())
     # The same reason often holds for several files of a target; it is told once.
     yield from {f"{what} unavailable: {why}": None for f in manifest.artifacts for what, why in f.unavailable.items()}
+
+
+def _way_out(file: ArtifactFile, judged: Verification) -> str:
+    """What may help a quantized file that misses a budget of accuracy, if nothing was searched."""
+    demands = (judged.max_drop, judged.min_agreement, judged.min_sqnr_db)
+    missed = judged.verdict == "miss" and any(demand is not None for demand in demands)
+    searched = file.rungs or file.precision in FLOATS
+    return "; --effort normal searches for a file that meets it" if missed and not searched else ""
 
 
 SELF_MADE = {

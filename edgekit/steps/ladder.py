@@ -12,7 +12,7 @@ import msgspec
 
 from edgekit.engine.session import Session
 from edgekit.engine.store import Answer
-from edgekit.errors import EdgekitError, InputError, OutOfTimeError, Unsupported
+from edgekit.errors import CancelledError, EdgekitError, InputError, OutOfTimeError, Unsupported
 from edgekit.host import events
 from edgekit.nouns.building import Built
 from edgekit.nouns.ladder import Effort, Rung
@@ -46,6 +46,7 @@ class Climb:
         variant: the file.
         make: builds, verifies and describes a variant; the second argument says which rung it is, for the screen.
         search: how far to go.
+        target: whose file it is, for the screen.
         samples: on which a file is looked into for operators to keep float.
     """
 
@@ -58,8 +59,11 @@ class Climb:
         *,
         search: Search,
         samples: Answer[Kept],
+        target: str = "",
     ) -> None:
         self.variant = variant
+        self.siblings: tuple[Climb, ...] = ()
+        self._title = "/".join(filter(None, (target, variant.file)))
         self._subject, self._samples = subject, samples
         self._fixed = variant.precision in FLOATS or subject.own(variant.precision) is not None
         self.best: Attempt | None = None
@@ -95,7 +99,11 @@ class Climb:
         except OutOfTimeError:
             self.done = self._late = True
             return False
-        except Unsupported as error:
+        except CancelledError:
+            raise
+        except EdgekitError as error:
+            if self.best is None and not isinstance(error, Unsupported):
+                raise
             self._refusal = self._refusal or error
             self._add(Rung(name=proposal.name, settings=proposal.settings, problem=error.problem))
             return False
@@ -144,7 +152,9 @@ class Climb:
         with self._session.until(self._search.until):
             try:
                 sets = mixed.sets(self._session, waist, best.answer, self._samples)
-            except (InputError, Unsupported) as error:
+            except (CancelledError, OutOfTimeError):
+                raise
+            except EdgekitError as error:
                 self._add(Rung(name="mixed precision", problem=error.problem))
                 return
         low, high = 0, 1
@@ -191,7 +201,7 @@ class Climb:
     def _add(self, rung: Rung, metric: str = "") -> None:
         self._rungs.append(rung)
         left = "" if self._search.left_s is None else f", {rungs.clock(self._search.left_s)} left"
-        self._session.progress.tell("", events.Remark(f"{self.variant.file}: {rungs.told(rung, metric)}{left}"))
+        self._session.progress.tell("", events.Remark(f"{self._title}: {rungs.told(rung, metric)}{left}"))
 
     @property
     def file(self) -> File:
@@ -213,7 +223,9 @@ class Climb:
             why, more = "nothing that was tried meets the budget", "it would take " + self._beyond()
             if further := self._untried("thorough"):
                 more = f"--effort thorough also tries {', '.join(further)}; else {more}"
-        return f"{why} after {tried}, of which {best.name} comes closest; {more}"
+        served = [one.variant.file for one in self.siblings if one.best is not None and one.best.rung.met]
+        beside = f"{' and '.join(served)} {'meets' if len(served) == 1 else 'meet'} it; " if served else ""
+        return f"{why} after {tried}, of which {best.name} comes closest; {beside}{more}"
 
     def _untried(self, effort: Effort) -> list[str]:
         known = {rung.name for rung in self._rungs}
@@ -233,6 +245,7 @@ def climb(climbs: list[Climb]) -> Iterator[list[File]]:
         Unsupported: one of them cannot be made.
     """
     for one in climbs:
+        one.siblings = tuple(climbs)
         one.first()
     yield [one.file for one in climbs]
     while any(not one.done for one in climbs):
@@ -259,9 +272,22 @@ def stands(folder: Path, fresh: Manifest | None) -> bool:
         before = read(folder / FILE_NAME)
     except InputError:
         return False
-    same = (before.source.sha256, before.evaluation, before.calibration, before.target)
-    if same != (fresh.source.sha256, fresh.evaluation, fresh.calibration, fresh.target):
+    if _asked(before) != _asked(fresh):
         return False
     earlier = {file.file: file for file in before.artifacts}
     pairs = [(earlier.get(file.file), file) for file in fresh.artifacts]
-    return all(old is not None and rungs.rank(old) <= rungs.rank(new) for old, new in pairs)
+    return all(old is not None and rungs.rank(_held_against(old, new)) <= rungs.rank(new) for old, new in pairs)
+
+
+def _asked(made: Manifest) -> tuple[object, ...]:
+    """What a result was made from and for, whatever its budget and however far was searched."""
+    recipe = msgspec.structs.replace(made.recipe, effort=None, time_limit_s=None)
+    return made.edgekit, made.source.sha256, made.evaluation, made.calibration, made.target, recipe
+
+
+def _held_against(old: ArtifactFile, new: ArtifactFile) -> ArtifactFile:
+    """A file with the budget of another one."""
+    if old.verification is None or new.verification is None:
+        return old
+    demands = {key: getattr(new.verification, key) for key in ("max_drop", "min_agreement", "min_sqnr_db")}
+    return msgspec.structs.replace(old, verification=msgspec.structs.replace(old.verification, **demands))

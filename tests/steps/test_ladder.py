@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from edgekit.engine.session import Session
 from edgekit.engine.store import Answer, Store
-from edgekit.errors import OutOfTimeError, Unsupported
+from edgekit.errors import CancelledError, LeafCrashError, OutOfTimeError, Unsupported
 from edgekit.host import events
 from edgekit.nouns.building import Built
 from edgekit.nouns.lineage import Step
@@ -122,6 +122,31 @@ def test_a_rung_that_cannot_be_built_is_recorded_and_passed_by(session: Session)
     assert [rung.problem for rung in climb.file[0].rungs] == ["No such kernel.", "", "No such kernel."]
     with pytest.raises(Unsupported, match="No such kernel"):
         climbed(session, dict.fromkeys(("nearest", "bias-correction", "learned"), broken))
+
+
+def test_a_crash_costs_a_rung_and_not_the_file(session: Session) -> None:
+    crash = LeafCrashError("tflite failed in build", "log.txt")
+    climb, _ = climbed(session, {"nearest": 20.0, "bias-correction": crash, "learned": 31.0})
+    assert [rung.met for rung in climb.file[0].rungs] == [False, False, True]
+    with pytest.raises(LeafCrashError):
+        climbed(session, {"nearest": crash})
+    with pytest.raises(CancelledError):
+        climbed(session, {"nearest": 20.0, "bias-correction": CancelledError()})
+
+
+def test_files_of_the_target_that_meet_the_budget_are_named(session: Session) -> None:
+    def make(variant: Variant, _: str) -> rungs.File:
+        return file(variant, judged(20.0 if variant.file == INT8.file else 60.0))
+
+    fixed = msgspec.structs.replace(INT8, file="own.tflite", settings={"weights": "nearest"})
+    half = msgspec.structs.replace(INT8, file="model_float16.tflite", precision="float16")
+    climbs = [
+        ladder.Climb(session, FLOAT_SOURCE, one, make, search=FOREVER, samples=NO_SAMPLES, target="android")
+        for one in (INT8, half, fixed)
+    ]
+    list(ladder.climb(climbs))
+    assert "model_float16.tflite and own.tflite meet it; it would take" in climbs[0].file[0].warnings[0]
+    assert cast("Told", session.progress).lines[0].startswith("android/model_int8.tflite: ranges")
 
 
 def test_a_search_out_of_time_keeps_its_first_file(session: Session) -> None:

@@ -90,6 +90,12 @@ def test_the_result_of_an_earlier_search_stays_until_a_better_one_is_there(
     seen.clear()
     searched(model, tmp_path / "out", min_sqnr=150.0, effort="normal")
     assert seen == [best]
+    seen.clear()
+    searched(model, tmp_path / "out", min_sqnr=140.0, effort="quick")  # another budget: held against the new one
+    assert len(seen) == 1
+    seen.clear()
+    searched(model, tmp_path / "out", min_sqnr=150.0, effort="normal", io="float32")
+    assert len(seen) >= 2
 
 
 def test_a_search_without_a_budget_or_without_time_is_refused(model: Path) -> None:
