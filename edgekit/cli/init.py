@@ -29,6 +29,8 @@ targets = [{targets}]
 # max_drop = 0.01
 # min_agreement = 0.98   # the least share of top-1 classes that are the source's
 # min_sqnr = 20.0        # dB, of the worst output
+# effort = "normal"      # search for files that meet these, at most so long
+# time_limit = "10m"
 
 {inputs}"""
 

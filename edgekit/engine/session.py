@@ -151,6 +151,8 @@ class Session(LeafProxies):
             if key not in self._workers:
                 self._workers[key] = Worker(self.log, self._max_memory, self._max_seconds)
             limit_s = self._limit_s()
+            if limit_s == 0:
+                raise OutOfTimeError(f"There is no time left for {leaf}.", fix="give it more time")
             try:
                 return self._workers[key].call(room, leaf, method, tell=self._tell, limit_s=limit_s, **arguments)
             except EdgekitError as error:

@@ -64,7 +64,7 @@ def compile_variant(
 
     question = _question(network, variant, job, read, calibration)
     return session.ask(
-        msgspec.structs.replace(question, doing=f"{question.doing} ({way})") if way else question,
+        msgspec.structs.replace(question, doing=f"{way}: {question.doing}") if way else question,
         Built,
         network.origin.reading(build) if direct else build,
     )

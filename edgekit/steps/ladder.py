@@ -129,12 +129,19 @@ class Climb:
             yield rung
             if self._met:
                 return
-        free = not rungs.bound_to_integers(self.variant) and "float_operators" not in self.variant.settings
-        if free and not self._fixed and self.best is not None:
+        if self._may_mix(self._search.effort) and self.best is not None:
             if self.variant.backend in rungs.MIXING:
                 yield from self._mixed(self.best)
-            elif self.variant.backend in rungs.CONTROLLED:
+            else:
                 yield from self._controlled(self.best)
+
+    def _may_mix(self, effort: Effort) -> bool:
+        """Whether single operators may leave the integers."""
+        free = not rungs.bound_to_integers(self.variant) and "float_operators" not in self.variant.settings
+        if self._fixed or effort == "quick" or not free:
+            return False
+        looked_into = self.variant.backend in rungs.MIXING and self._subject.waist is not None
+        return looked_into or self.variant.backend in rungs.CONTROLLED
 
     def _controlled(self, best: Attempt) -> Iterator[Proposal]:
         """More and more decibels, for which the backend chooses the operators that stay float."""
@@ -147,7 +154,7 @@ class Climb:
     def _mixed(self, best: Attempt) -> Iterator[Proposal]:
         """Sets of operators that stay float on the best rung so far, which double until one serves; then the least."""
         waist = self._subject.waist
-        if self._search.effort == "quick" or waist is None:
+        if waist is None:
             return
         with self._session.until(self._search.until):
             try:
@@ -155,7 +162,7 @@ class Climb:
             except (CancelledError, OutOfTimeError):
                 raise
             except EdgekitError as error:
-                self._add(Rung(name="mixed precision", problem=error.problem))
+                self._add(Rung(name=rungs.MIXED, problem=error.problem))
                 return
         low, high = 0, 1
         while high <= len(sets):
@@ -228,8 +235,12 @@ class Climb:
         return f"{why} after {tried}, of which {best.name} comes closest; {beside}{more}"
 
     def _untried(self, effort: Effort) -> list[str]:
+        if self._fixed:
+            return []
         known = {rung.name for rung in self._rungs}
-        return [rung.name for rung in rungs.of(self.variant, effort) if rung.name not in known and not self._fixed]
+        mixed_too = self._may_mix(effort) and not any(name.startswith(rungs.MIXED) for name in known)
+        others = [rung.name for rung in rungs.of(self.variant, effort) if rung.name not in known]
+        return others + [rungs.MIXED] * mixed_too
 
     def _beyond(self) -> str:
         """What may meet the budget if no rung does."""

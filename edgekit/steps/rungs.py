@@ -60,6 +60,9 @@ FITTED = (
 )
 """Ways of the TFLite backend (and of what compiles its files) for integers, from cheap to dear."""
 
+MIXED = "mixed precision"
+"""How the names of rungs begin that keep operators float."""
+
 MIXING = frozenset({"tflite"})
 """Backends that keep single operators float."""
 
@@ -127,15 +130,13 @@ def rank(file: ArtifactFile) -> tuple[bool, float, float]:
 def floating(best: Attempt, chosen: FloatSet) -> Proposal:
     """The best rung with operators that stay float."""
     places = tuple(sorted(chosen.places))
-    name = f"mixed precision, {len(places)} operator{'s' if len(places) > 1 else ''} in float32"
+    name = f"{MIXED}, {len(places)} operator{'s' if len(places) > 1 else ''} in float32"
     return Proposal(name, best.rung.settings | {"float_operators": places}, "normal", chosen.cost)
 
 
 def controlled(best: Attempt, least_db: float) -> Proposal:
     """The best rung with as many operators float as it takes for so many dB."""
-    return Proposal(
-        f"mixed precision for {least_db:.1f} dB", best.rung.settings | {"least_db": least_db}, "normal", 1.0
-    )
+    return Proposal(f"{MIXED} for {least_db:.1f} dB", best.rung.settings | {"least_db": least_db}, "normal", 1.0)
 
 
 def bound_to_integers(variant: Variant) -> bool:

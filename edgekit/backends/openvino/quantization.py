@@ -93,6 +93,7 @@ def quantize(model: Any, job: Job, signature: Signature, settings: NncfSettings)
             activations_range_estimator_params=ESTIMATORS[estimator],
             weights_quantization_params=QuantizationParameters(per_channel=settings.per_channel),
             disable_bias_correction=bias == "nearest",
+            disable_channel_alignment=settings.equalization != "on",
         )
         told = options | {"advanced_parameters": advanced, "fast_bias_correction": bias != "learned"}
         with contextlib.redirect_stdout(io.StringIO()):  # NNCF draws its progress there, terminal or not
