@@ -21,14 +21,23 @@ class OutputPart(Noun, frozen=True, kw_only=True):
 
     ``name`` says which (``channels 4..11``, ``column 3``); ``branch`` is True if the network
     concatenates it with others at its end, so that it has a meaning and a range of its own.
-    ``constant``: its values vary in the source and do not in the file. ``sqnr_db`` is None if it
-    is equal bit for bit.
+    ``constant``: its values vary in the source and do not in the file. ``clipped``: the share (0..1) of the source's
+    values that lie beyond the ends of the file's, if that is much. ``sqnr_db`` is None if it is equal bit for bit.
     """
 
     name: str
     branch: bool
     sqnr_db: float | None
     constant: bool = False
+    clipped: float = 0.0
+
+
+class ClassAgreement(Noun, frozen=True, kw_only=True):
+    """How many (0..1) of the ``samples`` for which the source chooses class ``index`` the file puts there as well."""
+
+    index: int
+    samples: int
+    agreement: float
 
 
 class Agreement(Noun, frozen=True, kw_only=True):
@@ -36,7 +45,8 @@ class Agreement(Noun, frozen=True, kw_only=True):
 
     ``sqnr_db`` is 10·log10(Σ reference² / Σ (reference − output)²); None if both are zero or
     equal bit for bit (``identical``). ``top1_agreement`` is a share in 0..1, of chosen classes or of whole
-    numbers wider than 8 bits; None if the output is neither. ``worst_part`` is None if the output has no
+    numbers wider than 8 bits; None if the output is neither. ``classes`` are those that agree far less than the others,
+    ``collapsed`` the parts that are constant or clipped in the file alone. ``worst_part`` is None if the output has no
     parts that can be told apart.
     """
 
@@ -46,7 +56,9 @@ class Agreement(Noun, frozen=True, kw_only=True):
     max_abs_error: float
     cosine: float | None
     top1_agreement: float | None = None
+    classes: tuple[ClassAgreement, ...] = ()
     worst_part: OutputPart | None = None
+    collapsed: tuple[OutputPart, ...] = ()
 
 
 class Budget(Noun, frozen=True, kw_only=True):

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import InputError
-from edgekit.nouns.verification import Agreement, Made, OutputPart
-from edgekit.verify import parts
+from edgekit.nouns.verification import Agreement, ClassAgreement, Made, OutputPart
+from edgekit.verify import collapse, parts
 from edgekit.waist.rows import pieces
 from edgekit.waist.tensors import Array, blocks, sqnr_db
 
@@ -43,7 +43,9 @@ def _agreement(name: str, expected: Array, got: Array, made: Mapping[str, Made] 
         max_abs_error=max((_max_abs_error(a, b) for a, b in blocks(expected, got)), default=0.0),
         cosine=_cosine(expected, got),
         top1_agreement=_top1_agreement(expected, got),
+        classes=far_off(expected, got),
         worst_part=None if identical or made is None else _worst_part(expected, got, made.get(name)),
+        collapsed=() if identical or made is None else _collapsed(expected, got, made.get(name)),
     )
 
 
@@ -97,6 +99,44 @@ def _top1_agreement(expected: Array, got: Array) -> float | None:
     if not is_classes(expected):
         return None
     return float(np.mean(expected.argmax(axis=-1) == got.argmax(axis=-1)))
+
+
+FEWEST_OF_A_CLASS = 5
+"""Samples of a class below which its agreement is chance."""
+
+FAR_OFF = 0.1
+"""By how much a class must agree less than all samples to be told of."""
+
+MOST_CLASSES = 5
+"""How many of such classes are told of."""
+
+
+def far_off(expected: Array, got: Array) -> tuple[ClassAgreement, ...]:
+    """Classes in which far fewer choices agree than in all, the worst first: the agreement of all hides one.
+
+    A class counts if it agrees less by `FAR_OFF`, and Wilson's 95 % interval (1927) lies below the share of all.
+    """
+    if not is_classes(expected):
+        return ()
+    wanted, same = expected.argmax(-1).ravel(), (expected.argmax(-1) == got.argmax(-1)).ravel()
+    overall, found = float(same.mean()), []
+    for index in np.unique(wanted[~same]):
+        own = same[wanted == index]
+        share = float(own.mean())
+        if len(own) >= FEWEST_OF_A_CLASS and share <= overall - FAR_OFF and _upper(share, len(own)) < overall:
+            found.append(ClassAgreement(index=int(index), samples=len(own), agreement=share))
+    return tuple(sorted(found, key=lambda one: one.agreement)[:MOST_CLASSES])
+
+
+def _upper(share: float, count: int, z: float = 1.96) -> float:
+    """The upper end of Wilson's score interval."""
+    middle = share + z**2 / (2 * count)
+    spread = z * float(np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2)))
+    return (middle + spread) / (1 + z**2 / count)
+
+
+def _collapsed(expected: Array, got: Array, made: Made | None) -> tuple[OutputPart, ...]:
+    return collapse.collapsed(expected, got, made) if expected.dtype.kind == "f" and expected.size else ()
 
 
 def _worst_part(expected: Array, got: Array, made: Made | None) -> OutputPart | None:

@@ -4,7 +4,7 @@ Parts are the branches that the network concatenates at its end (`edgekit.waist.
 them the columns: the slices along an axis, each of which may mean something else.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -75,7 +75,7 @@ def slices(reference: Array, output: Array, axis: int) -> Slices:
     n = reference.shape[axis + 1]
     sums = np.zeros((3, n))
     low, high = np.full((2, n), np.inf), np.full((2, n), -np.inf)
-    for part, a, b in _blocks(reference, output, axis):
+    for part, a, b in sides(reference, output, axis):
         known = np.isfinite(a) & np.isfinite(b)
         sums[:, part] += [
             np.square(np.where(known, a, 0)).sum(1),
@@ -89,10 +89,10 @@ def slices(reference: Array, output: Array, axis: int) -> Slices:
     return Slices(sums[0], sums[1], (low[0], high[0]), (low[1], high[1]), sums[2], values)
 
 
-def _blocks(
+def sides(
     reference: Array, output: Array, axis: int
 ) -> Iterator[tuple[slice, NDArray[np.float64], NDArray[np.float64]]]:
-    """Some slices of both sides, ``[slices, values]`` in float64, and which they are: of `BLOCK` values at most."""
+    """Some slices along an axis of both sides, ``[slices, values]`` in float64, and which: `BLOCK` values at most."""
     n = reference.shape[axis + 1]
     each = max(1, reference[0].size // n)
     together = max(1, BLOCK // each)
@@ -119,7 +119,7 @@ def worst(reference: Array, output: Array, made: Made | None) -> OutputPart | No
     )
     cuts = {} if made is None else made.cuts
     branches = [part for axis in cuts for part in _branches(reference, output, axis, cuts[axis], peak)]
-    columns = [part for axis in _axes(reference) for part in _columns(reference, output, axis, peak)]
+    columns = [part for axis in told_axes(reference) for part in _columns(reference, output, axis, peak)]
     found = [part for part in (*branches, *columns) if part.branch or is_lost(part)]
     return min(found, key=lambda part: (not is_lost(part), not part.branch, _db(part)), default=None)
 
@@ -133,11 +133,17 @@ def _db(part: OutputPart) -> float:
     return IDENTICAL_DB if part.sqnr_db is None else part.sqnr_db
 
 
-def _axes(reference: Array) -> list[int]:
-    """Axes along which a slice may have a meaning: all of a table, the first and the last of an image."""
+def told_axes(reference: Array, cuts: Iterable[int] = ()) -> list[int]:
+    """Axes along which a slice may have a meaning: all of a table, the first and the last of an image, ``cuts``."""
     rank = reference.ndim - 1
     axes = range(rank) if rank <= 3 else (1, rank - 1)
-    return [axis for axis in axes if 2 <= reference.shape[axis + 1] <= MOST_COLUMNS]
+    return sorted({*cuts, *(axis for axis in axes if 2 <= reference.shape[axis + 1] <= MOST_COLUMNS)})
+
+
+def rare(part: Slices) -> NDArray[np.bool_]:
+    """Whether slices hold features that hardly fire: see `RARELY`."""
+    found: NDArray[np.bool_] = (part.source[0] >= 0) & (part.zeros > RARELY * part.values)
+    return found
 
 
 def _branches(reference: Array, output: Array, axis: int, cuts: tuple[int, ...], peak: float) -> Iterator[OutputPart]:
@@ -146,19 +152,18 @@ def _branches(reference: Array, output: Array, axis: int, cuts: tuple[int, ...],
     for start, stop in pairwise(ends):
         part = whole.joined(start, stop)
         if asked_for(part, peak)[0] or _lost_constant(part, peak):
-            yield _part(part, 0, _name(reference, axis, start, stop), branch=True)
+            yield _part(part, 0, name_of(reference, axis, start, stop), branch=True)
 
 
 def _columns(reference: Array, output: Array, axis: int, peak: float) -> Iterator[OutputPart]:
     whole = slices(reference, output, axis)
     if whole.values < FEWEST_VALUES:
         return
-    rare = (whole.source[0] >= 0) & (whole.zeros > RARELY * whole.values)
-    judged = np.flatnonzero(asked_for(whole, peak) & ~rare)
+    judged = np.flatnonzero(asked_for(whole, peak) & ~rare(whole))
     if len(judged):
         order = np.where(constant(whole), -np.inf, whole.sqnr_db)
         index = int(judged[np.argmin(order[judged])])
-        yield _part(whole, index, _name(reference, axis, index, index + 1), branch=False)
+        yield _part(whole, index, name_of(reference, axis, index, index + 1), branch=False)
 
 
 def asked_for(part: Slices, peak: float) -> NDArray[np.bool_]:
@@ -203,7 +208,7 @@ def _part(part: Slices, index: int, name: str, *, branch: bool) -> OutputPart:
     )
 
 
-def _name(reference: Array, axis: int, start: int, stop: int) -> str:
+def name_of(reference: Array, axis: int, start: int, stop: int) -> str:
     """What a part is called: channels of an image or a sequence, columns of a table."""
     what = "columns" if axis == reference.ndim - 2 else "channels" if axis == 1 else f"axis {axis}, indices"
     if stop - start == 1:

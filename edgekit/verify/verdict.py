@@ -145,7 +145,7 @@ def judge(case: Case, reference: dict[str, Array], outputs: dict[str, Array], pr
             coverage=case.coverage,
             verdict=found[0][0] if found else "pass",
             reason="; ".join(dict.fromkeys(reason for _, reason in found)),
-            remarks=tuple(_remarks(case, reference, stateful=stateful)),
+            remarks=tuple(_remarks(case, reference, agreements, stateful=stateful)),
         ),
         refusal=refusal,
         searchable=evident is not None,
@@ -196,10 +196,33 @@ def _about_agreement(
             of_which = where if len(whole + branches) > 1 else ""
             yield from _about_level(case.threshold_db, level, of_which, refused=exact and levels is whole)
     for found in judged:
-        part = found.worst_part
-        if part is not None and parts.is_lost(part) and (part.constant or not part.branch):
-            how = "constant, where the source's varies" if part.constant else f"SQNR {part.sqnr_db:.1f} dB"
-            yield "fail" if part.branch else "warn", f"{found.output}, {part.name}: {how}"
+        yield from _about_parts(case, found)
+
+
+JOINED = "keep what joins it out of the integers (--set float_operators=CONCATENATION), or choose int16x8 or float16"
+"""What helps a part of an int8 output that is constant, for want of levels of its own."""
+
+ENDS = "calibrate with samples that reach its ends (and --set ranges=minmax)"
+"""What helps a part that is clipped."""
+
+
+def _about_parts(case: Case, found: Agreement) -> Iterator[Finding]:
+    """Parts of an output that are lost: below the floor, constant, or clipped; and what helps."""
+    worst, constant = found.worst_part, [part for part in found.collapsed if part.constant]
+    if worst is not None and parts.is_lost(worst) and (worst.constant or not worst.branch):
+        told = [part for part in constant if part.branch == worst.branch]
+        if not worst.constant:
+            yield "fail" if worst.branch else "warn", f"{found.output}, {worst.name}: SQNR {worst.sqnr_db:.1f} dB"
+        elif not told:
+            constant = [worst, *constant]
+    for part in constant:
+        yield "fail" if part.branch else "warn", f"{found.output}, {part.name}: constant, where the source's varies"
+    clipped = [part for part in found.collapsed if part.clipped]
+    for part in clipped:
+        where = f"{found.output}, {part.name}" if part.name else f"output {found.output}"
+        yield "warn", f"{where}: clipped, {part.clipped:.0%} of the source's values lie beyond its ends"
+    if case.precision == "int8" and (constant or clipped):
+        yield "warn", JOINED if constant else ENDS
 
 
 def _same_choices(case: Case, reference: dict[str, Array], outputs: dict[str, Array]) -> set[str]:
@@ -333,12 +356,18 @@ def _refusal(
     return failed[0] if failed and precision in FLOATS else "", 0
 
 
-def _remarks(case: Case, reference: dict[str, Array], *, stateful: bool) -> Iterator[str]:
+def _remarks(
+    case: Case, reference: dict[str, Array], agreements: tuple[Agreement, ...], *, stateful: bool
+) -> Iterator[str]:
     """What limits the evidence, or what an app must do."""
     if stateful:
         yield "it keeps state from run to run, as its source does: start each new sequence with a new interpreter"
     if case.odd_labels and not (case.measured and metrics.is_chance(case.measured, case.measured.source)):
         yield case.odd_labels
+    for found in agreements:
+        told = [f"{one.agreement:.0%} of the {one.samples} of class {one.index}" for one in found.classes]
+        if told and found.top1_agreement is not None:
+            yield f"output {found.output} agrees on {found.top1_agreement:.1%}, but only on {', '.join(told)}"
     for name, values in reference.items():
         if (made := case.made.get(name)) is not None and not made.depends and len(values) > 1:
             yield f"output {name} does not depend on the inputs"

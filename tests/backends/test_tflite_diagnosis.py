@@ -21,10 +21,10 @@ COUNT = 24
 class Pair:
     """A float network with samples, and files made from it."""
 
-    def __init__(self, folder: Path, path: Path) -> None:
+    def __init__(self, folder: Path, path: Path, count: int = COUNT) -> None:
         self.folder, self.path = folder, path
         self.signature = networks.signature(path)
-        self.samples = networks.samples(self.signature, COUNT, seed=3)
+        self.samples = networks.samples(self.signature, count, seed=3)
         self.given = folder / "samples.npz"
         np.savez(self.given, **self.samples)
 
@@ -252,7 +252,7 @@ def spread(path: Path, kind: str, factor: float) -> Path:
 
 @pytest.mark.parametrize("kind", ["FULLY_CONNECTED", "CONV_2D"])
 def test_what_is_said_to_help_does_help(kind: str, tmp_path: Path) -> None:
-    pair = Pair(tmp_path, spread(tmp_path / "waist.tflite", kind, 100.0))
+    pair = Pair(tmp_path, spread(tmp_path / "waist.tflite", kind, 100.0), 8 * COUNT)
     poor = pair.diagnose(
         pair.build("int8", settings={"per_channel": False, "weights": "nearest", "ranges": "minmax"}), helps=2
     )

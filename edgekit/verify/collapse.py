@@ -1,0 +1,114 @@
+"""Outputs, channels and columns that vary in the source and do not in the artifact, or end where the source goes on.
+
+A detector that concatenates boxes in pixels and scores in 0..1 loses the scores in int8: they share one scale, and are
+constant. Boxes that calibration never saw so large are clipped. An SQNR of the whole tensor shows neither.
+"""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.nouns.verification import Made, OutputPart
+from edgekit.verify.parts import FEWEST_VALUES, Slices, asked_for, constant, name_of, rare, sides, slices, told_axes
+from edgekit.waist.tensors import IDENTICAL_DB, Array, blocks
+
+BEYOND = 0.05
+"""A value is clipped if it lies beyond the ends of the artifact's by this share of its range: no rounding does."""
+
+CLIPPED = 0.02
+"""Share of a part's values that are clipped, from which on that is told: ranges of percentiles clip a hundredth."""
+
+NAMED = 4
+"""The most parts of an output that are named."""
+
+Shares = NDArray[np.float64]
+
+
+def collapsed(reference: Array, output: Array, made: Made | None) -> tuple[OutputPart, ...]:
+    """Parts of an output that are constant or clipped in the artifact, neighbours as one, the largest first.
+
+    Args:
+        reference: the source's ``[N, *shape]``, float.
+        output: the artifact's.
+        made: how the output came to be: a branch stands for its columns.
+
+    Returns:
+        At most `NAMED`; one without a name is the whole output.
+    """
+    if len(reference) < 2 or not reference[0].size:
+        return ()
+    peak = max(
+        (float(np.abs(a[np.isfinite(a)]).max(initial=0.0)) for a, _ in blocks(reference, reference)), default=0.0
+    )
+    whole = slices(reference, output, 0) if reference.ndim > 1 else None
+    if whole is not None and (share := _clipped_whole(reference, output, whole, peak)) >= CLIPPED:
+        return (OutputPart(name="", branch=False, sqnr_db=_db(whole.joined(0, len(whole.signal))), clipped=share),)
+    cuts = {} if made is None else made.cuts
+    found = [
+        part
+        for axis in told_axes(reference, cuts)
+        for part in _along(reference, output, axis, cuts.get(axis, ()), peak)
+    ]
+    return tuple(sorted(found, key=lambda part: (not part.constant, -part.clipped))[:NAMED])
+
+
+def _along(reference: Array, output: Array, axis: int, cuts: tuple[int, ...], peak: float) -> Iterator[OutputPart]:
+    """Stretches of slices along an axis that are constant, and such that are clipped; they end where branches do."""
+    seen = slices(reference, output, axis)
+    if seen.values < FEWEST_VALUES:
+        return
+    judged = asked_for(seen, peak) & ~rare(seen)
+    flat = judged & constant(seen)
+    beyond = np.where(judged & ~flat, _beyond(reference, output, axis, seen), 0.0)
+    for is_constant, chosen in ((True, flat), (False, beyond >= CLIPPED)):
+        if chosen.all() and reference.shape[axis + 1] > 1 and is_constant:
+            continue  # the whole output is, which is told as such
+        for start, stop in _stretches(chosen, cuts):
+            joined = seen.joined(start, stop)
+            yield OutputPart(
+                name=name_of(reference, axis, start, stop),
+                branch=(start in {0, *cuts}) and (stop in {*cuts, len(chosen)}) and bool(cuts),
+                sqnr_db=_db(joined),
+                constant=is_constant,
+                clipped=0.0 if is_constant else float(beyond[start:stop].max()),
+            )
+
+
+def _stretches(chosen: NDArray[np.bool_], cuts: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    """Where neighbours that are chosen begin and end; a cut parts them."""
+    ends = np.flatnonzero(np.diff(np.concatenate([[False], chosen, [False]]).astype(np.int8)))
+    for start, stop in ends.reshape(-1, 2):
+        inner = [cut for cut in cuts if start < cut < stop]
+        yield from pairwise((int(start), *inner, int(stop)))
+
+
+def _beyond(reference: Array, output: Array, axis: int, seen: Slices) -> Shares:
+    """For each slice the share of the source's values that lie beyond the ends of the artifact's."""
+    (low, high), (least, most) = seen.source, seen.got
+    margin = BEYOND * (high - low)
+    if not ((high > most + margin) | (low < least - margin)).any():
+        return np.zeros(len(low))
+    counted = np.zeros(len(low))
+    for part, a, _ in sides(reference, output, axis):
+        above = a > (most + margin)[part, None]
+        below = a < (least - margin)[part, None]
+        counted[part] += (above | below).sum(1)
+    return counted / seen.values
+
+
+def _clipped_whole(reference: Array, output: Array, seen: Slices, peak: float) -> float:
+    """The share of all values of an output that lie beyond the ends of the artifact's; 0 if it has one value only."""
+    joined = seen.joined(0, len(seen.signal))
+    if joined.values < FEWEST_VALUES or not asked_for(joined, peak)[0] or constant(joined)[0]:
+        return 0.0
+    (low, high), (least, most) = ((float(side[0]) for side in ends) for ends in (joined.source, joined.got))
+    margin = BEYOND * (high - low)
+    counted = sum(int(((a > most + margin) | (a < least - margin)).sum()) for a, _ in blocks(reference, output))
+    return counted / reference.size
+
+
+def _db(part: Slices) -> float | None:
+    level = float(part.sqnr_db[0])
+    return None if level == IDENTICAL_DB else level

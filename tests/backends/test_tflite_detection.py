@@ -1,0 +1,61 @@
+"""Detection heads that join boxes in pixels and scores in 0..1: the scores of an int8 file are the source's."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests import networks
+from tests.backends.integers import Quantized, normal
+
+ANCHORS, CLASSES = 24, 5
+
+
+def head(path: Path, *, decode: str, axis: int, after: str = "") -> Path:
+    """Features → a layer for boxes, decoded to 0..416, and one for scores, joined along ``axis`` of ``[1, A, 4 + C]``."""
+    net = networks.Network()
+    x = net.input("x", (1, ANCHORS, 16))
+
+    def layer(name: str, outputs: int, size: float = 1.0) -> int:
+        weights = net.constant(f"{name}_k", networks.weights(outputs, 16, seed=len(name)) * np.float32(size))
+        bias = net.constant(f"{name}_b", np.zeros(outputs, np.float32))
+        options: dict[str, Any] = {"kind": "FullyConnectedOptions", "keepNumDims": True}
+        return net.operator("FULLY_CONNECTED", [x, weights, bias], (1, ANCHORS, outputs), name=name, **options)
+
+    boxes, scores = (
+        layer("boxes", 4, 0.4 if decode == "exp" else 1.0),
+        net.operator("LOGISTIC", [layer("classes", CLASSES)], (1, ANCHORS, CLASSES)),
+    )
+    boxes = net.operator("LOGISTIC" if decode == "sigmoid" else "EXP", [boxes], (1, ANCHORS, 4))
+    sizes = 416.0 if decode == "sigmoid" else np.random.default_rng(0).uniform(10, 40, (1, ANCHORS, 1))
+    size = net.constant("size", np.asarray(sizes, np.float32).reshape(-1) if decode == "sigmoid" else sizes.astype("f"))
+    boxes = net.operator("MUL", [boxes, size], (1, ANCHORS, 4), kind="MulOptions")
+    parts = [boxes, scores]
+    if axis == 1:
+        order = net.constant("order", np.array([0, 2, 1], np.int32))
+        parts = [
+            net.operator("TRANSPOSE", [part, order], (1, width, ANCHORS), kind="TransposeOptions")
+            for part, width in zip(parts, (4, CLASSES), strict=True)
+        ]
+    shape = (1, ANCHORS, 4 + CLASSES) if axis == 2 else (1, 4 + CLASSES, ANCHORS)
+    made = net.operator("CONCATENATION", parts, shape, kind="ConcatenationOptions", axis=axis)
+    if after == "reshape":
+        flat = (ANCHORS, 4 + CLASSES) if axis == 2 else (4 + CLASSES, ANCHORS)
+        target = net.constant("flat", np.array(flat, np.int32))
+        made = net.operator("RESHAPE", [made, target], flat, kind="ReshapeOptions", newShape=list(flat))
+    return net.save(path, made)
+
+
+@pytest.mark.parametrize("decode", ["sigmoid", "exp"])
+@pytest.mark.parametrize("axis", [1, 2])
+@pytest.mark.parametrize("after", ["", "reshape"])
+def test_scores_beside_boxes_correlate_with_the_sources(decode: str, axis: int, after: str, tmp_path: Path) -> None:
+    path = head(tmp_path / "head.tflite", decode=decode, axis=axis, after=after)
+    made = Quantized(path, normal(path), tmp_path / "made")
+    given = normal(path, seed=5)
+    (wanted,), (got,) = made.wanted(given).values(), made.outputs(given).values()
+    if axis == 1:
+        wanted, got = np.moveaxis(wanted, -2, -1), np.moveaxis(got, -2, -1)
+    for columns in (slice(0, 4), slice(4, None)):
+        assert np.corrcoef(wanted[..., columns].ravel(), got[..., columns].ravel())[0, 1] >= 0.99

@@ -1,0 +1,118 @@
+"""Parts of outputs that are constant or clipped in an artifact, and classes that are lost behind a good average."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgekit import verify
+from edgekit.nouns.verification import Made
+from edgekit.verify.agreement import far_off
+from edgekit.verify.collapse import collapsed
+from edgekit.waist.tensors import dequantize, quantize
+
+RNG = np.random.default_rng(1)
+
+
+def int8(values: Any, low: float, high: float) -> Any:
+    """What int8 with one range makes of a tensor."""
+    scale = (high - low) / 255
+    zero = int(np.rint(-128 - low / scale))
+    return dequantize(quantize(values, scale, zero, "int8"), scale, zero)
+
+
+def heads(axis: int, width: int = 6) -> Any:
+    """Boxes in 0..416 beside ``width`` scores in 0..1, ``[40, 1, …, …]``, the heads along ``axis``."""
+    boxes, scores = RNG.uniform(0, 416, (40, 1, 30, 4)), RNG.uniform(0, 0.99, (40, 1, 30, width))
+    joined = np.concatenate([boxes, scores], -1).astype(np.float32)
+    return joined if axis == 2 else joined.swapaxes(2, 3)
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+@pytest.mark.parametrize("known", [True, False], ids=["branches", "columns"])
+def test_scores_beside_boxes_are_named_as_one(axis: int, known: bool) -> None:
+    values = heads(axis)
+    found = collapsed(values, np.where(values < 1, 0, values), Made(cuts={axis: (4,)}) if known else Made())
+    assert [(part.name.split()[-1], part.constant, part.branch) for part in found] == [("4..9", True, known)]
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+@pytest.mark.parametrize("column", [0, 3, 7])
+def test_a_single_column_that_is_constant_or_clipped(axis: int, column: int) -> None:
+    values = RNG.normal(size=(40, 1, 8, 25)).astype(np.float32)
+    values = values if axis == 1 else values.swapaxes(2, 3)
+    for constant in (True, False):
+        got = values.copy()
+        part = got[:, :, column] if axis == 1 else got[..., column]
+        part[...] = 0.5 if constant else np.minimum(part, 0.7)
+        found = collapsed(values, got, Made())
+        assert [(part.name.split()[-1], part.constant) for part in found] == [(str(column), constant)]
+        assert constant or 0.1 < found[0].clipped < 0.4
+
+
+def test_an_output_that_ends_where_the_source_goes_on_is_clipped_as_a_whole() -> None:
+    values = heads(2, 1)[..., :4]
+    found = collapsed(values, int8(values, 0, 200), Made())
+    assert [(part.name, part.constant) for part in found] == [("", False)]
+    assert found[0].clipped == pytest.approx((values > 200 + 0.05 * 416).mean(), abs=0.01)
+    case = verify.Case(precision="int8", origin="data", made={"y": Made()})
+    judged = verify.judge(case, {"y": values}, {"y": int8(values, 0, 200)}).verification
+    assert judged.verdict in {"warn", "fail"}
+    assert "output y: clipped, 4" in judged.reason
+    assert "ranges=minmax" in judged.reason
+
+
+@pytest.mark.parametrize("percentile", [99.9, 100])
+def test_honest_int8_is_neither(percentile: float) -> None:
+    values = RNG.normal(size=(40, 1, 30, 6)).astype(np.float32)
+    ends = np.percentile(values, [100 - percentile, percentile])
+    assert collapsed(values, int8(values, *ends), Made(cuts={2: (4,)})) == ()
+
+
+def test_probabilities_that_nobody_raises_and_features_that_hardly_fire_are_none() -> None:
+    scores = RNG.uniform(0, 0.004, (40, 1, 30, 3)).astype(np.float32)
+    assert collapsed(scores, np.zeros_like(scores), Made()) == ()
+    rare = np.where(RNG.uniform(size=(40, 1, 30, 3)) < 0.02, 1.0, 0.0).astype(np.float32)
+    rare[..., 0] = RNG.normal(size=(40, 1, 30))
+    got = rare.copy()
+    got[..., 1:] = 0
+    assert collapsed(rare, got, Made()) == ()
+
+
+def test_every_lost_branch_is_told_with_what_helps() -> None:
+    values = np.concatenate([heads(2, 3), RNG.uniform(-3, 3, (40, 1, 30, 2))], -1).astype(np.float32)
+    got = values.copy()
+    got[..., 4:] = 0
+    case = verify.Case(precision="int8", origin="data", made={"y": Made(cuts={2: (4, 7)})})
+    judged = verify.judge(case, {"y": values}, {"y": got}).verification
+    assert judged.verdict == "fail"
+    for name in ("columns 4..6", "columns 7..8"):
+        assert f"y, {name}: constant, where the source's varies" in judged.reason
+    assert "float_operators=CONCATENATION" in judged.reason
+
+
+def logits(classes: int, each: int) -> Any:
+    """Sure choices, ``each`` of every class."""
+    return np.repeat(np.eye(classes), each, 0)[:, None].astype(np.float32)
+
+
+def test_a_class_that_is_lost_is_told_beside_the_agreement() -> None:
+    expected, got = logits(10, 20), logits(10, 20)
+    got[140:152] = np.roll(got[140:152], 1, -1)
+    found = far_off(expected, got)
+    assert [(one.index, one.samples, one.agreement) for one in found] == [(7, 20, 0.4)]
+    case = verify.Case(precision="int8", origin="data")
+    judged = verify.judge(case, {"y": expected}, {"y": got}).verification
+    assert judged.outputs[0].classes == found
+    assert "agrees on 94.0%, but only on 40% of the 20 of class 7" in " ".join(judged.remarks)
+
+
+def test_few_samples_and_even_losses_say_nothing_of_a_class() -> None:
+    expected = logits(10, 20)
+    even = expected.copy()
+    even[::5] = np.roll(even[::5], 1, -1)
+    assert far_off(expected, even) == ()
+    few, got = logits(10, 4), logits(10, 4)
+    got[0] = got[-1]
+    assert far_off(few, got) == ()
+    assert far_off(heads(2), heads(2)) == ()
