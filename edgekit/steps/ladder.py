@@ -20,7 +20,7 @@ from edgekit.nouns.manifest import FILE_NAME, ArtifactFile, Manifest, read
 from edgekit.nouns.model import FLOATS
 from edgekit.nouns.samples import Kept
 from edgekit.nouns.target import BuildOptions, Variant
-from edgekit.steps import mixed, rungs, speed
+from edgekit.steps import mixed, optimization, rungs, speed
 from edgekit.steps.conversion import Subject
 from edgekit.steps.rungs import Attempt, File, Proposal
 
@@ -152,11 +152,14 @@ class Climb:
                 return
 
     def _mixed(self, best: Attempt) -> Iterator[Proposal]:
-        """Sets of operators that stay float on the best rung so far, which double until one serves; then the least."""
-        waist = self._subject.waist
-        if waist is None:
-            return
+        """Sets of operators that stay float on the best rung so far: each is to halve the error, until one serves.
+
+        Then fewer operators than that, and more than the set before.
+        """
         with self._session.until(self._search.until):
+            waist = optimization.optimized(self._session, self._subject, self.variant).waist
+            if waist is None:
+                return
             try:
                 sets = mixed.sets(self._session, waist, best.answer, self._samples)
             except (CancelledError, OutOfTimeError):
@@ -164,14 +167,15 @@ class Climb:
             except EdgekitError as error:
                 self._add(Rung(name=rungs.MIXED, problem=error.problem))
                 return
-        low, high = 0, 1
-        while high <= len(sets):
+        judged = best.file.verification
+        low, high = 0, mixed.first(sets, 1.0 if judged is None else mixed.needed(judged))
+        while sets:
             yield rungs.floating(best, sets[high - 1])
             if self._met:
                 break
             if high == len(sets):
                 return
-            low, high = high, min(2 * high, len(sets))
+            low, high = high, mixed.first(sets, sets[high - 1].left / 2, after=high)
         builds = 0
         while high - low > 1 and builds < rungs.BISECTIONS[self._search.effort]:
             middle, builds = (low + high) // 2, builds + 1

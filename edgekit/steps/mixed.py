@@ -18,6 +18,7 @@ from edgekit.nouns.building import Built
 from edgekit.nouns.diagnosis import Diagnosis, OperatorDiagnosis
 from edgekit.nouns.model import Waist
 from edgekit.nouns.samples import Kept
+from edgekit.nouns.verification import Verification
 from edgekit.steps import diagnosis, sampling
 
 SAMPLES = 16
@@ -80,6 +81,22 @@ def sets(session: Session, waist: Answer[Waist], built: Answer[Built], samples: 
     found = diagnosis.diagnose(session, built.folder / built.result.files[0], waist, few, 0).result
     places = _places(session, waist)
     return chain(candidates(found, places), MOST_FLOAT * sum(place.macs for place in places))
+
+
+WORTH_BUILDING = 0.8
+"""The largest part of the error that the first set may leave: one decibel, which a metric might notice."""
+
+
+def needed(judged: Verification) -> float:
+    """What part of a file's error may be left if its SQNR is to meet the budget; `WORTH_BUILDING` for other budgets."""
+    if judged.min_sqnr_db is None or judged.sqnr_db is None:
+        return WORTH_BUILDING
+    return min(WORTH_BUILDING, float(10 ** ((judged.sqnr_db - judged.min_sqnr_db) / 10)))
+
+
+def first(chain: tuple[FloatSet, ...], left: float, after: int = 0) -> int:
+    """How many sets of a chain, more than ``after``, lead to one that leaves no more than a part; else all of them."""
+    return next((k for k in range(after + 1, len(chain)) if chain[k - 1].left <= left), len(chain))
 
 
 def candidates(found: Diagnosis, places: tuple[OperatorCost, ...]) -> dict[int, OperatorNoise]:

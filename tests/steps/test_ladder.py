@@ -29,6 +29,7 @@ NOTHING = Signature(inputs=(), outputs=())
 INT8 = Variant(file="model_int8.tflite", backend="tflite", precision="int8", use="")
 FLOAT_SOURCE = cast("Subject", SimpleNamespace(own=lambda _: None, waist=None))
 NO_SAMPLES = cast("Answer[Kept]", None)
+DIRECT = SimpleNamespace(read_by=lambda _: True)
 FOREVER = ladder.Search("normal")
 
 
@@ -209,17 +210,17 @@ def test_nothing_is_short_exactly_if_each_demand_is_met(
 @pytest.mark.parametrize(
     ("needed", "effort", "built"),
     [
-        (1, "normal", [1]),
-        (3, "thorough", [1, 2, 4, 3]),
-        (5, "thorough", [1, 2, 4, 6, 5]),
-        (9, "normal", [1, 2, 4, 6]),
+        (1, "normal", [7, 3, 1]),
+        (3, "thorough", [7, 3, 1, 2]),
+        (7, "thorough", [7, 3, 5, 6]),
+        (9, "normal", [7]),
         (1, "quick", []),
     ],
 )
-def test_float_operators_double_until_the_budget_is_met_and_are_then_made_fewer(
+def test_float_operators_halve_the_error_until_the_budget_is_met_and_are_then_made_fewer(
     session: Session, monkeypatch: pytest.MonkeyPatch, needed: int, effort: Any, built: list[int]
 ) -> None:
-    sets = tuple(mixed.FloatSet(frozenset(range(k)), float(k)) for k in range(1, 7))
+    sets = tuple(mixed.FloatSet(frozenset(range(k)), float(k), 0.7**k) for k in range(1, 8))
     monkeypatch.setattr(ladder.mixed, "sets", lambda *_: sets)
     asked: list[int] = []
 
@@ -229,7 +230,7 @@ def test_float_operators_double_until_the_budget_is_met_and_are_then_made_fewer(
         assert variant.settings["weights"] in {"learned", "nearest", "bias-correction"}
         return file(variant, judged(31.0 if len(operators) >= needed else 20.0 + len(operators)))
 
-    source = cast("Subject", SimpleNamespace(own=lambda _: None, waist=object()))
+    source = cast("Subject", SimpleNamespace(own=lambda _: None, waist=object(), network=DIRECT))
     search = ladder.Search(effort)
     for variant in (INT8, msgspec.structs.replace(INT8, settings={"full_integer": True})):
         climb = ladder.Climb(session, source, variant, make, search=search, samples=NO_SAMPLES)

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgekit.nouns.diagnosis import Blame, Diagnosis, OperatorDiagnosis
+from edgekit.nouns.verification import Verification
 from edgekit.steps import mixed
-from edgekit.steps.mixed import OperatorCost, OperatorNoise
+from edgekit.steps.mixed import FloatSet, OperatorCost, OperatorNoise
 
 
 def row(place: int | None, output_db: float | None, weights: float, alone_db: float = 30.0) -> OperatorDiagnosis:
@@ -74,3 +75,25 @@ def test_sets_grow_in_places_and_cost_and_leave_less(drawn: list[tuple[float, fl
     for one in made:
         assert 0 <= one.left <= 1 + 1e-9
         assert one.cost == pytest.approx(sum(operators[k].cost for k in one.places))
+
+
+def test_sets_are_skipped_that_gain_little() -> None:
+    chain = tuple(FloatSet(frozenset(range(k)), float(k), 0.7**k) for k in range(1, 8))
+    assert [mixed.first(chain, left) for left in (0.8, 0.5, 0.1, 0.0)] == [1, 2, 7, 7]
+    assert mixed.first(chain, 0.49 / 2, after=2) == 4
+    assert mixed.first(chain, 1.0, after=3) == 4
+
+    def judged(db: float | None, least_db: float | None) -> Verification:
+        return Verification(
+            samples=1,
+            samples_origin="",
+            outputs=(),
+            sqnr_db=db,
+            threshold_db=15.0,
+            min_sqnr_db=least_db,
+            verdict="miss",
+        )
+
+    assert mixed.needed(judged(20.0, 30.0)) == pytest.approx(0.1)
+    assert mixed.needed(judged(29.9, 30.0)) == mixed.WORTH_BUILDING
+    assert mixed.needed(judged(20.0, None)) == mixed.WORTH_BUILDING

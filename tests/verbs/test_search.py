@@ -21,10 +21,34 @@ from tests.steps.test_ladder import Told
 pytestmark = pytest.mark.usefixtures("kept_workers")
 
 
+def padded(path: Path) -> Path:
+    """Image [1, 8, 8, 3] → pad, two convolutions, dense → softmax [1, 5]: the padding is folded, and places move."""
+    net = networks.Network()
+    x = net.input("image", (1, 8, 8, 3))
+    around = net.constant("around", np.array([[0, 0], [1, 1], [1, 1], [0, 0]], np.int32))
+    x = net.operator("PAD", [x, around], (1, 10, 10, 3), kind="PadOptions")
+    stride = {"strideW": 1, "strideH": 1, "dilationWFactor": 1, "dilationHFactor": 1}
+    for number, (channels, padding) in enumerate(((3, networks.VALID), (8, networks.SAME))):
+        held = [
+            net.constant(f"k{number}", networks.weights(8, 3, 3, channels)),
+            net.constant(f"b{number}", np.zeros(8, np.float32)),
+        ]
+        x = net.operator(
+            "CONV_2D", [x, *held], (1, 8, 8, 8), kind="Conv2DOptions", padding=padding,
+            fusedActivationFunction=networks.RELU, **stride,
+        )  # fmt: skip
+    shape = net.constant("shape", np.array([1, 512], np.int32))
+    x = net.operator("RESHAPE", [x, shape], (1, 512), kind="ReshapeOptions", newShape=[1, 512])
+    dense = [net.constant("k3", networks.weights(5, 512)), net.constant("b3", np.zeros(5, np.float32))]
+    x = net.operator("FULLY_CONNECTED", [x, *dense], (1, 5), kind="FullyConnectedOptions")
+    x = net.operator("SOFTMAX", [x], (1, 5), name="probabilities", kind="SoftmaxOptions", beta=1.0)
+    return net.save(path, x)
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("search")
-    path = networks.classifier(folder / "net.tflite")
+    path = padded(folder / "net.tflite")
     given = networks.samples(networks.signature(path), 48)
     np.savez(folder / "samples.npz", **given)
     return path
@@ -62,6 +86,8 @@ def test_a_budget_out_of_reach_leaves_the_best_file_and_goes_on_from_the_cache(m
     assert file.verification is not None
     assert file.verification.verdict == "miss"
     levels = [rung.sqnr_db for rung in file.rungs if rung.sqnr_db is not None]
+    assert len(levels) == len(file.rungs) > 3
+    assert not any(rung.problem for rung in file.rungs)
     assert file.verification.sqnr_db == max(levels)
     assert [rung.sqnr_db for rung in file.rungs if rung.chosen] == [max(levels)]
     assert any("it would take" in warning for warning in file.warnings)
