@@ -17,12 +17,15 @@ from edgekit.host import events
 from edgekit.nouns.building import Built
 from edgekit.nouns.ladder import Effort, Rung
 from edgekit.nouns.manifest import FILE_NAME, ArtifactFile, Manifest, read
-from edgekit.nouns.model import FLOATS
+from edgekit.nouns.model import FLOATS, Precision
 from edgekit.nouns.samples import Kept
-from edgekit.nouns.target import BuildOptions, Variant
+from edgekit.nouns.target import BuildOptions, Target, Variant
 from edgekit.steps import mixed, optimization, rungs, speed
 from edgekit.steps.conversion import Subject
 from edgekit.steps.rungs import Attempt, File, Proposal
+
+MORE_BITS: tuple[Precision, ...] = ("int16x8", "float16")
+"""Precisions that may meet a budget that integers of 8 bits miss."""
 
 
 class Search(msgspec.Struct, frozen=True):
@@ -46,7 +49,7 @@ class Climb:
         variant: the file.
         make: builds, verifies and describes a variant; the second argument says which rung it is, for the screen.
         search: how far to go.
-        target: whose file it is, for the screen.
+        target: whose file it is.
         samples: on which a file is looked into for operators to keep float.
     """
 
@@ -59,11 +62,11 @@ class Climb:
         *,
         search: Search,
         samples: Answer[Kept],
-        target: str = "",
+        target: Target,
     ) -> None:
         self.variant = variant
         self.siblings: tuple[Climb, ...] = ()
-        self._title = "/".join(filter(None, (target, variant.file)))
+        self._target, self._title = target, f"{target.name}/{variant.file}"
         self._subject, self._samples = subject, samples
         self._fixed = variant.precision in FLOATS or subject.own(variant.precision) is not None
         self.best: Attempt | None = None
@@ -248,9 +251,10 @@ class Climb:
 
     def _beyond(self) -> str:
         """What may meet the budget if no rung does."""
-        if self.variant.precision == "int8" and not rungs.bound_to_integers(self.variant):
-            return "--precision int16x8 or float16, a lower budget, or training with quantization in mind"
-        return "a precision with more bits, a lower budget, or training with quantization in mind"
+        bits = speed.BITS[self.variant.precision]
+        more = [name for name in MORE_BITS if name in self._target.precisions and speed.BITS[name] > bits]
+        precision = f"--precision {' or '.join(more)}, " if more else ""
+        return f"{precision}a lower budget, more calibration samples, or training with quantization in mind"
 
 
 def climb(climbs: list[Climb]) -> Iterator[list[File]]:

@@ -209,7 +209,7 @@ def _files(session: Session, project: Project, prepared: _Prepared, row: Row) ->
     else:
         looked_at = data_.calibration or data_.evidence.samples
         climbs = [
-            ladder.Climb(session, subject, variant, make, search=prepared.search, samples=looked_at, target=target.name)
+            ladder.Climb(session, subject, variant, make, search=prepared.search, samples=looked_at, target=target)
             for variant in variants
         ]
         for files in ladder.climb(climbs):

@@ -20,7 +20,7 @@ from edgekit.nouns.lineage import Step
 from edgekit.nouns.manifest import ArtifactFile
 from edgekit.nouns.model import Signature
 from edgekit.nouns.samples import Kept
-from edgekit.nouns.target import BuildOptions, Variant
+from edgekit.nouns.target import BuildOptions, Target, Variant
 from edgekit.nouns.verification import Agreement, TaskMetric, Verification
 from edgekit.steps import ladder, mixed, rungs
 from edgekit.steps.conversion import Subject
@@ -29,6 +29,8 @@ NOTHING = Signature(inputs=(), outputs=())
 INT8 = Variant(file="model_int8.tflite", backend="tflite", precision="int8", use="")
 FLOAT_SOURCE = cast("Subject", SimpleNamespace(own=lambda _: None, waist=None))
 NO_SAMPLES = cast("Answer[Kept]", None)
+ANDROID = Target(name="android", title="", summary="", documentation="", variants=(INT8,))
+EDGE_TPU = msgspec.structs.replace(ANDROID, name="edgetpu", precisions=("int8",))
 DIRECT = SimpleNamespace(read_by=lambda _: True)
 FOREVER = ladder.Search("normal")
 
@@ -82,7 +84,7 @@ def climbed(
             raise level
         return file(variant, judged(level))
 
-    climb = ladder.Climb(session, FLOAT_SOURCE, INT8, make, search=search, samples=NO_SAMPLES)
+    climb = ladder.Climb(session, FLOAT_SOURCE, INT8, make, search=search, samples=NO_SAMPLES, target=ANDROID)
     return climb, [found[0] for found in ladder.climb([climb])]
 
 
@@ -105,11 +107,21 @@ def test_the_best_is_kept_and_what_it_would_take_is_said_if_no_rung_meets_the_bu
     assert [rung.chosen for rung in climb.file[0].rungs] == [False, True, False]
     (told,) = climb.file[0].warnings
     assert "bias correction comes closest" in told
-    assert "it would take" in told
+    assert "it would take --precision int16x8 or float16, a lower budget" in told
     lines = cast("Told", session.progress).lines
     assert lines[0].startswith(
-        "model_int8.tflite: ranges: SQNR 24.0 dB, 0.0 KiB, 0.25 ms here, 2.0 s, misses the budget"
+        "android/model_int8.tflite: ranges: SQNR 24.0 dB, 0.0 KiB, 0.25 ms here, 2.0 s, misses the budget"
     )
+
+
+def test_only_what_the_target_offers_is_proposed(session: Session) -> None:
+    def make(variant: Variant, _: str) -> rungs.File:
+        return file(variant, judged(20.0))
+
+    bound = msgspec.structs.replace(INT8, backend="edgetpu", base="tflite")
+    climb = ladder.Climb(session, FLOAT_SOURCE, bound, make, search=FOREVER, samples=NO_SAMPLES, target=EDGE_TPU)
+    list(ladder.climb([climb]))
+    assert "it would take a lower budget" in climb.file[0].warnings[0]
 
 
 def test_what_more_effort_would_try_is_said(session: Session) -> None:
@@ -142,7 +154,7 @@ def test_files_of_the_target_that_meet_the_budget_are_named(session: Session) ->
     fixed = msgspec.structs.replace(INT8, file="own.tflite", settings={"weights": "nearest"})
     half = msgspec.structs.replace(INT8, file="model_float16.tflite", precision="float16")
     climbs = [
-        ladder.Climb(session, FLOAT_SOURCE, one, make, search=FOREVER, samples=NO_SAMPLES, target="android")
+        ladder.Climb(session, FLOAT_SOURCE, one, make, search=FOREVER, samples=NO_SAMPLES, target=ANDROID)
         for one in (INT8, half, fixed)
     ]
     list(ladder.climb(climbs))
@@ -183,7 +195,7 @@ def test_floats_and_integers_of_the_source_are_made_once(session: Session) -> No
     floats = msgspec.structs.replace(INT8, precision="float16")
     integers = cast("Subject", SimpleNamespace(own=lambda _: object()))
     for subject, variant in ((FLOAT_SOURCE, floats), (integers, INT8)):
-        climb = ladder.Climb(session, subject, variant, make, search=FOREVER, samples=NO_SAMPLES)
+        climb = ladder.Climb(session, subject, variant, make, search=FOREVER, samples=NO_SAMPLES, target=ANDROID)
         assert len(list(ladder.climb([climb]))) == 1
         assert [rung.settings for rung in climb.file[0].rungs] == [{}]
 
@@ -233,7 +245,7 @@ def test_float_operators_halve_the_error_until_the_budget_is_met_and_are_then_ma
     source = cast("Subject", SimpleNamespace(own=lambda _: None, waist=object(), network=DIRECT))
     search = ladder.Search(effort)
     for variant in (INT8, msgspec.structs.replace(INT8, settings={"full_integer": True})):
-        climb = ladder.Climb(session, source, variant, make, search=search, samples=NO_SAMPLES)
+        climb = ladder.Climb(session, source, variant, make, search=search, samples=NO_SAMPLES, target=ANDROID)
         list(ladder.climb([climb]))
         if variant is INT8:
             assert asked == built
