@@ -119,8 +119,15 @@ def candidates(found: Diagnosis, places: tuple[OperatorCost, ...]) -> dict[int, 
 def _candidate(row: OperatorDiagnosis, place: OperatorCost, *, measured: bool) -> OperatorNoise:
     level_db = row.output_db if measured else row.alone_db
     noise = 0.0 if level_db is None else 10 ** (-level_db / 10)
-    own = sum(blame.share for blame in row.blames if blame.cause in {"weights", "bias"})
-    return OperatorNoise(place.cost, noise * own, noise * (1 - own), frozenset(place.readers), place.macs)
+    own, result = (sum(blame.share for blame in row.blames if blame.cause in causes) for causes in (OWN, RESULT))
+    return OperatorNoise(place.cost, noise * own, noise * result, frozenset(place.readers), place.macs)
+
+
+OWN = frozenset({"weights", "bias"})
+"""What an operator's error comes from that is gone if it is float itself."""
+
+RESULT = frozenset({"clipping", "steps", "kernel", "rewritten"})
+"""The same that is gone if all that read it are float too. What is due to its inputs is the error of who makes them."""
 
 
 def _silent(place: OperatorCost) -> OperatorNoise:

@@ -13,7 +13,7 @@ from edgekit.steps.mixed import FloatSet, OperatorCost, OperatorNoise
 
 
 def row(place: int | None, output_db: float | None, weights: float, alone_db: float = 30.0) -> OperatorDiagnosis:
-    causes = (("weights", weights), ("steps", 1 - weights))
+    causes = (("weights", weights / 2), ("bias", weights / 2), ("steps", 0.8 - weights), ("inputs", 0.2))
     blames = tuple(Blame(cause=cause, db=0.0, share=share, told="") for cause, share in causes)
     return OperatorDiagnosis(
         index=place, place=place, operator="CONV_2D", name="x", tensor="x", dtype="int8", alone_db=alone_db, accumulated_db=20.0,
@@ -32,11 +32,11 @@ def test_an_operator_is_a_candidate_by_its_part_of_the_outputs_error() -> None:
         operators_total=3,
     )  # fmt: skip
     made = mixed.candidates(found, places)
-    assert made[0] == OperatorNoise(5.0, pytest.approx(0.025), pytest.approx(0.075), frozenset({1}))
+    assert made[0] == OperatorNoise(5.0, pytest.approx(0.025), pytest.approx(0.055), frozenset({1}))
     assert (made[2].weights, made[2].result) == (0.0, 0.0)
     assert made[1] == OperatorNoise(1.0, 0.0, 0.0, frozenset({2})), "what only moves values is there, for what it reads"
-    unmeasured = Diagnosis(samples=1, output_db=9.0, operators=(row(0, None, 1.0, 20.0),), operators_total=1)
-    assert mixed.candidates(unmeasured, places)[0].weights == pytest.approx(0.01)
+    unmeasured = Diagnosis(samples=1, output_db=9.0, operators=(row(0, None, 0.8, 20.0),), operators_total=1)
+    assert mixed.candidates(unmeasured, places)[0].weights == pytest.approx(0.008)
 
 
 def test_a_tensor_is_exact_only_if_all_that_read_it_are_float() -> None:
