@@ -100,7 +100,7 @@ def first(chain: tuple[FloatSet, ...], left: float, after: int = 0) -> int:
 
 
 def candidates(found: Diagnosis, places: tuple[OperatorCost, ...]) -> dict[int, OperatorNoise]:
-    """The operators of a diagnosis with the largest errors of their own, and those that read what these make, by place.
+    """The operators of a diagnosis with the largest errors of their own, those that read what these make, and the last.
 
     What only moves values has no error of its own, and stands between what has.
     """
@@ -112,7 +112,8 @@ def candidates(found: Diagnosis, places: tuple[OperatorCost, ...]) -> dict[int, 
     }
     ranked = sorted(made, key=lambda place: -(made[place].weights + made[place].result))
     chosen = {place: made[place] for place in ranked[:MOST_OPERATORS]}
-    readers = {reader for one in chosen.values() for reader in one.readers} - chosen.keys()
+    last = {place for place, cost in enumerate(places) if not cost.readers}
+    readers = ({reader for one in chosen.values() for reader in one.readers} | last) - chosen.keys()
     return chosen | {place: made.get(place) or _silent(places[place]) for place in sorted(readers)}
 
 
@@ -138,11 +139,16 @@ def chain(operators: dict[int, OperatorNoise], most_macs: float = math.inf) -> t
     """Sets of operators, each within the next, that leave less and less error for what they cost.
 
     Each step takes the operator, alone or with all that read what it makes, of which the error that goes is the most
-    for the cost that comes. No set has more than ``most_macs`` multiply-accumulates.
+    for the cost that comes. No set has more than ``most_macs`` multiply-accumulates. What makes the outputs is in all
+    of them: an output of 256 levels has ties, and a choice changes at a tie though hardly a decibel is lost.
     """
     total = sum(one.weights + one.result for one in operators.values())
     made: list[FloatSet] = []
-    chosen: frozenset[int] = frozenset()
+    chosen = frozenset(place for place, one in operators.items() if not one.readers)
+    if sum(operators[place].macs for place in chosen) > most_macs:
+        chosen = frozenset()
+    if _gone(operators, chosen) > 0:
+        made.append(_set(operators, chosen, total))
     while total > 0:
         steps = [chosen | more for more in _more(operators, chosen)]
         steps = [step for step in steps if sum(operators[place].macs for place in step) <= most_macs]
@@ -151,8 +157,12 @@ def chain(operators: dict[int, OperatorNoise], most_macs: float = math.inf) -> t
         if best is None or gained[best] <= 1e-6 * total:
             break
         chosen = best
-        made.append(FloatSet(chosen, _cost(operators, chosen), max(0.0, 1 - _gone(operators, chosen) / total)))
+        made.append(_set(operators, chosen, total))
     return tuple(made)
+
+
+def _set(operators: dict[int, OperatorNoise], chosen: frozenset[int], total: float) -> FloatSet:
+    return FloatSet(chosen, _cost(operators, chosen), max(0.0, 1 - _gone(operators, chosen) / total))
 
 
 def _more(operators: dict[int, OperatorNoise], chosen: frozenset[int]) -> Iterable[frozenset[int]]:

@@ -50,9 +50,9 @@ def test_a_tensor_is_exact_only_if_all_that_read_it_are_float() -> None:
 
 
 def test_the_cheaper_of_two_that_gain_alike_comes_first() -> None:
-    operators = {k: OperatorNoise(cost, 1.0, 0.0, frozenset()) for k, cost in enumerate((3.0, 1.0, 2.0))}
+    operators = {k: OperatorNoise(cost, 1.0, 0.0, frozenset({9})) for k, cost in enumerate((3.0, 1.0, 2.0))}
     assert [sorted(one.places) for one in mixed.chain(operators)] == [[1], [1, 2], [0, 1, 2]]
-    heavy = {0: OperatorNoise(1.0, 9.0, 0.0, frozenset(), 60), 1: OperatorNoise(1.0, 1.0, 0.0, frozenset(), 40)}
+    heavy = {0: OperatorNoise(1.0, 9.0, 0.0, frozenset({9}), 60), 1: OperatorNoise(1.0, 1.0, 0.0, frozenset({9}), 40)}
     assert [sorted(one.places) for one in mixed.chain(heavy, most_macs=50)] == [[1]]
     assert not mixed.chain({0: OperatorNoise(1.0, 0.0, 0.0, frozenset())})
 
@@ -75,6 +75,13 @@ def test_sets_grow_in_places_and_cost_and_leave_less(drawn: list[tuple[float, fl
     for one in made:
         assert 0 <= one.left <= 1 + 1e-9
         assert one.cost == pytest.approx(sum(operators[k].cost for k in one.places))
+
+
+def test_what_makes_the_outputs_is_float_in_every_set_unless_it_is_most_of_the_network() -> None:
+    operators = {k: OperatorNoise(1.0, 1.0 / (k + 1), 0.0, frozenset({k + 1} if k < 2 else ()), 10) for k in range(3)}
+    assert [sorted(one.places) for one in mixed.chain(operators)] == [[2], [0, 2], [0, 1, 2]]
+    assert [sorted(one.places) for one in mixed.chain(operators, most_macs=9)] == []
+    assert [sorted(one.places) for one in mixed.chain(operators, most_macs=10)] == [[2]]
 
 
 def test_sets_are_skipped_that_gain_little() -> None:
