@@ -105,7 +105,7 @@ def build(
         max_seconds: what one inference may take, apart from what its operators explain; 10 without.
         preprocessing: how raw samples become inputs, by input name or one for all: the keys of
             `edgekit.nouns.model.Preprocessing`.
-        calibration_samples: the most samples that calibration uses, taken evenly from the data.
+        calibration_samples: the most samples that calibration uses, chosen by their contents.
         quantization: how quantized files are made, by the keys of `edgekit.nouns.quantization.Quantization`.
         seed: drives every random choice.
         require_compiled: fail if a target's compiler is missing, instead of noting it.

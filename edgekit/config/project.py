@@ -75,7 +75,7 @@ class Project(Noun, frozen=True, kw_only=True):
         preprocessing: how raw samples become inputs, ``[preprocessing.INPUT]`` for each input, or one
             plain ``[preprocessing]`` for all (kept under the name ``*``). Its keys are those of
             `edgekit.nouns.model.Preprocessing`: size, channels, scale, mean, std, layout.
-        calibration_samples: the most samples that calibration uses, taken evenly from the data.
+        calibration_samples: the most samples that calibration uses, chosen by their contents.
         quantization: how quantized files are made, ``[quantization]``; its keys are those of
             `edgekit.nouns.quantization.Quantization`.
         seed: drives every random choice.

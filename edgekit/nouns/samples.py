@@ -9,7 +9,7 @@ type Role = Literal["training", "calibration", "evaluation"]
 
 
 class Kept(Noun, frozen=True, kw_only=True):
-    """Samples in the cache: ``used`` of ``total``, evenly taken, with the digests of these and of all.
+    """Samples in the cache: ``used`` of ``total``, chosen by their contents, with the digests of these and of all.
 
     ``notes`` and ``doubts`` are those of `edgekit.samples.Samples`. ``constant``: no float or 8-bit input has more
     than one value. ``names`` say what each sample is, if they are probes.

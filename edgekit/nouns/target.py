@@ -56,7 +56,7 @@ class BuildOptions(Noun, frozen=True, kw_only=True):
     """How a model is to be built: training passes in order (none yet), then precisions.
 
     ``precision`` None means what the target proposes. ``calibration_samples`` is the most that are
-    used; they are taken evenly from the data. ``seed`` drives every random choice. ``require_compiled``
+    used; their contents choose them, not their order. ``seed`` drives every random choice. ``require_compiled``
     makes a missing compiler an error. ``quantization`` is what goes before the targets' own settings.
     ``effort`` says how far to search for a file that meets the budget, in at most
     ``time_limit_s``; None: each file is built once.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edgekit.nouns.samples import Kept
 from edgekit.samples.place import Place
+from edgekit.waist.ordering import by_content
 from edgekit.waist.rows import pieces, write_array, write_arrays
 from edgekit.waist.tensors import Array, arrays, load_array
 
@@ -93,8 +94,8 @@ class Samples:
         )
 
     def take(self, n: int, place: Place | None = None) -> "Samples":
-        """At most ``n`` samples, evenly spaced, so that data sorted by class keeps its classes."""
-        return self if n >= len(self) else self.rows(np.arange(n) * len(self) // n, place)
+        """At most ``n`` samples, chosen by their contents alone and as if drawn, in the order that they have."""
+        return self if n >= len(self) else self.rows(np.sort(by_content(self.inputs)[:n]), place)
 
     def rows(self, numbers: Sequence[int] | NDArray[np.integer], place: Place | None = None) -> "Samples":
         """The samples of these numbers, in their order: some, shuffled, or repeated.

@@ -141,7 +141,7 @@ def part(
     file: Path | None = None,
     most: int | None = None,
 ) -> RoleData:
-    """The data of a role, fitted to a signature; ``most`` samples of it are used, evenly taken, all if None.
+    """The data of a role, fitted to a signature; ``most`` samples of it are used, all if None.
 
     Raises:
         InputError: it cannot be read, or does not fit the signature (see `edgekit.steps.sampling.read`).

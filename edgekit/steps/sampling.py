@@ -87,7 +87,7 @@ def drawn(session: Session, signature: Signature, count: int, seed: int) -> Answ
 
 
 def take(session: Session, every: Answer[Kept], most: int | None) -> Answer[Kept]:
-    """At most ``most`` samples, evenly taken; all of them if None."""
+    """At most ``most`` samples, chosen by their contents; all of them if None."""
     if most is None or most >= every.result.total:
         return every
 

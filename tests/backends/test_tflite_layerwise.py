@@ -137,11 +137,11 @@ def test_learning_pays_off_if_inputs_depend_on_one_another() -> None:
 def test_no_sample_checks_what_was_fitted_to_it() -> None:
     for count in (1, 4, 7, 8, 20, 144, 200, 1000):
         scored = np.unique(np.linspace(0, count - 1, min(count, 128)).round().astype(int))
-        fold = fitting.split(scored, count, kept=False)
+        fold = fitting.split(scored, np.arange(count), kept=False)
         assert not set(scored[fold.check]) & set(fold.fit)
         assert len(fold.check) >= min(count, 4) / 2
         assert len(fold.fit) >= 4 or count < 8
-        assert len(fitting.split(scored, count, kept=True).fit) == 0
+        assert len(fitting.split(scored, np.arange(count), kept=True).fit) == 0
 
 
 @pytest.mark.parametrize(

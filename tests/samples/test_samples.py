@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
 from PIL import Image
 
 from edgekit import samples
@@ -618,16 +619,26 @@ def test_a_module_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest
 
 @given(n=st.integers(1, 60), take=st.integers(1, 80))
 @settings(max_examples=60)
-def test_take_is_evenly_spaced(n: int, take: int) -> None:
-    values = np.arange(n, dtype=np.float32).reshape(n, 1, 1)
-    got = samples.Samples.of({"x": values}, np.arange(n), origin="test").take(take)
-    assert len(got) == min(n, take)
-    rows = got.inputs["x"].ravel()
-    steps = np.diff(rows)
-    assert got.labels is not None
-    np.testing.assert_array_equal(rows, got.labels)
-    assert rows[0] == 0
-    assert steps.size == 0 or (steps.min() >= 1 and steps.max() - steps.min() <= 1)
+def test_which_samples_are_taken_does_not_depend_on_their_order(n: int, take: int) -> None:
+    def taken(order: NDArray[np.int_]) -> samples.Samples:
+        values = np.arange(n, dtype=np.float32)[order].reshape(n, 1, 1)
+        return samples.Samples.of({"x": values}, np.arange(n)[order], origin="test").take(take)
+
+    as_given, turned = taken(np.arange(n)), taken(np.random.default_rng(n).permutation(n))
+    for got in as_given, turned:
+        assert len(got) == min(n, take)
+        assert got.labels is not None
+        np.testing.assert_array_equal(got.inputs["x"].ravel(), got.labels)
+    assert as_given.labels is not None
+    assert set(as_given.inputs["x"].ravel()) == set(turned.inputs["x"].ravel())
+    assert (np.diff(as_given.labels) > 0).all()
+
+
+def test_samples_are_taken_from_all_parts_of_the_data() -> None:
+    values = np.repeat(np.arange(10, dtype=np.float32), 100) + np.linspace(0, 0.5, 1000, dtype=np.float32)
+    got = samples.Samples.of({"x": values.reshape(1000, 1, 1)}, origin="test").take(200)
+    counts = np.bincount(got.inputs["x"].ravel().astype(int), minlength=10)
+    assert counts.min() >= 8
 
 
 def test_the_digest_is_of_content_not_of_the_file(tmp_path: Path) -> None:

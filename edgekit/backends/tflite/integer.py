@@ -34,11 +34,12 @@ from edgekit.backends.tflite.judge import (
 from edgekit.backends.tflite.layerwise import fitting
 from edgekit.backends.tflite.plan import QuantizationPlan, QuantizationSettings
 from edgekit.backends.tflite.ranges import METHODS, Range, choose, saturated
-from edgekit.backends.tflite.ready import Ready, ready
+from edgekit.backends.tflite.ready import Ready, Used, ready
 from edgekit.errors import EndlessError, Unsupported, first_line
 from edgekit.host import events
 from edgekit.waist import cost, exact, graph, state
 from edgekit.waist.exact import GUARDED, Wiring
+from edgekit.waist.ordering import by_content
 from edgekit.waist.tensors import Array
 from edgekit.waist.trial import Trial
 
@@ -93,16 +94,15 @@ def quantize(path: Path, inputs: dict[str, Array], trial: Trial, settings: Quant
     main, kept = graph.read(path)[0], bool(state.note(graph.load(path)))
     size = effort.Size(path.stat().st_size, len(main.operators), cost.count(path).macs)
     given = len(next(iter(inputs.values())))
-    seen = effort.observed(size, given, in_order=kept)
+    order = np.arange(given) if kept else by_content(inputs)  # a state goes on from one sample to the next
+    seen = order[effort.observed(size, given, in_order=kept)]
     notes = (f"a large network: ranges are of {len(seen)} of {given} samples",) if len(seen) < given else ()
-    inputs = {name: values[seen] for name, values in inputs.items()} if notes else inputs
     judging = scored(path, main, len(seen), most=8 if settings.activations == "int16" else SCORED_SAMPLES)
-    if kept:
-        judging = np.arange(len(judging))  # each sample continues the one before: candidates run them as they come
-    fold = fitting.split(judging, len(seen), kept=kept)
+    judging = seen[: len(judging)] if kept else seen[judging]
+    fold = fitting.split(judging, seen, kept=kept)
     with TemporaryDirectory() as folder:
         whole = settings.full_integer or settings.activations == "int16"  # 16 bits hold channels that are apart
-        made = ready(path, inputs, judging, settings.seed, Path(folder), whole=whole)
+        made = ready(path, inputs, Used(seen, judging), settings.seed, Path(folder), whole=whole)
         shown = {name: values[judging] for name, values in made.inputs.items()}
         judge = Judge(trial, made.path, shown, made.seen.outputs)
         attempts = _Attempts(made, judge, settings, effort.candidates(size, len(judging) + EDGES))

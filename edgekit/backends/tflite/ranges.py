@@ -5,7 +5,7 @@ One pass over the samples observes every float activation; ranges are then chose
 function: a logit of -700 matters no more than one of -20, yet would take nearly all 256 levels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -71,15 +71,24 @@ class Observation:
     outputs: dict[str, Array]
 
 
-def observe(path: Path, graph: Graph, inputs: dict[str, Array], scored: NDArray[np.int_], seed: int) -> Observation:
+def observe(
+    path: Path,
+    graph: Graph,
+    inputs: Mapping[str, Array],
+    scored: NDArray[np.int_],
+    seed: int,
+    *,
+    rows: NDArray[np.int_] | None = None,
+) -> Observation:
     """Run a float TFLite file over samples and look at every activation.
 
     Args:
         path: the float TFLite file.
         graph: its main subgraph.
         inputs: for each input's name ``[N, *shape]``.
-        scored: indices of the samples whose outputs are kept.
+        scored: numbers of the samples whose outputs are kept.
         seed: drives which values are remembered.
+        rows: numbers of the samples to look at, in this order; all of them if None.
 
     Raises:
         InputError: a sample drives the network into NaN or infinity.
@@ -90,23 +99,24 @@ def observe(path: Path, graph: Graph, inputs: dict[str, Array], scored: NDArray[
     outs = {detail["name"]: detail["index"] for detail in made.get_output_details()}
     watched = {t.index: Observed() for t in graph.tensors if t.dtype == "float32" and not t.constant_bytes}
     functions = saturating(graph)
-    rows = min(KEPT_ROWS, ALL_ROWS // max(1, len(functions)))
-    samples = len(next(iter(inputs.values())))
+    most = min(KEPT_ROWS, ALL_ROWS // max(1, len(functions)))
+    taken = np.arange(len(next(iter(inputs.values())))) if rows is None else rows
+    samples = len(taken)
     random = np.random.default_rng(seed)
     outputs: dict[str, list[Array]] = {name: [] for name in outs}
-    for sample in range(samples):
-        events.progress(sample / samples, "observing calibration samples")
+    for place, sample in enumerate(taken):
+        events.progress(place / samples, "observing calibration samples")
         for name, index in into.items():
             made.set_tensor(index, inputs[name][sample])
         run.invoke(made, path)
         for index, seen in watched.items():
             values = run.value(made, index)
             if values is not None:
-                _look(seen, cast("Floats", values), samples, random, rows=rows if index in functions else 0)
+                _look(seen, cast("Floats", values), samples, random, rows=most if index in functions else 0)
         for name, index in outs.items():
             result = made.get_tensor(index)
             if result.dtype == np.float32 and not np.isfinite(result).all():
-                raise _not_finite(name, sample)
+                raise _not_finite(name, int(sample))
             if sample in scored:
                 outputs[name].append(result)
     return Observation(

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgekit.backends.tflite import aliases, casts, heads, masks
 from edgekit.backends.tflite.aliases import Aliases
@@ -14,6 +15,13 @@ from edgekit.waist.tensors import Array, sqnr_db
 
 SAME_DB = 60.0
 """What a rewritten float network must reach against the original, on the calibration samples."""
+
+
+class Used(NamedTuple):
+    """Calibration samples by number: those that are looked at, in their order, and those of them that score files."""
+
+    rows: NDArray[np.int_]
+    scored: NDArray[np.int_]
 
 
 @dataclass(frozen=True)
@@ -35,13 +43,13 @@ class Ready:
     integers: dict[str, str]
 
 
-def ready(path: Path, inputs: dict[str, Array], scored: Any, seed: int, folder: Path, *, whole: bool = False) -> Ready:
+def ready(path: Path, inputs: dict[str, Array], used: Used, seed: int, folder: Path, *, whole: bool = False) -> Ready:
     """Rewrite a float file for quantization, and look at its activations.
 
     Args:
         path: the float TFLite file.
         inputs: calibration samples, for each input's name ``[N, *shape]``.
-        scored: indices of the samples whose outputs are kept.
+        used: which of them are looked at, and of which the outputs are kept.
         seed: drives which values are remembered.
         folder: where the rewritten file goes.
         whole: all is to be integers, so that nothing is rewritten to stay float at the outputs.
@@ -56,13 +64,13 @@ def ready(path: Path, inputs: dict[str, Array], scored: Any, seed: int, folder: 
     inputs = {name: values.astype(np.float32) if name in integers else values for name, values in inputs.items()}
     made = folder / "ready.tflite"
     made.write_bytes(graph.pack(model))
-    seen = observe(made, graph.describe(model)[0], inputs, scored, seed)
+    seen = observe(made, graph.describe(model)[0], inputs, used.scored, seed, rows=used.rows)
     parted = 0 if whole else heads.part(model, seen.outputs)
     clamped, floats = masks.clamp(model, seen.activations)
     if clamped or parted:
         with_clamps = folder / "clamped.tflite"
         with_clamps.write_bytes(graph.pack(model))
-        again = observe(with_clamps, graph.describe(model)[0], inputs, scored, seed)
+        again = observe(with_clamps, graph.describe(model)[0], inputs, used.scored, seed, rows=used.rows)
         if min(sqnr_db(seen.outputs[name], values) for name, values in again.outputs.items()) >= SAME_DB:
             made, seen = with_clamps, Observation(again.activations, seen.outputs)
         else:

@@ -40,7 +40,7 @@ LEARNED_FLOPS = 6e11
 
 
 class Fold(NamedTuple):
-    """Samples that layers are fitted to, by index, and places among the scored samples that are none of them.
+    """Samples that layers are fitted to, by number, and places among the scored samples that are none of them.
 
     What is fitted to a sample is no witness of how well it was fitted.
     """
@@ -49,19 +49,19 @@ class Fold(NamedTuple):
     check: NDArray[np.int_]
 
 
-def split(scored: NDArray[np.int_], count: int, *, kept: bool) -> Fold:
+def split(scored: NDArray[np.int_], rows: NDArray[np.int_], *, kept: bool) -> Fold:
     """Which samples fit and which check; none of both if there are too few.
 
     Args:
-        scored: indices of the samples on which files are scored.
-        count: of all samples.
+        scored: numbers of the samples on which files are scored.
+        rows: of all samples, in the order that counts.
         kept: the network keeps a state, so that each sample continues the one before, and none stands alone.
     """
-    others = np.setdiff1d(np.arange(count), scored)
+    others = rows[~np.isin(rows, scored)]
     if len(others) >= ENOUGH:
         return Fold(others[:0] if kept else others, np.arange(len(scored)))
     few = kept or len(scored) < 2 * LEAST
-    return Fold(others[:0] if few else np.union1d(others, scored[1::2]), np.arange(0, len(scored), 2))
+    return Fold(others[:0] if few else rows[np.isin(rows, [*others, *scored[1::2]])], np.arange(0, len(scored), 2))
 
 
 def fitted(
