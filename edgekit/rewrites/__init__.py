@@ -15,8 +15,8 @@ from typing import Literal
 from edgekit.nouns.base import Noun
 from edgekit.nouns.model import Signature
 
-Runtime = Literal["litert", "accelerator"]
-"""What will run a file: LiteRT on CPUs and GPUs, or an accelerator of integers that takes no float operator."""
+Runtime = Literal["litert", "litert-integers", "accelerator"]
+"""What will run a file: LiteRT in floats, on CPUs and GPUs; LiteRT in integers; or an accelerator of integers alone."""
 
 
 class RewriteRule(Noun, frozen=True, kw_only=True):
@@ -27,11 +27,21 @@ class RewriteRule(Noun, frozen=True, kw_only=True):
     gains: frozenset[Runtime]
 
 
-EVERYWHERE: frozenset[Runtime] = frozenset({"litert", "accelerator"})
+EVERYWHERE: frozenset[Runtime] = frozenset({"litert", "litert-integers", "accelerator"})
+
+INTEGERS: frozenset[Runtime] = EVERYWHERE - {"litert"}
 
 RULES = (
     RewriteRule(name="unread", told="operators dropped whose results nobody reads", gains=EVERYWHERE),
+    RewriteRule(name="duplicates", told="operators dropped that another one does the work of", gains=EVERYWHERE),
+    RewriteRule(name="moves", told="chains of RESHAPE, TRANSPOSE, SLICE and their like shortened", gains=EVERYWHERE),
+    RewriteRule(
+        name="layouts", told="RESHAPE and TRANSPOSE moved behind what works in either layout", gains=EVERYWHERE
+    ),
+    RewriteRule(name="activations", told="activations fused into the operator before", gains=EVERYWHERE),
     RewriteRule(name="padding", told='PAD folded into "same" padding', gains=EVERYWHERE),
+    RewriteRule(name="hard_swish", told="products recognized as HARD_SWISH", gains=frozenset({"litert"})),
+    RewriteRule(name="hard_swish_parts", told="HARD_SWISH written as a clamped sum and products", gains=INTEGERS),
 )
 """All rewrites, in the order in which they are tried."""
 

@@ -135,11 +135,12 @@ class MainGraph:
         if any(node.fixed or node.gone for node in replacement.old):
             return False
         touched = {tensor for node in replacement.old for tensor in (*node.inputs, *node.outputs)}
-        if touched & self._variables:
+        renamed = [other for tensor, other in replacement.same.items() if tensor in self.outputs]
+        if touched & self._variables or len({*renamed}) < len(renamed):
             return False
-        return all(self._stands_in(tensor, other) for tensor, other in replacement.same.items())
+        return all(self.stands_in(tensor, other) for tensor, other in replacement.same.items())
 
-    def _stands_in(self, tensor: int, other: int) -> bool:
+    def stands_in(self, tensor: int, other: int) -> bool:
         """Whether another tensor can be read in a tensor's place: an output keeps its own name."""
         alike = self.shape(tensor) == self.shape(other) and self.dtype(tensor) == self.dtype(other)
         return alike and (tensor not in self.outputs or (other in self.maker and other not in self.outputs))
@@ -155,8 +156,8 @@ class MainGraph:
                     del self.maker[tensor]
         for node in replacement.new:
             self._take_in(node)
-        for tensor, other in replacement.same.items():
-            if tensor in self.outputs:
+        for tensor, other in sorted(replacement.same.items(), key=lambda pair: pair[0] in self.outputs):
+            if tensor in self.outputs:  # the last, since it takes the other's place
                 self._rename(other, tensor)
             else:
                 self._redirect(tensor, other)

@@ -7,7 +7,7 @@ from edgekit.engine.question import Known, Question
 from edgekit.engine.session import Session
 from edgekit.engine.store import Answer, digest_of
 from edgekit.errors import InputError, Unsupported
-from edgekit.nouns.model import Waist
+from edgekit.nouns.model import CALIBRATED, Waist
 from edgekit.nouns.target import Variant
 from edgekit.rewrites import Optimized, Runtime
 from edgekit.steps import conversion
@@ -40,12 +40,17 @@ def optimized(session: Session, subject: Subject, variant: Variant) -> Subject:
 
 
 def _rules(variant: Variant) -> tuple[str, ...]:
-    runtime = RUNTIMES.get(variant.backend)
+    runtime = _runtime(variant)
     return () if runtime is None or not variant.settings.get(SETTING, True) else rewrites.chosen(runtime)
 
 
-RUNTIMES: dict[str, Runtime] = {"tflite": "litert", "edgetpu": "accelerator"}
-"""What runs the files of a backend. OpenVINO rewrites what it reads itself, and other backends may."""
+def _runtime(variant: Variant) -> Runtime | None:
+    """What runs a file. OpenVINO rewrites what it reads itself, and the backends of others may."""
+    if variant.backend == "edgetpu":
+        return "accelerator"
+    if variant.backend != "tflite":
+        return None
+    return "litert-integers" if variant.precision in CALIBRATED else "litert"
 
 
 def _ask(session: Session, waist: Answer[Waist], rules: tuple[str, ...]) -> Answer[Optimized] | None:
