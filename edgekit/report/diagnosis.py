@@ -1,5 +1,6 @@
 """What was found of a file's operators: a ranked table, what would help, and files for Model Explorer."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -70,7 +71,7 @@ def _helps(rows: Iterable[OperatorDiagnosis]) -> Iterable[Text]:
         others = ", ".join(f"{one.remedy} {one.after_db:.1f} dB" for one in row.helps[1:])
         yield Text(
             f"  {kind}: {best.told} takes it from {best.before_db:.1f} to {best.after_db:.1f} dB"
-            + (f" (--set {best.setting})" if best.setting else "")
+            + (f" (--set {shlex.quote(best.setting)})" if best.setting else "")
             + (f"; {others}" if others else "")
         )
 

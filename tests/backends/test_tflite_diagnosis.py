@@ -243,7 +243,7 @@ def spread(path: Path, kind: str, factor: float) -> Path:
         options |= {"dilationHFactor": 1, "dilationWFactor": 1}
         scaled = first * sizes[:, None, None, None], second / sizes
     for number, (weights, shape) in enumerate(zip(scaled, shapes, strict=True)):
-        bias = net.constant(f"b{number}", np.full(shape[-1], 0.1, np.float32))
+        bias = net.constant(f"b{number}", np.float32(0.1) * (np.ones(8, np.float32) if number else sizes))
         held = [x, net.constant(f"k{number}", weights), bias]
         fused = {"fusedActivationFunction": networks.RELU} if not number else {}
         x = net.operator(kind, held, shape, name=f"made{number}", **options, **fused)
@@ -284,3 +284,38 @@ def test_helps_are_tried_for_as_many_as_are_asked_for(classifier: Pair) -> None:
     assert best.before_db == worst.alone_db
     whole = row(classifier.diagnose(classifier.build("int8")), "FULLY_CONNECTED")
     assert best.after_db == pytest.approx(whole.alone_db, abs=3.0)
+
+
+def test_scaled_channels_are_looked_at_with_the_layer_that_scales_them_back(tmp_path: Path) -> None:
+    """A file made from an equalized network is held against the network as it was."""
+    source = spread(tmp_path / "waist.tflite", "CONV_2D", 100.0)
+    equal = Pair(tmp_path, spread(tmp_path / "equal.tflite", "CONV_2D", 1.0), 4 * COUNT)
+    found = equal.diagnose(equal.build("int8"), source)
+    assert [one.operator for one in found.unmatched] == ["CONV_2D"]
+    last = next(one for one in found.operators if one.name == "made1")
+    assert last.through == ("CONV_2D",)
+    assert (last.alone_db or 99) > 25
+
+
+def padded(path: Path) -> Path:
+    """A layer, a padding with the lowest float, and a pooling behind it."""
+    net = networks.Network()
+    x = net.input("x", (1, 6, 6, 3))
+    held = [x, net.constant("k", networks.weights(8, 3, 3, 3)), net.constant("b", np.zeros(8, np.float32))]
+    options: dict[str, Any] = {"padding": networks.SAME, "strideH": 1, "strideW": 1}
+    dilation = {"dilationHFactor": 1, "dilationWFactor": 1, "fusedActivationFunction": networks.RELU}
+    x = net.operator("CONV_2D", held, (1, 6, 6, 8), kind="Conv2DOptions", **options, **dilation)
+    around = net.constant("around", np.array([[0, 0], [1, 1], [1, 1], [0, 0]], np.int32))
+    least = net.constant("least", np.array(-3e38, np.float32))
+    x = net.operator("PADV2", [x, around, least], (1, 8, 8, 8), kind="PadV2Options")
+    size = {"filterHeight": 2, "filterWidth": 2, "padding": networks.VALID, "strideH": 2, "strideW": 2}
+    return net.save(path, net.operator("MAX_POOL_2D", [x], (1, 4, 4, 8), kind="Pool2DOptions", **size))
+
+
+def test_what_follows_a_rewritten_stretch_is_not_blamed_for_what_came_before(tmp_path: Path) -> None:
+    pair = Pair(tmp_path, padded(tmp_path / "waist.tflite"))
+    found = pair.diagnose(pair.build("int8"))
+    pool = row(found, "MAX_POOL_2D")
+    assert pool.through == ("PADV2",)
+    assert pool.share == pytest.approx(0.0, abs=0.02)
+    assert (row(found, "CONV_2D").share or 0) > 0.3

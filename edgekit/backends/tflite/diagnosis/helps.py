@@ -145,9 +145,10 @@ class Helps:
             learned = layer_constants(self._waist.model, found, reads[::2], scheme)
             if learned:
                 result = self._on(grid, self._result(suspect, learned))
-                yield _Tried(
-                    "learned", "learned rounding of its weights with bias correction", result, "weights=learned"
+                told = (
+                    "learned rounding of its weights with bias correction"  # builds have it if activations are integers
                 )
+                yield _Tried("learned", told, result, "" if grid is None else "weights=learned")
         yield from self._equalized(suspect, found, grid, bits, per_channel=per_channel)
 
     def _on(self, grid: grids.Grid | None, made: Array) -> Array:

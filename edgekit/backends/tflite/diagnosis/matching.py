@@ -108,6 +108,20 @@ class Pairs:
         ]
         return min(found, default=None)
 
+    def is_scaled(self, of: Operator, other: Operator) -> bool:
+        """Whether a layer's weights are the other's with their channels scaled, as cross-layer equalization does."""
+        if of.name not in LAYERS or len(of.inputs) < 2 or len(other.inputs) < 2:
+            return False
+        mine, theirs = self._file.constant(of.inputs[1]), self._waist.constant(other.inputs[1])
+        if mine is None or theirs is None or mine.shape != theirs.shape or theirs.dtype != np.float32 or mine.ndim < 2:
+            return False
+        least = self._least(of)
+        return _cosine(mine, theirs) < least <= _cosine(mine, scaled_like(theirs, mine))
+
+    def _least(self, layer: Operator) -> float:
+        """What the weights of a layer have at least in common with those that they were made from: see `OWN`."""
+        return OWN.get(self._file.graph.tensors[layer.inputs[1]].dtype, OWN_AT_8_BITS)
+
     def _ends(self, place: str) -> None:
         """Inputs and outputs: by name, else by their order."""
         for side in ("inputs", "outputs"):
@@ -223,17 +237,29 @@ class Pairs:
                 fix="name the model that the file was made from: --against MODEL",
             )
         alike = [
-            (found, OWN.get(self._file.graph.tensors[one.inputs[1]].dtype, OWN_AT_8_BITS))
+            1.0 if self.is_scaled(one, other) else found - self._least(one)
             for one in paired
             if one.name in LAYERS and (other := self.operator(one)) is not None and other.name == one.name
             if (found := self.same_constants(one, other)) is not None
         ]
-        if alike and np.median([found - least for found, least in alike]) < 0:
+        if alike and np.median(alike) < 0:
             raise InputError(
                 "The file's weights are not the source's: it was made from another training of the same network.",
                 place=place,
                 fix="name the model that the file was made from: --against MODEL",
             )
+
+
+def scaled_like(weights: Array, wanted: Array, rounds: int = 8) -> Array:
+    """Weights ``[outputs or 1, …, inputs]`` times factors for the channels at both ends, fitted by least squares."""
+    made, target = weights.astype(np.float64), wanted.astype(np.float64)
+    ends = [axis for axis in (0, made.ndim - 1) if made.shape[axis] > 1]
+    for _ in range(rounds):
+        for axis in ends:
+            others = tuple(k for k in range(made.ndim) if k != axis)
+            power = (made**2).sum(others, keepdims=True)
+            made = made * ((made * target).sum(others, keepdims=True) / np.maximum(power, 1e-30))
+    return made
 
 
 def _cosine(a: Array, b: Array) -> float:

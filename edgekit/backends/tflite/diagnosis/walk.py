@@ -30,6 +30,8 @@ Floats = NDArray[np.float32]
 OTHER_DB = 3.0
 """Below this SQNR alone a tensor of a rewritten stretch holds other values by intent: a mask that is clamped."""
 
+SCALED_DB = 15.0
+"""The same behind a layer whose channels were scaled, to be scaled back by the next."""
 
 FLAT = {"RESHAPE", "SQUEEZE", "EXPAND_DIMS"}
 """Operators of a file alone that change no value, so that what follows them is none the less the same."""
@@ -166,6 +168,7 @@ class Walk:
         used = {t: max(last.get(mine, -1), self._makes(mine)) for mine, t in self._pairs.tensors.items()}
         readers = last_uses(self._waist.graph)
         kept = {*self._waist.graph.inputs, *self._waist.graph.outputs}
+        kept |= {self._pairs.tensors.get(origin, -1) for t in self._exact for origin in self._origins.get(t, ())}
         for tensor in [t for t in self.floats if t not in kept]:
             if readers.get(tensor, -1) < self._next and used.get(tensor, -1) <= index:
                 del self.floats[tensor]
@@ -185,7 +188,7 @@ class Walk:
             return True
         other = self._same_kind(operator, made.through)
         level = sqnr_db(truth, self._real(made.tensor, got))
-        if other is None and operator.name not in graph.BORDER and level < OTHER_DB:
+        if operator.name not in graph.BORDER and self._is_other(operator, other, level):
             self._others.add(theirs)
             self._leave(operator, made.tensor, "the file was rewritten here, and holds other values than the source")
             return False
@@ -200,6 +203,13 @@ class Walk:
 
     def _real(self, tensor: int, values: Array) -> Floats:
         return grids.real(self._file.graph.tensors[tensor], values).astype(np.float32, copy=False)
+
+    def _is_other(self, operator: Operator, other: Operator | None, level: float) -> bool:
+        """Whether a tensor holds other values by intent: what was rewritten, or channels that were scaled."""
+        same = self._pairs.operator(operator)
+        if same is not None and same.name == operator.name and self._pairs.is_scaled(operator, same):
+            return level < SCALED_DB
+        return other is None and level < OTHER_DB
 
     def _leave(self, operator: Operator, tensor: int, reason: str) -> None:
         name = self._file.graph.tensors[tensor].name
