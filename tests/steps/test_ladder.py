@@ -260,6 +260,29 @@ def test_float_operators_halve_the_error_until_the_budget_is_met_and_are_then_ma
     assert asked == built  # nothing more: a target of integers alone has no such rung
 
 
+def test_openvino_is_asked_for_more_and_more_decibels(session: Session) -> None:
+    asked: list[float] = []
+
+    def make(variant: Variant, _: str) -> rungs.File:
+        least_db = cast("float", variant.settings.get("least_db", 0.0))
+        asked.extend([least_db] if least_db else [])
+        if least_db > 30:
+            raise Unsupported("For so many decibels most of the weights would have to be float.")
+        return file(variant, judged(max(22.0, least_db), budget=40.0))
+
+    openvino = msgspec.structs.replace(INT8, backend="openvino", file="model_int8.xml")
+    climb = ladder.Climb(session, FLOAT_SOURCE, openvino, make, search=FOREVER, samples=NO_SAMPLES, target=ANDROID)
+    list(ladder.climb([climb]))
+    assert asked == [26.0, 32.0]
+    tried = climb.file[0].rungs
+    assert [rung.name for rung in tried if rung.chosen] == ["mixed precision for 26.0 dB"]
+    assert tried[-1].problem.startswith("For so many decibels")
+    named = msgspec.structs.replace(openvino, settings={"float_operators": ("Softmax",)})
+    climb = ladder.Climb(session, FLOAT_SOURCE, named, make, search=FOREVER, samples=NO_SAMPLES, target=ANDROID)
+    list(ladder.climb([climb]))
+    assert not any("mixed" in rung.name for rung in climb.file[0].rungs)
+
+
 def test_time_runs_from_the_start_of_the_build() -> None:
     assert ladder.search(BuildOptions(), 5.0) is None
     assert ladder.search(BuildOptions(effort="quick"), 5.0) == ladder.Search("quick", None)
