@@ -15,6 +15,8 @@ class Quantization(Noun, frozen=True, kw_only=True):
     calibration samples (``auto``). Each precision reads what it has: ``int4`` has no ranges of activations.
 
     Keys:
+        equalization: whether weights of layers in a row are brought to one scale, channel by channel: on, off, or auto,
+            which tries it if all weights of a layer have one scale.
         ranges: how the ranges of activations follow from the samples: auto, minmax, least-squares, p99.99 or p99.9.
         weights: what is done to weights and biases before they are rounded: auto, nearest (nothing), bias-correction,
             or learned (bias correction and learned rounding).
@@ -23,6 +25,7 @@ class Quantization(Noun, frozen=True, kw_only=True):
             places in the float TFLite network, counted from 0.
     """
 
+    equalization: Literal["auto", "on", "off"] | None = None
     ranges: Literal["auto", "minmax", "least-squares", "p99.99", "p99.9"] | None = None
     weights: Literal["auto", "nearest", "bias-correction", "learned"] | None = None
     per_channel: bool | None = None

@@ -34,6 +34,7 @@ class TFLiteBackend(Backend):
     * ``full_integer`` (false): refuse a network of which an operator stays float.
     * ``ranges`` (``auto``): how activations' ranges are chosen, one of `ranges.METHODS`.
     * ``weights`` (``auto``): what is done to weights and biases before, one of `layerwise.WAYS`.
+    * ``equalization`` (``auto``): whether weights of layers in a row are brought to one scale (`equalization`).
     * ``float_operators`` (none): operators that stay float, see `named`.
     """
 
@@ -144,6 +145,7 @@ def _integer(job: Job, waist: Path, boundary: Boundary) -> tuple[bytes, tuple[st
         full_integer=_flag(job, "full_integer", default=False),
         seed=job.seed,
         floats=_floats(job, waist),
+        equalization=_choice(job, "equalization", ("on", "off")),
     )
     with Trial() as trial:
         made = integer.quantize(waist, _samples(job), trial, settings)

@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from edgekit.backends.tflite import effort, named, norms, parts, scales, search
+from edgekit.backends.tflite import effort, equalization, named, norms, parts, scales, search
 from edgekit.backends.tflite.aliases import Aliases
 from edgekit.backends.tflite.engines import ENGINES
 from edgekit.backends.tflite.judge import (
@@ -33,14 +33,14 @@ from edgekit.backends.tflite.judge import (
 )
 from edgekit.backends.tflite.layerwise import fitting
 from edgekit.backends.tflite.plan import QuantizationPlan, QuantizationSettings
-from edgekit.backends.tflite.ranges import METHODS, Range, choose, saturated
+from edgekit.backends.tflite.ranges import METHODS, Observation, Range, choose, saturated
 from edgekit.backends.tflite.ready import Ready, Used, ready
 from edgekit.errors import EndlessError, Unsupported, first_line
 from edgekit.host import events
 from edgekit.waist import cost, exact, graph, state
 from edgekit.waist.exact import GUARDED, Wiring
 from edgekit.waist.ordering import by_content
-from edgekit.waist.tensors import Array
+from edgekit.waist.tensors import Array, sqnr_db
 from edgekit.waist.trial import Trial
 
 POOR_DB = 15.0
@@ -54,6 +54,9 @@ ASKED_FOR = "the project says so"
 
 FIRST = next(iter(ENGINES))
 """The engine that is asked first."""
+
+SAME_DB = 80.0
+"""What an equalized float network must reach against the original, on the calibration samples."""
 
 KINDS_TRIED = 6
 """How many kinds of operators are tried as the one whose integer form makes LiteRT die."""
@@ -105,11 +108,50 @@ def quantize(path: Path, inputs: dict[str, Array], trial: Trial, settings: Quant
         made = ready(path, inputs, Used(seen, judging), settings.seed, Path(folder), whole=whole)
         shown = {name: values[judging] for name, values in made.inputs.items()}
         judge = Judge(trial, made.path, shown, made.seen.outputs)
-        attempts = _Attempts(made, judge, settings, effort.candidates(size, len(judging) + EDGES))
-        fused = _with_norms(made, Path(folder)) if settings.activations == "int8" else None
-        found = attempts.run(Path(folder)) if fused is None else _better(attempts, fused, Path(folder))
+        most = effort.candidates(size, len(judging) + EDGES)
+        found = _found(_Attempts(made, judge, settings, most), made, Path(folder))
+        even = _equalized(path, settings, Path(folder))
+        if even is not None:
+            form = ready(even, inputs, Used(seen, judging), settings.seed, even.parent, whole=whole)
+            found = _evener(found, _Attempts(form, judge, settings, most), form, made.seen)
         fitted = fitting.fitted(found.candidate, judge, made.inputs, fold, settings)
     return replace(found, candidate=fitted, notes=(*notes, *found.notes))
+
+
+def _found(attempts: "_Attempts", made: Ready, folder: Path) -> Quantized:
+    """The best file of one form of the network."""
+    fused = _with_norms(made, folder) if attempts.settings.activations == "int8" else None
+    return attempts.run(folder) if fused is None else _better(attempts, fused, folder)
+
+
+def _equalized(path: Path, settings: QuantizationSettings, folder: Path) -> Path | None:
+    """The float network with equalized weights, if that is wanted and there are layers in a row."""
+    if settings.equalization == "off" or (settings.equalization == "auto" and settings.per_channel):
+        return None
+    model = graph.load(path)
+    kept = named.makers(graph.describe(model)[0], settings.floats)
+    if not equalization.equalize(model, kept):
+        return None
+    (folder / "even").mkdir()
+    even = folder / "even" / path.name
+    even.write_bytes(graph.pack(model))
+    return even
+
+
+def _evener(plain: Quantized, attempts: "_Attempts", form: Ready, seen: Observation) -> Quantized:
+    """A network's file, or that of its equalized form if this is what is asked for, or better."""
+    same = all(sqnr_db(values, form.seen.outputs[name]) >= SAME_DB for name, values in seen.outputs.items())
+    try:
+        made = _found(attempts, form, form.path.parent) if same else plain
+    except Unsupported:
+        return plain
+    settings = attempts.settings
+    asked = settings.equalization == "on"
+    if made is plain or not (
+        asked or best([plain.candidate, made.candidate], whole=settings.full_integer) is made.candidate
+    ):
+        return plain
+    return replace(made, notes=(*made.notes, "weights of layers in a row are equalized"))
 
 
 def _with_norms(made: Ready, folder: Path) -> Ready | None:
@@ -161,6 +203,11 @@ class _Attempts:
         self._tried = 0
         self._refused: list[str] = []
         self._left_out: list[str] = []
+
+    @property
+    def settings(self) -> QuantizationSettings:
+        """How the network is quantized."""
+        return self._settings
 
     @property
     def full_integer(self) -> bool:

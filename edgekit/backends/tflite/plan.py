@@ -17,6 +17,7 @@ class QuantizationSettings:
     ``full_integer``: operators that both quantizers know are never left float. ``seed`` drives
     the subsampling of activations. ``weights``: one of `layerwise.WAYS`, or ``auto`` to keep the best.
     ``floats``: operators that stay float because the user says so, by the names of what they make (`named`).
+    ``equalization``: ``on``, ``off``, or ``auto`` to keep the better file if all weights of a layer have one scale.
     """
 
     activations: str = "int8"
@@ -26,6 +27,7 @@ class QuantizationSettings:
     seed: int = 0
     weights: str = "auto"
     floats: frozenset[str] = frozenset()
+    equalization: str = "auto"
 
 
 @dataclass(frozen=True)
