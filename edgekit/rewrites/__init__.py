@@ -40,6 +40,7 @@ RULES = (
     ),
     RewriteRule(name="activations", told="activations fused into the operator before", gains=EVERYWHERE),
     RewriteRule(name="padding", told='PAD folded into "same" padding', gains=EVERYWHERE),
+    RewriteRule(name="gelu", told="products recognized as GELU", gains=EVERYWHERE),
     RewriteRule(name="hard_swish", told="products recognized as HARD_SWISH", gains=frozenset({"litert"})),
     RewriteRule(name="hard_swish_parts", told="HARD_SWISH written as a clamped sum and products", gains=INTEGERS),
 )

@@ -1,11 +1,11 @@
 """x·relu6(x + 3)/6, in however many operators it is written, as HARD_SWISH."""
 
-import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edgekit.rewrites.main_graph import MainGraph, Node, Replacement
+from edgekit.rewrites.products import PRODUCTS, factors, scalar
 
-ROOTS = frozenset({"MUL", "DIV"})
+ROOTS = PRODUCTS
 
 NEAR = 1e-6
 """How near a constant must come to what it stands for, relatively."""
@@ -14,41 +14,16 @@ NEAR = 1e-6
 def replacement(main: MainGraph, node: Node) -> Replacement | None:
     """HARD_SWISH, if a product is of x, a gate that follows it, and what makes the gate end at 1."""
     nodes: list[Node] = []
-    scale, factors = _factors(main, node, nodes)
-    if len(factors) != 2:
+    scale, both = factors(main, node, nodes)
+    if len(both) != 2:
         return None
-    for x, gate in (factors, factors[::-1]):
+    for x, gate in (both, both[::-1]):
         found = _gate(main, x, gate)
         if found is not None and abs(found[0] * scale - 1) < NEAR and main.shape(x) == main.shape(node.outputs[0]):
             return Replacement(
                 (*found[1], *nodes[::-1]), (main.node("HARD_SWISH", (x,), node.outputs, "HardSwishOptions"),)
             )
     return None
-
-
-def _scalar(main: MainGraph, tensor: int) -> float | None:
-    value = main.constant(tensor)
-    return float(value.ravel()[0]) if value is not None and value.size == 1 and value.dtype == np.float32 else None
-
-
-def _factors(main: MainGraph, node: Node, nodes: list[Node]) -> tuple[float, list[int]]:
-    """The constant factor of a product, and the others; ``nodes`` takes the operators that multiply them."""
-    nodes.append(node)
-    scale, factors = 1.0, list[int]()
-    if node.options.get("fusedActivationFunction"):
-        return 0.0, []
-    for slot, tensor in enumerate(node.inputs):
-        value, maker = _scalar(main, tensor), main.maker.get(tensor)
-        if value is not None and (node.name == "MUL" or slot == 1):
-            scale *= value if node.name == "MUL" else 1 / value if value else 0.0
-        elif maker is not None and maker.name in ROOTS and main.alone(tensor) and len(nodes) < 4 and not maker.fixed:
-            inner, more = _factors(main, maker, nodes)
-            scale, factors = scale * inner, factors + more
-        else:
-            factors.append(tensor)
-            if node.name == "DIV" and slot == 1:
-                return 0.0, []
-    return scale, factors
 
 
 def _gate(main: MainGraph, x: int, gate: int) -> tuple[float, tuple[Node, ...]] | None:
@@ -67,5 +42,5 @@ def _gate(main: MainGraph, x: int, gate: int) -> tuple[float, tuple[Node, ...]] 
             return None
     if addition.name != "ADD" or x not in addition.inputs:
         return None
-    value = _scalar(main, addition.inputs[1 - addition.inputs.index(x)])
+    value = scalar(main, addition.inputs[1 - addition.inputs.index(x)])
     return (6.0, nodes) if value is not None and abs(value - 3) < 3 * NEAR else None

@@ -5,6 +5,7 @@ Equal is what differs by no more than the rounding of float32 does.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,6 +24,9 @@ EQUAL_DB = 120.0
 EXTREME = 1e4
 """The largest probe; its square is finite in float16 as well as in float32."""
 
+MOST_ELEMENTS = 1 << 24
+"""Of what goes into a replacement and comes out: 64 MiB in float32, of which both sides hold several copies."""
+
 Values = Mapping[int, Array]
 
 
@@ -31,6 +35,8 @@ def holds(main: MainGraph, replacement: Replacement, seed: int = 0) -> bool:
     inputs, outputs = border(main, replacement)
     if not outputs:
         return True
+    if sum(prod(main.shape(tensor)) for tensor in (*inputs, *outputs)) > MOST_ELEMENTS:
+        return False
     wanted = {tensor: replacement.same.get(tensor, tensor) for tensor in outputs}
     with TemporaryDirectory() as folder:
         try:

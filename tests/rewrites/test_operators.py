@@ -119,3 +119,54 @@ def test_every_rule_has_its_module_and_somebody_who_gains() -> None:
         assert rule.gains
         assert rule.told
     assert len({rule.name for rule in RULES}) == len(RULES)
+
+
+ERF = (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429)
+"""Abramowitz and Stegun, 7.1.26."""
+
+
+def gelu(net: networks.Network, x: int, *, half_first: bool) -> int:
+    """x·(1 + erf(x/√2))/2 as converters of a format that has no erf write it."""
+    shape = (1, 40)
+
+    def number(value: float) -> int:
+        return net.constant(f"c{len(net.subgraph.tensors)}", np.array([value], np.float32))
+
+    def binary(name: str, one: int, other: int) -> int:
+        return net.operator(name, [one, other], shape, kind=f"{name.title()}Options")
+
+    u = binary("MUL", x, number(0.5**0.5))
+    size = net.operator("ABS", [u], shape)
+    t = binary("DIV", number(1.0), binary("ADD", number(1.0), binary("MUL", size, number(0.3275911))))
+    sum_ = number(ERF[-1])
+    for coefficient in ERF[-2::-1]:
+        sum_ = binary("ADD", binary("MUL", sum_, t), number(coefficient))
+    faded = net.operator("EXP", [binary("MUL", binary("MUL", size, size), number(-1.0))], shape)
+    erf = binary(
+        "MUL",
+        net.operator("SIGN", [u], shape),
+        binary("SUB", number(1.0), binary("MUL", binary("MUL", sum_, t), faded)),
+    )
+    gate = binary("ADD", erf, number(1.0))
+    if half_first:
+        return binary("MUL", binary("MUL", x, number(0.5)), gate)
+    return binary("MUL", x, binary("MUL", gate, number(0.5)))
+
+
+@pytest.mark.parametrize("half_first", [False, True])
+def test_gelu_is_recognized_by_what_it_computes(tmp_path: Path, *, half_first: bool) -> None:
+    net = networks.Network()
+    path = net.save(tmp_path / "gelu.tflite", gelu(net, negated(net, net.input("x", (1, 40))), half_first=half_first))
+    told, after = rewriting.rewritten(path, "gelu")
+    assert rewriting.operators(after) == {"NEG": 1, "GELU": 1}, told.refused
+    rewriting.assert_same(path, after)
+
+
+def test_a_gate_of_tanh_that_is_no_gelu_stays(tmp_path: Path) -> None:
+    net = networks.Network()
+    x = negated(net, net.input("x", (1, 40)))
+    gate = net.operator("TANH", [x], (1, 40))
+    path = net.save(tmp_path / "gate.tflite", net.operator("MUL", [x, gate], (1, 40), kind="MulOptions"))
+    told, after = rewriting.rewritten(path, "gelu")
+    assert after == path
+    assert told.refused == {"gelu": 1}

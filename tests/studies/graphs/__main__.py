@@ -1,0 +1,169 @@
+"""Graph optimization on the shared models: operators, latency and int8 before and after.
+
+Usage: python -m tests.studies.graphs [--only PART] [--page]
+
+Shows the tables as they grow. With --page they are written to docs/reference/graph-optimization.md.
+"""
+
+import argparse
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgekit.config import Project
+from edgekit.engine.session import Session, Silent, opened
+from edgekit.errors import EdgekitError, Unsupported
+from edgekit.nouns.manifest import ArtifactFile
+from edgekit.nouns.model import SourceOptions
+from edgekit.rewrites import chosen
+from edgekit.steps import conversion, optimization, reading
+from edgekit.verbs.build import build
+from edgekit.waist import graph, run
+from edgekit.waist.tensors import write_npz
+from tests.shared_folder import ROOT, shared_folder
+from tests.studies.coverage.cases import Case, found, inputs
+
+PAGE = ROOT / "docs/reference/graph-optimization.md"
+
+HEAD = """# Graph optimization, measured
+
+Written by `python -m tests.studies.graphs --page`; do not edit. What is rewritten and why: [Graph
+optimization](../explanation/graph-optimization.md). Latencies are LiteRT's on one thread, the best of some runs; the ratio is the
+median of five pairs that took turns, below 1 the rewritten file is faster. Models that nothing was rewritten in are left out.
+"""
+
+FOLDERS = ("phone", "mlperf_tiny", "keras", "onnx", "tflite", "reported")
+
+QUANTIZED = (
+    "FastestDet", "ppocrv4_cls", "deeploy_cct_2_32_32_128_op20", "mask_add_100_works", "yolo_concat", "mel_frontend",
+)  # fmt: skip
+"""Models that are built in int8 with and without, by their stems; samples are drawn, as for the coverage page."""
+
+PAIRS = 5
+
+
+def float_row(session: Session, case: Case, scratch: Path) -> str | None:
+    """A model's waist and what becomes of it for LiteRT in floats; None if it has no waist, or stays as it is."""
+    network = reading.open_network(session, case.path, SourceOptions(shapes=case.shapes))
+    subject = conversion.subject(session, network, ())
+    if subject.waist is None:
+        return None
+    answer = optimization._ask(session, subject.waist, chosen("litert"))
+    if answer is None or answer.result.file is None:
+        return None
+    before, after = subject.waist.folder / subject.waist.result.file, answer.folder / answer.result.file
+    ratios, times = pairs(before, after)
+    told, peer = answer.result, onnx2tf_operators(case.path, scratch)
+    took = answer.steps[-1].seconds or 0.0
+    return (
+        f"| {case.name} | {told.before} | {told.after} | {peer} | {times[0]:.3f} | {times[1]:.3f} | {ratios:.2f} "
+        f"| {took:.2f} | {'; '.join(note.removeprefix('rewritten: ') for note in told.notes)} |"
+    )
+
+
+def pairs(before: Path, after: Path) -> tuple[float, tuple[float, float]]:
+    """The median ratio of latencies that took turns, and the best of each in ms."""
+    both = [(run.best_ms(before), run.best_ms(after)) for _ in range(PAIRS)]
+    return statistics.median(b / a for a, b in both), (min(a for a, _ in both), min(b for _, b in both))
+
+
+def onnx2tf_operators(path: Path, scratch: Path) -> str:
+    """How many operators the float file of onnx2tf has; – if it makes none of this model."""
+    if path.suffix != ".onnx":
+        return ""
+    out = scratch / "peer"
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+    copy = Path(shutil.copy(path, out / path.name))  # it overwrites what it reads
+    command = [sys.executable, "-m", "onnx2tf", "-i", str(copy), "-o", str(out / "made")]
+    try:
+        subprocess.run(command, capture_output=True, cwd=out, timeout=120, check=False)
+        made = next((out / "made").glob("*float32.tflite"))
+        run.interpreter(made)
+        return str(sum(len(part.operators) for part in graph.read(made)))
+    except (StopIteration, subprocess.TimeoutExpired, Unsupported):
+        return "–"
+
+
+def quantized_row(session: Session, case: Case, target: str, folder: Path) -> str:
+    """int8 of a model with and without the rewrites: operators, SQNR, latency, and what an Edge TPU takes."""
+    network = reading.open_network(session, case.path, SourceOptions(shapes=case.shapes))
+    calibration = str(write_npz(folder / "samples.npz", inputs(case, network.model.signature)))
+    cells: list[str] = []
+    files: list[Path] = []
+    for optimized in (False, True):
+        project = Project(
+            targets=(target,), precision="int8", calibration=calibration, output=str(folder / f"{target}{optimized}"),
+            shapes=case.shapes, optimize_graph=optimized, allow_loss=True,
+        )  # fmt: skip
+        (result,) = build(session, project, case.path)
+        if result.manifest is None:
+            cells.append(f"no file: {result.error}".replace("\n", " ")[:90])
+            continue
+        file = result.manifest.artifacts[0]
+        cells.append(told(file))
+        files.append(folder / f"{target}{optimized}" / file.file)
+    ratio = f"{pairs(*files)[0]:.2f}" if len(files) == 2 and target != "edgetpu" else ""
+    return f"| {case.name} | {target} | {' | '.join(cells)} | {ratio} |"
+
+
+def told(file: ArtifactFile) -> str:
+    """Operators of a file, its SQNR, and how many of them its accelerator takes."""
+    mapped = sum(placement.runs_on == "Edge TPU" for placement in file.placements)
+    of = f", {mapped} mapped" if file.backend == "edgetpu" else ""
+    sqnr = "" if file.verification is None else f", {file.verification.sqnr_db:.1f} dB"
+    return f"{len(file.placements)} operators{of}{sqnr}"
+
+
+def float_table(session: Session, cases: list[Case], scratch: Path) -> Iterator[str]:
+    """The table of waists, line by line."""
+    yield "| model | operators | after | onnx2tf | ms | after | ratio | s | what was rewritten |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |"
+    for case in cases:
+        try:
+            row = float_row(session, case, scratch)
+        except EdgekitError:
+            continue
+        if row is not None:
+            yield row
+
+
+def quantized_table(session: Session, cases: list[Case], scratch: Path) -> Iterator[str]:
+    """The table of int8 files, line by line."""
+    yield "| model | target | without | with | latency ratio |"
+    yield "| --- | --- | --- | --- | ---: |"
+    for case in cases:
+        if case.path.stem in QUANTIZED:
+            for target in ("android", "edgetpu"):
+                with tempfile.TemporaryDirectory(dir=scratch) as folder:
+                    yield quantized_row(session, case, target, Path(folder))
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=("floats", "int8"))
+    parser.add_argument("--page", action="store_true")
+    chosen_ = parser.parse_args()
+    cases = list(found(shared_folder(), FOLDERS))
+    parts = {"floats": ("## The float file", float_table), "int8": ("## int8 files", quantized_table)}
+    text = HEAD
+    with opened(Silent()) as session, tempfile.TemporaryDirectory() as scratch:
+        for name, (title, table) in parts.items():
+            if chosen_.only not in {None, name}:
+                continue
+            text += f"\n{title}\n\n"
+            for line in table(session, cases, Path(scratch)):
+                sys.stdout.write(f"{line}\n")
+                sys.stdout.flush()
+                text += f"{line}\n"
+    if chosen_.page:
+        PAGE.write_text(text, encoding="utf8")
+
+
+if __name__ == "__main__":
+    main()
