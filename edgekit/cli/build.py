@@ -216,7 +216,10 @@ def _show_plan(planned: Plan, *, as_json: bool) -> int:
             for target, folder, variants in planned.targets
         ]
         refused = [_as_dict(result) for result in planned.refused]
-        options.print_json({"plan": rows} | ({"refused": refused} if refused else {}))
+        recipe = planned.recipe
+        search = {"effort": recipe.effort, "time_limit_s": recipe.time_limit_s} if recipe.effort else {}
+        beside = {"refused": refused, "search": search}
+        options.print_json({"plan": rows} | {key: value for key, value in beside.items() if value})
     return 0
 
 
