@@ -38,6 +38,8 @@ RULES = (
     RewriteRule(
         name="layouts", told="RESHAPE and TRANSPOSE moved behind what works in either layout", gains=EVERYWHERE
     ),
+    RewriteRule(name="hard_sigmoid_parts", told="RELU_0_TO_1 written as products with RELU6", gains=INTEGERS),
+    RewriteRule(name="scales", told="constant factors and summands taken into weights and biases", gains=EVERYWHERE),
     RewriteRule(name="activations", told="activations fused into the operator before", gains=EVERYWHERE),
     RewriteRule(name="padding", told='PAD folded into "same" padding', gains=EVERYWHERE),
     RewriteRule(name="gelu", told="products recognized as GELU", gains=EVERYWHERE),
