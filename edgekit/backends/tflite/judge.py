@@ -60,9 +60,17 @@ class Candidate:
 
     def probably_worse_than(self, other: "Candidate", among: NDArray[np.int_]) -> bool:
         """Whether its outputs are worse on some of the scored samples, and not because of a few of these."""
-        random = np.random.default_rng(0)
-        drawn = among[random.integers(0, len(among), (DRAWS, len(among)))]
-        return bool(np.mean(self.noise[drawn].sum(1) > other.noise[drawn].sum(1)) > CONFIDENCE)
+        return bool(np.mean(self._drawn(among) > other._drawn(among)) > CONFIDENCE)
+
+    def expected_db(self, among: NDArray[np.int_]) -> float:
+        """Its SQNR in the mean over draws from some of the scored samples, so that none of them decides alone."""
+        return float(-10 * np.log10(np.maximum(self._drawn(among) * len(self.noise), 1e-12)).mean())
+
+    def _drawn(self, among: NDArray[np.int_]) -> Noise:
+        """The mean noise of a sample in each of `DRAWS` draws."""
+        places = np.random.default_rng(0).integers(0, len(among), (DRAWS, len(among)))
+        found: Noise = self.noise[among[places]].mean(1)
+        return found
 
 
 def best(made: list[Candidate], *, whole: bool = False) -> Candidate:

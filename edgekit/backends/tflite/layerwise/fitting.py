@@ -67,7 +67,7 @@ def split(scored: NDArray[np.int_], rows: NDArray[np.int_], *, kept: bool) -> Fo
 def fitted(
     found: Candidate, judge: Judge, inputs: Mapping[str, Array], fold: Fold, settings: QuantizationSettings
 ) -> Candidate:
-    """A file with its weights and biases fitted, in the dearest way that does not probably make it worse.
+    """A file with its weights and biases fitted as wanted, or in the best way that does not probably make it worse.
 
     What is fitted is better on most networks, so a handful of samples that say otherwise do not decide.
 
@@ -80,6 +80,7 @@ def fitted(
     """
     chosen = _chosen(found.plan.path, fold)
     taken = {name: values[chosen] for name, values in inputs.items()}
+    good = list[Candidate]()
     for way in _ways(found, settings) if len(chosen) else ():
         try:
             plan = _plan(found, taken, settings, way)
@@ -92,9 +93,11 @@ def fitted(
             raise
         except (RuntimeError, ValueError, KeyError, IndexError, TypeError, Unsupported):
             continue  # an operator does not run alone, or not with these weights: the file is there without
-        if settings.weights == way or not made.probably_worse_than(found, fold.check):
+        if settings.weights == way:
             return made
-    return found
+        if not made.probably_worse_than(found, fold.check):
+            good.append(made)
+    return max(good, key=lambda made: made.expected_db(fold.check), default=found)
 
 
 def _ways(found: Candidate, settings: QuantizationSettings) -> Iterator[str]:
