@@ -121,7 +121,8 @@ def _candidate(row: OperatorDiagnosis, place: OperatorCost, *, measured: bool) -
     level_db = row.output_db if measured else row.alone_db
     noise = 0.0 if level_db is None else 10 ** (-level_db / 10)
     own, result = (sum(blame.share for blame in row.blames if blame.cause in causes) for causes in (OWN, RESULT))
-    return OperatorNoise(place.cost, noise * own, noise * result, frozenset(place.readers), place.macs)
+    rounded = 0.0 if row.dtype.startswith("float") else noise * result  # what is float already gains nothing
+    return OperatorNoise(place.cost, noise * own, rounded, frozenset(place.readers), place.macs)
 
 
 OWN = frozenset({"weights", "bias"})

@@ -2,6 +2,7 @@
 
 import itertools
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,6 +36,12 @@ def test_an_operator_is_a_candidate_by_its_part_of_the_outputs_error() -> None:
     assert made[0] == OperatorNoise(5.0, pytest.approx(0.025), pytest.approx(0.055), frozenset({1}))
     assert (made[2].weights, made[2].result) == (0.0, 0.0)
     assert made[1] == OperatorNoise(1.0, 0.0, 0.0, frozenset({2})), "what only moves values is there, for what it reads"
+    float_already = msgspec.structs.replace(row(0, 10.0, 0.25), dtype="float32")
+    again = msgspec.structs.replace(found, operators=(float_already,))
+    assert (mixed.candidates(again, places)[0].weights, mixed.candidates(again, places)[0].result) == (
+        made[0].weights,
+        0,
+    )
     unmeasured = Diagnosis(samples=1, output_db=9.0, operators=(row(0, None, 0.8, 20.0),), operators_total=1)
     assert mixed.candidates(unmeasured, places)[0].weights == pytest.approx(0.008)
 
