@@ -56,6 +56,7 @@ SAME_LATENCY = 1.1
 FITTED = (
     Proposal("ranges", {"weights": "nearest"}),
     Proposal("bias correction", {"weights": "bias-correction"}),
+    Proposal("equalization", {"weights": "bias-correction", "equalization": "on"}),
     Proposal("learned rounding", {"weights": "learned"}, "normal"),
 )
 """Ways of the TFLite backend (and of what compiles its files) for integers, from cheap to dear."""

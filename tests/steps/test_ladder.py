@@ -104,7 +104,7 @@ def test_a_search_ends_at_the_first_rung_that_meets_the_budget(session: Session)
 def test_the_best_is_kept_and_what_it_would_take_is_said_if_no_rung_meets_the_budget(session: Session) -> None:
     climb, files = climbed(session, {"nearest": 24.0, "bias-correction": 26.0, "learned": 25.0})
     assert [found.verification.sqnr_db for found, _ in files if found.verification] == [24.0, 26.0]
-    assert [rung.chosen for rung in climb.file[0].rungs] == [False, True, False]
+    assert [rung.chosen for rung in climb.file[0].rungs] == [False, True, False, False]
     (told,) = climb.file[0].warnings
     assert "bias correction comes closest" in told
     assert "it would take --precision int16x8 or float16, a lower budget" in told
@@ -132,7 +132,7 @@ def test_what_more_effort_would_try_is_said(session: Session) -> None:
 def test_a_rung_that_cannot_be_built_is_recorded_and_passed_by(session: Session) -> None:
     broken = Unsupported("No such kernel.")
     climb, _ = climbed(session, {"nearest": broken, "bias-correction": 20.0, "learned": broken})
-    assert [rung.problem for rung in climb.file[0].rungs] == ["No such kernel.", "", "No such kernel."]
+    assert [rung.problem for rung in climb.file[0].rungs] == ["No such kernel.", "", "", "No such kernel."]
     with pytest.raises(Unsupported, match="No such kernel"):
         climbed(session, dict.fromkeys(("nearest", "bias-correction", "learned"), broken))
 
@@ -140,7 +140,7 @@ def test_a_rung_that_cannot_be_built_is_recorded_and_passed_by(session: Session)
 def test_a_crash_costs_a_rung_and_not_the_file(session: Session) -> None:
     crash = LeafCrashError("tflite failed in build", "log.txt")
     climb, _ = climbed(session, {"nearest": 20.0, "bias-correction": crash, "learned": 31.0})
-    assert [rung.met for rung in climb.file[0].rungs] == [False, False, True]
+    assert [rung.met for rung in climb.file[0].rungs] == [False, False, False, True]
     with pytest.raises(LeafCrashError):
         climbed(session, {"nearest": crash})
     with pytest.raises(CancelledError):
@@ -168,7 +168,7 @@ def test_a_search_out_of_time_keeps_its_first_file(session: Session) -> None:
     assert len(files) == 1
     (told,) = climb.file[0].warnings
     assert "the time limit ended the search after 1 rung" in told
-    assert "not tried are bias correction, learned rounding" in told
+    assert "not tried are bias correction, equalization, learned rounding" in told
     soon = ladder.Search("normal", time.monotonic() + 60)
     climb, files = climbed(session, {"nearest": 24.0, "bias-correction": OutOfTimeError("Late."), "learned": 99}, soon)
     assert (len(files), len(climb.file[0].rungs)) == (1, 1)
@@ -180,10 +180,15 @@ def test_a_call_of_a_leaf_ends_with_the_time_of_its_search(session: Session) -> 
 
 
 def test_what_is_said_stands_and_makes_no_rung_twice() -> None:
-    said = msgspec.structs.replace(INT8, settings={"weights": "nearest", "per_channel": False})
+    said = msgspec.structs.replace(INT8, settings={"weights": "nearest", "equalization": "off", "per_channel": False})
     assert [rung.settings for rung in rungs.of(said, "thorough")] == [{}]
-    assert [rung.name for rung in rungs.of(INT8, "normal")] == ["ranges", "bias correction", "learned rounding"]
-    assert [rung.name for rung in rungs.of(INT8, "quick")] == ["ranges", "bias correction"]
+    assert [rung.name for rung in rungs.of(INT8, "normal")] == [
+        "ranges",
+        "bias correction",
+        "equalization",
+        "learned rounding",
+    ]
+    assert [rung.name for rung in rungs.of(INT8, "quick")] == ["ranges", "bias correction", "equalization"]
     plug_in = msgspec.structs.replace(INT8, backend="own")
     assert [rung.name for rung in rungs.of(plug_in, "thorough")] == ["as the target proposes"]
 
