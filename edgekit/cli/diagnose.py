@@ -8,6 +8,7 @@ import msgspec
 
 from edgekit.cli import options
 from edgekit.cli.console import say
+from edgekit.errors import InputError
 from edgekit.host.replacing import write
 from edgekit.nouns.diagnosis import SHOWN, Value
 from edgekit.nouns.model import SourceOptions
@@ -53,6 +54,8 @@ def verb(artifact: str, *, as_json: bool, top: int, value: Value, output: str | 
         options=SourceOptions(**said),
         helps=top,
     )
+    if output is not None:
+        _check_place(Path(output))
     console = options.stderr()
     with options.session(console, max_memory=flags["max_memory"], max_seconds=flags["max_seconds"]) as session:
         found = diagnose(session, request)
@@ -63,3 +66,15 @@ def verb(artifact: str, *, as_json: bool, top: int, value: Value, output: str | 
     if as_json:
         options.print_json(found)
     return 0
+
+
+def _check_place(output: Path) -> None:
+    """See, before minutes of work, that a file can be put there.
+
+    Raises:
+        InputError: its folder is not there, or a folder is in its place.
+    """
+    if output.is_dir():
+        raise InputError(f"{output} is a folder.", place="-o", fix=f"name a file in it: -o {output / 'errors.json'}")
+    if not output.parent.is_dir():
+        raise InputError(f"There is no folder {output.parent}.", place="-o", fix="create it, or name another place")

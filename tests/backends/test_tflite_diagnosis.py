@@ -319,3 +319,21 @@ def test_what_follows_a_rewritten_stretch_is_not_blamed_for_what_came_before(tmp
     assert pool.through == ("PADV2",)
     assert pool.share == pytest.approx(0.0, abs=0.02)
     assert (row(found, "CONV_2D").share or 0) > 0.3
+
+
+@pytest.mark.shared
+def test_another_converters_file_of_the_same_network(shared: Path, tmp_path: Path) -> None:
+    """MLPerf Tiny's keyword spotting, in float and in the int8 of years before: all operators are matched."""
+    folder = shared / "models" / "mlperf_tiny"
+    waist = folder / "kws_ref_model_float32.tflite"
+    with np.load(shared / "data" / "kws01.npz") as data:
+        heard = (data["x"][:8].astype(np.float32) - 83) * np.float32(0.5847029)
+    signature = networks.signature(waist)
+    given = tmp_path / "samples.npz"
+    np.savez(given, **{signature.inputs[0].source_name: heard.reshape(8, *signature.inputs[0].source_shape)})
+    found = diagnose(folder / "kws_ref_model.tflite", Waist(file=str(waist), signature=signature), given)
+    assert not found.unmatched
+    assert found.output_db is not None
+    assert found.output_db > 25
+    assert sum(one.operator.endswith("CONV_2D") for one in found.operators) == 9
+    assert all((one.alone_db or 99) > 20 for one in found.operators)

@@ -34,6 +34,9 @@ FEW = 8
 MUCH = 0.25
 """The share of an error that a few channels must have to be told of."""
 
+LARGER = 1.5
+"""The weights of such channels are told of if they are larger by this."""
+
 WEIGHTS, BIAS = 1, 2
 """Operands of a layer."""
 
@@ -150,8 +153,10 @@ class Blames:
             return noise, "its weights are rounded", {}
         told = (
             f"its weights are rounded: {found['error_share']:.0%} of this in {found['channels']:.0f} of"
-            f" {found['of_channels']:.0f} channels, whose weights are {found['times_larger']:.1f} × the others'"
+            f" {found['of_channels']:.0f} channels"
         )
+        if found["times_larger"] >= LARGER:
+            told += f", whose weights are {found['times_larger']:.1f} × the others'"
         return noise, told, found
 
     def _about_bias(

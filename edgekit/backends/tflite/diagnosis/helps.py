@@ -88,9 +88,10 @@ class Helps:
 
     def _tried(self, suspect: Suspect) -> Iterator[_Tried]:
         grid = grids.grid(self._file.graph.tensors[suspect.tensor])
-        name = self._waist.graph.tensors[suspect.made].name
         if not suspect.part:
             return
+        name = self._waist.graph.tensors[suspect.made].name
+        name = str(suspect.part[-1].index) if "," in name or not name else name  # lists of settings are split there
         if suspect.other is None:  # written in another way, of operators that stay float with it
             yield _Tried("float32", "computing it in float32", suspect.unrounded, f"float_operators={name}")
             return
