@@ -8,7 +8,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from edgekit.backends.tflite import TFLiteBackend
-from edgekit.backends.tflite.diagnosis import diagnose
+from edgekit.backends.tflite.diagnosis import diagnose, helps
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.diagnosis import Diagnosis, OperatorDiagnosis
 from edgekit.nouns.model import Waist
@@ -253,18 +253,22 @@ def spread(path: Path, kind: str, factor: float) -> Path:
 @pytest.mark.parametrize("kind", ["FULLY_CONNECTED", "CONV_2D"])
 def test_what_is_said_to_help_does_help(kind: str, tmp_path: Path) -> None:
     pair = Pair(tmp_path, spread(tmp_path / "waist.tflite", kind, 100.0), 8 * COUNT)
-    poor = pair.diagnose(
-        pair.build("int8", settings={"per_channel": False, "weights": "nearest", "ranges": "minmax"}), helps=2
-    )
-    first = poor.operators[1]
+
+    def built(**settings: Any) -> Path:
+        plain = {"per_channel": False, "weights": "nearest", "ranges": "minmax", "equalization": "off"}
+        return pair.build("int8", settings=plain | settings)
+
+    poor = pair.diagnose(built(), helps=2)
+    first, last = (next(one for one in poor.operators if one.name == name) for name in ("made0", "made1"))
     assert first.blames[0].cause in {"weights", "steps"}
-    helps = {one.remedy: one for one in first.helps}
-    assert helps["equalization"].after_db > helps["equalization"].before_db + 3
-    last = next(one for one in poor.operators if one.name == "made1")
+    told = {one.remedy: one for one in first.helps}["equalization"]
+    assert told.setting == "equalization=on"
+    assert told.after_db > told.before_db + 3
+    equal = pair.diagnose(built(equalization="on"))
+    assert (equal.output_db or 0) > (poor.output_db or 0) + 3
     told = {one.remedy: one for one in last.helps}["per channel"]
     assert told.setting == "per_channel=true"
-    better = pair.diagnose(pair.build("int8", settings={"per_channel": True, "weights": "nearest", "ranges": "minmax"}))
-    made = next(one for one in better.operators if one.name == "made1")
+    made = next(one for one in pair.diagnose(built(per_channel=True)).operators if one.name == "made1")
     assert made.alone_db == pytest.approx(told.after_db, abs=1.5)
 
 
@@ -337,3 +341,17 @@ def test_another_converters_file_of_the_same_network(shared: Path, tmp_path: Pat
     assert found.output_db > 25
     assert sum(one.operator.endswith("CONV_2D") for one in found.operators) == 9
     assert all((one.alone_db or 99) > 20 for one in found.operators)
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("ranges=minmax", "ranges=minmax"),
+        ("float_operators=features/conv", "float_operators=features/conv"),
+        ("float_operators=383", ""),  # a build would take it for a place
+        ("float_operators=a,b", ""),
+        ("no_such_key=on", ""),
+    ],
+)
+def test_only_settings_that_a_build_reads_so_are_told(setting: str, told: str) -> None:
+    assert helps.known_setting(setting) == told

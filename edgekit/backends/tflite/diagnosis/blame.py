@@ -150,7 +150,8 @@ class Blames:
         if suspect.operator.name in LAYERS and weights is not None and weights[1].ndim > 1:
             found = few_channels(suspect.truth, changed, weights[1], CHANNELS.get(suspect.operator.name, 0))
         if found is None:
-            return noise, "its weights are rounded", {}
+            what = "weights" if suspect.operator.name in LAYERS else "constants"
+            return noise, f"its {what} are rounded", {}
         told = (
             f"its weights are rounded: {found['error_share']:.0%} of this in {found['channels']:.0f} of"
             f" {found['of_channels']:.0f} channels"

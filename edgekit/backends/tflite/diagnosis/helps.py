@@ -82,7 +82,7 @@ class Helps:
                 told=tried.told,
                 before_db=before_db,
                 after_db=after,
-                setting=_known(tried.setting),
+                setting=known_setting(tried.setting),
             )
         return tuple(sorted(found.values(), key=lambda one: (one.remedy in LEAVING, not one.setting, -one.after_db)))
 
@@ -91,7 +91,6 @@ class Helps:
         if not suspect.part:
             return
         name = self._waist.graph.tensors[suspect.made].name
-        name = str(suspect.part[-1].index) if "," in name or not name else name  # lists of settings are split there
         if suspect.other is None:  # written in another way, of operators that stay float with it
             yield _Tried("float32", "computing it in float32", suspect.unrounded, f"float_operators={name}")
             return
@@ -253,6 +252,8 @@ def _nearest(found: Layer, bits: int, *, per_channel: bool, divided_by: Floats |
     return found.as_weights(rounding.nearest(matrices, bits, per_channel=per_channel))
 
 
-def _known(setting: str) -> str:
-    """A setting if builds know it, else ""."""
-    return setting if setting.partition("=")[0] in Quantization.__struct_fields__ else ""
+def known_setting(setting: str) -> str:
+    """A setting if builds know it and would read it so, else "": they split lists at commas, and numbers are places."""
+    key, _, value = setting.partition("=")
+    clear = bool(value) and "," not in value and not value.lstrip("-").isdecimal()
+    return setting if key in Quantization.__struct_fields__ and clear else ""
