@@ -8,7 +8,7 @@ from rich.console import Console
 from edgekit.nouns.diagnosis import Blame, Diagnosed, Diagnosis, Help, OperatorDiagnosis, Unmatched
 from edgekit.report import diagnosis as screens
 
-GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "diagnosis.txt"
+GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "diagnosis" / "ranked.txt"
 
 CONV = OperatorDiagnosis(
     index=17, place=17, operator="CONV_2D", name="features/17/conv/Conv_output_0_nhwc", tensor="a", dtype="int8",
