@@ -42,6 +42,7 @@ RULES = (
     RewriteRule(name="scales", told="constant factors and summands taken into weights and biases", gains=EVERYWHERE),
     RewriteRule(name="activations", told="activations fused into the operator before", gains=EVERYWHERE),
     RewriteRule(name="padding", told='PAD folded into "same" padding', gains=EVERYWHERE),
+    RewriteRule(name="pool_padding", told="PADV2 by the lowest float turned into PAD behind a RELU", gains=INTEGERS),
     RewriteRule(name="gelu", told="products recognized as GELU", gains=EVERYWHERE),
     RewriteRule(name="hard_swish", told="products recognized as HARD_SWISH", gains=frozenset({"litert"})),
     RewriteRule(name="hard_swish_parts", told="HARD_SWISH written as a clamped sum and products", gains=INTEGERS),

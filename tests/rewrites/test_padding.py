@@ -118,3 +118,23 @@ def test_any_padding_computes_the_same(
     told, after = rewriting.rewritten(path, "padding")
     assert not told.refused
     rewriting.assert_same(path, after)
+
+
+@pytest.mark.parametrize("clamped", [True, False])
+def test_the_lowest_float_in_front_of_a_pool_is_zero_behind_a_relu(tmp_path: Path, *, clamped: bool) -> None:
+    net = networks.Network()
+    options = {"strideH": 1, "strideW": 1, "dilationHFactor": 1, "dilationWFactor": 1, "padding": networks.SAME}
+    inputs = [net.input("x", (1, 6, 6, 2)), net.constant("w", networks.weights(3, 1, 1, 2)), -1]
+    inputs[2] = net.constant("b", np.zeros(3, np.float32))
+    activation = {"fusedActivationFunction": networks.RELU} if clamped else {}
+    made = net.operator("CONV_2D", inputs, (1, 6, 6, 3), kind="Conv2DOptions", **options, **activation)
+    amounts = net.constant("amounts", np.array([[0, 0], [1, 1], [1, 1], [0, 0]], np.int32))
+    lowest = net.constant("lowest", np.array([np.finfo(np.float32).min], np.float32))
+    padded = net.operator("PADV2", [made, amounts, lowest], (1, 8, 8, 3), kind="PadV2Options")
+    pool = {"strideH": 2, "strideW": 2, "filterHeight": 3, "filterWidth": 3, "padding": networks.VALID}
+    path = net.save(
+        tmp_path / "pool.tflite", net.operator("MAX_POOL_2D", [padded], (1, 3, 3, 3), kind="Pool2DOptions", **pool)
+    )
+    _, after = rewriting.rewritten(path, "pool_padding")
+    assert rewriting.operators(after) == {"CONV_2D": 1, "PAD" if clamped else "PADV2": 1, "MAX_POOL_2D": 1}
+    rewriting.assert_same(path, after)
