@@ -41,7 +41,8 @@ def replacement(main: MainGraph, node: Node) -> Replacement | None:
         found = index_maps.steps(main.shape(source), indices)
         if found is None or not writer.plan(tensor, found):
             return None
-    return writer.written(tree.nodes) if writer.cost < old else None
+    cheaper = writer.cost < old and writer.count <= len(tree.nodes)
+    return writer.written(tree.nodes) if cheaper else None
 
 
 def _moves(node: Node, tensor: int) -> bool:
@@ -98,6 +99,11 @@ class _Writer:
                 self.cost += index_maps.cost(name, len(shape))
         self._leaves[tensor] = path
         return shape == main.shape(tensor)
+
+    @property
+    def count(self) -> int:
+        """How many operators the tree takes."""
+        return len(self._planned)
 
     def written(self, old: list[Node]) -> Replacement:
         """The tree; a leaf that is made on the way to another one is read from there."""
