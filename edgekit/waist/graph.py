@@ -217,9 +217,16 @@ def ints(values: Any) -> tuple[int, ...]:
 
 
 def constant(model: Any, subgraph: int, tensor: int) -> np.ndarray[Any, np.dtype[Any]] | None:
-    """A constant tensor's values (from `load`'s tree), in its stored dtype; None for activations and odd dtypes."""
+    """A constant tensor's values (from `load`'s tree), in its stored dtype; None for activations and odd dtypes.
+
+    A buffer of no bytes makes no constant, as LiteRT has it, unless the tensor has no elements.
+    """
     described = _tensor(model, tensor, model.subgraphs[subgraph].tensors[tensor])
     data = model.buffers[model.subgraphs[subgraph].tensors[tensor].buffer].data
-    if data is None or described.dtype.startswith(("int4", "uint4", "str", "type")):
+    if (
+        data is None
+        or (not len(data) and 0 not in described.shape)
+        or described.dtype.startswith(("int4", "uint4", "str", "type"))
+    ):
         return None
     return np.frombuffer(bytes(data), np.dtype(described.dtype)).reshape(described.shape)

@@ -63,6 +63,18 @@ def test_constants_come_in_their_shape_and_activations_do_not(file: Path) -> Non
     assert graph.constant(model, 0, main.inputs[0]) is None
 
 
+@pytest.mark.parametrize("shape", [(), (16,), (1, 3, 3, 16)])
+def test_a_buffer_of_no_bytes_makes_no_constant(file: Path, shape: tuple[int, ...]) -> None:
+    model = graph.load(file)
+    main = model.subgraphs[0]
+    place = next(i for i, tensor in enumerate(main.tensors) if graph.constant(model, 0, i) is not None)
+    main.tensors[place].shape = np.array(shape, np.int32)
+    model.buffers[main.tensors[place].buffer].data = np.empty(0, np.uint8)
+    assert graph.constant(model, 0, place) is None
+    main.tensors[place].shape = np.array([0], np.int32)
+    assert graph.constant(model, 0, place).size == 0
+
+
 def test_quantization_is_read(tmp_path: Path) -> None:
     net = networks.Network()
     x = net.input("x", (2,), "int8")
