@@ -12,6 +12,7 @@ Every array has a leading sample axis: ``[N, *source_shape]``, where source_shap
 import math
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -166,7 +167,7 @@ def _random(generator: np.random.Generator, spec: TensorSpec, n: int) -> Array:
     dtype = np.dtype(spec.source_dtype)
     shape = (n, *spec.source_shape)
     if dtype.kind == "f":
-        return generator.random(shape).astype(dtype)
+        return _uniform(generator, shape, dtype)
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
         if spec.index_below is not None:
@@ -180,6 +181,14 @@ def _random(generator: np.random.Generator, spec: TensorSpec, n: int) -> Array:
         place=spec.source_name,
         fix="give samples with --calibration or --eval",
     )
+
+
+def _uniform(generator: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Values in 0..1, drawn in float64 piece by piece."""
+    made: Array = np.empty(math.prod(shape), dtype)
+    for part in pieces(made) if made.size else ():
+        made[part] = generator.random(len(made[part]))
+    return made.reshape(shape)
 
 
 def _indices(generator: np.random.Generator, spec: TensorSpec, below: int) -> Array:

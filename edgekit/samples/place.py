@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,17 @@ class Place:
         with self._file() as file:
             _reserve(file, size)
             return np.asarray(np.memmap(file, wanted, "r+", shape=shape))
+
+    def stack(self, rows: Sequence[Array]) -> Any:
+        """Arrays ``[*shape]`` of one shape and dtype as one ``[N, *shape]``.
+
+        Raises:
+            OSError: the disk has no space for it.
+        """
+        made = self.empty((len(rows), *rows[0].shape), rows[0].dtype)
+        for number, row in enumerate(rows):
+            made[number] = row
+        return made
 
     def growing(self) -> "Growing":
         """An array of which nobody knows yet how long it will be."""

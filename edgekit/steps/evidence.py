@@ -88,15 +88,13 @@ def _values(signature: Signature) -> int:
 
 def _kept(session: Session, samples: Answer[Kept], most: int, *, plain: bool) -> Answer[Kept]:
     def write(out: Path) -> Kept:
-        import numpy as np  # noqa: PLC0415  only needed on a cold path
-
-        from edgekit.samples import Samples  # noqa: PLC0415  as above
+        from edgekit.samples import Place, Samples  # noqa: PLC0415  numpy is only needed on a cold path
         from edgekit.verify import probes  # noqa: PLC0415
         from edgekit.waist.tensors import arrays  # noqa: PLC0415
 
         drawn = arrays(samples.folder / SAMPLES)
-        made = probes.fewer(probes.plain(drawn) if plain else probes.of(drawn), most)
-        inputs = {name: np.stack([probe[name] for probe in made.values()]) for name in drawn}
+        made = probes.plain(drawn) if plain else probes.of(drawn, most)
+        inputs = {name: Place(out).stack([probe[name] for probe in made.values()]) for name in drawn}
         stacked = Samples.of(inputs, origin="probes")
         stacked.save(out / SAMPLES)
         return msgspec.structs.replace(stacked.kept, names=tuple(made))

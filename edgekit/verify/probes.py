@@ -3,6 +3,7 @@
 The first probe is a sample and the last is that sample again, so that a file shows whether it keeps state.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,32 +39,41 @@ class Probed:
     unavailable: str = ""
 
 
-def of(samples: dict[str, Array], seed: int = 0) -> dict[str, dict[str, Array]]:
-    """Probes by name, each ``[*shape]`` by input, from samples ``[N, *shape]``.
-
-    Inputs of floats and of 8-bit integers are probed within the samples' own range, and at 0. All others
-    are the first sample's: they may be indices, lengths and flags, for which few values are valid.
-    """
-    random = np.random.default_rng(seed)
-    made: dict[str, dict[str, Array]] = {}
-    for input_, values in samples.items():
-        for name, probe in _input(values, random).items():
-            made.setdefault(name, {})[input_] = probe
-    return made
-
+NAMES = (
+    FIRST,
+    "all zeros",
+    "the lowest value",
+    "the highest value",
+    "the middle value",
+    "extremes at random",
+    TENUOUS,
+    AGAIN,
+)
+"""All probes, in their order."""
 
 FEWEST = 3
 """The first sample, all zeros, and the first sample again: what shows lost guards and state."""
 
 TELLING = (FIRST, AGAIN, "all zeros", "extremes at random", "the highest value", "the lowest value", TENUOUS)
-"""Probes that are kept first if outputs are too large for all of them."""
+"""Probes that are kept first if inputs and outputs are too large for all of them."""
 
 
-def fewer(made: dict[str, dict[str, Array]], most: int) -> dict[str, dict[str, Array]]:
-    """At most ``most`` probes, but `FEWEST`, in their order: the most telling ones."""
-    kept = [name for name in (*TELLING, *made) if name in made]
-    kept = list(dict.fromkeys(kept))[: max(FEWEST, most)]
-    return {name: probe for name, probe in made.items() if name in kept}
+def of(samples: dict[str, Array], most: int = len(NAMES), seed: int = 0) -> dict[str, dict[str, Array]]:
+    """Probes by name, each ``[*shape]`` by input, from samples ``[N, *shape]``.
+
+    Inputs of floats and of 8-bit integers are probed within the samples' own range, and at 0. All others
+    are the first sample's: they may be indices, lengths and flags, for which few values are valid.
+
+    Args:
+        samples: by input.
+        most: how many probes there are, the most telling ones, but `FEWEST`; no other is ever held.
+        seed: of what is drawn.
+    """
+    random = np.random.default_rng(seed)
+    wanted = list(dict.fromkeys((*TELLING, *NAMES)))[: max(FEWEST, most)]
+    kept = [name for name in NAMES if name in wanted]
+    makers = {input_: _input(values, random) for input_, values in samples.items()}
+    return {name: {input_: make(name) for input_, make in makers.items()} for name in kept}
 
 
 def plain(samples: dict[str, Array]) -> dict[str, dict[str, Array]]:
@@ -73,22 +83,23 @@ def plain(samples: dict[str, Array]) -> dict[str, dict[str, Array]]:
     return {FIRST: first, "the last sample": last, AGAIN: first}
 
 
-def _input(values: Array, random: np.random.Generator) -> dict[str, Array]:
+def _input(values: Array, random: np.random.Generator) -> Callable[[str], Array]:
+    """What makes an input's probes, by name."""
     first = values[0]
-    names = ("all zeros", "the lowest value", "the highest value", "the middle value", "extremes at random", TENUOUS)
     if not (values.dtype.kind == "f" or (values.dtype.kind in "iu" and values.dtype.itemsize == 1)):
-        return {FIRST: first} | dict.fromkeys(names, first) | {AGAIN: first}
+        return lambda _: first
     low, high = values.min(), values.max()
     middle = (np.float64(low) + np.float64(high)) / 2
-    either = np.where(random.random(first.shape) < 0.5, low, high)
-    probes = (
-        np.zeros_like(first),
-        *(np.full_like(first, value) for value in (low, high, middle)),
-        either,
-        first * FAINT,
-    )
-    cast = {name: np.asarray(probe).astype(values.dtype) for name, probe in zip(names, probes, strict=True)}
-    return {FIRST: first} | cast | {AGAIN: first}
+    constants = {"all zeros": 0, "the lowest value": low, "the highest value": high, "the middle value": middle}
+
+    def make(name: str) -> Array:
+        if name in constants:
+            return np.full_like(first, np.asarray(constants[name]).astype(values.dtype))
+        if name == "extremes at random":
+            return np.where(random.random(first.shape) < 0.5, low, high).astype(values.dtype)
+        return np.asarray(first * FAINT).astype(values.dtype) if name == TENUOUS else first
+
+    return make
 
 
 def keeps_state(outputs: dict[str, Array]) -> bool:

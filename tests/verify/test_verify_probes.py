@@ -68,7 +68,7 @@ def test_an_error_is_measured_against_what_an_output_has_on_samples() -> None:
 
 @pytest.mark.parametrize(("most", "kept"), [(1, 3), (3, 3), (4, 4), (9, 8)])
 def test_the_most_telling_probes_stay_where_outputs_are_large(most: int, kept: int) -> None:
-    made = probes.fewer(probes.of({"image": IMAGES}), most)
+    made = probes.of({"image": IMAGES}, most)
     assert len(made) == kept
     assert list(made) == [name for name in probes.of({"image": IMAGES}) if name in made]
     assert {probes.FIRST, "all zeros", probes.AGAIN} <= set(made)
@@ -76,5 +76,10 @@ def test_the_most_telling_probes_stay_where_outputs_are_large(most: int, kept: i
     assert list(made)[-1] == probes.AGAIN
 
 
-def test_plain_probes_stay_three() -> None:
-    assert len(probes.fewer(probes.plain({"image": IMAGES}), 1)) == 3
+@pytest.mark.parametrize("most", range(3, 9))
+def test_a_probe_is_the_same_however_many_there_are(most: int) -> None:
+    samples = {"image": IMAGES, "sound": IMAGES.reshape(5, 48)}
+    every, made = probes.of(samples), probes.of(samples, most)
+    for name, probe in made.items():
+        for input_, values in probe.items():
+            assert np.array_equal(values, every[name][input_]), (name, input_)

@@ -13,7 +13,7 @@ from edgekit.engine.store import Store
 from tests.studies.coverage.cases import Case, found, inputs, kind
 from tests.studies.coverage.page import markdown
 from tests.studies.coverage.rows import Outcome, Row, measure
-from tests.watchdog import Watchdog, children, resident_bytes
+from tests.watchdog import Watchdog, children, held_bytes
 
 SECONDS = 120.0
 """Limit for one model in one precision."""
@@ -155,9 +155,9 @@ def test_the_watchdog_ends_what_takes_too_much_memory() -> None:
 def test_children_are_found_and_weighed() -> None:
     with sleeper() as child:
         assert child.pid in children(os.getpid())
-        assert resident_bytes(child.pid) > 0
+        assert held_bytes(child.pid) > 0
         child.kill()
-    assert resident_bytes(child.pid) == 0
+    assert held_bytes(child.pid) == 0
 
 
 def test_the_page_shows_figures_reasons_and_no_machine_paths() -> None:

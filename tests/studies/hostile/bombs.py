@@ -105,6 +105,27 @@ def tflite(path: Path, kind: str, *, declared: bool) -> Path:
     return net.save(path, net.operator("ADD", [x, mean], (1, 4, 4, 1), name="y", kind="AddOptions"))
 
 
+LARGE = {
+    "an output of 256 MiB": ("float[1,1,4,4] x", "y = Tile(x, s)", "float[] y", (1, 1, 2048, 2048)),
+    "an input and an output of 128 MiB": ("float[1,1,4096,8192] x", "y = Add(x, x)", "float[] y", ()),
+    "two outputs of 128 MiB": (
+        "float[1,1,4,4] x",
+        "y = Tile(x, s) z = Neg(y)",
+        "float[] y, float[] z",
+        (1, 1, 2048, 1024),
+    ),
+}
+"""Networks that are in order and give much → inputs, operators, outputs, and the constant ``s``."""
+
+
+def large(path: Path, what: str) -> Path:
+    """An ONNX file of `LARGE`."""
+    from tests.sources.onnx.onnx_cases import build, i64, save  # noqa: PLC0415  onnx
+
+    inputs, body, outputs, repeats = LARGE[what]
+    return save(path.parent, build(inputs, body, outputs, s=i64(*repeats)), path.name)
+
+
 def names() -> list[str]:
     """The files that `written` writes."""
     hidden = [f"{kind}_{how}.tflite" for kind in TFLITE for how in ("declared", "hidden")]

@@ -1,4 +1,4 @@
-"""Every damaged or hostile file ends with a remedy through the command line: in a minute, in 2 GiB."""
+"""Every damaged or hostile file ends with a remedy through the command line: in a minute, in 2 GiB for all processes."""
 
 import os
 import subprocess
@@ -49,6 +49,12 @@ def test_bombs_are_refused_by_their_operator(name: str, verb: str, made: dict[st
     code, said = ended(verb, made[name], tmp_path)
     assert code in {2, 4}, said
     assert "GiB" in said or "no target can hold" in said
+
+
+@pytest.mark.parametrize("name", bombs.LARGE)
+def test_large_inputs_and_outputs_are_verified_in_as_much_memory(name: str, tmp_path: Path) -> None:
+    code, said = ended("build", bombs.large(tmp_path / "large.onnx", name), tmp_path)
+    assert code == 0, said
 
 
 @pytest.mark.shared
