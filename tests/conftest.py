@@ -19,6 +19,7 @@ from edgekit.engine.session import Session
 from edgekit.engine.worker import Worker
 from edgekit.host.cachedir import cache_folder
 from tests.cpu_times import CpuTimes
+from tests.lines import Lines
 
 # A busy machine is no failure, and neither is a fixture that all examples share. Whether a change lands depends
 # on the change and not on the draw; elsewhere every run draws anew.
@@ -40,6 +41,8 @@ def pytest_configure(config: pytest.Config) -> None:
         compile_modules()
     if rows := config.getoption("--cpu-times"):
         config.pluginmanager.register(CpuTimes(rows))
+    if (found := config.getoption("--lines")) and not os.environ.get("PYTEST_XDIST_WORKER"):
+        config.pluginmanager.register(Lines(ROOT / "edgekit", Path(found).resolve()))
     if process := os.environ.get("PYTEST_XDIST_WORKER"):
         emulators = cache_folder() / "emulators"  # a system that takes half a minute to set up
         os.environ["EDGEKIT_CACHE"] = f"{cache_folder()}-{process}"
@@ -70,6 +73,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--cpu-times", type=int, metavar="N", help="show the CPU seconds of each file and of the N dearest tests"
     )
+    parser.addoption("--lines", metavar="FILE", help="show which lines of edgekit no test runs, in whatever process")
     parser.addoption("--update-golden", action="store_true", help="write the screens of tests/golden anew")
 
 
