@@ -42,10 +42,6 @@ class Subject(msgspec.Struct, frozen=True):
         return self.integers is not None and self.waist is None and self.network.model.format == "tflite"
 
 
-COUNTING = "counting"
-"""What whoever watches is told meanwhile."""
-
-
 def to_waist(session: Session, network: OpenedNetwork, samples: "Answer[Kept] | None" = None) -> Answer[Waist]:
     """Bring the source to a float TFLite model.
 
@@ -100,7 +96,7 @@ def as_it_is(session: Session, network: OpenedNetwork) -> Answer[Waist] | None:
     return Answer(answer.result[0], answer.folder, answer.files, answer.from_cache, answer.steps)
 
 
-def cost(session: Session, waist: Answer[Waist], doing: str = "") -> Cost:
+def cost(session: Session, waist: Answer[Waist], doing: str = "counting") -> Cost:
     """Count what a waist, or a file `as_it_is`, needs: operators, parameters, MACs, activation memory."""
     path = waist.folder / waist.result.file
 
@@ -164,9 +160,9 @@ def subject(
     except Unsupported as error:
         if integers is None and not any(network.read_by(variant) for variant in variants):
             raise
-        counted = None if integers is None else cost(session, integers, COUNTING)
+        counted = None if integers is None else cost(session, integers)
         return Subject(network, None, counted, error.problem, integers, no_integers)
-    return Subject(network, waist, cost(session, waist, COUNTING), "", integers, no_integers)
+    return Subject(network, waist, cost(session, waist), "", integers, no_integers)
 
 
 def _integers(

@@ -36,7 +36,7 @@ def optimized(session: Session, subject: Subject, variant: Variant) -> Subject:
         return msgspec.structs.replace(subject, waist=msgspec.structs.replace(waist, result=kept))
     made = msgspec.structs.replace(waist.result, file=answer.result.file, notes=notes)
     rewritten = Answer(made, answer.folder, answer.files, answer.from_cache, answer.steps)
-    return msgspec.structs.replace(subject, waist=rewritten, cost=conversion.cost(session, rewritten))
+    return msgspec.structs.replace(subject, waist=rewritten, cost=conversion.cost(session, rewritten, doing=""))
 
 
 def _rules(variant: Variant) -> tuple[str, ...]:
