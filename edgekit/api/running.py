@@ -138,7 +138,7 @@ def in_python(error: EdgekitError) -> EdgekitError:
 _OTHERS = {"shape": "shapes", "constant": "constants", "target": "targets"}
 """Options that are given several times on the command line → the keyword that takes all of them."""
 
-_VALUE = rf"[A-Z][A-Z_]+(?::[A-Z]+)?|{'|'.join((*get_args(Precision), *config.METRICS))}"
+_VALUE = rf"X|[A-Z][A-Z_]+(?::[A-Z]+)?|{'|'.join((*get_args(Precision), *config.METRICS))}"
 
 
 def _keywords(text: str) -> str:

@@ -53,13 +53,13 @@ if TYPE_CHECKING:
 @click.option(
     "--effort",
     type=click.Choice(get_args(Effort)),
-    help="Search for files that meet the budget (--max-drop, --min-agreement, --min-sqnr), so far.",
+    help="How far to search for files that meet the budget (--max-drop, --min-agreement, --min-sqnr).",
 )
 @click.option(
     "--time-limit",
     metavar="10m",
     callback=options.duration,
-    help="End that search in time, with the best files so far.",
+    help="When that search ends, counted from the start, with the best files so far.",
 )
 @click.option("--allow-loss", is_flag=True, default=None, help="Publish quantized files even if verification fails.")
 @click.option(

@@ -151,7 +151,7 @@ class Climb:
         reached_db = None if best.file.verification is None else best.file.verification.sqnr_db
         for more_db in rungs.STEPS_DB[self._search.effort] if reached_db is not None else ():
             yield rungs.controlled(best, round(max(reached_db or 0.0, 0.0) + more_db, 1))
-            if self._met:
+            if self._met or self._rungs[-1].problem:  # what cannot reach so many cannot reach more
                 return
 
     def _mixed(self, best: Attempt) -> Iterator[Proposal]:
@@ -254,7 +254,7 @@ class Climb:
         bits = speed.BITS[self.variant.precision]
         more = [name for name in MORE_BITS if name in self._target.precisions and speed.BITS[name] > bits]
         precision = f"--precision {' or '.join(more)}, " if more else ""
-        return f"{precision}a lower budget, more calibration samples, or training with quantization in mind"
+        return f"{precision}a looser budget, more calibration samples, or training with quantization in mind"
 
 
 def climb(climbs: list[Climb]) -> Iterator[list[File]]:

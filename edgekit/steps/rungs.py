@@ -148,7 +148,7 @@ def bound_to_integers(variant: Variant) -> bool:
 def told(rung: Rung, metric: str = "") -> str:
     """A rung on one line, for the screen; ``metric`` is what its metric is called."""
     if rung.problem:
-        return f"{rung.name}: {rung.problem}"
+        return f"{rung.name}: {rung.problem.removesuffix('.')}"
     parts = [
         "" if rung.metric is None else f"{metric} {rung.metric:.4f} (drop {rung.drop:.4f})",
         "SQNR identical" if rung.sqnr_db is None else f"SQNR {rung.sqnr_db:.1f} dB",

@@ -5,15 +5,16 @@ from pathlib import Path
 
 import msgspec
 
+from edgekit.config import targets
 from edgekit.engine.session import Session
 from edgekit.engine.store import Answer, file_digest
 from edgekit.errors import InputError
 from edgekit.nouns import manifest as manifests
-from edgekit.nouns.diagnosis import Diagnosed
+from edgekit.nouns.diagnosis import Diagnosed, Diagnosis, Help
 from edgekit.nouns.manifest import ArtifactFile, DataSet, Manifest
 from edgekit.nouns.model import Preprocessing, Signature, SourceOptions
 from edgekit.nouns.samples import Kept
-from edgekit.steps import conversion, diagnosis, reading, sampling
+from edgekit.steps import conversion, diagnosis, reading, rungs, sampling
 from edgekit.steps.evidence import affordable
 from edgekit.steps.reading import OpenedNetwork
 
@@ -70,9 +71,42 @@ def diagnose(session: Session, request: DiagnosisRequest) -> Diagnosed:
         file=str(subject.path),
         source=str(network.path),
         samples_origin=samples.result.origin,
-        diagnosis=found.result,
+        diagnosis=_to_be_followed(found.result, subject),
         notes=(*subject.notes, *notes, *more),
     )
+
+
+def _to_be_followed(seen: Diagnosis, subject: _Subject) -> Diagnosis:
+    """A diagnosis that proposes nothing that the file's target refuses, and no ranges that the file has already."""
+    known, described = subject.manifest, subject.described
+    if known is None or described is None:
+        return seen
+    refused = _refused(known.target, described.file)
+
+    def followed(help_: Help) -> Help:
+        method = help_.setting.removeprefix("ranges=")
+        had = help_.remedy == "ranges" and any(f" {method} ranges" in note for note in described.notes)
+        return msgspec.structs.replace(help_, setting="") if had else help_
+
+    return msgspec.structs.replace(
+        seen,
+        operators=tuple(
+            msgspec.structs.replace(row, helps=tuple(followed(one) for one in row.helps if one.remedy not in refused))
+            for row in seen.operators
+        ),
+    )
+
+
+def _refused(target: str, file: str) -> frozenset[str]:
+    """Remedies that a target does not take; none if it is not known here."""
+    try:
+        variants = targets.target(target).variants
+    except InputError:
+        return frozenset()
+    bound = [variant for variant in variants if variant.file == file and rungs.bound_to_integers(variant)]
+    if any(variant.base is not None for variant in bound):  # a compiler of files with 8 bits, and one scale per layer
+        return frozenset({"float32", "int16", "per channel"})
+    return frozenset({"float32"} if bound else ())
 
 
 def _subject(request: DiagnosisRequest) -> _Subject:

@@ -62,6 +62,7 @@ def test_other_objects_are_refused_with_the_way_out(tmp_path: Path, monkeypatch:
     ("said", "meant"),
     [
         ("--max-drop", "max_drop"),
+        ("add --max-drop X with a metric", "add max_drop=X with a metric"),
         ("add --eval PATH --metric top1", 'add eval=PATH metric="top1"'),
         ("or --precision dynamic-int8", 'or precision="dynamic-int8"'),
         ("leave out --io for this target", "leave out io for this target"),

@@ -5,13 +5,16 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 import edgekit
 from edgekit import cli
 from edgekit.api import DiagnoseResult
+from edgekit.backends.tflite.ranges import METHODS
 from edgekit.errors import InputError, Unsupported
+from edgekit.nouns.diagnosis import Help
 from edgekit.waist import graph
 from tests import networks
 
@@ -117,6 +120,34 @@ def test_what_is_wrong_is_named(folder: Path, tmp_path: Path, monkeypatch: pytes
     (tmp_path / "out/manifest.json").unlink()
     with pytest.raises(InputError, match="is no artifact folder"):
         edgekit.diagnose(tmp_path / "out")
+
+
+def test_what_a_target_refuses_or_the_file_has_already_is_not_proposed(found: DiagnoseResult, folder: Path) -> None:
+    def helps(result: DiagnoseResult) -> list[Help]:
+        return [one for row in result.diagnosis.operators for one in row.helps]
+
+    assert {"float32", "int16"} <= {one.remedy for one in helps(found)}
+    file = folder / "out/manifest.json"
+    kept = file.read_text()
+    described = json.loads(kept)
+    described["target"] = "edgetpu"
+    for artifact in described["artifacts"]:
+        artifact["notes"] = [f"quantized by LiteRT with {method} ranges, bias correction" for method in METHODS]
+    try:
+        file.write_text(json.dumps(described))
+        bound = helps(edgekit.diagnose(folder / "out"))
+        described["target"] = "one of theirs"
+        file.write_text(json.dumps(described))
+        unknown = helps(edgekit.diagnose(folder / "out"))
+    finally:
+        file.write_text(kept)
+    assert bound == [
+        msgspec.structs.replace(one, setting="") if one.remedy == "ranges" else one
+        for one in helps(found)
+        if one.remedy not in {"float32", "int16", "per channel"}
+    ]
+    assert len(unknown) == len(helps(found))
+    assert not any(one.setting.startswith("ranges=") for one in unknown)
 
 
 def test_a_file_that_rounds_nothing(folder: Path) -> None:

@@ -49,8 +49,8 @@ POOR_DB = 15.0
 GUARDS = "they guard a divisor, a root or a logarithm"
 """Why such operators stay float."""
 
-ASKED_FOR = "the project says so"
-"""Why the operators stay float that a user names."""
+ASKED_FOR = "named by float_operators"
+"""Why the operators stay float that a user, or the search for accuracy, names."""
 
 FIRST = next(iter(ENGINES))
 """The engine that is asked first."""

@@ -114,7 +114,7 @@ class Helps:
     def _ranges(self, made: Array, grid: grids.Grid) -> Iterator[_Tried]:
         """The result on the range of each method."""
         for method, candidate in chosen(made, grid.dtype).items():
-            told = f"the {method} range"
+            told = f"the {method} range of these samples"
             yield _Tried("ranges", told, candidate.real(candidate.stored(made)), f"ranges={method}")
 
     def _float(self, suspect: Suspect, grid: grids.Grid, name: str) -> _Tried:
