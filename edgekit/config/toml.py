@@ -116,11 +116,18 @@ def _expected(message: str, kind: Any) -> str:
         items = typing.get_args(kind)
         length = "" if items[-1] is Ellipsis else f" of {len(items)} values"
         return f"a list{length} in brackets: [ … ]"
-    words = {"str": "a text in quotes", "int": "a whole number", "float": "a number", "bool": "true or false"}
-    found = re.search(r"Expected `(\w+)`( [<>]=? ?-?[\d.]+)?", message)
+    words = {
+        "str": "a text in quotes",
+        "int": "a whole number",
+        "float": "a number",
+        "bool": "true or false",
+        "array": "a list in brackets: [ … ]",
+        "object": "a table",
+    }
+    found = re.search(r"Expected `(\w+(?: \| \w+)*)`( [<>]=? ?-?[\d.]+)?", message)
     if found is None:
         return "a table" if typing.get_origin(kind) is dict else message.removesuffix(" - at `$`")
-    return words.get(found[1], "a table" if found[1] == "object" else found[1]) + (found[2] or "")
+    return " or ".join(words.get(one, one) for one in found[1].split(" | ")) + (found[2] or "")
 
 
 def shown(value: Any) -> str:

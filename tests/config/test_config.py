@@ -127,6 +127,13 @@ def test_a_plain_preprocessing_table_is_for_every_input(tmp_path: Path) -> None:
         ("seed = true", "`seed` is true", "seed", "expected a whole number"),
         ("model = 3", "`model` is 3", "model", "expected a text in quotes"),
         ("keep_layout = 'yes'", '`keep_layout` is "yes"', "keep_layout", "expected true or false"),
+        (
+            "[quantization]\nfloat_operators = [1.5]",
+            "`quantization.float_operators[0]` is 1.5",
+            "quantization.float_operators[0]",
+            "expected a whole number or a text in quotes",
+        ),
+        ("[constants]\nx = 'a'", '`constants.x` is "a"', "constants.x", "expected true or false or a whole number"),
         ("targets = 'android'", '`targets` is "android"', "targets", "expected a list in brackets"),
         ("targets = ['a', 1]", "`targets[1]` is 1", "targets[1]", "expected a text in quotes"),
         ("precision = 'in8'", '`precision` is "in8"', "precision", "did you mean int8?"),
