@@ -228,7 +228,8 @@ class Climb:
 
     def _lack(self, best: Rung) -> str:
         """Why the budget is missed, and what it would take."""
-        tried = f"{len(self._rungs)} rung{'s' if len(self._rungs) > 1 else ''} of the search"
+        count = len(self._rungs)
+        tried = f"{count} rungs, of which {best.name} comes closest" if count > 1 else f"1 rung, {best.name}"
         untried = self._untried(self._search.effort)
         if self._late:
             more = f"it would take more time (--time-limit){': not tried are ' + ', '.join(untried) if untried else ''}"
@@ -239,7 +240,7 @@ class Climb:
                 more = f"--effort thorough also tries {', '.join(further)}; else {more}"
         served = [one.variant.file for one in self.siblings if one.best is not None and one.best.rung.met]
         beside = f"{' and '.join(served)} {'meets' if len(served) == 1 else 'meet'} it; " if served else ""
-        return f"{why} after {tried}, of which {best.name} comes closest; {beside}{more}"
+        return f"{why} after {tried}; {beside}{more}"
 
     def _untried(self, effort: Effort) -> list[str]:
         if self._fixed:

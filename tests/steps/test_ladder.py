@@ -167,7 +167,7 @@ def test_a_search_out_of_time_keeps_its_first_file(session: Session) -> None:
     climb, files = climbed(session, {"nearest": 24.0, "bias-correction": 99.0, "learned": 99.0}, past)
     assert len(files) == 1
     (told,) = climb.file[0].warnings
-    assert "the time limit ended the search after 1 rung" in told
+    assert "the time limit ended the search after 1 rung, ranges; " in told
     assert "not tried are bias correction, equalization, learned rounding" in told
     soon = ladder.Search("normal", time.monotonic() + 60)
     climb, files = climbed(session, {"nearest": 24.0, "bias-correction": OutOfTimeError("Late."), "learned": 99}, soon)
