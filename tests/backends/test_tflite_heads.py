@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.backends.tflite import heads
+from edgekit.backends.tflite import heads, ranges
 from edgekit.waist import graph, run
 from edgekit.waist.tensors import sqnr_db
 from tests import networks
@@ -56,6 +56,12 @@ def scaled(net: networks.Network, factor: Any, shape: tuple[int, ...]) -> int:
     return net.operator("MUL", [constant, joined(net)], shape, name="z", kind="MulOptions")
 
 
+def observed(path: Path, inputs: dict[str, Any]) -> dict[int, ranges.Observed]:
+    main = graph.read(path)[0]
+    scored = np.arange(len(inputs["x"]))
+    return ranges.observe(path, main, inputs, scored, 0, by_channel=heads.watched(main)).activations
+
+
 NETWORKS = {
     "scalar first": lambda net: scaled(net, 0.5, (2, 12)),
     "more axes first": lambda net: scaled(net, [[[0.5]], [[2.0]]], (2, 2, 12)),
@@ -76,6 +82,8 @@ def test_every_column_keeps_its_levels(kind: str, tmp_path: Path) -> None:
     (wanted,), (got,) = made.wanted(made.samples).values(), made.outputs(made.samples).values()
     assert min(sqnr_db(wanted[..., k], got[..., k]) for k in range(wanted.shape[-1])) > 28
     assert "join outputs of different ranges" in made.floats()
+    unused = [t.name for t in graph.read(made.artifact)[0].tensors if t.dtype == "float32" and t.constant_bytes > 64]
+    assert not unused  # the layer's own weights in float
 
 
 def test_what_differs_less_is_left_alone(tmp_path: Path) -> None:
@@ -87,6 +95,53 @@ def test_what_differs_less_is_left_alone(tmp_path: Path) -> None:
     assert not made.floats()
 
 
+def classes(net: networks.Network, count: int, spread: float) -> int:
+    """Scores of classes from features behind a RELU, with weights whose norms are spread."""
+    random = np.random.default_rng(count)
+    norms = np.exp(random.uniform(-spread, spread, (count, 1)))
+    kernel = net.constant("k", (random.standard_normal((count, 64)) * norms).astype(np.float32))
+    bias = net.constant("b", (0.3 * random.standard_normal(count)).astype(np.float32))
+    return net.operator(
+        "FULLY_CONNECTED", [net.input("x", (1, 64)), kernel, bias], (1, count), name="y", kind="FullyConnectedOptions"
+    )
+
+
+@pytest.mark.parametrize("samples", [3, 40])
+@pytest.mark.parametrize(("count", "spread"), [(10, 0.0), (100, 0.7), (1000, 0.0), (1000, 1.0)])
+def test_scores_of_classes_share_a_scale(count: int, spread: float, samples: int, tmp_path: Path) -> None:
+    """Also if few samples are there to show that a class can have large scores as well."""
+    net = networks.Network()
+    path = net.save(tmp_path / "waist.tflite", classes(net, count, spread))
+    x = np.random.default_rng(1).exponential(1, (samples, 1, 64)).astype(np.float32)
+    made = Quantized(path, {"source_x": x}, tmp_path / "out")
+    assert made.made.signature.outputs[0].dtype == "int8"
+    assert [operator.name for operator in graph.read(made.artifact)[0].operators] == ["FULLY_CONNECTED"]
+
+
+def test_features_of_different_units_tell_columns_apart(tmp_path: Path) -> None:
+    """Weights of the same norm, but one column reads large features, and the other small ones."""
+    net = networks.Network()
+    kernel = net.constant("k", np.float32([[1, 1, 0, 0], [0, 0, 1, 1]]))
+    y = net.operator(
+        "FULLY_CONNECTED", [net.input("x", (1, 4)), kernel], (1, 2), name="y", kind="FullyConnectedOptions"
+    )
+    path = net.save(tmp_path / "waist.tflite", y)
+    x = {"x": np.random.default_rng(0).standard_normal((9, 1, 4)).astype(np.float32) * np.float32([99, 99, 1, 1])}
+    assert heads.part(graph.load(path), observed(path, x)) == 1
+
+
+def test_a_large_bias_tells_a_column_apart(tmp_path: Path) -> None:
+    """A weight around 300 beside a score, from weights of one size."""
+    net = networks.Network()
+    constants = [net.constant("k", networks.weights(2, 8)), net.constant("b", np.float32([300, 0]))]
+    y = net.operator(
+        "FULLY_CONNECTED", [net.input("x", (1, 8)), *constants], (1, 2), name="y", kind="FullyConnectedOptions"
+    )
+    path = net.save(tmp_path / "waist.tflite", y)
+    x = {"x": np.random.default_rng(0).standard_normal((9, 1, 8)).astype(np.float32)}
+    assert heads.part(graph.load(path), observed(path, x)) == 1
+
+
 @pytest.mark.parametrize("activation", [1, 3])
 def test_the_parted_layer_is_the_same_function(activation: int, tmp_path: Path) -> None:
     """RELU (1) takes a factor out, RELU6 (3) does not."""
@@ -94,7 +149,7 @@ def test_the_parted_layer_is_the_same_function(activation: int, tmp_path: Path) 
     path = net.save(tmp_path / "waist.tflite", dense(net, SIZES, activation=activation))
     x = {"x": np.random.default_rng(0).standard_normal((9, 2, 8)).astype(np.float32)}
     wanted, model = run.run(path, x), graph.load(path)
-    assert heads.part(model, wanted) == (activation == 1)
+    assert heads.part(model, observed(path, x)) == (activation == 1)
     after = tmp_path / "parted.tflite"
     after.write_bytes(graph.pack(model))
     assert np.allclose(run.run(after, x)["y"], wanted["y"], rtol=1e-5)
@@ -105,4 +160,4 @@ def test_a_layer_that_somebody_else_reads_is_left_alone(tmp_path: Path) -> None:
     y = dense(net, SIZES)
     path = net.save(tmp_path / "waist.tflite", y, net.operator("EXP", [y], (2, 6), kind="ExpOptions"))
     x = {"x": np.zeros((1, 2, 8), np.float32)}
-    assert heads.part(graph.load(path), run.run(path, x)) == 0
+    assert heads.part(graph.load(path), observed(path, x)) == 0

@@ -2,20 +2,25 @@
 
 One scale cannot hold both. The weights and biases of large channels are divided by powers of 2, and a product
 behind the layer, which stays float (`edgekit.backends.tflite.parts`), multiplies again: the same function.
+
+Scores of classes are compared with one another, and one scale is right for them. They may differ as much on the
+samples, since a class that none of them shows has small scores; but its weights are as large as those of the
+others, and on another sample its scores are too. So channels must be apart by their constants as well.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.backends.tflite.ranges import Observed
 from edgekit.waist import edit, graph
 from edgekit.waist.exact import Wiring
 from edgekit.waist.graph import Operator
-from edgekit.waist.tensors import Array
 
 FAR_APART = 32.0
-"""Ranges of channels that differ by this: three of eight bits are left to the narrowest. Scores of classes do not."""
+"""Channels that differ by this are apart: three of eight bits are left to the narrowest. Scores of classes do not."""
 
 _CHANNELS = {"CONV_2D": 0, "FULLY_CONNECTED": 0, "DEPTHWISE_CONV_2D": 3}
 """Layers, and the axis of their weights that counts their outputs."""
@@ -26,12 +31,33 @@ _HOMOGENEOUS = {0, 1}
 _FLAT = {"RESHAPE", "SQUEEZE", "EXPAND_DIMS"}
 
 
-def part(model: Any, outputs: dict[str, Array]) -> int:
+class _Head(NamedTuple):
+    """A layer at an output: constants, and what was seen of the channels that it reads and gives.
+
+    ``axis`` of the weights counts the outputs. ``read`` is the largest absolute value of each channel that is read,
+    in the last axis of the weights; ``seen`` ``[2, channels]`` the extremes of each that is given.
+    """
+
+    axis: int
+    weights: NDArray[np.float32]
+    bias: NDArray[np.float32] | None
+    read: NDArray[np.floating[Any]]
+    seen: NDArray[np.float64]
+
+
+def watched(main: graph.Graph) -> frozenset[int]:
+    """The tensors whose extremes `part` needs for each channel: what such layers read and give."""
+    wiring = Wiring(main)
+    layers = [layer for output in main.outputs if (layer := _layer(wiring, output)) is not None]
+    return frozenset(tensor for layer in layers for tensor in (layer.inputs[0], layer.outputs[0]))
+
+
+def part(model: Any, activations: Mapping[int, Observed]) -> int:
     """Give channels of such layers one range, in place. Tensors keep their indices, operators do not.
 
     Args:
         model: object tree of a float file.
-        outputs: of it, ``[N, *shape]`` by name, on some samples.
+        activations: of it, by tensor index, those `watched` with the extremes of each channel.
 
     Returns:
         How many layers were changed.
@@ -40,14 +66,23 @@ def part(model: Any, outputs: dict[str, Array]) -> int:
     changed = 0
     for output in wiring.graph.outputs:
         layer = _layer(wiring, output)
-        seen = outputs.get(wiring.graph.tensors[output].name)
-        if layer is None or seen is None:
+        head = None if layer is None else _head(model, layer, activations)
+        if layer is None or head is None:
             continue
-        largest = np.abs(seen.reshape(-1, seen.shape[-1])).max(0).astype(np.float64)
-        told = largest[largest > 0]
-        if told.size > 1 and told.max() >= FAR_APART * told.min():
-            changed += _scale(model, wiring, layer, largest, float(told.min()))
+        expected = _expected(head)
+        largest = np.maximum(np.abs(head.seen).max(0), expected)
+        if _apart(expected) and _apart(largest):
+            least = largest[largest > 0].min()
+            _scale(model, layer, head, np.exp2(np.floor(np.log2(np.maximum(largest, least) / least))))
+            changed += 1
+    if changed:
+        edit.sweep(model)
     return changed
+
+
+def _apart(sizes: NDArray[np.float64]) -> bool:
+    told = sizes[sizes > 0]
+    return told.size > 1 and bool(told.max() >= FAR_APART * told.min())
 
 
 def _layer(wiring: Wiring, output: int) -> Operator | None:
@@ -64,23 +99,53 @@ def _layer(wiring: Wiring, output: int) -> Operator | None:
     return None
 
 
-def _scale(model: Any, wiring: Wiring, layer: Operator, largest: NDArray[np.float64], least: float) -> int:
+def _head(model: Any, layer: Operator, activations: Mapping[int, Observed]) -> _Head | None:
+    """A layer's constants and extremes; None if a constant is computed, or no float."""
+    found = [graph.constant(model, 0, index) for index in layer.inputs[1:3] if index >= 0]
+    ends = [activations[t].channels if t in activations else None for t in (layer.inputs[0], layer.outputs[0])]
+    if any(values is None or values.dtype != np.float32 for values in found) or ends[0] is None or ends[1] is None:
+        return None
+    weights, axis = found[0], _CHANNELS[layer.name]
+    if weights is None or weights.shape[axis] != ends[1].shape[1]:
+        return None
+    bias = found[1] if len(found) > 1 else None
+    if layer.name == "DEPTHWISE_CONV_2D":  # a channel reads one alone, as do all those of one multiplier
+        read = np.repeat(np.abs(ends[0]).max(0), weights.shape[axis] // ends[0].shape[1])
+    else:
+        read = np.abs(ends[0]).max(0)
+        if weights.shape[-1] % len(read):
+            return None
+        read = np.tile(read, weights.shape[-1] // len(read))  # a dense layer may read several rows as one
+    return _Head(axis, weights, bias, read, ends[1].astype(np.float64))
+
+
+def _expected(head: _Head) -> NDArray[np.float64]:
+    """The absolute value that each channel may have on any sample, by its constants.
+
+    The norm of its weights, each times the largest value that it met, tells how far a channel can move around its
+    bias. As far as the median channel did in proportion to its norm, every other one can go as well.
+    """
+    products = head.weights.astype(np.float64) * head.read
+    norms = np.sqrt((products**2).sum(tuple(k for k in range(products.ndim) if k != head.axis)))
+    bias = np.zeros(len(norms)) if head.bias is None else head.bias.ravel().astype(np.float64)
+    moved, some = np.abs(head.seen - bias).max(0), norms > 0
+    usual = float(np.median(moved[some] / norms[some])) if some.any() else 0.0
+    expected: NDArray[np.float64] = np.abs(bias) + usual * norms
+    return expected
+
+
+def _scale(model: Any, layer: Operator, head: _Head, powers: NDArray[np.float64]) -> None:
     """Divide the weights of a layer by powers of 2, and multiply behind it."""
-    constants = [graph.constant(model, 0, index) if index >= 0 else None for index in layer.inputs[1:3]]
-    factors = np.exp2(np.floor(np.log2(np.maximum(largest, least) / least))).astype(np.float32)
-    weights, axis, name = constants[0], _CHANNELS[layer.name], wiring.graph.tensors[layer.outputs[0]].name
-    if weights is None or weights.dtype != np.float32 or weights.shape[axis] != len(factors):
-        return 0
-    if len(constants) > 1 and layer.inputs[2] >= 0 and constants[1] is None:
-        return 0
-    shape = [-1 if k == axis else 1 for k in range(weights.ndim)]
-    made = layer.outputs[0]
-    edit.reread(model, made, 1, edit.add_constant(model, f"{name}_weights", weights / factors.reshape(shape)))
-    if len(constants) > 1 and constants[1] is not None:
-        edit.reread(model, made, 2, edit.add_constant(model, f"{name}_bias", constants[1] / factors))
-    main, at = model.subgraphs[0], edit.producer(model, made)
-    alike = edit.add_tensor(main, f"{name}_alike", wiring.graph.tensors[made].shape)
+    factors: NDArray[np.float32] = powers.astype(np.float32)
+    main, made = model.subgraphs[0], layer.outputs[0]
+    name = main.tensors[made].name.decode()
+    shape = [-1 if k == head.axis else 1 for k in range(head.weights.ndim)]
+    weights = edit.add_constant(model, f"{name}_weights", head.weights / factors.reshape(shape))
+    edit.reread(model, made, 1, weights)
+    if head.bias is not None:
+        edit.reread(model, made, 2, edit.add_constant(model, f"{name}_bias", head.bias / factors))
+    at = edit.producer(model, made)
+    alike = edit.add_tensor(main, f"{name}_alike", graph.ints(main.tensors[made].shape))
     main.operators[at].outputs = [alike]
     by = edit.add_constant(model, f"{name}_factors", factors)
     edit.add_operator(model, "MUL", [alike, by], [made], at=at + 1, kind="MulOptions")
-    return 1

@@ -5,7 +5,7 @@ One pass over the samples observes every float activation; ranges are then chose
 function: a logit of -700 matters no more than one of -20, yet would take nearly all 256 levels.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -53,6 +53,7 @@ class Observed:
     """An activation over all samples: extremes, and a sample of its values ``[K]`` or rows ``[K, last]``.
 
     ``masked``: beside these it held values of -`FINITE` and less; ``unbounded``: of `FINITE` and more.
+    ``channels``: least and greatest value for each place of the last axis ``[2, last]``, if that was asked for.
     """
 
     low: float = np.inf
@@ -61,6 +62,7 @@ class Observed:
     unbounded: bool = False
     values: list[Floats] = field(default_factory=list)
     rows: list[Floats] = field(default_factory=list)
+    channels: Floats | None = None
 
 
 @dataclass
@@ -79,6 +81,7 @@ def observe(
     seed: int,
     *,
     rows: NDArray[np.int_] | None = None,
+    by_channel: Collection[int] = (),
 ) -> Observation:
     """Run a float TFLite file over samples and look at every activation.
 
@@ -89,6 +92,7 @@ def observe(
         scored: numbers of the samples whose outputs are kept.
         seed: drives which values are remembered.
         rows: numbers of the samples to look at, in this order; all of them if None.
+        by_channel: tensors whose extremes are kept for each channel.
 
     Raises:
         InputError: a sample drives the network into NaN or infinity.
@@ -113,6 +117,8 @@ def observe(
             values = run.value(made, index)
             if values is not None:
                 _look(seen, cast("Floats", values), samples, random, rows=most if index in functions else 0)
+                if index in by_channel:
+                    _look_by_channel(seen, cast("Floats", values))
         for name, index in outs.items():
             result = made.get_tensor(index)
             if result.dtype == np.float32 and not np.isfinite(result).all():
@@ -144,6 +150,14 @@ def _look(seen: Observed, values: Floats, samples: int, random: np.random.Genera
         table = values.reshape(-1, max(1, values.shape[-1]))
         share = max(1, rows // samples // table.shape[1])
         seen.rows.append(table.copy() if len(table) <= share else table[random.integers(0, len(table), share)])
+
+
+def _look_by_channel(seen: Observed, values: Floats) -> None:
+    table = values.reshape(-1, values.shape[-1])
+    ends = np.stack([table.min(0), table.max(0)])
+    if seen.channels is not None:
+        ends = np.stack([np.minimum(seen.channels[0], ends[0]), np.maximum(seen.channels[1], ends[1])])
+    seen.channels = ends
 
 
 def _not_finite(name: str, sample: int) -> InputError:

@@ -64,8 +64,10 @@ def ready(path: Path, inputs: dict[str, Array], used: Used, seed: int, folder: P
     inputs = {name: values.astype(np.float32) if name in integers else values for name, values in inputs.items()}
     made = folder / "ready.tflite"
     made.write_bytes(graph.pack(model))
-    seen = observe(made, graph.describe(model)[0], inputs, used.scored, seed, rows=used.rows)
-    parted = 0 if whole else heads.part(model, seen.outputs)
+    main = graph.describe(model)[0]
+    watched = frozenset() if whole else heads.watched(main)
+    seen = observe(made, main, inputs, used.scored, seed, rows=used.rows, by_channel=watched)
+    parted = 0 if whole else heads.part(model, seen.activations)
     clamped, floats = masks.clamp(model, seen.activations)
     if clamped or parted:
         with_clamps = folder / "clamped.tflite"
