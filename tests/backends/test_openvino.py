@@ -59,6 +59,20 @@ def outputs(worker: Worker, made: Built, out: Path, inputs: dict[str, Any]) -> d
         return dict(found)
 
 
+def test_a_permutation_of_samples_gives_the_same_weights_and_ranges(worker: Worker, tmp_path: Path) -> None:
+    """Also if only some of them are used. The .bin holds weights and ranges; OpenVINO numbers nodes in the .xml."""
+    waist = networks.classifier(tmp_path / "waist.tflite")
+    samples = networks.samples(networks.signature(waist), 24)
+    contents = set()
+    for seed in range(3):
+        order = np.arange(24) if not seed else np.random.default_rng(seed).permutation(24)
+        given = {name: values[order] for name, values in samples.items()}
+        job = networks.job(waist, "int8", calibration=given, settings={"subset_size": 10})
+        made = build(worker, job, tmp_path / f"out{seed}")
+        contents.add((tmp_path / f"out{seed}" / made.files[1]).read_bytes())
+    assert len(contents) == 1
+
+
 # --- from the waist ----------------------------------------------------------------------------
 
 

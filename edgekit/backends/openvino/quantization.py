@@ -23,6 +23,7 @@ from edgekit.backends.openvino.settings import NncfSettings
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.building import Job
 from edgekit.nouns.model import Signature
+from edgekit.waist.ordering import by_content
 from edgekit.waist.tensors import arrays, inputs_to_file
 
 RECURRENT = ("LSTMSequence", "GRUSequence", "RNNSequence", "LSTMCell", "GRUCell", "RNNCell")
@@ -169,11 +170,14 @@ def _notes(quantized: Any, *, recurrent: bool, transformer: bool) -> tuple[str, 
 
 
 def _samples(model: Any, path: Path, signature: Signature) -> list[dict[str, Any]]:
+    """Samples by port, in the order of their contents: NNCF takes the first ones, and means depend on the order."""
     samples = inputs_to_file(signature, arrays(path))
     ports = matched(signature.inputs, model.inputs)
     names = [(spec.name, port.any_name) for spec, port in zip(signature.inputs, ports, strict=True)]
     count = len(next(iter(samples.values())))
-    return [{port: samples[name][i] for name, port in names} for i in range(count)]
+    kept = bool(model.get_variables())  # a state goes on from one sample to the next
+    order = range(count) if kept else by_content({spec.name: samples[spec.name] for spec in signature.inputs})
+    return [{port: samples[name][i] for name, port in names} for i in order]
 
 
 def has_attention(model: Any) -> bool:
