@@ -17,7 +17,7 @@ from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.building import Built, Job, Placement
 from edgekit.nouns.diagnosis import Diagnosis
 from edgekit.nouns.model import CALIBRATED, Boundary, Precision, Signature, Waist
-from edgekit.waist import graph, holding, run
+from edgekit.waist import edit, graph, holding, run
 from edgekit.waist.exact import MOVES, Wiring
 from edgekit.waist.holding import float_operators
 from edgekit.waist.rows import write_rows
@@ -154,6 +154,7 @@ def _integer(job: Job, waist: Path, boundary: Boundary) -> tuple[bytes, tuple[st
     _refuse_floats(job, graph.describe(model)[0], found.floats)
     set_boundary(model, boundary, made.integers)
     aliases.put_back(model, made.aliases)
+    edit.sweep(model)  # ai-edge-quantizer keeps the float weights that were fitted
     notes = [
         f"quantized by {found.engine} with {found.method} ranges, {layerwise.WAYS[found.plan.weights]}:"
         f" {found.sqnr_db:.1f} dB on the calibration samples"
