@@ -6,6 +6,7 @@ constant. Boxes that calibration never saw so large are clipped. An SQNR of the 
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +18,26 @@ from edgekit.waist.tensors import IDENTICAL_DB, Array, blocks
 BEYOND = 0.05
 """A value is clipped if it lies beyond the ends of the artifact's by this share of its range: no rounding does."""
 
+BEYOND_STEPS = 2.0
+"""And by this many steps of the artifact's levels: a softmax in int8 ends at 255/256, where its source reaches 1."""
+
 CLIPPED = 0.02
 """Share of a part's values that are clipped, from which on that is told: ranges of percentiles clip a hundredth."""
+
+LOOKED_AT = 1 << 16
+"""Values from which the step of an output's levels is read."""
 
 NAMED = 4
 """The most parts of an output that are named."""
 
 Shares = NDArray[np.float64]
+
+
+class Whole(NamedTuple):
+    """What is known of a whole output: the source's peak, and the least margin beyond its ends (`BEYOND_STEPS`)."""
+
+    peak: float
+    margin: float
 
 
 def collapsed(reference: Array, output: Array, made: Made | None) -> tuple[OutputPart, ...]:
@@ -42,26 +56,27 @@ def collapsed(reference: Array, output: Array, made: Made | None) -> tuple[Outpu
     peak = max(
         (float(np.abs(a[np.isfinite(a)]).max(initial=0.0)) for a, _ in blocks(reference, reference)), default=0.0
     )
+    told = Whole(peak, BEYOND_STEPS * _step(output))
     whole = slices(reference, output, 0) if reference.ndim > 1 else None
-    if whole is not None and (share := _clipped_whole(reference, output, whole, peak)) >= CLIPPED:
+    if whole is not None and (share := _clipped_whole(reference, output, whole, told)) >= CLIPPED:
         return (OutputPart(name="", branch=False, sqnr_db=_db(whole.joined(0, len(whole.signal))), clipped=share),)
     cuts = {} if made is None else made.cuts
     found = [
         part
         for axis in told_axes(reference, cuts)
-        for part in _along(reference, output, axis, cuts.get(axis, ()), peak)
+        for part in _along(reference, output, axis, cuts.get(axis, ()), told)
     ]
     return tuple(sorted(found, key=lambda part: (not part.constant, -part.clipped))[:NAMED])
 
 
-def _along(reference: Array, output: Array, axis: int, cuts: tuple[int, ...], peak: float) -> Iterator[OutputPart]:
+def _along(reference: Array, output: Array, axis: int, cuts: tuple[int, ...], told: Whole) -> Iterator[OutputPart]:
     """Stretches of slices along an axis that are constant, and such that are clipped; they end where branches do."""
     seen = slices(reference, output, axis)
     if seen.values < FEWEST_VALUES:
         return
-    judged = asked_for(seen, peak) & ~rare(seen)
+    judged = asked_for(seen, told.peak) & ~rare(seen)
     flat = judged & constant(seen)
-    beyond = np.where(judged & ~flat, _beyond(reference, output, axis, seen), 0.0)
+    beyond = np.where(judged & ~flat, _beyond(reference, output, axis, seen, told.margin), 0.0)
     for is_constant, chosen in ((True, flat), (False, beyond >= CLIPPED)):
         if chosen.all() and reference.shape[axis + 1] > 1 and is_constant:
             continue  # the whole output is, which is told as such
@@ -84,10 +99,10 @@ def _stretches(chosen: NDArray[np.bool_], cuts: tuple[int, ...]) -> Iterator[tup
         yield from pairwise((int(start), *inner, int(stop)))
 
 
-def _beyond(reference: Array, output: Array, axis: int, seen: Slices) -> Shares:
+def _beyond(reference: Array, output: Array, axis: int, seen: Slices, least_margin: float) -> Shares:
     """For each slice the share of the source's values that lie beyond the ends of the artifact's."""
     (low, high), (least, most) = seen.source, seen.got
-    margin = BEYOND * (high - low)
+    margin = np.maximum(BEYOND * (high - low), least_margin)
     if not ((high > most + margin) | (low < least - margin)).any():
         return np.zeros(len(low))
     counted = np.zeros(len(low))
@@ -98,15 +113,22 @@ def _beyond(reference: Array, output: Array, axis: int, seen: Slices) -> Shares:
     return counted / seen.values
 
 
-def _clipped_whole(reference: Array, output: Array, seen: Slices, peak: float) -> float:
+def _clipped_whole(reference: Array, output: Array, seen: Slices, told: Whole) -> float:
     """The share of all values of an output that lie beyond the ends of the artifact's; 0 if it has one value only."""
     joined = seen.joined(0, len(seen.signal))
-    if joined.values < FEWEST_VALUES or not asked_for(joined, peak)[0] or constant(joined)[0]:
+    if joined.values < FEWEST_VALUES or not asked_for(joined, told.peak)[0] or constant(joined)[0]:
         return 0.0
     (low, high), (least, most) = ((float(side[0]) for side in ends) for ends in (joined.source, joined.got))
-    margin = BEYOND * (high - low)
+    margin = max(BEYOND * (high - low), told.margin)
     counted = sum(int(((a > most + margin) | (a < least - margin)).sum()) for a, _ in blocks(reference, output))
     return counted / reference.size
+
+
+def _step(output: Array) -> float:
+    """The least distance of two values of an output, of those that are looked at: next to nothing if it is no grid."""
+    levels = np.unique(output.ravel()[:LOOKED_AT].astype(np.float64))
+    gaps = np.diff(levels[np.isfinite(levels)])
+    return float(gaps.min(initial=np.inf)) if gaps.size else 0.0
 
 
 def _db(part: Slices) -> float | None:

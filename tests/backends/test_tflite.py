@@ -276,7 +276,7 @@ def test_weights_that_are_not_finite(tmp_path: Path) -> None:
     x = net.input("x", (1, 4))
     x = net.operator("MUL", [x, net.constant("k", np.full(4, np.nan, np.float32))], (1, 4), kind="MulOptions")
     path = net.save(tmp_path / "waist.tflite", x)
-    with pytest.raises(InputError, match="sample 0 drives the network to NaN"):
+    with pytest.raises(InputError, match=r"sample \d drives the network to NaN"):
         built(networks.job(path, "int8", calibration=networks.samples(networks.signature(path), 4)), tmp_path)
 
 

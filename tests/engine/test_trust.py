@@ -43,6 +43,8 @@ LOOKED_AT = {
     "inputs": "data",
     "outputs": "data",
     "fuse_lstm": "data",
+    "quantization": "data",
+    "optimize_graph": "data",
 }
 """Every key of a project, and what it can make edgekit do: a new one must be looked at, and asked for if it runs code."""
 

@@ -104,7 +104,7 @@ def test_the_drop_is_that_of_both_passes_against_the_source(
     assert lost > 0.1
     assert found.metric is not None
     assert found.metric.source == 1.0
-    assert found.metric.drop == pytest.approx(lost, abs=2 / len(X))
+    assert found.metric.drop == pytest.approx(lost, abs=4 / len(X))  # int8 errs too; one pass alone: 0.15
 
 
 def test_the_manifest_shows_the_chain(verification: tuple[Verification, tuple[str, ...]]) -> None:

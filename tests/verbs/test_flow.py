@@ -477,10 +477,12 @@ def test_a_crash_of_one_targets_leaf_leaves_the_others(
     """A bug in one backend is that target's result, with the exit code of a bug; the other targets are built."""
     inner = compilation.compile_variant
 
-    def crashing(session: Session, subject: conversion.Subject, variant: Variant, *given: Any) -> Answer[Built]:
+    def crashing(
+        session: Session, subject: conversion.Subject, variant: Variant, *given: Any, **named: Any
+    ) -> Answer[Built]:
         if variant.backend == "edgetpu":
             raise LeafCrashError("edgetpu failed in build", str(session.log))
-        return inner(session, subject, variant, *given)
+        return inner(session, subject, variant, *given, **named)
 
     monkeypatch.setattr(compilation, "compile_variant", crashing)
     (crashed, whole), _ = build(cache, targets=("edgetpu", "android"), output=str(tmp_path / "out"))

@@ -69,6 +69,14 @@ def test_honest_int8_is_neither(percentile: float) -> None:
     assert collapsed(values, int8(values, *ends), Made(cuts={2: (4,)})) == ()
 
 
+@pytest.mark.parametrize("classes", [2, 6, 40])
+def test_probabilities_end_at_their_last_level(classes: int) -> None:
+    powers = np.exp(RNG.normal(size=(60, 1, classes), scale=8))
+    values = (powers / powers.sum(-1, keepdims=True)).astype(np.float32)
+    values[..., 0] = values[..., 0] / 30 + 0.96  # a column whose whole range is a few levels
+    assert collapsed(values, int8(values, 0, 255 / 256), Made()) == ()
+
+
 def test_probabilities_that_nobody_raises_and_features_that_hardly_fire_are_none() -> None:
     scores = RNG.uniform(0, 0.004, (40, 1, 30, 3)).astype(np.float32)
     assert collapsed(scores, np.zeros_like(scores), Made()) == ()
