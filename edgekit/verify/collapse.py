@@ -24,6 +24,9 @@ BEYOND_STEPS = 2.0
 CLIPPED = 0.02
 """Share of a part's values that are clipped, from which on that is told: ranges of percentiles clip a hundredth."""
 
+HARMED_DB = 25.0
+"""SQNR below which a part that is clipped has lost by it: ranges that err least clip outliers, at no harm."""
+
 LOOKED_AT = 1 << 16
 """Values from which the step of an output's levels is read."""
 
@@ -77,7 +80,7 @@ def _along(reference: Array, output: Array, axis: int, cuts: tuple[int, ...], to
     judged = asked_for(seen, told.peak) & ~rare(seen)
     flat = judged & constant(seen)
     beyond = np.where(judged & ~flat, _beyond(reference, output, axis, seen, told.margin), 0.0)
-    for is_constant, chosen in ((True, flat), (False, beyond >= CLIPPED)):
+    for is_constant, chosen in ((True, flat), (False, (beyond >= CLIPPED) & (seen.sqnr_db < HARMED_DB))):
         if chosen.all() and reference.shape[axis + 1] > 1 and is_constant:
             continue  # the whole output is, which is told as such
         for start, stop in _stretches(chosen, cuts):
@@ -114,9 +117,11 @@ def _beyond(reference: Array, output: Array, axis: int, seen: Slices, least_marg
 
 
 def _clipped_whole(reference: Array, output: Array, seen: Slices, told: Whole) -> float:
-    """The share of all values of an output that lie beyond the ends of the artifact's; 0 if it has one value only."""
+    """The share of all values of an output that lie beyond the ends of the artifact's; 0 if constant or unharmed."""
     joined = seen.joined(0, len(seen.signal))
     if joined.values < FEWEST_VALUES or not asked_for(joined, told.peak)[0] or constant(joined)[0]:
+        return 0.0
+    if joined.sqnr_db[0] >= HARMED_DB:
         return 0.0
     (low, high), (least, most) = ((float(side[0]) for side in ends) for ends in (joined.source, joined.got))
     margin = max(BEYOND * (high - low), told.margin)

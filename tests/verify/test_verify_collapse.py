@@ -69,6 +69,17 @@ def test_honest_int8_is_neither(percentile: float) -> None:
     assert collapsed(values, int8(values, *ends), Made(cuts={2: (4,)})) == ()
 
 
+def test_outliers_that_a_good_range_clips_do_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = (60, 1, 30, 8)
+    values = RNG.choice([-1.0, 1.0], shape) * RNG.uniform(0.5, 1, shape)
+    values[..., 3] = np.where(RNG.uniform(size=shape[:-1]) < 0.03, 1.2, values[..., 3])
+    values = values.astype(np.float32)
+    got = np.clip(values, -1, 1)
+    assert collapsed(values, got, Made()) == ()
+    monkeypatch.setattr("edgekit.verify.collapse.HARMED_DB", 40)
+    assert [part.name.split()[-1] for part in collapsed(values, got, Made())] == ["3"]
+
+
 @pytest.mark.parametrize("classes", [2, 6, 40])
 def test_probabilities_end_at_their_last_level(classes: int) -> None:
     powers = np.exp(RNG.normal(size=(60, 1, classes), scale=8))
