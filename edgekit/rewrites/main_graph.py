@@ -91,7 +91,7 @@ class MainGraph:
 
     def is_constant(self, tensor: int) -> bool:
         """Whether a tensor's values lie in the file."""
-        return tensor >= 0 and self.model.buffers[self.tree.tensors[tensor].buffer].data is not None
+        return tensor >= 0 and graph.is_constant(self.model, 0, tensor)
 
     def constant(self, tensor: int) -> Array | None:
         """A constant's values; None for activations, and for absent operands."""

@@ -216,17 +216,20 @@ def ints(values: Any) -> tuple[int, ...]:
     return () if values is None else tuple(int(x) for x in values)
 
 
-def constant(model: Any, subgraph: int, tensor: int) -> np.ndarray[Any, np.dtype[Any]] | None:
-    """A constant tensor's values (from `load`'s tree), in its stored dtype; None for activations and odd dtypes.
+def is_constant(model: Any, subgraph: int, tensor: int) -> bool:
+    """Whether a tensor's values lie in the file (from `load`'s tree).
 
     A buffer of no bytes makes no constant, as LiteRT has it, unless the tensor has no elements.
     """
+    described = model.subgraphs[subgraph].tensors[tensor]
+    data = model.buffers[described.buffer].data
+    return data is not None and (len(data) > 0 or 0 in ints(described.shape))
+
+
+def constant(model: Any, subgraph: int, tensor: int) -> np.ndarray[Any, np.dtype[Any]] | None:
+    """A constant tensor's values (from `load`'s tree), in its stored dtype; None for activations and odd dtypes."""
     described = _tensor(model, tensor, model.subgraphs[subgraph].tensors[tensor])
-    data = model.buffers[model.subgraphs[subgraph].tensors[tensor].buffer].data
-    if (
-        data is None
-        or (not len(data) and 0 not in described.shape)
-        or described.dtype.startswith(("int4", "uint4", "str", "type"))
-    ):
+    if not is_constant(model, subgraph, tensor) or described.dtype.startswith(("int4", "uint4", "str", "type")):
         return None
+    data = model.buffers[model.subgraphs[subgraph].tensors[tensor].buffer].data
     return np.frombuffer(bytes(data), np.dtype(described.dtype)).reshape(described.shape)
