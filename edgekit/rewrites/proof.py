@@ -11,11 +11,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from edgekit.errors import Unsupported
 from edgekit.rewrites.main_graph import MainGraph, Node, Replacement
-from edgekit.waist import graph, run
+from edgekit.waist import cutting, graph, run
 from edgekit.waist.tensors import Array, sqnr_db
 
 EQUAL_DB = 120.0
@@ -122,7 +121,8 @@ class Excerpt:
         if nodes:
             read = {tensor for node in nodes for tensor in node.inputs}
             self._inputs = tuple(tensor for tensor in inputs if tensor in read)
-            model, self._places = _apart(main, nodes, self._inputs, self._outputs)
+            trees = (node.tree for node in nodes)
+            model, self._places = cutting.apart(main.model, trees, self._inputs, self._outputs)
             path.write_bytes(graph.pack(model))
             self._interpreter = run.interpreter(path)
 
@@ -139,38 +139,3 @@ class Excerpt:
             self._interpreter.set_tensor(self._places[tensor], values[tensor])
         run.invoke(self._interpreter, self._path)
         return found | {tensor: self._interpreter.get_tensor(self._places[tensor]) for tensor in self._outputs}
-
-
-def _apart(
-    main: MainGraph, nodes: tuple[Node, ...], inputs: tuple[int, ...], outputs: tuple[int, ...]
-) -> tuple[Any, dict[int, int]]:
-    """An object tree of some operators, and where the tensors of the whole stand in it."""
-    held = list(dict.fromkeys(t for node in nodes for t in (*node.inputs, *node.outputs) if t >= 0))
-    places = {tensor: place for place, tensor in enumerate(held)}
-    alone, buffers = schema.SubGraphT(), [schema.BufferT()]
-    alone.tensors = [_tensor(main, tensor, buffers) for tensor in held]
-    alone.inputs, alone.outputs = [places[t] for t in inputs], [places[t] for t in outputs]
-    alone.operators = [_moved(node, places) for node in nodes]
-    model = schema.ModelT()
-    model.version, model.operatorCodes = main.model.version, main.model.operatorCodes
-    model.subgraphs, model.buffers = [alone], buffers
-    return model, places
-
-
-def _tensor(main: MainGraph, tensor: int, buffers: list[Any]) -> Any:
-    copied = schema.TensorT()
-    copied.__dict__.update(main.tree.tensors[tensor].__dict__)
-    copied.shapeSignature = None
-    copied.buffer = 0
-    if main.is_constant(tensor):
-        buffers.append(main.model.buffers[main.tree.tensors[tensor].buffer])
-        copied.buffer = len(buffers) - 1
-    return copied
-
-
-def _moved(node: Node, places: Mapping[int, int]) -> Any:
-    copied = schema.OperatorT()
-    copied.__dict__.update(node.tree.__dict__)
-    copied.inputs = [places.get(tensor, -1) for tensor in node.inputs]
-    copied.outputs = [places[tensor] for tensor in node.outputs]
-    return copied

@@ -1,11 +1,12 @@
 """Parts of a TFLite network: inputs bound to constants, and the operators between chosen tensors."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
 from edgekit.nouns.model import SourceOptions, TensorRow
 from edgekit.waist import graph, naming, proposals
@@ -146,3 +147,50 @@ def rows(main: graph.Graph, ends: dict[int, str]) -> tuple[TensorRow, ...]:
         )
         for index in dict.fromkeys((*main.inputs, *(made for made in makers if made in called)))
     )
+
+
+def apart(
+    model: Any, operators: Iterable[Any], inputs: Iterable[int], outputs: Iterable[int], *, calls: bool = False
+) -> tuple[Any, dict[int, int]]:
+    """Operators of a main graph as a network of their own, whose constants are shared with it.
+
+    Args:
+        model: the object tree whose tensors they use.
+        operators: their object trees, in an order in which they can run.
+        inputs: tensors that they are given.
+        outputs: tensors to be told.
+        calls: one of them calls other subgraphs, which come along.
+
+    Returns:
+        The object tree, and where the tensors of the whole stand in it.
+    """
+    trees = list(operators)
+    held = list(dict.fromkeys(t for tree in trees for t in graph.ints([*tree.inputs, *tree.outputs]) if t >= 0))
+    places = {tensor: place for place, tensor in enumerate(held)}
+    main = schema.SubGraphT()
+    main.tensors = [
+        _copied(schema.TensorT(), model.subgraphs[0].tensors[tensor], shapeSignature=None) for tensor in held
+    ]
+    main.inputs, main.outputs = [places[t] for t in inputs], [places[t] for t in outputs]
+    main.operators = [
+        _copied(
+            schema.OperatorT(),
+            tree,
+            inputs=[places.get(t, -1) for t in graph.ints(tree.inputs)],
+            outputs=[places[t] for t in graph.ints(tree.outputs)],
+        )
+        for tree in trees
+    ]
+    made = schema.ModelT()
+    made.version, made.operatorCodes = model.version, model.operatorCodes
+    made.subgraphs, made.buffers = [main, *(model.subgraphs[1:] if calls else ())], model.buffers
+    if not calls:  # packing thousands of empty buffers for each operator would take most of the time
+        made.buffers = [schema.BufferT(), *(model.buffers[tensor.buffer] for tensor in main.tensors)]
+        for number, tensor in enumerate(main.tensors, start=1):
+            tensor.buffer = number
+    return made, places
+
+
+def _copied(made: Any, tree: Any, **changes: Any) -> Any:
+    made.__dict__.update(tree.__dict__, **changes)
+    return made
