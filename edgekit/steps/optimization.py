@@ -24,10 +24,10 @@ def optimized(session: Session, subject: Subject, variant: Variant) -> Subject:
     """
     waist = subject.waist
     left_alone = subject.own(variant.precision) is not None or subject.network.read_by(variant)
-    rules = _rules(variant)
-    if waist is None or left_alone or not rules:
+    wanted = rules(variant)
+    if waist is None or left_alone or not wanted:
         return subject
-    answer = _ask(session, waist, rules)
+    answer = _ask(session, waist, wanted)
     if answer is None:
         return subject
     notes = (*waist.result.notes, *answer.result.notes)
@@ -39,7 +39,8 @@ def optimized(session: Session, subject: Subject, variant: Variant) -> Subject:
     return msgspec.structs.replace(subject, waist=rewritten, cost=conversion.cost(session, rewritten, doing=""))
 
 
-def _rules(variant: Variant) -> tuple[str, ...]:
+def rules(variant: Variant) -> tuple[str, ...]:
+    """The rewrites by which a file gains, by name; none if they are switched off."""
     runtime = _runtime(variant)
     return () if runtime is None or not variant.settings.get(SETTING, True) else rewrites.chosen(runtime)
 
@@ -53,16 +54,16 @@ def _runtime(variant: Variant) -> Runtime | None:
     return "litert-integers" if variant.precision in CALIBRATED else "litert"
 
 
-def _ask(session: Session, waist: Answer[Waist], rules: tuple[str, ...]) -> Answer[Optimized] | None:
+def _ask(session: Session, waist: Answer[Waist], wanted: tuple[str, ...]) -> Answer[Optimized] | None:
     path, signature = waist.folder / waist.result.file, waist.result.signature
     question = Question(
         what="optimize",
         leaf="rewrites/optimizer",
-        modules=(__name__, *(f"edgekit.rewrites.{rule}" for rule in rules)),
-        settings={"rules": rules},
+        modules=(__name__, *(f"edgekit.rewrites.{rule}" for rule in wanted)),
+        settings={"rules": wanted},
         inputs={"waist": waist, "signature": Known(digest_of(signature))},
     )
     try:
-        return session.ask(question, Optimized, lambda out: session.optimizer().optimize(path, signature, rules, out))
+        return session.ask(question, Optimized, lambda out: session.optimizer().optimize(path, signature, wanted, out))
     except (InputError, Unsupported):  # its process died: a rewrite must not cost the build
         return None

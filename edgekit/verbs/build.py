@@ -16,7 +16,7 @@ from edgekit.nouns.building import Built
 from edgekit.nouns.manifest import FILE_NAME, Manifest
 from edgekit.nouns.results import Plan, Result
 from edgekit.nouns.target import Target, Variant
-from edgekit.steps import artifact, conversion, data, ladder, reading, speed
+from edgekit.steps import artifact, conversion, data, ladder, optimization, reading, speed
 from edgekit.steps import metric as metrics
 from edgekit.steps.conversion import Subject
 from edgekit.steps.data import BuildData
@@ -134,7 +134,8 @@ def _prepare(session: Session, project: Project, model: Path, planned: Plan, in_
     """What is done once for all targets: reading, converting, and running the source on samples."""
     started = time.monotonic()
     session.progress.plan(5 + 2 * len(planned.variants))
-    session.expect([*(("backends", variant.backend) for variant in planned.variants), ("rewrites", "optimizer")])
+    rewriting = [("rewrites", "optimizer")] if any(optimization.rules(variant) for variant in planned.variants) else []
+    session.expect([*(("backends", variant.backend) for variant in planned.variants), *rewriting])
     network = reading.open_network(session, model, planned.options)
     if project.calibration is None and (files := planned.calibrated(network.model)):
         raise InputError(
