@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import InputError
-from edgekit.nouns.verification import Agreement, ClassAgreement, Made, OutputPart
+from edgekit.nouns.verification import Agreement, ClassAgreement, Made
 from edgekit.verify import collapse, parts
 from edgekit.waist.rows import pieces
 from edgekit.waist.tensors import Array, blocks, sqnr_db
@@ -36,6 +36,8 @@ def _agreement(name: str, expected: Array, got: Array, made: Mapping[str, Made] 
     if expected.shape != got.shape:
         raise InputError(f"Output {name} has shape {got.shape[1:]}, the source's has {expected.shape[1:]}.", place=name)
     identical = all(np.array_equal(expected[rows], got[rows], equal_nan=True) for rows in pieces(expected))
+    by_part = not identical and made is not None and expected.dtype.kind == "f" and bool(expected.size)
+    both, came = parts.Compared(expected, got), None if made is None else made.get(name)
     return Agreement(
         output=name,
         identical=identical,
@@ -44,8 +46,8 @@ def _agreement(name: str, expected: Array, got: Array, made: Mapping[str, Made] 
         cosine=_cosine(expected, got),
         top1_agreement=_top1_agreement(expected, got),
         classes=far_off(expected, got),
-        worst_part=None if identical or made is None else _worst_part(expected, got, made.get(name)),
-        collapsed=() if identical or made is None else _collapsed(expected, got, made.get(name)),
+        worst_part=parts.worst(both, came) if by_part else None,
+        collapsed=collapse.collapsed(both, came) if by_part else (),
     )
 
 
@@ -133,11 +135,3 @@ def _upper(share: float, count: int, z: float = 1.96) -> float:
     middle = share + z**2 / (2 * count)
     spread = z * float(np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2)))
     return (middle + spread) / (1 + z**2 / count)
-
-
-def _collapsed(expected: Array, got: Array, made: Made | None) -> tuple[OutputPart, ...]:
-    return collapse.collapsed(expected, got, made) if expected.dtype.kind == "f" and expected.size else ()
-
-
-def _worst_part(expected: Array, got: Array, made: Made | None) -> OutputPart | None:
-    return parts.worst(expected, got, made) if expected.dtype.kind == "f" and expected.size else None

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.nouns.verification import Made, OutputPart
-from edgekit.verify.parts import FEWEST_VALUES, Slices, asked_for, constant, name_of, rare, sides, slices, told_axes
+from edgekit.verify.parts import FEWEST_VALUES, Compared, Slices, asked_for, constant, name_of, rare, sides, told_axes
 from edgekit.waist.tensors import IDENTICAL_DB, Array, blocks
 
 BEYOND = 0.05
@@ -43,43 +43,36 @@ class Whole(NamedTuple):
     margin: float
 
 
-def collapsed(reference: Array, output: Array, made: Made | None) -> tuple[OutputPart, ...]:
+def collapsed(both: Compared, made: Made | None) -> tuple[OutputPart, ...]:
     """Parts of an output that are constant or clipped in the artifact, neighbours as one, the largest first.
 
     Args:
-        reference: the source's ``[N, *shape]``, float.
-        output: the artifact's.
+        both: the source's output and the artifact's.
         made: how the output came to be: a branch stands for its columns.
 
     Returns:
         At most `NAMED`; one without a name is the whole output.
     """
+    reference, output = both.reference, both.output
     if len(reference) < 2 or not reference[0].size:
         return ()
-    peak = max(
-        (float(np.abs(a[np.isfinite(a)]).max(initial=0.0)) for a, _ in blocks(reference, reference)), default=0.0
-    )
-    told = Whole(peak, BEYOND_STEPS * _step(output))
-    whole = slices(reference, output, 0) if reference.ndim > 1 else None
+    told = Whole(both.peak, BEYOND_STEPS * _step(output))
+    whole = both.along(0) if reference.ndim > 1 else None
     if whole is not None and (share := _clipped_whole(reference, output, whole, told)) >= CLIPPED:
         return (OutputPart(name="", branch=False, sqnr_db=_db(whole.joined(0, len(whole.signal))), clipped=share),)
     cuts = {} if made is None else made.cuts
-    found = [
-        part
-        for axis in told_axes(reference, cuts)
-        for part in _along(reference, output, axis, cuts.get(axis, ()), told)
-    ]
+    found = [part for axis in told_axes(reference, cuts) for part in _along(both, axis, cuts.get(axis, ()), told)]
     return tuple(sorted(found, key=lambda part: (not part.constant, -part.clipped))[:NAMED])
 
 
-def _along(reference: Array, output: Array, axis: int, cuts: tuple[int, ...], told: Whole) -> Iterator[OutputPart]:
+def _along(both: Compared, axis: int, cuts: tuple[int, ...], told: Whole) -> Iterator[OutputPart]:
     """Stretches of slices along an axis that are constant, and such that are clipped; they end where branches do."""
-    seen = slices(reference, output, axis)
+    seen, reference = both.along(axis), both.reference
     if seen.values < FEWEST_VALUES:
         return
     judged = asked_for(seen, told.peak) & ~rare(seen)
     flat = judged & constant(seen)
-    beyond = np.where(judged & ~flat, _beyond(reference, output, axis, seen, told.margin), 0.0)
+    beyond = np.where(judged & ~flat, _beyond(reference, both.output, axis, seen, told.margin), 0.0)
     for is_constant, chosen in ((True, flat), (False, (beyond >= CLIPPED) & (seen.sqnr_db < HARMED_DB))):
         if chosen.all() and reference.shape[axis + 1] > 1 and is_constant:
             continue  # the whole output is, which is told as such

@@ -6,6 +6,7 @@ them the columns: the slices along an axis, each of which may mean something els
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -106,20 +107,36 @@ def sides(
                 yield part, a[:, some].astype(np.float64), b[:, some].astype(np.float64)
 
 
-def worst(reference: Array, output: Array, made: Made | None) -> OutputPart | None:
+class Compared:
+    """Both sides of an output, float ``[N, *shape]``; what is summed over them is summed once."""
+
+    def __init__(self, reference: Array, output: Array) -> None:
+        self.reference, self.output = reference, output
+        self._along: dict[int, Slices] = {}
+
+    @cached_property
+    def peak(self) -> float:
+        """The largest finite magnitude of the source."""
+        pairs = blocks(self.reference, self.reference)
+        return max((float(np.abs(a[np.isfinite(a)]).max(initial=0.0)) for a, _ in pairs), default=0.0)
+
+    def along(self, axis: int) -> Slices:
+        """Sums over the slices along an axis of the shape; see `slices`."""
+        if axis not in self._along:
+            self._along[axis] = slices(self.reference, self.output, axis)
+        return self._along[axis]
+
+
+def worst(both: Compared, made: Made | None) -> OutputPart | None:
     """The part that comes least close, of those that the samples ask for; branches before columns.
 
     Args:
-        reference: the source's ``[N, *shape]``, float.
-        output: the artifact's.
+        both: the source's output and the artifact's.
         made: how the output came to be; without it there are only columns.
     """
-    peak = max(
-        (float(np.abs(a[np.isfinite(a)]).max(initial=0.0)) for a, _ in blocks(reference, reference)), default=0.0
-    )
     cuts = {} if made is None else made.cuts
-    branches = [part for axis in cuts for part in _branches(reference, output, axis, cuts[axis], peak)]
-    columns = [part for axis in told_axes(reference) for part in _columns(reference, output, axis, peak)]
+    branches = [part for axis in cuts for part in _branches(both, axis, cuts[axis])]
+    columns = [part for axis in told_axes(both.reference) for part in _columns(both, axis)]
     found = [part for part in (*branches, *columns) if part.branch or is_lost(part)]
     return min(found, key=lambda part: (not is_lost(part), not part.branch, _db(part)), default=None)
 
@@ -146,24 +163,24 @@ def rare(part: Slices) -> NDArray[np.bool_]:
     return found
 
 
-def _branches(reference: Array, output: Array, axis: int, cuts: tuple[int, ...], peak: float) -> Iterator[OutputPart]:
-    whole = slices(reference, output, axis)
-    ends = (0, *cuts, reference.shape[axis + 1])
+def _branches(both: Compared, axis: int, cuts: tuple[int, ...]) -> Iterator[OutputPart]:
+    whole = both.along(axis)
+    ends = (0, *cuts, both.reference.shape[axis + 1])
     for start, stop in pairwise(ends):
         part = whole.joined(start, stop)
-        if asked_for(part, peak)[0] or _lost_constant(part, peak):
-            yield _part(part, 0, name_of(reference, axis, start, stop), branch=True)
+        if asked_for(part, both.peak)[0] or _lost_constant(part, both.peak):
+            yield _part(part, 0, name_of(both.reference, axis, start, stop), branch=True)
 
 
-def _columns(reference: Array, output: Array, axis: int, peak: float) -> Iterator[OutputPart]:
-    whole = slices(reference, output, axis)
+def _columns(both: Compared, axis: int) -> Iterator[OutputPart]:
+    whole = both.along(axis)
     if whole.values < FEWEST_VALUES:
         return
-    judged = np.flatnonzero(asked_for(whole, peak) & ~rare(whole))
+    judged = np.flatnonzero(asked_for(whole, both.peak) & ~rare(whole))
     if len(judged):
         order = np.where(constant(whole), -np.inf, whole.sqnr_db)
         index = int(judged[np.argmin(order[judged])])
-        yield _part(whole, index, name_of(reference, axis, index, index + 1), branch=False)
+        yield _part(whole, index, name_of(both.reference, axis, index, index + 1), branch=False)
 
 
 def asked_for(part: Slices, peak: float) -> NDArray[np.bool_]:

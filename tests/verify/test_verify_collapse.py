@@ -9,6 +9,7 @@ from edgekit import verify
 from edgekit.nouns.verification import Made
 from edgekit.verify.agreement import far_off
 from edgekit.verify.collapse import collapsed
+from edgekit.verify.parts import Compared
 from edgekit.waist.tensors import dequantize, quantize
 
 RNG = np.random.default_rng(1)
@@ -32,7 +33,7 @@ def heads(axis: int, width: int = 6) -> Any:
 @pytest.mark.parametrize("known", [True, False], ids=["branches", "columns"])
 def test_scores_beside_boxes_are_named_as_one(axis: int, known: bool) -> None:
     values = heads(axis)
-    found = collapsed(values, np.where(values < 1, 0, values), Made(cuts={axis: (4,)}) if known else Made())
+    found = collapsed(Compared(values, np.where(values < 1, 0, values)), Made(cuts={axis: (4,)}) if known else Made())
     assert [(part.name.split()[-1], part.constant, part.branch) for part in found] == [("4..9", True, known)]
 
 
@@ -45,14 +46,14 @@ def test_a_single_column_that_is_constant_or_clipped(axis: int, column: int) -> 
         got = values.copy()
         part = got[:, :, column] if axis == 1 else got[..., column]
         part[...] = 0.5 if constant else np.minimum(part, 0.7)
-        found = collapsed(values, got, Made())
+        found = collapsed(Compared(values, got), Made())
         assert [(part.name.split()[-1], part.constant) for part in found] == [(str(column), constant)]
         assert constant or 0.1 < found[0].clipped < 0.4
 
 
 def test_an_output_that_ends_where_the_source_goes_on_is_clipped_as_a_whole() -> None:
     values = heads(2, 1)[..., :4]
-    found = collapsed(values, int8(values, 0, 200), Made())
+    found = collapsed(Compared(values, int8(values, 0, 200)), Made())
     assert [(part.name, part.constant) for part in found] == [("", False)]
     assert found[0].clipped == pytest.approx((values > 200 + 0.05 * 416).mean(), abs=0.01)
     case = verify.Case(precision="int8", origin="data", made={"y": Made()})
@@ -66,7 +67,7 @@ def test_an_output_that_ends_where_the_source_goes_on_is_clipped_as_a_whole() ->
 def test_honest_int8_is_neither(percentile: float) -> None:
     values = RNG.normal(size=(40, 1, 30, 6)).astype(np.float32)
     ends = np.percentile(values, [100 - percentile, percentile])
-    assert collapsed(values, int8(values, *ends), Made(cuts={2: (4,)})) == ()
+    assert collapsed(Compared(values, int8(values, *ends)), Made(cuts={2: (4,)})) == ()
 
 
 def test_outliers_that_a_good_range_clips_do_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,9 +76,9 @@ def test_outliers_that_a_good_range_clips_do_no_harm(monkeypatch: pytest.MonkeyP
     values[..., 3] = np.where(RNG.uniform(size=shape[:-1]) < 0.03, 1.2, values[..., 3])
     values = values.astype(np.float32)
     got = np.clip(values, -1, 1)
-    assert collapsed(values, got, Made()) == ()
+    assert collapsed(Compared(values, got), Made()) == ()
     monkeypatch.setattr("edgekit.verify.collapse.HARMED_DB", 40)
-    assert [part.name.split()[-1] for part in collapsed(values, got, Made())] == ["3"]
+    assert [part.name.split()[-1] for part in collapsed(Compared(values, got), Made())] == ["3"]
 
 
 @pytest.mark.parametrize("classes", [2, 6, 40])
@@ -85,17 +86,17 @@ def test_probabilities_end_at_their_last_level(classes: int) -> None:
     powers = np.exp(RNG.normal(size=(60, 1, classes), scale=8))
     values = (powers / powers.sum(-1, keepdims=True)).astype(np.float32)
     values[..., 0] = values[..., 0] / 30 + 0.96  # a column whose whole range is a few levels
-    assert collapsed(values, int8(values, 0, 255 / 256), Made()) == ()
+    assert collapsed(Compared(values, int8(values, 0, 255 / 256)), Made()) == ()
 
 
 def test_probabilities_that_nobody_raises_and_features_that_hardly_fire_are_none() -> None:
     scores = RNG.uniform(0, 0.004, (40, 1, 30, 3)).astype(np.float32)
-    assert collapsed(scores, np.zeros_like(scores), Made()) == ()
+    assert collapsed(Compared(scores, np.zeros_like(scores)), Made()) == ()
     rare = np.where(RNG.uniform(size=(40, 1, 30, 3)) < 0.02, 1.0, 0.0).astype(np.float32)
     rare[..., 0] = RNG.normal(size=(40, 1, 30))
     got = rare.copy()
     got[..., 1:] = 0
-    assert collapsed(rare, got, Made()) == ()
+    assert collapsed(Compared(rare, got), Made()) == ()
 
 
 def test_every_lost_branch_is_told_with_what_helps() -> None:

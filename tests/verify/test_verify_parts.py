@@ -43,7 +43,7 @@ BOXES, SCORES, ANGLES = (4, 0.0, 640.0), (8, 0.0, 0.9), (2, -3.1, 3.1)
 )
 def test_a_branch_that_int8_loses_is_named_wherever_it_stands(axis: int, heads: Any, lost: str) -> None:
     values, cuts = detections(axis, *heads)
-    found = parts.worst(values, int8(values), Made(cuts={axis: cuts}))
+    found = parts.worst(parts.Compared(values, int8(values)), Made(cuts={axis: cuts}))
     assert found is not None
     assert found.branch
     assert parts.is_lost(found)
@@ -52,18 +52,18 @@ def test_a_branch_that_int8_loses_is_named_wherever_it_stands(axis: int, heads: 
 
 def test_without_a_branch_the_column_is_named() -> None:
     values, _ = detections(2, BOXES, (1, 0.0, 0.9))
-    found = parts.worst(values, int8(values), Made())
+    found = parts.worst(parts.Compared(values, int8(values)), Made())
     assert found is not None
     assert (found.name, found.branch, found.constant) == ("column 4", False, True)
 
 
 def test_heads_of_one_range_are_all_right_in_int8() -> None:
     values, cuts = detections(1, (4, 0.0, 1.0), (8, 0.0, 0.9))
-    found = parts.worst(values, int8(values), Made(cuts={1: cuts}))
+    found = parts.worst(parts.Compared(values, int8(values)), Made(cuts={1: cuts}))
     assert found is not None
     assert found.branch
     assert not parts.is_lost(found)
-    assert parts.worst(values, int8(values), Made()) is None
+    assert parts.worst(parts.Compared(values, int8(values)), Made()) is None
 
 
 def test_classes_that_no_sample_shows_are_no_loss() -> None:
@@ -71,33 +71,33 @@ def test_classes_that_no_sample_shows_are_no_loss() -> None:
     logits = RNG.normal(size=(64, 1, 1000)).astype(np.float32)
     logits[np.arange(64), 0, np.arange(64)] += 14
     scores = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
-    assert parts.worst(scores, int8(scores), Made()) is None
+    assert parts.worst(parts.Compared(scores, int8(scores)), Made()) is None
 
 
 def test_features_that_hardly_fire_are_no_loss() -> None:
     features = np.maximum(RNG.normal(size=(64, 1, 100)), 0).astype(np.float32)
     features[:, :, 7] = 0
     features[3, :, 7] = 0.004
-    assert parts.worst(features, int8(features), Made()) is None
+    assert parts.worst(parts.Compared(features, int8(features)), Made()) is None
 
 
 def test_a_branch_that_never_changes_counts_only_where_it_is_wrong() -> None:
     values, cuts = detections(1, BOXES, (2, 7.0, 7.0))
     got = values.copy()
     got[:, :, 4:] += 1e-3
-    found = parts.worst(values, got, Made(cuts={1: cuts}))
+    found = parts.worst(parts.Compared(values, got), Made(cuts={1: cuts}))
     assert found is None or found.name == "channels 0..3"
     got[:, :, 4:] = 300
-    found = parts.worst(values, got, Made(cuts={1: cuts}))
+    found = parts.worst(parts.Compared(values, got), Made(cuts={1: cuts}))
     assert found is not None
     assert found.name == "channels 4..5"
 
 
 def test_few_values_and_rounding_are_not_judged() -> None:
     one = RNG.normal(size=(1, 1, 10)).astype(np.float32)
-    assert parts.worst(one, one + np.float32(0.5), Made()) is None
+    assert parts.worst(parts.Compared(one, one + np.float32(0.5)), Made()) is None
     flat = np.concatenate([RNG.normal(size=(64, 1, 3)), 1e-7 * RNG.normal(size=(64, 1, 1))], axis=-1)
-    assert parts.worst(flat, np.where(np.abs(flat) < 1e-5, 0, flat + 1e-9), Made()) is None
+    assert parts.worst(parts.Compared(flat, np.where(np.abs(flat) < 1e-5, 0, flat + 1e-9)), Made()) is None
 
 
 @pytest.mark.parametrize("block", [1, 7, 64, 1 << 20])
