@@ -6,6 +6,7 @@ Shows the tables as they grow. With --page they are written to docs/reference/gr
 """
 
 import argparse
+import os
 import shutil
 import statistics
 import subprocess
@@ -83,8 +84,13 @@ def onnx2tf_operators(path: Path, scratch: Path) -> str:
     out.mkdir()
     copy = Path(shutil.copy(path, out / path.name))  # it overwrites what it reads
     command = [sys.executable, "-m", "onnx2tf", "-i", str(copy), "-o", str(out / "made")]
+    search = (
+        f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # it calls onnxsim, if it finds it
+    )
     try:
-        subprocess.run(command, capture_output=True, cwd=out, timeout=120, check=False)
+        subprocess.run(
+            command, capture_output=True, cwd=out, timeout=120, check=False, env=os.environ | {"PATH": search}
+        )
         made = next((out / "made").glob("*float32.tflite"))
         run.interpreter(made)
         return str(sum(len(part.operators) for part in graph.read(made)))
