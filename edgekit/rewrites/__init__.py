@@ -29,17 +29,22 @@ class RewriteRule(Noun, frozen=True, kw_only=True):
 
 EVERYWHERE: frozenset[Runtime] = frozenset({"litert", "litert-integers", "accelerator"})
 
+LITERT: frozenset[Runtime] = EVERYWHERE - {"accelerator"}
+
 INTEGERS: frozenset[Runtime] = EVERYWHERE - {"litert"}
 
 RULES = (
     RewriteRule(name="unread", told="operators dropped whose results nobody reads", gains=EVERYWHERE),
+    RewriteRule(name="constants", told="operators folded into constants", gains=EVERYWHERE),
     RewriteRule(name="duplicates", told="operators dropped that another one does the work of", gains=EVERYWHERE),
     RewriteRule(name="moves", told="chains of RESHAPE, TRANSPOSE, SLICE and their like shortened", gains=EVERYWHERE),
+    RewriteRule(name="dense", told="dense layers made of products, or taken out of a RESHAPE", gains=LITERT),
     RewriteRule(
         name="layouts", told="RESHAPE and TRANSPOSE moved behind what works in either layout", gains=EVERYWHERE
     ),
     RewriteRule(name="hard_sigmoid_parts", told="RELU_0_TO_1 written as products with RELU6", gains=INTEGERS),
     RewriteRule(name="scales", told="constant factors and summands taken into weights and biases", gains=EVERYWHERE),
+    RewriteRule(name="attention_scales", told="factors of attention taken into weights", gains=EVERYWHERE),
     RewriteRule(name="activations", told="activations fused into the operator before", gains=EVERYWHERE),
     RewriteRule(name="padding", told='PAD folded into "same" padding', gains=EVERYWHERE),
     RewriteRule(name="pool_padding", told="PADV2 by the lowest float turned into PAD behind a RELU", gains=INTEGERS),

@@ -1,14 +1,15 @@
-"""TRANSPOSE and RESHAPE moved behind what works element by element, where they meet others and go.
+"""TRANSPOSE and RESHAPE moved behind what works in either layout, where they meet others and go.
 
 Frameworks that keep channels first turn layouts around each convolution. What lies between two turns works as well
-in the other layout: an activation, a sum of two tensors that are turned alike, a concatenation of such.
+in the other layout: an activation, a sum of two tensors that are turned alike, a concatenation of such; a softmax,
+if the last axis stays the last.
 """
 
 from collections.abc import Iterable
 
 import numpy as np
 
-from edgekit.rewrites.index_maps import MOVERS
+from edgekit.rewrites.index_maps import MOST_AXES, MOVERS
 from edgekit.rewrites.main_graph import MainGraph, Node, Replacement
 
 UNARY = frozenset({
@@ -18,7 +19,13 @@ UNARY = frozenset({
 
 BINARY = frozenset({"ADD", "DIV", "MAXIMUM", "MINIMUM", "MUL", "SUB"})
 
-ROOTS = UNARY | BINARY | {"CONCATENATION"}
+LAST_AXIS = frozenset({"LOG_SOFTMAX", "SOFTMAX"})
+"""What works along the last axis, on up to `index_maps.MOST_AXES`."""
+
+ROOTS = UNARY | BINARY | LAST_AXIS | {"CONCATENATION"}
+
+MEETING = MOVERS | ROOTS | {"FULLY_CONNECTED"}
+"""Behind what a turn may meet another one; of dense layers see `edgekit.rewrites.dense`."""
 
 TURNS = frozenset({"RESHAPE", "TRANSPOSE"})
 
@@ -30,6 +37,8 @@ def replacement(main: MainGraph, node: Node) -> Replacement | None:
     if not turns or not all(_movable(main, turn, node) for turn in turns):
         return None
     first, *others = [turn for turn in turns if turn is not None]
+    if node.name in LAST_AXIS and not _keeps_last_axis(main, first):
+        return None
     if not _worthwhile(main, first, node, len(turns)):
         return None
     if any(not _alike(main, first, other) for other in others):
@@ -50,6 +59,13 @@ def _movable(main: MainGraph, turn: Node | None, node: Node) -> bool:
     )
 
 
+def _keeps_last_axis(main: MainGraph, turn: Node) -> bool:
+    before, after = main.shape(turn.inputs[0]), main.shape(turn.outputs[0])
+    if not before or not after or len(before) > MOST_AXES:
+        return False
+    return before[-1] == after[-1] if turn.name == "RESHAPE" else _order(main, turn)[-1] == len(before) - 1
+
+
 def _worthwhile(main: MainGraph, turn: Node, node: Node, turns: int) -> bool:
     """Whether turns become fewer, or may meet others behind it, or the activation meets what it can be fused into."""
     if turns > 1:
@@ -58,7 +74,7 @@ def _worthwhile(main: MainGraph, turn: Node, node: Node, turns: int) -> bool:
     if node.name in {"RELU", "RELU6"} and maker is not None and "fusedActivationFunction" in maker.options:
         return True
     readers = main.readers(node.outputs[0])
-    return bool(readers) and node.outputs[0] not in main.outputs and all(r.name in MOVERS | ROOTS for r in readers)
+    return bool(readers) and node.outputs[0] not in main.outputs and all(r.name in MEETING for r in readers)
 
 
 def _alike(main: MainGraph, one: Node, other: Node) -> bool:

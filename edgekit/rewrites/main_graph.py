@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -81,9 +82,18 @@ class MainGraph:
         """A tensor's shape."""
         return graph.ints(self.tree.tensors[tensor].shape)
 
+    def is_static(self, tensor: int) -> bool:
+        """Whether the file says all of a tensor's shape."""
+        signature = self.tree.tensors[tensor].shapeSignature
+        return signature is None or -1 not in graph.ints(signature)
+
     def dtype(self, tensor: int) -> str:
         """A tensor's dtype, by numpy's name."""
         return graph.DTYPES.get(self.tree.tensors[tensor].type, "")
+
+    def size_bytes(self, tensor: int) -> int:
+        """What a tensor takes."""
+        return prod(self.shape(tensor)) * np.dtype(self.dtype(tensor)).itemsize
 
     def name(self, tensor: int) -> str:
         """A tensor's name."""

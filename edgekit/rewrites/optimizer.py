@@ -92,10 +92,10 @@ def _apply(main: MainGraph, name: str, done: Counter[str], refused: Counter[str]
 
 
 def _proposal(rule: RuleModule, main: MainGraph, node: Node) -> Replacement | None:
-    """What a rule makes of an operator; nothing of one that is not as the schema wants it."""
+    """What a rule makes of an operator; nothing of one that is not as the schema or LiteRT wants it."""
     try:
         return rule.replacement(main, node)
-    except (IndexError, KeyError, ValueError, TypeError):
+    except (IndexError, KeyError, ValueError, TypeError, Unsupported):
         return None
 
 

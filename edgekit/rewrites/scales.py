@@ -23,7 +23,7 @@ def replacement(main: MainGraph, node: Node) -> Replacement | None:
         layer = main.maker.get(tensor)
         if constant is None or constant.dtype != np.float32 or layer is None or layer.name not in CHANNELS:
             continue
-        if layer.options.get("fusedActivationFunction") != schema.ActivationFunctionType.NONE or not main.alone(tensor):
+        if not main.alone(tensor):
             continue
         held = _held(main, layer)
         one = _for_each_channel(constant, main.shape(tensor))
@@ -33,8 +33,16 @@ def replacement(main: MainGraph, node: Node) -> Replacement | None:
     return None
 
 
+def scaled(main: MainGraph, layer: Node, factor: float) -> tuple[int, ...] | None:
+    """What a layer reads if its results are to be multiplied by a number; None if that is not possible."""
+    held = _held(main, layer)
+    return None if held is None else _multiplied(main, layer, held, np.full(held[1].shape, factor, np.float32))
+
+
 def _held(main: MainGraph, layer: Node) -> tuple[Floats, Floats] | None:
-    """A layer's weights and bias; None if they are computed, or no floats."""
+    """A layer's weights and bias; None if they are computed, or no floats, or if an activation follows."""
+    if layer.options.get("fusedActivationFunction") != schema.ActivationFunctionType.NONE:
+        return None
     weights: Any = main.constant(layer.inputs[1])
     if weights is None or weights.dtype != np.float32:
         return None
@@ -55,17 +63,26 @@ def _for_each_channel(constant: Any, shape: tuple[int, ...]) -> Floats | None:
 def _folded(
     main: MainGraph, layer: Node, node: Node, held: tuple[Floats, Floats], constant: Floats
 ) -> Replacement | None:
-    weights, bias = held
-    inputs = [*layer.inputs[:2], layer.inputs[2] if len(layer.inputs) > 2 else -1]
     if node.name == "MUL":
-        if layer.name == "FULLY_CONNECTED" and np.ptp(constant):
-            return None  # accelerators have one scale for all weights of a dense layer
-        axes = [1] * weights.ndim
-        axes[CHANNELS[layer.name]] = -1
-        inputs[1] = main.add_constant(layer.inputs[1], "scaled", weights * constant.reshape(axes))
-        bias = bias * constant
+        inputs = _multiplied(main, layer, held, constant)
     else:
-        bias = bias + (constant if node.name == "ADD" else -constant)
-    inputs[2] = main.add_constant(layer.inputs[1], "bias", bias.astype(np.float32))
+        inputs = _with_bias(main, layer, layer.inputs[1], held[1] + (constant if node.name == "ADD" else -constant))
+    if inputs is None:
+        return None
     activation = node.options.get("fusedActivationFunction", schema.ActivationFunctionType.NONE)
     return Replacement((layer, node), (main.like(layer, inputs, node.outputs, fusedActivationFunction=activation),))
+
+
+def _multiplied(main: MainGraph, layer: Node, held: tuple[Floats, Floats], factors: Floats) -> tuple[int, ...] | None:
+    weights, bias = held
+    if layer.name == "FULLY_CONNECTED" and np.ptp(factors):
+        return None  # accelerators have one scale for all weights of a dense layer
+    axes = [1] * weights.ndim
+    axes[CHANNELS[layer.name]] = -1
+    return _with_bias(
+        main, layer, main.add_constant(layer.inputs[1], "scaled", weights * factors.reshape(axes)), bias * factors
+    )
+
+
+def _with_bias(main: MainGraph, layer: Node, weights: int, bias: Floats) -> tuple[int, ...]:
+    return layer.inputs[0], weights, main.add_constant(layer.inputs[1], "bias", bias.astype(np.float32))
