@@ -3,6 +3,8 @@
 import re
 import tempfile
 import xml.etree.ElementTree as ET  # the file is the user's own, and is compiled right after
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from edgekit import samples, sources
 from edgekit.engine import registry
 from edgekit.engine.session import Session
 from edgekit.engine.store import file_digest
-from edgekit.errors import EndlessError, InputError, Unsupported
+from edgekit.errors import EndlessError, InputError, MissingTool, Unsupported
 from edgekit.host.ownership import writing
 from edgekit.nouns import manifest as manifests
 from edgekit.nouns.manifest import ArtifactFile
@@ -131,6 +133,9 @@ def _alone(session: Session, path: Path, options: SourceOptions) -> Measurable:
     files: tuple[Path, ...] = (path, path.with_suffix(".bin"))
     if path.suffix == ".xml":
         signature = _ir_signature(path)
+        with suppress(MissingTool):  # another device may have what this host lacks
+            registry.require("backends", "openvino")
+            _run_once(session.backend("openvino").run, path.absolute(), signature)
     else:
         kind = sources.sniff(path, "build it again, or name another .tflite, .xml or .onnx file")
         if kind not in {"tflite", "onnx"}:
@@ -147,15 +152,21 @@ def _alone(session: Session, path: Path, options: SourceOptions) -> Measurable:
             options = msgspec.structs.replace(options, shapes=together)
             model = session.source(leaf).describe(path.absolute(), options)
         if kind == "tflite":  # an ONNX file was run to be described
-            _run_once(session, path.absolute(), options, model.signature)
+            run = session.source("tflite").run
+            _run_once(lambda path, _, into, out: run(path, options, into, out), path.absolute(), model.signature)
         signature, files = model.signature, (path, *(path.parent / name for name in model.companions))
     return Measurable(
         path, manifests.digest({file.name: file_digest(file).sha256 for file in files if file.is_file()}), signature
     )
 
 
-def _run_once(session: Session, path: Path, options: SourceOptions, signature: Signature) -> None:
+def _run_once(run: Callable[[Path, Signature, Path, Path], None], path: Path, signature: Signature) -> None:
     """See that a file of anybody's comes to an end, before a device waits for it.
+
+    Args:
+        run: runs a file of a signature on inputs, and writes its outputs.
+        path: the file.
+        signature: the file's.
 
     Raises:
         EndlessError: it does not.
@@ -163,7 +174,7 @@ def _run_once(session: Session, path: Path, options: SourceOptions, signature: S
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
         inputs = tensors.write_npz(Path(folder) / "inputs.npz", samples.random(signature, 1, 0).inputs)
         try:
-            session.source("tflite").run(path, options, inputs, Path(folder) / "outputs.npz")
+            run(path, signature, inputs, Path(folder) / "outputs.npz")
         except EndlessError:
             raise
         except (InputError, Unsupported):  # the device may have operators that this host lacks
@@ -176,7 +187,7 @@ _IR_DTYPES = {"f32": "float32", "f16": "float16", "i8": "int8", "u8": "uint8", "
 def _ir_signature(path: Path) -> Signature:
     """Inputs and outputs of an OpenVINO IR, from its XML (OpenVINO documentation, Operation Sets in IR)."""
     try:
-        layers = list(ET.parse(path).getroot().iter("layer"))  # noqa: S314  see the import
+        layers = ET.parse(path).getroot().findall("layers/layer")  # noqa: S314  see the import; not those in bodies
     except ET.ParseError as error:
         raise InputError(f"{path.name} is no OpenVINO IR: {error}.", place=str(path), fix="export it again") from error
     inputs = [_ir_spec(layer, "output", path) for layer in layers if layer.get("type") == "Parameter"]

@@ -16,6 +16,7 @@ from edgekit.nouns.model import Model, SourceOptions
 from edgekit.sources.keras import effort as keras_effort
 from edgekit.waist import effort
 from edgekit.waist.tensors import write_npz
+from tests import networks
 from tests.sources.onnx.onnx_cases import build
 
 WEIGHTS = tf.constant(np.eye(8, dtype=np.float32))
@@ -172,11 +173,36 @@ def test_a_network_that_is_unrolled_for_ever_is_refused(tmp_path: Path) -> None:
         _describe(tmp_path / "long.keras", "keras", tmp_path, seconds=3.0)
 
 
-@pytest.mark.parametrize("verb", ["profile", "compare"])
+def _ir(path: Path, times: int, **options: float) -> Path:
+    from tests.backends.looped_ir import looped, saved  # noqa: PLC0415  heavy
+
+    return saved(looped(times, **options), path)
+
+
+@pytest.mark.parametrize(
+    ("verb", "made", "loop"),
+    [
+        ("profile", lambda folder: _tflite(folder / "always.tflite", ENDLESS["always"]), "WHILE"),
+        ("compare", lambda folder: _ir(folder / "values.xml", 10**9, while_below=2.0), "Loop again"),
+    ],
+)
 def test_a_file_that_is_measured_is_run_first(
-    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    verb: str,
+    made: Callable[[Path], Path],
+    loop: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "cache"))
-    path = _tflite(tmp_path / "always.tflite", ENDLESS["always"])
+    path = made(tmp_path)
     assert cli.run([verb, *[str(path)] * (1 + (verb == "compare")), "--quick", "--max-seconds", "1"]) == 4
-    assert "its loop WHILE" in capfd.readouterr().err
+    assert f"its loop {loop}" in capfd.readouterr().err
+
+
+def test_calibration_by_nncf_ends(tmp_path: Path) -> None:
+    waist = _tflite(tmp_path / "by_values.tflite", ENDLESS["by_values"])
+    (name,) = (spec.source_name for spec in networks.signature(waist).inputs)
+    job = networks.job(waist, "int8", calibration={name: np.zeros((2, 1, 8), np.float32)})
+    with Worker(tmp_path / "log.txt", seconds=1.0) as worker, pytest.raises(EndlessError, match="its loop Loop"):
+        worker.call("backends", "openvino", "build", job=job, file="net.xml", out=tmp_path, limit_s=60)

@@ -165,14 +165,15 @@ def _loaded(artifact: Path, signature: Signature) -> tuple[Any, dict[str, Any], 
     try:
         with deadline.inference(lambda: effort.of(artifact)):  # what reads constants alone runs now
             compiled = CORE.compile_model(CORE.read_model(artifact), "CPU", EXACT)
+        into = {
+            s.name: p for s, p in zip(signature.inputs, reading.matched(signature.inputs, compiled.inputs), strict=True)
+        }
+        out = {
+            s.name: p
+            for s, p in zip(signature.outputs, reading.matched(signature.outputs, compiled.outputs), strict=True)
+        }
     except FAILURES as error:
         raise _refused(artifact, error) from error
-    into = {
-        s.name: p for s, p in zip(signature.inputs, reading.matched(signature.inputs, compiled.inputs), strict=True)
-    }
-    out = {
-        s.name: p for s, p in zip(signature.outputs, reading.matched(signature.outputs, compiled.outputs), strict=True)
-    }
     return compiled.create_infer_request(), into, out
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgekit.backends.openvino import control, half_precision, kept, named
+from edgekit.backends.openvino import control, ending, half_precision, kept, named
 from edgekit.backends.openvino.libraries import (
     FAILURES,
     AggregatorType,
@@ -103,8 +103,9 @@ def quantize(model: Any, job: Job, signature: Signature, settings: NncfSettings)
             return nncf.quantize(model, nncf.Dataset(samples), **told)
 
     biases = settings.biases if control.is_small(model) else settings.biases[:1]
-    made = {bias: _first(partial(by, bias), settings.estimator, Path(job.source)) for bias in biases}
-    chosen, levels_db = control.closest(model, {bias: found for bias, (found, _) in made.items()}, samples)
+    with ending.bounded(model, samples, Path(job.source)):
+        made = {bias: _first(partial(by, bias), settings.estimator, Path(job.source)) for bias in biases}
+        chosen, levels_db = control.closest(model, {bias: found for bias, (found, _) in made.items()}, samples)
     quantized, estimator = made[chosen]
     notes = _notes(quantized, recurrent=recurrent, transformer=transformer) + _told(model, floats)
     if levels_db:
