@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     "--time-limit",
     metavar="10m",
     callback=options.duration,
-    help="When that search ends, counted from the start, with the best files so far.",
+    help="When that search ends, counted from the start; the first file of a target takes what it takes.",
 )
 @click.option("--allow-loss", is_flag=True, default=None, help="Publish quantized files even if verification fails.")
 @click.option(

@@ -74,7 +74,7 @@ class Climb:
         self._session, self._make, self._search = session, make, search
         self._rungs: list[Rung] = []
         self._refusal: EdgekitError | None = None
-        self._late = self._last_met = False
+        self._over = self._late = self._last_met = False
         self._proposals = self._proposed()
 
     def first(self) -> None:
@@ -87,6 +87,9 @@ class Climb:
             self.step()
         if self.best is None and self._refusal is not None:
             raise self._refusal
+        if self._search.left_s == 0:
+            self._over = True
+            self._tell("the time limit was over before this file was there: it does not hold for the first one")
 
     def step(self) -> bool:
         """Try one more rung; whether the best file is another one now."""
@@ -198,7 +201,7 @@ class Climb:
             name=proposal.name,
             settings=proposal.settings,
             seconds=sum(step.seconds or 0.0 for step in file.lineage if step.what in {"build", "verify"}),
-            met=judged.verdict != "fail" and rungs.shortfall(judged) == 0,
+            met=judged.verdict != "fail" and not rungs.shortfalls(judged),
             metric=None if metric is None else metric.artifact,
             drop=None if metric is None else metric.drop,
             agreement=judged.agreement,
@@ -215,7 +218,10 @@ class Climb:
     def _add(self, rung: Rung, metric: str = "") -> None:
         self._rungs.append(rung)
         left = "" if self._search.left_s is None else f", {rungs.clock(self._search.left_s)} left"
-        self._session.progress.tell("", events.Remark(f"{self._title}: {rungs.told(rung, metric)}{left}"))
+        self._tell(rungs.told(rung, metric) + left)
+
+    def _tell(self, what: str) -> None:
+        self._session.progress.tell("", events.Remark(f"{self._title}: {what}"))
 
     @property
     def file(self) -> File:
@@ -233,7 +239,7 @@ class Climb:
         untried = self._untried(self._search.effort)
         if self._late:
             more = f"it would take more time (--time-limit){': not tried are ' + ', '.join(untried) if untried else ''}"
-            why = "the time limit ended the search"
+            why = "the time limit was over" if self._over else "the time limit ended the search"
         else:
             why, more = "nothing that was tried meets the budget", "it would take " + self._beyond()
             if further := self._untried("thorough"):

@@ -42,11 +42,11 @@ class Attempt(msgspec.Struct, frozen=True):
 
         Latencies within `SAME_LATENCY` of each other are the same, and the model decides.
         """
-        useless, lack, loss = rank(self.file)
+        useless, missed, lack, loss = rank(self.file)
         if not self.rung.met:
-            return useless, lack, loss
+            return useless, missed, lack, loss
         measured = self.rung.latency_ms or 0.0
-        return useless, lack, round(math.log(max(measured, 1e-6), SAME_LATENCY)), self.cost, loss
+        return useless, missed, lack, round(math.log(max(measured, 1e-6), SAME_LATENCY)), self.cost, loss
 
 
 SAME_LATENCY = 1.1
@@ -108,8 +108,8 @@ def of(variant: Variant, effort: Effort) -> tuple[Proposal, ...]:
     return tuple(found.values())
 
 
-def shortfall(judged: Verification) -> float:
-    """How far a file is from what is demanded of it: 0 if it is met, each demand's lack as a part of the demand."""
+def shortfalls(judged: Verification) -> tuple[float, ...]:
+    """How far a file is from each demand on it that it misses, as a part of the demand; none if all are met."""
     lacks = []
     if judged.max_drop is not None and judged.metric is not None:
         lacks.append((judged.metric.drop - judged.max_drop) / max(abs(judged.metric.source), 1e-12))
@@ -117,15 +117,21 @@ def shortfall(judged: Verification) -> float:
         lacks.append(1 - judged.agreement / judged.min_agreement)
     if judged.min_sqnr_db and judged.sqnr_db is not None:
         lacks.append(1 - judged.sqnr_db / judged.min_sqnr_db)
-    return sum(lack for lack in lacks if lack > 0)
+    return tuple(lack for lack in lacks if lack > 0)
 
 
-def rank(file: ArtifactFile) -> tuple[bool, float, float]:
-    """What makes one file better than another, less being better: of use; how far from the budget; what it loses."""
+def rank(file: ArtifactFile) -> tuple[bool, int, float, float]:
+    """What makes one file better than another, less being better.
+
+    Whether it is of no use, how many demands it misses, by how much, and what it loses. The demands come first, since
+    what is short of one is measured in another unit than what is short of the next: a file that meets one of two is
+    closer than one that misses both by less.
+    """
     judged = file.verification
     if judged is None:
-        return True, 0.0, 0.0
-    return judged.verdict == "fail", shortfall(judged), 0.0 if judged.sqnr_db is None else -judged.sqnr_db
+        return True, 0, 0.0, 0.0
+    lacks = shortfalls(judged)
+    return judged.verdict == "fail", len(lacks), sum(lacks), 0.0 if judged.sqnr_db is None else -judged.sqnr_db
 
 
 def floating(best: Attempt, chosen: FloatSet) -> Proposal:
