@@ -74,7 +74,8 @@ class Climb:
         self._session, self._make, self._search = session, make, search
         self._rungs: list[Rung] = []
         self._refusal: EdgekitError | None = None
-        self._over = self._late = self._last_met = False
+        self._over = self._late = False
+        self._last: Rung | None = None
         self._proposals = self._proposed()
 
     def first(self) -> None:
@@ -93,7 +94,7 @@ class Climb:
 
     def step(self) -> bool:
         """Try one more rung; whether the best file is another one now."""
-        self._last_met, proposal = False, self._next()
+        self._last, proposal = None, self._next()
         if proposal is None or (self.best is not None and self._search.left_s == 0):
             self.done, self._late = True, self._late or proposal is not None
             return False
@@ -115,7 +116,7 @@ class Climb:
             return False
         judged = attempt.file.verification
         self._add(attempt.rung, "" if judged is None or judged.metric is None else judged.metric.name)
-        self._last_met = attempt.rung.met
+        self._last = attempt.rung
         better = self.best is None or attempt.rank < self.best.rank
         if better:
             self.best = attempt
@@ -174,19 +175,21 @@ class Climb:
                 self._add(Rung(name=rungs.MIXED, problem=error.problem))
                 return
         judged = best.file.verification
-        low, high = 0, mixed.first(sets, 1.0 if judged is None else mixed.needed(judged))
+        low = mixed.first(sets, mixed.WORTH_BUILDING) - 1
+        high = mixed.first(sets, 1.0 if judged is None else mixed.needed(judged))
         while sets:
             yield rungs.floating(best, sets[high - 1])
             if self._met:
                 break
             if high == len(sets):
                 return
-            low, high = high, mixed.first(sets, sets[high - 1].left / 2, after=high)
+            before, after = (None if one is None else one.sqnr_db for one in (judged, self._last))
+            low, high = high, mixed.first(sets, mixed.next_part(sets[high - 1].left, before, after), after=high)
         builds = 0
         while high - low > 1 and builds < rungs.BISECTIONS[self._search.effort]:
             middle, builds = (low + high) // 2, builds + 1
             yield rungs.floating(best, sets[middle - 1])
-            low, high = (low, middle) if self._last_met else (middle, high)
+            low, high = (low, middle) if self._last is not None and self._last.met else (middle, high)
 
     @property
     def _met(self) -> bool:

@@ -89,10 +89,37 @@ WORTH_BUILDING = 0.8
 
 
 def needed(judged: Verification) -> float:
-    """What part of a file's error may be left if its SQNR is to meet the budget; `WORTH_BUILDING` for other budgets."""
-    if judged.min_sqnr_db is None or judged.sqnr_db is None:
-        return WORTH_BUILDING
-    return min(WORTH_BUILDING, float(10 ** ((judged.sqnr_db - judged.min_sqnr_db) / 10)))
+    """What part of a file's error may be left if it is to meet the budget, as far as that can be told beforehand.
+
+    A choice changes if the error is larger than the margin between two places, and few margins are small: so the share
+    of choices that change grows with the error's amplitude. `WORTH_BUILDING` at most.
+    """
+    parts = [WORTH_BUILDING]
+    if judged.min_sqnr_db is not None and judged.sqnr_db is not None:
+        parts.append(float(10 ** ((judged.sqnr_db - judged.min_sqnr_db) / 10)))
+    if judged.min_agreement is not None and judged.agreement is not None and judged.agreement < judged.min_agreement:
+        parts.append(((1 - judged.min_agreement) / (1 - judged.agreement)) ** 2)
+    return min(parts)
+
+
+LEAST_TRUST = 0.1
+"""The least part of the decibels foretold that a set may have gained and still tell something of the next."""
+
+
+def next_part(left: float, before_db: float | None, after_db: float | None) -> float:
+    """What part of the error the next set may leave: half of what a set was to leave, which left more than foretold.
+
+    If that gained but a part of the decibels that were foretold, so will the next, which must promise more.
+
+    Args:
+        left: what the last set was to leave of the error of the file without any.
+        before_db: this file's SQNR.
+        after_db: that with the last set.
+    """
+    foretold_db = -10 * math.log10(max(left, 1e-9))
+    gained_db = foretold_db if before_db is None or after_db is None else after_db - before_db
+    trust = min(1.0, max(LEAST_TRUST, gained_db / max(foretold_db, 1e-9)))
+    return float(left * 0.5 ** (1 / trust))
 
 
 def first(chain: tuple[FloatSet, ...], left: float, after: int = 0) -> int:

@@ -290,15 +290,29 @@ def test_helps_are_tried_for_as_many_as_are_asked_for(classifier: Pair) -> None:
     assert best.after_db == pytest.approx(whole.alone_db, abs=3.0)
 
 
-def test_scaled_channels_are_looked_at_with_the_layer_that_scales_them_back(tmp_path: Path) -> None:
-    """A file made from an equalized network is held against the network as it was."""
-    source = spread(tmp_path / "waist.tflite", "CONV_2D", 100.0)
-    equal = Pair(tmp_path, spread(tmp_path / "equal.tflite", "CONV_2D", 1.0), 4 * COUNT)
-    found = equal.diagnose(equal.build("int8"), source)
-    assert [one.operator for one in found.unmatched] == ["CONV_2D"]
-    last = next(one for one in found.operators if one.name == "made1")
-    assert last.through == ("CONV_2D",)
-    assert (last.alone_db or 99) > 25
+@pytest.mark.parametrize("kind", ["FULLY_CONNECTED", "CONV_2D"])
+@pytest.mark.parametrize("factor", [2.0, 100.0])
+def test_a_file_of_equalized_layers_is_held_against_the_network_with_its_channels_divided_alike(
+    kind: str, factor: float, tmp_path: Path
+) -> None:
+    source = spread(tmp_path / "waist.tflite", kind, factor)
+    equal = Pair(tmp_path, spread(tmp_path / "equal.tflite", kind, 1.0), 4 * COUNT)
+    file = equal.build("int8")
+    found, own = equal.diagnose(file, source), equal.diagnose(file)
+    assert not found.unmatched
+    for one, other in zip(found.operators, own.operators, strict=True):
+        assert one.through == ()
+        assert one.alone_db == pytest.approx(other.alone_db, abs=0.5)
+        assert {blame.cause for blame in one.blames} == {blame.cause for blame in other.blames}
+
+
+def test_poor_weights_are_not_taken_for_divided_channels(tmp_path: Path) -> None:
+    """One scale for all weights leaves some channels with no level but 0: that is their error, and is told."""
+    pair = Pair(tmp_path, spread(tmp_path / "waist.tflite", "CONV_2D", 1000.0))
+    plain = {"per_channel": False, "weights": "nearest", "equalization": "off"}
+    first = next(one for one in pair.diagnose(pair.build("int8", settings=plain)).operators if one.name == "made0")
+    assert "weights" in {blame.cause for blame in first.blames}
+    assert (first.alone_db or 99) < 60
 
 
 def padded(path: Path) -> Path:

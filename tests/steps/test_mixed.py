@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgekit.nouns.diagnosis import Blame, Diagnosis, OperatorDiagnosis
-from edgekit.nouns.verification import Verification
+from edgekit.nouns.verification import Agreement, Verification
 from edgekit.steps import mixed
 from edgekit.steps.mixed import FloatSet, OperatorCost, OperatorNoise
 
@@ -111,3 +111,22 @@ def test_sets_are_skipped_that_gain_little() -> None:
     assert mixed.needed(judged(20.0, 30.0)) == pytest.approx(0.1)
     assert mixed.needed(judged(29.9, 30.0)) == mixed.WORTH_BUILDING
     assert mixed.needed(judged(20.0, None)) == mixed.WORTH_BUILDING
+
+
+def test_the_share_of_choices_that_change_grows_with_the_amplitude_of_the_error() -> None:
+    agreed = Agreement(output="y", identical=False, sqnr_db=20.0, max_abs_error=1.0, cosine=None, top1_agreement=0.96)
+    missed = Verification(
+        samples=1, samples_origin="", outputs=(agreed,), sqnr_db=20.0, threshold_db=15.0, min_agreement=0.98, verdict="miss",
+    )  # fmt: skip
+    assert mixed.needed(missed) == pytest.approx(0.25)
+    assert mixed.needed(msgspec.structs.replace(missed, min_agreement=0.95)) == mixed.WORTH_BUILDING
+    assert mixed.needed(msgspec.structs.replace(missed, min_sqnr_db=30.0)) == pytest.approx(0.1)
+    assert mixed.needed(msgspec.structs.replace(missed, min_agreement=1.0)) == 0
+
+
+def test_a_set_that_gained_less_than_was_foretold_is_followed_by_one_that_promises_more() -> None:
+    assert mixed.next_part(0.5, 20.0, 23.01) == pytest.approx(0.25, rel=0.01)
+    assert mixed.next_part(0.5, 20.0, 30.0) == pytest.approx(0.25), "more than was foretold is luck"
+    assert mixed.next_part(0.5, 20.0, 21.505) == pytest.approx(0.125, rel=0.01)
+    assert mixed.next_part(0.5, 20.0, 19.0) == pytest.approx(0.5 * 0.5**10), "never more than so much"
+    assert mixed.next_part(0.5, 20.0, None) == mixed.next_part(0.5, None, 20.0) == pytest.approx(0.25)

@@ -54,48 +54,65 @@ def equalize(model: Any, kept: frozenset[int] = frozenset()) -> int:
     Returns:
         How many pairs there are.
     """
-    main = graph.describe(model)[0]
-    pairs = list(_pairs(model, main, kept))
-    layers = {found.operator.index: found for pair in pairs for found in pair}
-    weights = {index: found.matrices().astype(np.float64) for index, found in layers.items()}
-    divisors: dict[int, Floats] = {
-        pair.first.operator.index: np.ones(_outputs(weights[pair.first.operator.index])) for pair in pairs
-    }
+    rows = Rows(model, kept)
     for _ in range(SWEEPS):
-        factors = [_balance(pair, weights, divisors) for pair in pairs]
+        factors = [_balancing(rows, pair) for pair in rows.pairs]
         if all(np.abs(np.log(each)).max() < SETTLED for each in factors):
             break
-    for index, found in layers.items():
-        edit.set_constant(model, found.kernel, found.as_weights(weights[index]))
-        bias = None if found.bias < 0 or index not in divisors else graph.constant(model, 0, found.bias)
-        if bias is not None:
-            edit.set_constant(model, found.bias, (bias / divisors[index].reshape(bias.shape)).astype(np.float32))
-    return len(pairs)
+    rows.store()
+    return len(rows.pairs)
 
 
-def _outputs(weights: Floats) -> int:
-    return weights.shape[0] * weights.shape[1]
+class Rows:
+    """The layers in a row of a float network, whose channels may be divided.
+
+    ``pairs`` in the order of execution; ``layers`` and ``weights`` (as `Layer.matrices`, float64) by operator.
+
+    Args:
+        model: object tree of a TFLite file.
+        kept: operators that are left alone.
+    """
+
+    def __init__(self, model: Any, kept: frozenset[int] = frozenset()) -> None:
+        self._model = model
+        self.pairs = tuple(_pairs(model, graph.describe(model)[0], kept))
+        self.layers = {found.operator.index: found for pair in self.pairs for found in pair}
+        self.weights = {index: found.matrices().astype(np.float64) for index, found in self.layers.items()}
+        self._divisors: dict[int, Floats] = {}
+
+    def read(self, pair: Pair) -> Floats:
+        """The second layer's weights for each channel of the first ``[groups, outputs, taps, channels]``."""
+        second = self.weights[pair.second.operator.index]
+        first = self.weights[pair.first.operator.index]
+        return second.reshape(*second.shape[:2], -1, first.shape[0] * first.shape[1] // len(second))
+
+    def divide(self, pair: Pair, factors: Floats) -> None:
+        """Divide the first layer's channels by positive numbers ``[channels]``; multiply the second's weights for them."""
+        first, second = (found.operator.index for found in pair)
+        scaled = self.read(pair) * factors.reshape(len(self.weights[second]), 1, 1, -1)
+        self.weights[second] = scaled.reshape(self.weights[second].shape)
+        self.weights[first] = self.weights[first] / factors.reshape(*self.weights[first].shape[:2], 1)
+        self._divisors[first] = self._divisors.get(first, np.ones(1)) * factors
+
+    def store(self) -> None:
+        """Write the weights, and the biases that belong to them, into the network."""
+        for index, found in self.layers.items():
+            edit.set_constant(self._model, found.kernel, found.as_weights(self.weights[index]))
+            bias = None if found.bias < 0 or index not in self._divisors else graph.constant(self._model, 0, found.bias)
+            if bias is not None:
+                divided = bias / self._divisors[index].reshape(bias.shape)
+                edit.set_constant(self._model, found.bias, divided.astype(np.float32))
 
 
-def _balance(pair: Pair, weights: dict[int, Floats], divisors: dict[int, Floats]) -> Floats:
-    """Divide the first layer's channels, multiply the second's weights for them; the divisors ``[channels]``."""
-    first, second = (weights[found.operator.index] for found in pair)
-    channels = _outputs(first)
-    inner = second.reshape(len(second), second.shape[1], -1, _channels_of_group(pair.second, channels))
-    made = np.abs(first).max(2).ravel()
-    read = np.abs(inner).max((1, 2)).ravel()
+def _balancing(rows: Rows, pair: Pair) -> Floats:
+    """Divide channels so that their largest weights are equal in both layers; by what ``[channels]``."""
+    made = np.abs(rows.weights[pair.first.operator.index]).max(2).ravel()
+    read = np.abs(rows.read(pair)).max((1, 2)).ravel()
     alive = (made > 0) & (read > 0)
     factors: Floats = np.sqrt(np.where(alive, made, 1) / np.where(alive, read, 1))
     factors = np.clip(factors, 1 / LARGEST_FACTOR, LARGEST_FACTOR)
-    weights[pair.first.operator.index] = first / factors.reshape(*first.shape[:2], 1)
-    scaled = inner * factors.reshape(len(second), 1, 1, -1)
-    weights[pair.second.operator.index] = scaled.reshape(second.shape)
-    divisors[pair.first.operator.index] *= factors
+    rows.divide(pair, factors)
     return factors
-
-
-def _channels_of_group(second: Layer, channels: int) -> int:
-    return channels // second.groups
 
 
 def _pairs(model: Any, main: graph.Graph, kept: frozenset[int]) -> Iterator[Pair]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from edgekit.backends.tflite.diagnosis import grids, sensitivity
+from edgekit.backends.tflite.diagnosis import channels, grids, sensitivity
 from edgekit.backends.tflite.diagnosis.matching import Pairs, Side
 from edgekit.backends.tflite.diagnosis.sensitivity import Tails, level_db, noise
 from edgekit.backends.tflite.diagnosis.walk import Walk
@@ -28,6 +28,7 @@ def diagnose(artifact: Path, waist: Waist, samples: Path, helps: int = 0) -> Dia
     file, floats = _file(artifact), Side(graph.load(Path(waist.file)))
     _require_stateless(artifact, file, floats)
     pairs = Pairs(file, floats, str(artifact))
+    channels.follow(file, floats, pairs)
     given, count = _given(waist, arrays(samples), floats)
     inputs = {mine: grids.on(file.graph.tensors[mine], given[pairs.tensors[mine]]) for mine in file.graph.inputs}
     wanted = Stepwise(floats.model).run_part(floats.graph.operators, given, floats.graph.outputs)

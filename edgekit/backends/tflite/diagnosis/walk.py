@@ -30,9 +30,6 @@ Floats = NDArray[np.float32]
 OTHER_DB = 3.0
 """Below this SQNR alone a tensor of a rewritten stretch holds other values by intent: a mask that is clamped."""
 
-SCALED_DB = 15.0
-"""The same behind a layer whose channels were scaled, to be scaled back by the next."""
-
 FLAT = {"RESHAPE", "SQUEEZE", "EXPAND_DIMS"}
 """Operators of a file alone that change no value, so that what follows them is none the less the same."""
 
@@ -188,7 +185,7 @@ class Walk:
             return True
         other = self._same_kind(operator, made.through)
         level = sqnr_db(truth, self._real(made.tensor, got))
-        if operator.name not in graph.BORDER and self._is_other(operator, other, level):
+        if operator.name not in graph.BORDER and self._is_other(other, level):
             self._others.add(theirs)
             self._leave(operator, made.tensor, "the file was rewritten here, and holds other values than the source")
             return False
@@ -204,11 +201,8 @@ class Walk:
     def _real(self, tensor: int, values: Array) -> Floats:
         return grids.real(self._file.graph.tensors[tensor], values).astype(np.float32, copy=False)
 
-    def _is_other(self, operator: Operator, other: Operator | None, level: float) -> bool:
-        """Whether a tensor holds other values by intent: what was rewritten, or channels that were scaled."""
-        same = self._pairs.operator(operator)
-        if same is not None and same.name == operator.name and self._pairs.is_scaled(operator, same):
-            return level < SCALED_DB
+    def _is_other(self, other: Operator | None, level: float) -> bool:
+        """Whether a tensor holds other values by intent."""
         return other is None and level < OTHER_DB
 
     def _leave(self, operator: Operator, tensor: int, reason: str) -> None:
