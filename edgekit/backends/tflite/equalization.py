@@ -87,7 +87,7 @@ class Rows:
         return second.reshape(*second.shape[:2], -1, first.shape[0] * first.shape[1] // len(second))
 
     def divide(self, pair: Pair, factors: Floats) -> None:
-        """Divide the first layer's channels by positive numbers ``[channels]``; multiply the second's weights for them."""
+        """Divide the first layer's channels by numbers > 0 ``[channels]``, multiply what the second has for it."""
         first, second = (found.operator.index for found in pair)
         scaled = self.read(pair) * factors.reshape(len(self.weights[second]), 1, 1, -1)
         self.weights[second] = scaled.reshape(self.weights[second].shape)
