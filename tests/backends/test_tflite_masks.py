@@ -34,7 +34,7 @@ def causal(value: float) -> Any:
 class Form:
     """Scores ``[1, T, T]`` with a causal mask, or with that of an input ``m`` [1, 1, T] of zeros and ones."""
 
-    def __init__(self, net: networks.Network, value: float, mask: int | None) -> None:
+    def __init__(self, net: networks.Network, value: float, mask: int) -> None:
         self.net, self.value, self.mask = net, value, mask
 
     def __call__(self, form: str, scores: int) -> int:
@@ -55,6 +55,8 @@ class Form:
             "m c - c": lambda: self.op(
                 "ADD", scores, self.op("ADD", self.op("MUL", self.mask, [-self.value], narrow), [self.value], narrow)
             ),
+            "(1 - m m) c": lambda: self.op("ADD", scores, self.outer()),
+            "causal and (1 - m m) c": lambda: self.op("ADD", scores, self.outer(1 - causal(1.0))),
             "where m": lambda: self.select(
                 self.net.operator("EQUAL", [self.mask, self.constant(np.zeros(1, np.float32))], narrow, dtype="bool", kind="EqualOptions"),
                 scores,
@@ -73,6 +75,15 @@ class Form:
         narrow = (1, 1, TOKENS)
         return self.op("MUL", self.op(kind, a, b, narrow), [value], narrow)
 
+    def outer(self, more: Any = 1.0) -> int:
+        """(1 - m mᵀ) c: rows of tokens that are not there are masked whole."""
+        row, column = (1, 1, TOKENS), (1, TOKENS, 1)
+        turned = self.net.operator(
+            "RESHAPE", [self.mask, self.constant(np.array(column, np.int32))], column, kind="ReshapeOptions"
+        )
+        both = self.op("MUL", self.op("MUL", self.op("MUL", self.mask, [1.0], row), turned), more)
+        return self.op("MUL", self.op("SUB", [1.0], both), [self.value])
+
     def select(self, condition: int, scores: int) -> int:
         shape = (1, TOKENS, TOKENS)
         other = self.constant(np.full(shape, self.value, np.float32))
@@ -83,7 +94,7 @@ def attention(path: Path, form: str, value: float, blocks: int = 1) -> Path:
     """x [1, T, W] through blocks of masked self-attention with a residual; ``m`` is an input where the form needs it."""
     net = networks.Network()
     x = net.input("x", (1, TOKENS, WIDTH))
-    mask = net.input("m", (1, 1, TOKENS)) if " c" in form or "where" in form else None
+    mask = net.input("m", (1, 1, TOKENS)) if " c" in form or "where" in form else 0
     for block in range(blocks):
         query, key, value_ = (fully_connected(net, x, WIDTH, 3 * block + part) for part in range(3))
         scores = net.operator("BATCH_MATMUL", [query, key], (1, TOKENS, TOKENS), kind="BatchMatMulOptions", adjY=True)
@@ -111,6 +122,8 @@ def samples(path: Path) -> dict[str, Any]:
         ("bias and mask", -1e9, 1), ("bias and mask", -np.inf, 1),
         ("wide bias and mask", -1e9, 2), ("wide bias and mask", -np.inf, 1), ("less bias and mask", LEAST, 2),
         ("(1 - m) c", -1e4, 2), ("(1 - m) c", LEAST, 1), ("(1 - m) c", -1e9, 3), ("(m - 1) c", -1e9, 1),
+        ("(1 - m m) c", -1e4, 1), ("(1 - m m) c", -1e6, 2), ("(1 - m m) c", -1e9, 2), ("(1 - m m) c", LEAST, 1),
+        ("causal and (1 - m m) c", -1e9, 2), ("causal and (1 - m m) c", LEAST, 1),
         ("m c - c", -1e9, 1), ("m c - c", LEAST, 1), ("where m", -1e9, 1), ("where m", -np.inf, 1),
     ],
 )  # fmt: skip
@@ -150,6 +163,15 @@ def test_the_clamped_network_is_the_same(form: str, value: float, tmp_path: Path
         for tensor in operator.inputs
     ]
     assert all(np.abs(values).max() < 1e3 for values in small if values is not None and values.dtype == np.float32)
+
+
+def test_a_row_that_is_masked_whole_is_uniform_as_in_float32(tmp_path: Path) -> None:
+    """-1e9 swallows the scores that it is added to; a clamped mask must not let them through again."""
+    path = attention(tmp_path / "waist.tflite", "(1 - m m) c", -1e9)
+    made = Quantized(path, samples(path), tmp_path / "out")
+    given = {name: values[:1].copy() for name, values in made.samples.items()}
+    given["source_m"][:] = 0
+    assert made.sqnr_db(given)["y0"] > MILD_DB
 
 
 def test_what_is_masked_is_not_attended(tmp_path: Path) -> None:

@@ -60,17 +60,19 @@ class Spread:
     masked: bool
 
 
-def clamp(model: Any, observed: dict[int, Observed]) -> tuple[int, frozenset[int]]:
+def clamp(model: Any, observed: dict[int, Observed], *, level: bool = False) -> tuple[int, frozenset[int]]:
     """Clamp the masks of every softmax, in place. Tensors keep their indices, operators do not.
 
     Args:
         model: object tree of a float file.
         observed: its activations over the calibration samples.
+        level: give all that is masked the same value. A mask like -1e9 swallows the scores that it is
+            added to, so that a row that is masked whole is uniform; a clamped one leaves them.
 
     Returns:
         How many terms were changed, and the operators (by index) that must stay float for it.
     """
-    clamps = _Clamps(model, Wiring(graph.describe(model)[0]), observed)
+    clamps = _Clamps(model, Wiring(graph.describe(model)[0]), observed, level=level)
     changed = sum(clamps.softmax(o) for o in clamps.wiring.graph.operators if o.name == "SOFTMAX")
     positions = {int(made): k for k, operator in enumerate(model.subgraphs[0].operators) for made in operator.outputs}
     return changed, frozenset(positions[tensor] for tensor in clamps.floats)
@@ -143,8 +145,8 @@ def _clamped(values: Array, least: float) -> NDArray[np.float32]:
 class _Clamps:
     """Masks of one file. ``wiring`` is that of the file as it was."""
 
-    def __init__(self, model: Any, wiring: Wiring, observed: dict[int, Observed]) -> None:
-        self.model, self.wiring, self.observed = model, wiring, observed
+    def __init__(self, model: Any, wiring: Wiring, observed: dict[int, Observed], *, level: bool) -> None:
+        self.model, self.wiring, self.observed, self.level = model, wiring, observed, level
         self.floats: set[int] = set()
         self._factors: dict[int, float] = {}
 
@@ -157,7 +159,19 @@ class _Clamps:
         low, high = sum(spread.low for spread in spreads), sum(spread.high for spread in spreads)
         least = min(low, 0.0) - (high - low) - MARGIN
         masks = [term for term, spread in zip(terms, spreads, strict=True) if spread.masked]
-        return sum(self._clamp(term, least / term.factor) for term in masks)
+        changed = sum(self._clamp(term, least / term.factor) for term in masks)
+        if self.level and changed:
+            self._level(operator, high + least)
+        return changed
+
+    def _level(self, operator: Operator, least: float) -> None:
+        """A MAXIMUM in front of a softmax: no score is lower, and none that is masked is higher."""
+        main, tensor = self.model.subgraphs[0], self.wiring.graph.tensors[operator.inputs[0]]
+        bound = edit.add_constant(self.model, f"{tensor.name}_masked", np.array([least], np.float32))
+        new = edit.add_tensor(main, f"{tensor.name}_level", tensor.shape)
+        at = edit.producer(self.model, operator.outputs[0])
+        edit.add_operator(self.model, "MAXIMUM", [tensor.index, bound], [new], at=at, kind="MaximumMinimumOptions")
+        edit.reread(self.model, operator.outputs[0], 0, new)
 
     def _spread(self, term: Term) -> Spread | None:
         """What a term contributes; None if nobody saw its values."""

@@ -16,6 +16,10 @@ from edgekit.waist.tensors import Array, sqnr_db
 SAME_DB = 60.0
 """What a rewritten float network must reach against the original, on the calibration samples."""
 
+MASKED_DB = 20.0
+"""What will do if masks were clamped: 46 dB is left by -1e6, 23 dB by -1e7, to which float32 rounds the scores
+of rows that are masked whole (to 1/16, to 1)."""
+
 
 class Used(NamedTuple):
     """Calibration samples by number: those that are looked at, in their order, and those of them that score files."""
@@ -67,18 +71,36 @@ def ready(path: Path, inputs: dict[str, Array], used: Used, seed: int, folder: P
     main = graph.describe(model)[0]
     watched = frozenset() if whole else heads.watched(main)
     seen = observe(made, main, inputs, used.scored, seed, rows=used.rows, by_channel=watched)
-    parted = 0 if whole else heads.part(model, seen.activations)
-    clamped, floats = masks.clamp(model, seen.activations)
-    if clamped or parted:
-        with_clamps = folder / "clamped.tflite"
-        with_clamps.write_bytes(graph.pack(model))
-        again = observe(with_clamps, graph.describe(model)[0], inputs, used.scored, seed, rows=used.rows)
-        if min(sqnr_db(seen.outputs[name], values) for name, values in again.outputs.items()) >= SAME_DB:
-            made, seen = with_clamps, Observation(again.activations, seen.outputs)
-        else:
-            floats = frozenset()
+    made, seen, floats = _rewritten(made, seen, inputs, used, seed, whole=whole)
     inner = graph.ints(model.subgraphs[0].inputs)
     for side, number in taken.outputs:
         if side == "inputs" and (one := seen.activations.get(inner[number])) is not None:
             fixed[inner[number]] = one.low, one.high  # as an output it needs all of its range
     return Ready(made, inputs, seen, fixed, floats, taken, integers)
+
+
+def _rewritten(
+    made: Path, seen: Observation, inputs: dict[str, Array], used: Used, seed: int, *, whole: bool
+) -> tuple[Path, Observation, frozenset[int]]:
+    """A float file with its masks clamped and its heads parted, what is seen in it, and what must stay float for it.
+
+    It is the file as it was if there is nothing to do, or if it does not compute the same afterwards. Of masks
+    that swallow scores only in part the form that comes closest is taken.
+    """
+    found = made, seen, frozenset[int]()
+    closest = MASKED_DB
+    for level in (False, True):
+        model = graph.load(made)
+        parted = 0 if whole else heads.part(model, seen.activations)
+        clamped, floats = masks.clamp(model, seen.activations, level=level)
+        if not clamped and (level or not parted):
+            break
+        path = made.with_name(f"clamped_{level}.tflite")
+        path.write_bytes(graph.pack(model))
+        again = observe(path, graph.describe(model)[0], inputs, used.scored, seed, rows=used.rows)
+        same = min(sqnr_db(seen.outputs[name], values) for name, values in again.outputs.items())
+        if same >= (closest if clamped else SAME_DB):
+            found, closest = (path, Observation(again.activations, seen.outputs), floats), same
+        if same >= SAME_DB:
+            break
+    return found

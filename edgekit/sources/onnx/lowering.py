@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
-from onnx2tf.tflite_builder import model_writer
+from onnx2tf.tflite_builder import lower_from_onnx2tf, model_writer
 from onnx2tf.tflite_builder.core.graph import ModelIRGraphIndex
 from onnx2tf.tflite_builder.core.model_ir_pass_state import ModelIRPassState
 from onnx2tf.tflite_builder.core.validation import run_model_ir_validation_pipeline
@@ -23,6 +24,7 @@ from onnx2tf.tflite_builder.ir import (
 )
 from onnx2tf.tflite_builder.lower_from_onnx2tf import lower_onnx_to_ir
 from onnx2tf.tflite_builder.passes import (
+    binary_layout_adapter,
     graph_cleanup,
     terminal_affine_concat_split_recovery_orchestration,
     terminal_slice_concat_recovery_orchestration,
@@ -55,6 +57,38 @@ for _module in (terminal_affine_concat_split_recovery_orchestration, terminal_sl
         "sanitized_probable_nhwc_axis_sensitive_ops": 0,
         "inserted_probable_nhwc_terminal_transposes": 0,
     }
+
+_adapt = binary_layout_adapter.repair_rank4_binary_layout_mismatch_with_transpose_adapter
+
+
+def _adapt_what_does_not_fit(
+    model_ir: Any, *, graph_index: ModelIRGraphIndex | None = None, layout_state: Any = None
+) -> dict[str, int]:
+    """The converter's repair of operands in two layouts, of those alone that do not give the result's shape.
+
+    It took a row and a column for such, as outer products of masks have them, and made two rows of them.
+    """
+    index = ModelIRGraphIndex(model_ir) if graph_index is None else graph_index
+    tensors, all_of = model_ir.tensors, ModelIRGraphIndex.operator_indices_for_types
+
+    def broken(place: int) -> bool:
+        operator = model_ir.operators[place]
+        shapes = [tuple(tensors[name].shape) for name in (*operator.inputs, *operator.outputs) if name in tensors]
+        try:
+            return np.broadcast_shapes(*shapes[:-1]) != shapes[-1]
+        except ValueError:
+            return True
+
+    vars(index)["operator_indices_for_types"] = lambda kinds: list(filter(broken, all_of(index, kinds)))
+    try:
+        adapted: dict[str, int] = _adapt(model_ir, graph_index=index, layout_state=layout_state)
+    finally:
+        del vars(index)["operator_indices_for_types"]
+    return adapted
+
+
+binary_layout_adapter.repair_rank4_binary_layout_mismatch_with_transpose_adapter = _adapt_what_does_not_fit
+lower_from_onnx2tf._repair_rank4_binary_layout_mismatch_with_transpose_adapter_pass = _adapt_what_does_not_fit
 
 
 CLOSE = 1e-4

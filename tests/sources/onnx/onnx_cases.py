@@ -124,6 +124,8 @@ CASES: dict[str, onnx.ModelProto] = {
     "hardmax": build("float[1,6] x", "y = Hardmax<axis=1>(x)"),
     # arithmetic and comparison
     "add_broadcast": build("float[1,3,8,8] x, float[3,1,1] z", "y = Add(x, z)"),
+    "outer_product": build("float[1,8] x", "r = Reshape(x, rs) c = Reshape(x, cs) y = Mul(r, c)", rs=i64(1, 1, 1, 8), cs=i64(1, 1, 8, 1)),
+    "outer_difference": build("float[2,8] x", "r = Reshape(x, rs) c = Reshape(x, cs) y = Sub(c, r)", rs=i64(2, 1, 1, 8), cs=i64(2, 1, 8, 1)),
     "add_rows": build("float[1,8,8,8] x, float[8] z", "y = Add(x, z)"),
     "sub_div": build("float[1,3,4] x, float[1,3,1] z", "e = Exp(z) d = Div(x, e) y = Sub(d, z)"),
     "pow": build(IMAGE, "a = Abs(x) y = Pow(a, e)", e=np.float32(1.7)),
