@@ -1,6 +1,7 @@
 """What a network needs, whatever the machine: multiply-accumulates, parameters, activation memory."""
 
 from collections import Counter
+from collections.abc import Callable
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def count(path: Path) -> Cost:
     model = graph.load(path)
     subgraphs = graph.describe(model)
     histogram = Counter(operator.name for subgraph in subgraphs for operator in subgraph.operators)
-    counter = _Macs(model, subgraphs)
+    counter = _Counter(model, subgraphs, macs)
     return Cost(
         bytes=path.stat().st_size,
         parameters=sum(_parameters(subgraph) for subgraph in subgraphs),
@@ -44,27 +45,35 @@ def count(path: Path) -> Cost:
     )
 
 
-def macs_of(model: Any, most_trips: int) -> int:
-    """Multiply-accumulates of one inference, bodies of loops counted at most ``most_trips`` times in all."""
-    return _Macs(model, graph.describe(model)).total(0, most_trips)
+def repeated(model: Any, rule: "Rule", *, most_trips: int, unknown_trips: int) -> int:
+    """The sum of a rule over all operators that one inference runs.
+
+    Bodies of loops count as often as they run, ``unknown_trips`` times if values decide that, at most ``most_trips``
+    times in all.
+    """
+    return _Counter(model, graph.describe(model), rule, unknown_trips).total(0, most_trips)
 
 
 def beside_main(model: Any) -> tuple[int, int]:
     """Multiply-accumulates of what the main subgraph calls (bodies of loops, branches), and of the whole network."""
     subgraphs = graph.describe(model)
-    total = _Macs(model, subgraphs).total(0)
+    total = _Counter(model, subgraphs, macs).total(0)
     return total - sum(macs(subgraphs[0], operator) for operator in subgraphs[0].operators), total
 
 
 UNBOUNDED = 1 << 200
 
 
-class _Macs:
-    """Counts multiply-accumulates of subgraphs with all that they call; ``notes`` take what is not known."""
+Rule = Callable[[Graph, Operator], int]
+"""What an operator of a subgraph counts."""
 
-    def __init__(self, model: Any, subgraphs: tuple[Graph, ...]) -> None:
+
+class _Counter:
+    """Adds up a rule over subgraphs with all that they call; ``notes`` take what is not known."""
+
+    def __init__(self, model: Any, subgraphs: tuple[Graph, ...], rule: Rule, unknown_trips: int = 1) -> None:
         self.notes: list[str] = []
-        self._model, self._subgraphs = model, subgraphs
+        self._model, self._subgraphs, self._rule, self._unknown_trips = model, subgraphs, rule, unknown_trips
         self._known: dict[tuple[int, int], int] = {}
 
     def total(self, index: int, most_trips: int = UNBOUNDED) -> int:
@@ -82,12 +91,12 @@ class _Macs:
         try:
             if operator.name != "WHILE":
                 inside = max((self.total(part, most_trips) for part in called), default=0)
-                return inside + macs(self._subgraphs[index], operator)
+                return inside + self._rule(self._subgraphs[index], operator)
             runs = trips(self._model, self._subgraphs, index, operator)
         except IndexError:  # only in a file that LiteRT does not load either
             self.notes.append(f"{operator.name} lacks what it computes from: it is not in the MACs")
             return 0
-        often = min(1 if runs is None else runs, most_trips)
+        often = min(self._unknown_trips if runs is None else runs, most_trips)
         counted = sum(self.total(part, most_trips // max(1, often)) for part in called)
         if runs is None and counted:
             self.notes.append("a loop runs as often as values say: MACs count its body once")

@@ -19,6 +19,8 @@ A file may ask for any number; what passes this is not taken for work.
 def of(path: Path) -> Effort:
     """The effort of a file's main subgraph with what it calls.
 
+    Bodies of loops count as often as the file says, else once for each step of the longest input.
+
     Raises:
         InputError: the file is damaged.
     """
@@ -30,14 +32,17 @@ def of(path: Path) -> Effort:
         for operator in part.operators
         if operator.name == "WHILE"
     )
-    values = sum(
-        max(0, prod(part.tensors[tensor].shape))
-        for part in subgraphs
-        for operator in part.operators
-        for tensor in operator.outputs
-        if tensor >= 0
-    )
-    return Effort(macs=cost.macs_of(model, MOST_TRIPS), values=values, loops=loops)
+    main = subgraphs[0]
+    longest = max((size for tensor in main.inputs for size in main.tensors[tensor].shape), default=1)
+
+    def total(rule: cost.Rule) -> int:
+        return cost.repeated(model, rule, most_trips=MOST_TRIPS, unknown_trips=max(1, longest))
+
+    return Effort(macs=total(cost.macs), values=total(_values), loops=loops)
+
+
+def _values(part: Graph, operator: Operator) -> int:
+    return sum(max(0, prod(part.tensors[tensor].shape)) for tensor in operator.outputs if tensor >= 0)
 
 
 def _named(model: Any, subgraphs: tuple[Graph, ...], outer: int, loop: Operator) -> str:

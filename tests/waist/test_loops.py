@@ -10,7 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekit.waist import cost, graph, loops
+from edgekit.waist import cost, effort, graph, loops
 from tests import networks
 
 WEIGHTS = tf.constant(np.eye(8, dtype=np.float32))
@@ -49,6 +49,20 @@ def test_what_a_loop_computes_is_told_apart_from_the_rest(tmp_path: Path) -> Non
     assert cost.beside_main(graph.load(path)) == (3 * 64, 4 * 64)
     path = _file(tmp_path / "m.tflite", lambda x: tf.matmul(x, WEIGHTS))
     assert cost.beside_main(graph.load(path)) == (0, 64)
+
+
+def test_a_loop_that_values_end_earns_time_for_each_step_of_the_longest_input(tmp_path: Path) -> None:
+    def run(x: tf.Tensor) -> tf.Tensor:
+        return tf.while_loop(lambda y: tf.reduce_sum(y) < 1e9, lambda y: (tf.matmul(y, WEIGHTS),), (x,))[0]
+
+    path = _file(tmp_path / "l.tflite", run)
+    assert effort.of(path).macs == 8 * 64
+    assert cost.count(path).macs == 64
+
+
+def test_values_count_as_often_as_a_loop_makes_them(tmp_path: Path) -> None:
+    few, many = (effort.of(_file(tmp_path / f"{n}.tflite", _looped(0, n, 1))).values for n in (10, 1000))
+    assert many > 50 * few
 
 
 def test_loops_in_loops_multiply(tmp_path: Path) -> None:
