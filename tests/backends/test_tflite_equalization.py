@@ -10,6 +10,7 @@ from edgekit.backends.tflite import equalization
 from edgekit.waist import graph, run
 from edgekit.waist.tensors import sqnr_db
 from tests import networks
+from tests.backends.apart import as_float, spread_out
 from tests.backends.integers import Quantized, normal
 
 RELU6 = networks.schema.ActivationFunctionType.RELU6
@@ -120,38 +121,6 @@ def test_a_tensor_that_others_read_stays_as_it_is(tmp_path: Path) -> None:
     made = net.operator("FULLY_CONNECTED", [hidden, *dense[1]], (1, 8), kind="FullyConnectedOptions")
     total = net.operator("ADD", [hidden, made], (1, 8), kind="AddOptions")
     assert equalization.equalize(graph.load(net.save(tmp_path / "net.tflite", total))) == 0
-
-
-def as_float(model: Any) -> None:
-    """Store int8 weights, of a file whose activations are float32, as float32."""
-    for tensor in graph.describe(model)[0].tensors:
-        if tensor.dtype == "int8":
-            values = graph.constant(model, 0, tensor.index)
-            assert values is not None
-            shape = [-1 if axis == tensor.axis else 1 for axis in range(values.ndim)]
-            stored = model.subgraphs[0].tensors[tensor.index]
-            stored.type, stored.quantization = equalization.schema.TensorType.FLOAT32, None
-            scaled = values * np.array(tensor.scales).reshape(shape if len(tensor.scales) > 1 else ())
-            equalization.edit.set_constant(model, tensor.index, scaled.astype("f"))
-
-
-def spread_out(model: Any, apart: float, seed: int = 0) -> int:
-    """Multiply the channels between layers by up to ``apart``, in place, without changing the float function."""
-    random = np.random.default_rng(seed)
-    pairs = list(equalization._pairs(model, graph.describe(model)[0], frozenset()))
-    for first, second in pairs:
-
-        def changed(found: Any, tensor: int, factor: Any) -> None:
-            values = graph.constant(model, 0, tensor)
-            assert values is not None
-            equalization.edit.set_constant(model, tensor, (values * factor).astype("f"))
-
-        factors = apart ** random.uniform(-0.5, 0.5, first.weights.shape[-1 if first.weights.shape[0] == 1 else 0])
-        depthwise = first.operator.name == "DEPTHWISE_CONV_2D"
-        changed(first, first.kernel, factors if depthwise else factors.reshape(-1, *[1] * (first.weights.ndim - 1)))
-        changed(first, first.bias, factors)
-        changed(second, second.kernel, 1 / factors)  # in the last axis, of all kinds without a multiplier or groups
-    return len(pairs)
 
 
 @pytest.mark.shared

@@ -1,6 +1,6 @@
 """Plain post-training quantization as a user without edgekit writes it: TFLiteConverter, int8 in and out.
 
-Usage: python -m tests.studies.accuracy.converter MODEL CALIBRATION.npy OUT.tflite
+Usage: python -m tests.studies.accuracy.converter MODEL CALIBRATION.npy OUT.tflite [--per-tensor]
 
 An ONNX model does not reach TFLiteConverter, so for a float ``.tflite`` (the waist) the second half
 of the converter, its calibrator and quantizer, is called alone.
@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+PER_TENSOR = "--per-tensor"
+"""One scale for all weights of a layer, of a ``.tflite`` only."""
 
 
 def converted(model: Path, calibration: Any) -> bytes:
@@ -41,7 +44,7 @@ def converted(model: Path, calibration: Any) -> bytes:
     return content
 
 
-def quantized(model: Path, calibration: Any) -> bytes:
+def quantized(model: Path, calibration: Any, *, per_channel: bool = True) -> bytes:
     """A float TFLite file → int8, by the calibrator and quantizer behind TFLiteConverter."""
     from ai_edge_litert import _pywrap_tensorflow_lite_calibration_wrapper as wrapper  # noqa: PLC0415
     from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415
@@ -53,11 +56,14 @@ def quantized(model: Path, calibration: Any) -> bytes:
     for row in calibration:
         calibrator.FeedTensor([row.reshape(shape)])
     int8, int32 = np.dtype(np.int8).num, np.dtype(np.int32).num
-    made: bytes = calibrator.QuantizeModel(int8, int8, False, int8, int32, False, False)
+    made: bytes = calibrator.QuantizeModel(int8, int8, False, int8, int32, not per_channel, not per_channel)
     return made
 
 
 if __name__ == "__main__":
-    source, samples, out = map(Path, sys.argv[1:])
-    make = quantized if source.suffix == ".tflite" else converted
-    out.write_bytes(make(source, np.load(samples)))
+    source, samples, out = map(Path, sys.argv[1:4])
+    rows = np.load(samples)
+    if source.suffix == ".tflite":
+        out.write_bytes(quantized(source, rows, per_channel=PER_TENSOR not in sys.argv))
+    else:
+        out.write_bytes(converted(source, rows))

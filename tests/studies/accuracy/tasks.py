@@ -5,7 +5,7 @@ Calibration rows are never judged. All data comes from the shared folder.
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 Split = tuple[Any, Any, Any]
-"""Calibration inputs, inputs to judge, their labels: ``[N, ...]`` float32, ``[M, ...]`` float32, ``[M]``."""
+"""Calibration inputs, inputs to judge, their labels (None: there are none): ``[N, ...]``, ``[M, ...]`` float32, ``[M]``."""
 
 CALIBRATION = 200
 """Samples that every quantizer gets."""
@@ -24,7 +24,9 @@ class Task:
     """A model, its data, and the demand of the mission.
 
     ``at_least`` is a top-1 in percent; ``within`` are points below the float network. ``reference``
-    is an int8 file that the model's makers published.
+    is an int8 file that the model's makers published. ``shapes`` are what a user says with ``--shape``; with
+    ``per_channel`` False a layer's weights have one scale. ``scores`` are the channels of a detector's output that hold
+    scores, the axis of channels first.
     """
 
     name: str
@@ -34,6 +36,9 @@ class Task:
     at_least: float | None = None
     within: float | None = None
     reference: str | None = None
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    per_channel: bool = True
+    scores: slice | None = None
 
 
 def keywords(shared: Path) -> Split:
@@ -77,18 +82,23 @@ def point_history(shared: Path) -> Split:
     return _gesture(shared / "data/gesture/point_history.csv")
 
 
-def _images(file: Path, most: int) -> tuple[Any, Any]:
+def images(file: Path, most: int, size: tuple[int, int] | None = None, mode: str = "RGB") -> tuple[Any, Any]:
+    """Images taken evenly from a set, ``[N, H, W]`` or ``[N, H, W, 3]`` in 0..255, and their labels.
+
+    ``size`` is (height, width) if they are resized; ``mode`` is one of Pillow's.
+    """
     with np.load(file) as stored:
         blob, offsets, y = stored["blob"].tobytes(), stored["offsets"], stored["y"]
     rows = np.linspace(0, len(y) - 1, min(most, len(y))).round().astype(int)
-    pictures = [Image.open(io.BytesIO(blob[offsets[i] : offsets[i + 1]])).convert("RGB") for i in rows]
+    pictures = [Image.open(io.BytesIO(blob[offsets[i] : offsets[i + 1]])).convert(mode) for i in rows]
+    pictures = pictures if size is None else [picture.resize(size[::-1]) for picture in pictures]
     return np.stack([np.asarray(picture) for picture in pictures]).astype(np.float32), y[rows]
 
 
 def small_photos(shared: Path) -> Split:
     """CIFAR-10-JPEG, raw 0..255 RGB."""
-    calibration, _ = _images(shared / "data/cifar10jpeg_train10k.npz", CALIBRATION)
-    return (calibration, *_images(shared / "data/cifar10jpeg_test2k.npz", 2000))
+    calibration, _ = images(shared / "data/cifar10jpeg_train10k.npz", CALIBRATION)
+    return (calibration, *images(shared / "data/cifar10jpeg_test2k.npz", 2000))
 
 
 _FIRST = f"first {CALIBRATION} rows calibrate, the rest is judged"
