@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tensorflow.python.ops.op_selector import UnliftableError
 
 from edgekit.errors import Unsupported, first_line
 from edgekit.nouns.model import Constant, SourceOptions, TensorRow
-from edgekit.sources.keras.libraries import FAILURES, tf
+from edgekit.sources.keras.libraries import FAILURES, UnliftableError, tf
 from edgekit.sources.keras.network import Fixed, KerasNetwork, Port, fix
 from edgekit.waist import naming, proposals
 

@@ -21,6 +21,7 @@ import tensorflow as tf
 import tf_keras
 from google.protobuf.message import DecodeError
 from tensorflow.lite.python.convert import ConverterError
+from tensorflow.python.ops.op_selector import UnliftableError
 from tensorflow.python.saved_model.nested_structure_coder import NotEncodableError
 
 absl.logging.set_verbosity(absl.logging.ERROR)
@@ -51,18 +52,17 @@ FAILURES = (
 )
 """What TensorFlow and Keras raise when a file or a graph is not to their liking; they have no tree of their own."""
 
-__all__ = ["FAILURES", "ConverterError", "keras3", "tf", "tf_keras"]
+__all__ = ["FAILURES", "ConverterError", "UnliftableError", "keras3", "tf", "tf_keras"]
 
 
 @cache
 def keras3() -> Any:
-    """Keras 3, without scikit-learn, which it would load for a wrapper that no model file needs (1.5 s)."""
-    blocked = "sklearn" not in sys.modules
-    if blocked:
-        sys.modules["sklearn"] = None  # type: ignore[assignment]
+    """Keras 3, without what it would load for wrappers and plots that no model file needs (2 s)."""
+    blocked = {"matplotlib", "sklearn"} - sys.modules.keys()
+    sys.modules.update(dict.fromkeys(blocked))  # type: ignore[arg-type]
     try:
         import keras  # noqa: PLC0415 - 0.5 s that only Keras 3 files cost
     finally:
-        if blocked:
-            del sys.modules["sklearn"]
+        for name in blocked:
+            del sys.modules[name]
     return keras
