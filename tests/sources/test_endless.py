@@ -7,21 +7,23 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-import tensorflow as tf
 
 from edgekit import cli
 from edgekit.engine.worker import Worker
 from edgekit.errors import EndlessError
 from edgekit.nouns.model import Model, SourceOptions
-from edgekit.sources.keras import effort as keras_effort
 from edgekit.waist import effort
 from edgekit.waist.tensors import write_npz
 from tests import networks
+from tests.lazy import Lazy
 from tests.sources.onnx.onnx_cases import build
 
-WEIGHTS = tf.constant(np.eye(8, dtype=np.float32))
+tf: Any = Lazy("tensorflow")
+keras_effort: Any = Lazy("edgekit.sources.keras.effort")
 
-Loop = Callable[[tf.Tensor], tf.Tensor]
+WEIGHTS = np.eye(8, dtype=np.float32)
+
+Loop = Callable[[Any], Any]
 
 
 def _counted(times: int, body: Loop) -> Loop:

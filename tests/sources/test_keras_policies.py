@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -12,10 +13,12 @@ import pytest
 
 from edgekit.engine.worker import Worker
 from edgekit.nouns.model import SourceOptions
-from edgekit.sources.keras import archive, policies
 from edgekit.waist import run
 from edgekit.waist.tensors import inputs_to_file, outputs_to_source, sqnr_db
+from tests.lazy import Lazy
 
+archive: Any = Lazy("edgekit.sources.keras.archive")
+policies: Any = Lazy("edgekit.sources.keras.policies")
 PLAIN = SourceOptions()
 
 

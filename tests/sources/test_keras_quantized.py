@@ -11,17 +11,19 @@ import pytest
 
 from edgekit.errors import InputError
 from edgekit.nouns.model import SourceOptions
-from edgekit.sources.keras import KerasSource
-from edgekit.sources.keras.libraries import tf, tf_keras
 from edgekit.waist import graph, run
 from edgekit.waist.tensors import sqnr_db
+from tests.lazy import Lazy
 
-tfmot = pytest.importorskip("tensorflow_model_optimization")
+keras: Any = Lazy("edgekit.sources.keras")
+tf: Any = Lazy("tensorflow")
+tf_keras: Any = Lazy("tf_keras")
+tfmot: Any = Lazy("tensorflow_model_optimization")
+layers: Any = Lazy("tf_keras.layers")
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the toolkit's own
 
 OPTIONS = SourceOptions()
-layers = tf_keras.layers
 
 
 def _image() -> Any:
@@ -100,7 +102,7 @@ def _answers(model: Any, file: Path, signature: Any) -> tuple[list[np.ndarray[An
 @pytest.mark.parametrize("name", NETWORKS)
 def test_quantized_training_keeps_its_own_integers(folder: Path, name: str, tmp_path: Path) -> None:
     """Integers of the network's own ranges, as near to it as TensorFlow's own converter comes, no layer in floats."""
-    source, path = KerasSource(), folder / f"{name}.h5"
+    source, path = keras.KerasSource(), folder / f"{name}.h5"
     assert source.describe(path, OPTIONS).precision == "int8"
     made = source.as_it_is(path, OPTIONS, tmp_path)
     assert made is not None
@@ -122,7 +124,7 @@ def test_quantized_training_keeps_its_own_integers(folder: Path, name: str, tmp_
 @pytest.mark.parametrize("name", ["image", "two inputs"])
 def test_floats_of_quantized_training_repeat_its_roundings(folder: Path, name: str, tmp_path: Path) -> None:
     """The waist rounds as the network does, its weights are plain floats, and a warning says what that means."""
-    made = KerasSource().to_waist(folder / f"{name}.h5", OPTIONS, tmp_path)
+    made = keras.KerasSource().to_waist(folder / f"{name}.h5", OPTIONS, tmp_path)
     main = graph.read(tmp_path / made.file)[0]
     assert not any(tensor.constant_bytes and tensor.dtype == "int8" for tensor in main.tensors)
     assert "quantized already" in " ".join(made.warnings)
@@ -139,7 +141,7 @@ def test_layers_that_were_not_annotated_stay_float(tmp_path: Path) -> None:
     value = quantization.quantize_annotate_layer(layers.Conv2D(6, 3, activation="relu"))(value)
     model = tf_keras.Model(given, quantization.quantize_annotate_layer(layers.Dense(3))(layers.Flatten()(value)))
     _seen(quantization.quantize_apply(model), 1).save(tmp_path / "part.h5")
-    made = KerasSource().as_it_is(tmp_path / "part.h5", OPTIONS, tmp_path)
+    made = keras.KerasSource().as_it_is(tmp_path / "part.h5", OPTIONS, tmp_path)
     assert made is not None
     main = graph.read(tmp_path / made.file)[0]
     convolutions = [main.tensors[o.outputs[0]].dtype for o in main.operators if o.name == "CONV_2D"]
@@ -152,7 +154,7 @@ def test_layers_that_were_not_annotated_stay_float(tmp_path: Path) -> None:
 
 def test_a_saved_model_of_quantized_training_keeps_its_integers(folder: Path, tmp_path: Path) -> None:
     _loaded(folder / "image.h5").export(tmp_path / "saved")
-    source = KerasSource()
+    source = keras.KerasSource()
     assert source.describe(tmp_path / "saved", OPTIONS).precision == "int8"
     assert source.as_it_is(tmp_path / "saved", OPTIONS, tmp_path) is not None
 
@@ -168,9 +170,9 @@ def test_wrappers_of_pruning_and_clustering_are_taken_off(tmp_path: Path) -> Non
     bare = {"pruning": pruning.strip_pruning, "clustering": clustering.strip_clustering}
     for name, model in wrapped.items():
         model.save(tmp_path / f"{name}.h5")
-        made = KerasSource().to_waist(tmp_path / f"{name}.h5", OPTIONS, tmp_path)
+        made = keras.KerasSource().to_waist(tmp_path / f"{name}.h5", OPTIONS, tmp_path)
         assert f"took off the wrappers of {name}" in made.notes
-        assert KerasSource().describe(tmp_path / f"{name}.h5", OPTIONS).precision == "float32"
+        assert keras.KerasSource().describe(tmp_path / f"{name}.h5", OPTIONS).precision == "float32"
         for wanted, found in zip(*_answers(bare[name](model), tmp_path / made.file, made.signature), strict=True):
             assert sqnr_db(wanted, found) > 100
 
@@ -184,4 +186,4 @@ def test_attributes_that_no_toolkit_writes_are_refused(folder: Path, attributes:
         config["config"]["layers"][2]["config"]["quantize_config"]["config"]["weight_attrs"] = attributes
         file.attrs["model_config"] = json.dumps(config)
     with pytest.raises(InputError, match="weight_attrs"):
-        KerasSource().describe(path, OPTIONS)
+        keras.KerasSource().describe(path, OPTIONS)

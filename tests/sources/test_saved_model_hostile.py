@@ -5,15 +5,17 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tensorflow.core.protobuf import saved_model_pb2
 
 from edgekit.engine.worker import Worker
 from edgekit.errors import EdgekitError
 from edgekit.nouns.model import SourceOptions
+from tests.lazy import Lazy
 from tests.sources.test_keras_refusals import describe, refused
 
+saved_model_pb2: Any = Lazy("tensorflow.core.protobuf.saved_model_pb2")
 MAKER = Path(__file__).with_name("hostile_saved_models.py")
 pytestmark = pytest.mark.slow
 
