@@ -112,19 +112,8 @@ def judge(case: Case, reference: dict[str, Array], outputs: dict[str, Array], pr
         InputError: the artifact's outputs have other shapes.
     """
     agreements = agreement.compare(reference, outputs, case.made)
-    same = _same_choices(case, reference, outputs)
     seen = None if probed is None else probes.agreement(probed, reference)
-    lowest_db = _lowest([found for found in agreements if found.output not in same] or agreements)
-    found = [
-        *_about_agreement(case, agreements, reference, outputs, same),
-        *_about_choices(case, reference, outputs, same),
-        *_about_answers(case, reference, outputs),
-        *_about_metric(case),
-        *_about_budget(case.budget, agreements, lowest_db),
-        *_about_coverage(case.coverage),
-        *_about_inputs(case, seen),
-    ]
-    found.sort(key=lambda finding: -SEVERITY[finding[0]])
+    found, lowest_db = _findings(case, agreements, reference, outputs, seen)
     stateful = probed is not None and probes.keeps_state(probed.reference)
     refusal, evident = _refusal(case.precision, found, reference, outputs, probed)
     return Judged(
@@ -151,6 +140,28 @@ def judge(case: Case, reference: dict[str, Array], outputs: dict[str, Array], pr
         searchable=evident is not None,
         probe=evident or None,
     )
+
+
+def _findings(
+    case: Case,
+    agreements: tuple[Agreement, ...],
+    reference: dict[str, Array],
+    outputs: dict[str, Array],
+    seen: Probes | None,
+) -> tuple[list[Finding], float | None]:
+    """All that is to be said against the file, the worst first, and the SQNR of its worst output."""
+    same = _same_choices(case, reference, outputs)
+    lowest_db = _lowest([found for found in agreements if found.output not in same] or agreements)
+    found = [
+        *_about_agreement(case, agreements, reference, outputs, same),
+        *_about_choices(case, reference, outputs, same),
+        *_about_answers(case, reference, outputs),
+        *_about_metric(case),
+        *_about_budget(case.budget, agreements, lowest_db),
+        *_about_coverage(case.coverage),
+        *_about_inputs(case, seen),
+    ]
+    return sorted(found, key=lambda finding: -SEVERITY[finding[0]]), lowest_db
 
 
 def _lowest(told: Sequence[Agreement]) -> float | None:
