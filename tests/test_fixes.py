@@ -53,38 +53,37 @@ def fixes(path: Path) -> Iterator[str]:
                 yield text.value
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_fix_names_only_options_that_exist(path: Path) -> None:
+@pytest.fixture(scope="module")
+def told() -> dict[str, list[str]]:
+    """The fixes of every module."""
+    return {str(path.relative_to(ROOT)): list(fixes(path)) for path in MODULES}
+
+
+def test_the_fixes_are_found(told: dict[str, list[str]]) -> None:
+    assert sum(map(len, told.values())) > 200
+
+
+def test_a_fix_names_only_options_that_exist(told: dict[str, list[str]]) -> None:
     known = options(edgekit) | OTHERS
-    assert not [text for text in fixes(path) if not set(OPTION.findall(text)) <= known]
-
-
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_command_in_a_fix_can_be_typed(path: Path) -> None:
-    wrong = []
-    for text in fixes(path):
-        for name, rest in re.findall(r"`?\bedgekit ([a-z]+)((?: (?:--?)?[^\s;,()`]+)*)", text):
-            if name in VERBS:
-                wrong += [text for option in OPTION.findall(rest) if option not in options(verb(name))]
-            elif rest.startswith(" -"):
-                wrong.append(text)
+    wrong = [(name, text) for name, texts in told.items() for text in texts if not set(OPTION.findall(text)) <= known]
     assert not wrong
 
 
-def test_the_fixes_are_found() -> None:
-    assert sum(len(list(fixes(path))) for path in MODULES) > 200
+def test_a_command_in_a_fix_can_be_typed(told: dict[str, list[str]]) -> None:
+    wrong = []
+    for module, texts in told.items():
+        for text in texts:
+            for name, rest in re.findall(r"`?\bedgekit ([a-z]+)((?: (?:--?)?[^\s;,()`]+)*)", text):
+                if name in VERBS:
+                    known = options(verb(name))
+                    wrong += [(module, text) for option in OPTION.findall(rest) if option not in known]
+                elif rest.startswith(" -"):
+                    wrong.append((module, text))
+    assert not wrong
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        *MODULES,
-        *ROOT.glob("*.md"),
-        *(ROOT / "docs").rglob("*.md"),
-        *(ROOT / "tests" / "golden").rglob("*.txt"),
-    ],
-    ids=lambda path: str(path.relative_to(ROOT)),
-)
-def test_nothing_tells_to_install_the_strangers_package(path: Path) -> None:
+def test_nothing_tells_to_install_the_strangers_package() -> None:
     """On the public package index the name edgekit belongs to somebody else."""
-    assert not re.search(r"pip3? install(?: (?!&&)\S+)*? ['\"]?edgekit\b(?!/)", path.read_text(encoding="utf8"))
+    told = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "tests" / "golden").rglob("*.txt")]
+    strangers = re.compile(r"pip3? install(?: (?!&&)\S+)*? ['\"]?edgekit\b(?!/)")
+    assert not [str(path) for path in (*MODULES, *told) if strangers.search(path.read_text(encoding="utf8"))]
