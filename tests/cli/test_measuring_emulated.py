@@ -13,24 +13,30 @@ from edgekit.nouns.profile import DeviceConfig
 from tests.drivers import bench_emulated
 from tests.drivers.benches import network
 
-pytestmark = pytest.mark.slow
-
 NAME = "pi5"
 """A name that could be a board's: the verdict must tell by itself that none computed."""
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A network, samples for it, and an emulated core that was added; the cache is that of the test run."""
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A network, samples for it, and an emulated core that was added, but not set up."""
     network(tmp_path)
+    monkeypatch.setenv("EDGEKIT_CONFIG", str(tmp_path / "config"))
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.chdir(tmp_path)
+    config.write_device(NAME, DeviceConfig(kind="emulated", cpu="cortex-a53"))
+    return tmp_path
+
+
+@pytest.fixture
+def emulator(tmp_path: Path) -> Iterator[None]:
+    """The system for it; the cache is that of the test run."""
     with bench_emulated.bench(tmp_path):
-        monkeypatch.setenv("EDGEKIT_CONFIG", str(tmp_path / "config"))
-        monkeypatch.setenv("COLUMNS", "100")
-        monkeypatch.chdir(tmp_path)
-        config.write_device(NAME, DeviceConfig(kind="emulated", cpu="cortex-a53"))
-        yield tmp_path
+        yield
 
 
+@pytest.mark.study
+@pytest.mark.usefixtures("emulator")
 def test_a_build_is_verified_on_arm64_kernels_of_a_named_core(desk: Path, capfd: pytest.CaptureFixture[str]) -> None:
     before = bench_emulated.places()
     asked = ["build", "classifier.tflite", "-t", "linux-arm64", "--precision", "int8", "--calibration", "inputs.npz"]

@@ -13,12 +13,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
+from edgekit.engine import registry
 from edgekit.nouns.profile import DeviceConfig, Run
 from tests import networks
 
 QUICK = Run(warm_up_runs=1, warm_up_s=0.01, min_runs=5, min_s=0.02, max_s=20.0)
 """A block that is over at once."""
+
+
+STUDIED = {"emulated"}
+"""Leaves whose device is a system of 75 MB that is fetched, and runs a hundred times slower than this host."""
+
+LEAVES = [pytest.param(name, marks=pytest.mark.study if name in STUDIED else ()) for name in registry.names("drivers")]
+"""Every kind of device; `STUDIED` ones among the studies."""
 
 
 @dataclass

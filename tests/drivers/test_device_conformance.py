@@ -12,17 +12,11 @@ import numpy as np
 import pytest
 
 from edgekit import runner
-from edgekit.engine import registry
 from edgekit.engine.worker import Worker
 from edgekit.errors import DeviceError, EdgekitError
 from edgekit.nouns.profile import Block, Deployment, Device, Run
 from edgekit.waist.run import Interpreter
-from tests.drivers.benches import Bench, bench_of, network
-
-SLOW = {"emulated"}
-"""Leaves whose bench takes minutes to set up."""
-
-LEAVES = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in registry.names("drivers")]
+from tests.drivers.benches import LEAVES, Bench, bench_of, network
 
 
 class Session:

@@ -16,7 +16,8 @@ from edgekit.errors import DeviceError, InputError, MissingTool, Unsupported
 from edgekit.nouns.profile import Deployment, Device, DeviceConfig, Mode, Run
 from tests.drivers.bench_emulated import ID, bench, found, places, random_inputs, runs_on
 
-pytestmark = pytest.mark.slow
+SET_UP = pytest.mark.study
+"""Tests of a core that is set up (`tests.drivers.benches.STUDIED`)."""
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +26,7 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
         yield found(made)
 
 
+@SET_UP
 @pytest.mark.parametrize("mode", ["time", "idle", "operators"])
 def test_it_never_reports_a_time(mode: Mode, device: Device, tmp_path: Path, network: Path) -> None:
     np.savez(tmp_path / "given.npz", x=np.zeros((1, 1, 4), np.float32))
@@ -45,11 +47,13 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@SET_UP
 def test_a_file_that_litert_refuses_there_is_no_bug_here(device: Device, network: Path, tmp_path: Path) -> None:
     with pytest.raises(Unsupported, match=r"cannot load|ended with code"):
         runs_on(device, tmp_path)(network, {"x": np.zeros((1, 4), np.float32)})
 
 
+@SET_UP
 @pytest.mark.shared
 def test_a_run_ends_when_whoever_started_it_is_killed(device: Device, tmp_path: Path, shared: Path) -> None:
     file = shared / "models" / "mlperf_tiny" / "pretrainedResnet.tflite"
@@ -91,6 +95,7 @@ def _reads(path: Path) -> str:
         return ""
 
 
+@SET_UP
 def test_a_core_that_qemu_does_not_know_is_a_problem_in_words(device: Device) -> None:
     (found,) = Emulated().find({"odd": DeviceConfig(kind="emulated", cpu="z80")})
     assert not found.usable
@@ -101,7 +106,7 @@ def test_a_core_that_qemu_does_not_know_is_a_problem_in_words(device: Device) ->
 
 
 @pytest.mark.parametrize("core", ["max", "max,sme=off"])
-def test_the_core_named_max_is_refused(core: str, device: Device) -> None:
+def test_the_core_named_max_is_refused(core: str) -> None:
     named = DeviceConfig(kind="emulated", cpu=core)
     (found,) = Emulated().find({"odd": named})
     assert not found.usable
@@ -112,6 +117,7 @@ def test_the_core_named_max_is_refused(core: str, device: Device) -> None:
         Emulated().set_up(named)
 
 
+@SET_UP
 def test_it_says_what_it_is(device: Device) -> None:
     assert (device.cpu, device.abi, device.runs, device.times) == ("cortex-a76", "aarch64", (".tflite",), False)
     assert device.runtimes == {"ai-edge-litert": "2.1.2"}
@@ -119,6 +125,7 @@ def test_it_says_what_it_is(device: Device) -> None:
     assert Emulated().state(device).governor is None
 
 
+@SET_UP
 def test_a_second_set_up_is_free(device: Device) -> None:
     assert device.config is not None
     before = root.read(system_folder())
@@ -128,11 +135,13 @@ def test_a_second_set_up_is_free(device: Device) -> None:
     assert before.packages["python3.11-minimal"].startswith("3.11.2-")
 
 
-def test_only_tflite_files_run_there(device: Device, tmp_path: Path) -> None:
+def test_only_tflite_files_run_there(tmp_path: Path) -> None:
+    device = Device(id=ID, kind="emulated", title="arm64 under qemu", config=DeviceConfig(kind="emulated"))
     with pytest.raises(Unsupported, match=r"runs \.tflite files, not \.xml"):
         Emulated().open(device, tmp_path / "model.xml", tmp_path / "given.npz", Run(), runner.place_name(5))
 
 
+@SET_UP
 @pytest.mark.shared
 def test_a_run_that_takes_too_long_is_ended(
     device: Device, tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
