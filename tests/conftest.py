@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from edgekit.engine.worker import Worker
 from edgekit.host.cachedir import cache_folder
 from tests.cpu_times import CpuTimes
 from tests.lines import Lines
+from tests.scheduling import WITH_TENSORFLOW, WITH_WORKERS, SharingFiles
 
 # A busy machine is no failure, and neither is a fixture that all examples share. Whether a change lands depends
 # on the change and not on the draw; elsewhere every run draws anew.
@@ -90,14 +92,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the screens of tests/golden anew")
 
 
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SharingFiles:
+    return SharingFiles(config, log)
+
+
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if STUDIES in item.path.parents:
             item.add_marker("study")
-    # Files of slow tests first, so that both processes end together.
+    # What one process does alone first, then files of slow tests, so that all processes end together.
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    alone = {
+        item.path for item in items if any(f.search(item.path.as_posix()) for f in (WITH_TENSORFLOW, WITH_WORKERS))
+    }
+    items.sort(key=lambda item: (item.path not in alone, item.path not in slow))
     folder = Path(os.environ.get("EDGEKIT_SHARED", ROOT.parent / "shared"))
     if folder.is_dir():
         return
@@ -160,19 +169,29 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
     subprocess.run(["umount", "--lazy", place], check=True)
 
 
+Workers = dict[tuple[str, str], Worker]
+
+
+@pytest.fixture(scope="session")
+def worker_pool() -> Iterator[dict[tuple[Any, ...], Workers]]:
+    """Worker processes by what they may take; they end with the tests."""
+    pool: dict[tuple[Any, ...], Workers] = defaultdict(dict)
+    yield pool
+    for workers in pool.values():
+        for worker in workers.values():
+            worker.close()
+
+
 @pytest.fixture(scope="module")
-def kept_workers() -> Iterator[None]:
-    """Worker processes that all sessions of a file of tests share, since to import TensorFlow takes seconds."""
-    shared: dict[tuple[str, str], Worker] = {}
+def kept_workers(worker_pool: dict[tuple[Any, ...], Workers]) -> Iterator[None]:
+    """All sessions of such files of tests share worker processes, since to import TensorFlow takes seconds."""
     begin = Session.__init__
 
     def share(session: Session, *arguments: Any, **options: Any) -> None:
         begin(session, *arguments, **options)
-        session._workers = shared
+        session._workers = worker_pool[session._max_memory, session._max_seconds]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Session, "__init__", share)
         patch.setattr(Session, "_close_workers", lambda _: None)
         yield
-    for worker in shared.values():
-        worker.close()

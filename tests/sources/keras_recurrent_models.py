@@ -57,6 +57,7 @@ def stateless() -> dict[str, Any]:
         "primed": primed(),
         "masked": sequential(layers.Masking(0.0), layers.LSTM(6, return_sequences=True), layers.GRU(4)),
         "mixed": sequential(layers.Conv1D(5, 3), layers.LSTM(6, return_sequences=True), layers.SimpleRNN(4)),
+        "convlstm": sequential(layers.ConvLSTM2D(2, 3), shape=(4, 6, 6, 1)),
     }
     if not K3:
         return common
@@ -64,7 +65,6 @@ def stateless() -> dict[str, Any]:
         "lstm_relu": sequential(layers.LSTM(6, activation="relu", use_bias=False)),
         "gru": sequential(both(layers.GRU(4, reset_after=False, return_sequences=True)), layers.GRU(4)),
         "cells": sequential(layers.RNN([layers.LSTMCell(4), layers.GRUCell(3)])),
-        "convlstm": sequential(layers.ConvLSTM2D(2, 3), shape=(4, 6, 6, 1)),
         "distributed": sequential(layers.TimeDistributed(layers.LSTM(4)), layers.LSTM(3), shape=(3, 5, 2)),
         "seq2seq": seq2seq(),
     }

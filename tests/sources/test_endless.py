@@ -76,7 +76,7 @@ def _run(path: Path, leaf: str, samples: Path, out: Path, *, seconds: float = 1.
 def test_a_tflite_loop_is_named(name: str, samples: Path, tmp_path: Path) -> None:
     path = _tflite(tmp_path / f"{name}.tflite", ENDLESS[name])
     with pytest.raises(EndlessError, match=r"loop.*WHILE") as refused:
-        _run(path, "tflite", samples, tmp_path)
+        _run(path, "tflite", samples, tmp_path, seconds=0.5)
     assert refused.value.place.startswith(f"{path}: WHILE")
     assert "--max-seconds" in refused.value.fix
 

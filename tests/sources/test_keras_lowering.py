@@ -1,7 +1,6 @@
 """Networks with operators that TFLite's converter refuses compute what Keras computes all the same."""
 
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +19,9 @@ RECURRENT = ["open_gru", "open_simple", "open_lstm", "open_bidirectional", "open
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def models(keras_files: Callable[[str], Path]) -> Path:
     """A folder of them."""
-    folder = tmp_path_factory.mktemp("lowering")
-    script = Path(__file__).with_name("keras_lowering_models.py")
-    subprocess.run([sys.executable, script, folder], check=True, capture_output=True)
-    return folder
+    return keras_files("lowering")
 
 
 def outputs(worker: Worker, path: Path, out: Path) -> tuple[list[str], list[np.ndarray], list[np.ndarray]]:

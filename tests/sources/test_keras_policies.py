@@ -2,8 +2,7 @@
 
 import json
 import re
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +22,13 @@ PLAIN = SourceOptions()
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def models(keras_files: Callable[[str], Path]) -> dict[str, Path]:
     """A folder for each library with the models that it wrote."""
-    folder = tmp_path_factory.mktemp("policies")
-    for library in ("k3", "legacy"):
-        (folder / library).mkdir()
-        script = Path(__file__).with_name("keras_policy_models.py")
-        subprocess.run([sys.executable, script, library, folder / library], check=True, capture_output=True)
-    return folder
+    return {library: keras_files(f"policies/{library}") for library in ("k3", "legacy")}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("suffix", [".keras", ".h5"])
-@pytest.mark.parametrize("library", ["k3", "legacy"])
+@pytest.mark.parametrize(("library", "suffix"), [("k3", ".keras"), ("k3", ".h5"), ("legacy", ".h5")])
 @pytest.mark.parametrize(
     ("name", "policy", "least_db"),
     [
@@ -45,9 +38,16 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_a_half_network_is_read_in_float32(
-    worker: Worker, models: Path, tmp_path: Path, library: str, suffix: str, name: str, policy: str, least_db: float
+    worker: Worker,
+    models: dict[str, Path],
+    tmp_path: Path,
+    library: str,
+    suffix: str,
+    name: str,
+    policy: str,
+    least_db: float,
 ) -> None:
-    path = models / library / f"{name}{suffix}"
+    path = models[library] / f"{name}{suffix}"
     expected = np.load(path.with_suffix(".npz"))
     waist = worker.call("sources", "keras", "to_waist", path=path, options=PLAIN, out=tmp_path)
     (given,), (made,) = waist.signature.inputs, waist.signature.outputs

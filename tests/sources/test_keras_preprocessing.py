@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,37 +14,15 @@ from edgekit.nouns.model import SourceOptions, Waist
 pytestmark = pytest.mark.slow
 PLAIN = SourceOptions()
 
-MAKE = """
-import os, sys
-os.environ["KERAS_BACKEND"] = "tensorflow"
-import {library} as keras
-folder, layers = sys.argv[1], keras.layers
-
-def save(name, dtype, layer, head):
-    x = layers.Input((4,), dtype=dtype, name="x")
-    keras.Model(x, layers.Dense(2, name="out")(head(layer(x)))).save(folder + "/" + name + ".keras")
-
-def embed(x):
-    return layers.Flatten()(layers.Embedding(9, 3)(x))
-
-save("lookup", "int64", layers.IntegerLookup(vocabulary=[10, 20, 30], name="look"), embed)
-save("hashing", "int64", layers.Hashing(8, name="hash"), embed)
-save("strings", "string", layers.StringLookup(vocabulary=["a", "b"], name="words"), embed)
-save("counts", "int64", layers.CategoryEncoding(6, output_mode="multi_hot", name="count"), lambda x: x)
-"""
-
 MEND = """
 import os, sys
 os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ["TF_USE_LEGACY_KERAS"] = "1"  # TensorFlow need not load Keras 3 for itself
 import {library} as keras
 os.chdir(sys.argv[1])
 model = keras.models.load_model(sys.argv[2])
 exec(sys.argv[3])
 """
-
-
-def python(script: str, library: str, *arguments: str | Path) -> None:
-    subprocess.run([sys.executable, "-c", script.replace("{library}", library), *arguments], check=True)
 
 
 def waist(worker: Worker, path: Path, out: Path) -> Waist:
@@ -53,8 +32,10 @@ def waist(worker: Worker, path: Path, out: Path) -> Waist:
 
 
 @pytest.mark.parametrize("library", ["keras", pytest.param("tf_keras", marks=pytest.mark.study)])
-def test_such_layers_are_named_and_the_remedy_helps(worker: Worker, tmp_path: Path, library: str) -> None:
-    python(MAKE, library, tmp_path)
+def test_such_layers_are_named_and_the_remedy_helps(
+    worker: Worker, keras_files: Callable[[str], Path], tmp_path: Path, library: str
+) -> None:
+    models = keras_files("preprocessing/k3" if library == "keras" else "preprocessing/legacy")
     remedies = {}
     for name, layer, kind in (
         ("lookup", "look", "IntegerLookup"),
@@ -63,10 +44,11 @@ def test_such_layers_are_named_and_the_remedy_helps(worker: Worker, tmp_path: Pa
         ("counts", "count", "CategoryEncoding"),
     ):
         with pytest.raises(Unsupported, match=f"{layer} \\({kind}") as caught:
-            waist(worker, tmp_path / f"{name}.keras", tmp_path / "out")
+            waist(worker, models / f"{name}.keras", tmp_path / "out")
         assert f"layer {layer}" in caught.value.place
         remedies[name] = caught.value.fix
-    python(MEND, library, tmp_path, "lookup.keras", remedies["lookup"].split("in Python: ")[1])
+    mend = [MEND.replace("{library}", library), tmp_path, models / "lookup.keras"]
+    subprocess.run([sys.executable, "-c", *mend, remedies["lookup"].split("in Python: ")[1]], check=True)
     made = waist(worker, tmp_path / "network.keras", tmp_path / "mended")
     assert made.signature.inputs[0].shape == (1, 4)
 

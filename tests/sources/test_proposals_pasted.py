@@ -11,6 +11,8 @@ from edgekit import cli
 from edgekit.waist import graph
 from tests import networks
 
+pytestmark = pytest.mark.usefixtures("kept_workers")
+
 
 def _built(path: Path, folder: Path, capfd: pytest.CaptureFixture[str]) -> graph.Graph:
     """What the proposed command makes of a model that is refused."""

@@ -2,8 +2,7 @@
 
 import os
 import shutil
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from tests.lazy import Lazy
 from tests.sources.test_keras_refusals import describe, refused
 
 saved_model_pb2: Any = Lazy("tensorflow.core.protobuf.saved_model_pb2")
-MAKER = Path(__file__).with_name("hostile_saved_models.py")
 pytestmark = pytest.mark.slow
 
 NAMES = [
@@ -26,9 +24,8 @@ NAMES = [
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    top = tmp_path_factory.mktemp("models")
-    subprocess.run([sys.executable, MAKER, top], check=True, capture_output=True)
+def models(keras_files: Callable[[str], Path]) -> Path:
+    top = keras_files("hostile")
     assert (top / "mark").exists(), "a payload must do what the sandbox is to prevent"
     (top / "mark").unlink()
     return top

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from edgekit import cli
 from edgekit.errors import InputError
 from edgekit.measure import record
 from edgekit.nouns.manifest import Manifest
@@ -66,6 +68,23 @@ class Bench:
         process = self.start(*arguments, cwd=cwd, **environment)
         out, err = process.communicate(timeout=300)
         return Run(process.returncode, out, err)
+
+
+@pytest.fixture
+def call(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], kept_workers: None
+) -> Callable[..., Run]:
+    """Runs a command in this process, whose workers stay."""
+
+    def run(*arguments: str, cwd: Path) -> Run:
+        monkeypatch.chdir(cwd)
+        for name, value in bench.environment().items():
+            monkeypatch.setenv(name, value)
+        capfd.readouterr()
+        code = cli.run(list(arguments))
+        return Run(code, *capfd.readouterr())
+
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -136,8 +155,10 @@ def test_a_build_that_the_cache_answers_loads_no_numbers(bench: Bench, built: tu
     assert (tmp_path / "out" / "manifest.json").is_file()
 
 
-def test_another_option_reruns_only_what_depends_on_it(bench: Bench, built: tuple[Path, Run], tmp_path: Path) -> None:
-    run = bench.run("build", str(DIGITS), "--io", "uint8", "-o", "out", cwd=tmp_path)
+def test_another_option_reruns_only_what_depends_on_it(
+    call: Callable[..., Run], built: tuple[Path, Run], tmp_path: Path
+) -> None:
+    run = call("build", str(DIGITS), "--io", "uint8", "-o", "out", cwd=tmp_path)
     assert run.code == 0, run.err
     assert {step for step, cached in run.cached.items() if not cached} == {
         "building model_int8.tflite with tflite",
@@ -147,19 +168,19 @@ def test_another_option_reruns_only_what_depends_on_it(bench: Bench, built: tupl
     assert manifest["artifacts"][0]["signature"]["inputs"][0]["dtype"] == "uint8"
 
 
-def test_a_damaged_cache_is_mended(bench: Bench, built: tuple[Path, Run], tmp_path: Path) -> None:
+def test_a_damaged_cache_is_mended(
+    bench: Bench, call: Callable[..., Run], built: tuple[Path, Run], tmp_path: Path
+) -> None:
     for file in (bench.cache / "answers").rglob("*.tflite"):
         file.write_bytes(file.read_bytes()[:100])
-    run = bench.run("build", str(DIGITS), "-o", "out", cwd=tmp_path)
+    run = call("build", str(DIGITS), "-o", "out", cwd=tmp_path)
     assert run.code == 0, run.err
     for name in ("model_int8.tflite", "model_float16.tflite"):
         assert (tmp_path / "out" / name).read_bytes() == (built[0] / name).read_bytes()
 
 
-def test_flags_win_over_the_file(bench: Bench, tmp_path: Path) -> None:
-    run = bench.run(
-        "build", str(DIGITS), "-t", "linux-arm64", "--precision", "float32", "--dry-run", "--json", cwd=tmp_path
-    )
+def test_flags_win_over_the_file(call: Callable[..., Run], tmp_path: Path) -> None:
+    run = call("build", str(DIGITS), "-t", "linux-arm64", "--precision", "float32", "--dry-run", "--json", cwd=tmp_path)
     assert run.code == 0
     assert [(row["target"], [v["precision"] for v in row["variants"]]) for row in run.document["plan"]] == [
         ("linux-arm64", ["float32"])
@@ -167,18 +188,20 @@ def test_flags_win_over_the_file(bench: Bench, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_plain_build_reads_the_folder_it_stands_in(bench: Bench, built: tuple[Path, Run], tmp_path: Path) -> None:
+def test_plain_build_reads_the_folder_it_stands_in(
+    call: Callable[..., Run], built: tuple[Path, Run], tmp_path: Path
+) -> None:
     shutil.copytree(ROOT / "calibration_data", tmp_path / "calibration_data")
     here = tmp_path / "a" / "b" / "digits"
     shutil.copytree(DIGITS, here)
-    run = bench.run("build", "--target", "android", cwd=here)
+    run = call("build", "--target", "android", cwd=here)
     assert run.code == 0, run.err
     assert (here / "dist" / "model" / "android" / "manifest.json").is_file()
 
 
-def test_no_calibration_is_refused_before_anything_is_converted(bench: Bench, tmp_path: Path) -> None:
+def test_no_calibration_is_refused_before_anything_is_converted(call: Callable[..., Run], tmp_path: Path) -> None:
     shutil.copy(DIGITS / "model.keras", tmp_path)
-    run = bench.run("build", "model.keras", "-t", "android", "--json", cwd=tmp_path)
+    run = call("build", "model.keras", "-t", "android", "--json", cwd=tmp_path)
     assert run.code == 2
     assert run.document["error"]["remedy"] == "InputError"
     assert "--calibration" in run.document["error"]["fix"]
@@ -186,10 +209,10 @@ def test_no_calibration_is_refused_before_anything_is_converted(bench: Bench, tm
     assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
 
 
-def test_float_precisions_are_verified_on_random_inputs(bench: Bench, tmp_path: Path) -> None:
+def test_float_precisions_are_verified_on_random_inputs(call: Callable[..., Run], tmp_path: Path) -> None:
     shutil.copy(DIGITS / "model.keras", tmp_path)
     before = (tmp_path / "model.keras").read_bytes()
-    run = bench.run("build", "model.keras", "-t", "android", "--precision", "float32", "--json", cwd=tmp_path)
+    run = call("build", "model.keras", "-t", "android", "--precision", "float32", "--json", cwd=tmp_path)
     assert run.code == 0, run.err
     verification = run.document["results"][0]["manifest"]["artifacts"][0]["verification"]
     assert verification["sqnr_db"] >= 60
@@ -197,16 +220,16 @@ def test_float_precisions_are_verified_on_random_inputs(bench: Bench, tmp_path: 
     assert (tmp_path / "model.keras").read_bytes() == before
 
 
-def test_a_missed_budget_is_exit_1_and_the_artifact_exists(bench: Bench, tmp_path: Path) -> None:
+def test_a_missed_budget_is_exit_1_and_the_artifact_exists(call: Callable[..., Run], tmp_path: Path) -> None:
     with np.load(ROOT / "calibration_data" / "digits_test.npz") as file:
         images = {name: file[name] for name in file.files if name != "y"}
-    assert bench.run("build", str(DIGITS), "--precision", "float32", "-o", "float", cwd=tmp_path).code == 0
+    assert call("build", str(DIGITS), "--precision", "float32", "-o", "float", cwd=tmp_path).code == 0
     (name, values), *_ = images.items()
     outputs = waist_run.run(tmp_path / "float" / "model_float32.tflite", {name: values[:, None]})
     # The network's own answers as labels: the source's error is nearly 0, any quantized file's is larger.
     np.savez(tmp_path / "test.npz", **images, y=next(iter(outputs.values()))[:, 0])
     budget = ("--eval", "test.npz", "--metric", "mse", "--max-drop", "0.000001")
-    run = bench.run("build", str(DIGITS), "--precision", "int4", *budget, "-o", "out", "--json", cwd=tmp_path)
+    run = call("build", str(DIGITS), "--precision", "int4", *budget, "-o", "out", "--json", cwd=tmp_path)
     assert run.code == 1, run.err
     file = run.document["results"][0]["manifest"]["artifacts"][0]
     assert file["verification"]["verdict"] == "miss"
@@ -236,8 +259,8 @@ def test_require_compiled_is_exit_3_without_the_compiler(bench: Bench, tmp_path:
 
 
 @pytest.mark.slow
-def test_all_targets_share_what_they_can(bench: Bench, built: tuple[Path, Run], tmp_path: Path) -> None:
-    run = bench.run("build", str(DIGITS), "-t", "all", "-o", "out", "--json", cwd=tmp_path)
+def test_all_targets_share_what_they_can(call: Callable[..., Run], built: tuple[Path, Run], tmp_path: Path) -> None:
+    run = call("build", str(DIGITS), "-t", "all", "-o", "out", "--json", cwd=tmp_path)
     assert run.code == 0, run.err
     assert {result["target"] for result in run.document["results"]} >= {
         "android",
@@ -251,11 +274,11 @@ def test_all_targets_share_what_they_can(bench: Bench, built: tuple[Path, Run], 
             assert file["verification"]["verdict"] == "pass", file
 
 
-def test_a_folder_holds_what_was_asked_for_last_and_the_users_files(bench: Bench, tmp_path: Path) -> None:
+def test_a_folder_holds_what_was_asked_for_last_and_the_users_files(call: Callable[..., Run], tmp_path: Path) -> None:
     command = ("build", str(DIGITS / "model.keras"), "-t", "android", "-o", "out")
-    bench.run(*command, "--precision", "float16", cwd=tmp_path)
+    call(*command, "--precision", "float16", cwd=tmp_path)
     (tmp_path / "out" / "report.html").write_text("mine")
-    run = bench.run(*command, "--precision", "float32", "--json", cwd=tmp_path)
+    run = call(*command, "--precision", "float32", "--json", cwd=tmp_path)
     assert run.code == 0, run.err
     assert "kept report.html, which edgekit did not write" in run.err
     assert "model_float16.tflite of the earlier build left the folder" in run.err
@@ -267,11 +290,11 @@ def test_a_folder_holds_what_was_asked_for_last_and_the_users_files(bench: Bench
     record.attach(tmp_path / "out" / "manifest.json", "made.html", b"edgekit's", by="report")
     with pytest.raises(InputError, match=r"report\.html"):
         record.attach(tmp_path / "out" / "manifest.json", "report.html", b"edgekit's", by="report")
-    again = bench.run(*command, "--precision", "float32", "--json", cwd=tmp_path)
+    again = call(*command, "--precision", "float32", "--json", cwd=tmp_path)
     (result,) = again.document["results"]
     assert (result["kept"], result.get("gone")) == (["report.html"], None)
     assert result["manifest"]["extras"]["made.html"]["by"] == "report"
     assert (tmp_path / "out" / "made.html").read_bytes() == b"edgekit's"
-    other = bench.run(*command, "--precision", "float16", "--json", cwd=tmp_path)
+    other = call(*command, "--precision", "float16", "--json", cwd=tmp_path)
     assert other.document["results"][0]["gone"] == ["made.html", "model_float32.tflite"]
     assert (tmp_path / "out" / "report.html").read_text() == "mine"

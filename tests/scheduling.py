@@ -1,0 +1,29 @@
+"""How pytest-xdist deals out files of tests: one at a time, but for those that share what is dear.
+
+Files that import TensorFlow take turns in one process, which imports it once and has one worker that does; so do
+those whose sessions share workers.
+"""
+
+import re
+
+from xdist.scheduler import LoadFileScheduling
+
+WITH_TENSORFLOW = re.compile(
+    r"tests/(sources/test_(keras|endless|saved_model|proposals|cutting)|waist/test_loops)\w*\.py"
+)
+"""Files of tests that import it, or ask the Keras leaf in the session's own worker."""
+
+
+WITH_WORKERS = re.compile(
+    r"tests/(verbs/test_(build|flow|search)|cli/test_(init|model_screens)|steps/test_(evidence|optimization))\.py"
+)
+"""Files of tests with `tests.conftest.kept_workers`."""
+
+
+class SharingFiles(LoadFileScheduling):  # type: ignore[misc]
+    """All tests of a file in one process, and all files that share something dear."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        groups = {"TensorFlow": WITH_TENSORFLOW, "workers": WITH_WORKERS}
+        return next((name for name, files in groups.items() if files.fullmatch(file)), file)
