@@ -70,8 +70,7 @@ def _folded(
     if inputs is None:
         return None
     activation = node.options.get("fusedActivationFunction", schema.ActivationFunctionType.NONE)
-    made = main.like(layer, inputs, node.outputs, fusedActivationFunction=activation)
-    return Replacement((layer, node), (made,), rescaled=True)
+    return Replacement((layer, node), (main.like(layer, inputs, node.outputs, fusedActivationFunction=activation),))
 
 
 def _multiplied(main: MainGraph, layer: Node, held: tuple[Floats, Floats], factors: Floats) -> tuple[int, ...] | None:

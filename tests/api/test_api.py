@@ -20,6 +20,7 @@ from edgekit.api import BuildResult, ProgressEvent
 from edgekit.config import Project
 from edgekit.errors import InputError, Unsupported
 from edgekit.measure.protocol import QUICK
+from edgekit.measure.statistics import FEWEST_BLOCKS
 from tests import networks
 
 X = np.random.default_rng(0).random((32, 1, 8, 8, 3), dtype=np.float32)
@@ -277,7 +278,8 @@ def test_a_built_file_is_profiled_and_compared(
     built: BuildResult, samples: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     short = msgspec.structs.replace(QUICK.run, warm_up_s=0.01, min_s=0.05)
-    monkeypatch.setattr("edgekit.api.measuring.QUICK", replace(QUICK, run=short))
+    few = msgspec.structs.replace(QUICK.protocol, blocks=FEWEST_BLOCKS)
+    monkeypatch.setattr("edgekit.api.measuring.QUICK", replace(QUICK, run=short, protocol=few))
     monkeypatch.setenv("EDGEKIT_SENSORS", "none")  # whatever this host has
     small, large = built["android"]["int8"], built["android"]["float16"]
     seen = edgekit.profile(small, quick=True, input=samples)

@@ -22,7 +22,6 @@ from edgekit import cli
 from edgekit.config import Project
 from edgekit.engine.session import Session
 from edgekit.engine.store import Store
-from edgekit.host.cachedir import cache_folder
 from edgekit.host.ownership import unheld
 from edgekit.measure import agreement, protocol
 from edgekit.measure.protocol import QUICK
@@ -57,14 +56,22 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return desk
 
 
-@pytest.fixture
-def artifact(desk: Path) -> Path:
-    """An artifact folder with one float32 file and its manifest."""
-    with Session(Store(cache_folder()), desk.parent / "log.txt") as session:
-        wanted = Project(targets=("linux-arm64",), precision="float32", output="built")
-        results = build(session, wanted, Path("model.tflite"))
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An artifact folder with one float32 file of the desk's model and its manifest."""
+    folder = tmp_path_factory.mktemp("made")
+    model = networks.classifier(folder / "model.tflite")
+    with Session(Store(folder / "cache"), folder / "log.txt") as session:
+        wanted = Project(targets=("linux-arm64",), precision="float32", output=str(folder / "built"))
+        results = build(session, wanted, model)
     assert results[0].error is None
-    return desk / "built"
+    return folder / "built"
+
+
+@pytest.fixture
+def artifact(made: Path, desk: Path) -> Path:
+    """A copy of it, beside the model."""
+    return shutil.copytree(made, desk / "built")
 
 
 def run(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, Any, str]:
@@ -157,8 +164,10 @@ def test_two_files_are_measured_in_turns_and_judged_by_their_pairs(
 
 
 def test_profiles_of_two_sessions_are_not_compared(desk: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    files = [run(capfd, "profile", "model.tflite", "--quick")[1]["profiles"][0]["file"] for _ in range(2)]
-    code, document, _ = run(capfd, "compare", *files)
+    first = Path(run(capfd, "profile", "model.tflite", "--quick")[1]["profiles"][0]["file"])
+    second = first.with_name("another.json")
+    second.write_text(json.dumps(json.loads(first.read_text()) | {"session": "another"}))
+    code, document, _ = run(capfd, "compare", str(first), str(second))
     assert code == 2
     assert "not measured in turns" in document["error"]["problem"]
     assert "edgekit compare A B" in document["error"]["fix"]

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 
 from edgekit import cli, config
-from edgekit.engine import registry
 from edgekit.measure.protocol import QUICK
-from tests.drivers.benches import Bench, bench_of, network
+from edgekit.measure.statistics import FEWEST_BLOCKS
+from tests.drivers.benches import LEAVES, Bench, bench_of, network
 
 pytestmark = pytest.mark.slow
 
@@ -21,14 +21,14 @@ pytestmark = pytest.mark.slow
 class Desk:
     """A folder with an artifact and its inputs, and a device on the bench."""
 
-    def __init__(self, bench: Bench, folder: Path) -> None:
-        self.bench = bench
+    def __init__(self, kind: str, bench: Bench, folder: Path) -> None:
+        self.kind, self.bench = kind, bench
         self.artifact, self.inputs = network(folder)
         if bench.artifact is not None and bench.inputs is not None:
             self.artifact, self.inputs = bench.artifact, bench.inputs
 
 
-@pytest.fixture(params=registry.names("drivers"))
+@pytest.fixture(params=LEAVES)
 def desk(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Desk]:
@@ -39,11 +39,12 @@ def desk(
         monkeypatch.setenv("EDGEKIT_CONFIG", str(folder / "config"))
         monkeypatch.setenv("COLUMNS", "100")
         short = msgspec.structs.replace(QUICK.run, warm_up_s=0.01, min_s=0.05)
-        monkeypatch.setattr("edgekit.cli.measuring.QUICK", replace(QUICK, run=short))
+        few = msgspec.structs.replace(QUICK.protocol, blocks=FEWEST_BLOCKS)
+        monkeypatch.setattr("edgekit.cli.measuring.QUICK", replace(QUICK, run=short, protocol=few))
         monkeypatch.chdir(folder)
         for name, device in bench.configured.items():
             config.write_device(name, device)
-        yield Desk(bench, folder)
+        yield Desk(request.param, bench, folder)
 
 
 def run(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, Any, str]:
@@ -66,7 +67,8 @@ def test_a_device_is_listed_checked_and_measured(desk: Desk, capfd: pytest.Captu
     assert code == 0, screen
     [profile] = document["profiles"]
     assert Path(profile["file"]).is_file()
-    assert profile["device"]["id"] == device
+    assert (profile["device"]["id"], profile["device"]["kind"]) == (device, desk.kind)
+    assert profile["runtime"]
     if checked["times"]:
         assert 6 <= profile["latency"]["blocks"] <= 10
         assert profile["latency"]["median_ms"]["value"] > 0

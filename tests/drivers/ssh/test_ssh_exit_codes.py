@@ -1,7 +1,6 @@
 """What `edgekit profile` and `edgekit devices` say of boards that answer, that lack something, and that are strange."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,17 +70,3 @@ def test_a_strange_board_ends_with_exit_5_and_the_commands_that_help(
     assert code == 5
     assert "The host key of 127.0.0.1 is not known." in screen
     assert "fix: ssh-keyscan -p " in screen
-
-
-@pytest.mark.slow
-def test_a_profile_over_ssh_has_the_boards_figures(
-    edgekit: Callable[..., tuple[int, str, str]], board: Make, network: tuple[Path, Path]
-) -> None:
-    config.write_device("bench", board())
-    code, out, screen = edgekit("profile", str(network[0]), "--device", "bench", "--quick", "--json")
-    assert code == 0, screen
-    (row,) = json.loads(out)["profiles"]
-    text = json.dumps(row)
-    assert '"kind": "ssh"' in text
-    assert "ai-edge-litert 2.1.2" in text
-    sys.stderr.write(screen)  # for whoever looks with -s

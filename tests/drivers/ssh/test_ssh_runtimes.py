@@ -64,7 +64,10 @@ def tflite(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.mark.parametrize(
     ("which", "runtimes"),
-    [("litert", {"ai-edge-litert": "2.1.2"}), ("tflite", {"tflite-runtime": "2.14.0"})],
+    [
+        pytest.param("litert", {"ai-edge-litert": "2.1.2"}, marks=pytest.mark.study),  # every board's in other tests
+        ("tflite", {"tflite-runtime": "2.14.0"}),
+    ],
 )
 @pytest.mark.parametrize("delegate", ["xnnpack", "none"])
 def test_a_runtime_of_its_own_computes_the_same(
