@@ -1,7 +1,8 @@
 """Weights and biases fitted layer by layer: the matrix form of layers, the grid, the walk, and what the file holds."""
 
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ from hypothesis import strategies as st
 
 from edgekit.backends.tflite import integer
 from edgekit.backends.tflite.engines import ENGINES
-from edgekit.backends.tflite.layerwise import fitting, grid, layers
+from edgekit.backends.tflite.layerwise import fitting, grid, holdout, layers
+from edgekit.backends.tflite.layerwise.holdout import Holdout
 from edgekit.backends.tflite.layerwise.reconstruction import Scheme, reconstruct
 from edgekit.backends.tflite.ranges import choose, observe
+from edgekit.errors import Unsupported
 from edgekit.waist import graph, run
 from edgekit.waist.stepwise import Stepwise
 from edgekit.waist.tensors import sqnr_db
@@ -139,7 +142,8 @@ def test_no_sample_checks_what_was_fitted_to_it() -> None:
     for count in (1, 4, 7, 8, 20, 144, 200, 1000):
         scored = np.unique(np.linspace(0, count - 1, min(count, 128)).round().astype(int))
         fold = fitting.split(scored, np.arange(count), kept=False)
-        assert not set(scored[fold.check]) & set(fold.fit)
+        assert not set(fold.check) & set(fold.fit)
+        assert set(fold.check) <= set(scored)
         assert len(fold.check) >= min(count, 4) / 2
         assert len(fold.fit) >= 4 or count < 8
         assert len(fitting.split(scored, np.arange(count), kept=True).fit) == 0
@@ -184,6 +188,55 @@ def test_fitted_files_agree_better_on_inputs_that_nobody_saw(tmp_path: Path) -> 
     )
     assert min(fitted.sqnr_db(fresh).values()) > min(plain.sqnr_db(fresh).values()) + 0.5
     assert "learned rounding" in fitted.made.notes[0]
+
+
+@given(count=st.integers(1, 40), held=st.integers(1, 9))
+def test_mixtures_lie_between_two_samples(count: int, held: int) -> None:
+    random = np.random.default_rng(held)
+    samples = {
+        "x": random.standard_normal((held, 2, 3)).astype(np.float32),
+        "ids": random.integers(0, 9, (held, 4)).astype(np.int32),
+    }
+    made = holdout.mixtures(samples, count)
+    assert not holdout.mixtures({"ids": samples["ids"]}, count)
+    if held == 1:
+        assert not made
+        return
+    assert made["x"].shape == (count, 2, 3)
+    assert made["x"].dtype == np.float32
+    for number, (mixed, ids) in enumerate(zip(made["x"], made["ids"], strict=True)):
+        one = samples["x"][number % held]
+        assert np.array_equal(ids, samples["ids"][number % held])
+        apart = samples["x"] - one
+        parts = ((mixed - one) * apart).sum((1, 2)) / np.maximum((apart**2).sum((1, 2)), 1e-12)
+        fits = [k for k in range(held) if np.allclose(one + parts[k] * apart[k], mixed, atol=1e-5)]
+        assert any(0.29 < parts[k] < 0.71 for k in fits)
+
+
+def test_the_best_of_fitted_and_unfitted_files_is_kept(tmp_path: Path) -> None:
+    waist = networks.classifier(tmp_path / "model.tflite", logits=4.0)
+    fresh = {}
+    for way in ("nearest", "bias-correction", "learned", "auto"):
+        made = Quantized(waist, normal(waist, 160), tmp_path / way, settings={"weights": way, "ranges": "minmax"})
+        fresh[way] = min(made.sqnr_db(normal(waist, 256, seed=7)).values())
+    assert fresh["auto"] >= max(fresh.values()) - 0.3
+
+
+def test_a_file_that_gives_nan_on_what_was_held_out_is_never_the_best() -> None:
+    class Nowhere:
+        def on(self, _: object) -> "Nowhere":
+            return self
+
+        def noise(self, content: bytes) -> Any:
+            if content == b"nan":
+                raise Unsupported("NaN", place="", fix="")
+            return np.full(4, 1e-4 if content == b"good" else 1e-3)
+
+    held = Holdout(cast("Any", Nowhere()), {"x": np.zeros((4, 2), np.float32)}, 4)
+    files = [SimpleNamespace(content=content) for content in (b"nan", b"poor", b"good")]
+    levels = [held.expected_db(cast("Any", one)) for one in files]
+    assert levels[0] == -np.inf
+    assert levels[1:] == pytest.approx([23.98, 33.98], abs=0.01)
 
 
 def test_weights_that_two_layers_share_stay_as_they_are(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Quantized files as candidates: how close each comes to the float network, and what it does at the edges."""
 
+from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,12 +31,6 @@ EDGES = 4
 Noise = NDArray[np.float64]
 """Each scored sample's part in error² / Σ reference²."""
 
-DRAWS = 1000
-"""Draws of a bootstrap over the scored samples."""
-
-CONFIDENCE = 0.75
-"""The part of these draws in which a file must be worse to be given up."""
-
 CLEARLY_WORSE_DB = 3.0
 """A file with fewer float operators may lose this much SQNR to one with more."""
 
@@ -57,20 +53,6 @@ class Candidate:
     def sqnr_db(self) -> float:
         """Over the scored samples."""
         return float(-10 * np.log10(max(float(self.noise.sum()), 1e-12)))
-
-    def probably_worse_than(self, other: "Candidate", among: NDArray[np.int_]) -> bool:
-        """Whether its outputs are worse on some of the scored samples, and not because of a few of these."""
-        return bool(np.mean(self._drawn(among) > other._drawn(among)) > CONFIDENCE)
-
-    def expected_db(self, among: NDArray[np.int_]) -> float:
-        """Its SQNR in the mean over draws from some of the scored samples, so that none of them decides alone."""
-        return float(-10 * np.log10(np.maximum(self._drawn(among) * len(self.noise), 1e-12)).mean())
-
-    def _drawn(self, among: NDArray[np.int_]) -> Noise:
-        """The mean noise of a sample in each of `DRAWS` draws."""
-        places = np.random.default_rng(0).integers(0, len(among), (DRAWS, len(among)))
-        found: Noise = self.noise[among[places]].mean(1)
-        return found
 
 
 def best(made: list[Candidate], *, whole: bool = False) -> Candidate:
@@ -120,10 +102,32 @@ class Judge:
     """
 
     def __init__(self, trial: Trial, path: Path, inputs: dict[str, Array], wanted: dict[str, Array]) -> None:
-        self._trial, self._inputs, self._wanted = trial, inputs, wanted
+        self._trial, self._path, self._inputs, self._wanted = trial, path, inputs, wanted
         self.parts: dict[str, Parts] = {}
         self._edges = edges(inputs)
         self._finite = [np.isfinite(values) for values in trial.run(path.read_bytes(), self._edges).values()]
+
+    def on(self, inputs: Mapping[str, Array]) -> "Judge":
+        """The same on other inputs ``[N, *shape]``, without those that drive the float network to NaN or infinity."""
+        wanted = self._trial.run(self._path.read_bytes(), dict(inputs))
+        rows = np.all([np.isfinite(values.reshape(len(values), -1)).all(1) for values in wanted.values()], axis=0)
+        other = copy(self)
+        other._inputs = {name: values[rows] for name, values in inputs.items()}
+        other._wanted = {name: values[rows] for name, values in wanted.items()}
+        return other
+
+    def noise(self, content: bytes) -> Noise:
+        """What a quantized file adds to the float network's outputs, see `Candidate`.
+
+        Raises:
+            Unsupported: LiteRT cannot run it, or it gives NaN or infinity.
+        """
+        outputs = self._trial.run(content, self._inputs)
+        if not all(np.isfinite(values).all() for values in outputs.values()):
+            raise _not_finite("on its own calibration samples")
+        pairs = zip(outputs.values(), self._wanted.items(), strict=True)
+        found = [_noise(got, wanted, self.parts.get(name)) for got, (name, wanted) in pairs]
+        return np.asarray(np.mean(found, axis=0), np.float64)
 
     def __call__(self, content: bytes, engine: str, method: str, plan: QuantizationPlan) -> Candidate:
         """Run a quantized file.
@@ -131,14 +135,10 @@ class Judge:
         Raises:
             Unsupported: LiteRT cannot run it, or it gives NaN or infinity where the float network does not.
         """
-        outputs = self._trial.run(content, self._inputs)
-        if not all(np.isfinite(values).all() for values in outputs.values()):
-            raise _not_finite("on its own calibration samples")
+        noise = self.noise(content)
         for values, finite in zip(self._trial.run(content, self._edges).values(), self._finite, strict=True):
             if not np.isfinite(values)[finite].all():
                 raise _not_finite("where an input is all zero, or at an end of its range")
-        pairs = zip(outputs.values(), self._wanted.items(), strict=True)
-        noise = np.mean([_noise(got, wanted, self.parts.get(name)) for got, (name, wanted) in pairs], axis=0)
         return Candidate(
             content=content,
             engine=engine,

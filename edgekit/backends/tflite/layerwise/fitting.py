@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from edgekit.backends.tflite.engines import ENGINES
 from edgekit.backends.tflite.judge import Candidate, Judge
-from edgekit.backends.tflite.layerwise import WAYS, reconstruction
+from edgekit.backends.tflite.layerwise import WAYS, holdout, reconstruction
+from edgekit.backends.tflite.layerwise.holdout import Holdout
 from edgekit.backends.tflite.layerwise.layers import layer
 from edgekit.backends.tflite.layerwise.reconstruction import Scheme, reconstruct
 from edgekit.backends.tflite.plan import QuantizationPlan, QuantizationSettings
@@ -40,10 +41,7 @@ LEARNED_FLOPS = 6e11
 
 
 class Fold(NamedTuple):
-    """Samples that layers are fitted to, by number, and places among the scored samples that are none of them.
-
-    What is fitted to a sample is no witness of how well it was fitted.
-    """
+    """Samples that layers may be fitted to, and others that check, by number: see `holdout`."""
 
     fit: NDArray[np.int_]
     check: NDArray[np.int_]
@@ -59,28 +57,26 @@ def split(scored: NDArray[np.int_], rows: NDArray[np.int_], *, kept: bool) -> Fo
     """
     others = rows[~np.isin(rows, scored)]
     if len(others) >= ENOUGH:
-        return Fold(others[:0] if kept else others, np.arange(len(scored)))
+        return Fold(others[:0] if kept else others, scored)
     few = kept or len(scored) < 2 * LEAST
-    return Fold(others[:0] if few else rows[np.isin(rows, [*others, *scored[1::2]])], np.arange(0, len(scored), 2))
+    return Fold(others[:0] if few else rows[np.isin(rows, [*others, *scored[1::2]])], scored[::2])
 
 
 def fitted(
     found: Candidate, judge: Judge, inputs: Mapping[str, Array], fold: Fold, settings: QuantizationSettings
 ) -> Candidate:
-    """A file with its weights and biases fitted as wanted, or in the best way that does not probably make it worse.
-
-    What is fitted is better on most networks, so a handful of samples that say otherwise do not decide.
+    """A file with its weights and biases fitted as wanted; under ``auto`` the best of what was tried, and of itself.
 
     Args:
         found: the file as it is.
-        judge: scores files.
+        judge: of files.
         inputs: all samples, for each input's name ``[N, *shape]``.
         fold: which of them fit and which check.
         settings: how it was quantized.
     """
     chosen = _chosen(found.plan.path, fold)
     taken = {name: values[chosen] for name, values in inputs.items()}
-    good = list[Candidate]()
+    good = [found]
     for way in _ways(found, settings) if len(chosen) else ():
         try:
             plan = _plan(found, taken, settings, way)
@@ -95,9 +91,20 @@ def fitted(
             continue  # an operator does not run alone, or not with these weights: the file is there without
         if settings.weights == way:
             return made
-        if not made.probably_worse_than(found, fold.check):
-            good.append(made)
-    return max(good, key=lambda made: made.expected_db(fold.check), default=found)
+        good.append(made)
+    if len(good) == 1:
+        return found
+    events.progress(None, "comparing ways to round weights")
+    count = holdout.most(found.plan.path)
+    rows = _held(fold, chosen, count)
+    return max(good, key=Holdout(judge, {name: values[rows] for name, values in inputs.items()}, count).expected_db)
+
+
+def _held(fold: Fold, chosen: NDArray[np.int_], most: int) -> NDArray[np.int_]:
+    """Samples that nothing is fitted to: those that check, and of those that might have been fitted to."""
+    spare = fold.fit[~np.isin(fold.fit, chosen)]
+    places = np.linspace(0, len(spare) - 1, max(0, min(most - len(fold.check), len(spare)))).round().astype(int)
+    return np.concatenate([fold.check, spare[np.unique(places)]])
 
 
 def _ways(found: Candidate, settings: QuantizationSettings) -> Iterator[str]:
