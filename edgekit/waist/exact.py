@@ -123,8 +123,25 @@ def guarded(wiring: Wiring, kinds: frozenset[str]) -> frozenset[int]:
             continue
         found.add(operator.index)
         guards = [tensor for tensor in operands if tensor >= 0 and wiring.is_activation(tensor)]
-        found |= _guard(wiring, guards)
+        leading = _guard(wiring, guards)
+        found |= leading
+        if operator.name == "DIV":
+            found |= _shares(wiring, operator.inputs[0], leading)
     return frozenset(found)
+
+
+def _shares(wiring: Wiring, dividend: int, divisor: set[int]) -> set[int]:
+    """The softmax whose shares are divided by their own sum, as those left by a mask are, with what lies between.
+
+    Where little is left, a level of 1/256 is much of it.
+    """
+    operators = wiring.graph.operators
+    if not any(operators[i].name in REDUCTIONS and dividend in operators[i].inputs for i in divisor):
+        return set()
+    between = list(wiring.chain([dividend], MOVES | ELEMENTWISE))
+    read = {dividend, *(tensor for operator in between for tensor in operator.inputs)}
+    first = {o.index for o in operators if o.name == "SOFTMAX" and read.intersection(o.outputs)}
+    return first | {operator.index for operator in between} if first else set()
 
 
 def _guard(wiring: Wiring, tensors: list[int]) -> set[int]:

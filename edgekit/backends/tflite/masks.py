@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from edgekit.backends.tflite.ranges import Observed
@@ -60,19 +61,20 @@ class Spread:
     masked: bool
 
 
-def clamp(model: Any, observed: dict[int, Observed], *, level: bool = False) -> tuple[int, frozenset[int]]:
+def clamp(model: Any, observed: dict[int, Observed], *, levels: int = 0) -> tuple[int, frozenset[int]]:
     """Clamp the masks of every softmax, in place. Tensors keep their indices, operators do not.
 
     Args:
         model: object tree of a float file.
         observed: its activations over the calibration samples.
-        level: give all that is masked the same value. A mask like -1e9 swallows the scores that it is
-            added to, so that a row that is masked whole is uniform; a clamped one leaves them.
+        levels: give all that is masked one value (1), or two if two masks are added (2). A mask like -1e9 swallows
+            the scores that it is added to, so that a row that is masked whole is uniform; a clamped one (0)
+            leaves them.
 
     Returns:
         How many terms were changed, and the operators (by index) that must stay float for it.
     """
-    clamps = _Clamps(model, Wiring(graph.describe(model)[0]), observed, level=level)
+    clamps = _Clamps(model, Wiring(graph.describe(model)[0]), observed, levels=levels)
     changed = sum(clamps.softmax(o) for o in clamps.wiring.graph.operators if o.name == "SOFTMAX")
     positions = {int(made): k for k, operator in enumerate(model.subgraphs[0].operators) for made in operator.outputs}
     return changed, frozenset(positions[tensor] for tensor in clamps.floats)
@@ -145,8 +147,8 @@ def _clamped(values: Array, least: float) -> NDArray[np.float32]:
 class _Clamps:
     """Masks of one file. ``wiring`` is that of the file as it was."""
 
-    def __init__(self, model: Any, wiring: Wiring, observed: dict[int, Observed], *, level: bool) -> None:
-        self.model, self.wiring, self.observed, self.level = model, wiring, observed, level
+    def __init__(self, model: Any, wiring: Wiring, observed: dict[int, Observed], *, levels: int) -> None:
+        self.model, self.wiring, self.observed, self.levels = model, wiring, observed, levels
         self.floats: set[int] = set()
         self._factors: dict[int, float] = {}
 
@@ -160,18 +162,46 @@ class _Clamps:
         least = min(low, 0.0) - (high - low) - MARGIN
         masks = [term for term, spread in zip(terms, spreads, strict=True) if spread.masked]
         changed = sum(self._clamp(term, least / term.factor) for term in masks)
-        if self.level and changed:
+        if changed and self.levels:
             self._level(operator, high + least)
+        if changed and self.levels > 1 and len(masks) > 1:
+            self._deepen(operator, masks, least)
         return changed
 
-    def _level(self, operator: Operator, least: float) -> None:
+    def _level(self, softmax: Operator, least: float) -> None:
         """A MAXIMUM in front of a softmax: no score is lower, and none that is masked is higher."""
-        main, tensor = self.model.subgraphs[0], self.wiring.graph.tensors[operator.inputs[0]]
-        bound = edit.add_constant(self.model, f"{tensor.name}_masked", np.array([least], np.float32))
-        new = edit.add_tensor(main, f"{tensor.name}_level", tensor.shape)
-        at = edit.producer(self.model, operator.outputs[0])
-        edit.add_operator(self.model, "MAXIMUM", [tensor.index, bound], [new], at=at, kind="MaximumMinimumOptions")
-        edit.reread(self.model, operator.outputs[0], 0, new)
+        bound = edit.add_constant(self.model, f"{softmax.index}_masked", np.array([least], np.float32))
+        self._in_front(softmax, "MAXIMUM", bound, "MaximumMinimumOptions")
+
+    def _deepen(self, softmax: Operator, masks: list[Term], least: float) -> None:
+        """Take from the scores what the masks' sum is below ``least``, where more than one of them masks."""
+        total, *others = [self._operand(term) for term in masks]
+        for other in others:
+            total = self._new("ADD", [total, other], softmax, kind="AddOptions")
+        bound = edit.add_constant(self.model, f"{softmax.index}_least", np.array([least], np.float32))
+        relu = schema.ActivationFunctionType.RELU
+        deeper = self._new("SUB", [bound, total], softmax, kind="SubOptions", fusedActivationFunction=relu)
+        self._in_front(softmax, "SUB", deeper, "SubOptions")
+
+    def _operand(self, term: Term) -> int:
+        """What a term is by now."""
+        operator = self.model.subgraphs[0].operators[edit.producer(self.model, term.reader.outputs[0])]
+        return int(operator.inputs[term.slot])
+
+    def _in_front(self, softmax: Operator, builtin: str, other: int, kind: str) -> None:
+        """Let an operator change what a softmax reads."""
+        place = edit.producer(self.model, softmax.outputs[0])
+        now = int(self.model.subgraphs[0].operators[place].inputs[0])
+        edit.reread(self.model, softmax.outputs[0], 0, self._new(builtin, [now, other], softmax, kind=kind))
+
+    def _new(self, builtin: str, operands: list[int], softmax: Operator, *, kind: str, **options: Any) -> int:
+        """What an elementwise operator in front of a softmax makes."""
+        main = self.model.subgraphs[0]
+        shape = np.broadcast_shapes(*(tuple(main.tensors[tensor].shape) for tensor in operands))
+        made = edit.add_tensor(main, f"{softmax.index}_{builtin.lower()}_{len(main.tensors)}", shape)
+        at = edit.producer(self.model, softmax.outputs[0])
+        edit.add_operator(self.model, builtin, operands, [made], at=at, kind=kind, **options)
+        return made
 
     def _spread(self, term: Term) -> Spread | None:
         """What a term contributes; None if nobody saw its values."""

@@ -89,13 +89,13 @@ def _rewritten(
     """
     found = made, seen, frozenset[int]()
     closest = MASKED_DB
-    for level in (False, True):
+    for levels in range(3):
         model = graph.load(made)
         parted = 0 if whole else heads.part(model, seen.activations)
-        clamped, floats = masks.clamp(model, seen.activations, level=level)
-        if not clamped and (level or not parted):
+        clamped, floats = masks.clamp(model, seen.activations, levels=levels)
+        if not clamped and (levels or not parted):
             break
-        path = made.with_name(f"clamped_{level}.tflite")
+        path = made.with_name(f"clamped_{levels}.tflite")
         path.write_bytes(graph.pack(model))
         again = observe(path, graph.describe(model)[0], inputs, used.scored, seed, rows=used.rows)
         same = min(sqnr_db(seen.outputs[name], values) for name, values in again.outputs.items())
