@@ -10,7 +10,6 @@ import numpy as np
 
 from edgekit.backends import Backend
 from edgekit.backends.tflite import aliases, diagnosis, integer, layerwise, named, weights
-from edgekit.backends.tflite.boundary import described, set_boundary
 from edgekit.backends.tflite.plan import QuantizationSettings
 from edgekit.backends.tflite.ranges import METHODS
 from edgekit.errors import InputError, Unsupported
@@ -18,6 +17,7 @@ from edgekit.nouns.building import Built, Job, Placement
 from edgekit.nouns.diagnosis import Diagnosis
 from edgekit.nouns.model import CALIBRATED, Boundary, Precision, Signature, Waist
 from edgekit.waist import edit, graph, holding, run
+from edgekit.waist.boundary import described, set_boundary
 from edgekit.waist.exact import MOVES, Wiring
 from edgekit.waist.holding import float_operators
 from edgekit.waist.rows import write_rows
@@ -133,6 +133,10 @@ def _finished(job: Job, waist: Path) -> tuple[bytes, tuple[str, ...], tuple[Plac
     notes = ["the source's own integers and scales: no calibration was used"]
     if left := ", ".join(sorted({operator.name for operator in floats})):
         notes.append(f"stays float32, having no integers in the source or no such form in TFLite: {left}")
+    specs = (*job.signature.inputs, *job.signature.outputs)
+    if job.io and (own := [s for s in specs if s.source_dtype in {"int8", "uint8"} and s.dtype != job.io]):
+        told = ", ".join(f"{spec.name} ({spec.dtype})" for spec in own)
+        notes.append(f"has the source's own integers, whatever io says: {told}")
     return graph.pack(model), tuple(notes), _placements(main)
 
 

@@ -22,12 +22,12 @@ from ai_edge_quantizer import quantizer
 from ai_edge_quantizer.qtyping import QuantGranularity, TFLOperationName
 from ai_edge_quantizer.recipe_manager import AlgorithmName
 
-from edgekit.backends.tflite.boundary import keep_names
 from edgekit.backends.tflite.ranges import Range
 from edgekit.backends.tflite.recurrent import add_intermediates
 from edgekit.backends.tflite.veil import Veil
 from edgekit.errors import Unsupported
 from edgekit.waist import edit, graph, state
+from edgekit.waist.boundary import keep_names
 from edgekit.waist.tensors import quantize as quantize_values
 
 Engine = Callable[[Path, dict[int, Range], frozenset[int], str, bool], bytes]

@@ -13,10 +13,10 @@ from ai_edge_quantizer.qtyping import QuantGranularity, TFLOperationName
 from ai_edge_quantizer.recipe_manager import AlgorithmName
 from numpy.typing import NDArray
 
-from edgekit.backends.tflite.boundary import keep_names
 from edgekit.backends.tflite.engines import prepare
 from edgekit.errors import Unsupported
 from edgekit.waist import edit, graph
+from edgekit.waist.boundary import keep_names
 from edgekit.waist.fusing import quantization
 from edgekit.waist.tensors import sqnr_db
 

@@ -24,6 +24,7 @@ from edgekit.sources.onnx import (
     divergence,
     dynamic,
     indices,
+    integer_boundary,
     layout,
     lowering,
     prepare,
@@ -142,8 +143,10 @@ class OnnxSource(Source):
         """See `Source.to_waist`. Strategies are tried in order; the first that agrees is taken."""
         opened, read = _in_floats(path, self._open(path, options))
         known = None if samples is None else agreement.sampled(opened.session, opened.dtypes, samples)
+        rounds = quantized.precision(opened.model) == "int8"
+        threshold_db = agreement.INTEGERS_DB if rounds else agreement.THRESHOLD_DB
         source = source_signature(opened)
-        network = prepared(path, opened.model)
+        network = prepared(path, qoperator.spelled_out(opened.model))
         try:
             refusal.refuse_unresolved(path, network)
         except Unsupported as error:
@@ -154,7 +157,8 @@ class OnnxSource(Source):
             for strategy in lowering.strategies(model):
                 try:
                     signature = convert(model, strategy, source, file, keep_layout=options.keep_layout)
-                    agreement.check(file, signature, known or opened.known)
+                    signature = integer_boundary.unsigned(file, signature)
+                    agreement.check(file, signature, known or opened.known, threshold_db)
                 except (Unsupported, *lowering.CONVERTER_ERRORS) as error:
                     complaints.append(_told(error, opened, signature, file))
                     continue
@@ -186,6 +190,7 @@ class OnnxSource(Source):
                 try:
                     signature = convert(model, strategy, source, file, keep_layout=options.keep_layout)
                     warnings = scales.fuse(file, marked)
+                    signature = integer_boundary.with_own_integers(file, signature)
                     agreement.check(file, signature, opened.known.usual, agreement.INTEGERS_DB)
                 except (Unsupported, *lowering.CONVERTER_ERRORS) as error:
                     complaints.append(error.problem if isinstance(error, Unsupported) else str(error))

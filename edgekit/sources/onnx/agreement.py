@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import Unsupported
-from edgekit.nouns.model import Signature
+from edgekit.nouns.model import Signature, TensorSpec
 from edgekit.sources.onnx import refusal
 from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, Running, complaint, each_sample, made_up, run
 from edgekit.waist import graph as waist_graph
@@ -200,9 +200,10 @@ def check(waist: Path, signature: Signature, known: ReferenceRun, threshold_db: 
     stacked = {name: _stacked([feed[name] for feed in feeds]) for name in feeds[0]}
     made = waist_run.run(waist, tensors.inputs_to_file(signature, stacked))
     got = tensors.outputs_to_source(signature, made)
+    grids = {spec.source_name: spec for spec in signature.outputs if spec.scale is not None}
     for name, values in got.items():
         expected = _stacked([result[name] for result in known.outputs])
-        agreement = closeness_db(expected, values[: len(expected)])
+        agreement = _closeness_db(grids.get(name), expected, values[: len(expected)])
         if agreement < threshold_db:
             detail = f"{agreement:.1f} dB SQNR, {threshold_db:.0f} dB wanted"
             raise Disagreement(name, detail, known.feeds[0])
@@ -210,6 +211,14 @@ def check(waist: Path, signature: Signature, known: ReferenceRun, threshold_db: 
             again = partial(shaken, known, feed, name)
             if wrong := fault(outputs[name], value, expected, again):
                 raise Disagreement(name, f"{wrong} for inputs of {edge}", feed)
+
+
+def _closeness_db(grid: TensorSpec | None, reference: Array, value: Array) -> float:
+    """`closeness_db` of what an output's integers stand for, if they stand for anything."""
+    if grid is None or reference.dtype.kind not in "iu":
+        return closeness_db(reference, value)
+    zero_point = grid.zero_point or 0
+    return closeness_db(reference.astype(np.float32) - zero_point, value.astype(np.float32) - zero_point)
 
 
 def _stacked(rows: list[Array]) -> Array:

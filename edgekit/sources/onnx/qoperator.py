@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from edgekit.errors import Unsupported
 from edgekit.sources.onnx.network import kind
 from edgekit.sources.onnx.quantized import not_carried
 
@@ -44,6 +45,18 @@ def as_pairs(model: onnx.ModelProto) -> onnx.ModelProto:
     del copy.graph.node[:]
     copy.graph.node.extend(nodes)
     return copy
+
+
+def spelled_out(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same for a float file: the model itself if nothing in it is on integers, or if a scale is computed."""
+    try:
+        return as_pairs(model) if any(_known(node) for node in model.graph.node) else model
+    except Unsupported:
+        return model
+
+
+def _known(node: onnx.NodeProto) -> bool:
+    return kind(node) in {*_OPERANDS, "com.microsoft:QLinearConcat", "com.microsoft:QLinearWhere"}
 
 
 def _written(model: onnx.ModelProto, node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:

@@ -13,7 +13,6 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from edgekit.errors import Unsupported
 from edgekit.sources.onnx.network import attributes, consumed
 from edgekit.sources.onnx.quantized import not_carried
 from edgekit.waist import edit, fusing, graph
@@ -32,6 +31,8 @@ _POSITIONS = {"ArgMax", "ArgMin"}
 
 _EIGHT_BITS = {"int8": 0, "uint8": 128}
 """By dtype, how far it lies above int8."""
+
+_CODES = {onnx.TensorProto.INT8, onnx.TensorProto.UINT8}
 
 
 @dataclass(frozen=True)
@@ -67,21 +68,18 @@ def mark(model: onnx.ModelProto) -> Marked:
     marked = Marked(onnx.ModelProto())
     marked.model.CopyFrom(model)
     main = marked.model.graph
-    for value in (*main.input, *main.output):
-        if value.type.tensor_type.elem_type in {2, 3}:  # UINT8, INT8
-            raise _whole(value.name)
     marking = _Marking(marked)
-    nodes = [made for node in _read(model.graph) for made in marking.node(node)]
-    if marking.on.keys() & {value.name for value in (*main.input, *main.output)}:
-        raise _whole(next(value.name for value in (*main.input, *main.output) if value.name in marking.on))
+    nodes = marking.inputs()
+    nodes += [made for node in _read(model.graph) for made in marking.node(marking.renamed(node))]
+    for value in main.output:
+        if value.type.tensor_type.elem_type in _CODES and value.name not in marking.on:
+            raise not_carried(f"{value.name}, an output, has integers whose scale is not told")
+        if value.name in marking.on:
+            value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
     del main.node[:], main.value_info[:], main.initializer[:]
     main.node.extend(nodes)
     main.initializer.extend(numpy_helper.from_array(value, name) for name, value in marking.constants.items())
     return marked
-
-
-def _whole(name: str) -> Unsupported:
-    return not_carried(f"{name}, an input or output, has integers itself")
 
 
 def _read(main: onnx.GraphProto) -> list[onnx.NodeProto]:
@@ -96,10 +94,14 @@ def _read(main: onnx.GraphProto) -> list[onnx.NodeProto]:
 
 @dataclass
 class _Marking:
-    """``constants`` by name; ``on`` is the grid of each value that the source holds as integers."""
+    """``constants`` by name; ``on`` is the grid of each value that the source holds as integers.
+
+    ``given`` are the names that inputs of integers have inside, where they are marked.
+    """
 
     marked: Marked
     on: dict[str, Grid] = field(default_factory=dict)
+    given: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         main = self.marked.model.graph
@@ -107,6 +109,38 @@ class _Marking:
         for node in main.node:
             if node.op_type == "Constant" and node.attribute[0].name == "value":
                 self.constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+
+    def inputs(self) -> list[onnx.NodeProto]:
+        """A mark behind every input that has 8-bit integers, which becomes a float one."""
+        marks = []
+        for value in self.marked.model.graph.input:
+            if value.type.tensor_type.elem_type not in _CODES or value.name in self.constants:
+                continue
+            grid = self._grid_behind(value.name)
+            if grid is None:
+                raise not_carried(f"{value.name}, an input, has integers whose scale is not told")
+            value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+            self.given[value.name] = f"{value.name}/integers"
+            marks.append(self._mark(value.name, self.given[value.name], grid))
+        return marks
+
+    def renamed(self, node: onnx.NodeProto) -> onnx.NodeProto:
+        """A node that reads marked inputs instead of the inputs themselves."""
+        copy = onnx.NodeProto()
+        copy.CopyFrom(node)
+        copy.input[:] = [self.given.get(name, name) for name in node.input]
+        return copy
+
+    def _grid_behind(self, name: str) -> Grid | None:
+        """The grid on which somebody reads integers, or what only moves them; None if nobody does."""
+        for node in self.marked.model.graph.node:
+            if not node.input or node.input[0] != name:
+                continue
+            if node.op_type == "DequantizeLinear":
+                return self._grid(node)
+            if (_moves(node) or node.op_type == "Pad") and (found := self._grid_behind(node.output[0])) is not None:
+                return found
+        return None
 
     def node(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
         """What takes a node's place; nothing if it became a constant."""
@@ -122,7 +156,26 @@ class _Marking:
             if self.on.get(given) != self._grid(node):
                 raise not_carried(f"{made} reads the integers of {given} on another scale")
             return [helper.make_node("Identity", [given], [made], name=node.name)]
-        return self._on_integers(node) if any(name in self.on for name in node.input) else [node]
+        if any(name in self.on for name in node.input):
+            return self._on_integers(node)
+        return self._of_constant(node)
+
+    def _of_constant(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+        """What moves a constant's integers, as the rows of a table, moves what they stand for."""
+        given, made = node.input[0] if node.input else "", node.output[0]
+        stored = self.constants.get(given)
+        moved = stored is not None and str(stored.dtype) in _EIGHT_BITS and _moves(node)
+        grid = self._grid_behind(made) if moved else None
+        if stored is None or grid is None:
+            return [node]
+        scale, zero_point = np.float32(grid[0]), grid[1] + _EIGHT_BITS[str(stored.dtype)]
+        levels = stored.astype(np.int32) - zero_point
+        node.input[0] = f"{given}/real/{made}"
+        self.constants[node.input[0]] = levels.astype(np.float32) * scale
+        zero = np.asarray([zero_point])
+        self.marked.weights.append(_int8(given, stored, np.asarray([scale]), zero, levels))
+        self.on |= dict.fromkeys(node.output, grid)
+        return [node]
 
     def _on_integers(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
         """A node that reads integers itself, as one on what they stand for."""

@@ -278,16 +278,3 @@ def test_weights_about_zero_stand_for_what_they_stood_for(levels: Any, data: str
     error = np.abs(wide - np.moveaxis(levels, axis, -1))
     assert (error <= steps / 2 * (steps > 1) + 1e-9).all()
     assert steps.max() <= 255 / 127
-
-
-def test_an_input_of_integers_is_refused_as_one(tmp_path: Path) -> None:
-    path = made("residual", tmp_path / "net.onnx", **WAYS["per tensor, unsigned"])
-    model = onnx.load(path)
-    rounding = next(node for node in model.graph.node if node.input[0] == "x")
-    shape = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim]
-    inner = onnx.helper.make_tensor_value_info(rounding.output[0], onnx.TensorProto.UINT8, shape)
-    model.graph.node.remove(rounding)
-    model.graph.input[0].CopyFrom(inner)
-    onnx.save(model, path)
-    with pytest.raises(Unsupported, match=rf"{rounding.output[0]}, an input or output, has integers itself"):
-        OnnxSource().as_it_is(path, SourceOptions(), tmp_path)

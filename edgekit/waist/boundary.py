@@ -4,6 +4,7 @@ Both quantizers are asked for float inputs and outputs, so that one place decide
 their QUANTIZE and DEQUANTIZE operators are taken off, or replaced by a requantization to uint8.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -26,26 +27,41 @@ def set_boundary(model: Any, boundary: Boundary, integers: dict[str, str] | None
     Args:
         model: the schema's object tree of a quantized file with float32 inputs and outputs.
         boundary: ``float32`` changes nothing.
-        integers: inputs, by name, that take an 8-bit dtype of the source's own, whatever the boundary.
+        integers: inputs and outputs, by name, that take an 8-bit dtype of the source's own, whatever the boundary.
     """
     own = integers or {}
     graph = model.subgraphs[0]
     graph.inputs, graph.outputs = list(graph.inputs), list(graph.outputs)  # read-only views of the file until now
+
+    def dtype_of(tensor: int) -> str:
+        return own.get(bytes(graph.tensors[tensor].name).decode("utf8", "replace"), boundary)
+
     for position, tensor in enumerate(list(graph.inputs)):
-        dtype = own.get(bytes(graph.tensors[int(tensor)].name).decode("utf8", "replace"), boundary)
+        dtype = dtype_of(int(tensor))
         inner = None if dtype == "float32" else _take_off_quantize(model, int(tensor))
         if inner is not None:
             _swap_names(graph, int(tensor), inner)
             outer = _as_uint8(model, inner, at_start=True) if dtype == "uint8" else inner
             _replace(model, graph.inputs, position, outer, "inputs")
-    if boundary == "float32":
-        return
     for position, tensor in enumerate(list(graph.outputs)):
-        inner = _take_off_dequantize(model, int(tensor))
+        dtype = dtype_of(int(tensor))
+        inner = None if dtype == "float32" else _take_off_dequantize(model, int(tensor))
         if inner is not None:
             _swap_names(graph, int(tensor), inner)
-            outer = _as_uint8(model, inner, at_start=False) if boundary == "uint8" else inner
+            outer = _as_uint8(model, inner, at_start=False) if dtype == "uint8" else inner
             _replace(model, graph.outputs, position, outer, "outputs")
+
+
+def make_unsigned(model: Any, names: Collection[str]) -> None:
+    """Let inputs and outputs that are int8 be uint8, in place, as their source has them."""
+    graph = model.subgraphs[0]
+    graph.inputs, graph.outputs = list(graph.inputs), list(graph.outputs)
+    for side, tensors in (("inputs", graph.inputs), ("outputs", graph.outputs)):
+        for position, tensor in enumerate(list(tensors)):
+            held = graph.tensors[int(tensor)]
+            if bytes(held.name).decode("utf8", "replace") in names and held.type == _INT8:
+                outer = _as_uint8(model, int(tensor), at_start=side == "inputs")
+                _replace(model, tensors, position, outer, side)
 
 
 def _code(model: Any, operator: Any) -> int:
@@ -58,6 +74,8 @@ def _take_off_quantize(model: Any, tensor: int) -> int | None:
     graph = model.subgraphs[0]
     consumers = [operator for operator in graph.operators if tensor in operator.inputs]
     if len(consumers) != 1 or _code(model, consumers[0]) != _QUANTIZE or tensor in graph.outputs:
+        return None
+    if graph.tensors[tensor].type != schema.TensorType.FLOAT32:
         return None
     inner = int(consumers[0].outputs[0])
     if graph.tensors[inner].type != _INT8:
