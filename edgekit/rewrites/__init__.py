@@ -20,11 +20,15 @@ Runtime = Literal["litert", "litert-integers", "accelerator"]
 
 
 class RewriteRule(Noun, frozen=True, kw_only=True):
-    """A rewrite: the module of its name, what is told of it after a number, and which runtimes gain."""
+    """A rewrite: the module of its name, what is told of it after a number, and which runtimes gain.
+
+    The ``last`` ones are tried once, when no other finds anything: what they write is faster, and not shorter.
+    """
 
     name: str
     told: str
     gains: frozenset[Runtime]
+    last: bool = False
 
 
 EVERYWHERE: frozenset[Runtime] = frozenset({"litert", "litert-integers", "accelerator"})
@@ -42,15 +46,19 @@ RULES = (
     RewriteRule(
         name="layouts", told="RESHAPE and TRANSPOSE moved behind what works in either layout", gains=EVERYWHERE
     ),
+    RewriteRule(name="hard_swish", told="products recognized as HARD_SWISH", gains=frozenset({"litert"})),
     RewriteRule(name="hard_sigmoid_parts", told="RELU_0_TO_1 written as products with RELU6", gains=INTEGERS),
     RewriteRule(name="scales", told="constant factors and summands taken into weights and biases", gains=EVERYWHERE),
+    RewriteRule(name="scales_ahead", told="constant factors taken into the weights behind", gains=EVERYWHERE),
     RewriteRule(name="attention_scales", told="factors of attention taken into weights", gains=EVERYWHERE),
     RewriteRule(name="activations", told="activations fused into the operator before", gains=EVERYWHERE),
     RewriteRule(name="padding", told='PAD folded into "same" padding', gains=EVERYWHERE),
     RewriteRule(name="pool_padding", told="PADV2 by the lowest float turned into PAD behind a RELU", gains=INTEGERS),
     RewriteRule(name="gelu", told="products recognized as GELU", gains=EVERYWHERE),
-    RewriteRule(name="hard_swish", told="products recognized as HARD_SWISH", gains=frozenset({"litert"})),
     RewriteRule(name="hard_swish_parts", told="HARD_SWISH written as a clamped sum and products", gains=INTEGERS),
+    RewriteRule(
+        name="interleaved", told="picks of channels by turns written as TRANSPOSE and SPLIT", gains=LITERT, last=True
+    ),
 )
 """All rewrites, in the order in which they are tried."""
 

@@ -4,12 +4,11 @@ Attention divides the products of queries and keys by a root before its softmax:
 of tokens. In the weights that make the queries it costs nothing. Some frameworks multiply both operands by its root.
 """
 
-from edgekit.rewrites import scales
+from edgekit.rewrites import products, scales
 from edgekit.rewrites.index_maps import MOVERS, data
 from edgekit.rewrites.main_graph import MainGraph, Node, Replacement
-from edgekit.rewrites.products import PRODUCTS, factors
 
-ROOTS = PRODUCTS
+ROOTS = products.PRODUCTS
 
 MOST_NODES = 10
 """Between the layer and the factor."""
@@ -17,10 +16,10 @@ MOST_NODES = 10
 
 def replacement(main: MainGraph, node: Node) -> Replacement | None:
     """The layer with the number in it, and what lies between as it is."""
-    products: list[Node] = []
-    factor, (tensor, *others) = factors(main, node, products)
-    if others or not factor or len(products) > 1 or main.shape(tensor) != main.shape(node.outputs[0]):
+    product = products.scaled(main, node)
+    if product is None:
         return None
+    factor, tensor = product
     path = _path(main, tensor)
     if path is None or len(path) < 2:
         return None
@@ -32,7 +31,7 @@ def replacement(main: MainGraph, node: Node) -> Replacement | None:
     names[tensor] = node.outputs[0]
     new = [main.like(layer, scaled, (names[layer.outputs[0]],))]
     new += [main.like(one, (names.get(t, t) for t in one.inputs), (names[one.outputs[0]],)) for one in between]
-    return Replacement((*path, node), tuple(new))
+    return Replacement((*path, node), tuple(new), rescaled=True)
 
 
 def _path(main: MainGraph, tensor: int, depth: int = 0) -> list[Node] | None:

@@ -9,10 +9,15 @@ from typing import Any
 import numpy as np
 
 from edgekit.rewrites import layouts
-from edgekit.rewrites.index_maps import MOST_AXES
+from edgekit.rewrites.index_maps import MOST_AXES, MOVERS
 from edgekit.rewrites.main_graph import MainGraph, Node, Replacement
 
 ROOTS = frozenset({"BATCH_MATMUL", "FULLY_CONNECTED"})
+
+PASSED = layouts.UNARY | layouts.BINARY | layouts.LAST_AXIS | {"FULLY_CONNECTED"}
+"""What a RESHAPE may pass on its way."""
+
+MOST_STEPS = 6
 
 
 def replacement(main: MainGraph, node: Node) -> Replacement | None:
@@ -68,7 +73,9 @@ def _reshape(main: MainGraph, source: int, made: int) -> Node:
     return main.node("RESHAPE", (source, told), (made,), "ReshapeOptions", newShape=list(shape))
 
 
-def _meets_others(main: MainGraph, tensor: int) -> bool:
-    """Whether the RESHAPE behind the layer may meet another one there."""
+def _meets_others(main: MainGraph, tensor: int, steps: int = MOST_STEPS) -> bool:
+    """Whether the RESHAPE behind the layer meets another one, on whatever way from there."""
     readers = main.readers(tensor)
-    return bool(readers) and tensor not in main.outputs and all(r.name in layouts.MEETING for r in readers)
+    if not readers or tensor in main.outputs or not steps:
+        return False
+    return all(r.name in MOVERS or (r.name in PASSED and _meets_others(main, r.outputs[0], steps - 1)) for r in readers)

@@ -44,11 +44,13 @@ class Replacement:
     """``old`` operators, and the ``new`` ones that take their place.
 
     What ``old`` makes for others is made by ``new``, or is the ``same`` as a tensor that is there already.
+    ``rescaled`` ones have weights that were multiplied by a number, and so were rounded once more.
     """
 
     old: tuple[Node, ...]
     new: tuple[Node, ...] = ()
     same: dict[int, int] = field(default_factory=dict)
+    rescaled: bool = False
 
 
 class MainGraph:

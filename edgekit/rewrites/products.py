@@ -13,6 +13,18 @@ def scalar(main: MainGraph, tensor: int) -> float | None:
     return float(value.ravel()[0]) if value is not None and value.size == 1 and value.dtype == np.float32 else None
 
 
+def scaled(main: MainGraph, node: Node) -> tuple[float, int] | None:
+    """The number that a product multiplies a tensor by, and the tensor; None if that is not all that it does."""
+    if node.options.get("fusedActivationFunction"):
+        return None
+    for tensor, other in (node.inputs, node.inputs[::-1])[: 1 if node.name == "DIV" else 2]:
+        value = scalar(main, other)
+        alike = main.shape(tensor) == main.shape(node.outputs[0]) and not main.is_constant(tensor)
+        if value and np.isfinite(value) and alike:
+            return (value if node.name == "MUL" else 1 / value), tensor
+    return None
+
+
 def factors(main: MainGraph, node: Node, nodes: list[Node]) -> tuple[float, list[int]]:
     """The constant factor of a product, and the others; ``nodes`` takes the operators that multiply them."""
     nodes.append(node)

@@ -70,7 +70,8 @@ def _folded(
     if inputs is None:
         return None
     activation = node.options.get("fusedActivationFunction", schema.ActivationFunctionType.NONE)
-    return Replacement((layer, node), (main.like(layer, inputs, node.outputs, fusedActivationFunction=activation),))
+    made = main.like(layer, inputs, node.outputs, fusedActivationFunction=activation)
+    return Replacement((layer, node), (made,), rescaled=True)
 
 
 def _multiplied(main: MainGraph, layer: Node, held: tuple[Floats, Floats], factors: Floats) -> tuple[int, ...] | None:

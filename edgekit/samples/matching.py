@@ -153,7 +153,8 @@ def _cast(spec: TensorSpec, values: Array, place: str, room: Place) -> tuple[Arr
     for rows in pieces(values):
         with np.errstate(over="ignore", invalid="ignore"):
             cast[rows] = values[rows].astype(want)
-        if exact and not np.array_equal(cast[rows].astype(values.dtype), values[rows]):
+            kept = not exact or np.array_equal(cast[rows].astype(values.dtype), values[rows])
+        if not kept:
             reason = "values would change" if values.dtype.kind != "f" else "values have fractions or are out of range"
             raise _dtype_error(spec, values, place, reason, f"convert the samples to {want} yourself")
     note = f"{spec.source_name}: {values.dtype} samples were cast to {want} (no value changed)"

@@ -80,7 +80,7 @@ def slices(reference: Array, output: Array, axis: int) -> Slices:
         known = np.isfinite(a) & np.isfinite(b)
         sums[:, part] += [
             np.square(np.where(known, a, 0)).sum(1),
-            np.square(np.where(known, a - np.where(known, b, a), 0)).sum(1),
+            np.square(np.where(known, a, 0) - np.where(known, b, 0)).sum(1),
             (a == 0).sum(1),
         ]
         for side, values in enumerate((a, b)):

@@ -188,6 +188,8 @@ def test_doubles_become_floats_silently(tmp_path: Path) -> None:
     [
         (np.full((3, 4), 0.5), "int8"),
         (np.full((3, 4), 300.0), "uint8"),
+        (np.full((3, 4), 1e300), "int32"),
+        (np.full((3, 4), np.iinfo(np.int64).max), "float32"),
         (np.full((3, 4), -1), "uint8"),
         (np.full((3, 4), 2), "bool"),
         (np.full((3, 4), 2**24 + 1), "float32"),

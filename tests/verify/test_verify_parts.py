@@ -105,8 +105,9 @@ def test_few_values_and_rounding_are_not_judged() -> None:
 def test_sums_are_the_same_in_blocks_of_any_size(axis: int, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(axis)
     reference, got = random.standard_normal((2, 3, 4, 5, 6)).astype(np.float32)
-    reference[0, 1, 2, 3], got[2, 0, 0, 0] = np.nan, np.inf
     reference[reference > 1.5] = 0
+    reference[0, 1, 2, 3], got[2, 0, 0, 0] = np.nan, np.inf
+    reference[1, 1], got[1, 1, :2], reference[1, 2] = np.inf, np.inf, -np.inf
     monkeypatch.setattr(parts, "BLOCK", block)
     found = parts.slices(reference, got, axis)
     a, b = (
@@ -115,7 +116,7 @@ def test_sums_are_the_same_in_blocks_of_any_size(axis: int, block: int, monkeypa
     )
     known = np.isfinite(a) & np.isfinite(b)
     np.testing.assert_allclose(found.signal, np.square(a, where=known, out=np.zeros_like(a)).sum(1))
-    np.testing.assert_allclose(found.noise, np.square(np.where(known, a - np.where(known, b, 0), 0)).sum(1))
+    np.testing.assert_allclose(found.noise, np.square(np.where(known, a, 0) - np.where(known, b, 0)).sum(1))
     np.testing.assert_array_equal(found.source[1], np.where(known, a, -np.inf).max(1))
     np.testing.assert_array_equal(found.got[0], np.where(known, b, np.inf).min(1))
     np.testing.assert_array_equal(found.zeros, (a == 0).sum(1))

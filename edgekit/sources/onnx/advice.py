@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 
 from edgekit.errors import Unsupported
-from edgekit.sources.onnx import shapes
+from edgekit.sources.onnx import binding, shapes
 from edgekit.sources.onnx.network import attributes, consumed, every_node, kind
 from edgekit.waist import proposals
 
@@ -89,13 +89,18 @@ def bind(path: Path, model: onnx.ModelProto, names: Sequence[str]) -> str:
         return ""
     written = onnx.load(path, load_external_data=False).graph  # ``model`` forgot what was declared of its results
     declared = {value.name: shapes.dims(value) for value in (*written.value_info, *written.output)}
-    told = [_told(model, declared, name) for name in names]
-    flags = " ".join(
-        f"--constant {shlex.quote(name)}={value or 'VALUE'}" for name, value in zip(names, told, strict=True)
-    )
-    command = f"edgekit build {shlex.quote(str(path))} -t android --precision float32 {flags}"
-    asked = "" if all(told) else ", each to your value"
-    return f"bind what steers it{asked}: `{command}`"
+    told = {name: _told(model, declared, name) for name in names}
+    values, fits = (told, True) if all(told.values()) else binding.values(model, told, declared)
+    flags = " ".join(f"--constant {shlex.quote(name)}={value or 'VALUE'}" for name, value in values.items())
+    inputs = {value.name: shapes.dims(value) for value in written.input if value.name not in values}
+    asked = [
+        f"--shape {shlex.quote(value.name)}={','.join(map(str, shapes.dims(value) or []))} "
+        for value in shapes.true_inputs(model)
+        if value.name in inputs and any(isinstance(size, str) for size in (inputs[value.name] or ["?"] * 2)[1:])
+    ]
+    command = f"edgekit build {shlex.quote(str(path))} -t android --precision float32 {''.join(asked)}{flags}"
+    example = ", for instance" if all(values.values()) else ""
+    return f"bind what steers it{'' if fits else f', each to your value{example}'}: `{command}`"
 
 
 SIZES = {"Reshape": 1, "Expand": 1, "ConstantOfShape": 0, "Resize": 3}

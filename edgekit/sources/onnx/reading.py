@@ -16,7 +16,7 @@ from onnx import helper, numpy_helper
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.model import SourceOptions
 from edgekit.sources.onnx import advice, cutting, external, quantized
-from edgekit.sources.onnx.network import ONNX_ERRORS, consumed, every_graph, every_node, every_tensor, kind
+from edgekit.sources.onnx.network import ONNX_ERRORS, attributes, consumed, every_graph, every_node, every_tensor, kind
 from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, Running, complaint, session
 
 STANDARD = {"", "ai.onnx"}
@@ -34,6 +34,7 @@ def read(path: Path, options: SourceOptions) -> onnx.ModelProto:
     model = well_formed(path)
     cutting.edit(path, model, options)
     _refuse_operators(path, model)
+    _refuse_ambiguous(path, model)
     _refuse_types(path, model)
     _refuse_weights(path, model)
     return model
@@ -216,6 +217,23 @@ def _refuse_operators(path: Path, model: onnx.ModelProto) -> None:
     if unknown:
         error = unsupported_operators(path, sorted(unknown), "is no ONNX operator and has no definition in the file")
         raise advice.mended(error, advice.cut_off(path, model, lambda node: kind(node) in unknown))
+
+
+def _refuse_ambiguous(path: Path, model: onnx.ModelProto) -> None:
+    """A one-sided inverse DFT: by ONNX's text it gives real numbers (and exporters declare them so).
+
+    ONNX's reference and ONNX Runtime 1.26 take the missing half for zeros, and give the first half of what comes out.
+    """
+    for node in every_node(model.graph):
+        told = attributes(node)
+        if node.op_type == "DFT" and told.get("inverse", 0) and told.get("onesided", 0):
+            error = Unsupported(
+                f"{path.name} cannot be converted. DFT {node.name or node.output[0]} is inverse and one-sided: ONNX "
+                "defines real results, ONNX Runtime gives complex ones.",
+                place=str(path),
+                fix="export the inverse of the whole spectrum: DFT with onesided=0 behind the mirrored conjugate",
+            )
+            raise advice.mended(error, error.fix, advice.cut_off(path, model, lambda other: kind(other) == "DFT"))
 
 
 def unsupported_operators(path: Path, operators: list[str], reason: str) -> Unsupported:

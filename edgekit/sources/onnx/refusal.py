@@ -69,8 +69,6 @@ def _complaints(network: Network) -> Iterator[tuple[str, set[str]]]:
             yield f"{name} gives as many results as it finds", set()
         if name in RANDOM:
             yield f"{name} gives something else at every run", set()
-        if name == "DFT" and attributes(node).get("onesided", 0) and attributes(node).get("inverse", 0):
-            yield f"{name} is inverse and one-sided, of which ONNX and ONNX Runtime make two different things", set()
         if attributes(node).get("training_mode", 0):
             yield f"{name} in training mode depends on what ran before (call model.eval() before exporting)", set()
         for index in STEERED.get(name, ()):
@@ -94,14 +92,23 @@ def _sources(network: Network) -> dict[str, set[str]]:
 
 def mended(path: Path, model: onnx.ModelProto, error: Unsupported) -> Unsupported:
     """The refusal with the options that help: inputs to bind, or a cut without what gives as much as it finds."""
-    if bind := advice.bind(path, model, advice.steering(model, _steered)):
+    numbers = {value.name for value in model.graph.input if value.type.tensor_type.elem_type in WHOLE}
+    if bind := advice.bind(path, model, advice.steering(model, lambda node: _steered(node, numbers))):
         return advice.mended(error, bind)
     return advice.mended(error, advice.cut_off(path, model, lambda node: kind(node) in DATA_DEPENDENT))
 
 
-def _steered(node: onnx.NodeProto) -> tuple[int, ...]:
-    """The positions of the inputs that steer an operator: conditions, trip counts, shapes, axes."""
-    return {"If": (0,), "Loop": (0, 1)}.get(kind(node), STEERED.get(kind(node), ()))
+WHOLE = {onnx.TensorProto.BOOL, onnx.TensorProto.INT32, onnx.TensorProto.INT64}
+
+
+def _steered(node: onnx.NodeProto, numbers: set[str]) -> tuple[int, ...]:
+    """The positions of the inputs that steer an operator: conditions, trip counts, shapes, axes.
+
+    Of what a Loop carries, a counter may end it: those of ``numbers``.
+    """
+    if kind(node) == "Loop":
+        return (0, 1, *(i for i, name in enumerate(node.input) if i > 1 and name in numbers))
+    return (0,) if kind(node) == "If" else STEERED.get(kind(node), ())
 
 
 def not_prepared(path: Path, error: Exception) -> Unsupported:

@@ -27,7 +27,7 @@ UNTOLD = {
     ),
     "inverse_one_sided": (
         build("float[1,5,2] x", "y = DFT<axis=1, inverse=1, onesided=1>(x, n)", n=np.int64(8)),
-        "DFT is inverse and one-sided",
+        "DFT y is inverse and one-sided",
     ),
 }  # fmt: skip
 """What ONNX Runtime gives for these is no reference: it varies, or is not what ONNX defines."""

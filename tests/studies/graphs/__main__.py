@@ -6,10 +6,6 @@ Shows the tables as they grow. With --page they are written to docs/reference/gr
 """
 
 import argparse
-import os
-import shutil
-import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -17,25 +13,27 @@ from pathlib import Path
 
 from edgekit.config import Project
 from edgekit.engine.session import Session, Silent, opened
-from edgekit.errors import EdgekitError, Unsupported
+from edgekit.errors import EdgekitError
 from edgekit.nouns.manifest import ArtifactFile
 from edgekit.nouns.model import SourceOptions
 from edgekit.nouns.quantization import Quantization
 from edgekit.rewrites import chosen
 from edgekit.steps import conversion, optimization, reading
 from edgekit.verbs.build import build
-from edgekit.waist import graph, run
 from edgekit.waist.tensors import write_npz
 from tests.shared_folder import ROOT, shared_folder
 from tests.studies.coverage.cases import Case, found, inputs
+from tests.studies.graphs import peers
+from tests.studies.graphs.timing import medians_ms
 
 PAGE = ROOT / "docs/reference/graph-optimization.md"
 
 HEAD = """# Graph optimization, measured
 
 Written by `python -m tests.studies.graphs --page`; do not edit. What is rewritten and why: [Graph
-optimization](../explanation/graph-optimization.md). Latencies are LiteRT's on one thread, the best of some runs; the ratio is the
-median of five pairs that took turns, below 1 the rewritten file is faster. Models that nothing was rewritten in are left out.
+optimization](../explanation/graph-optimization.md). The peer is onnx2tf for ONNX, and TFLiteConverter for Keras and SavedModels
+(– if LiteRT does not load what it makes). Latencies are CPU time of LiteRT on one thread, medians of runs that took turns;
+a ratio below 1 means that the rewritten file is faster.
 """
 
 FOLDERS = ("phone", "mlperf_tiny", "keras", "onnx", "tflite", "reported")
@@ -47,55 +45,26 @@ QUANTIZED = (
 
 Weights are rounded to nearest: fitting them to noise would hide what the rewrites do."""
 
-PAIRS = 5
-
 
 def float_row(session: Session, case: Case, scratch: Path) -> str | None:
-    """A model's waist and what becomes of it for LiteRT in floats; None if it has no waist, or stays as it is."""
+    """A model and its waist, and what becomes of it for LiteRT in floats; None if nothing is to be told of it."""
     network = reading.open_network(session, case.path, SourceOptions(shapes=case.shapes))
     subject = conversion.subject(session, network, ())
     if subject.waist is None:
         return None
     answer = optimization._ask(session, subject.waist, chosen("litert"))
-    if answer is None or answer.result.file is None:
+    if answer is None:
         return None
-    before, after = subject.waist.folder / subject.waist.result.file, answer.folder / answer.result.file
-    ratios, times = pairs(before, after)
-    told, peer = answer.result, onnx2tf_operators(case.path, scratch)
+    told, peer = answer.result, peers.operators(case.path, scratch)
+    counts = f"| {case.name} | {told.before} | {told.after} | {peer} "
+    if told.file is None:
+        return f"{counts}| | | | | |" if peer else None
+    before, after = medians_ms(subject.waist.folder / subject.waist.result.file, answer.folder / told.file)
     took = answer.steps[-1].seconds or 0.0
     return (
-        f"| {case.name} | {told.before} | {told.after} | {peer} | {times[0]:.3f} | {times[1]:.3f} | {ratios:.2f} "
+        f"{counts}| {before:.3f} | {after:.3f} | {after / before:.2f} "
         f"| {took:.2f} | {'; '.join(note.removeprefix('rewritten: ') for note in told.notes)} |"
     )
-
-
-def pairs(before: Path, after: Path) -> tuple[float, tuple[float, float]]:
-    """The median ratio of latencies that took turns, and the best of each in ms."""
-    both = [(run.best_ms(before), run.best_ms(after)) for _ in range(PAIRS)]
-    return statistics.median(b / a for a, b in both), (min(a for a, _ in both), min(b for _, b in both))
-
-
-def onnx2tf_operators(path: Path, scratch: Path) -> str:
-    """How many operators the float file of onnx2tf has; – if it makes none of this model."""
-    if path.suffix != ".onnx":
-        return ""
-    out = scratch / "peer"
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir()
-    copy = Path(shutil.copy(path, out / path.name))  # it overwrites what it reads
-    command = [sys.executable, "-m", "onnx2tf", "-i", str(copy), "-o", str(out / "made")]
-    search = (
-        f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # it calls onnxsim, if it finds it
-    )
-    try:
-        subprocess.run(
-            command, capture_output=True, cwd=out, timeout=120, check=False, env=os.environ | {"PATH": search}
-        )
-        made = next((out / "made").glob("*float32.tflite"))
-        run.interpreter(made)
-        return str(sum(len(part.operators) for part in graph.read(made)))
-    except (StopIteration, subprocess.TimeoutExpired, Unsupported):
-        return "–"
 
 
 def quantized_row(session: Session, case: Case, target: str, folder: Path) -> str:
@@ -116,7 +85,10 @@ def quantized_row(session: Session, case: Case, target: str, folder: Path) -> st
         file = result.manifest.artifacts[0]
         cells.append(told(file))
         files.append(folder / f"{target}{optimized}" / file.file)
-    ratio = f"{pairs(*files)[0]:.2f}" if len(files) == 2 and target != "edgetpu" else ""
+    ratio = ""
+    if len(files) == 2 and target != "edgetpu":
+        before, after = medians_ms(*files)
+        ratio = f"{after / before:.2f}"
     return f"| {case.name} | {target} | {' | '.join(cells)} | {ratio} |"
 
 
@@ -130,7 +102,7 @@ def told(file: ArtifactFile) -> str:
 
 def float_table(session: Session, cases: list[Case], scratch: Path) -> Iterator[str]:
     """The table of waists, line by line."""
-    yield "| model | operators | after | onnx2tf | ms | after | ratio | s | what was rewritten |"
+    yield "| model | operators | after | peer | ms | after | ratio | s | what was rewritten |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |"
     for case in cases:
         try:
