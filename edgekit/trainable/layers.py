@@ -1,0 +1,135 @@
+"""Layers of tf-keras for operators that it has no layer for: around a function of TensorFlow's, or around LiteRT."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from edgekit.trainable.computing import compute
+from edgekit.trainable.libraries import tf, tf_keras
+from edgekit.trainable.operands import Call, Operand, carried
+from edgekit.trainable.operators.activations import FUNCTIONS
+from edgekit.trainable.stock import short
+from edgekit.waist.stepwise import Stepwise
+from edgekit.waist.tensors import Array
+
+Method = Callable[..., Any]
+
+AS_WRITTEN: Callable[[Method], Method] = tf.autograph.experimental.do_not_convert
+"""TensorFlow would rewrite all Python that a layer calls. It hides what a method takes, and Keras then adds to that."""
+
+
+def whole(values: Any, shape: tuple[int, ...]) -> Any:
+    """What stands in the model, ``[N, …]`` without the file's leading 1, in the file's shape ``[N, *shape]``."""
+    return tf.reshape(values, [-1, *shape]) if short(shape) != shape else values
+
+
+def shortened(values: Any, shape: tuple[int, ...]) -> Any:
+    """The other way round."""
+    return tf.reshape(values, [-1, *short(shape)]) if short(shape) != shape else values
+
+
+class OperatorLayer(tf_keras.layers.Layer):  # type: ignore[misc]
+    """An operator by its function in `edgekit.trainable.operators.table`, without the activation fused into it.
+
+    Args:
+        call: the operator; operands that are sampled stand for those that the layer is given, in their order.
+        weights: variables by slot, in the file's shape.
+        inner: variables that subgraphs which it runs read.
+        name: of the layer.
+    """
+
+    def __init__(self, call: Call, weights: dict[int, Any], inner: Sequence[Any], name: str) -> None:
+        super().__init__(name=name)
+        self._operator, self._held = call, dict(weights)
+        self.held = [*weights.values(), *inner]  # tracked by Keras
+
+    @AS_WRITTEN
+    def call(self, inputs: Any, **_: Any) -> Any:
+        """Results ``[N, …]`` without the file's leading 1; one without a list."""
+        given = iter(inputs if isinstance(inputs, list | tuple) else [inputs])
+        count = tf.shape(inputs[0] if isinstance(inputs, list | tuple) else inputs)[0]
+        operands = tuple(self._operand(slot, operand, given) for slot, operand in enumerate(self._operator.operands))
+        call = replace(self._operator, operands=operands)
+        made = [
+            shortened(_sampled(operand, count), result.shape)
+            for operand, result in zip(compute(call, fused=False), call.results, strict=True)
+        ]
+        return made[0] if len(made) == 1 else made
+
+    def _operand(self, slot: int, operand: Operand | None, given: Any) -> Operand | None:
+        if slot in self._held:
+            return Operand(tf.reshape(self._held[slot], operand.shape if operand else []))
+        if operand is None or not operand.sampled:
+            return operand
+        return Operand(whole(next(given), operand.shape), sampled=True)
+
+
+def _sampled(operand: Operand, count: Any) -> Any:
+    """The values, repeated for each sample if they are the same for all."""
+    values = tf.convert_to_tensor(operand.values)
+    return values if operand.sampled else tf.repeat(values[None], count, 0)
+
+
+class FunctionLayer(tf_keras.layers.Layer):  # type: ignore[misc]
+    """An activation that was fused into an operator and that tf-keras has no layer for."""
+
+    def __init__(self, activation: str, name: str) -> None:
+        super().__init__(name=name)
+        self.activation = activation
+
+    @AS_WRITTEN
+    def call(self, inputs: Any, **_: Any) -> Any:
+        """The activation, element by element."""
+        return FUNCTIONS[self.activation](inputs)
+
+    def get_config(self) -> dict[str, Any]:
+        """What the layer is made of."""
+        return dict(super().get_config(), activation=self.activation)
+
+
+class ConstantLayer(tf_keras.layers.Layer):  # type: ignore[misc]
+    """Gives a constant for each sample, ``[N, *shape]``, whatever it is given."""
+
+    def __init__(self, values: Array, name: str) -> None:
+        super().__init__(name=name)
+        self._values = values
+
+    @AS_WRITTEN
+    def call(self, inputs: Any, **_: Any) -> Any:
+        """The constant, once for each sample."""
+        return tf.repeat(tf.constant(self._values)[None], tf.shape(inputs)[0], 0)
+
+
+class AsItIsLayer(tf_keras.layers.Layer):  # type: ignore[misc]
+    """An operator run by LiteRT as it stands in the file: right, slow, and without a gradient.
+
+    Args:
+        stepwise: the file that runs.
+        call: the operator; operands that are sampled stand for those that the layer is given, in their order.
+        given: their tensors in the file.
+        name: of the layer.
+    """
+
+    def __init__(self, stepwise: Stepwise, call: Call, given: Sequence[int], name: str) -> None:
+        super().__init__(name=name)
+        self._stepwise, self._operator, self._given = stepwise, call, list(given)
+
+    @AS_WRITTEN
+    def call(self, inputs: Any, **_: Any) -> Any:
+        """Results ``[N, …]`` without the file's leading 1; one without a list."""
+        values = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
+        given = [self._stepwise.graph.tensors[tensor] for tensor in self._given]
+        stacked = [tf.cast(whole(value, one.shape), one.dtype) for value, one in zip(values, given, strict=True)]
+        results = self._operator.results
+        made = tf.numpy_function(self._run, stacked, [tf.as_dtype(result.dtype) for result in results])
+        found = [
+            shortened(tf.cast(tf.ensure_shape(value, [None, *result.shape]), carried(result)), result.shape)
+            for value, result in zip(made, results, strict=True)
+        ]
+        return found[0] if len(found) == 1 else found
+
+    def _run(self, *values: Any) -> list[Array]:
+        made = self._stepwise.run(self._operator.operator, dict(zip(self._given, values, strict=True)))
+        return [np.ascontiguousarray(made[result.index]) for result in self._operator.results]

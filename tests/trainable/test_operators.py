@@ -1,0 +1,27 @@
+"""Each operator that is lifted computes what LiteRT computes, and its gradients are those of LiteRT."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgekit.trainable.lifting import lift
+from edgekit.trainable.writing import written
+from tests.trainable import cases
+from tests.trainable.lifted import agreement_db, samples, slopes
+
+ROUNDED = {"QUANTIZE"}
+"""Cases whose slope is 0 almost everywhere, and that pass the gradient of what they round."""
+
+
+@pytest.mark.parametrize("name", cases.CASES)
+def test_an_operator_is_lifted(name: str, tmp_path: Path) -> None:
+    path = cases.write(name, tmp_path)
+    lifted = lift(path)
+    values = samples(path)
+    assert not lifted.notes
+    assert agreement_db(lifted, values) >= (40 if name in ROUNDED else 80)
+    assert written(lifted) == path.read_bytes()
+    found = np.array(slopes(lifted, tmp_path, values))
+    tolerance = 0.03 * np.abs(found).max() if name not in ROUNDED else np.inf
+    np.testing.assert_allclose(found[:, 0], found[:, 1], rtol=0.03, atol=tolerance)
