@@ -20,7 +20,7 @@ from tests.studies.accuracy import page
 from tests.studies.accuracy.networks import NETWORKS
 from tests.studies.accuracy.outcome import Outcome
 from tests.studies.accuracy.tasks import Task
-from tests.studies.accuracy.trial import FLOAT, MOST, written
+from tests.studies.accuracy.trial import FLOAT, evenly, written
 from tests.studies.accuracy.ways import WAYS, telling
 
 FOLDER = ROOT / "build/quantization"
@@ -81,7 +81,7 @@ def subjects() -> Iterator[page.Subject]:
         }
         if FLOAT in found["LiteRT"]:
             labels = task.data(shared_folder())[2]
-            yield page.Subject(task, None if labels is None else labels[:MOST], found)
+            yield page.Subject(task, None if labels is None else evenly(labels), found)
 
 
 def main() -> None:

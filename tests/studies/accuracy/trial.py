@@ -25,7 +25,13 @@ from tests.studies.accuracy.outcome import Outcome
 from tests.studies.accuracy.tasks import Task
 
 MOST = 1000
-"""Inputs that are judged."""
+"""Inputs that are judged, at most."""
+
+
+def evenly(rows: Any) -> Any:
+    """Rows of inputs or labels that judge, taken evenly: sets may be sorted by class."""
+    return rows[np.linspace(0, len(rows) - 1, min(MOST, len(rows))).round().astype(int)]
+
 
 FLOAT = "float32"
 """The name of the way that keeps the floats."""
@@ -41,7 +47,8 @@ class Trial:
 
     def __init__(self, task: Task, folder: Path) -> None:
         self.folder, self.task = folder, task
-        calibration, x, y = task.data(shared_folder())
+        calibration, x, labels = task.data(shared_folder())
+        self.classifies = labels is not None
         source = shared_folder() / task.model
         if task.model == APART:
             source = folder / APART
@@ -51,9 +58,11 @@ class Trial:
             self._convert(source, waist, signature)
         self.signature = msgspec.json.decode(signature.read_bytes(), type=Signature)
         shape = self.signature.inputs[0].source_shape
-        self.ground = ways.Ground(task, source, waist, self.signature, calibration.reshape(-1, *shape))
-        self.x = x[:MOST].reshape(-1, *shape)
-        self.labels = None if y is None else y[:MOST]
+        shuffled = np.random.default_rng(0).permutation(
+            len(calibration)
+        )  # as users do: for some tools the order matters
+        self.ground = ways.Ground(task, source, waist, self.signature, calibration[shuffled].reshape(-1, *shape))
+        self.x = evenly(x).reshape(-1, *shape)
         self.wanted = self._wanted()
 
     def _convert(self, source: Path, waist: Path, signature: Path) -> None:
@@ -89,7 +98,7 @@ class Trial:
             name=name,
             signal=[np.square(w, dtype=float).sum(axis).tolist() for w, _, axis in pairs],
             noise=[np.nan_to_num(np.square(w - c, dtype=float), nan=1e30).sum(axis).tolist() for w, c, axis in pairs],
-            classes=[] if self.labels is None else own.reshape(len(own), -1).argmax(1).tolist(),
+            classes=own.reshape(len(own), -1).argmax(1).tolist() if self.classifies else [],
         )
         if self.task.scores is not None:
             both = [values[:, 0, self.task.scores].ravel() for values in (first, own)]
