@@ -170,14 +170,18 @@ def openvino_float(ground: Ground, path: Path) -> Any:
 
 
 def nncf(ground: Ground, folder: Path) -> Made:
-    """``nncf.quantize`` told nothing but the samples."""
+    """``nncf.quantize`` told nothing but the samples, or one scale for all weights of a layer as well."""
 
     def make() -> Path:
-        from edgekit.backends.openvino.libraries import nncf, ov  # noqa: PLC0415
+        from edgekit.backends.openvino.libraries import QuantizationParameters, nncf, ov  # noqa: PLC0415
 
         model = openvino_float(ground, folder / "float.xml")
         rows = ground.calibration if ground.source.suffix == ".onnx" else ground.rows
-        ov.save_model(nncf.quantize(model, nncf.Dataset(list(rows))), folder / "model.xml")
+        asked = nncf.AdvancedQuantizationParameters()
+        if not ground.task.per_channel:
+            asked.weights_quantization_params = QuantizationParameters(per_channel=False)
+        made = nncf.quantize(model, nncf.Dataset(list(rows)), advanced_parameters=asked)
+        ov.save_model(made, folder / "model.xml")
         return folder / "model.xml"
 
     return _timed(make)
