@@ -86,11 +86,14 @@ class Optimizer(ABC):
     """Rewrites float TFLite files, in a worker process."""
 
     @abstractmethod
-    def optimize(self, path: Path, signature: Signature, rules: tuple[str, ...], out: Path) -> Optimized:
+    def optimize(
+        self, path: Path, signature: Signature, rules: tuple[str, ...], out: Path, probes: Path | None = None
+    ) -> Optimized:
         """Write ``out/waist.tflite``, the network of ``path`` rewritten by some of `RULES`.
 
         Inputs, outputs, their names and layouts, and what controls the flow or keeps state stay as they are.
-        A network that does not agree with the original as a whole is not taken: then there is no file.
+        A network that does not agree with the original as a whole is not taken: then there is no file. It is run on
+        numbers made up and on ``probes`` (arrays under source names): first a sample, then what an app may meet.
 
         Raises:
             InputError: ``path`` is no TFLite file, or it is damaged.

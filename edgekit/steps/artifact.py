@@ -59,7 +59,7 @@ def made(
         Unsupported: the network cannot be built so, or the file does not compute what its source computes.
     """
     require_form(subject, variant)
-    subject = optimization.optimized(session, subject, variant)
+    subject = optimization.optimized(session, subject, variant, prepared.evidence.probes.kept)
     calibrated = variant.precision in CALIBRATED and subject.own(variant.precision) is None
     calibration = prepared.calibration if calibrated else None
     built = compilation.compile_variant(session, subject, variant, calibration, recipe.seed, way=way)

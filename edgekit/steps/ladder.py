@@ -51,6 +51,7 @@ class Climb:
         search: how far to go.
         target: whose file it is.
         samples: on which a file is looked into for operators to keep float.
+        probes: on which the rewritten network was held against the original.
     """
 
     def __init__(
@@ -63,11 +64,12 @@ class Climb:
         search: Search,
         samples: Answer[Kept],
         target: Target,
+        probes: Answer[Kept] | None = None,
     ) -> None:
         self.variant = variant
         self.siblings: tuple[Climb, ...] = ()
         self._target, self._title = target, f"{target.name}/{variant.file}"
-        self._subject, self._samples = subject, samples
+        self._subject, self._samples, self._probes = subject, samples, probes
         self._fixed = variant.precision in FLOATS or subject.own(variant.precision) is not None
         self.best: Attempt | None = None
         self.done = False
@@ -164,7 +166,7 @@ class Climb:
         Then fewer operators than that, and more than the set before.
         """
         with self._session.until(self._search.until):
-            waist = optimization.optimized(self._session, self._subject, self.variant).waist
+            waist = optimization.optimized(self._session, self._subject, self.variant, self._probes).waist
             if waist is None:
                 return
             try:

@@ -3,31 +3,34 @@
 import msgspec
 
 from edgekit import rewrites
-from edgekit.engine.question import Known, Question
+from edgekit.engine.question import Input, Known, Question
 from edgekit.engine.session import Session
 from edgekit.engine.store import Answer, digest_of
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.model import CALIBRATED, Waist
+from edgekit.nouns.samples import Kept
 from edgekit.nouns.target import Variant
 from edgekit.rewrites import Optimized, Runtime
 from edgekit.steps import conversion
 from edgekit.steps.conversion import Subject
+from edgekit.steps.sampling import SAMPLES, content
 
 SETTING = "optimize_graph"
 """The key of a variant's settings that switches it off, with the value false."""
 
 
-def optimized(session: Session, subject: Subject, variant: Variant) -> Subject:
+def optimized(session: Session, subject: Subject, variant: Variant, probes: Answer[Kept] | None = None) -> Subject:
     """The source with its waist as it is best for a file; the source as it is if nothing of it is to be rewritten.
 
-    That is a file that its backend makes of the source itself, or of the source's integers.
+    That is a file that its backend makes of the source itself, or of the source's integers. The rewritten network is
+    held against the original on ``probes``.
     """
     waist = subject.waist
     left_alone = subject.own(variant.precision) is not None or subject.network.read_by(variant)
     wanted = rules(variant)
     if waist is None or left_alone or not wanted:
         return subject
-    answer = _ask(session, waist, wanted)
+    answer = ask(session, waist, wanted, probes)
     if answer is None:
         return subject
     notes = (*waist.result.notes, *answer.result.notes)
@@ -54,16 +57,25 @@ def _runtime(variant: Variant) -> Runtime | None:
     return "litert-integers" if variant.precision in CALIBRATED else "litert"
 
 
-def _ask(session: Session, waist: Answer[Waist], wanted: tuple[str, ...]) -> Answer[Optimized] | None:
+def ask(
+    session: Session, waist: Answer[Waist], wanted: tuple[str, ...], probes: Answer[Kept] | None = None
+) -> Answer[Optimized] | None:
+    """What some rules make of a waist; None if their process dies."""
     path, signature = waist.folder / waist.result.file, waist.result.signature
+    inputs: dict[str, Input] = {"waist": waist, "signature": Known(digest_of(signature))}
+    if probes is not None:
+        inputs["probes"] = content(probes)
     question = Question(
         what="optimize",
         leaf="rewrites/optimizer",
         modules=(__name__, *(f"edgekit.rewrites.{rule}" for rule in wanted)),
         settings={"rules": wanted},
-        inputs={"waist": waist, "signature": Known(digest_of(signature))},
+        inputs=inputs,
     )
+    given = None if probes is None else probes.folder / SAMPLES
     try:
-        return session.ask(question, Optimized, lambda out: session.optimizer().optimize(path, signature, wanted, out))
+        return session.ask(
+            question, Optimized, lambda out: session.optimizer().optimize(path, signature, wanted, out, given)
+        )
     except (InputError, Unsupported):  # its process died: a rewrite must not cost the build
         return None

@@ -208,9 +208,11 @@ def _files(session: Session, project: Project, prepared: _Prepared, row: Row) ->
     if prepared.search is None:
         files = [make(variant) for variant in variants]
     else:
-        looked_at = data_.calibration or data_.evidence.samples
+        looked_at, probes = data_.calibration or data_.evidence.samples, data_.evidence.probes.kept
         climbs = [
-            ladder.Climb(session, subject, variant, make, search=prepared.search, samples=looked_at, target=target)
+            ladder.Climb(
+                session, subject, variant, make, search=prepared.search, samples=looked_at, probes=probes, target=target
+            )
             for variant in variants
         ]
         for files in ladder.climb(climbs):

@@ -52,7 +52,7 @@ def float_row(session: Session, case: Case, scratch: Path) -> str | None:
     subject = conversion.subject(session, network, ())
     if subject.waist is None:
         return None
-    answer = optimization._ask(session, subject.waist, chosen("litert"))
+    answer = optimization.ask(session, subject.waist, chosen("litert"))
     if answer is None:
         return None
     told, peer = answer.result, peers.operators(case.path, scratch)
