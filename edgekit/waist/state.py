@@ -21,7 +21,9 @@ KEPT = (
 """What an app must know of a file whose state survives."""
 
 RESET = "reset variables (reset_all_variables, on Android resetVariableTensors)"
-RENEW = "a new interpreter, as resource variables have no other reset"
+RENEW = (
+    "a new interpreter (resource variables have no other reset), of an OpenVINO file with reset_state() of its request"
+)
 
 
 def note(model: Any) -> tuple[str, ...]:

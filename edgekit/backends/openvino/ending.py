@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,26 @@ EXACT = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
 
 
 @contextmanager
+def running(model: Any, source: Path) -> Iterator[Callable[[dict[str, Array]], Any]]:
+    """While open, something that runs a model on a sample, each time within the time of an inference.
+
+    Raises:
+        RuntimeError: the CPU plugin cannot compile or run it.
+        EndlessError: by the process that serves (`edgekit.host.deadline`), if a run takes longer.
+    """
+    with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
+        saved = Path(folder) / "network.xml"
+        ov.save_model(model, saved, compress_to_fp16=False)
+        compiled = CORE.compile_model(model, "CPU", EXACT)
+
+        def run(sample: dict[str, Array]) -> Any:
+            with deadline.inference(lambda: effort.of(saved), file=str(source)):
+                return compiled(sample)
+
+        yield run
+
+
+@contextmanager
 def bounded(model: Any, samples: list[dict[str, Array]], source: Path) -> Iterator[None]:
     """While open, NNCF works on a model. If that has loops, all samples are run before, each in the time of a run.
 
@@ -29,19 +49,15 @@ def bounded(model: Any, samples: list[dict[str, Array]], source: Path) -> Iterat
 
     Raises:
         RuntimeError: the CPU plugin cannot run it.
-        EndlessError: by the process that serves (`edgekit.host.deadline`), if something takes longer.
+        EndlessError: by the process that serves, if something takes longer.
     """
     if not any(node.get_type_name() in effort.LOOPS for node in model.get_ordered_ops()):
         yield
         return
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
-        saved = Path(folder) / "network.xml"
-        ov.save_model(model, saved, compress_to_fp16=False)
-        compiled = CORE.compile_model(model, "CPU", EXACT)
+    with running(model, source) as run:
         for sample in samples:
-            with deadline.inference(lambda: effort.of(saved), file=str(source)):
-                compiled(sample)
+            run(sample)
     share = AT_LEAST + PASSES * (time.monotonic() - started) / deadline.allowed_s()
     with deadline.step(f"Quantizing {source.name}", str(source), share):
         yield

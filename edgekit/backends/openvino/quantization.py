@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgekit.backends.openvino import control, ending, half_precision, kept, named
+from edgekit.backends.openvino import control, ending, half_precision, kept, named, variables
 from edgekit.backends.openvino.libraries import (
     FAILURES,
     AggregatorType,
@@ -79,6 +79,8 @@ def quantize(model: Any, job: Job, signature: Signature, settings: NncfSettings)
             fix="add --calibration PATH with at least 100 real samples, or --precision float16",
         )
     samples = _samples(model, Path(job.calibration), signature)
+    model, held = variables.apart(model)
+    samples = variables.carried(model, held, samples, Path(job.source))
     recurrent = any(node.get_type_name() in RECURRENT for node in model.get_ordered_ops())
     floats = kept.names(model)
     if recurrent or kept.SPECTRA in floats:
@@ -113,7 +115,7 @@ def quantize(model: Any, job: Job, signature: Signature, settings: NncfSettings)
         notes += (f"biases are {BIASES[chosen]}: {figures} on the calibration samples",)
     if estimator != settings.estimator:
         notes += (f"ranges by {estimator}: an activation varies too little for a {settings.estimator}",)
-    return quantized, notes
+    return variables.joined(quantized, held) if held else quantized, notes
 
 
 BIASES = {

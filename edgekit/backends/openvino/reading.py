@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from edgekit.backends.openvino import recurrent, waist_aliases, waist_scalars
+from edgekit.backends.openvino import recurrent, variables, waist_aliases, waist_scalars
 from edgekit.backends.openvino.libraries import FAILURES, ov
 from edgekit.errors import Unsupported
 from edgekit.nouns.building import Job
@@ -35,15 +35,16 @@ def from_waist(job: Job) -> tuple[Any, Signature]:
     waist = Path(job.waist)
     with tempfile.TemporaryDirectory() as folder:  # the model keeps its file mapped until it is copied
         tree = graph.load(waist)
+        held, cuts = variables.cut(tree), recurrent.cut(tree)
         _require_readable(tree, job)
-        cuts = recurrent.cut(tree)
         mended = [waist_scalars.mend(tree), waist_aliases.mend(tree)]
         readable = waist
-        if cuts or any(mended):
+        if held or cuts or any(mended):
             readable = Path(folder) / waist.name
             readable.write_bytes(graph.pack(tree))
         model = _converted(waist, lambda: ov.convert_model(readable, share_weights=False))
         model = recurrent.joined(model, cuts) if cuts else model
+        model = variables.joined(model, held) if held else model
     return _fixed(model, job.signature, Path(job.source)), job.signature
 
 
@@ -57,7 +58,7 @@ def _require_readable(tree: Any, job: Job) -> None:
     if keeping:
         raise Unsupported(
             f"{Path(job.source).name} keeps its state from run to run ({', '.join(keeping)}), "
-            "and OpenVINO's TFLite reader knows no such state.",
+            "and only variables of the main graph that begin with constants, and plain LSTMs, become OpenVINO's own.",
             place=job.source,
             fix="make the state an input and an output of the model, or choose a target that runs LiteRT (android)",
         )
