@@ -3,11 +3,13 @@
 Usage: python -m tests.studies.fuzz [--minutes N] [--count N] [--seed N] [--kind KIND ...] [--keep FOLDER]
 
 Every mutant must end with exit code 0, 2, 3 or 4, with a problem, a place and a fix, in 60 s and 2 GiB.
-Failures are minimized and kept; the exit code is 1 if there are any.
+Failures are minimized and kept; the exit code is 1 if there are any. The table so far is kept beside them every minute,
+so that a run that is killed leaves its counts; one that is ended by SIGTERM or Ctrl-C prints it.
 """
 
 import argparse
 import itertools
+import signal
 import sys
 import tempfile
 import time
@@ -17,6 +19,9 @@ from pathlib import Path
 
 from tests.studies.fuzz.seeds import KINDS
 from tests.studies.fuzz.trials import Bench, Outcome, minimized, mutant
+
+TABLE, TABLE_S = "table.md", 60.0
+"""The kept table, and after how many seconds it is written anew."""
 
 
 def main() -> int:
@@ -28,13 +33,14 @@ def main() -> int:
     parser.add_argument("--kind", action="append", choices=KINDS, help="only this kind; may be repeated")
     parser.add_argument("--keep", type=Path, default=Path("fuzz-failures"), help="where failures go")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     outcomes: dict[str, list[Outcome]] = defaultdict(list)
-    deadline = time.monotonic() + asked.minutes * 60
+    written, deadline = time.monotonic(), time.monotonic() + asked.minutes * 60
     with tempfile.TemporaryDirectory(prefix="edgekit-fuzz-") as folder, Bench(Path(folder) / "bench") as bench:
         kinds = asked.kind or KINDS
-        for kind in kinds:
-            bench.warm(kind)
         with suppress(KeyboardInterrupt):  # what was found so far is told
+            for kind in kinds:
+                bench.warm(kind)
             for number, kind in itertools.product(range(asked.count), kinds):
                 if time.monotonic() > deadline:
                     break
@@ -42,11 +48,23 @@ def main() -> int:
                 outcomes[kind].append(outcome)
                 if outcome.failed:
                     _keep(minimized(bench, outcome), asked.keep)
+                if time.monotonic() > written + TABLE_S:
+                    written = time.monotonic()
+                    _write(outcomes, asked.keep)
                 if sys.stderr.isatty() and number % 10 == 0:
                     failed = sum(one.failed for rows in outcomes.values() for one in rows)
                     sys.stderr.write(f"\r{number} of {asked.count} of each kind, {failed} failed")
+    _write(outcomes, asked.keep)
     sys.stdout.write(f"{table(outcomes)}\n")
     return int(any(one.failed for rows in outcomes.values() for one in rows))
+
+
+def _write(outcomes: dict[str, list[Outcome]], folder: Path) -> None:
+    """Keep the table, whole at every moment."""
+    folder.mkdir(parents=True, exist_ok=True)
+    aside = folder / "table.md.part"
+    aside.write_text(f"{table(outcomes)}\n", encoding="utf8")
+    aside.replace(folder / TABLE)
 
 
 def table(outcomes: dict[str, list[Outcome]]) -> str:

@@ -1,5 +1,8 @@
 """A short run of the study with a fixed seed; and that the study sees what it looks for."""
 
+import itertools
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +11,7 @@ import pytest
 from edgekit import samples
 from tests.studies.fuzz import __main__ as command
 from tests.studies.fuzz.seeds import KINDS, seeds
-from tests.studies.fuzz.trials import Bench, Mutant, minimized, mutant
+from tests.studies.fuzz.trials import Bench, Mutant, Outcome, minimized, mutant
 
 COUNT = {"onnx": 24, "tflite": 32, "keras": 12, "hdf5": 24, "savedmodel": 8}
 """Mutants of a kind whose libraries are slow; 100 of the others."""
@@ -69,3 +72,25 @@ def test_what_once_failed_is_refused(kind: str, seed: int, number: int, bench: B
     bench.warm(kind)
     outcome = bench.run(mutant(kind, seed, number, bench.scratch))
     assert not outcome.failed, outcome.said
+
+
+def test_a_run_that_is_ended_from_outside_leaves_its_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, run, runs = signal.getsignal(signal.SIGTERM), Bench.run, itertools.count(1)
+
+    def ended(self: Bench, given: Mutant) -> Outcome:
+        if next(runs) == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return run(self, given)
+
+    monkeypatch.setattr(Bench, "run", ended)
+    monkeypatch.setattr(command, "TABLE_S", 0.0)
+    monkeypatch.setattr("sys.argv", ["fuzz", "--kind", "target", "--count", "9", "--keep", str(tmp_path / "kept")])
+    try:
+        assert command.main() == 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    printed = capsys.readouterr().out
+    assert "| target | 3 |" in printed  # one run warms up
+    assert (tmp_path / "kept" / command.TABLE).read_text() == printed
