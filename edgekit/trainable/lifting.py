@@ -1,200 +1,36 @@
 """A float TFLite file as a model of tf-keras, operator by operator."""
 
-import re
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from edgekit.trainable import gradients, shapes, weights
-from edgekit.trainable.layers import AsItIsLayer, ConstantLayer, FunctionLayer, OperatorLayer
-from edgekit.trainable.libraries import tf, tf_keras
+from edgekit.trainable import shapes, weights
+from edgekit.trainable.building import ModelBuilder
+from edgekit.trainable.form import Lifted
 from edgekit.trainable.operands import File
-from edgekit.trainable.operators.activations import LAYERS, fused
-from edgekit.trainable.operators.table import ROWS
-from edgekit.trainable.planning import LayerPlan, ModelPlan, plan
-from edgekit.trainable.stock import Layout, Stock, short
-from edgekit.trainable.weights import WeightTensor
-from edgekit.waist import graph
+from edgekit.trainable.planning import plan
+from edgekit.waist import graph, state
 from edgekit.waist.stepwise import Stepwise
-from edgekit.waist.tensors import Array
+
+AT_REST = "it keeps its state from run to run ({operators}); trained on, each sample begins at the first state"
+"""What is told of a file whose runs continue one another."""
 
 
-@dataclass
-class Weight:
-    """A weight of the file by its ``name`` there, the ``variable`` that stands for it, and how it lies in that."""
-
-    name: str
-    tensor: WeightTensor
-    layout: Layout
-    variable: Any
-
-    def values(self) -> Array:
-        """What it holds now, in the file's shape."""
-        return self.layout.to_file(self.variable.numpy(), self.tensor.values.shape)
-
-
-@dataclass
-class Lifted:
-    """A file in its trainable form.
-
-    Attributes:
-        path: of the file.
-        content: its bytes.
-        model: takes the file's inputs in their order and gives its outputs in theirs, ``[N, …]`` each: samples take
-            the place of the file's leading 1, or stand in front of shapes that have none.
-        weights: what can be trained.
-        layers: by the place of the operator in the main graph the layer that it became, without a fused activation.
-        notes: which operators stop training, and which weights no gradient reaches.
-    """
-
-    path: Path
-    content: bytes
-    model: Any
-    weights: tuple[Weight, ...]
-    layers: dict[int, Any]
-    notes: tuple[str, ...]
-
-
-def lift(path: Path) -> Lifted:
+def lift(path: Path, *, normalized: frozenset[int] = frozenset()) -> Lifted:
     """Lift a float TFLite file.
+
+    Args:
+        path: the file.
+        normalized: operators of the main graph, by their places, behind which a BatchNormalization is put, before any
+            activation. `edgekit.trainable.normalization` knows which may be, and what the layers have to hold.
 
     Raises:
         InputError: it is no TFLite file, or it is damaged.
-        Unsupported: LiteRT cannot run it.
+        Unsupported: LiteRT cannot run it, or it works on something else than numbers.
     """
     content = path.read_bytes()
     tree = graph.parse(content, path)
     shapes.settle(tree, path)
-    file, found = File(tree), weights.find(tree)
-    stepwise = Stepwise(tree)
-    made = plan(file, found, stepwise)
-    return _Builder(file, made, stepwise).lifted(path, content)
-
-
-class _Builder:
-    """Makes the layers of a plan."""
-
-    def __init__(self, file: File, made: ModelPlan, stepwise: Stepwise) -> None:
-        self._file, self._plan, self._stepwise = file, made, stepwise
-        self._weights: dict[WeightTensor, Weight] = {}
-        self._layers: dict[int, Any] = {}
-        self._names: set[str] = set()
-        main = file.graphs[0]
-        self._inputs = [
-            tf_keras.Input(short(main.tensors[i].shape), dtype=main.tensors[i].dtype, name=self._name(main.tensors[i]))
-            for i in main.inputs
-        ]
-        self._values: dict[int, Any] = dict(zip(main.inputs, self._inputs, strict=True))
-
-    def lifted(self, path: Path, content: bytes) -> Lifted:
-        """The whole file."""
-        main = self._file.graphs[0]
-        for step in self._plan.steps:
-            self._add(step)
-        outputs = [self._output(main.tensors[tensor]) for tensor in main.outputs]
-        names = {weight: weight_name(self._file, weight) for step in self._plan.steps for weight in step.reads}
-        return Lifted(
-            path=path,
-            content=content,
-            model=tf_keras.Model(self._inputs, outputs),
-            weights=tuple(self._weights.values()),
-            layers=self._layers,
-            notes=gradients.notes(self._plan.steps, main.outputs, names),
-        )
-
-    def _add(self, step: LayerPlan) -> None:
-        """The layer of an operator, and one more if an activation is fused into it."""
-        call, name = step.call, self._name(step.call.results[0])
-        given = [self._values[i] for i, o in zip(call.operator.inputs, call.operands, strict=True) if o and o.sampled]
-        if step.stock is not None:
-            results = [self._stocked(step, step.stock, name)]
-        else:
-            layer = self._as_it_is(step, name) if step.refusal else self._function(step, name)
-            self._layers[call.operator.index] = layer
-            made = layer(given[0] if len(given) == 1 else given or self._inputs[0])
-            results = made if isinstance(made, list) else [made]
-        row = ROWS.get(call.operator.name)
-        activation = "" if step.refusal or (row is not None and row.recurrent) else fused(call.options)
-        for tensor, value in zip(call.operator.outputs, results, strict=True):
-            self._values[tensor] = self._activated(activation, value, name)
-
-    def _stocked(self, step: LayerPlan, stock: Stock, name: str) -> Any:
-        """A layer of tf-keras with the weights of the file."""
-        given = [self._values[step.call.operator.inputs[slot]] for slot in stock.given]
-        if stock.shape is not None:
-            given = [tf_keras.layers.Reshape(stock.shape, name=self._unique(f"{name}_rows"))(given[0])]
-        layer = stock.layer
-        source: Any = given[0] if len(given) == 1 else given
-        layer._name = name
-        layer.build(source.shape if len(given) == 1 else [value.shape for value in given])
-        for held in stock.held:
-            self._hold(layer, held.attribute, step.weights[held.slot], held.layout)
-        self._layers[step.call.operator.index] = layer
-        made, shape = layer(source), short(step.call.results[0].shape)
-        if tuple(made.shape[1:]) != shape:
-            made = tf_keras.layers.Reshape(shape, name=self._unique(f"{name}_result"))(made)
-        return made
-
-    def _hold(self, layer: Any, attribute: str, tensor: WeightTensor, layout: Layout) -> None:
-        """Give a layer its weight: its own variable, or that of the layer that had the weight first."""
-        if tensor in self._weights:
-            delattr(layer, attribute)
-            setattr(layer, attribute, self._weights[tensor].variable)
-        else:
-            variable = getattr(layer, attribute)
-            variable.assign(layout.to_layer(tensor.values))
-            self._weights[tensor] = Weight(weight_name(self._file, tensor), tensor, layout, variable)
-
-    def _function(self, step: LayerPlan, name: str) -> OperatorLayer:
-        own = {slot: self._variable(tensor) for slot, tensor in step.weights.items()}
-        inner = [self._variable(tensor) for tensor in step.inner]
-        for tensor, variable in zip(step.inner, inner, strict=True):
-            self._file.variables |= dict.fromkeys(tensor.places, variable)
-        return OperatorLayer(step.call, own, inner, name)
-
-    def _variable(self, tensor: WeightTensor) -> Any:
-        """The variable of a weight that lies as in the file."""
-        if tensor not in self._weights:
-            name = weight_name(self._file, tensor)
-            variable = tf.Variable(tensor.values, name=self._unique(re.sub(r"\W", "_", name)))
-            self._weights[tensor] = Weight(name, tensor, Layout.plain(tensor.values.shape), variable)
-        return self._weights[tensor].variable
-
-    def _as_it_is(self, step: LayerPlan, name: str) -> AsItIsLayer:
-        given = [i for i, o in zip(step.call.operator.inputs, step.call.operands, strict=True) if o and o.sampled]
-        return AsItIsLayer(self._stepwise, step.call, given, name)
-
-    def _activated(self, activation: str, value: Any, name: str) -> Any:
-        if not activation:
-            return value
-        name = self._unique(f"{name}_{activation.lower()}")
-        if activation not in LAYERS:
-            return FunctionLayer(activation, name)(value)
-        layer = LAYERS[activation]()
-        layer._name = name
-        return layer(value)
-
-    def _output(self, tensor: graph.Tensor) -> Any:
-        if tensor.index in self._values:
-            return self._values[tensor.index]
-        values = self._plan.known.get(tensor.index)
-        if values is None:
-            values = self._file.constant((0, tensor.index)).values
-        return ConstantLayer(values.reshape(short(tensor.shape)), self._name(tensor))(self._inputs[0])
-
-    def _name(self, tensor: graph.Tensor) -> str:
-        """A layer's name, after the tensor that it makes."""
-        return self._unique(re.sub(r"[^A-Za-z0-9_.]", "_", tensor.name).lstrip("._") or f"tensor_{tensor.index}")
-
-    def _unique(self, name: str) -> str:
-        found, number = name, 1
-        while found in self._names:
-            found, number = f"{name}_{number}", number + 1
-        self._names.add(found)
-        return found
-
-
-def weight_name(file: File, tensor: WeightTensor) -> str:
-    """What the file calls a weight."""
-    part, index = tensor.places[0]
-    return file.graphs[part].tensors[index].name or f"tensor {index}"
+    file, found, stepwise = File(tree), weights.find(tree), Stepwise(tree)
+    lifted = ModelBuilder(file, plan(file, found, stepwise), stepwise, normalized).lifted(path, content)
+    kept = state.keepers(tree)
+    return replace(lifted, notes=(*lifted.notes, AT_REST.format(operators=", ".join(kept)))) if kept else lifted

@@ -3,14 +3,19 @@
 from collections.abc import Sequence
 from typing import Any
 
-from edgekit.trainable.lifting import Lifted, Weight
+from edgekit.trainable import normalization
+from edgekit.trainable.form import Lifted, Weight
 from edgekit.trainable.weights import Place
 from edgekit.waist import edit, graph
 from edgekit.waist.tensors import Array
 
 
 def written(lifted: Lifted) -> bytes:
-    """The file's content with the values that the weights hold now; the same bytes if none has changed."""
+    """The file's content with the values that the weights hold now; the same bytes if none has changed.
+
+    Normalizations are folded before (`edgekit.trainable.normalization.fold`).
+    """
+    normalization.fold(lifted)
     changed = [(weight, values) for weight in lifted.weights if (values := _changed(weight)) is not None]
     if not changed:
         return lifted.content

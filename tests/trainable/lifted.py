@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.trainable.form import Lifted
 from edgekit.trainable.libraries import tf
-from edgekit.trainable.lifting import Lifted
-from edgekit.trainable.stock import short
 from edgekit.trainable.writing import written
 from edgekit.waist import graph, run
 from edgekit.waist.tensors import sqnr_db
@@ -27,12 +26,10 @@ def samples(path: Path, seed: int = 0, count: int = SAMPLES) -> dict[str, Any]:
     }
 
 
-def call(lifted: Lifted, values: dict[str, Any]) -> list[Any]:
+def call(lifted: Lifted, values: dict[str, Any], *, training: bool = False) -> list[Any]:
     """What the model makes of samples, in the order of the file's outputs: ``[N, …]`` each, as tensors."""
-    main = graph.read(lifted.path)[0]
-    given = [values[main.tensors[i].name] for i in main.inputs]
-    shaped = [tf.constant(x.reshape(len(x), *short(x.shape[1:]))) for x in given]
-    made = lifted.model(shaped[0] if len(shaped) == 1 else shaped)
+    given = [tf.constant(x) for x in lifted.given(values)]
+    made = lifted.model(given[0] if len(given) == 1 else given, training=training)
     return list(made) if isinstance(made, list | tuple) else [made]
 
 
@@ -78,20 +75,25 @@ def gradients(lifted: Lifted, values: dict[str, Any], drawn: Sequence[Any]) -> l
     return [None if g is None else tf.convert_to_tensor(g).numpy() for g in found]
 
 
-def slopes(lifted: Lifted, folder: Path, values: dict[str, Any], step: float = 3e-3) -> list[tuple[float, float]]:
-    """For each weight the slope of the loss along a random direction: by its gradient, and by LiteRT on written files."""
-    random, drawn, found = np.random.default_rng(1), factors(lifted.path, values), []
+def slopes(lifted: Lifted, folder: Path, values: dict[str, Any], step: float = 2e-4) -> tuple[float, float]:
+    """The slope of the loss along a random direction of all weights: by gradients, and by LiteRT on two written files.
+
+    Each weight must have a gradient that is finite and not 0.
+    """
+    random, drawn, slope = np.random.default_rng(1), factors(lifted.path, values), 0.0
+    before, directions = [weight.variable.numpy() for weight in lifted.weights], []
     for weight, gradient in zip(lifted.weights, gradients(lifted, values, drawn), strict=True):
         assert gradient is not None, weight
         assert np.isfinite(gradient).all(), weight
         assert np.any(gradient), weight
-        direction = random.standard_normal(gradient.shape).astype(np.float32)
-        before, losses = weight.variable.numpy(), []
-        for sign in (1, -1):
-            weight.variable.assign(before + sign * step * direction)
+        directions.append(random.standard_normal(gradient.shape).astype(np.float32))
+        slope += float(np.sum(gradient * directions[-1]))
+    losses = []
+    for sign in (1, -1, 0):
+        for weight, was, direction in zip(lifted.weights, before, directions, strict=True):
+            weight.variable.assign(was + sign * step * direction)
+        if sign:
             file = folder / "moved.tflite"
             file.write_bytes(written(lifted))
             losses.append(litert_loss(file, values, drawn))
-        weight.variable.assign(before)
-        found.append((float(np.sum(gradient * direction)), (losses[0] - losses[1]) / (2 * step)))
-    return found
+    return slope, (losses[0] - losses[1]) / (2 * step)
