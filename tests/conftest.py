@@ -78,8 +78,7 @@ def compile_modules() -> None:
     if os.access(sys.prefix, os.W_OK) and (
         not stamp.exists() or stamp.stat().st_mtime_ns < installed.stat().st_mtime_ns
     ):
-        silent = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
-        subprocess.run([sys.executable, "-W", "ignore", "-c", IMPORT_ALL], cwd=ROOT, env=silent, check=False)
+        subprocess.run([sys.executable, "-W", "ignore", "-c", IMPORT_ALL], cwd=ROOT, capture_output=True, check=False)
         stamp.touch()
     compileall.compile_dir(ROOT / "edgekit", quiet=2)
 
