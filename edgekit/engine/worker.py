@@ -2,7 +2,7 @@
 
 A model that aborts its interpreter, or a converter that talks to the screen, never reaches
 edgekit: the child's output goes to the log file, its death becomes an `Unsupported`, or a `DeviceError`
-where it was busy at the bench. What runs in the child is `edgekit.engine.inside`.
+if it was busy at the bench. What runs in the child is `edgekit.engine.inside`.
 
 It writes in a folder of its own; what it made is copied from there.
 """

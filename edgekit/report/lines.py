@@ -1,4 +1,4 @@
-"""Progress where there is no terminal: in a log, in another program, in a notebook."""
+"""Progress without a terminal: in a log, in another program, in a notebook."""
 
 import sys
 from contextlib import AbstractContextManager, nullcontext

@@ -14,7 +14,7 @@ SHOWN = 150
 """Most single latencies of a block that a plot shows; of more, every k-th is."""
 
 LOGARITHMIC = 4.0
-"""Where the slowest of a hundred takes this many times a median, the axis is logarithmic."""
+"""If the slowest of a hundred takes this many times a median, the axis is logarithmic."""
 
 INK, PALE, RED, PALE_RED = "#1f5fa8", "#c9d8ea", "#c0392b", "#f2c9c4"
 
