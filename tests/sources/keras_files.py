@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 
 SCRIPTS = {
+    "hostile": ("hostile_saved_models.py",),
     "models/k3": ("keras_models.py", "k3"),
     "models/legacy": ("keras_models.py", "legacy"),
     "recurrent/k3": ("keras_recurrent_models.py", "k3"),
     "recurrent/legacy": ("keras_recurrent_models.py", "legacy"),
     "lowering": ("keras_lowering_models.py",),
     "preprocessing/k3": ("keras_preprocessing_models.py", "k3"),
-    "hostile": ("hostile_saved_models.py",),
     "policies/k3": ("keras_policy_models.py", "k3"),
     "policies/legacy": ("keras_policy_models.py", "legacy"),
     "preprocessing/legacy": ("keras_preprocessing_models.py", "legacy"),

@@ -22,6 +22,9 @@ NAMES = [
     "initializer_WriteFile", "nested_WriteFile", "file_InitializeTableFromTextFileV2",
 ]  # fmt: skip
 
+COMES_WITH = {"TextLineDataset": "TensorSliceDataset"}
+"""An operator that is refused too; the first in the file is told, and TensorFlow orders functions by a hash."""
+
 
 @pytest.fixture(scope="module")
 def models(keras_files: Callable[[str], Path]) -> Path:
@@ -34,7 +37,8 @@ def models(keras_files: Callable[[str], Path]) -> Path:
 @pytest.mark.parametrize("name", NAMES)
 def test_operators_that_do_not_only_compute_are_named(worker: Worker, models: Path, name: str) -> None:
     error = refused(worker, models / name)
-    assert f"runs {name.rpartition('_')[2]}, which" in error.problem
+    operator = name.rpartition("_")[2]
+    assert any(f"runs {told}, which" in error.problem for told in (operator, COMES_WITH.get(operator)))
     assert "--allow-unsafe" in error.fix
     assert not (models / "mark").exists()
 
