@@ -4,7 +4,10 @@ Quantizers write such files now and then (GroupNormalization of an ONNX export: 
 tensors get their memory), and a candidate that aborts must cost no more than that candidate.
 """
 
+import atexit
 import sys
+import threading
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -31,11 +34,12 @@ class TrialRun(msgspec.Struct):
 class Trial:
     """A child process that runs TFLite files; it starts at once and is replaced when it dies.
 
-    Starting takes about 0.3 s of another core, so start it before there is something to run.
+    Starting takes about 0.3 s of another core, so start it before there is something to run, or take `kept`.
     """
 
     def __init__(self) -> None:
         self._folder = TemporaryDirectory()
+        self._running = threading.Lock()
         self._child = self._started()
 
     def run(self, content: bytes, inputs: dict[str, Array]) -> dict[str, Array]:
@@ -44,11 +48,16 @@ class Trial:
         Raises:
             Unsupported: LiteRT cannot load or run it, dies of it, or takes too long.
         """
+        with self._running:
+            return self._run(content, inputs)
+
+    def _run(self, content: bytes, inputs: dict[str, Array]) -> dict[str, Array]:
         folder = Path(self._folder.name)
         model, given, found = folder / "model.tflite", folder / "inputs.npz", folder / "outputs.npz"
         model.write_bytes(content)
         write_npz(given, inputs)
         if not self._child.alive:
+            self._child.close()
             self._child = self._started()
         try:
             self._child.ask(msgspec.json.encode(TrialRun(str(model), str(given), str(found))))
@@ -70,8 +79,24 @@ class Trial:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the child and remove its files."""
         self._child.close()
         self._folder.cleanup()
+
+
+def kept() -> Trial:
+    """The trial of this process, for all files that it tries: a search builds dozens."""
+    return _kept(deadline.allowed_s())
+
+
+@cache
+def _kept(seconds: float) -> Trial:  # noqa: ARG001  what an inference may take is told to the child when it starts
+    made = Trial()
+    atexit.register(made.close)
+    return made
 
 
 def _answer(line: bytes) -> None:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from edgekit.errors import Unsupported
+from edgekit.host import deadline
 from edgekit.waist import run
-from edgekit.waist.trial import Trial
+from edgekit.waist.trial import Trial, kept
 from tests import networks
 
 
@@ -41,6 +42,25 @@ def test_a_child_that_dies_costs_the_candidate_and_is_replaced(tmp_path: Path) -
         with pytest.raises(Unsupported, match=r"dies of the file \(SIGKILL\)"):
             trial.run(path.read_bytes(), inputs)
         assert trial.run(path.read_bytes(), inputs)["probabilities"].shape == (1, 1, 5)
+
+
+def test_a_process_keeps_one_trial_whatever_became_of_its_child(tmp_path: Path) -> None:
+    path = networks.classifier(tmp_path / "net.tflite")
+    inputs = {"image": networks.weights(1, 1, 8, 8, 3)}
+    first = kept().run(path.read_bytes(), inputs)["probabilities"]
+    seen = first.copy()
+    kept()._child.process.kill()
+    kept()._child.process.wait()
+    other = kept().run(path.read_bytes(), {"image": networks.weights(1, 1, 8, 8, 3) + 1})["probabilities"]
+    assert not np.array_equal(first, other)
+    assert np.array_equal(first, seen)  # what it gave before is not written over
+    before = kept()
+    deadline.allow(2 * deadline.allowed_s())  # a child knows what an inference may take from its start on
+    try:
+        assert kept() is not before
+    finally:
+        deadline.allow(deadline.allowed_s() / 2)
+    assert kept() is before
 
 
 def test_nothing_is_left_behind() -> None:

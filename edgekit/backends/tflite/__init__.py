@@ -16,13 +16,12 @@ from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.building import Built, Job, Placement
 from edgekit.nouns.diagnosis import Diagnosis
 from edgekit.nouns.model import CALIBRATED, Boundary, Precision, Signature, Waist
-from edgekit.waist import edit, graph, holding, run
+from edgekit.waist import edit, graph, holding, run, trial
 from edgekit.waist.boundary import described, set_boundary
 from edgekit.waist.exact import MOVES, Wiring
 from edgekit.waist.holding import float_operators
 from edgekit.waist.rows import write_rows
 from edgekit.waist.tensors import Array, arrays, each_to_file, each_to_source, inputs_to_file
-from edgekit.waist.trial import Trial
 
 
 class TFLiteBackend(Backend):
@@ -151,8 +150,7 @@ def _integer(job: Job, waist: Path, boundary: Boundary) -> tuple[bytes, tuple[st
         floats=_floats(job, waist),
         equalization=_choice(job, "equalization", ("on", "off")),
     )
-    with Trial() as trial:
-        made = integer.quantize(waist, _samples(job), trial, settings)
+    made = integer.quantize(waist, _samples(job), trial.kept(), settings)
     found = made.candidate
     model = graph.parse(found.content, waist)
     _refuse_floats(job, graph.describe(model)[0], found.floats)
