@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edgekit.errors import InputError
 from edgekit.nouns.model import Preprocessing, Signature, TensorSpec
+from edgekit.samples import listing
 from edgekit.samples.content import Raw
 from edgekit.samples.npy import UNREADABLE
 from edgekit.samples.place import Place
@@ -30,9 +31,7 @@ def found(folder: Path) -> bool:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(
-        file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
-    )
+    return [file for file in listing.files(folder, SUFFIXES) if not file.name.startswith(".")]
 
 
 def read(folder: Path, signature: Signature, preprocessing: dict[str, Preprocessing], place: Place) -> Raw:

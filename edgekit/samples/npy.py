@@ -22,6 +22,9 @@ UNREADABLE: tuple[type[Exception], ...] = (
 )  # fmt: skip
 """What numpy, zipfile and Pillow raise on what is truncated, damaged, encrypted or pickled."""
 
+MOST_ARRAYS = 256
+"""Far more than a network has inputs: each is a file that stays open."""
+
 MOST_PACKED = 100
 """How many times its own size an archive may unpack to, unless memory holds all of it.
 
@@ -83,8 +86,15 @@ def _require_sane(path: Path, archive: zipfile.ZipFile) -> None:
     """Refuse, before anything is unpacked, what a few KiB declare to be terabytes.
 
     Raises:
-        InputError: it is more than memory holds, and far more than there can be in a file of this size.
+        InputError: it is more than memory holds, and far more than there can be in a file of this size; or it is
+            more arrays than a process may hold open.
     """
+    if len(archive.infolist()) > MOST_ARRAYS:
+        raise InputError(
+            f"{path.name} holds {len(archive.infolist()):,} arrays.",
+            place=str(path),
+            fix="save one array for each input, all samples in it: numpy.savez(path, name=numpy.stack(samples))",
+        )
     size, packed = sum(_declared(archive, entry) for entry in archive.infolist()), path.stat().st_size
     limit = max(MOST_PACKED * packed, sandbox.memory_limit() or sandbox.default_memory())
     if size > limit:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgekit.errors import InputError
 from edgekit.nouns.model import Signature
-from edgekit.samples import npy
+from edgekit.samples import listing, npy
 from edgekit.samples.content import LABEL_KEYS, Raw
 from edgekit.samples.place import Place
 from edgekit.waist.rows import pieces
@@ -87,7 +87,7 @@ def class_labels(path: Path, files: list[Path]) -> tuple[Array | None, tuple[str
 
 
 def _files(path: Path) -> list[Path]:
-    return sorted(path.rglob("*.npy"))
+    return listing.files(path, {".npy"})
 
 
 def _stack(files: list[Path], folder: Path, place: Place) -> Array:

@@ -203,3 +203,23 @@ def test_a_header_that_breaks_pythons_tokenizer_is_damaged(tmp_path: Path) -> No
 def test_a_system_without_fallocate_reserves_space_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "posix_fallocate")
     assert Place(tmp_path).empty((5, 7), np.float32).shape == (5, 7)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.npy", "below/A.JPG"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "dangling"])
+def test_a_folder_with_what_is_no_file_is_refused_before_it_is_read(kind: str, name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero" if kind == "device" else tmp_path / "gone")
+    with pytest.raises(InputError, match="is no regular file") as refused:
+        samples.load(str(tmp_path), WANTED)
+    assert refused.value.place == str(path)
+
+
+def test_an_archive_of_more_arrays_than_can_be_open_is_refused(tmp_path: Path) -> None:
+    path = samples.write_npz(tmp_path / "many.npz", {f"x{i}": np.zeros((2, 1), np.float32) for i in range(300)})
+    with pytest.raises(InputError, match="holds 300 arrays"):
+        samples.load(str(path), WANTED)
