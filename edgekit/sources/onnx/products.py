@@ -128,3 +128,35 @@ def _grouped(builder: Builder, operand: tuple[str, str], groups: tuple[list[str]
     order = [operand[0].index(x) for group in groups for x in group]
     value = builder.transpose(operand[1], order) if order != sorted(order) else operand[1]
     return builder.reshape(value, [int(np.prod([sizes[x] for x in group], dtype=np.int64)) for group in groups])
+
+
+ROUNDS = 48
+"""Rounds of Newton's iteration: the error of A·X is squared in each, and begins at 1 - 1 / cond(A)²."""
+
+SMALL, LARGEST = 16, 64
+"""Matrices up to the first size the converter inverts by elimination, written out; up to the second `inverse` does.
+
+Beyond, ONNX Runtime's own float32 inverse is too far from the true one to be compared with: 54 dB on normal
+3 × 224 × 224 (this iteration: 69).
+"""
+
+
+def inverse(builder: Builder, node: onnx.NodeProto) -> bool:
+    """The inverse of large matrices by X ← X (2 - A X) from X = Aᵀ / (‖A‖₁ ‖A‖∞), which needs no pivots.
+
+    Up to a condition of 1e5; beyond, float32 holds no inverse (V. Pan, R. Schreiber, "An Improved Newton Iteration for
+    the Generalized Inverse of a Matrix, with Applications", 1991).
+    """
+    shape = builder.network.shape(node.input[0])
+    if not shape or len(shape) < 2 or shape[-1] != shape[-2] or not SMALL < shape[-1] <= LARGEST:
+        return False
+    matrix, rank = node.input[0], len(shape)
+    sizes = builder.op("Abs", matrix)
+    norms = [builder.max(builder.sum(sizes, [axis]), [other]) for axis, other in ((-1, -2), (-2, -1))]
+    swapped = [*range(rank - 2), rank - 1, rank - 2]
+    found = builder.op("Div", builder.op("Div", builder.transpose(matrix, swapped), norms[0]), norms[1])
+    two = builder.const(2 * np.eye(shape[-1]), np.float32)
+    for turn in range(ROUNDS):
+        rest = builder.op("Sub", two, builder.op("MatMul", matrix, found))
+        found = builder.op("MatMul", found, rest, out=node.output[0] if turn == ROUNDS - 1 else None)
+    return True

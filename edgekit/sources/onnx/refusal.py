@@ -8,7 +8,7 @@ import onnx
 
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.model import Divergence
-from edgekit.sources.onnx import advice
+from edgekit.sources.onnx import advice, products
 from edgekit.sources.onnx.folding import RANDOM
 from edgekit.sources.onnx.network import Network, attributes, consumed, kind
 from edgekit.sources.onnx.runtime import complaint
@@ -16,6 +16,9 @@ from edgekit.sources.onnx.runtime import complaint
 CUT = "replace the operator when exporting, or cut the model before it"
 
 CONTROL = {"If", "Loop", "Scan"}
+
+MOST_ROWS = {"com.microsoft:Inverse": products.LARGEST, "Det": products.SMALL}
+"""Operators by elimination → the largest matrices that are converted."""
 
 DATA_DEPENDENT = {"NonZero", "Unique", "Compress", "NonMaxSuppression"}
 """Operators whose output shape depends on values."""
@@ -69,6 +72,11 @@ def _complaints(network: Network) -> Iterator[tuple[str, set[str]]]:
             yield f"{name} gives as many results as it finds", set()
         if name in RANDOM:
             yield f"{name} gives something else at every run", set()
+        if (most := MOST_ROWS.get(name)) and (network.shape(node.input[0]) or (0,))[-1] > most:
+            yield (
+                f"{name} of matrices above {most} × {most}, which float32 does not hold exactly enough to verify",
+                set(),
+            )
         if attributes(node).get("training_mode", 0):
             yield f"{name} in training mode depends on what ran before (call model.eval() before exporting)", set()
         for index in STEERED.get(name, ()):

@@ -66,6 +66,7 @@ RULES: dict[str, Rewrite] = {
     "Split": indexing.split_sizes,
     "com.microsoft:BiasGelu": contributed.gelu,
     "com.microsoft:FastGelu": contributed.fast_gelu,
+    "com.microsoft:Inverse": products.inverse,
     "com.microsoft:QuickGelu": contributed.quick_gelu,
     "com.microsoft:SkipLayerNormalization": normalization.skipped,
 }

@@ -268,4 +268,6 @@ CASES: dict[str, onnx.ModelProto] = {
     "ms_fused_conv": build(IMAGE, 'y = com.microsoft.FusedConv<activation="Relu">(x, w, b)', w=(4, 3, 3, 3), b=(4,)),
     "ms_skip_layer_norm": build("float[1,6,8] x, float[1,6,8] z", "y = com.microsoft.SkipLayerNormalization(x, z, g, b)", g=(8,), b=(8,)),
     "ms_inverse": build("float[1,3,3] x", "y = com.microsoft.Inverse(x)"),
+    "ms_inverse_large": build("float[2,20,20] x", "y = com.microsoft.Inverse(x)"),
+    "ms_inverse_one_matrix": build("float[33,33] x", "t = com.microsoft.Inverse(x) y = MatMul(t, x)"),
 }  # fmt: skip

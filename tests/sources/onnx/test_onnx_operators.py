@@ -25,6 +25,8 @@ UNTOLD = {
         build("float[4,3,5,6] x", "y, p, q = BatchNormalization<training_mode=1>(x, s, b, m, v)", opset=15, s=(3,), b=(3,), m=(3,), v=f32(1, 2, 3)),
         "BatchNormalization in training mode",
     ),
+    "inverse_too_large": (build("float[1,80,80] x", "y = com.microsoft.Inverse(x)"), "Inverse of matrices above 64 × 64"),
+    "determinant_too_large": (build("float[1,20,20] x", "y = Det(x)"), "Det of matrices above 16 × 16"),
     "inverse_one_sided": (
         build("float[1,5,2] x", "y = DFT<axis=1, inverse=1, onesided=1>(x, n)", n=np.int64(8)),
         "DFT y is inverse and one-sided",
