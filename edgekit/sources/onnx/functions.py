@@ -1,9 +1,14 @@
 """Operators that ONNX itself defines by others are written out, and so are the model's own functions."""
 
+from collections.abc import Iterable, Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
 import onnx
 from onnx import inliner
 
-from edgekit.sources.onnx.network import ONNX_ERRORS, Network
+from edgekit.errors import InputError
+from edgekit.sources.onnx.network import ONNX_ERRORS, Network, every_node, subgraphs
 
 WRITTEN_OUT = (
     "AffineGrid", "Attention", "Bernoulli", "CastLike", "CenterCropPad", "GroupNormalization",
@@ -11,6 +16,51 @@ WRITTEN_OUT = (
     "SoftmaxCrossEntropyLoss", "Swish", "BlackmanWindow", "HammingWindow", "HannWindow",
 )  # fmt: skip
 """Operators with a function body in ONNX's own schema that the converter does not know, or gets wrong."""
+
+
+MOST_OPERATORS = 1_000_000
+"""The most operators that a model's functions may stand for: large language models have some ten thousand."""
+
+
+def refuse_large(path: Path, model: onnx.ModelProto) -> None:
+    """Stop before anybody writes functions out that call one another without end, or double forty times.
+
+    Raises:
+        InputError: a function calls itself, or all together are more than `MOST_OPERATORS`.
+    """
+    if not model.functions:
+        return
+    bodies = {(f.domain, f.name, f.overload): list(_inside(f.node)) for f in model.functions}
+    calls = {name: {_called(node) for node in nodes} & bodies.keys() for name, nodes in bodies.items()}
+    try:
+        order = list(TopologicalSorter(calls).static_order())
+    except CycleError as error:
+        raise InputError(
+            f"{path.name} is an invalid model: its function {error.args[1][0][1]} calls itself.",
+            place=str(path),
+            fix="export it again, and check it with onnx.checker",
+        ) from error
+    sizes: dict[tuple[str, str, str], int] = {}
+    for name in order:
+        sizes[name] = sum(sizes.get(_called(node), 1) for node in bodies[name])
+    whole = sum(sizes.get(_called(node), 1) for node in every_node(model.graph))
+    if whole > MOST_OPERATORS:
+        raise InputError(
+            f"The functions of {path.name} call one another until they are {whole:,} operators.",
+            place=f"{path}: {max(sizes, key=lambda name: sizes[name])[1]}",
+            fix="get it from whom you trust, or export it without functions",
+        )
+
+
+def _called(node: onnx.NodeProto) -> tuple[str, str, str]:
+    return node.domain, node.op_type, node.overload
+
+
+def _inside(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    for node in nodes:
+        yield node
+        for graph in subgraphs(node):
+            yield from every_node(graph)
 
 
 def inline_own(model: onnx.ModelProto) -> onnx.ModelProto:

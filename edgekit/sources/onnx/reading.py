@@ -15,7 +15,7 @@ from onnx import helper, numpy_helper
 
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.model import SourceOptions
-from edgekit.sources.onnx import advice, cutting, external, quantized
+from edgekit.sources.onnx import advice, cutting, external, functions, quantized
 from edgekit.sources.onnx.network import ONNX_ERRORS, attributes, consumed, every_graph, every_node, every_tensor, kind
 from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, Running, complaint, session
 
@@ -55,6 +55,7 @@ def well_formed(path: Path) -> onnx.ModelProto:
     _name_domain(model)
     _refuse_duplicates(path, model)
     _refuse_undefined(path, model)
+    functions.refuse_large(path, model)
     external.load(path, model)
     return model
 

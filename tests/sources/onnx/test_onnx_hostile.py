@@ -10,6 +10,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgekit.engine.worker import Worker
 from edgekit.errors import EdgekitError, InputError, Unsupported
+from edgekit.nouns.model import SourceOptions
+from edgekit.sources.onnx import reading
 from edgekit.sources.onnx.network import every_node
 from tests.sources.onnx.onnx_cases import build, f32, i64, save
 from tests.sources.onnx.onnx_mutants import mutants
@@ -153,3 +155,38 @@ def test_attributes_that_stand_for_nothing_are_named(body: str, worker: Worker, 
     node.attribute[0].ref_attr_name = "alpha"
     with pytest.raises(InputError, match="'alpha' of Elu has no value"):
         convert(worker, save(tmp_path, model), tmp_path / "waist")
+
+
+def _functions(bodies: list[str]) -> onnx.ModelProto:
+    text = '<ir_version: 8, opset_import: ["": 17, "own": 1]> g (float[1,4] x) => (float[1,4] y) {{ y = own.f{}(x) }}'
+    made = text.format(len(bodies) - 1)
+    for i, body in enumerate(bodies):
+        made += f'<domain: "own", opset_import: ["": 17, "own": 1]> f{i} (a) => (b) {{ {body} }}'
+    return onnx.parser.parse_model(made)
+
+
+INSIDE = "t = Constant<value = bool {1}>() b = If(t) <then_branch = g () => (c) { c = own.f0(a) }, else_branch = h () => (d) { d = Sin(a) }>"
+
+
+@pytest.mark.parametrize(
+    ("bodies", "said"),
+    [
+        (["b = Sin(a)", *(f"t = own.f{i}(a) b = own.f{i}(t)" for i in range(40))], "until they are 1,099,511,627,776"),
+        (["b = Sin(a)", *(f"t = own.f{i}(a) u = own.f{i}(t) b = own.f{i}(u)" for i in range(30))], "call one another"),
+        (["t = own.f0(a) b = Sin(t)"], "its function f0 calls itself"),
+        (["b = own.f1(a)", "b = own.f0(a)"], r"its function f\d calls itself"),
+        ([INSIDE], "its function f0 calls itself"),
+    ],
+    ids=["doubling", "trebling", "itself", "one another", "in a branch"],
+)
+def test_functions_that_never_end_or_grow_are_refused(bodies: list[str], said: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    onnx.save(_functions(bodies), path)
+    with pytest.raises(InputError, match=said):
+        reading.read(path, SourceOptions())
+
+
+def test_many_functions_that_end_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    onnx.save(_functions(["b = Sin(a)", *(f"b = own.f{i}(a)" for i in range(1200))]), path)
+    assert reading.read(path, SourceOptions())
