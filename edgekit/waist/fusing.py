@@ -30,13 +30,13 @@ MOVES = CLAMPS | {
 }  # fmt: skip
 """What gives values of its operand, 0, or a bound: in integers with the operand's grid, and nothing is rounded."""
 
-BEHIND_ROUNDING = MOVES - {"SPLIT", "SPLIT_V", "UNPACK"} | {"CONCATENATION", "PACK"}
+BEHIND_ROUNDING = MOVES - {"SPLIT", "SPLIT_V", "UNPACK"} | {"CONCATENATION", "PACK", "SELECT", "SELECT_V2"}
 """What may as well come behind the rounding of its result: it gives values of its operands, 0, or a bound."""
 
 SAME_GRID = {"AVERAGE_POOL_2D", "RESIZE_BILINEAR"}
 """What computes, in integers, on the grid of its operand."""
 
-JOINS = {"CONCATENATION", "MAXIMUM", "MINIMUM", "PACK"}
+JOINS = {"CONCATENATION", "MAXIMUM", "MINIMUM", "PACK", "SELECT", "SELECT_V2"}
 """What needs all operands on the grid of the result."""
 
 FREE = {"ADD", "BATCH_MATMUL", "ELU", "GELU", "HARD_SWISH", "LEAKY_RELU", "MEAN", "MUL", "PRELU", "SUB"}

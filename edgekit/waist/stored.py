@@ -64,6 +64,10 @@ def unpack(model: Any) -> Counter[str]:
             if values is None or tensor is None:
                 left.append(operator)
                 continue
+            if subgraph.tensors[seen.outputs[0]].isVariable:  # LiteRT unpacks the first state once, and it is 0 anyway
+                if values.any():
+                    left.append(operator)
+                continue
             edit.set_constant(model, seen.outputs[0], values, number)
             decoded[tensor.dtype] += 1
         if len(left) < len(described.operators):

@@ -55,3 +55,19 @@ def test_integers_of_integer_operators_are_left(tmp_path: Path) -> None:
     assert not stored.decode(model)
     with pytest.raises(Unsupported, match="quantized already"):
         TfliteSource().to_waist(path, SourceOptions(), tmp_path / "out")
+
+
+@pytest.mark.parametrize("first", [0.0, 0.5])
+def test_a_first_state_of_float16_stays_a_state(first: float, tmp_path: Path) -> None:
+    """TensorFlow's float16 files unpack an LSTM's zeros into its variable, which can hold no constant."""
+    net = networks.Network()
+    x = net.input("x", (1, 4))
+    state = net.tensor("state", (1, 4), variable=True)
+    stored_state = net.constant("half", np.full((1, 4), first, np.float16))
+    net.operator("DEQUANTIZE", [stored_state], (1, 4))
+    net.subgraph.operators[-1].outputs = [state]
+    y = net.operator("ADD", [x, state], (1, 4), kind="AddOptions")
+    model = graph.load(net.save(tmp_path / "net.tflite", y))
+    stored.decode(model)
+    assert graph.constant(model, 0, state) is None
+    assert [operator.name for operator in graph.describe(model)[0].operators] == ["DEQUANTIZE"] * bool(first) + ["ADD"]

@@ -58,12 +58,36 @@ class _Decoding:
             return [self._as(node, PRODUCTS[name], [given[0], weights])] if weights else [node]
         if name == "com.microsoft:MatMulIntegerToFloat" and given[0] in self.real:
             return self._product(node, given[0], self._weights(node, given[1], given[5], given[3]), given[6])
+        return self._contributed(node, name, given)
+
+    def _contributed(self, node: onnx.NodeProto, name: str, given: list[str]) -> list[onnx.NodeProto]:
         if name == "com.microsoft:DynamicQuantizeMatMul":
             return self._product(node, given[0], self._weights(node, given[1], given[3], given[2]), given[4])
+        if name == "com.microsoft:QAttention" and given[0] in self.real:
+            return self._attention(node, given)
+        if name == "com.microsoft:QEmbedLayerNormalization":
+            return self._embedding(node, given)
         if name == "com.microsoft:DynamicQuantizeLSTM":
             kernels = [self._weights(node, given[k], given[7 + 2 * k], given[6 + 2 * k]) for k in (1, 2)]
             return [self._as(node, "LSTM", [given[0], *kernels, *given[3:8]])] if all(kernels) else [node]
         return [node]
+
+    def _attention(self, node: onnx.NodeProto, given: list[str]) -> list[onnx.NodeProto]:
+        weights = self._weights(node, given[1], given[7], given[4])
+        if not weights:
+            return [node]
+        return [self._as(node, "Attention", [given[0], weights, given[2], given[5], given[8]], domain=node.domain)]
+
+    def _embedding(self, node: onnx.NodeProto, given: list[str]) -> list[onnx.NodeProto]:
+        """Tables and factors, each with its scale six places behind it, and its zero point five behind that."""
+        given = [*given, *[""] * 18]
+        tables = [
+            name if not name or name in self.real else self._weights(node, name, given[k + 11], given[k + 6])
+            for k, name in enumerate(given[2:7], 2)
+        ]
+        if any(name and not table for name, table in zip(given[2:7], tables, strict=True)):
+            return [node]
+        return [self._as(node, "EmbedLayerNormalization", [*given[:2], *tables, given[7]], domain=node.domain)]
 
     def _product(self, node: onnx.NodeProto, given: str, weights: str, bias: str) -> list[onnx.NodeProto]:
         if not weights:
@@ -72,10 +96,10 @@ class _Decoding:
         made = [helper.make_node("MatMul", [given, weights], [product], name=node.name)]
         return made + ([helper.make_node("Add", [product, bias], [node.output[0]])] if bias else [])
 
-    def _as(self, node: onnx.NodeProto, operator: str, inputs: list[str]) -> onnx.NodeProto:
+    def _as(self, node: onnx.NodeProto, operator: str, inputs: list[str], domain: str = "") -> onnx.NodeProto:
         while inputs and not inputs[-1]:
             inputs.pop()
-        made = helper.make_node(operator, inputs, list(node.output), name=node.name)
+        made = helper.make_node(operator, inputs, list(node.output), name=node.name, domain=domain)
         made.attribute.extend(node.attribute)
         return made
 

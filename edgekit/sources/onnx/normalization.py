@@ -88,8 +88,39 @@ def skipped(builder: Builder, node: onnx.NodeProto) -> bool:
         total = builder.op("Add", total, inputs[4])
     if len(node.output) > 3 and node.output[3]:
         builder.same(total, node.output[3])
-    centred = builder.op("Sub", total, builder.mean(total, [len(shape) - 1]))
-    spread = builder.mean(builder.op("Mul", centred, centred), [len(shape) - 1])
     zero = inputs[3] or builder.const(np.zeros(shape[-1], np.float32))
-    _scaled(builder, node, (centred, spread), (inputs[2], zero))
+    _on_last_axis(builder, node, total, len(shape) - 1, (inputs[2], zero))
+    return True
+
+
+def _on_last_axis(builder: Builder, node: onnx.NodeProto, value: str, axis: int, affine: tuple[str, str]) -> None:
+    """A value, normalized on its last axis, under the node's output name."""
+    centred = builder.op("Sub", value, builder.mean(value, [axis]))
+    _scaled(builder, node, (centred, builder.mean(builder.op("Mul", centred, centred), [axis])), affine)
+
+
+def embedded(builder: Builder, node: onnx.NodeProto) -> bool:
+    """Microsoft's EmbedLayerNormalization: the sum of words, positions and segments, normalized on the last axis.
+
+    Its second output counts the tokens of a mask that are there.
+    """
+    ids, segments, words, places, kinds, gamma, beta, mask, numbers = [*node.input, *[""] * 9][:9]
+    shape, table = builder.network.shape(ids), builder.network.shape(places)
+    if shape is None or table is None or len(shape) != 2:
+        return False
+    total = builder.op("Gather", words, ids, axis=0)
+    first = builder.op("Gather", places, numbers, axis=0) if numbers else builder.slice(places, 0, 0, shape[1])
+    total = builder.op("Add", total, first)
+    if segments and kinds:
+        total = builder.op("Add", total, builder.op("Gather", kinds, segments, axis=0))
+    outputs = [*node.output, "", ""][:3]
+    if outputs[1] and mask:
+        axes = builder.const([1], np.int64)
+        counted = builder.op("ReduceSum", builder.op("Cast", mask, to=onnx.TensorProto.FLOAT), axes, keepdims=0)
+        builder.op("Cast", counted, to=onnx.TensorProto.INT32, out=outputs[1])
+    elif outputs[1]:
+        builder.same(builder.const(np.zeros(shape[0], np.int32)), outputs[1])
+    if outputs[2]:
+        builder.same(total, outputs[2])
+    _on_last_axis(builder, node, total, 2, (gamma, beta))
     return True

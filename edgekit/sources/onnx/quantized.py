@@ -19,6 +19,7 @@ from edgekit.sources.onnx.network import every_node, kind
 DYNAMIC = {
     "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger", "com.microsoft:DynamicQuantizeMatMul",
     "com.microsoft:MatMulIntegerToFloat", "com.microsoft:DynamicQuantizeLSTM", "com.microsoft:QAttention",
+    "com.microsoft:QEmbedLayerNormalization",
 }  # fmt: skip
 """Operators whose scales are computed from the activations at every run."""
 

@@ -8,6 +8,7 @@ import onnx
 
 from edgekit.sources.onnx import (
     activations,
+    attention,
     contributed,
     convolution,
     indexing,
@@ -64,9 +65,12 @@ RULES: dict[str, Rewrite] = {
     "Softplus": activations.softplus,
     "Slice": indexing.backward_slice,
     "Split": indexing.split_sizes,
+    "com.microsoft:Attention": attention.attention,
     "com.microsoft:BiasGelu": contributed.gelu,
+    "com.microsoft:EmbedLayerNormalization": normalization.embedded,
     "com.microsoft:FastGelu": contributed.fast_gelu,
     "com.microsoft:Inverse": products.inverse,
+    "com.microsoft:MultiHeadAttention": attention.multi_head,
     "com.microsoft:QuickGelu": contributed.quick_gelu,
     "com.microsoft:SkipLayerNormalization": normalization.skipped,
 }

@@ -15,6 +15,7 @@ from edgekit.errors import Unsupported
 from edgekit.nouns.model import SourceOptions
 from edgekit.sources.onnx import OnnxSource, dynamic, quantized
 from edgekit.waist.tensors import sqnr_db
+from tests.sources.onnx.onnx_cases import CASES
 
 TEXT = """
 <ir_version: 8, opset_import: ["" : 17]>
@@ -113,6 +114,29 @@ def test_a_dynamically_quantized_lstm_is_read_as_a_float_one(tmp_path: Path) -> 
     sample = {"x": random.normal(size=(5, 1, 4)).astype(np.float32)}
     first, second = (onnxruntime.InferenceSession(m.SerializeToString()).run(["y"], sample) for m in (held, made))
     assert sqnr_db(first[0], second[0]) > 30
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize(
+    ("case", "operator"),
+    [
+        ("ms_attention", "QAttention"),
+        ("ms_attention_mask", "QAttention"),
+        ("ms_attention_causal", "QAttention"),
+        ("ms_embedded", "QEmbedLayerNormalization"),
+    ],
+)
+def test_dynamic_attention_is_read_as_the_float_one(
+    case: str, operator: str, per_channel: bool, tmp_path: Path
+) -> None:
+    onnx.save(CASES[case], tmp_path / "plain.onnx")
+    path = tmp_path / "dynamic.onnx"
+    quantization.quantize_dynamic(tmp_path / "plain.onnx", path, per_channel=per_channel)
+    assert operator in {node.op_type for node in onnx.load(path).graph.node}
+    waist = OnnxSource().to_waist(path, SourceOptions(), tmp_path)
+    told = re.search(r"comes to ([\d.]+) dB", waist.warnings[0])
+    assert told is not None
+    assert float(told[1]) > 25
 
 
 def test_dynamic_operators_without_a_float_form_are_named(plain: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from edgekit.errors import Unsupported
 from edgekit.nouns.model import SourceOptions, Waist
 from edgekit.sources.onnx import OnnxSource, quantized
 from edgekit.waist import fusing, graph, run, tensors
+from tests.sources.onnx.onnx_cases import build, save
 
 CONSTANTS = (
     "float zero = {0.0}, float six = {6.0}, float[4] sizes = {1.0, 1.0, 2.0, 2.0}, int64[2] flat = {1, -1}, "
@@ -278,3 +279,29 @@ def test_weights_about_zero_stand_for_what_they_stood_for(levels: Any, data: str
     error = np.abs(wide - np.moveaxis(levels, axis, -1))
     assert (error <= steps / 2 * (steps > 1) + 1e-9).all()
     assert steps.max() <= 255 / 127
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+def test_a_choice_between_integers_is_one(dtype: str, tmp_path: Path) -> None:
+    """QLinearWhere: both operands on grids of their own."""
+    draw, zero = np.random.default_rng(0), np.asarray(3 if dtype == "int8" else 120, dtype)
+    weights = {name: draw.integers(-90, 90, (16, 8)).astype(np.int8) for name in ("w1", "w2")}
+    grids = {"xs": 0.03, "ws": 0.01, "hs": 0.05, "gs": 0.07, "zs": 0.06}
+    body = """x8 = QuantizeLinear(x, xs, xz) h = QLinearMatMul(x8, xs, xz, w1, ws, wz, hs, hz)
+        g = QLinearMatMul(x8, xs, xz, w2, ws, wz, gs, gz)
+        z = com.microsoft.QLinearWhere(c, h, hs, hz, g, gs, gz, zs, zz) out = DequantizeLinear(z, zs, zz)"""
+    model = build(
+        "float[1,6,16] x, bool[1,6,1] c", body, "float[1,6,8] out", **weights,
+        **{name: np.float32(scale) for name, scale in grids.items()},
+        **{name.replace("s", "z"): np.int8(0) if name == "ws" else zero + np.asarray(k, dtype)
+           for k, name in enumerate(grids)},
+    )  # fmt: skip
+    waist, main = carried(save(tmp_path, model), tmp_path)
+    chosen = next(operator for operator in main.operators if operator.name.startswith("SELECT"))
+    assert main.tensors[chosen.outputs[0]].dtype == "int8"
+    given = {"x": draw.normal(size=(8, 1, 6, 16)).astype(np.float32), "c": draw.random((8, 1, 6, 1)) > 0.4}
+    np.savez(tmp_path / "in.npz", **given)
+    OnnxSource().run(tmp_path / "model.onnx", SourceOptions(), tmp_path / "in.npz", tmp_path / "out.npz")
+    got = run.run(tmp_path / waist.file, tensors.inputs_to_file(waist.signature, given))
+    found = tensors.outputs_to_source(waist.signature, got)["out"]
+    assert np.abs(found - np.load(tmp_path / "out.npz")["out"]).max() < 2.1 * grids["zs"]
