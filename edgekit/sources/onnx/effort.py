@@ -9,7 +9,7 @@ from onnx import numpy_helper
 
 from edgekit.host.deadline import Effort
 from edgekit.sources.onnx.functions import inline_own
-from edgekit.sources.onnx.network import ONNX_ERRORS, attributes, every_node, kind, subgraphs
+from edgekit.sources.onnx.network import ONNX_ERRORS, attributes, every_node, inferred, kind, subgraphs
 from edgekit.waist.effort import MOST_TRIPS
 
 LOOPS = {"Loop", "Scan"}
@@ -61,16 +61,16 @@ def of(model: onnx.ModelProto) -> Effort:
     """
     try:
         model = inline_own(model)
-        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+        known = inferred(model)
     except ONNX_ERRORS:
-        inferred = model
+        known = model
     stored = {tensor.name for tensor in model.graph.initializer}
     shapes = [_shape(value) or () for value in model.graph.input if value.name not in stored]
     given = _Given(
         longest=max((size for shape in shapes for size in shape), default=1),
         pixels=max((math.prod(shape[2:]) for shape in shapes), default=1),
     )
-    macs, values = _work(inferred.graph, _Scope(ChainMap(), ChainMap()), given, MOST_TRIPS)
+    macs, values = _work(known.graph, _Scope(ChainMap(), ChainMap()), given, MOST_TRIPS)
     loops = (node for node in every_node(model.graph) if node.op_type in LOOPS)
     return Effort(
         macs=macs, values=values, loops=tuple(f"{kind(node)} {node.name or node.output[0]}" for node in loops)

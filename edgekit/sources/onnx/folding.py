@@ -15,6 +15,7 @@ from edgekit.sources.onnx.network import (
     Network,
     attributes,
     consumed,
+    inferred,
     subgraphs,
 )
 from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, run, session
@@ -45,10 +46,10 @@ def infer(network: Network) -> None:
     """Learn shapes and dtypes of all values that ONNX's shape inference can tell."""
     proto = network.proto(up_to_bytes=LARGE_CONSTANT_BYTES)
     try:
-        inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True)
+        known = inferred(proto).graph
     except ONNX_ERRORS:
         return
-    for value in (*inferred.graph.value_info, *inferred.graph.output):
+    for value in (*known.value_info, *known.output):
         network.learn(value)
 
 

@@ -22,6 +22,29 @@ MOST_OPERATORS = 1_000_000
 """The most operators that a model's functions may stand for: large language models have some ten thousand."""
 
 
+MOST_DEPTH = 8
+"""How deep branches and loops may stand inside one another; exporters write two or three."""
+
+
+def refuse_deep(path: Path, model: onnx.ModelProto) -> None:
+    """Stop before anybody descends into branches of branches, whose number doubles with each.
+
+    Raises:
+        InputError: they are more than `MOST_DEPTH` deep.
+    """
+    waiting = [(model.graph.node, 0), *((function.node, 0) for function in model.functions)]
+    while waiting:
+        nodes, depth = waiting.pop()
+        inner = [graph.node for node in nodes for graph in subgraphs(node)]
+        if inner and depth == MOST_DEPTH:
+            raise InputError(
+                f"{path.name} has branches and loops inside one another, more than {MOST_DEPTH} deep.",
+                place=str(path),
+                fix="export it with fewer of them, or run it once through a tool that resolves them (onnxsim)",
+            )
+        waiting += [(below, depth + 1) for below in inner]
+
+
 def refuse_large(path: Path, model: onnx.ModelProto) -> None:
     """Stop before anybody writes functions out that call one another without end, or double forty times.
 

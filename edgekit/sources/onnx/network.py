@@ -127,6 +127,23 @@ class Network:
         return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(dtype), self.shape(name))
 
 
+MOST_PROPAGATED = 1 << 16
+"""The longest list of numbers whose values shape inference may follow: it keeps each as a dimension of 100 bytes."""
+
+
+def inferred(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A model with the shapes that ONNX's inference knows, by the values of small tensors, too, if all lists are short.
+
+    Raises:
+        ONNX_ERRORS: it does not take the model.
+    """
+    plain = onnx.shape_inference.infer_shapes(model)
+    kinds = (value.type.tensor_type for value in (*plain.graph.value_info, *plain.graph.output))
+    if any(len(kind.shape.dim) == 1 and kind.shape.dim[0].dim_value > MOST_PROPAGATED for kind in kinds):
+        return plain
+    return onnx.shape_inference.infer_shapes(model, data_prop=True)
+
+
 def attributes(node: onnx.NodeProto) -> dict[str, Any]:
     """A node's attributes as Python values; strings decoded."""
     found = {a.name: helper.get_attribute_value(a) for a in node.attribute}

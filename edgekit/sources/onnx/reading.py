@@ -48,6 +48,7 @@ def well_formed(path: Path) -> onnx.ModelProto:
         Unsupported: it is larger than 2 GiB.
     """
     model = _parse(path)
+    functions.refuse_deep(path, model)
     _refuse_text(path, model)
     _refuse_unknown_dtypes(path, model)
     _refuse_impossible_opsets(path, model)

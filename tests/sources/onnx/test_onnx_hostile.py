@@ -157,6 +157,15 @@ def test_attributes_that_stand_for_nothing_are_named(body: str, worker: Worker, 
         convert(worker, save(tmp_path, model), tmp_path / "waist")
 
 
+def test_a_list_that_doubles_is_refused_before_its_values_are_followed(worker: Worker, tmp_path: Path) -> None:
+    doubled = " ".join(f"c{i} = Concat<axis=0>(c{i - 1}, c{i - 1})" for i in range(1, 34))
+    model = build("float[1] x", f"{doubled} s = ReduceSum<keepdims=0>(c33) y = Add(s, x)", c0=f32(1))
+    begun = time.monotonic()
+    with pytest.raises(Unsupported, match=r"Concat makes"):
+        convert(worker, save(tmp_path, model), tmp_path / "waist")
+    assert time.monotonic() - begun < PATIENCE_S / 4
+
+
 def _functions(bodies: list[str]) -> onnx.ModelProto:
     text = '<ir_version: 8, opset_import: ["": 17, "own": 1]> g (float[1,4] x) => (float[1,4] y) {{ y = own.f{}(x) }}'
     made = text.format(len(bodies) - 1)
@@ -184,6 +193,19 @@ def test_functions_that_never_end_or_grow_are_refused(bodies: list[str], said: s
     onnx.save(_functions(bodies), path)
     with pytest.raises(InputError, match=said):
         reading.read(path, SourceOptions())
+
+
+@pytest.mark.parametrize("depth", [8, 9])
+def test_branches_in_branches_are_read_as_deep_as_anybody_writes_them(depth: int, tmp_path: Path) -> None:
+    text = "y = Sin(x)"
+    for i in range(depth):
+        text = f"y = If(c) <then_branch = a{i} () => (float[1,4] y) {{ {text} }}, else_branch = b{i} () => (float[1,4] z) {{ z = Cos(x) }}>"
+    path = save(tmp_path, build("float[1,4] x, bool c", text))
+    if depth == 8:
+        assert reading.read(path, SourceOptions())
+    else:
+        with pytest.raises(InputError, match="more than 8 deep"):
+            reading.read(path, SourceOptions())
 
 
 def test_many_functions_that_end_are_read(tmp_path: Path) -> None:
