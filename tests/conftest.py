@@ -40,7 +40,7 @@ STUDIES = ROOT / "tests" / "studies"
 
 def pytest_configure(config: pytest.Config) -> None:
     """Give each process of pytest-xdist a cache of its own: devices are swept and locked there."""
-    if not os.environ.get("PYTEST_XDIST_WORKER"):
+    if not (os.environ.get("PYTEST_XDIST_WORKER") or config.option.collectonly):
         compile_modules()
     if rows := config.getoption("--cpu-times"):
         config.pluginmanager.register(CpuTimes(rows))
@@ -66,11 +66,11 @@ for name in (*(module.name for module in pkgutil.walk_packages(edgekit.__path__,
 
 
 def compile_modules() -> None:
-    """Compile what edgekit imports, once, and edgekit: workers may not write there, so that none could keep it.
+    """Compile what edgekit imports and all tests, once, and edgekit: workers may not write there, and could not keep it.
 
     `uv sync` leaves that to the first import; each worker would spend 7 s on TensorFlow. To compile all that is
-    installed takes five times as long. For the same reason processes of tests may write what they compile, even if
-    the environment says that they shall not.
+    installed takes five times as long. Tests, which pytest compiles itself, would be compiled by each of its processes. For
+    the same reason these may write what they compile, even if the environment says that they shall not.
     """
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
@@ -78,7 +78,10 @@ def compile_modules() -> None:
     if os.access(sys.prefix, os.W_OK) and (
         not stamp.exists() or stamp.stat().st_mtime_ns < installed.stat().st_mtime_ns
     ):
-        subprocess.run([sys.executable, "-W", "ignore", "-c", IMPORT_ALL], cwd=ROOT, capture_output=True, check=False)
+        commands = ["-W", "ignore", "-c", IMPORT_ALL], ["-m", "pytest", "--collect-only", "-q", "-n", "0"]
+        quiet = {"cwd": ROOT, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        for process in [subprocess.Popen([sys.executable, *command], **quiet) for command in commands]:
+            process.wait()
         stamp.touch()
     compileall.compile_dir(ROOT / "edgekit", quiet=2)
 

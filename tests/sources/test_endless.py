@@ -145,7 +145,7 @@ def test_an_onnx_loop_is_named(name: str, body: str, tmp_path: Path) -> None:
     path = tmp_path / f"{name}.onnx"
     onnx.save(model, path)
     with pytest.raises(EndlessError, match=r"loop.*Loop") as refused:
-        _describe(path, "onnx", tmp_path, seconds=2.0)
+        _describe(path, "onnx", tmp_path, seconds=1.0)
     assert refused.value.place.startswith(f"{path}: Loop")
 
 
