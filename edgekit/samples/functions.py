@@ -175,10 +175,10 @@ def _parts(returned: Any, signature: Signature, place: Place) -> dict[str, Array
         for i, item in enumerate(returned):
             if i >= MOST_ITEMS:
                 raise ValueError(f"it yields more than {MOST_ITEMS} items; end the generator")
-            for name, values in _named(item, signature).items():
+            for name, values in _batches(_named(item, signature), signature).items():
                 if name not in collected:
                     collected[name] = files.enter_context(contextlib.closing(place.growing()))
-                collected[name].add(_batch(name, values, signature))
+                collected[name].add(values)
         if not collected:
             raise ValueError("it yields nothing")
         if len({len(values) for values in collected.values()}) > 1:
@@ -199,6 +199,15 @@ def _named(item: Any, signature: Signature) -> dict[str, Array]:
         parts = {f"#{i + 1}": np.asarray(values) for i, values in enumerate(item[:count])}
         return parts | ({"y": np.asarray(item[count])} if len(item) > count else {})
     return {"#1": np.asarray(item)}
+
+
+def _batches(item: dict[str, Array], signature: Signature) -> dict[str, Array]:
+    """A sample or a batch with a leading axis; the label of one sample may be a vector, as one-hot ones are."""
+    found = {name: _batch(name, values, signature) for name, values in item.items()}
+    inputs = {spec.source_name for spec in signature.inputs}
+    labels = [name for name in found if name in LABEL_KEYS and name not in inputs]
+    counts = {len(values) for name, values in found.items() if name not in labels}
+    return found | {name: item[name][np.newaxis] for name in labels if counts == {1} and len(found[name]) > 1}
 
 
 def _batch(name: str, values: Array, signature: Signature) -> Array:

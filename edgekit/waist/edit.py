@@ -56,6 +56,15 @@ def set_constant(model: Any, tensor: int, values: Array, subgraph: int = 0) -> N
     model.subgraphs[subgraph].tensors[tensor].buffer = len(model.buffers) - 1
 
 
+def quantization(scales: Any, zero_points: Any, axis: int = 0) -> Any:
+    """The schema's form of a grid, or of one for each index of an axis."""
+    made = schema.QuantizationParametersT()
+    made.scale = np.asarray(scales, np.float32)
+    made.zeroPoint = np.asarray(zero_points, np.int64)
+    made.quantizedDimension = axis
+    return made
+
+
 def operator(model: Any, builtin: str, inputs: list[int], outputs: list[int], *, version: int = 1) -> Any:
     """A new operator without options, for a place that the caller chooses."""
     made = schema.OperatorT()

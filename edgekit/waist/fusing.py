@@ -11,11 +11,10 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from edgekit.errors import Unsupported
-from edgekit.waist import edit, graph
+from edgekit.waist import edit, graph, integer_forms
 from edgekit.waist.graph import Graph, Operator
 
 Grid = tuple[float, int]
@@ -25,12 +24,12 @@ CLAMPS = {"RELU", "RELU6", "RELU_N1_TO_1", "RELU_0_TO_1"}
 
 MOVES = CLAMPS | {
     "BATCH_TO_SPACE_ND", "BROADCAST_TO", "DEPTH_TO_SPACE", "EXPAND_DIMS", "GATHER", "GATHER_ND", "MAX_POOL_2D",
-    "MIRROR_PAD", "PAD", "RESHAPE", "RESIZE_NEAREST_NEIGHBOR", "REVERSE_V2", "SLICE", "SPACE_TO_BATCH_ND",
+    "MIRROR_PAD", "PAD", "PADV2", "RESHAPE", "RESIZE_NEAREST_NEIGHBOR", "REVERSE_V2", "SLICE", "SPACE_TO_BATCH_ND",
     "SPACE_TO_DEPTH", "SPLIT", "SPLIT_V", "SQUEEZE", "STRIDED_SLICE", "TILE", "TRANSPOSE", "UNPACK",
 }  # fmt: skip
 """What gives values of its operand, 0, or a bound: in integers with the operand's grid, and nothing is rounded."""
 
-BEHIND_ROUNDING = MOVES - {"SPLIT", "SPLIT_V", "UNPACK"} | {"CONCATENATION", "PACK", "SELECT", "SELECT_V2"}
+BEHIND_ROUNDING = MOVES - {"PADV2", "SPLIT", "SPLIT_V", "UNPACK"} | {"CONCATENATION", "PACK", "SELECT", "SELECT_V2"}
 """What may as well come behind the rounding of its result: it gives values of its operands, 0, or a bound."""
 
 SAME_GRID = {"AVERAGE_POOL_2D", "RESIZE_BILINEAR"}
@@ -82,7 +81,8 @@ def fuse(model: Any, *, fixed: bool = False, symmetric: bool = False) -> dict[st
     Raises:
         Unsupported: a layer's weights or bias have no integer form in TFLite; they are named.
     """
-    _bias_of_transposed(model)
+    integer_forms.bias_of_transposed(model)
+    integer_forms.fillings(model)
     _round_early(model)
     fusion = _Fusion(model, fixed=fixed, symmetric=symmetric)
     fusion.run()
@@ -122,57 +122,18 @@ def integer_tensor(model: Any, like: int, grid: Grid) -> int:
     main = model.subgraphs[0]
     old = main.tensors[like]
     index = edit.add_tensor(main, bytes(old.name or b"").decode() + "_int8", graph.ints(old.shape), "int8")
-    main.tensors[index].quantization = quantization([grid[0]], [grid[1]])
+    main.tensors[index].quantization = edit.quantization([grid[0]], [grid[1]])
     return index
-
-
-def quantization(scales: Any, zero_points: Any, axis: int = 0) -> Any:
-    """The schema's form of a grid, or of one for each index of an axis."""
-    made = schema.QuantizationParametersT()
-    made.scale = np.asarray(scales, np.float32)
-    made.zeroPoint = np.asarray(zero_points, np.int64)
-    made.quantizedDimension = axis
-    return made
 
 
 def _grid_of(name: str, grids: list[Any], wanted: Grid | None) -> Grid | None:
     """The grid of an integer operator's results, from its operands' and what is wanted; None without such a form."""
-    if name in MOVES or (name in JOINS and wanted is None and len(set(grids)) == 1):
+    if len(set(grids)) == 1 and (name in MOVES or (name in JOINS and wanted is None)):
         found: Grid = grids[0]
         return found
     if wanted is None or (name == "BATCH_MATMUL" and grids[1][1] != 0):  # XNNPACK takes that for 0, whatever it is
         return None
     return {**dict.fromkeys(FREE | JOINS, wanted), **FIXED, **dict.fromkeys(SAME_GRID, grids[0])}.get(name)
-
-
-def _float_readers(main: Graph) -> dict[int, list[Operator]]:
-    readers: dict[int, list[Operator]] = {}
-    for operator in main.operators:
-        for tensor in operator.inputs:
-            readers.setdefault(tensor, []).append(operator)
-    return readers
-
-
-def _bias_of_transposed(model: Any) -> None:
-    """Let a TRANSPOSE_CONV add its bias itself, of which converters make an ADD, in place."""
-    main = graph.describe(model)[0]
-    readers, gone = _float_readers(main), []
-    for operator in main.operators:
-        followers = readers.get(operator.outputs[0], [])
-        if operator.name != "TRANSPOSE_CONV" or len(operator.inputs) > 3 or [f.name for f in followers] != ["ADD"]:
-            continue
-        addition = followers[0]
-        bias = next(tensor for tensor in addition.inputs if tensor != operator.outputs[0])
-        values = graph.constant(model, 0, bias)
-        channels = main.tensors[operator.outputs[0]].shape[-1]
-        if values is None or values.dtype != np.float32 or values.size != channels or values.shape[-1] != channels:
-            continue
-        flat = edit.add_constant(model, f"{main.tensors[bias].name}_bias", values.reshape(-1))
-        old = model.subgraphs[0].operators[operator.index]
-        old.inputs, old.outputs = [*operator.inputs, flat], list(addition.outputs)
-        old.builtinOptions.fusedActivationFunction = addition.options.get("fusedActivationFunction", 0)
-        gone.append(model.subgraphs[0].operators[addition.index])
-    model.subgraphs[0].operators = [o for o in model.subgraphs[0].operators if not any(o is g for g in gone)]
 
 
 def _round_early(model: Any) -> None:
@@ -198,7 +159,7 @@ def _floats(main: Graph, operator: Operator) -> list[int]:
 def _moved_before(model: Any) -> tuple[Operator, int] | None:
     """An operator whose result is rounded, and might as well be before it, with the tensor that has the grid."""
     main = graph.describe(model)[0]
-    readers = _float_readers(main)
+    readers = integer_forms.float_readers(main)
     makers = {tensor: operator for operator in main.operators for tensor in operator.outputs}
     for operator in main.operators:
         followers = readers.get(operator.outputs[0], [])
@@ -233,7 +194,7 @@ class _Fusion:
     def run(self) -> None:
         """Write the operators anew."""
         self.main = graph.describe(self.model)[0]
-        self.readers = _float_readers(self.main)
+        self.readers = integer_forms.float_readers(self.main)
         self.tree = self.model.subgraphs[0]
         old = list(self.tree.operators)
         for operator in self.main.operators:
@@ -321,7 +282,7 @@ class _Fusion:
             self.rounded[name] = anew
         scales = np.asarray(held.scale, np.float64) * (steps if anew else 1)
         made = edit.add_constant(self.model, f"{name}_about_zero", integers)
-        self.tree.tensors[made].quantization = quantization(scales, np.zeros(len(scales)), axis)
+        self.tree.tensors[made].quantization = edit.quantization(scales, np.zeros(len(scales)), axis)
         return made
 
     def _bias(self, tensor: int, scales: NDArray[np.float64]) -> int:
@@ -337,7 +298,7 @@ class _Fusion:
         if np.abs(levels).max(initial=0) > np.iinfo(np.int32).max:
             raise Unsupported(f"the bias {self._name(tensor)} is too large for 32 bits", place=self._name(tensor))
         made = edit.add_constant(self.model, f"{self._name(tensor)}_int32", levels.astype(np.int32))
-        self.tree.tensors[made].quantization = quantization(scales, np.zeros(len(scales)))
+        self.tree.tensors[made].quantization = edit.quantization(scales, np.zeros(len(scales)))
         return made
 
     def _places(self, operator: Operator) -> list[int]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from edgekit.waist import edit, fusing, graph
+from edgekit.waist import edit, graph
 from edgekit.waist.graph import Graph, Operator, Tensor
 from edgekit.waist.tensors import Array
 
@@ -72,7 +72,7 @@ def _sign(model: Any) -> None:
 def _put(held: Any, grid: Tensor) -> None:
     """Make an int8 tensor of one on a grid of another dtype, in place."""
     held.type = edit.TYPES["int8"]
-    held.quantization = fusing.quantization(grid.scales, np.asarray(grid.zero_points) - BELOW[grid.dtype], grid.axis)
+    held.quantization = edit.quantization(grid.scales, np.asarray(grid.zero_points) - BELOW[grid.dtype], grid.axis)
 
 
 class _Folding:
@@ -112,7 +112,7 @@ class _Folding:
         axis = graph.ints(order).index(held.quantizedDimension) if len(held.scale) > 1 else 0
         name = self.tensors[operator.outputs[0]].name
         self.stored[made] = edit.add_constant(self.model, f"{name}_int8", values.transpose(order))
-        self.model.subgraphs[0].tensors[self.stored[made]].quantization = fusing.quantization(
+        self.model.subgraphs[0].tensors[self.stored[made]].quantization = edit.quantization(
             held.scale, held.zeroPoint, axis
         )
         return edit.operator(self.model, "DEQUANTIZE", [self.stored[made]], [made], version=2)

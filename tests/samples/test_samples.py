@@ -546,6 +546,10 @@ def yields_batches():
     yield np.ones((2, 4), np.float32); yield np.ones((1, 4), np.float32)
 def yields_labelled():
     for i in range(3): yield np.ones((1, 4), np.float32), i + 1
+def yields_one_hot():
+    for i in range(3): yield np.ones(4, np.float32), np.eye(5)[i]
+def yields_one_hot_batches():
+    yield np.ones((1, 4), np.float32), np.eye(5)[:1]; yield np.ones((2, 4), np.float32), np.eye(5)[1:3]
 def yields_lists():
     for i in range(3): yield [np.ones((1, 4), np.float32)]
 def yields_mappings():
@@ -580,6 +584,14 @@ def test_functions_may_return_what_is_handy(module: str, function: str, capsys: 
         assert got.labels is not None
         assert got.labels.tolist() == [1, 2, 3]
     assert capsys.readouterr().out == "", "stdout belongs to --json"
+
+
+@pytest.mark.parametrize("function", ["yields_one_hot", "yields_one_hot_batches"])
+def test_a_label_of_one_sample_may_be_a_vector(module: str, function: str) -> None:
+    got = samples.load(f"{module}:{function}", signature())
+    assert got.inputs["x"].shape == (3, 1, 4)
+    assert got.labels is not None
+    np.testing.assert_array_equal(got.labels if got.labels.ndim == 1 else got.labels.argmax(1), [0, 1, 2])
 
 
 def test_functions_may_feed_several_inputs(module: str) -> None:

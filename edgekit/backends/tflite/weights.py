@@ -17,7 +17,6 @@ from edgekit.backends.tflite.engines import prepare
 from edgekit.errors import Unsupported
 from edgekit.waist import edit, graph
 from edgekit.waist.boundary import keep_names
-from edgekit.waist.fusing import quantization
 from edgekit.waist.tensors import sqnr_db
 
 FLOOR_DB = 60.0
@@ -237,7 +236,7 @@ def _quantize_tables(model: Any, floats: frozenset[str]) -> None:
             edit.set_constant(model, table, levels, number)
             subgraph.tensors[table].type = schema.TensorType.INT8
             for tensor in (table, looked_up):
-                subgraph.tensors[tensor].quantization = quantization([scale], [0])
+                subgraph.tensors[tensor].quantization = edit.quantization([scale], [0])
             place = subgraph.operators[operator.index]
             place.outputs = [looked_up]
             as_float = edit.operator(model, "DEQUANTIZE", [looked_up], [found], version=2)

@@ -174,7 +174,9 @@ def never_runs(problem: str, steering: Sequence[str]) -> Unsupported:
     return Unsupported(
         f"ONNX Runtime cannot run the model on made-up inputs: {problem}",
         place="ONNX Runtime",
-        fix=f"bind inputs that steer it: {bind}" if bind else "check the shapes given with --shape",
+        fix=f"bind inputs that steer it: {bind}"
+        if bind
+        else "export a model that ONNX Runtime runs; if an input's shape was assumed, say it with --shape",
     )
 
 

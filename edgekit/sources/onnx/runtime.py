@@ -29,13 +29,21 @@ RUNTIME_ERRORS = (
 onnxruntime.set_default_logger_severity(4)  # fatal only: complaints come as exceptions
 
 
+_STOPPED = re.compile(
+    r"\[ONNXRuntimeError\] : \d+ : \w+ : "
+    r"(?:Non-zero status code returned while running (\w+) node\. Name:'([^']*)' "
+    r"Status Message: (?:\S+\.(?:h|cc):\d+ \w+ )?)?"
+)
+"""How ONNX Runtime begins to say that it stopped: with codes of its own, and at which operator."""
+
 _WHERE = re.compile(r"/\S+\.(?:cc|h):\d+ .*?\)(?: const)?(?: \[with .*?\])? ")
 """Where in ONNX Runtime's own source a complaint arose: file, line and the function's signature."""
 
 
 def complaint(error: Exception) -> str:
     """What ONNX Runtime says is wrong, on one line of at most 300 characters."""
-    return _WHERE.sub("", " ".join(str(error).split()))[:300]
+    told = _WHERE.sub("", " ".join(str(error).split()))
+    return _STOPPED.sub(lambda found: f"{found[1]} ({found[2]}): " if found[1] else "", told)[:300]
 
 
 class Running(onnxruntime.InferenceSession):  # type: ignore[misc]  # it has no types

@@ -368,6 +368,6 @@ def _form(values: Array, held: Weights) -> tuple[Array, int] | None:
 def _store(model: Any, tensor: graph.Tensor, held: Weights, integers: Array, axis: int) -> None:
     """An int8 constant with a DEQUANTIZE that gives the float one."""
     stored = edit.add_constant(model, f"{held.name}_int8", integers)
-    model.subgraphs[0].tensors[stored].quantization = fusing.quantization(held.scales, held.zero_points, axis)
+    model.subgraphs[0].tensors[stored].quantization = edit.quantization(held.scales, held.zero_points, axis)
     model.subgraphs[0].tensors[tensor.index].buffer = 0
     edit.add_operator(model, "DEQUANTIZE", [stored], [tensor.index], at=0)

@@ -16,7 +16,7 @@ from edgekit.errors import Unsupported
 from edgekit.nouns.model import SourceOptions, Waist
 from edgekit.sources.onnx import OnnxSource, quantized
 from edgekit.waist import fusing, graph, run, tensors
-from tests.sources.onnx.onnx_cases import build, save
+from tests.sources.onnx.onnx_cases import build, i64, save
 
 CONSTANTS = (
     "float zero = {0.0}, float six = {6.0}, float[4] sizes = {1.0, 1.0, 2.0, 2.0}, int64[2] flat = {1, -1}, "
@@ -305,3 +305,27 @@ def test_a_choice_between_integers_is_one(dtype: str, tmp_path: Path) -> None:
     got = run.run(tmp_path / waist.file, tensors.inputs_to_file(waist.signature, given))
     found = tensors.outputs_to_source(waist.signature, got)["out"]
     assert np.abs(found - np.load(tmp_path / "out.npz")["out"]).max() < 2.1 * grids["zs"]
+
+
+@pytest.mark.parametrize("way", ["per channel", "operators on integers"])
+@pytest.mark.parametrize("kind", ["pool", "constant", "far"])
+def test_what_is_filled_in_is_an_integer_too(kind: str, way: str, tmp_path: Path) -> None:
+    """A pool pads with the lowest value, a Pad with a constant, which may lie beyond the grid: PADV2 all of them."""
+    moves = {
+        "pool": "b = MaxPool <kernel_shape=[3,3], strides=[2,2], pads=[1,1,1,1]> (a)",
+        "constant": "b = Pad(a, pads, one)",
+        "far": "b = Pad(a, pads, far)",
+    }
+    body = f"a = Conv <pads=[1,1,1,1]> (x, w, v) {moves[kind]} out = Conv(b, u)"
+    held = {"pads": i64(0, 0, 1, 2, 0, 0, 2, 1), "one": np.float32(1), "far": np.float32(90)}
+    model = build("float[1,3,16,16] x", body, "float[1,4,n,m] out", w=(8, 3, 3, 3), v=(8,), u=(4, 8, 1, 1),
+                  **{name: value for name, value in held.items() if name in moves[kind]})  # fmt: skip
+    plain = save(tmp_path, model, "plain.onnx")
+    path = tmp_path / "net.onnx"
+    quantization.quantize_static(plain, path, Reader((1, 3, 16, 16)), **WAYS[way])
+    waist, main = carried(path, tmp_path)
+    padding = [operator for operator in main.operators if operator.name in {"PADV2", "PAD"}]
+    beyond = kind == "far" and way == "per channel"  # its result has a wider grid than what is padded
+    assert {main.tensors[operator.outputs[0]].dtype for operator in padding} == {"float32" if beyond else "int8"}
+    expected, got = outputs(path, waist, tmp_path)
+    assert tensors.sqnr_db(expected, got) > 35
