@@ -17,7 +17,8 @@ class Quantization(Noun, frozen=True, kw_only=True):
     Keys:
         equalization: whether weights of layers in a row are brought to one scale, channel by channel: on, off, or auto,
             which tries it if all weights of a layer have one scale.
-        ranges: how the ranges of activations follow from the samples: auto, minmax, least-squares, p99.99 or p99.9.
+        ranges: how the ranges of activations follow from the samples: auto, minmax, least-squares, p99.99 or p99.9 (one
+            for all of them), or searched (each for itself, by the outputs' error; takes minutes).
         weights: what is done to weights and biases before they are rounded: auto, nearest (nothing), bias-correction,
             or learned (bias correction and learned rounding).
         per_channel: a scale for each output channel of weights; false: one for all, as some accelerators need.
@@ -26,7 +27,7 @@ class Quantization(Noun, frozen=True, kw_only=True):
     """
 
     equalization: Literal["auto", "on", "off"] | None = None
-    ranges: Literal["auto", "minmax", "least-squares", "p99.99", "p99.9"] | None = None
+    ranges: Literal["auto", "minmax", "least-squares", "p99.99", "p99.9", "searched"] | None = None
     weights: Literal["auto", "nearest", "bias-correction", "learned"] | None = None
     per_channel: bool | None = None
     float_operators: tuple[int | str, ...] = ()

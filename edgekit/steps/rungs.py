@@ -58,6 +58,7 @@ FITTED = (
     Proposal("bias correction", {"weights": "bias-correction"}),
     Proposal("equalization", {"weights": "bias-correction", "equalization": "on"}),
     Proposal("learned rounding", {"weights": "learned"}, "normal"),
+    Proposal("searched ranges", {"ranges": "searched"}, "thorough"),
 )
 """Ways of the TFLite backend (and of what compiles its files) for integers, from cheap to dear."""
 

@@ -8,6 +8,7 @@ import pytest
 
 from edgekit import config
 from edgekit.backends.tflite import layerwise
+from edgekit.backends.tflite.range_search import SEARCHED
 from edgekit.backends.tflite.ranges import METHODS
 from edgekit.cli import options
 from edgekit.config import Project
@@ -29,7 +30,7 @@ def words(key: str) -> set[str]:
 
 
 def test_words_are_those_that_the_backend_knows() -> None:
-    assert words("ranges") == {"auto", *METHODS}
+    assert words("ranges") == {"auto", SEARCHED, *METHODS}
     assert words("weights") == {"auto", *layerwise.WAYS}
 
 

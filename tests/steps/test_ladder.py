@@ -158,7 +158,10 @@ def test_files_of_the_target_that_meet_the_budget_are_named(session: Session) ->
         for one in (INT8, half, fixed)
     ]
     list(ladder.climb(climbs))
-    assert "model_float16.tflite and own.tflite meet it; it would take" in climbs[0].file[0].warnings[0]
+    assert (
+        "model_float16.tflite and own.tflite meet it; --effort thorough also tries searched ranges; else it would take"
+        in climbs[0].file[0].warnings[0]
+    )
     assert cast("Told", session.progress).lines[0].startswith("android/model_int8.tflite: ranges")
 
 
@@ -200,13 +203,14 @@ def test_a_call_of_a_leaf_ends_with_the_time_of_its_search(session: Session) -> 
 
 def test_what_is_said_stands_and_makes_no_rung_twice() -> None:
     said = msgspec.structs.replace(INT8, settings={"weights": "nearest", "equalization": "off", "per_channel": False})
-    assert [rung.settings for rung in rungs.of(said, "thorough")] == [{}]
+    assert [rung.settings for rung in rungs.of(said, "thorough")] == [{}, {"ranges": "searched"}]
     assert [rung.name for rung in rungs.of(INT8, "normal")] == [
         "ranges",
         "bias correction",
         "equalization",
         "learned rounding",
     ]
+    assert [rung.name for rung in rungs.of(INT8, "thorough")][-1] == "searched ranges"
     assert [rung.name for rung in rungs.of(INT8, "quick")] == ["ranges", "bias correction", "equalization"]
     plug_in = msgspec.structs.replace(INT8, backend="own")
     assert [rung.name for rung in rungs.of(plug_in, "thorough")] == ["as the target proposes"]
@@ -263,7 +267,7 @@ def test_float_operators_halve_the_error_until_the_budget_is_met_and_are_then_ma
     def make(variant: Variant, _: str) -> rungs.File:
         operators = cast("tuple[int, ...]", variant.settings.get("float_operators", ()))
         asked.extend([len(operators)] if operators else [])
-        assert variant.settings["weights"] in {"learned", "nearest", "bias-correction"}
+        assert variant.settings.get("weights", "auto") in {"learned", "nearest", "bias-correction", "auto"}
         return file(variant, judged(31.0 if len(operators) >= needed else 20.0 + len(operators)))
 
     source = cast("Subject", SimpleNamespace(own=lambda _: None, waist=object(), network=DIRECT))

@@ -82,6 +82,12 @@ def of(job: Job) -> NncfSettings:
         Unsupported: the user's settings of quantization are none that NNCF has.
     """
     known = NncfSettings.__struct_fields__
+    if job.settings.get("ranges") == "searched":
+        raise Unsupported(
+            "OpenVINO's quantizer does not search for the range of each tensor.",
+            place="quantization.ranges = searched",
+            fix="choose auto, minmax, least-squares, p99.99 or p99.9, or a target whose files are TFLite",
+        )
     if foreign := [key for key in Quantization.__struct_fields__ if key in job.settings and key not in known]:
         raise Unsupported(
             f"OpenVINO's quantizer has no setting {foreign[0]}.",

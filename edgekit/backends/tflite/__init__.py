@@ -11,6 +11,7 @@ import numpy as np
 from edgekit.backends import Backend
 from edgekit.backends.tflite import aliases, diagnosis, integer, layerwise, named, weights
 from edgekit.backends.tflite.plan import QuantizationSettings
+from edgekit.backends.tflite.range_search import SEARCHED
 from edgekit.backends.tflite.ranges import METHODS
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.building import Built, Job, Placement
@@ -31,7 +32,8 @@ class TFLiteBackend(Backend):
 
     * ``per_channel`` (true): a scale for each output channel of weights, not one for all.
     * ``full_integer`` (false): refuse a network of which an operator stays float.
-    * ``ranges`` (``auto``): how activations' ranges are chosen, one of `ranges.METHODS`.
+    * ``ranges`` (``auto``): how activations' ranges are chosen, one of `ranges.METHODS`, or
+      ``searched`` (`range_search`).
     * ``weights`` (``auto``): what is done to weights and biases before, one of `layerwise.WAYS`.
     * ``equalization`` (``auto``): whether weights of layers in a row are brought to one scale (`equalization`).
     * ``float_operators`` (none): operators that stay float, see `named`.
@@ -143,7 +145,7 @@ def _integer(job: Job, waist: Path, boundary: Boundary) -> tuple[bytes, tuple[st
     settings = QuantizationSettings(
         activations="int16" if job.precision == "int16x8" else "int8",
         per_channel=_flag(job, "per_channel", default=True),
-        method=_choice(job, "ranges", METHODS),
+        method=_choice(job, "ranges", (*METHODS, SEARCHED)),
         weights=_choice(job, "weights", layerwise.WAYS),
         full_integer=_flag(job, "full_integer", default=False),
         seed=job.seed,

@@ -22,6 +22,7 @@ from ai_edge_quantizer import quantizer
 from ai_edge_quantizer.qtyping import QuantGranularity, TFLOperationName
 from ai_edge_quantizer.recipe_manager import AlgorithmName
 
+from edgekit.backends.tflite.plan import QuantizationPlan, QuantizationSettings
 from edgekit.backends.tflite.ranges import Range
 from edgekit.backends.tflite.recurrent import add_intermediates
 from edgekit.backends.tflite.veil import Veil
@@ -149,3 +150,16 @@ def _ai_edge(path: Path, ranges: dict[int, Range], kept: frozenset[int], activat
 
 ENGINES: dict[str, Engine] = {"LiteRT": _litert, "ai-edge-quantizer": _ai_edge}
 """The quantizers, the one that is asked first first."""
+
+FAILURES = (RuntimeError, ValueError, KeyError, IndexError, TypeError, Unsupported)
+"""What an engine raises if it cannot make a file."""
+
+
+def quantized(engine: str, plan: QuantizationPlan, method: str, settings: QuantizationSettings) -> bytes:
+    """A quantized file as a plan says, with ranges that one method chooses.
+
+    Raises:
+        FAILURES: the engine cannot make it.
+    """
+    ranges = plan.ranges(method)
+    return ENGINES[engine](plan.path, ranges, plan.kept, settings.activations, settings.per_channel)

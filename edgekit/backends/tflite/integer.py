@@ -18,9 +18,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from edgekit.backends.tflite import effort, equalization, named, norms, parts, scales, search
+from edgekit.backends.tflite import effort, engines, equalization, named, norms, parts, range_search, scales, search
 from edgekit.backends.tflite.aliases import Aliases
-from edgekit.backends.tflite.engines import ENGINES
+from edgekit.backends.tflite.engines import ENGINES, FAILURES
 from edgekit.backends.tflite.judge import (
     CLEARLY_WORSE_DB,
     EDGES,
@@ -114,6 +114,9 @@ def quantize(path: Path, inputs: dict[str, Array], trial: Trial, settings: Quant
         if even is not None:
             form = ready(even, inputs, Used(seen, judging), settings.seed, even.parent, whole=whole)
             found = _evener(found, _Attempts(form, judge, settings, most), form, made.seen)
+        if settings.method == range_search.SEARCHED:
+            chosen, told = range_search.searched(found.candidate, judge, made.inputs, fold, settings, most=most)
+            found = replace(found, candidate=chosen, notes=(*found.notes, *told))
         fitted = fitting.fitted(found.candidate, judge, made.inputs, fold, settings)
     return replace(found, candidate=fitted, notes=(*notes, *found.notes))
 
@@ -276,7 +279,7 @@ class _Attempts:
         """All ways to choose ranges on the first engine, then the best, if it is in doubt, on the others."""
         settings = self._settings
         asked: tuple[str, ...] = (settings.method,)
-        if settings.method == "auto":
+        if settings.method in {"auto", range_search.SEARCHED}:
             asked = ("minmax",) if settings.activations == "int16" else tuple(METHODS)
         for engine in ENGINES:
             methods = asked
@@ -314,13 +317,11 @@ class _Attempts:
         self._tried += 1
         events.progress(None, f"candidate {self._tried}: {engine}, ranges {method}")
         try:
-            content = ENGINES[engine](
-                plan.path, plan.ranges(method), plan.kept, settings.activations, settings.per_channel
-            )
+            content = engines.quantized(engine, plan, method, settings)
             made = self._judge(content, engine, method, plan)
         except EndlessError:  # so would be the next
             raise
-        except (RuntimeError, ValueError, KeyError, IndexError, TypeError, Unsupported) as error:
+        except FAILURES as error:
             self._refused.append(f"{engine}: {first_line(error)}")
             return None
         self._made = worth_keeping([*self._made, made])  # a large file in memory is enough

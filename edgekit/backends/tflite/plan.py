@@ -13,7 +13,8 @@ class QuantizationSettings:
     """How to quantize.
 
     ``activations``: ``int8`` or ``int16``. ``per_channel``: one scale for each output channel of weights
-    instead of one for all. ``method``: one of `ranges.METHODS`, or ``auto`` to keep the best.
+    instead of one for all. ``method``: one of `ranges.METHODS`, ``auto`` to keep the best, or
+    ``searched`` (`range_search`).
     ``full_integer``: operators that both quantizers know are never left float. ``seed`` drives
     the subsampling of activations. ``weights``: one of `layerwise.WAYS`, or ``auto`` to keep the best.
     ``floats``: operators that stay float because the user says so, by the names of what they make (`named`).

@@ -202,7 +202,7 @@ def choose(
             low, high = ranges[operator.outputs[0]]
             ranges[operator.outputs[0]] = low, max(high, low + least)
     ranges |= {index: (min(low, 0.0), max(high, 0.0)) for index, (low, high) in (fixed or {}).items()}
-    for index in _right_factors(graph) & ranges.keys():
+    for index in right_factors(graph) & ranges.keys():
         largest = max(-ranges[index][0], ranges[index][1])
         ranges[index] = -largest * 128 / 127, largest  # zero point 0 to the bit
     return ranges
@@ -218,11 +218,11 @@ def _values(seen: Observed) -> Floats:
     return np.concatenate(seen.values).astype(np.float64)
 
 
-_SAME_RANGE = {"RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "SLICE", "STRIDED_SLICE", "GATHER", "SPLIT", "UNPACK"}
+SAME_RANGE = {"RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "SLICE", "STRIDED_SLICE", "GATHER", "SPLIT", "UNPACK"}
 """Operators whose outputs must have their input's range."""
 
 
-def _right_factors(graph: Graph) -> set[int]:
+def right_factors(graph: Graph) -> set[int]:
     """Activations that are the second factor of a BATCH_MATMUL, and those that share their range.
 
     They get zero point 0: with another, XNNPACK's int8 kernel is off (an 8×4 by 4×8 product of
@@ -237,7 +237,7 @@ def _right_factors(graph: Graph) -> set[int]:
             continue
         found.add(tensor)
         producer = producers.get(tensor)
-        if producer is not None and producer.name in _SAME_RANGE:
+        if producer is not None and producer.name in SAME_RANGE:
             waiting.append(producer.inputs[1 if producer.name == "SPLIT" else 0])
     return found
 

@@ -8,14 +8,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.backends.tflite.engines import ENGINES
+from edgekit.backends.tflite import engines
 from edgekit.backends.tflite.judge import Candidate, Judge
 from edgekit.backends.tflite.layerwise import WAYS, holdout, reconstruction
 from edgekit.backends.tflite.layerwise.holdout import Holdout
 from edgekit.backends.tflite.layerwise.layers import layer
 from edgekit.backends.tflite.layerwise.reconstruction import Scheme, reconstruct
 from edgekit.backends.tflite.plan import QuantizationPlan, QuantizationSettings
-from edgekit.errors import EndlessError, Unsupported
+from edgekit.errors import EndlessError
 from edgekit.host import events
 from edgekit.waist import cost, graph
 from edgekit.waist.stepwise import last_uses
@@ -81,13 +81,11 @@ def fitted(
         try:
             plan = _plan(found, taken, settings, way)
             events.progress(None, f"quantizing with {WAYS[way]}")
-            content = ENGINES[found.engine](
-                plan.path, plan.ranges(found.method), plan.kept, settings.activations, settings.per_channel
-            )
+            content = engines.quantized(found.engine, plan, found.method, settings)
             made = judge(content, found.engine, found.method, plan)
         except EndlessError:
             raise
-        except (RuntimeError, ValueError, KeyError, IndexError, TypeError, Unsupported):
+        except engines.FAILURES:
             continue  # an operator does not run alone, or not with these weights: the file is there without
         if settings.weights == way:
             return made
