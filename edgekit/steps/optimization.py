@@ -1,5 +1,7 @@
 """The waist rewritten for what is to run it: the same numbers by fewer operators (`edgekit.rewrites`)."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 from edgekit import rewrites
@@ -40,6 +42,25 @@ def optimized(session: Session, subject: Subject, variant: Variant, probes: Answ
     made = msgspec.structs.replace(waist.result, file=answer.result.file, notes=notes)
     rewritten = Answer(made, answer.folder, answer.files, answer.from_cache, answer.steps)
     return msgspec.structs.replace(subject, waist=rewritten, cost=conversion.cost(session, rewritten, doing=""))
+
+
+def require_named(session: Session, subject: Subject, variants: Iterable[Variant]) -> None:
+    """Refuse operators that are to stay float and that the network of a TFLite file does not have.
+
+    Raises:
+        InputError: with what was meant, or what there is.
+    """
+    for variant in variants:
+        named = variant.settings.get("float_operators")
+        bound = variant.settings.get("full_integer") or subject.own(variant.precision) is not None
+        if not isinstance(named, tuple) or not named or bound or variant.backend != "tflite":
+            continue  # the backend refuses what it takes none of
+        waist = optimized(session, subject, variant).waist
+        if waist is not None and not subject.network.read_by(variant):
+            from edgekit.waist import graph  # noqa: PLC0415  the flatbuffer schema is only needed on a cold path
+            from edgekit.waist.named import outputs  # noqa: PLC0415
+
+            outputs(graph.read(waist.folder / waist.result.file)[0], named, "float_operators")
 
 
 def rules(variant: Variant) -> tuple[str, ...]:

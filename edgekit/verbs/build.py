@@ -12,8 +12,10 @@ from edgekit.engine.publish import publish as replace_folder
 from edgekit.engine.session import Session
 from edgekit.engine.store import Answer
 from edgekit.errors import CancelledError, EdgekitError, InputError, Unsupported, from_os
+from edgekit.host import events
 from edgekit.nouns.building import Built
 from edgekit.nouns.manifest import FILE_NAME, Manifest
+from edgekit.nouns.model import FLOATS
 from edgekit.nouns.results import Plan, Result
 from edgekit.nouns.target import Target, Variant
 from edgekit.steps import artifact, conversion, data, ladder, optimization, reading, speed
@@ -136,6 +138,7 @@ def _prepare(session: Session, project: Project, model: Path, planned: Plan, in_
     session.progress.plan(5 + 2 * len(planned.variants))
     rewriting = [("rewrites", "optimizer")] if any(optimization.rules(variant) for variant in planned.variants) else []
     session.expect([*(("backends", variant.backend) for variant in planned.variants), *rewriting])
+    _tell_of_unused(session, project, planned)
     network = reading.open_network(session, model, planned.options)
     if project.calibration is None and (files := planned.calibrated(network.model)):
         raise InputError(
@@ -152,10 +155,20 @@ def _prepare(session: Session, project: Project, model: Path, planned: Plan, in_
             place=f"--io {project.io}",
             fix="leave out --io",
         )
+    optimization.require_named(session, subject, planned.variants)
     named = in_memory.metric or project.metric
     metric = None if named is None else metrics.wanted(session, named)
     prepared = data.prepare(session, project, subject, loaded, metric)
     return _Prepared(planned, subject, prepared, ladder.search(planned.recipe, started))
+
+
+def _tell_of_unused(session: Session, project: Project, planned: Plan) -> None:
+    """Say so if what the user says about quantization changes no file."""
+    said, made = project.quantization.settings, dict.fromkeys(variant.precision for variant in planned.variants)
+    if said and FLOATS.issuperset(made):
+        why = f"only {' and '.join(made)} is built, which is not quantized"
+        told = f"{', '.join(said)} ([quantization], --set) changes nothing: {why}"
+        session.progress.tell("", events.Remark(told))
 
 
 def _each[T](session: Session, work: Callable[[Row], T], prepared: _Prepared) -> list[T]:

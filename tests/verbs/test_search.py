@@ -12,6 +12,7 @@ from edgekit.engine.session import Session
 from edgekit.engine.store import Store
 from edgekit.errors import InputError
 from edgekit.nouns import manifest
+from edgekit.nouns.quantization import Quantization
 from edgekit.nouns.results import Result
 from edgekit.verbs import build as verb
 from edgekit.verbs.planning import plan
@@ -135,3 +136,23 @@ def test_a_search_without_a_budget_or_without_time_is_refused(model: Path) -> No
         assert caught.value.place == place
     timed = Project(targets=("android",), time_limit="1h30m", calibration="x", min_sqnr=20.0)
     assert (plan(timed, model).recipe.effort, plan(timed, model).recipe.time_limit_s) == ("thorough", 5400.0)
+
+
+def test_an_operator_that_is_not_there_is_refused_before_the_source_runs(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepare(*_: object) -> None:
+        raise AssertionError("the source ran")
+
+    monkeypatch.setattr(verb.data, "prepare", prepare)
+    with pytest.raises(InputError, match="no operator SOFTMAXX") as caught:
+        searched(model, tmp_path / "out", quantization=Quantization(float_operators=("SOFTMAXX",)))
+    assert "did you mean SOFTMAX" in caught.value.fix
+
+
+def test_settings_of_quantization_that_no_file_reads_are_told(model: Path, tmp_path: Path) -> None:
+    said = Quantization(weights="nearest")
+    _, lines = searched(model, tmp_path / "out", precision="float16", quantization=said)
+    assert lines[0] == "weights ([quantization], --set) changes nothing: only float16 is built, which is not quantized"
+    _, lines = searched(model, tmp_path / "whole", quantization=said)
+    assert not any("changes nothing" in line for line in lines)

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from edgekit.backends import Backend
-from edgekit.backends.tflite import aliases, diagnosis, integer, layerwise, named, weights
+from edgekit.backends.tflite import aliases, diagnosis, integer, layerwise, weights
 from edgekit.backends.tflite.plan import QuantizationSettings
 from edgekit.backends.tflite.range_search import SEARCHED
 from edgekit.backends.tflite.ranges import METHODS
@@ -17,7 +17,7 @@ from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.building import Built, Job, Placement
 from edgekit.nouns.diagnosis import Diagnosis
 from edgekit.nouns.model import CALIBRATED, Boundary, Precision, Signature, Waist
-from edgekit.waist import edit, graph, holding, run, trial
+from edgekit.waist import edit, graph, holding, named, run, trial
 from edgekit.waist.boundary import described, set_boundary
 from edgekit.waist.exact import MOVES, Wiring
 from edgekit.waist.holding import float_operators
@@ -36,7 +36,7 @@ class TFLiteBackend(Backend):
       ``searched`` (`range_search`).
     * ``weights`` (``auto``): what is done to weights and biases before, one of `layerwise.WAYS`.
     * ``equalization`` (``auto``): whether weights of layers in a row are brought to one scale (`equalization`).
-    * ``float_operators`` (none): operators that stay float, see `named`.
+    * ``float_operators`` (none): operators that stay float, see `edgekit.waist.named`.
     """
 
     precisions: ClassVar[tuple[Precision, ...]] = ("float32", "float16", "dynamic-int8", "int8", "int16x8", "int4")

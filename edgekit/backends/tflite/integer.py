@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from edgekit.backends.tflite import effort, engines, equalization, named, norms, parts, range_search, scales, search
+from edgekit.backends.tflite import effort, engines, equalization, norms, parts, range_search, scales, search
 from edgekit.backends.tflite.aliases import Aliases
 from edgekit.backends.tflite.engines import ENGINES, FAILURES
 from edgekit.backends.tflite.judge import (
@@ -37,7 +37,7 @@ from edgekit.backends.tflite.ranges import METHODS, Observation, Range, choose, 
 from edgekit.backends.tflite.ready import Ready, Used, ready
 from edgekit.errors import EndlessError, Unsupported, first_line
 from edgekit.host import events
-from edgekit.waist import cost, exact, graph, state
+from edgekit.waist import cost, exact, graph, named, state
 from edgekit.waist.exact import GUARDED, Wiring
 from edgekit.waist.ordering import by_content
 from edgekit.waist.tensors import Array, sqnr_db

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 
 from edgekit.backends import tflite
-from edgekit.backends.tflite import named
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.model import Precision
-from edgekit.waist import graph
+from edgekit.waist import graph, named
 from tests import networks
 from tests.backends.integers import normal
 
