@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.backends.openvino import control
+from edgekit.backends.openvino import choice, control, quantization
 from edgekit.backends.openvino.libraries import CORE
 from edgekit.backends.openvino.settings import NncfSettings
 from edgekit.engine.worker import Worker
@@ -40,15 +40,15 @@ def test_words_reach_nncf(worker: Worker, waist: Path, tmp_path: Path, settings:
     assert not any("biases are" in note for note in made.notes)
 
 
-def test_the_better_way_to_correct_biases_stays(worker: Worker, waist: Path, tmp_path: Path) -> None:
+def test_the_way_that_errs_least_on_samples_held_out_stays(worker: Worker, waist: Path, tmp_path: Path) -> None:
     made = build(worker, job(waist), tmp_path / "out")
-    (told,) = [note for note in made.notes if note.startswith("biases are")]
-    levels = {
-        "at once": float(told.split("at once ")[1].split()[0]),
-        "by layer": float(told.split("by layer ")[1].split()[0]),
-    }
-    better = max(levels, key=lambda way: levels[way])
-    assert told.split(":")[0].endswith(better) or levels["at once"] == levels["by layer"]
+    (biases,) = [note for note in made.notes if note.startswith("biases are")]
+    (ranges,) = [note for note in made.notes if note.startswith("ranges are found by")]
+    for told, ways in ((biases, quantization.BIASES.values()), (ranges, ("histogram", "minmax", "nncf"))):
+        levels = {way: float(told.split(f"{way} ")[-1].split()[0]) for way in ways}
+        chosen = told.split(":")[0].removeprefix("biases are ").removeprefix("ranges are found by ")
+        assert levels[chosen] == max(levels.values())
+    assert biases.endswith("on calibration samples that were held out")
 
 
 def test_named_operators_stay_float(worker: Worker, waist: Path, tmp_path: Path) -> None:
@@ -69,17 +69,34 @@ def test_operators_leave_int8_for_decibels_but_not_most_of_them(worker: Worker, 
         build(worker, job(waist, weights="nearest", least_db=119.0), tmp_path / "most")
 
 
-def test_the_closest_of_several_is_the_one_that_errs_least(waist: Path) -> None:
+def test_trials_are_judged_on_other_samples_by_what_goes_into_the_softmax(waist: Path) -> None:
     floats = CORE.read_model(str(waist))
-    samples = [{floats.inputs[0].any_name: np.full(floats.inputs[0].shape, v, np.float32)} for v in (0.1, 0.7)]
-    chosen, levels = control.closest(floats, {"a": floats, "b": floats.clone()}, samples)
-    assert (chosen, levels) == ("a", {"a": control.MOST_DB, "b": control.MOST_DB})
-    assert control.closest(floats, {"b": floats}, samples) == ("b", {})
+    name, shape = floats.inputs[0].any_name, tuple(floats.inputs[0].shape)
+    samples = [{name: np.full(shape, value, np.float32)} for value in np.linspace(0, 1, 30)]
+    calibrating, judging = choice.held_out(samples, in_order=False)
+    assert not {id(sample) for sample in calibrating} & {id(sample) for sample in judging}
+    assert (len(calibrating), len(judging)) == (20, 10)
+    assert choice.held_out(samples, in_order=True) == (samples[:20], samples[20:])
+    assert choice.held_out(samples[:5], in_order=False) == (samples[:5], samples[:5])
+    asked: list[choice.Way] = []
+
+    def make(way: choice.Way, given: list[choice.Sample]) -> Any:
+        assert given is calibrating
+        asked.append(way)
+        return floats
+
+    chosen, levels = choice.best(floats, make, ("a", "b"), ("x", "y"), (calibrating, judging))
+    assert (chosen, asked) == (("a", "x"), [("a", "x"), ("b", "x"), ("a", "y")])
+    assert set(levels.values()) == {control.MOST_DB}
+    assert choice.best(floats, make, ("b",), ("y",), (calibrating, judging)) == (("b", "y"), {})
+    assert len(choice._told(floats, list(choice._saturated(floats))).outputs) == len(floats.outputs) + 1
     assert control.is_small(floats)
 
 
 def test_what_a_target_says_of_biases_stands() -> None:
-    assert NncfSettings().biases == ("bias-correction", "learned")
+    assert NncfSettings().biases == ("bias-correction", "learned", "nearest")
+    assert NncfSettings().estimators == ("histogram", "minmax", "nncf")
+    assert NncfSettings(weights="learned").estimators == ("histogram",)
     assert NncfSettings(fast_bias_correction=True).biases == ("bias-correction",)
     assert NncfSettings(fast_bias_correction=False).biases == ("learned",)
     assert NncfSettings(fast_bias_correction=False, weights="nearest").biases == ("nearest",)

@@ -11,7 +11,17 @@ import msgspec
 import numpy as np
 
 from edgekit.backends import Backend
-from edgekit.backends.openvino import effort, half_precision, holding, npu, quantization, reading, settings, ways
+from edgekit.backends.openvino import (
+    effort,
+    half_precision,
+    holding,
+    npu,
+    quantization,
+    reading,
+    settings,
+    timing,
+    ways,
+)
 from edgekit.backends.openvino.libraries import CORE, FAILURES, nncf, ov
 from edgekit.errors import InputError, Unsupported
 from edgekit.host import deadline, events
@@ -88,6 +98,10 @@ class OpenVINOBackend(Backend):
         """
         samples = each_to_file(signature, arrays(inputs))
         write_rows(outputs, each_to_source(signature, _each(artifact, signature, samples)))
+
+    def best_ms(self, artifact: Path) -> float | None:
+        """See `Backend.best_ms`; None for a file that was quantized for another device than this host's CPU."""
+        return timing.best_ms(artifact)
 
 
 def _each(artifact: Path, signature: Signature, samples: dict[str, FileSamples]) -> Iterator[dict[str, Array]]:

@@ -47,17 +47,12 @@ def is_small(model: Any) -> bool:
     return macs <= MOST_MACS
 
 
-def closest(floats: Any, made: dict[str, Any], samples: list[dict[str, Array]]) -> tuple[str, dict[str, float]]:
-    """Which of several quantized models comes closest to the float one, with the SQNR of each in dB.
-
-    Of one alone nothing is measured.
-    """
-    if len(made) == 1:
-        return next(iter(made)), {}
+def distance_db(floats: Any, made: Any, samples: list[dict[str, Array]]) -> float:
+    """The SQNR of a model against the float one on some of the samples, the mean over their outputs' errors, in dB."""
     few = _few(samples)
-    sqnr_db = _closeness(CORE.compile_model(floats, "CPU", EXACT), few, MOST_DB)
-    levels = {name: sqnr_db(CORE.compile_model(one, "CPU", EXACT), few) for name, one in made.items()}
-    return max(levels, key=lambda name: levels[name]), levels
+    return _closeness(CORE.compile_model(floats, "CPU", EXACT), few, MOST_DB)(
+        CORE.compile_model(made, "CPU", EXACT), few
+    )
 
 
 def _few(samples: list[dict[str, Array]]) -> list[dict[str, Array]]:

@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgekit.backends.openvino import control, ending, half_precision, kept, named, variables
+from edgekit.backends.openvino import choice, control, ending, half_precision, kept, named, variables
+from edgekit.backends.openvino.choice import Way
 from edgekit.backends.openvino.libraries import (
     FAILURES,
     AggregatorType,
@@ -88,9 +89,10 @@ def quantize(model: Any, job: Job, signature: Signature, settings: NncfSettings)
     transformer = settings.model_type == "transformer" or (settings.model_type == "auto" and has_attention(model))
     if settings.float_operators:
         floats |= {"they were asked for": named.nodes(model, settings.float_operators)}
-    options = _options(settings, floats, samples, transformer=transformer)
+    options = _options(settings, floats, transformer=transformer)
 
-    def by(bias: str, estimator: str) -> Any:
+    def by(way: Way, given: list[dict[str, Any]], least_db: float | None = None) -> Any:
+        bias, estimator = way
         advanced = nncf.AdvancedQuantizationParameters(
             overflow_fix=nncf.OverflowFix(settings.overflow_fix),
             activations_range_estimator_params=ESTIMATORS[estimator],
@@ -98,24 +100,49 @@ def quantize(model: Any, job: Job, signature: Signature, settings: NncfSettings)
             disable_bias_correction=bias == "nearest",
             disable_channel_alignment=settings.equalization != "on",
         )
-        told = options | {"advanced_parameters": advanced, "fast_bias_correction": bias != "learned"}
+        told = options | {
+            "advanced_parameters": advanced,
+            "fast_bias_correction": bias != "learned",
+            "subset_size": min(settings.subset_size, len(given)),
+        }
         with contextlib.redirect_stdout(io.StringIO()):  # NNCF draws its progress there, terminal or not
-            if settings.least_db is not None:
-                return control.quantize(model, samples, settings.least_db, **told)
-            return nncf.quantize(model, nncf.Dataset(samples), **told)
+            if least_db is not None:
+                return control.quantize(model, given, least_db, **told)
+            return nncf.quantize(model, nncf.Dataset(given), **told)
 
-    biases = settings.biases if control.is_small(model) else settings.biases[:1]
-    with ending.bounded(model, samples, Path(job.source)):
-        made = {bias: _first(partial(by, bias), settings.estimator, Path(job.source)) for bias in biases}
-        chosen, levels_db = control.closest(model, {bias: found for bias, (found, _) in made.items()}, samples)
-    quantized, estimator = made[chosen]
+    source = Path(job.source)
+    with ending.bounded(model, samples, source):
+        way, levels_db = _chosen(model, lambda asked, given: _first(by, asked, given, source)[0], settings, samples)
+        quantized, estimator = _first(partial(by, least_db=settings.least_db), way, samples, source)
     notes = _notes(quantized, recurrent=recurrent, transformer=transformer) + _told(model, floats)
-    if levels_db:
-        figures = ", ".join(f"{BIASES[bias]} {level:.1f} dB" for bias, level in levels_db.items())
-        notes += (f"biases are {BIASES[chosen]}: {figures} on the calibration samples",)
-    if estimator != settings.estimator:
-        notes += (f"ranges by {estimator}: an activation varies too little for a {settings.estimator}",)
+    notes += _compared(way, levels_db)
+    if estimator != way[1]:
+        notes += (f"ranges by {estimator}: an activation varies too little for a {way[1]}",)
     return variables.joined(quantized, held) if held else quantized, notes
+
+
+def _chosen(
+    model: Any,
+    make: Callable[[Way, list[dict[str, Any]]], Any],
+    settings: NncfSettings,
+    samples: list[dict[str, Any]],
+) -> tuple[Way, dict[Way, float]]:
+    """The way that comes closest on samples that were held out, with what each gave; of a large network the first."""
+    if not control.is_small(model):
+        return (settings.biases[0], settings.estimators[0]), {}
+    parts = choice.held_out(samples, in_order=bool(model.get_variables()))
+    return choice.best(model, make, settings.biases, settings.estimators, parts)
+
+
+def _compared(way: Way, levels_db: dict[Way, float]) -> tuple[str, ...]:
+    """What each way gave that was tried, in words."""
+    if not levels_db:
+        return ()
+    first = next(iter(levels_db))[1]
+    by_bias = ", ".join(f"{BIASES[bias]} {level:.1f} dB" for (bias, used), level in levels_db.items() if used == first)
+    notes = (f"biases are {BIASES[way[0]]}: {by_bias} on calibration samples that were held out",)
+    by_range = ", ".join(f"{used} {level:.1f} dB" for (bias, used), level in levels_db.items() if bias == way[0])
+    return (*notes, f"ranges are found by {way[1]}: {by_range}") if len(levels_db) > len(BIASES) else notes
 
 
 BIASES = {
@@ -126,27 +153,27 @@ BIASES = {
 """Ways to correct biases for the shift that rounding weights causes, in words."""
 
 
-def _options(
-    settings: NncfSettings, floats: dict[str, frozenset[str]], samples: list[Any], *, transformer: bool
-) -> dict[str, Any]:
+def _options(settings: NncfSettings, floats: dict[str, frozenset[str]], *, transformer: bool) -> dict[str, Any]:
     """What NNCF is told, whatever the estimator of ranges and the way to correct biases."""
     left_float = sorted(frozenset().union(*floats.values()))
     return {
         "preset": nncf.QuantizationPreset(settings.preset),
         "target_device": nncf.TargetDevice(settings.target_device),
-        "subset_size": min(settings.subset_size, len(samples)),
         "model_type": nncf.ModelType.TRANSFORMER if transformer else None,
         "ignored_scope": nncf.IgnoredScope(names=left_float, types=list(RECURRENT), validate=False),
     }
 
 
-def _first(by: Callable[[str], Any], estimator: str, source: Path) -> tuple[Any, str]:
+def _first(
+    by: Callable[[Way, list[dict[str, Any]]], Any], way: Way, samples: list[dict[str, Any]], source: Path
+) -> tuple[Any, str]:
     """What NNCF gives with an estimator of ranges, or with the extremes if it cannot divide a range into bins."""
+    bias, estimator = way
     try:
-        return by(estimator), estimator
+        return by(way, samples), estimator
     except FAILURES as error:
         if TOO_NARROW in str(error) and estimator != "minmax":
-            return _first(by, "minmax", source)
+            return _first(by, (bias, "minmax"), samples, source)
         raise Unsupported(
             f"NNCF cannot quantize {source.name}: {telling_line(error)}.",
             place=str(source),

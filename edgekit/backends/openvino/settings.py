@@ -28,8 +28,8 @@ class NncfSettings(Noun, frozen=True, kw_only=True):
             overflows the 16 bits that CPUs without VNNI have for it: all (``enable``), as the file may
             meet any CPU, the first (``first_layer_only``) or none (``disable``).
         fast_bias_correction: true corrects all biases at once, false layer by layer with the errors of the earlier
-            ones in place, which is slower. Without it both are done, and what errs less on the calibration samples
-            stays.
+            ones in place, which is slower. Without it both are tried, and none, and what errs least on calibration
+            samples that were held out stays (`choice`).
         npu_platform: NPU generation to compile for if no NPU is present ("3720", "4000").
         ranges, weights, per_channel, float_operators: what `edgekit.nouns.quantization.Quantization` says, which goes
             before the rest. ``nearest`` corrects no bias, ``bias-correction`` all at once, and ``learned`` layer by
@@ -65,12 +65,18 @@ class NncfSettings(Noun, frozen=True, kw_only=True):
         )
 
     @property
+    def estimators(self) -> tuple[str, ...]:
+        """Ways to find ranges that are tried, the first one for each way to correct biases."""
+        free = self.ranges == "auto" and self.range_estimator == "histogram" and len(self.biases) > 1
+        return (self.estimator, "minmax", "nncf") if free else (self.estimator,)
+
+    @property
     def biases(self) -> tuple[str, ...]:
         """Ways to correct biases that are tried, of which the best stays; each one of `quantization.BIASES`."""
         if self.weights != "auto":
             return (self.weights,)
         if self.fast_bias_correction is None:
-            return ("bias-correction", "learned")
+            return ("bias-correction", "learned", "nearest")
         return ("bias-correction",) if self.fast_bias_correction else ("learned",)
 
 

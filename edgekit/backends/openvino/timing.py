@@ -1,0 +1,48 @@
+"""How long a file takes on this host's CPU."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from edgekit.backends.openvino import effort, reading
+from edgekit.backends.openvino.libraries import CORE, FAILURES
+from edgekit.errors import Unsupported
+from edgekit.host import deadline
+from edgekit.waist.run import TIMED_S
+
+DEVICE = ["nncf", "quantization", "target_device"]
+"""Where NNCF writes down in a file for which device it chose its integers."""
+
+HERE = {"ANY", "CPU"}
+
+ONE_THREAD = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
+
+
+def best_ms(artifact: Path) -> float | None:
+    """The fastest of the runs that fit into `TIMED_S` on one thread (two at least), in ms, on inputs of zeros.
+
+    Raises:
+        Unsupported: the CPU plugin cannot compile or run it.
+    """
+    model = CORE.read_model(artifact)
+    if model.has_rt_info(DEVICE) and model.get_rt_info(DEVICE).astype(str) not in HERE:
+        return None
+    try:
+        with deadline.inference(lambda: effort.of(artifact), file=str(artifact)):
+            request = CORE.compile_model(model, "CPU", ONE_THREAD).create_infer_request()
+            given = {port: np.zeros(port.get_shape(), port.get_element_type().to_dtype()) for port in model.inputs}
+            request.infer(given)
+        best, end = np.inf, time.monotonic() + TIMED_S
+        while best == np.inf or time.monotonic() < end:
+            start = time.perf_counter()
+            with deadline.inference(lambda: effort.of(artifact), file=str(artifact)):
+                request.infer(given, share_inputs=True)
+            best = min(best, time.perf_counter() - start)
+    except FAILURES as error:
+        raise Unsupported(
+            f"OpenVINO's CPU plugin cannot run {artifact.name}: {reading.telling_line(error)}.",
+            place=str(artifact),
+            fix="see the operator named; simplify it in the model or choose another precision",
+        ) from error
+    return float(best * 1000)
