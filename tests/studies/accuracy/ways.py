@@ -5,6 +5,7 @@ TFLiteConverter begins at a Keras model itself, onnx2tf and NNCF at an ONNX mode
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -96,9 +97,10 @@ def _ran(words: list[Any], folder: Path) -> str:
 
 
 def telling(text: str) -> str:
-    """The line of a program's output that tells what went wrong."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return next((line for line in reversed(lines) if "rror" in line), lines[-1] if lines else "it says nothing")
+    """What went wrong: the first error in a program's output, which others may follow from; without folders of this machine."""
+    lines = [re.sub(r"(?<=\s)/\S+/", "", line.strip()) for line in text.splitlines() if line.strip()]
+    errors = [found[0] for line in lines if (found := re.search(r"\w+(Error|Exception): ((?!Error: ).)+$", line))]
+    return errors[0] if errors else lines[-1] if lines else "it says nothing"
 
 
 def _signed(waist: Path) -> bytes:
