@@ -83,8 +83,8 @@ class Subject:
         return 100 * float(np.mean(np.asarray(found.classes) == self.outcomes["LiteRT"][FLOAT].classes))
 
 
-def page(subjects: list[Subject]) -> str:
-    """The page in Markdown."""
+def page(subjects: list[Subject], pending: list[str]) -> str:
+    """The page in Markdown; ``pending`` are networks that a study that has not ended did not get to."""
     commits = sorted(
         {found.commit for one in subjects for ways in one.outcomes.values() for found in ways.values() if found.commit}
     )
@@ -96,6 +96,7 @@ def page(subjects: list[Subject]) -> str:
         libraries=versions,
     )
     parts = {"Aims": aims(subjects), "Edgekit against each": against(subjects), "Not ahead": behind(subjects)}
+    head += f"\nThe study did not get to: {'; '.join(pending)}.\n" if pending else ""
     texts = [f"## {title}\n\n" + "\n".join(lines) for title, lines in parts.items()]
     texts += [f"## {one.task.name}\n\n" + "\n".join(table(one)) for one in subjects]
     return "\n\n".join([head.rstrip(), *texts]) + "\n"
@@ -227,7 +228,7 @@ def table(one: Subject) -> Iterator[str]:
         for way, found in ways.items():
             if found.error:
                 if not found.error.startswith("onnx2tf reads"):
-                    yield f"| {runtime} | {way} | no file: {found.error.replace('|', '/')[:160]} {'| ' * (len(columns) - 2)}"
+                    yield f"| {runtime} | {way} | no file: {found.error.replace('|', '/')[:120]} {'| ' * (len(columns) - 2)}"
                 continue
             ahead = None if way == FLOAT else one.ahead(runtime, runtime, way)
             decibels, points = ahead or (None, None)

@@ -71,7 +71,8 @@ def test_the_page_tells_where_a_peer_is_ahead() -> None:
         "edgekit, nearest": outcome([0.02] * 200, wrong),
         "edgekit, auto": outcome([0.01] * 200, wrong),
     }
-    told = page.page([page.Subject(TASK, labels, {"LiteRT": ways, "OpenVINO": {}})])
+    told = page.page([page.Subject(TASK, labels, {"LiteRT": ways, "OpenVINO": {}})], ["other net"])
+    assert "did not get to: other net." in told
     assert "TFLiteConverter has 20.00 points of top-1 more (proven" in told
     assert "TFLiteConverter has 10.00 dB more (proven" in told
     assert "ai-edge-quantizer has 20.00 points" in told

@@ -133,7 +133,7 @@ def main(folder: str, number: str, runtime: ways.Runtime, way: str) -> None:
         outcome = Trial(task, Path(folder)).run(runtime, way)
     except ways.UnreadError as error:
         outcome = Outcome(name=way, error=str(error))
-    asked = ["git", "rev-parse", "--short", "HEAD"]
+    asked = ["git", "log", "-1", "--format=%h", "--", "edgekit", "targets"]
     outcome.commit = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
     written(Path(folder), runtime, way).write_bytes(msgspec.json.encode(outcome))
 
