@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -54,11 +55,9 @@ class Contents(msgspec.Struct, frozen=True):
         for name in self.users:
             for parent in reversed(Path(name).parents[:-1]):
                 if not (fresh / parent).is_dir():
-                    (fresh / parent).mkdir()
-                    shutil.copystat(folder / parent, fresh / parent)
+                    _folder_like(folder / parent, fresh / parent)
             if (folder / name).is_dir() and not (folder / name).is_symlink():
-                (fresh / name).mkdir()
-                shutil.copystat(folder / name, fresh / name)
+                _folder_like(folder / name, fresh / name)
             else:
                 _link(folder / name, fresh / name)
         profiles = folder / PROFILES
@@ -66,6 +65,14 @@ class Contents(msgspec.Struct, frozen=True):
             (fresh / PROFILES).symlink_to(profiles.readlink())
         elif profiles.is_dir():
             shutil.copytree(profiles, fresh / PROFILES, symlinks=True, copy_function=_link)
+
+
+def _folder_like(source: Path, target: Path) -> None:
+    """A new folder with another one's mode, times and owner, whom only the superuser can keep."""
+    target.mkdir()
+    shutil.copystat(source, target)
+    with suppress(PermissionError):
+        shutil.chown(target, source.stat().st_uid, source.stat().st_gid)
 
 
 def _link(source: str | Path, target: str | Path) -> None:
