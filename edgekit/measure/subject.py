@@ -3,7 +3,7 @@
 import re
 import tempfile
 import xml.etree.ElementTree as ET  # the file is the user's own, and is compiled right after
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,6 +132,7 @@ def _alone(session: Session, path: Path, options: SourceOptions) -> Measurable:
         )
     files: tuple[Path, ...] = (path, path.with_suffix(".bin"))
     if path.suffix == ".xml":
+        _digests(files)  # complains of what is no file, before anybody opens it
         signature = _ir_signature(path)
         with suppress(MissingTool):  # another device may have what this host lacks
             registry.require("backends", "openvino")
@@ -155,9 +156,16 @@ def _alone(session: Session, path: Path, options: SourceOptions) -> Measurable:
             run = session.source("tflite").run
             _run_once(lambda path, _, into, out: run(path, options, into, out), path.absolute(), model.signature)
         signature, files = model.signature, (path, *(path.parent / name for name in model.companions))
-    return Measurable(
-        path, manifests.digest({file.name: file_digest(file).sha256 for file in files if file.is_file()}), signature
-    )
+    return Measurable(path, manifests.digest(_digests(files)), signature)
+
+
+def _digests(files: tuple[Path, ...]) -> dict[str, str]:
+    """The digest of each file that is there.
+
+    Raises:
+        InputError: one is a pipe or a device.
+    """
+    return {file.name: file_digest(file).sha256 for file in files if file.exists()}
 
 
 def _run_once(run: Callable[[Path, Signature, Path, Path], None], path: Path, signature: Signature) -> None:
@@ -185,16 +193,32 @@ _IR_DTYPES = {"f32": "float32", "f16": "float16", "i8": "int8", "u8": "uint8", "
 
 
 def _ir_signature(path: Path) -> Signature:
-    """Inputs and outputs of an OpenVINO IR, from its XML (OpenVINO documentation, Operation Sets in IR)."""
+    """Inputs and outputs of an OpenVINO IR, from its XML (OpenVINO documentation, Operation Sets in IR).
+
+    Raises:
+        InputError: it is none, or has dynamic shapes.
+        Unsupported: an operator's result is too large.
+    """
     try:
-        layers = ET.parse(path).getroot().findall("layers/layer")  # noqa: S314  see the import; not those in bodies
+        net = ET.parse(path).getroot()  # noqa: S314  see the import
     except ET.ParseError as error:
         raise InputError(f"{path.name} is no OpenVINO IR: {error}.", place=str(path), fix="export it again") from error
+    sources.bound_results(_ir_results(net), path)
+    layers = net.findall("layers/layer")  # not those in bodies
     inputs = [_ir_spec(layer, "output", path) for layer in layers if layer.get("type") == "Parameter"]
     outputs = [_ir_spec(layer, "input", path) for layer in layers if layer.get("type") == "Result"]
     if not inputs:
         raise InputError(f"{path.name} is no OpenVINO IR: it has no inputs.", place=str(path), fix="export it again")
     return Signature(inputs=tuple(inputs), outputs=tuple(outputs))
+
+
+def _ir_results(net: ET.Element) -> Iterator[tuple[str, str, list[int], int]]:
+    """Kind, name, shape and bytes of an element of each result in an IR, also inside bodies."""
+    for layer in net.iter("layer"):
+        for port in layer.findall("output/port"):
+            sizes = [int(dim.text) for dim in port.findall("dim") if dim.text and dim.text.isdecimal()]
+            bits = re.search(r"\d+$", port.get("precision") or "")
+            yield str(layer.get("type")), str(layer.get("name")), sizes, max(1, int(bits[0]) // 8) if bits else 4
 
 
 def _ir_spec(layer: ET.Element, side: str, path: Path) -> TensorSpec:

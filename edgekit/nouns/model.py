@@ -1,7 +1,9 @@
 """A network: what goes in and out, how it is read, and what it becomes first."""
 
+import math
 from typing import Literal
 
+from edgekit.errors import InputError
 from edgekit.nouns.base import Noun
 
 Precision = Literal["float32", "float16", "dynamic-int8", "int8", "int16x8", "int4"]
@@ -104,6 +106,9 @@ class SourceOptions(Noun, frozen=True, kw_only=True):
 
     ``shapes`` fixes dynamic dimensions by name. ``custom_objects``: ``module:function``, gives name → object.
     ``constants`` binds inputs for good; between ``inputs`` and ``outputs``, names of tensors, it is cut out.
+
+    Raises:
+        InputError: a constant is infinite or no number, which neither keys nor manifests can hold.
     """
 
     shapes: dict[str, tuple[int, ...]] = {}
@@ -113,6 +118,16 @@ class SourceOptions(Noun, frozen=True, kw_only=True):
     constants: dict[str, tuple[bool | int | float, ...]] = {}
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """See that all constants are numbers."""
+        for name, values in self.constants.items():
+            if not all(map(math.isfinite, values)):
+                raise InputError(
+                    f"{name} cannot be bound to {', '.join(map(str, values[:4]))}: only finite numbers can be kept.",
+                    place=f"--constant {name}",
+                    fix=f"give a large number instead: --constant {name}=3e38",
+                )
 
 
 class Waist(Noun, frozen=True, kw_only=True):

@@ -392,3 +392,10 @@ def test_devices_that_are_added_at_once_are_all_there(tmp_path: Path, monkeypatc
     assert [process.wait(60) for process in adding] == [0, 0, 0]
     assert len(config.devices()) == 30
     assert [path.name for path in (tmp_path / "config").iterdir()] == ["devices.toml"]
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "[1.0, inf]", "[nan]"])
+def test_a_constant_that_is_no_finite_number_is_refused(value: str, tmp_path: Path) -> None:
+    (tmp_path / "edgekit.toml").write_text(f'model = "m.onnx"\n[constants]\nx = {value}\n')
+    with pytest.raises(InputError, match=r"x. is (inf|nan)|x cannot be bound to"):
+        _ = config.project(tmp_path).source_options

@@ -1,5 +1,6 @@
 """Networks whose loops never end, or end long after anybody waits: each is refused in seconds, by its loop."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -200,6 +201,28 @@ def test_a_file_that_is_measured_is_run_first(
     path = made(tmp_path)
     assert cli.run([verb, *[str(path)] * (1 + (verb == "compare")), "--quick", "--max-seconds", "1"]) == 4
     assert f"its loop {loop}" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("what", "code", "said"), [("pipe", 2, "is no regular file"), ("huge", 4, "Parameter makes 'x'")]
+)
+def test_an_ir_is_looked_at_before_it_is_opened(
+    what: str,
+    code: int,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "cache"))
+    path = _ir(tmp_path / "net.xml", 3)
+    if what == "pipe":
+        path.with_suffix(".bin").unlink()
+        os.mkfifo(path.with_suffix(".bin"))
+    else:
+        path.write_text(path.read_text().replace("<dim>4</dim>", "<dim>4000000000</dim>"))
+    assert cli.run(["profile", str(path), "--quick"]) == code
+    assert said in capfd.readouterr().err
 
 
 def test_calibration_by_nncf_ends(tmp_path: Path) -> None:
