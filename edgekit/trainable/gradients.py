@@ -6,6 +6,9 @@ from edgekit.trainable.operands import carried
 from edgekit.trainable.planning import LayerPlan
 from edgekit.trainable.weights import WeightTensor
 
+FLOWING = ("float32", "complex64")
+"""Dtypes of tensors that have a gradient."""
+
 
 def reached(steps: Sequence[LayerPlan], outputs: Sequence[int]) -> set[WeightTensor]:
     """The weights from which some float output can be changed through operators that have a gradient."""
@@ -13,7 +16,7 @@ def reached(steps: Sequence[LayerPlan], outputs: Sequence[int]) -> set[WeightTen
     found: set[WeightTensor] = set()
     for step in reversed(steps):
         operator = step.call.operator
-        floats = any(result.index in wanted and carried(result) == "float32" for result in step.call.results)
+        floats = any(result.index in wanted and carried(result) in FLOWING for result in step.call.results)
         if floats and step.differentiable:
             wanted |= {tensor for tensor in operator.inputs if tensor >= 0}
             found |= {*step.weights.values(), *step.inner}
@@ -36,8 +39,9 @@ def notes(steps: Sequence[LayerPlan], outputs: Sequence[int], names: dict[Weight
 
 def _passes(step: LayerPlan) -> bool:
     """Whether some gradient comes through an operator, or none can be asked of it since it reads no floats."""
-    floats = any(operand is not None and operand.values.dtype == "float32" for operand in step.call.operands)
-    return not floats or (step.differentiable and any(carried(result) == "float32" for result in step.call.results))
+    read = [operand.values.dtype for operand in step.call.operands if operand is not None and not operand.known]
+    floats = any(dtype in FLOWING for dtype in read)
+    return not floats or (step.differentiable and any(carried(result) in FLOWING for result in step.call.results))
 
 
 def _before(step: LayerPlan, made: dict[int, LayerPlan]) -> list[WeightTensor]:

@@ -303,6 +303,158 @@ def quantized(net: Network, x: int) -> int:
     return net.operator("DEQUANTIZE", [made], VECTOR)
 
 
+def compared(builtin: str) -> Build:
+    return lambda net, x: net.operator(builtin, [x, net.constant("other", weights(1, 1, 1, 4))], IMAGE, dtype="bool")
+
+
+def joined_flags(builtin: str) -> Build:
+    def build(net: Network, x: int) -> int:
+        first = compared("LESS")(net, x)
+        other = net.constant("more", weights(4, 1, seed=9).ravel())
+        return net.operator(
+            builtin, [first, net.operator("LESS", [x, other], IMAGE, dtype="bool")], IMAGE, dtype="bool"
+        )
+
+    return build
+
+
+def flags(builtin: str) -> Build:
+    def build(net: Network, x: int) -> int:
+        given = [compared("LESS")(net, x), *([ints(net, "axis", 3)] if builtin != "LOGICAL_NOT" else [])]
+        return net.operator(builtin, given, IMAGE, dtype="bool", kind="ReducerOptions" if len(given) > 1 else "")
+
+    return build
+
+
+def whole_numbers(net: Network, x: int) -> int:
+    ten = net.constant("ten", np.array([10], np.float32))
+    return net.operator(
+        "CAST", [net.operator("MUL", [x, ten], VECTOR)], VECTOR, dtype="int32", kind="CastOptions", outDataType=2
+    )
+
+
+def of_whole_numbers(builtin: str, other: int) -> Build:
+    return lambda net, x: net.operator(builtin, [whole_numbers(net, x), ints(net, "by", other)], VECTOR, dtype="int32")
+
+
+def position(builtin: str, axis: int) -> Build:
+    def build(net: Network, x: int) -> int:
+        kind = "ArgMaxOptions" if builtin == "ARG_MAX" else "ArgMinOptions"
+        return net.operator(builtin, [x, ints(net, "axis", axis)], (1, 6, 8), dtype="int32", kind=kind, outputType=2)
+
+    return build
+
+
+def largest(net: Network, x: int) -> tuple[int, ...]:
+    made = net.operator("TOPK_V2", [x, net.constant("k", np.array(2, np.int32))], (1, 5, 2), kind="TopKV2Options")
+    where = net.tensor("where", (1, 5, 2), "int32")
+    net.subgraph.operators[-1].outputs = [made, where]
+    return made, where
+
+
+def one_hot(net: Network, x: int) -> int:
+    at = position("ARG_MAX", 3)(net, x)
+    settings = [
+        net.constant(name, np.array(value, dtype))
+        for name, value, dtype in (("depth", 4, np.int32), ("on", 2, np.float32), ("off", -1, np.float32))
+    ]
+    return net.operator("ONE_HOT", [at, *settings], (1, 6, 8, 4), kind="OneHotOptions", axis=-1)
+
+
+def selected_by_rows(net: Network, x: int) -> int:
+    """A condition for each entry of the first axis."""
+    zero, first = net.constant("zero", np.zeros(1, np.float32)), ints(net, "first", 2)
+    sums = net.operator("SUM", [x, first], (5, 2), kind="ReducerOptions")
+    flat = net.operator("REDUCE_MAX", [sums, ints(net, "last", 1)], (5,), kind="ReducerOptions")
+    above = net.operator("GREATER", [flat, zero], (5,), dtype="bool")
+    return net.operator(
+        "SELECT", [above, x, net.operator("NEG", [net.operator("EXP", [x], (5, 2, 4))], (5, 2, 4))], (5, 2, 4)
+    )
+
+
+def updated(net: Network, x: int) -> int:
+    part = net.constant("part", weights(1, 2, 3))
+    return net.operator("DYNAMIC_UPDATE_SLICE", [x, part, ints(net, "begin", 0, 1, 9)], ROWS)
+
+
+def turned(net: Network, x: int) -> int:
+    return net.operator(
+        "REVERSE_SEQUENCE", [x, ints(net, "lengths", 3)], ROWS, kind="ReverseSequenceOptions", seqDim=1, batchDim=0
+    )
+
+
+def conv_3d(net: Network, x: int) -> int:
+    kernel, bias = net.constant("kernel", weights(2, 2, 3, 3, 2) / 2), net.constant("bias", weights(2, 1).ravel())
+    steps = {"strideD": 1, "strideW": 2, "strideH": 1, "dilationDFactor": 1, "dilationWFactor": 1, "dilationHFactor": 1}
+    return net.operator("CONV_3D", [x, kernel, bias], (1, 4, 5, 3, 2), kind="Conv3DOptions", padding=SAME, **steps)
+
+
+def embedded(net: Network, x: int) -> int:
+    at, table = net.input("at", (5,), "int32"), net.constant("table", weights(7, 4))
+    found = net.operator("EMBEDDING_LOOKUP", [at, table], (5, 4))
+    return net.operator("ADD", [x, found], ROWS, kind="AddOptions")
+
+
+def looked_up_per_row(net: Network, x: int) -> int:
+    """Positions that the network finds, each sample's own."""
+    at = net.operator("ARG_MAX", [x, ints(net, "axis", 1)], (1, 4), dtype="int32", kind="ArgMaxOptions", outputType=2)
+    return net.operator("GATHER", [x, at], (1, 4, 4), kind="GatherOptions", axis=1, batchDims=1)
+
+
+def rnn_both_ways(net: Network, x: int) -> tuple[int, ...]:
+    given = [-1] * 12
+    given[0] = x
+    for start, seed in ((1, 0), (5, 5)):
+        given[start], given[start + 1] = (
+            net.constant(f"w{seed}", weights(3, 4, seed=seed)),
+            net.constant(f"r{seed}", weights(3, 3, seed=seed + 1)),
+        )
+        given[start + 2] = net.constant(f"b{seed}", weights(3, 1, seed=seed + 2).ravel())
+        given[start + 3] = net.tensor(f"state{seed}", (1, 3), variable=True)
+    made = net.operator(
+        "BIDIRECTIONAL_SEQUENCE_RNN", given, (1, 5, 3), kind="BidirectionalSequenceRNNOptions", timeMajor=False,
+        fusedActivationFunction=RELU,
+    )  # fmt: skip
+    other = net.tensor("backwards", (1, 5, 3))
+    net.subgraph.operators[-1].outputs = [made, other]
+    return made, other
+
+
+def rnn_step(net: Network, x: int) -> int:
+    """A step that begins at a state which the network computes."""
+    given = [x, *(net.constant(name, weights(3, taps, seed=taps)) for name, taps in (("w", 12), ("r", 3)))]
+    given.append(net.constant("b", weights(3, 1, seed=2).ravel()))
+    state = dense(3, 12, bias=False)(net, x)
+    assert isinstance(state, int)
+    net.subgraph.tensors[state].isVariable = True
+    return net.operator("RNN", [*given, state], (1, 3), kind="RNNOptions", fusedActivationFunction=RELU6)
+
+
+def spectrum(net: Network, x: int) -> int:
+    made = net.operator("RFFT2D", [x, ints(net, "size", 1, 8)], (1, 1, 5), dtype="complex64")
+    return net.operator("COMPLEX_ABS", [made], (1, 1, 5))
+
+
+def shaped_by_its_own_shape(net: Network, x: int) -> int:
+    """Shapes that the file computes: nothing of it is left when it is lifted."""
+    shape = net.operator("SHAPE", [x], (3,), dtype="int32", kind="ShapeOptions", outType=2)
+    bounds = [ints(net, name, value) for name, value in (("begin", 1), ("end", 2), ("steps", 1))]
+    steps = net.operator(
+        "STRIDED_SLICE", [shape, *bounds], (), dtype="int32", kind="StridedSliceOptions", shrinkAxisMask=1
+    )
+    one, rest = net.constant("one", np.array(1, np.int32)), net.constant("rest", np.array(-1, np.int32))
+    new = net.operator("PACK", [one, one, steps, rest], (4,), dtype="int32", kind="PackOptions", axis=0, valuesCount=4)
+    return net.operator("RESHAPE", [x, new], (1, 1, 5, 4), kind="ReshapeOptions")
+
+
+def filled(net: Network, x: int) -> int:
+    ones = net.operator("FILL", [ints(net, "size", 1, 5, 1), net.constant("one", np.array(1.5, np.float32))], (1, 5, 1))
+    count = net.operator(
+        "RANGE", [net.constant(n, np.array(v, np.float32)) for n, v in (("start", 0), ("stop", 4), ("by", 1))], (4,)
+    )
+    return net.operator("ADD", [net.operator("MUL", [x, ones], ROWS), count], ROWS)
+
+
 RELU, RELU6 = schema.ActivationFunctionType.RELU, schema.ActivationFunctionType.RELU6
 N1_TO_1 = schema.ActivationFunctionType.RELU_N1_TO_1
 
@@ -437,13 +589,47 @@ CASES: dict[str, tuple[tuple[int, ...], Build]] = {
     "LSTM_both_ways": (ROWS, lstm_both_ways),
     "RNN": (ROWS, rnn),
     "QUANTIZE": (VECTOR, quantized),
+    "TOPK_V2": (ROWS, largest),
+    "SELECT_of_rows": ((5, 2, 4), selected_by_rows),
+    "DYNAMIC_UPDATE_SLICE": (ROWS, updated),
+    "REVERSE_SEQUENCE": (ROWS, turned),
+    "CONV_3D": ((1, 4, 5, 6, 3), conv_3d),
+    "EMBEDDING_LOOKUP": (ROWS, embedded),
+    "GATHER_per_sample": (ROWS, looked_up_per_row),
+    "RNN_both_ways": (ROWS, rnn_both_ways),
+    "RNN_step": (VECTOR, rnn_step),
+    "RFFT2D": ((1, 1, 8), spectrum),
+    "SHAPE": (ROWS, shaped_by_its_own_shape),
+    "FILL_and_RANGE": (ROWS, filled),
+    "ATAN2": (IMAGE, pair("ATAN2", IMAGE)),
+    "FLOOR_MOD": (IMAGE, pair("FLOOR_MOD", IMAGE)),
+    "ADD_N": (IMAGE, lambda net, x: net.operator("ADD_N", [x, net.operator("EXP", [x], IMAGE), x], IMAGE)),
 }
 """By name the shape of the input, and the operator."""
+
+STOPPING: dict[str, tuple[tuple[int, ...], Build]] = {
+    **{name: (IMAGE, plain(name)) for name in ("FLOOR", "CEIL", "ROUND", "SIGN")},
+    **{
+        name: (IMAGE, compared(name))
+        for name in ("LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL", "EQUAL", "NOT_EQUAL")
+    },
+    **{name: (IMAGE, joined_flags(name)) for name in ("LOGICAL_AND", "LOGICAL_OR")},
+    **{name: (IMAGE, flags(name)) for name in ("LOGICAL_NOT", "REDUCE_ANY", "REDUCE_ALL")},
+    **{f"{name}_of_{axis}": (IMAGE, position(name, axis)) for name in ("ARG_MAX", "ARG_MIN") for axis in (1, -1)},
+    "ONE_HOT": (IMAGE, one_hot),
+    "FLOOR_DIV": (IMAGE, pair("FLOOR_DIV")),
+    "CAST": (VECTOR, whole_numbers),
+    "FLOOR_MOD_of_whole_numbers": (VECTOR, of_whole_numbers("FLOOR_MOD", 3)),
+    "DIV_of_whole_numbers": (VECTOR, of_whole_numbers("DIV", 4)),
+    "BITWISE_XOR": (VECTOR, of_whole_numbers("BITWISE_XOR", 5)),
+    "RIGHT_SHIFT": (VECTOR, of_whole_numbers("RIGHT_SHIFT", 1)),
+}
+"""Operators behind which nothing is trained."""
 
 
 def write(name: str, folder: Path) -> Path:
     """The file of a case."""
-    shape, build = CASES[name]
+    shape, build = (CASES | STOPPING)[name]
     net = Network()
     x = net.input("x", shape)
     scale = net.constant("scale", 1 + weights(shape[-1], 1, seed=7).ravel() / 4)

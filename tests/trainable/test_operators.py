@@ -24,3 +24,11 @@ def test_an_operator_is_lifted(name: str, tmp_path: Path) -> None:
     by_gradients, by_litert = slopes(lifted, tmp_path, values)
     if name not in ROUNDED:
         assert by_gradients == pytest.approx(by_litert, rel=0.03, abs=0.03)
+
+
+@pytest.mark.parametrize("name", cases.STOPPING)
+def test_an_operator_without_a_gradient_computes_the_same(name: str, tmp_path: Path) -> None:
+    lifted = lift(cases.write(name, tmp_path))
+    assert agreement_db(lifted, samples(lifted.path)) >= 80
+    assert lifted.notes
+    assert all("stops training; no gradient reaches scale" in note for note in lifted.notes)

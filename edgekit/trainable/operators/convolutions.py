@@ -1,6 +1,6 @@
 """Convolutions: stock layers where tf-keras has them; functions for groups, odd strides and computed kernels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
@@ -56,16 +56,33 @@ def _is_stock(call: Call, slot: int = 0) -> bool:
 
 
 def _conv_2d(call: Call) -> Any:
-    kernel = tf.transpose(call.common(1), (1, 2, 3, 0))
-    steps, groups = {"strides": _strides(call.options), "dilations": _dilations(call.options)}, _groups(call)
+    kernel, groups = tf.transpose(call.common(1), (1, 2, 3, 0)), _groups(call)
 
     def convolved(x: Any) -> Any:
         # TensorFlow has no gradient of grouped convolutions on CPUs.
         parts = zip(tf.split(x, groups, -1), tf.split(kernel, groups, -1), strict=True)
-        made = [tf.nn.conv2d(part, weights, padding=padding(call.options), **steps) for part, weights in parts]
+        made = [_convolved(part, weights, call.options) for part, weights in parts]
         return biased(call, made[0] if groups == 1 else tf.concat(made, -1), 2)
 
     return images(call, convolved)
+
+
+def _convolved(x: Any, kernel: Any, options: dict[str, Any]) -> Any:
+    strides, dilations = _strides(options), _dilations(options)
+    if dilations == (1, 1):
+        return tf.nn.conv2d(x, kernel, strides, padding(options))
+    # CPUs have no gradient of convolutions that stride and dilate: each place is computed, some are kept.
+    made = tf.nn.convolution(_padded(x, kernel.shape[:2], options), kernel, padding="VALID", dilations=dilations)
+    return made[:, :: strides[0], :: strides[1]]
+
+
+def _padded(x: Any, size: Sequence[int], options: dict[str, Any]) -> Any:
+    """Images with what the padding of a dilated, strided convolution adds."""
+    if padding(options) == "VALID":
+        return x
+    reach = [(taps - 1) * step + 1 for taps, step in zip(size, _dilations(options), strict=True)]
+    around = [_around(*rest) for rest in zip(x.shape[1:3], reach, _strides(options), strict=True)]
+    return tf.pad(x, [(0, 0), *around, (0, 0)])
 
 
 def _groups(call: Call) -> int:
@@ -96,10 +113,7 @@ def _depthwise(call: Call) -> Any:
             steps = {"strides": (1, *strides, 1), "padding": padding(call.options), "dilations": dilations}
             return biased(call, tf.nn.depthwise_conv2d(x, kernel, **steps), 2)
         # TensorFlow strides both axes alike, and either strides or dilates: each place is computed, some are kept.
-        reach = [(size - 1) * step + 1 for size, step in zip((high, wide), dilations, strict=True)]
-        around = [_around(size, *rest) for size, *rest in zip(x.shape[1:3], reach, strides, strict=True)]
-        if padding(call.options) == "SAME":
-            x = tf.pad(x, [(0, 0), *around, (0, 0)])
+        x = _padded(x, (high, wide), call.options)
         made = tf.nn.depthwise_conv2d(x, kernel, (1, 1, 1, 1), "VALID", dilations=dilations)
         return biased(call, made[:, :: strides[0], :: strides[1]], 2)
 
@@ -171,9 +185,11 @@ def _conv_3d(call: Call) -> Any:
     strides, dilations = (options["strideD"], *_strides(options)), (options["dilationDFactor"], *_dilations(options))
     if call.operand(0).shape[-1] != call.operand(1).shape[3]:
         raise NotLiftedError("it has groups")
+    if max(dilations) > 1:
+        raise NotLiftedError("TensorFlow has no gradient of it on CPUs")
 
     def convolved(x: Any) -> Any:
-        steps = {"strides": (1, *strides, 1), "dilations": (1, *dilations, 1)}
+        steps = {"strides": (1, *strides, 1)}
         return biased(call, tf.nn.conv3d(x, call.common(1), padding=padding(options), **steps), 2)
 
     return images(call, convolved)
