@@ -239,6 +239,13 @@ def test_a_file_that_gives_nan_on_what_was_held_out_is_never_the_best() -> None:
     assert levels[1:] == pytest.approx([23.98, 33.98], abs=0.01)
 
 
+def test_too_few_samples_for_what_was_asked_are_told(tmp_path: Path) -> None:
+    waist = networks.classifier(tmp_path / "model.tflite")
+    for count, way, told in ((5, "learned", True), (8, "bias-correction", False), (5, "auto", False)):
+        made = Quantized(waist, normal(waist, count), tmp_path / way, settings={"weights": way, "ranges": "minmax"})
+        assert any("to fit them takes 8 samples" in note for note in made.made.notes) == told
+
+
 def test_weights_that_two_layers_share_stay_as_they_are(tmp_path: Path) -> None:
     net = networks.Network()
     x = net.input("x", (1, 8))

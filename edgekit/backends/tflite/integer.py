@@ -52,6 +52,9 @@ GUARDS = "they guard a divisor, a root or a logarithm"
 ASKED_FOR = "named by float_operators"
 """Why the operators stay float that a user, or the search for accuracy, names."""
 
+NOT_FITTED = "weights are rounded to the nearest level: to fit them takes 8 samples that do not go on from each other"
+"""What is said if too few samples are there for what was asked."""
+
 FIRST = next(iter(ENGINES))
 """The engine that is asked first."""
 
@@ -99,10 +102,14 @@ def quantize(path: Path, inputs: dict[str, Array], trial: Trial, settings: Quant
     given = len(next(iter(inputs.values())))
     order = np.arange(given) if kept else by_content(inputs)  # a state goes on from one sample to the next
     seen = order[effort.observed(size, given, in_order=kept)]
-    notes = (f"a large network: ranges are of {len(seen)} of {given} samples",) if len(seen) < given else ()
+    notes: tuple[str, ...] = ()
+    if len(seen) < given:
+        notes = (f"a large network: ranges are of {len(seen)} of {given} samples",)
     judging = scored(path, main, len(seen), most=8 if settings.activations == "int16" else SCORED_SAMPLES)
     judging = seen[: len(judging)] if kept else seen[judging]
     fold = fitting.split(judging, seen, kept=kept)
+    if settings.weights not in {"auto", "nearest"} and not len(fold.fit):
+        notes += (NOT_FITTED,)
     with TemporaryDirectory() as folder:
         whole = settings.full_integer or settings.activations == "int16"  # 16 bits hold channels that are apart
         made = ready(path, inputs, Used(seen, judging), settings.seed, Path(folder), whole=whole)
