@@ -129,9 +129,9 @@ def _usage(error: click.UsageError) -> InputError:
         and not isinstance(error, click.MissingParameter)
     ):
         place, problem = error.param.opts[0], error.message[:1].upper() + error.message[1:]
-        choices = getattr(error.param.type, "choices", ())
+        choices, more = getattr(error.param.type, "choices", ()), getattr(error.param.type, "besides", "")
         word = problem.split("'")[1] if choices else ""
-        nearest, fix = _nearest(word, choices), f"choose from {', '.join(choices)}" if choices else fix
+        nearest, fix = _nearest(word, choices), f"choose from {', '.join(choices)}{more}" if choices else fix
         problem = f"Invalid value {word!r} for {place}." if choices else _plain(problem)
     if nearest:
         fix = f"did you mean {' or '.join(sorted(nearest))}?"

@@ -233,6 +233,8 @@ class Number(click.FloatRange):
 class MetricChoice(click.Choice[str]):
     """A built-in metric, or ``module:function``."""
 
+    besides = ", or name your own function as module:function"
+
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The value as it was written."""
         return value if config.is_function(value) else str(super().convert(value, param, ctx))

@@ -28,6 +28,7 @@ PLAIN = {
     "verb": ["biuld", "x"],
     "option": ["build", "--tagret", "android", "x"],
     "choice": ["build", "--metric", "top2", "x"],
+    "metric": ["build", "--metric", "loss", "x"],
     "number": ["build", "--max-drop", "x", "x"],
     "range": ["build", "--max-drop", "-1", "x"],
     "shape": ["build", "--shape", "foo", "x"],
