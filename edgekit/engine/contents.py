@@ -12,7 +12,7 @@ import msgspec
 from edgekit.errors import InputError
 from edgekit.nouns.manifest import FILE_NAME, PART, PROFILES
 
-MOST_KEPT = 10_000
+MOST_KEPT = 1_000
 """The most files of the user's that a result's folder may hold: with more it is a place for something else."""
 
 
