@@ -45,6 +45,16 @@ class DiagnoseResult(Shown):
 
         return diagnosis.node_data(self.diagnosed, value)
 
+    def plot(self) -> str:
+        """SVG of the SQNR along the network.
+
+        Raises:
+            MissingTool: matplotlib is not installed.
+        """
+        from edgekit.report import along  # noqa: PLC0415  as above
+
+        return along.draw(self.diagnosed, self.top)
+
     def screen(self) -> "RenderableType":
         """The table of ``edgekit diagnose``."""
         from edgekit.report import diagnosis  # noqa: PLC0415  as above

@@ -12,6 +12,7 @@ from edgekit.errors import InputError
 from edgekit.host.replacing import write
 from edgekit.nouns.diagnosis import SHOWN, Value
 from edgekit.nouns.model import SourceOptions
+from edgekit.report import along, svg
 from edgekit.report import diagnosis as screens
 from edgekit.verbs.diagnose import DiagnosisRequest, diagnose
 
@@ -31,16 +32,20 @@ from edgekit.verbs.diagnose import DiagnosisRequest, diagnose
     show_default=True,
     help="Figure that -o writes for each operator.",
 )
+@click.option("--plot", metavar="FILE", help="Draw the SQNR along the network (.svg).")
 @options.source_options
 @options.json_option
 @click.option("-o", "--output", metavar="FILE", help="Write Model Explorer node data (.json).")
-def verb(artifact: str, *, as_json: bool, top: int, value: Value, output: str | None, **flags: Any) -> int:
+def verb(
+    artifact: str, *, as_json: bool, top: int, value: Value, output: str | None, plot: str | None, **flags: Any
+) -> int:
     """Find at which operators a file loses its signal, from which causes, and what would help.
 
     \b
     edgekit diagnose dist/model/android/
     edgekit diagnose model_int8.tflite --against model.onnx --samples samples.npz
     edgekit diagnose dist/model/android/ --file int8 -o errors.json      (for Model Explorer)
+    edgekit diagnose dist/model/android/ --plot sqnr.svg
 
     Each operator runs alone, on what the float network computes before it, and accumulated, in the file as it is. Its
     share is its part of the errors at the outputs. Operators are named by their places in the file.
@@ -54,8 +59,11 @@ def verb(artifact: str, *, as_json: bool, top: int, value: Value, output: str | 
         options=SourceOptions(**said),
         helps=top,
     )
-    if output is not None:
-        _check_place(Path(output))
+    for option, place in (("-o", output), ("--plot", plot)):
+        if place is not None:
+            _check_place(Path(place), option)
+    if plot is not None:
+        svg.require()
     console = options.stderr()
     with options.session(console, max_memory=flags["max_memory"], max_seconds=flags["max_seconds"]) as session:
         found = diagnose(session, request)
@@ -63,18 +71,22 @@ def verb(artifact: str, *, as_json: bool, top: int, value: Value, output: str | 
     if output is not None:
         write(Path(output), msgspec.json.format(msgspec.json.encode(screens.node_data(found, value))) + b"\n")
         say(f"{output}: {screens.VALUES[value]}, for Model Explorer")
+    if plot is not None:
+        write(Path(plot), along.draw(found, top).encode())
+        say(f"{plot}: SQNR along the network")
     if as_json:
         options.print_json(found)
     return 0
 
 
-def _check_place(output: Path) -> None:
+def _check_place(place: Path, option: str) -> None:
     """See, before minutes of work, that a file can be put there.
 
     Raises:
         InputError: its folder is not there, or a folder is in its place.
     """
-    if output.is_dir():
-        raise InputError(f"{output} is a folder.", place="-o", fix=f"name a file in it: -o {output / 'errors.json'}")
-    if not output.parent.is_dir():
-        raise InputError(f"There is no folder {output.parent}.", place="-o", fix="create it, or name another place")
+    if place.is_dir():
+        name = "errors.json" if option == "-o" else "sqnr.svg"
+        raise InputError(f"{place} is a folder.", place=option, fix=f"name a file in it: {option} {place / name}")
+    if not place.parent.is_dir():
+        raise InputError(f"There is no folder {place.parent}.", place=option, fix="create it, or name another place")

@@ -43,8 +43,17 @@ def diagnosed(found: Diagnosed, top: int = SHOWN) -> RenderableType:
 
 def called(row: OperatorDiagnosis) -> str:
     """An operator by its kind, its place in the file and the tensor that it makes."""
-    name = row.name if len(row.name) <= NAME else f"…{row.name[1 - NAME :]}"
-    return f"{row.operator} {'' if row.index is None else row.index}".strip() + f"\n{name}"
+    return f"{kind(row)}\n{short(row.name)}"
+
+
+def kind(row: OperatorDiagnosis) -> str:
+    """An operator by its kind and its place in the file."""
+    return row.operator if row.index is None else f"{row.operator} {row.index}"
+
+
+def short(name: str) -> str:
+    """The end of a tensor's name."""
+    return name if len(name) <= NAME else f"…{name[1 - NAME :]}"
 
 
 def db(level: float | None) -> str:
@@ -67,10 +76,9 @@ def _helps(rows: Iterable[OperatorDiagnosis]) -> Iterable[Text]:
         yield Text()
         yield Text("what would help, tried on each operator alone", style="bold")
     for row, best in told:
-        kind = f"{row.operator} {'' if row.index is None else row.index}".strip()
         others = ", ".join(f"{one.remedy} {one.after_db:.1f} dB" for one in row.helps[1:])
         yield Text(
-            f"  {kind}: {best.told} takes it from {best.before_db:.1f} to {best.after_db:.1f} dB"
+            f"  {kind(row)}: {best.told} takes it from {best.before_db:.1f} to {best.after_db:.1f} dB"
             + (f" (--set {shlex.quote(best.setting)})" if best.setting else "")
             + (f"; {others}" if others else "")
         )
@@ -83,7 +91,7 @@ def _remarks(seen: Diagnosis, shown: int) -> Iterable[str]:
         yield f"{more} less: --top {rows} or --json shows all"
     if seen.unmatched:
         kinds = Counter((one.operator, one.reason) for one in seen.unmatched)
-        told = "; ".join(f"{n} {kind} ({reason})" for (kind, reason), n in kinds.most_common(3))
+        told = "; ".join(f"{n} {operator} ({reason})" for (operator, reason), n in kinds.most_common(3))
         yield f"not compared: {len(seen.unmatched)} of {seen.operators_total} operators: {told}"
 
 

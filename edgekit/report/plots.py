@@ -1,13 +1,13 @@
 """Plots of a profile, as SVG: latencies by block, and power over time with the blocks marked."""
 
-import io
-import warnings
 from typing import Any
 
 import numpy as np
 
 from edgekit.nouns.profile import Profile, per_reading
+from edgekit.report import svg
 from edgekit.report.plain import plain
+from edgekit.report.svg import INK, PALE, PALE_RED, RED
 from edgekit.waist.tensors import Array
 
 SHOWN = 150
@@ -15,8 +15,6 @@ SHOWN = 150
 
 LOGARITHMIC = 4.0
 """If the slowest of a hundred takes this many times a median, the axis is logarithmic."""
-
-INK, PALE, RED, PALE_RED = "#1f5fa8", "#c9d8ea", "#c0392b", "#f2c9c4"
 
 POWER = ("power_w_", "energy_j_")
 
@@ -29,27 +27,21 @@ def draw(profile: Profile, arrays: dict[str, Array]) -> dict[str, str]:
         arrays: its raw samples (`edgekit.measure.record.raw`).
     """
     try:
-        import matplotlib as mpl  # noqa: PLC0415  half a second, and an extra
-        from matplotlib.figure import Figure  # noqa: PLC0415
+        with svg.style(profile.session):
+            return _drawn(profile, arrays)
     except ImportError:
         return {}
+
+
+def _drawn(profile: Profile, arrays: dict[str, Array]) -> dict[str, str]:
+    from matplotlib.figure import Figure  # noqa: PLC0415  half a second, and an extra
+
     drawn = {}
-    with mpl.rc_context():
-        mpl.rcdefaults()  # not what a matplotlibrc in the current folder says: it may come from anybody
-        mpl.rcParams.update({"svg.hashsalt": profile.session, "svg.fonttype": "none", "font.size": 9})
-        if any(name.startswith("latencies_ms_") for name in arrays):
-            drawn["latency"] = _svg(_latency(Figure(figsize=(8, 3.2), layout="constrained"), profile, arrays))
-        if any(name.startswith(POWER) and values.shape[1] > 1 for name, values in arrays.items()):
-            drawn["power"] = _svg(_power(Figure(figsize=(8, 3.2), layout="constrained"), profile, arrays))
+    if any(name.startswith("latencies_ms_") for name in arrays):
+        drawn["latency"] = svg.written(_latency(Figure(figsize=(8, 3.2), layout="constrained"), profile, arrays))
+    if any(name.startswith(POWER) and values.shape[1] > 1 for name, values in arrays.items()):
+        drawn["power"] = svg.written(_power(Figure(figsize=(8, 3.2), layout="constrained"), profile, arrays))
     return drawn
-
-
-def _svg(figure: Any) -> str:
-    buffer = io.StringIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # the text stays text, and whoever shows it has more fonts
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue()
 
 
 def _latency(figure: Any, profile: Profile, arrays: dict[str, Array]) -> Any:

@@ -65,6 +65,7 @@ PLAIN = {
     "diagnose_help": ["diagnose", "--help"],
     "diagnose_without_source": ["diagnose", "truncated.tflite"],
     "diagnose_nowhere": ["diagnose", "truncated.tflite", "-o", "nowhere/errors.json"],
+    "diagnose_plot_nowhere": ["diagnose", "truncated.tflite", "--plot", "nowhere/sqnr.svg"],
     "diagnose_no_artifact": ["diagnose", "folder"],
     "empty": ["inspect", "empty.onnx"],
     "text": ["inspect", "text.onnx"],

@@ -69,6 +69,12 @@ def test_node_data_names_the_tensors_of_the_file(found: DiagnoseResult) -> None:
         assert [end["stop"] for end in data["gradient"]] == [0, 1]
 
 
+def test_the_plot_names_the_worst(found: DiagnoseResult) -> None:
+    drawn, worst = found.plot(), found.worst[0]
+    assert drawn.startswith("<?xml")
+    assert f"1  {worst.operator} {worst.index}: {worst.alone_db:.1f} dB alone" in drawn
+
+
 def test_another_file_of_the_folder(folder: Path) -> None:
     assert edgekit.diagnose(folder / "out", file="float16").diagnosed.file.endswith("model_float16.tflite")
     with pytest.raises(InputError, match="holds no int16x8") as refused:
@@ -89,7 +95,13 @@ def test_arrays_of_a_program_and_a_file_without_a_manifest(folder: Path, tmp_pat
 
 
 def test_the_command_line_prints_and_writes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["diagnose", "out", "--top", "2", "--json", "-o", "data.json", "--value", "alone"]) == 0
+    assert (
+        cli.run(
+            ["diagnose", "out", "--top", "2", "--json", "-o", "data.json", "--value", "alone", "--plot", "sqnr.svg"]
+        )
+        == 0
+    )
+    assert "SQNR along the network" in Path("sqnr.svg").read_text()
     out, err = capsys.readouterr()
     assert len(json.loads(out)["diagnosis"]["operators"]) > 4
     assert "cost less" in err
