@@ -80,4 +80,4 @@ def test_only_leaves_import_what_the_base_install_does_not_bring() -> None:
                 if package not in sys.stdlib_module_names | {"edgekit"}
                 and not light & {name.lower().replace("_", "-") for name in brought[package]}
             }
-    assert found == {("edgekit.report.plots", "matplotlib")}
+    assert found == {("edgekit.report.svg", "matplotlib")}

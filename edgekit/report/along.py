@@ -34,13 +34,11 @@ def draw(found: Diagnosed, top: int = NAMED) -> str:
         MissingTool: matplotlib is not installed.
     """
     svg.require()
-    with svg.style(found.file):
-        from matplotlib.figure import Figure  # noqa: PLC0415  half a second, and an extra
-
+    with svg.style(found.file) as new:
         rows = found.diagnosis.operators
         spelled = len(rows) <= SPELLED
         width = 3 + max(5.0, min(14.0, (0.22 if spelled else 0.1) * len(rows)))
-        figure = Figure(figsize=(width, 4.4 if spelled else 3.8), layout="constrained")
+        figure = new(width, 4.4 if spelled else 3.8)
         axes, beside = figure.subplots(1, 2, width_ratios=(width - 3, 3))
         _levels(axes, found)
         _places(axes, rows, spelled=spelled)

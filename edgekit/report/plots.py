@@ -26,21 +26,15 @@ def draw(profile: Profile, arrays: dict[str, Array]) -> dict[str, str]:
         profile: what was measured.
         arrays: its raw samples (`edgekit.measure.record.raw`).
     """
+    drawn = {}
     try:
-        with svg.style(profile.session):
-            return _drawn(profile, arrays)
+        with svg.style(profile.session) as new:
+            if any(name.startswith("latencies_ms_") for name in arrays):
+                drawn["latency"] = svg.written(_latency(new(8, 3.2), profile, arrays))
+            if any(name.startswith(POWER) and values.shape[1] > 1 for name, values in arrays.items()):
+                drawn["power"] = svg.written(_power(new(8, 3.2), profile, arrays))
     except ImportError:
         return {}
-
-
-def _drawn(profile: Profile, arrays: dict[str, Array]) -> dict[str, str]:
-    from matplotlib.figure import Figure  # noqa: PLC0415  half a second, and an extra
-
-    drawn = {}
-    if any(name.startswith("latencies_ms_") for name in arrays):
-        drawn["latency"] = svg.written(_latency(Figure(figsize=(8, 3.2), layout="constrained"), profile, arrays))
-    if any(name.startswith(POWER) and values.shape[1] > 1 for name, values in arrays.items()):
-        drawn["power"] = svg.written(_power(Figure(figsize=(8, 3.2), layout="constrained"), profile, arrays))
     return drawn
 
 

@@ -3,7 +3,7 @@
 import importlib.util
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,19 +26,23 @@ def require() -> None:
 
 
 @contextmanager
-def style(salt: str) -> Iterator[None]:
-    """How figures look that are drawn and written inside, whoever calls; ``salt`` sets the ids in the file.
+def style(salt: str) -> Iterator[Callable[[float, float], Any]]:
+    """How figures look that are drawn and written inside; ``salt`` sets the ids in the file.
+
+    Yields:
+        A new figure, of its width and height in inches.
 
     Raises:
         ImportError: matplotlib is not installed.
     """
     import matplotlib as mpl  # noqa: PLC0415  half a second, and an extra
+    from matplotlib.figure import Figure  # noqa: PLC0415  as above
 
     with mpl.rc_context():
         mpl.rcdefaults()  # not what a matplotlibrc in the current folder says: it may come from anybody
         mpl.rcParams.update({"svg.hashsalt": salt, "svg.fonttype": "none", "font.size": 9})
         mpl.rcParams["text.parse_math"] = False  # a dollar in a tensor's name is no formula
-        yield
+        yield lambda width, height: Figure(figsize=(width, height), layout="constrained")
 
 
 def written(figure: Any) -> str:
