@@ -9,7 +9,7 @@ from edgekit.api import given
 from edgekit.api.given import Model, Samples
 from edgekit.api.results import Shown
 from edgekit.api.running import Progress, in_memory, session
-from edgekit.nouns.diagnosis import SHOWN, Diagnosed, Diagnosis, OperatorDiagnosis, Value
+from edgekit.nouns.diagnosis import MOST_SAMPLES, SHOWN, Diagnosed, Diagnosis, OperatorDiagnosis, Value
 from edgekit.nouns.model import SourceOptions
 from edgekit.verbs import diagnose as diagnoses
 
@@ -69,6 +69,7 @@ def diagnose(
     against: Model = None,
     *,
     samples: Samples = None,
+    max_samples: int = MOST_SAMPLES,
     file: str | None = None,
     top: int = SHOWN,
     shapes: dict[str, tuple[int, ...]] | None = None,
@@ -84,6 +85,7 @@ def diagnose(
         artifact: a file or folder that `build` returned, or the path of one.
         against: the model that it was built from, in the forms of `build`'s ``model``; without, the manifest's.
         samples: to run on, in the forms of `build`'s ``calibration``; without, those of the build, or random ones.
+        max_samples: how many of them to run on at most; the more, the longer it takes.
         file: one of a folder's files by its name or precision; without, the one with the lowest SQNR.
         top: for how many operators to try what would help.
         shapes: of the source's inputs by name, for dimensions that it leaves open, if the file has no manifest.
@@ -108,6 +110,7 @@ def diagnose(
             held=None if named else lambda signature: given.samples_file(samples, signature, folder, "samples"),
             file=file,
             options=SourceOptions(shapes=shapes or {}),
+            max_samples=max_samples,
             helps=top,
         )
         return DiagnoseResult(diagnoses.diagnose(running, request), top)

@@ -10,7 +10,7 @@ from edgekit.cli import options
 from edgekit.cli.console import say
 from edgekit.errors import InputError
 from edgekit.host.replacing import write
-from edgekit.nouns.diagnosis import SHOWN, Value
+from edgekit.nouns.diagnosis import MOST_SAMPLES, SHOWN, Value
 from edgekit.nouns.model import SourceOptions
 from edgekit.report import along, svg
 from edgekit.report import diagnosis as screens
@@ -21,6 +21,9 @@ from edgekit.verbs.diagnose import DiagnosisRequest, diagnose
 @click.argument("artifact")
 @click.option("--against", metavar="MODEL", help="The model that it was built from.  [default: the manifest's]")
 @click.option("--samples", metavar="PATH", help="Samples to run on.  [default: those of the build, or random]")
+@click.option(
+    "--max-samples", type=click.IntRange(min=1), metavar="N", help=f"Use at most N samples.  [default: {MOST_SAMPLES}]"
+)
 @click.option("--file", metavar="NAME", help="A file of the folder, or a precision.  [default: the lowest SQNR]")
 @click.option(
     "--top", type=click.IntRange(1, 10_000), default=SHOWN, show_default=True, help="How many operators to show."
@@ -57,6 +60,7 @@ def verb(
         samples=flags["samples"],
         file=flags["file"],
         options=SourceOptions(**said),
+        max_samples=flags["max_samples"] or MOST_SAMPLES,
         helps=top,
     )
     for option, place in (("-o", output), ("--plot", plot)):

@@ -16,6 +16,9 @@ levels inside of this range are too far apart. ``kernel``: it computes otherwise
 SHOWN = 10
 """Operators that a table shows if nobody says how many."""
 
+MOST_SAMPLES = 64
+"""Samples on which both networks run at most if nobody says how many."""
+
 type Value = Literal["share", "alone", "accumulated", "outputs"]
 """A figure of an operator: its share, or an SQNR."""
 

@@ -10,16 +10,13 @@ from edgekit.engine.session import Session
 from edgekit.engine.store import Answer, file_digest
 from edgekit.errors import InputError
 from edgekit.nouns import manifest as manifests
-from edgekit.nouns.diagnosis import Diagnosed, Diagnosis, Help
+from edgekit.nouns.diagnosis import MOST_SAMPLES, Diagnosed, Diagnosis, Help
 from edgekit.nouns.manifest import ArtifactFile, DataSet, Manifest
 from edgekit.nouns.model import Preprocessing, Signature, SourceOptions
 from edgekit.nouns.samples import Kept
 from edgekit.steps import conversion, diagnosis, reading, rungs, sampling
 from edgekit.steps.evidence import affordable
 from edgekit.steps.reading import OpenedNetwork
-
-SAMPLES = 16
-"""Samples on which both networks run; more change figures by a few tenths of a dB."""
 
 EXACT = {"float32"}
 """Precisions of files that round nothing."""
@@ -31,7 +28,8 @@ class DiagnosisRequest(msgspec.Struct, frozen=True, kw_only=True):
     ``artifact`` is a file, or a folder with a manifest, then ``file`` is one of its files by name or precision.
     ``against`` is the source, ``samples`` names data; both are the manifest's if they are None. ``held`` writes
     samples that a program holds in memory. ``options`` say how the source is read, if there is no manifest.
-    ``helps`` is for how many operators to try what would help.
+    ``max_samples`` is on how many samples both networks run at most, ``helps`` for how many operators to try what would
+    help.
     """
 
     artifact: Path
@@ -40,6 +38,7 @@ class DiagnosisRequest(msgspec.Struct, frozen=True, kw_only=True):
     held: Callable[[Signature], Path] | None = None
     file: str | None = None
     options: SourceOptions = SourceOptions()
+    max_samples: int = MOST_SAMPLES
     helps: int = 0
     seed: int = 0
 
@@ -72,7 +71,7 @@ def diagnose(session: Session, request: DiagnosisRequest) -> Diagnosed:
         source=str(network.path),
         samples_origin=samples.result.origin,
         diagnosis=_to_be_followed(found.result, subject),
-        notes=(*subject.notes, *notes, *more),
+        notes=(*subject.notes, *notes, *more, *_fewer(found.result.samples, samples.result, request.max_samples)),
     )
 
 
@@ -213,14 +212,21 @@ def _samples(
     if request.samples is not None:
         file = None if request.held is None else request.held(signature)
         every = sampling.read(session, request.samples, signature, preprocessing, file)
-        return sampling.take(session, every, affordable(signature, SAMPLES)), ()
+        return sampling.take(session, every, affordable(signature, request.max_samples)), ()
     known = subject.manifest
     for given in () if known is None else (known.evaluation, known.calibration):
         again = None if given is None else _again(session, given, network, preprocessing)
         if again is not None:
-            return sampling.take(session, again, affordable(signature, SAMPLES)), ()
+            return sampling.take(session, again, affordable(signature, request.max_samples)), ()
     note = "it ran on random values, which show other ranges than real samples: --samples PATH takes these"
-    return sampling.drawn(session, signature, affordable(signature, SAMPLES), request.seed), (note,)
+    return sampling.drawn(session, signature, affordable(signature, request.max_samples), request.seed), (note,)
+
+
+def _fewer(used: int, kept: Kept, most: int) -> tuple[str, ...]:
+    """Why it did not run on all samples, if so."""
+    if used < min(most, kept.total):
+        return (f"it ran on {used} of {kept.total} samples: the activations of more do not fit into memory at once",)
+    return (f"it ran on {used} of {kept.total} samples: --max-samples takes more",) if used < kept.total else ()
 
 
 def _again(

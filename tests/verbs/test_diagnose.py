@@ -43,7 +43,8 @@ def test_source_samples_and_file_are_found_by_the_manifest(found: DiagnoseResult
     assert Path(told.file) == folder / "out/model_int8.tflite"
     assert Path(told.source) == folder / "net.tflite"
     assert Path(told.samples_origin) == folder / "samples.npz"
-    assert found.diagnosis.samples == 16
+    assert found.diagnosis.samples == 40
+    assert not [note for note in told.notes if note.startswith("it ran on")]
     assert found.diagnosis.output_db is not None
     assert found.diagnosis.output_db > 20
     assert {row.operator for row in found.diagnosis.operators} >= {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
@@ -90,20 +91,21 @@ def test_arrays_of_a_program_and_a_file_without_a_manifest(folder: Path, tmp_pat
     samples = np.load(folder / "samples.npz")["image"][:8]
     told = edgekit.diagnose(tmp_path / "alone.tflite", folder / "net.tflite", samples=samples).diagnosed
     assert told.diagnosis.samples == 8
+    few = edgekit.diagnose(tmp_path / "alone.tflite", folder / "net.tflite", samples=samples, max_samples=3).diagnosed
+    assert few.diagnosis.samples == 3
+    assert "it ran on 3 of 8 samples: --max-samples takes more" in few.notes
     random = edgekit.diagnose(tmp_path / "alone.tflite", folder / "net.tflite").diagnosed
     assert "random values" in " ".join(random.notes)
 
 
 def test_the_command_line_prints_and_writes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert (
-        cli.run(
-            ["diagnose", "out", "--top", "2", "--json", "-o", "data.json", "--value", "alone", "--plot", "sqnr.svg"]
-        )
-        == 0
-    )
+    wanted = ["--max-samples", "9", "--top", "2", "--value", "alone", "-o", "data.json", "--plot", "sqnr.svg"]
+    assert cli.run(["diagnose", "out", "--json", *wanted]) == 0
     assert "SQNR along the network" in Path("sqnr.svg").read_text()
     out, err = capsys.readouterr()
-    assert len(json.loads(out)["diagnosis"]["operators"]) > 4
+    seen = json.loads(out)["diagnosis"]
+    assert len(seen["operators"]) > 4
+    assert seen["samples"] == 9
     assert "cost less" in err
     assert "alone" in json.loads((folder / "data.json").read_text())["name"]
 
