@@ -23,21 +23,21 @@ def best_ms(artifact: Path) -> float | None:
     """The fastest of the runs that fit into `TIMED_S` on one thread (two at least), in ms, on inputs of zeros.
 
     Raises:
-        Unsupported: the CPU plugin cannot compile or run it.
+        Unsupported: the CPU plugin cannot read, compile or run it.
     """
-    model = CORE.read_model(artifact)
-    if model.has_rt_info(DEVICE) and model.get_rt_info(DEVICE).astype(str) not in HERE:
-        return None
     try:
+        model = CORE.read_model(artifact)
+        if model.has_rt_info(DEVICE) and model.get_rt_info(DEVICE).astype(str) not in HERE:
+            return None
         with deadline.inference(lambda: effort.of(artifact), file=str(artifact)):
-            request = CORE.compile_model(model, "CPU", ONE_THREAD).create_infer_request()
-            given = {port: np.zeros(port.get_shape(), port.get_element_type().to_dtype()) for port in model.inputs}
-            request.infer(given)
+            compiled = CORE.compile_model(model, "CPU", ONE_THREAD)
+            request = compiled.create_infer_request()
+            request.infer({port: np.zeros(port.shape, port.element_type.to_dtype()) for port in compiled.inputs})
         best, end = np.inf, time.monotonic() + TIMED_S
         while best == np.inf or time.monotonic() < end:
             start = time.perf_counter()
             with deadline.inference(lambda: effort.of(artifact), file=str(artifact)):
-                request.infer(given, share_inputs=True)
+                request.infer()
             best = min(best, time.perf_counter() - start)
     except FAILURES as error:
         raise Unsupported(
