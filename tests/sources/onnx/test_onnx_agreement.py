@@ -53,7 +53,7 @@ def test_inputs_that_steer_shapes_are_offered_as_constants(worker: Worker, tmp_p
     model = build("float[1,2,3] x, int64[1] axes", "y = Unsqueeze(x, axes) z = ReduceSum(x, axes)", "float[] y, float[] z")  # fmt: skip
     with pytest.raises(Unsupported) as caught:
         convert(worker, save(tmp_path, model), tmp_path / "waist")
-    assert "--constant axes=VALUE" in caught.value.fix
+    assert "--constant axes=" in caught.value.fix
 
 
 def test_a_refusal_names_the_first_operator_only(worker: Worker, tmp_path: Path) -> None:
