@@ -2,15 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgekit.trainable.form import Lifted
-from edgekit.trainable.libraries import tf
-from edgekit.trainable.writing import written
 from edgekit.waist import graph, run
 from edgekit.waist.tensors import sqnr_db
+from tests.lazy import Lazy
+
+if TYPE_CHECKING:
+    from edgekit.trainable.form import Lifted
+
+writing = Lazy("edgekit.trainable.writing")
+tf = Lazy("tensorflow")
 
 SAMPLES = 3
 
@@ -26,14 +30,14 @@ def samples(path: Path, seed: int = 0, count: int = SAMPLES) -> dict[str, Any]:
     }
 
 
-def call(lifted: Lifted, values: dict[str, Any], *, training: bool = False) -> list[Any]:
+def call(lifted: "Lifted", values: dict[str, Any], *, training: bool = False) -> list[Any]:
     """What the model makes of samples, in the order of the file's outputs: ``[N, …]`` each, as tensors."""
     given = [tf.constant(x) for x in lifted.given(values)]
     made = lifted.model(given[0] if len(given) == 1 else given, training=training)
     return list(made) if isinstance(made, list | tuple) else [made]
 
 
-def agreement_db(lifted: Lifted, values: dict[str, Any]) -> float:
+def agreement_db(lifted: "Lifted", values: dict[str, Any]) -> float:
     """The SQNR of the worst output against LiteRT, in dB; integers must be equal (infinite if so)."""
     main, expected = graph.read(lifted.path)[0], run.run(lifted.path, values)
     worst = np.inf
@@ -47,7 +51,7 @@ def agreement_db(lifted: Lifted, values: dict[str, Any]) -> float:
     return worst
 
 
-def loss(lifted: Lifted, values: dict[str, Any], factors: Sequence[Any]) -> Any:
+def loss(lifted: "Lifted", values: dict[str, Any], factors: Sequence[Any]) -> Any:
     """A number that depends on all float outputs."""
     made = (y for y in call(lifted, values) if y.dtype == tf.float32)
     return tf.add_n([tf.reduce_sum(y * tf.reshape(r, y.shape)) for y, r in zip(made, factors, strict=True)])
@@ -67,7 +71,7 @@ def factors(path: Path, values: dict[str, Any]) -> list[Any]:
     return [random.standard_normal(made[name].shape).astype(np.float32) for name in names]
 
 
-def gradients(lifted: Lifted, values: dict[str, Any], drawn: Sequence[Any]) -> list[Any]:
+def gradients(lifted: "Lifted", values: dict[str, Any], drawn: Sequence[Any]) -> list[Any]:
     """The gradient of each weight, as numpy; None if there is none."""
     with tf.GradientTape() as tape:
         number = loss(lifted, values, drawn)
@@ -75,7 +79,7 @@ def gradients(lifted: Lifted, values: dict[str, Any], drawn: Sequence[Any]) -> l
     return [None if g is None else tf.convert_to_tensor(g).numpy() for g in found]
 
 
-def slopes(lifted: Lifted, folder: Path, values: dict[str, Any], step: float = 2e-4) -> tuple[float, float]:
+def slopes(lifted: "Lifted", folder: Path, values: dict[str, Any], step: float = 2e-4) -> tuple[float, float]:
     """The slope of the loss along a random direction of all weights: by gradients, and by LiteRT on two written files.
 
     Each weight must have a gradient that is finite and not 0.
@@ -94,6 +98,6 @@ def slopes(lifted: Lifted, folder: Path, values: dict[str, Any], step: float = 2
             weight.variable.assign(was + sign * step * direction)
         if sign:
             file = folder / "moved.tflite"
-            file.write_bytes(written(lifted))
+            file.write_bytes(writing.written(lifted))
             losses.append(litert_loss(file, values, drawn))
     return slope, (losses[0] - losses[1]) / (2 * step)

@@ -6,12 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.trainable.libraries import tf
-from edgekit.trainable.lifting import lift
+from tests.lazy import Lazy
 from tests.networks import weights
 from tests.trainable.lifted import agreement_db, samples, slopes
 
-KERNEL = tf.constant(weights(8, 8))
+lifting = Lazy("edgekit.trainable.lifting")
+tf = Lazy("tensorflow")
+
+KERNEL = weights(8, 8)
 
 
 def converted(path: Path, function: Any) -> Path:
@@ -25,7 +27,7 @@ def test_a_counted_loop_is_unrolled_with_one_set_of_weights(tmp_path: Path) -> N
         step = lambda i, y: (i + 1, tf.tanh(tf.matmul(y, KERNEL)) + x)  # noqa: E731
         return tf.while_loop(lambda i, y: i < 4, step, (tf.constant(0), x))[1]
 
-    lifted = lift(converted(tmp_path / "loop.tflite", run))
+    lifted = lifting.lift(converted(tmp_path / "loop.tflite", run))
     values = samples(lifted.path)
     assert not lifted.notes
     assert [weight.values().size for weight in lifted.weights] == [64]
@@ -39,7 +41,7 @@ def test_a_loop_that_waits_for_values_stops_training(tmp_path: Path) -> None:
         more = lambda i, y: tf.logical_and(i < 9, tf.reduce_sum(y) < 9.0)  # noqa: E731
         return tf.while_loop(more, lambda i, y: (i + 1, y + 1.0), (tf.constant(0), tf.matmul(x, KERNEL)))[1]
 
-    lifted = lift(converted(tmp_path / "waits.tflite", run))
+    lifted = lifting.lift(converted(tmp_path / "waits.tflite", run))
     (note,) = lifted.notes
     assert note.startswith("WHILE")
     assert "stops training (how often the loop runs depends on the input); no gradient reaches" in note
@@ -51,7 +53,7 @@ def test_each_sample_takes_its_branch(tmp_path: Path) -> None:
         larger = tf.reduce_sum(x) > 0
         return tf.cond(larger, lambda: tf.matmul(x, KERNEL), lambda: tf.tanh(tf.matmul(x, 2 * KERNEL)))
 
-    lifted = lift(converted(tmp_path / "branch.tflite", run))
+    lifted = lifting.lift(converted(tmp_path / "branch.tflite", run))
     values = samples(lifted.path, count=6)
     sums = np.sum(values[next(iter(values))], axis=(1, 2))
     assert (sums > 0).any()

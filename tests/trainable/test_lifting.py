@@ -5,17 +5,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.trainable.libraries import tf_keras
-from edgekit.trainable.lifting import lift
-from edgekit.trainable.weights import looks_learned
 from tests import networks
+from tests.lazy import Lazy
 from tests.networks import Network, weights
 from tests.trainable.cases import ROWS, VECTOR, dense, ints
 from tests.trainable.lifted import agreement_db, factors, gradients, samples
 
+lifting = Lazy("edgekit.trainable.lifting")
+trainable_weights = Lazy("edgekit.trainable.weights")
+tf_keras = Lazy("tf_keras")
+
 
 def test_a_classifier_is_made_of_stock_layers_and_learns(tmp_path: Path) -> None:
-    lifted = lift(networks.classifier(tmp_path / "net.tflite"))
+    lifted = lifting.lift(networks.classifier(tmp_path / "net.tflite"))
     kinds = [type(layer).__name__ for layer in lifted.layers.values()]
     assert kinds == ["Conv2D", "DepthwiseConv2D", "AveragePooling2D", "Reshape", "Dense", "Softmax"]
     assert all(type(layer).__module__.startswith("tf_keras") for layer in lifted.model.layers)
@@ -28,7 +30,7 @@ def test_a_classifier_is_made_of_stock_layers_and_learns(tmp_path: Path) -> None
 
 
 def test_weights_are_called_and_shaped_as_in_the_file(tmp_path: Path) -> None:
-    lifted = lift(networks.classifier(tmp_path / "net.tflite"))
+    lifted = lifting.lift(networks.classifier(tmp_path / "net.tflite"))
     assert {weight.name: weight.values().shape for weight in lifted.weights} == {
         "k1": (16, 3, 3, 3), "b1": (16,), "k2": (1, 3, 3, 16), "b2": (16,), "k3": (5, 64), "b3": (5,),
     }  # fmt: skip
@@ -48,7 +50,7 @@ def tied(net: Network, x: int, *, copied: bool) -> int:
 @pytest.mark.parametrize("copied", [False, True])
 def test_equal_weights_are_one_variable(tmp_path: Path, copied: bool) -> None:
     net = Network()
-    lifted = lift(net.save(tmp_path / "tied.tflite", tied(net, net.input("x", VECTOR), copied=copied)))
+    lifted = lifting.lift(net.save(tmp_path / "tied.tflite", tied(net, net.input("x", VECTOR), copied=copied)))
     assert [weight.name for weight in lifted.weights] == ["kernel", "b0"]
     assert len(lifted.model.trainable_weights) == 2
     first, second = lifted.layers.values()
@@ -67,7 +69,7 @@ def test_zeros_beside_other_weights_are_weights_of_their_own(tmp_path: Path) -> 
         ]
         x = net.operator("FULLY_CONNECTED", given, VECTOR, kind="FullyConnectedOptions")
     net.subgraph.tensors[5].buffer = net.subgraph.tensors[2].buffer  # as converters do that keep each content once
-    lifted = lift(net.save(tmp_path / "zeros.tflite", x))
+    lifted = lifting.lift(net.save(tmp_path / "zeros.tflite", x))
     assert [weight.name for weight in lifted.weights] == ["k0", "b0", "k1", "b1"]
 
 
@@ -77,7 +79,7 @@ def test_a_weight_that_lies_in_two_ways_is_still_one(tmp_path: Path) -> None:
     at, table = net.input("at", (1, 5), "int32"), net.constant("table", weights(7, 4))
     x = net.operator("GATHER", [table, at], ROWS, kind="GatherOptions", axis=0)
     x = net.operator("FULLY_CONNECTED", [x, table], (1, 5, 7), kind="FullyConnectedOptions", keepNumDims=True)
-    lifted = lift(net.save(tmp_path / "embedding.tflite", x))
+    lifted = lifting.lift(net.save(tmp_path / "embedding.tflite", x))
     assert [weight.name for weight in lifted.weights] == ["table"]
     values = samples(lifted.path)
     assert agreement_db(lifted, values) >= 80
@@ -92,7 +94,7 @@ def test_what_rounds_stops_training_by_name(tmp_path: Path) -> None:
     x = net.operator(
         "FULLY_CONNECTED", [x, net.constant("after", weights(3, 12, seed=1))], (1, 3), kind="FullyConnectedOptions"
     )
-    lifted = lift(net.save(tmp_path / "round.tflite", x))
+    lifted = lifting.lift(net.save(tmp_path / "round.tflite", x))
     assert lifted.notes == ("ROUND rounded stops training; no gradient reaches kernel, bias",)
     values = samples(lifted.path)
     assert agreement_db(lifted, values) >= 80
@@ -114,7 +116,9 @@ def test_an_operator_without_a_form_in_tensorflow_is_run_by_litert(tmp_path: Pat
     net.subgraph.operators[-1].outputs = [made, net.tensor("index", (3,), "int32")]
     order = net.operator("CAST", [made], (2,), kind="CastOptions")
     wide = net.operator("SUM", [order, ints(net, "axis", 0)], (1,), kind="ReducerOptions", keepDims=True)
-    lifted = lift(net.save(tmp_path / "unique.tflite", net.operator("MUL", [x, wide], VECTOR, kind="MulOptions")))
+    lifted = lifting.lift(
+        net.save(tmp_path / "unique.tflite", net.operator("MUL", [x, wide], VECTOR, kind="MulOptions"))
+    )
     assert agreement_db(lifted, samples(lifted.path)) >= 80
     assert not lifted.notes
 
@@ -125,14 +129,14 @@ def test_an_operator_without_a_form_in_tensorflow_is_run_by_litert(tmp_path: Pat
      ([0.1, 0.2, -1e9], False), ([1.0, np.nan], False), ([1.0, np.inf, 2.0], False), ([0.0, 0.1, 0.2], True)],
 )  # fmt: skip
 def test_scales_and_shifts_are_learned_masks_and_epsilons_are_not(values: list[float], learned: bool) -> None:
-    assert looks_learned(np.array(values, np.float32)) is learned
+    assert trainable_weights.looks_learned(np.array(values, np.float32)) is learned
 
 
 def test_samples_stand_in_front_where_the_file_has_no_batch_of_1(tmp_path: Path) -> None:
     net = Network()
     x = net.input("x", (5, 2, 4))
     x = net.operator("TRANSPOSE", [x, ints(net, "order", 1, 0, 2)], (2, 5, 4))
-    lifted = lift(net.save(tmp_path / "steps.tflite", x))
+    lifted = lifting.lift(net.save(tmp_path / "steps.tflite", x))
     assert lifted.model.input_shape == (None, 5, 2, 4)
     assert lifted.model.output_shape == (None, 2, 5, 4)
     assert agreement_db(lifted, samples(lifted.path)) >= 80

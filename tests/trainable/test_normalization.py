@@ -1,22 +1,26 @@
 """Batch normalization put back behind convolutions, and folded again."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from edgekit.trainable import normalization
-from edgekit.trainable.form import Lifted
-from edgekit.trainable.libraries import tf_keras
-from edgekit.trainable.lifting import lift
-from edgekit.trainable.writing import written
 from edgekit.waist import run
 from edgekit.waist.tensors import sqnr_db
 from tests import networks
+from tests.lazy import Lazy
 from tests.networks import SAME, Network
 from tests.trainable.cases import IMAGE, conv, depthwise, transposed
 from tests.trainable.lifted import agreement_db, call, samples
+
+if TYPE_CHECKING:
+    from edgekit.trainable.form import Lifted
+
+lifting = Lazy("edgekit.trainable.lifting")
+writing = Lazy("edgekit.trainable.writing")
+tf_keras = Lazy("tf_keras")
+normalization = Lazy("edgekit.trainable.normalization")
 
 NETWORK = {
     "CONV_2D": conv((6, 3, 3, 4), fusedActivationFunction=networks.RELU),
@@ -25,7 +29,7 @@ NETWORK = {
 }
 
 
-def trained(form: Lifted, values: dict[str, Any]) -> None:
+def trained(form: "Lifted", values: dict[str, Any]) -> None:
     """Some steps away from where it was, with whatever gradient a random target gives."""
     form.model.compile(tf_keras.optimizers.SGD(0.01), "mse")
     given, target = form.given(values)[0], np.asarray(call(form, values)[0])
@@ -37,15 +41,15 @@ def test_a_normalization_leaves_the_network_as_it_is_and_is_folded_after_trainin
     net, after = Network(), tmp_path / "after.tflite"
     path = net.save(tmp_path / "net.tflite", NETWORK[name](net, net.input("x", IMAGE)))
     values = samples(path, count=40)
-    form = normalization.put_back(lift(path), values)
+    form = normalization.put_back(lifting.lift(path), values)
     assert list(form.normalizations) == [0]
     assert agreement_db(form, values) >= 80
-    assert written(form) == path.read_bytes()
+    assert writing.written(form) == path.read_bytes()
     at_training = np.asarray(call(form, values, training=True)[0])
     assert sqnr_db(np.asarray(call(form, values)[0]), at_training) >= 40  # the samples' own mean and variance
     trained(form, values)
     expected = np.asarray(call(form, values)[0])
-    after.write_bytes(written(form))
+    after.write_bytes(writing.written(form))
     (found,) = run.run(after, values).values()
     assert after.read_bytes() != path.read_bytes()
     assert sqnr_db(expected, found.reshape(expected.shape)) >= 80
@@ -53,20 +57,20 @@ def test_a_normalization_leaves_the_network_as_it_is_and_is_folded_after_trainin
 
 
 def test_only_convolutions_with_weights_of_their_own_are_normalized(tmp_path: Path) -> None:
-    lifted = lift(networks.classifier(tmp_path / "net.tflite"))
+    lifted = lifting.lift(networks.classifier(tmp_path / "net.tflite"))
     assert normalization.places(lifted) == {0, 1}
     net = Network()
     x = net.input("x", IMAGE)
     kernel, bias = net.constant("kernel", networks.weights(4, 3, 3, 4)), net.constant("bias", np.zeros(4, np.float32))
     for _ in range(2):
         x = net.operator("CONV_2D", [x, kernel, bias], IMAGE, kind="Conv2DOptions", padding=SAME, strideW=1, strideH=1)
-    shared = lift(net.save(tmp_path / "shared.tflite", x))
+    shared = lifting.lift(net.save(tmp_path / "shared.tflite", x))
     assert normalization.places(shared) == set()
     assert not normalization.put_back(shared, samples(shared.path)).normalizations
 
 
 def test_weights_that_were_trained_before_are_kept(tmp_path: Path) -> None:
-    lifted = lift(networks.classifier(tmp_path / "net.tflite"))
+    lifted = lifting.lift(networks.classifier(tmp_path / "net.tflite"))
     lifted.weights[0].variable.assign(lifted.weights[0].variable + 0.1)
     values = samples(lifted.path, count=8)
     form = normalization.put_back(lifted, values)

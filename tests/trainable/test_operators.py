@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.trainable.lifting import lift
-from edgekit.trainable.writing import written
+from tests.lazy import Lazy
 from tests.trainable import cases
 from tests.trainable.lifted import agreement_db, samples, slopes
+
+lifting = Lazy("edgekit.trainable.lifting")
+writing = Lazy("edgekit.trainable.writing")
 
 ROUNDED = {"QUANTIZE"}
 """Cases whose slope is 0 almost everywhere, and that pass the gradient of what they round."""
@@ -16,11 +18,11 @@ ROUNDED = {"QUANTIZE"}
 @pytest.mark.parametrize("name", cases.CASES)
 def test_an_operator_is_lifted(name: str, tmp_path: Path) -> None:
     path = cases.write(name, tmp_path)
-    lifted = lift(path)
+    lifted = lifting.lift(path)
     values = samples(path)
     assert not lifted.notes
     assert agreement_db(lifted, values) >= (40 if name in ROUNDED else 80)
-    assert written(lifted) == path.read_bytes()
+    assert writing.written(lifted) == path.read_bytes()
     by_gradients, by_litert = slopes(lifted, tmp_path, values)
     if name not in ROUNDED:
         assert by_gradients == pytest.approx(by_litert, rel=0.03, abs=0.03)
@@ -28,7 +30,7 @@ def test_an_operator_is_lifted(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", cases.STOPPING)
 def test_an_operator_without_a_gradient_computes_the_same(name: str, tmp_path: Path) -> None:
-    lifted = lift(cases.write(name, tmp_path))
+    lifted = lifting.lift(cases.write(name, tmp_path))
     assert agreement_db(lifted, samples(lifted.path)) >= 80
     assert lifted.notes
     assert all("stops training; no gradient reaches scale" in note for note in lifted.notes)

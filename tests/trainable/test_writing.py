@@ -5,13 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.trainable.lifting import lift
-from edgekit.trainable.writing import written
 from edgekit.waist import graph
 from tests import networks
+from tests.lazy import Lazy
 from tests.networks import Network
 from tests.trainable.lifted import agreement_db, samples
 from tests.trainable.test_lifting import VECTOR, tied
+
+lifting = Lazy("edgekit.trainable.lifting")
+writing = Lazy("edgekit.trainable.writing")
 
 
 def constants(path: Path) -> dict[str, bytes]:
@@ -22,20 +24,20 @@ def constants(path: Path) -> dict[str, bytes]:
 
 def test_every_weight_goes_there_and_back_bit_for_bit(tmp_path: Path) -> None:
     path = networks.classifier(tmp_path / "net.tflite")
-    lifted, before = lift(path), constants(path)
+    lifted, before = lifting.lift(path), constants(path)
     assert {weight.name: weight.values().tobytes() for weight in lifted.weights} == {
         w.name: before[w.name] for w in lifted.weights
     }
-    assert written(lifted) == path.read_bytes()
+    assert writing.written(lifted) == path.read_bytes()
 
 
 @pytest.mark.parametrize("number", range(6))
 def test_one_changed_weight_changes_that_constant_alone(tmp_path: Path, number: int) -> None:
     path, after = networks.classifier(tmp_path / "net.tflite"), tmp_path / "after.tflite"
-    lifted, before = lift(path), constants(path)
+    lifted, before = lifting.lift(path), constants(path)
     weight = lifted.weights[number]
     weight.variable.assign(np.nextafter(weight.variable.numpy(), np.float32(9)))
-    after.write_bytes(written(lifted))
+    after.write_bytes(writing.written(lifted))
     found = constants(after)
     assert {name for name in before if found[name] != before[name]} == {weight.name}
     assert found[weight.name] == weight.values().tobytes()
@@ -47,11 +49,11 @@ def test_one_changed_weight_changes_that_constant_alone(tmp_path: Path, number: 
 def test_all_places_of_a_shared_weight_get_the_new_values(tmp_path: Path, copied: bool) -> None:
     net = Network()
     path, after = tmp_path / "tied.tflite", tmp_path / "after.tflite"
-    lifted = lift(net.save(path, tied(net, net.input("x", VECTOR), copied=copied)))
+    lifted = lifting.lift(net.save(path, tied(net, net.input("x", VECTOR), copied=copied)))
     for weight in lifted.weights:
         weight.variable.assign(weight.variable.numpy() + 0.1)
-    after.write_bytes(written(lifted))
-    again, values = lift(after), samples(path)
+    after.write_bytes(writing.written(lifted))
+    again, values = lifting.lift(after), samples(path)
     assert [weight.name for weight in again.weights] == ["kernel", "b0"]
     assert agreement_db(again, values) >= 80
     np.testing.assert_allclose(again.model(values["x"][:, 0]), lifted.model(values["x"][:, 0]), rtol=1e-6)
