@@ -82,8 +82,9 @@ class ModelBuilder:
     def _stocked(self, step: LayerPlan, stock: Stock, name: str) -> Any:
         """A layer of tf-keras with the weights of the file."""
         given = [self._values[step.call.operator.inputs[slot]] for slot in stock.given]
-        if stock.shape is not None:
-            given = [tf_keras.layers.Reshape(stock.shape, name=self._unique(f"{name}_rows"))(given[0])]
+        if stock.before is not None:
+            stock.before._name = self._unique(f"{name}_operand")
+            given = [stock.before(given[0])]
         layer = stock.layer
         source: Any = given[0] if len(given) == 1 else given
         layer._name = name

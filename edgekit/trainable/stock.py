@@ -47,13 +47,13 @@ class Stock:
         layer: takes one tensor or a list, ``[N, …]`` without the file's leading 1.
         given: slots of the operands that it is given.
         held: its weights.
-        shape: what its only operand is reshaped to before, without the axis of samples; None: it stays as it is.
+        before: another layer that its only operand passes first; None: it comes as it is.
     """
 
     layer: Any
     given: tuple[int, ...] = (0,)
     held: tuple[Held, ...] = ()
-    shape: tuple[int, ...] | None = None
+    before: Any = None
 
 
 def short(shape: tuple[int, ...]) -> tuple[int, ...]:

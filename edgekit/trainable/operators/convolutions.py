@@ -69,6 +69,10 @@ def _conv_2d(call: Call) -> Any:
 
 def _convolved(x: Any, kernel: Any, options: dict[str, Any]) -> Any:
     strides, dilations = _strides(options), _dilations(options)
+    if tuple(kernel.shape[:2]) == (1, 1):
+        # With oneDNN the gradient of TensorFlow 2.21 writes past its memory if a 1×1 kernel strides: the process dies,
+        # or worse, does not. The places are picked before.
+        return tf.nn.conv2d(x[:, :: strides[0], :: strides[1]], kernel, 1, "VALID")
     if dilations == (1, 1):
         return tf.nn.conv2d(x, kernel, strides, padding(options))
     # CPUs have no gradient of convolutions that stride and dilate: each place is computed, some are kept.
@@ -95,11 +99,14 @@ def _conv_2d_layer(call: Call) -> Stock | None:
         return None
     filters, *size, channels = call.operand(1).shape
     held, use_bias = _bias(call, 2)
+    strides = _strides(call.options)
+    picks = size == [1, 1] and max(strides) > 1  # see `_convolved`
     layer = layers.Conv2D(
-        filters, tuple(size), _strides(call.options), padding(call.options).lower(),
+        filters, tuple(size), (1, 1) if picks else strides, padding(call.options).lower(),
         dilation_rate=_dilations(call.options), use_bias=use_bias,
     )  # fmt: skip
-    return Stock(layer, held=(Held(1, "kernel", Layout((1, 2, 3, 0), (*size, channels, filters))), *held))
+    kernel = Held(1, "kernel", Layout((1, 2, 3, 0), (*size, channels, filters)))
+    return Stock(layer, held=(kernel, *held), before=layers.AveragePooling2D(1, strides) if picks else None)
 
 
 def _depthwise(call: Call) -> Any:
@@ -149,8 +156,11 @@ def _transpose_conv(call: Call) -> Any:
     result = call.results[0].shape[1:3]
 
     def convolved(x: Any) -> Any:
-        shape = tf.stack([tf.shape(x)[0], *whole, outputs])
-        made = tf.nn.conv2d_transpose(x, kernel, shape, strides, "VALID")
+        if size == [1, 1]:
+            made = _spread(tf.nn.conv2d(x, tf.transpose(kernel, (0, 1, 3, 2)), 1, "VALID"), strides, whole)
+        else:
+            shape = tf.stack([tf.shape(x)[0], *whole, outputs])
+            made = tf.nn.conv2d_transpose(x, kernel, shape, strides, "VALID")
         same = padding(call.options) == "SAME"
         cut = [max(0, n - after) // 2 if same else 0 for n, after in zip(whole, result, strict=True)]
         made = made[:, cut[0] : cut[0] + result[0], cut[1] : cut[1] + result[1]]
@@ -158,6 +168,17 @@ def _transpose_conv(call: Call) -> Any:
         return biased(call, tf.pad(made, [(0, 0), *missing, (0, 0)]), 3)
 
     return images(call, convolved, 2)
+
+
+def _spread(x: Any, strides: tuple[int, int], whole: Sequence[int]) -> Any:
+    """Images with zeros between their places, as a 1×1 kernel that strides makes them (see `_convolved`)."""
+    _, high, wide, channels = x.shape
+    room = [(0, 0), (0, 0), (0, strides[0] - 1), (0, 0), (0, strides[1] - 1), (0, 0)]
+    made = tf.reshape(
+        tf.pad(tf.reshape(x, (-1, high, 1, wide, 1, channels)), room),
+        (-1, high * strides[0], wide * strides[1], channels),
+    )
+    return made[:, : whole[0], : whole[1]]
 
 
 def _whole(size: int, kernel: int, stride: int) -> int:
@@ -170,6 +191,8 @@ def _transpose_conv_layer(call: Call) -> Stock | None:
     if not _is_stock(call, 2) or not constant(call, 1, 3):
         return None
     outputs, *size, channels = call.operand(1).shape
+    if size == [1, 1] and max(strides) > 1:
+        return None
     before, after = call.operand(2).shape[1:3], call.results[0].shape[1:3]
     for n, k, s, made in zip(before, size, strides, after, strict=True):
         if made != (n * s if same else n * s + max(k - s, 0)) or (same and k < s):

@@ -31,7 +31,7 @@ def _dense(call: Call) -> Stock | None:
     if call.has(2):
         held.append(Held(2, "bias", Layout.plain(call.operand(2).shape)))
     layer = tf_keras.layers.Dense(outputs, use_bias=call.has(2))
-    return Stock(layer, held=tuple(held), shape=rows if rows != short(source.shape) else None)
+    return Stock(layer, held=tuple(held), before=tf_keras.layers.Reshape(rows) if rows != short(source.shape) else None)
 
 
 def _batch_matmul(call: Call) -> Any:
