@@ -13,7 +13,7 @@ from edgekit.sources.onnx.network import Network, kind
 
 
 def refuse_large(path: Path, model: onnx.ModelProto, shapes: dict[str, tuple[int, ...]]) -> None:
-    """Stop if an input is too large (`edgekit.sources.bound`), or a value that shape inference knows (`largest_result`).
+    """Stop if an input (`edgekit.sources.bound`) or a value that shape inference knows (`bound_results`) is too large.
 
     Args:
         path: the file, for the message.
