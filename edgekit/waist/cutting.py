@@ -165,7 +165,8 @@ def apart(
         The object tree, and where the tensors of the whole stand in it.
     """
     trees = list(operators)
-    held = list(dict.fromkeys(t for tree in trees for t in graph.ints([*tree.inputs, *tree.outputs]) if t >= 0))
+    used = (t for tree in trees for t in graph.ints([*tree.inputs, *tree.outputs, *_inner(tree)]))
+    held = list(dict.fromkeys(t for t in used if t >= 0))
     places = {tensor: place for place, tensor in enumerate(held)}
     main = schema.SubGraphT()
     main.tensors = [
@@ -178,6 +179,7 @@ def apart(
             tree,
             inputs=[places.get(t, -1) for t in graph.ints(tree.inputs)],
             outputs=[places[t] for t in graph.ints(tree.outputs)],
+            intermediates=[places[t] for t in graph.ints(_inner(tree))],
         )
         for tree in trees
     ]
@@ -189,6 +191,11 @@ def apart(
         for number, tensor in enumerate(main.tensors, start=1):
             tensor.buffer = number
     return made, places
+
+
+def _inner(operator: Any) -> Any:
+    """Tensors with the scales inside of an operator (an LSTM of integers)."""
+    return () if operator.intermediates is None else operator.intermediates
 
 
 def _copied(made: Any, tree: Any, **changes: Any) -> Any:

@@ -80,9 +80,11 @@ def _require_stateless(artifact: Path, *sides: Side) -> None:
     for side in sides:
         if kept := state.keepers(side.model):
             raise Unsupported(
-                f"{artifact.name} keeps a state from run to run ({', '.join(kept)}), so that no operator stands alone.",
+                f"{artifact.name} keeps a state from run to run ({', '.join(kept)}), and operators that run one at a "
+                "time do not carry it on.",
                 place=str(artifact),
-                fix="diagnose a file of the same network without state",
+                fix="diagnose a build of the same weights that begins each run anew (Keras: stateful=False), or that "
+                "has the state as an input and an output",
             )
 
 

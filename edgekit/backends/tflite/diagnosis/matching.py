@@ -6,6 +6,7 @@ on; an activation that one side fuses into a layer is an operator of its own on 
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -226,9 +227,17 @@ class Pairs:
             return readers[0].outputs
         return ()
 
+    def _of_the_inputs(self) -> Iterator[Operator]:
+        """The file's operators whose results depend on its inputs: those that begin a state at zero do not."""
+        reached = set(self._file.graph.inputs)
+        for operator in self._file.graph.operators:
+            if not reached.isdisjoint(operator.inputs):
+                reached.update(operator.outputs)
+                yield operator
+
     def _require(self, place: str) -> None:
         """Refuse a file whose operators, or whose weights, are others."""
-        computing = [o for o in self._file.graph.operators if o.name not in graph.BORDER]
+        computing = [o for o in self._of_the_inputs() if o.name not in graph.BORDER]
         paired = [o for o in computing if any(t in self.tensors for t in o.outputs)]
         if computing and len(paired) < LEAST * len(computing):
             raise InputError(
