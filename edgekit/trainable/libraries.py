@@ -8,9 +8,6 @@ import os
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
-# TensorFlow 2.21's gradient of a 1×1 convolution with stride 2, the shortcut of every ResNet, writes past its memory
-# with oneDNN: the process dies, or worse, does not.
-os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
 
 import absl.logging
 import tensorflow as tf
