@@ -95,6 +95,7 @@ def test_the_pytorch_tutorial_goes_through(tmp_path: Path) -> None:
     assert run.stdout.split() == ["0", "True"]
 
 
+@pytest.mark.study
 @pytest.mark.slow
 def test_the_page_for_notebooks_runs(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "tutorial" / "python.md").read_text(encoding="utf8")
