@@ -372,8 +372,10 @@ def _remarks(
 ) -> Iterator[str]:
     """What limits the evidence, or what an app must do."""
     if stateful:
-        yield "it keeps state from run to run, as its source does: start each new sequence with a new interpreter "
-        "(OpenVINO: inference request)"
+        yield (
+            "it keeps state from run to run, as its source does: start each new sequence with a new interpreter "
+            "(OpenVINO: inference request)"
+        )
     if case.odd_labels and not (case.measured and metrics.is_chance(case.measured, case.measured.source)):
         yield case.odd_labels
     for found in agreements:
