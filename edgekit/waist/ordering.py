@@ -1,4 +1,4 @@
-"""Samples in an order that their contents decide: whoever shuffles them gets the same."""
+"""Which samples are taken, and in which order: one that their contents decide, whoever shuffles them."""
 
 import hashlib
 from collections.abc import Mapping
@@ -18,6 +18,12 @@ def by_content(inputs: Mapping[str, Array]) -> NDArray[np.int_]:
     found: NDArray[np.int_] = np.array(
         sorted(range(len(next(iter(inputs.values())))), key=lambda row: _digest(inputs, row)), np.int_
     )
+    return found
+
+
+def evenly(count: int, most: int) -> NDArray[np.int_]:
+    """The numbers of ``most`` of ``count`` samples, or of all, as evenly spaced as they can be, in their order."""
+    found: NDArray[np.int_] = np.linspace(0, count - 1, min(count, most)).round().astype(int)
     return found
 
 

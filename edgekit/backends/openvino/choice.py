@@ -7,9 +7,8 @@ correcting layer by layer came first on its own samples, and was 4 dB worse than
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
-
 from edgekit.backends.openvino import control
+from edgekit.waist.ordering import evenly
 from edgekit.waist.tensors import Array
 
 Way = tuple[str, str]
@@ -46,8 +45,7 @@ def held_out(samples: list[Sample], *, in_order: bool) -> tuple[list[Sample], li
         first = len(samples) - len(samples) // EVERY
         return samples[:first][-MOST_TRIED:], samples[first:]
     rest = [sample for place, sample in enumerate(samples) if place % EVERY]
-    chosen = np.unique(np.linspace(0, len(rest) - 1, MOST_TRIED).round().astype(int))
-    return [rest[place] for place in chosen], samples[::EVERY]
+    return [rest[place] for place in evenly(len(rest), MOST_TRIED)], samples[::EVERY]
 
 
 def best(

@@ -15,6 +15,7 @@ from edgekit.backends.openvino import holding
 from edgekit.backends.openvino.libraries import CORE, nncf
 from edgekit.errors import Unsupported
 from edgekit.waist.holding import LEAST
+from edgekit.waist.ordering import evenly
 from edgekit.waist.tensors import Array
 
 SAMPLES = 64
@@ -56,7 +57,7 @@ def distance_db(floats: Any, made: Any, samples: list[dict[str, Array]]) -> floa
 
 
 def _few(samples: list[dict[str, Array]]) -> list[dict[str, Array]]:
-    return [samples[i] for i in np.unique(np.linspace(0, len(samples) - 1, SAMPLES).round().astype(int))]
+    return [samples[i] for i in evenly(len(samples), SAMPLES)]
 
 
 def quantize(model: Any, samples: list[dict[str, Array]], least_db: float, **options: Any) -> Any:

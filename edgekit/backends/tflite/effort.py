@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.waist.ordering import evenly
+
 OBSERVED_MACS = 2e12
 """Multiply-accumulates of the runs in which ranges are seen: five minutes at 7 G/s, LiteRT's own kernels."""
 
@@ -43,7 +45,7 @@ def observed(size: Size, samples: int, *, in_order: bool = False) -> NDArray[np.
     most = max(FEWEST_SAMPLES, int(OBSERVED_MACS / max(size.macs, 1)))
     if most >= samples or in_order:
         return np.arange(min(most, samples))
-    return np.linspace(0, samples - 1, most).round().astype(int)
+    return evenly(samples, most)
 
 
 def candidates(size: Size, runs: int) -> int:

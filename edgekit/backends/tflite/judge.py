@@ -13,6 +13,7 @@ from edgekit.backends.tflite.plan import QuantizationPlan
 from edgekit.errors import Unsupported
 from edgekit.waist import cost, graph
 from edgekit.waist.holding import float_operators
+from edgekit.waist.ordering import evenly
 from edgekit.waist.tensors import Array
 from edgekit.waist.trial import Trial
 
@@ -85,8 +86,7 @@ def scored(path: Path, float_graph: graph.Graph, samples: int, most: int = SCORE
     macs = max(1, cost.count(path).macs)
     sizes = [4 * int(np.prod(float_graph.tensors[index].shape)) for index in float_graph.outputs]
     most = min(most, int(SCORED_MACS / macs), SCORED_BYTES // max(1, sum(sizes)))
-    chosen: NDArray[np.int_] = np.unique(np.linspace(0, samples - 1, max(4, most)).round().astype(int))
-    return chosen
+    return evenly(samples, max(4, most))
 
 
 class Judge:

@@ -21,6 +21,7 @@ from edgekit.backends.tflite.ranges import METHODS, SAME_RANGE, Range, right_fac
 from edgekit.errors import EndlessError
 from edgekit.host import events
 from edgekit.waist import graph
+from edgekit.waist.ordering import evenly
 from edgekit.waist.tensors import Array
 
 SEARCHED = "searched"
@@ -70,7 +71,7 @@ def searched(
     if len(fold.fit) < LEAST:
         return found, ("ranges were not searched for: too few samples, or each goes on from the one before",)
     count = holdout.most(found.plan.path)
-    places = np.unique(np.linspace(0, len(fold.fit) - 1, min(len(fold.fit), SAMPLES, count)).round().astype(int))
+    places = evenly(len(fold.fit), min(SAMPLES, count))
     shown, checked = ({n: v[rows] for n, v in inputs.items()} for rows in (fold.fit[places], fold.check))
     start = _Trials(found, Holdout(judge, shown, min(SAMPLES, count)), settings, most)
     ranges = start.descend()

@@ -13,6 +13,7 @@ from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.diagnosis import Diagnosis, OperatorDiagnosis
 from edgekit.nouns.model import Waist
 from edgekit.waist import cost, graph, state, stored
+from edgekit.waist.ordering import evenly
 from edgekit.waist.stepwise import Stepwise
 from edgekit.waist.tensors import Array, arrays, inputs_to_file
 
@@ -92,7 +93,7 @@ def _given(waist: Waist, samples: dict[str, Array], floats: Side) -> tuple[dict[
     """The float network's inputs by tensor index, as many as can be held, evenly taken."""
     every = len(next(iter(samples.values())))
     most = max(1, min(every, WALK_BYTES // (VALUES * max(1, cost.peak(floats.graph)))))
-    chosen = np.unique(np.linspace(0, every - 1, most).round().astype(int))
+    chosen = evenly(every, most)
     by_name = inputs_to_file(waist.signature, {name: values[chosen] for name, values in samples.items()})
     tensors = floats.graph.tensors
     return {index: by_name[tensors[index].name] for index in floats.graph.inputs}, len(chosen)

@@ -18,6 +18,7 @@ from edgekit.backends.tflite.plan import QuantizationPlan, QuantizationSettings
 from edgekit.errors import EndlessError
 from edgekit.host import events
 from edgekit.waist import cost, graph
+from edgekit.waist.ordering import evenly
 from edgekit.waist.stepwise import last_uses
 from edgekit.waist.tensors import Array
 
@@ -101,8 +102,7 @@ def fitted(
 def _held(fold: Fold, chosen: NDArray[np.int_], most: int) -> NDArray[np.int_]:
     """Samples that nothing is fitted to: those that check, and of those that might have been fitted to."""
     spare = fold.fit[~np.isin(fold.fit, chosen)]
-    places = np.linspace(0, len(spare) - 1, max(0, min(most - len(fold.check), len(spare)))).round().astype(int)
-    return np.concatenate([fold.check, spare[np.unique(places)]])
+    return np.concatenate([fold.check, spare[evenly(len(spare), max(0, most - len(fold.check)))]])
 
 
 def _ways(found: Candidate, settings: QuantizationSettings) -> Iterator[str]:
@@ -117,8 +117,7 @@ def _ways(found: Candidate, settings: QuantizationSettings) -> Iterator[str]:
 def _chosen(path: Path, fold: Fold) -> NDArray[np.int_]:
     """Samples of those that fit, as many as a walk may use; none if that is too few."""
     count = min(len(fold.fit), _affordable(path, graph.read(path)[0]))
-    places = np.linspace(0, len(fold.fit) - 1, count if count >= LEAST else 0).round().astype(int)
-    found: NDArray[np.int_] = fold.fit[np.unique(places)]
+    found: NDArray[np.int_] = fold.fit[evenly(len(fold.fit), count if count >= LEAST else 0)]
     return found
 
 

@@ -9,6 +9,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from edgekit.waist import graph, padding
+from edgekit.waist.ordering import evenly
 from edgekit.waist.tensors import Array
 
 Floats = NDArray[np.float32]
@@ -59,10 +60,10 @@ class Layer:
         """
         if self.operator.name == "FULLY_CONNECTED":
             vectors = values.reshape(-1, self.weights.shape[-1])
-            return vectors[_evenly(len(vectors), most)][None].astype(np.float32)
+            return vectors[evenly(len(vectors), most)][None].astype(np.float32)
         images = values.reshape(-1, *values.shape[-3:]).astype(np.float32)
         windows = self._windows(images, self.result[-3:-1])
-        places = _evenly(int(np.prod(windows.shape[:3])), most)
+        places = evenly(int(np.prod(windows.shape[:3])), most)
         taken = windows[np.unravel_index(places, windows.shape[:3])]  # [rows, channels, height, width]
         rows, channels = len(taken), taken.shape[1]
         if self.operator.name == "DEPTHWISE_CONV_2D":
@@ -106,11 +107,6 @@ def _transposed_windows(
 def _sliding(images: Floats, window: tuple[int, int]) -> Floats:
     slide: Any = sliding_window_view  # its stub knows no more than one axis
     found: Floats = slide(images, window, axis=(1, 2))
-    return found
-
-
-def _evenly(count: int, most: int) -> NDArray[np.int_]:
-    found: NDArray[np.int_] = np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
     return found
 
 
