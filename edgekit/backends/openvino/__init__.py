@@ -22,7 +22,7 @@ from edgekit.backends.openvino import (
     timing,
     ways,
 )
-from edgekit.backends.openvino.libraries import CORE, FAILURES, nncf, ov
+from edgekit.backends.openvino.libraries import CORE, EXACT, FAILURES, nncf, ov
 from edgekit.errors import InputError, Unsupported
 from edgekit.host import deadline, events
 from edgekit.nouns.building import Built, Job, Placement
@@ -31,12 +31,7 @@ from edgekit.waist.holding import of_weights
 from edgekit.waist.rows import write_rows
 from edgekit.waist.tensors import Array, FileSamples, arrays, each_to_file, each_to_source
 
-EXACT = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "INFERENCE_PRECISION_HINT": "f32"}
-"""One stream, and float32 if the file is float.
-
-Without the last, CPUs with bfloat16 units compute float networks in bfloat16, and the same file
-gives other results on other machines.
-"""
+ONE_STREAM = EXACT | {"NUM_STREAMS": "1"}
 
 
 class OpenVINOBackend(Backend):
@@ -114,7 +109,7 @@ def _each(artifact: Path, signature: Signature, samples: dict[str, FileSamples])
             with deadline.inference(lambda: effort.of(artifact)):
                 results = request.infer({port: samples[name][i] for name, port in into.items()}, share_inputs=True)
         except FAILURES as error:
-            raise _refused(artifact, error) from error
+            raise reading.cannot_run(artifact, error) from error
         yield {name: np.array(results[port]) for name, port in out.items()}
 
 
@@ -178,7 +173,7 @@ def _loaded(artifact: Path, signature: Signature) -> tuple[Any, dict[str, Any], 
     """An inference request, with the port of every input and output by the file's names."""
     try:
         with deadline.inference(lambda: effort.of(artifact)):  # what reads constants alone runs now
-            compiled = CORE.compile_model(CORE.read_model(artifact), "CPU", EXACT)
+            compiled = CORE.compile_model(CORE.read_model(artifact), "CPU", ONE_STREAM)
         into = {
             s.name: p for s, p in zip(signature.inputs, reading.matched(signature.inputs, compiled.inputs), strict=True)
         }
@@ -187,7 +182,7 @@ def _loaded(artifact: Path, signature: Signature) -> tuple[Any, dict[str, Any], 
             for s, p in zip(signature.outputs, reading.matched(signature.outputs, compiled.outputs), strict=True)
         }
     except FAILURES as error:
-        raise _refused(artifact, error) from error
+        raise reading.cannot_run(artifact, error) from error
     return compiled.create_infer_request(), into, out
 
 
@@ -202,23 +197,15 @@ def _own_precision(model: Any) -> tuple[str, ...]:
     )
 
 
-def _refused(artifact: Path, error: Exception) -> Unsupported:
-    return Unsupported(
-        f"OpenVINO's CPU plugin cannot run {artifact.name}: {reading.telling_line(error)}.",
-        place=str(artifact),
-        fix="see the operator named; simplify it in the model or choose another precision",
-    )
-
-
 def _kernels(model: Any, job: Job) -> tuple[Placement, ...]:
     """What the CPU plugin made of the network here: every kernel with the dtype it computes in.
 
     Kernels fuse operators; ``name`` lists them all.
     """
     try:
-        compiled = CORE.compile_model(model, "CPU", EXACT)
+        compiled = CORE.compile_model(model, "CPU", ONE_STREAM)
     except FAILURES as error:
-        raise _refused(Path(job.source), error) from error
+        raise reading.cannot_run(Path(job.source), error) from error
     kernels = []
     for node in compiled.get_runtime_model().get_ordered_ops():
         info = {key: str(value.value) for key, value in node.get_rt_info().items()}

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.backends.openvino import holding
-from edgekit.backends.openvino.libraries import CORE, nncf
+from edgekit.backends.openvino.libraries import CORE, EXACT, nncf
 from edgekit.errors import Unsupported
 from edgekit.waist.holding import LEAST
 from edgekit.waist.ordering import evenly
@@ -29,9 +29,6 @@ MOST_DB = 120.0
 
 MOST_MACS = 1e10
 """Multiply-accumulates of the largest network of which several ways are tried: layer by layer takes about a minute."""
-
-EXACT = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-"""As NNCF compiles what it tries."""
 
 LAYERS = frozenset({"Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul"})
 """Operators that multiply and accumulate."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.backends.openvino import effort
-from edgekit.backends.openvino.libraries import CORE, ov
+from edgekit.backends.openvino.libraries import CORE, EXACT, ov
 from edgekit.host import deadline
 from edgekit.waist.tensors import Array
 
@@ -17,8 +17,6 @@ AT_LEAST = 18
 
 PASSES = 1000
 """How often NNCF may take the time of all samples: once for each operator that it ranks."""
-
-EXACT = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
 
 
 @contextmanager

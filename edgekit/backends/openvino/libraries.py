@@ -53,3 +53,10 @@ __all__ = [
     "operators",
     "ov",
 ]
+
+EXACT = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+"""Settings to compile with: float32 if the file is float.
+
+Without, CPUs with bfloat16 units compute float networks in bfloat16, and the same file gives other results on other
+machines.
+"""

@@ -85,6 +85,15 @@ def _operators(message: str) -> str:
     return ""
 
 
+def cannot_run(artifact: Path, error: Exception) -> Unsupported:
+    """What is said of a file that the CPU plugin cannot compile or run."""
+    return Unsupported(
+        f"OpenVINO's CPU plugin cannot run {artifact.name}: {telling_line(error)}.",
+        place=str(artifact),
+        fix="see the operator named; simplify it in the model or choose another precision",
+    )
+
+
 def telling_line(error: BaseException) -> str:
     """The line of an OpenVINO error that says what happened (those before say where in its code)."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

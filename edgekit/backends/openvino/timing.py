@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from edgekit.backends.openvino import effort, reading
-from edgekit.backends.openvino.libraries import CORE, FAILURES
-from edgekit.errors import Unsupported
+from edgekit.backends.openvino.libraries import CORE, EXACT, FAILURES
 from edgekit.host import deadline
 from edgekit.waist.run import TIMED_S
 
@@ -16,7 +15,7 @@ DEVICE = ["nncf", "quantization", "target_device"]
 
 HERE = {"ANY", "CPU"}
 
-ONE_THREAD = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
+ONE_THREAD = EXACT | {"INFERENCE_NUM_THREADS": 1}
 
 
 def best_ms(artifact: Path) -> float | None:
@@ -40,9 +39,5 @@ def best_ms(artifact: Path) -> float | None:
                 request.infer()
             best = min(best, time.perf_counter() - start)
     except FAILURES as error:
-        raise Unsupported(
-            f"OpenVINO's CPU plugin cannot run {artifact.name}: {reading.telling_line(error)}.",
-            place=str(artifact),
-            fix="see the operator named; simplify it in the model or choose another precision",
-        ) from error
+        raise reading.cannot_run(artifact, error) from error
     return float(best * 1000)
