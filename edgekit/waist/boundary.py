@@ -36,20 +36,15 @@ def set_boundary(model: Any, boundary: Boundary, integers: dict[str, str] | None
     def dtype_of(tensor: int) -> str:
         return own.get(bytes(graph.tensors[tensor].name).decode("utf8", "replace"), boundary)
 
-    for position, tensor in enumerate(list(graph.inputs)):
-        dtype = dtype_of(int(tensor))
-        inner = None if dtype == "float32" else _take_off_quantize(model, int(tensor))
-        if inner is not None:
-            _swap_names(graph, int(tensor), inner)
-            outer = _as_uint8(model, inner, at_start=True) if dtype == "uint8" else inner
-            _replace(model, graph.inputs, position, outer, "inputs")
-    for position, tensor in enumerate(list(graph.outputs)):
-        dtype = dtype_of(int(tensor))
-        inner = None if dtype == "float32" else _take_off_dequantize(model, int(tensor))
-        if inner is not None:
-            _swap_names(graph, int(tensor), inner)
-            outer = _as_uint8(model, inner, at_start=False) if dtype == "uint8" else inner
-            _replace(model, graph.outputs, position, outer, "outputs")
+    sides = (("inputs", graph.inputs, _take_off_quantize), ("outputs", graph.outputs, _take_off_dequantize))
+    for side, tensors, take_off in sides:
+        for position, tensor in enumerate(list(tensors)):
+            dtype = dtype_of(int(tensor))
+            inner = None if dtype == "float32" else take_off(model, int(tensor))
+            if inner is not None:
+                _swap_names(graph, int(tensor), inner)
+                outer = _as_uint8(model, inner, at_start=side == "inputs") if dtype == "uint8" else inner
+                _replace(model, tensors, position, outer, side)
 
 
 def make_unsigned(model: Any, names: Collection[str]) -> None:
