@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from edgekit.backends import Backend
     from edgekit.drivers import Driver
     from edgekit.meters import Meter
+    from edgekit.passes import TrainingPass
     from edgekit.rewrites import Optimizer
     from edgekit.samples import Reader
     from edgekit.sources import Source
@@ -52,6 +53,10 @@ class LeafProxies(ABC):
     def optimizer(self) -> "Optimizer":
         """What rewrites a waist."""
         return cast("Optimizer", _Proxy(self._call, "rewrites", "optimizer"))
+
+    def training_pass(self, name: str) -> "TrainingPass":
+        """What trains, prunes or clusters a waist."""
+        return cast("TrainingPass", _Proxy(self._call, "passes", name))
 
     @abstractmethod
     def _call(self, room: str, leaf: str, method: str, /, **arguments: Any) -> Any:

@@ -19,7 +19,7 @@ from edgekit.nouns import leaves
 
 ROOMS = {
     "sources": "Source", "backends": "Backend", "drivers": "Driver", "meters": "Meter", "samples": "Reader",
-    "rewrites": "Optimizer",
+    "rewrites": "Optimizer", "passes": "TrainingPass",
 }  # fmt: skip
 """Every room of leaves → the name of its base class."""
 

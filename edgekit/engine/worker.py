@@ -46,6 +46,7 @@ DOINGS = {
     "first_divergence": "looking for the first operator that differs",
     "build": "building the file",
     "best_ms": "timing the file",
+    "apply": "training",
     "find": "looking for devices",
     "set_up": "setting the device up",
     "state": "reading the device's state",

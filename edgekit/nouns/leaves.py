@@ -132,6 +132,16 @@ SAMPLES = {"reader": LeafRow(distributions=("pillow",))}
 
 REWRITES = {"optimizer": LeafRow()}
 
+TRAINING = LeafRow(
+    extra="keras",
+    modules=("tensorflow", "tf_keras"),
+    distributions=("tensorflow", "tensorflow-model-optimization", "tf-keras"),
+)
+"""What all that trains needs."""
+
+PASSES: dict[str, LeafRow] = {}
+"""Each of them is a row ``TRAINING``."""
+
 LEAVES: Mapping[str, Mapping[str, LeafRow]] = {
     "sources": SOURCES,
     "backends": BACKENDS,
@@ -139,6 +149,7 @@ LEAVES: Mapping[str, Mapping[str, LeafRow]] = {
     "meters": METERS,
     "samples": SAMPLES,
     "rewrites": REWRITES,
+    "passes": PASSES,
 }
 """Every room of leaves → its rows."""
 

@@ -1,0 +1,122 @@
+"""Recipes: the passes that a network goes through, one after another, before files are made of it."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from edgekit.nouns.base import Noun
+from edgekit.nouns.training import Share, Training
+
+Kept = Annotated[float, msgspec.Meta(gt=0, lt=1)]
+"""A share that is neither nothing nor all."""
+
+
+class FineTune(Training, frozen=True, kw_only=True, tag_field="pass", tag="finetune"):
+    """Train the network as it is."""
+
+
+class Distill(Training, frozen=True, kw_only=True, tag_field="pass", tag="distill"):
+    """Train a smaller network to compute what the teacher computes.
+
+    Keys:
+        width: the share of channels of each layer that the student keeps.
+        student: a model file to train instead: Keras, ONNX or TFLite, with the source's inputs and outputs.
+    """
+
+    epochs: int = 30
+    width: Kept = 0.5
+    student: str | None = None
+
+
+class PruneChannels(Training, frozen=True, kw_only=True, tag_field="pass", tag="prune-channels"):
+    """Remove whole channels, so that the network becomes smaller and faster everywhere.
+
+    Keys:
+        remove: the share that is to go.
+        of: what it is a share of: macs, parameters, bytes, or latency on the target.
+        importance: what tells which channels go: l1 or l2 (their weights), taylor (how the loss changes, to first
+            order), activations (how much they vary), or error (what of the next layer's output is lost after a
+            least-squares repair).
+        floor: the least share of a layer's channels that stays.
+        multiple: counts of channels are rounded to multiples of it; 0: what the target's kernels like.
+        rounds: how many times some of it is removed, with training between.
+        repair: solve the weights of the next layer anew by least squares after each removal.
+    """
+
+    epochs: int = 0
+    remove: Kept = 0.3
+    of: Literal["macs", "parameters", "bytes", "latency"] = "macs"
+    importance: Literal["l1", "l2", "taylor", "activations", "error"] = "error"
+    floor: Share = 0.1
+    multiple: Annotated[int, msgspec.Meta(ge=0, le=256)] = 0
+    rounds: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
+    repair: bool = True
+
+
+class Prune(Training, frozen=True, kw_only=True, tag_field="pass", tag="prune"):
+    """Set weights to zero. The file is smaller only compressed, and faster only where kernels gain from zeros.
+
+    Keys:
+        sparsity: the share of zeros that the weights end with.
+        pattern: where zeros may lie: unstructured, 2:4 (two in each four), or block (in 4×1 blocks of output channels).
+        ramp: how the share rises while training: polynomial (Zhu and Gupta, 2017) or constant (from the start).
+        dynamic: choose anew while training which weights are zero, so that some come back.
+        scope: whether the smallest weights of all layers together go (global), or the same share of each (layer).
+    """
+
+    epochs: int = 10
+    sparsity: Kept = 0.5
+    pattern: Literal["unstructured", "2:4", "block"] = "unstructured"
+    ramp: Literal["polynomial", "constant"] = "polynomial"
+    dynamic: bool = False
+    scope: Literal["global", "layer"] = "global"
+
+
+class Cluster(Training, frozen=True, kw_only=True, tag_field="pass", tag="cluster"):
+    """Let the weights of a layer share a few values, so that the compressed file is smaller.
+
+    Keys:
+        clusters: how many values each layer has.
+    """
+
+    epochs: int = 5
+    clusters: Annotated[int, msgspec.Meta(ge=2, le=256)] = 16
+
+
+class Qat(Training, frozen=True, kw_only=True, tag_field="pass", tag="qat"):
+    """Train with the integer arithmetic of the file that is built.
+
+    Keys:
+        precision: of that file.
+        learn_ranges: train the ranges of activations, too.
+    """
+
+    epochs: int = 5
+    learning_rate: float = 1e-4
+    precision: Literal["int8", "int16x8", "int4"] = "int8"
+    learn_ranges: bool = True
+
+
+PassSettings = FineTune | Distill | PruneChannels | Prune | Cluster | Qat
+"""A pass with its settings; in TOML a table ``[[passes]]`` whose key ``pass`` names it."""
+
+
+class Recipe(Noun, frozen=True, kw_only=True):
+    """A list of passes, each from one float network to the next.
+
+    Keys:
+        name: what it is called; a file's is its own.
+        description: what it is for, in a line.
+        passes: in their order.
+    """
+
+    name: str = ""
+    description: str = ""
+    passes: tuple[PassSettings, ...] = ()
+
+
+def name_of(settings: PassSettings) -> str:
+    """What a pass is called in recipes."""
+    tag = type(settings).__struct_config__.tag
+    assert isinstance(tag, str)
+    return tag

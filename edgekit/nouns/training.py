@@ -1,0 +1,82 @@
+"""How a network is trained: the settings that all passes of a recipe share, and what came of it."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from edgekit.nouns.base import Noun
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Epochs = Annotated[int, msgspec.Meta(ge=0, le=100_000)]
+
+Optimizer = Literal["sgd", "adam", "adamw", "rmsprop"]
+Schedule = Literal["constant", "step", "exponential", "cosine", "cyclical", "one-cycle", "plateau"]
+Loss = Literal["auto", "kl", "mse"]
+
+
+class Training(Noun, frozen=True, kw_only=True):
+    """How weights are trained. Every pass of a recipe that trains has these keys.
+
+    Keys:
+        epochs: how often all samples are seen; 0 trains nothing.
+        batch_size: samples in a step.
+        optimizer: sgd (with momentum), adam, adamw or rmsprop.
+        learning_rate: the largest of the schedule.
+        momentum: of sgd and rmsprop.
+        schedule: how the learning rate runs over the steps: constant, step, exponential, cosine, cyclical, one-cycle,
+            or plateau (lowered when the held-out loss no longer falls).
+        warmup: the share of all steps over which the learning rate first rises from 0.
+        weight_decay: the factor of the squared weights (L2) in the loss; adamw decays the weights themselves.
+        l1: the factor of the absolute weights in the loss.
+        dropout: the share of values that are dropped before the last layer with weights.
+        label_smoothing: the share of a label's certainty that is spread over all classes.
+        clip_norm: the largest norm of the gradients of a step; 0 clips nothing.
+        holdout: the share of the samples that is held out, to stop early and to keep the best weights.
+        patience: epochs without a better held-out loss after which training ends; 0 never ends early.
+        loss: how outputs are held against the teacher's: kl (softmax of both, at a temperature), mse (squared error
+            over the teacher's variance), or auto: kl for scores of classes, mse for all else.
+        temperature: of kl.
+        alpha: the share of the labels' loss in the whole, if samples have labels; the rest is the teacher's.
+        augmentation: what is done to samples at random, by name, in order.
+        normalization: put a batch normalization behind each convolution while training: on, off, or auto, if the pass
+            knows that it gains.
+        from_scratch: draw all weights anew before training.
+        features: pairs of tensors ``"teacher's=student's"`` whose values are to agree, too, through learned 1×1
+            adapters; ``auto`` pairs those of equal height and width.
+    """
+
+    epochs: Epochs = 5
+    batch_size: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 32
+    optimizer: Optimizer = "adam"
+    learning_rate: Positive = 1e-3
+    momentum: Share = 0.9
+    schedule: Schedule = "cosine"
+    warmup: Share = 0.05
+    weight_decay: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    l1: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    dropout: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
+    label_smoothing: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
+    clip_norm: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+    holdout: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.1
+    patience: Epochs = 0
+    loss: Loss = "auto"
+    temperature: Positive = 1.0
+    alpha: Share = 0.5
+    augmentation: tuple[str, ...] = ()
+    normalization: Literal["auto", "on", "off"] = "auto"
+    from_scratch: bool = False
+    features: tuple[str, ...] = ()
+
+
+class Epoch(Noun, frozen=True, kw_only=True):
+    """What an epoch of training came to.
+
+    ``loss`` is the mean over its steps, ``held_out`` that of the samples that are not trained on; None without any.
+    ``learning_rate`` is that of its last step.
+    """
+
+    loss: float
+    held_out: float | None = None
+    learning_rate: float
+    seconds: float
