@@ -13,6 +13,7 @@ sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # makes it
 import nncf  # noqa: E402
 import openvino as ov  # noqa: E402
 from nncf.quantization.advanced_parameters import QuantizationParameters  # noqa: E402
+from nncf.quantization.algorithms.min_max.algorithm import MinMaxQuantization  # noqa: E402
 from nncf.quantization.range_estimator import (  # noqa: E402
     AggregatorType,
     RangeEstimatorParameters,
@@ -43,6 +44,7 @@ __all__ = [
     "CORE",
     "FAILURES",
     "AggregatorType",
+    "MinMaxQuantization",
     "QuantizationParameters",
     "RangeEstimatorParameters",
     "RangeEstimatorParametersSet",

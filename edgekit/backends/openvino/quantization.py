@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgekit.backends.openvino import choice, control, ending, half_precision, kept, named, variables
+from edgekit.backends.openvino import choice, control, ending, half_precision, kept, named, sums, variables
 from edgekit.backends.openvino.choice import Way
 from edgekit.backends.openvino.libraries import (
     FAILURES,
@@ -105,7 +105,8 @@ def quantize(model: Any, job: Job, signature: Signature, settings: NncfSettings)
             "fast_bias_correction": bias != "learned",
             "subset_size": min(settings.subset_size, len(given)),
         }
-        with contextlib.redirect_stdout(io.StringIO()):  # NNCF draws its progress there, terminal or not
+        guard = sums.bounded() if settings.overflow_fix == "enable" else contextlib.nullcontext()
+        with guard, contextlib.redirect_stdout(io.StringIO()):  # NNCF draws its progress there, terminal or not
             if least_db is not None:
                 return control.quantize(model, given, least_db, **told)
             return nncf.quantize(model, nncf.Dataset(given), **told)

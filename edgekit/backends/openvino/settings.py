@@ -24,9 +24,9 @@ class NncfSettings(Noun, frozen=True, kw_only=True):
         subset_size: the most calibration samples that are used.
         model_type: ``transformer`` keeps the operators of attention that lose most in float;
             ``auto`` does so if the graph holds attention.
-        overflow_fix: which layers' weights take only half of the 8 bits, so that no sum of two products
-            overflows the 16 bits that CPUs without VNNI have for it: all (``enable``), as the file may
-            meet any CPU, the first (``first_layer_only``) or none (``disable``).
+        overflow_fix: which layers' weights are kept so small that no sum of two products overflows the 16 bits that
+            CPUs without VNNI have for it: all (``enable``), as the file may meet any CPU (`sums`), the first
+            (``first_layer_only``, NNCF's way: half of the range) or none (``disable``).
         fast_bias_correction: true corrects all biases at once, false layer by layer with the errors of the earlier
             ones in place, which is slower. Without it both are tried, and none, and what errs least on calibration
             samples that were held out stays (`choice`).
