@@ -87,13 +87,22 @@ class Optimizer(ABC):
 
     @abstractmethod
     def optimize(
-        self, path: Path, signature: Signature, rules: tuple[str, ...], out: Path, probes: Path | None = None
+        self,
+        path: Path,
+        signature: Signature,
+        rules: tuple[str, ...],
+        out: Path,
+        probes: Path | None = None,
+        *,
+        timed: bool = False,
     ) -> Optimized:
         """Write ``out/waist.tflite``, the network of ``path`` rewritten by some of `RULES`.
 
         Inputs, outputs, their names and layouts, and what controls the flow or keeps state stay as they are.
         A network that does not agree with the original as a whole is not taken: then there is no file. It is run on
         numbers made up and on ``probes`` (arrays under source names): first a sample, then what an app may meet.
+        Nor is one, if it is ``timed``, that takes longer on this host's CPU than the original: if a single rule makes
+        it so, the others are used without it.
 
         Raises:
             InputError: ``path`` is no TFLite file, or it is damaged.

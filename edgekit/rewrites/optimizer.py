@@ -11,7 +11,7 @@ from typing import Protocol, cast
 from edgekit import rewrites
 from edgekit.errors import Unsupported
 from edgekit.nouns.model import Signature
-from edgekit.rewrites import RULES, Optimized, proof, whole
+from edgekit.rewrites import RULES, Optimized, proof, timing, whole
 from edgekit.rewrites.main_graph import MainGraph, Node, Replacement
 from edgekit.waist import graph
 
@@ -32,22 +32,35 @@ class WaistOptimizer(rewrites.Optimizer):
     """See `edgekit.rewrites.Optimizer`."""
 
     def optimize(
-        self, path: Path, signature: Signature, rules: tuple[str, ...], out: Path, probes: Path | None = None
+        self,
+        path: Path,
+        signature: Signature,
+        rules: tuple[str, ...],
+        out: Path,
+        probes: Path | None = None,
+        *,
+        timed: bool = False,
     ) -> Optimized:
         """See `edgekit.rewrites.Optimizer.optimize`."""
         before, made = len(MainGraph(graph.load(path)).nodes), out / "waist.tflite"
         if sum(prod(spec.shape) for spec in (*signature.inputs, *signature.outputs)) > proof.MOST_ELEMENTS:
             return Optimized(file=None, before=before, after=before)
-        first = write(path, rules, made)
-        for broken in ("", *first.done):
-            written = write(path, tuple(name for name in rules if name != broken), made) if broken else first
-            if not written.done or whole.agrees(path, made, signature, probes):
+        first, why = write(path, rules, made), ""
+        for left_out in ("", *first.done):
+            written = write(path, tuple(name for name in rules if name != left_out), made) if left_out else first
+            if not written.done:
+                break
+            if not whole.agrees(path, made, signature, probes):
+                why = why or "the network as a whole did not give the same"
+            elif timed and timing.is_slower(path, made):
+                why = why or "the network as a whole took longer on this host"
+            else:
                 break
         else:
-            broken, written = "any rule", Written(before, Counter(), first.done + first.refused)
+            left_out, written = "any rule", Written(before, Counter(), first.done + first.refused)
         notes = tuple(f"rewritten: {written.done[rule.name]} {rule.told}" for rule in RULES if written.done[rule.name])
-        if broken:
-            notes += (f"not rewritten by {broken}: the network as a whole did not give the same",)
+        if left_out:
+            notes += (f"not rewritten by {left_out}: {why}",)
         if not written.done:
             made.unlink(missing_ok=True)
             return Optimized(file=None, before=before, after=before, notes=notes, refused=dict(written.refused))

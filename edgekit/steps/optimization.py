@@ -32,7 +32,7 @@ def optimized(session: Session, subject: Subject, variant: Variant, probes: Answ
     wanted = rules(variant)
     if waist is None or left_alone or not wanted:
         return subject
-    answer = ask(session, waist, wanted, probes)
+    answer = ask(session, waist, wanted, probes, timed=_runtime(variant) == "litert")
     if answer is None:
         return subject
     notes = (*waist.result.notes, *answer.result.notes)
@@ -79,9 +79,18 @@ def _runtime(variant: Variant) -> Runtime | None:
 
 
 def ask(
-    session: Session, waist: Answer[Waist], wanted: tuple[str, ...], probes: Answer[Kept] | None = None
+    session: Session,
+    waist: Answer[Waist],
+    wanted: tuple[str, ...],
+    probes: Answer[Kept] | None = None,
+    *,
+    timed: bool = False,
 ) -> Answer[Optimized] | None:
-    """What some rules make of a waist; None if their process dies."""
+    """What some rules make of a waist; None if their process dies.
+
+    ``timed``: what comes out slower is not taken. That is for files that LiteRT runs as they are written; those of
+    integers are made first, and what they gain (docs/reference/graph-optimization.md) is measured for each rule.
+    """
     path, signature = waist.folder / waist.result.file, waist.result.signature
     inputs: dict[str, Input] = {"waist": waist, "signature": Known(digest_of(signature))}
     if probes is not None:
@@ -90,13 +99,15 @@ def ask(
         what="optimize",
         leaf="rewrites/optimizer",
         modules=(__name__, *(f"edgekit.rewrites.{rule}" for rule in wanted)),
-        settings={"rules": wanted},
+        settings={"rules": wanted, "timed": timed},
         inputs=inputs,
     )
     given = None if probes is None else probes.folder / SAMPLES
     try:
         return session.ask(
-            question, Optimized, lambda out: session.optimizer().optimize(path, signature, wanted, out, given)
+            question,
+            Optimized,
+            lambda out: session.optimizer().optimize(path, signature, wanted, out, given, timed=timed),
         )
     except (InputError, Unsupported):  # its process died: a rewrite must not cost the build
         return None

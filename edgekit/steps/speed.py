@@ -37,9 +37,10 @@ LEAST_MS = 0.2
 
 
 class Timing(Noun, frozen=True, kw_only=True):
-    """The best of a few runs on one thread in ms; None if this host cannot run the file."""
+    """The best of a few runs on one thread in ms; None if this host does not time the file, with what it said if so."""
 
     best_ms: float | None
+    problem: str = ""
 
 
 def compared(
@@ -48,7 +49,8 @@ def compared(
     """The files of one target, with a warning on each that is slower here than one with more bits."""
     if len({file.precision for file, _ in files}) < 2:
         return files
-    times = {file.file: best_ms(session, file, built) for file, built in files}
+    timings = {file.file: timing(session, file, built) for file, built in files}
+    times = {name: found.best_ms for name, found in timings.items()}
     told: dict[str, tuple[str]] = {}
     for (small, _), (large, _) in permutations(files, 2):
         mine, other = times[small.file], times[large.file]
@@ -59,14 +61,27 @@ def compared(
                 f"on this host it takes {mine / other:.1f} times as long as {large.file} "
                 f"({mine:.2f} and {other:.2f} ms, best of a few runs on one thread)",
             )
+    untimed = {name: (f"not timed on this host: {found.problem}",) for name, found in timings.items() if found.problem}
     return [
-        (msgspec.structs.replace(file, warnings=(*file.warnings, *told.get(file.file, ()))), built)
+        (
+            msgspec.structs.replace(
+                file,
+                warnings=(*file.warnings, *told.get(file.file, ())),
+                notes=(*file.notes, *untimed.get(file.file, ())),
+            ),
+            built,
+        )
         for file, built in files
     ]
 
 
 def best_ms(session: Session, file: ArtifactFile, built: Answer[Built]) -> float | None:
-    """The best of a few runs on one thread of this host in ms; None if it cannot run the file.
+    """The best of a few runs on one thread of this host in ms; None if it does not time the file (see `timing`)."""
+    return timing(session, file, built).best_ms
+
+
+def timing(session: Session, file: ArtifactFile, built: Answer[Built]) -> Timing:
+    """How fast a file is on this host, or why nobody knows.
 
     Cached like any step: it is a hint about kinds of operators, no measurement to be compared with others.
     """
@@ -76,7 +91,7 @@ def best_ms(session: Session, file: ArtifactFile, built: Answer[Built]) -> float
     def measure(_: Path) -> Timing:
         try:
             return Timing(best_ms=session.backend(file.backend).best_ms(artifact))
-        except Unsupported:  # it has been verified: what fails is a run on nothing but zeros
-            return Timing(best_ms=None)
+        except Unsupported as error:  # it has been verified: what fails is a run on nothing but zeros
+            return Timing(best_ms=None, problem=error.problem)
 
-    return session.ask(question, Timing, measure).result.best_ms
+    return session.ask(question, Timing, measure).result

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.rewrites import whole
+from edgekit.rewrites import timing, whole
 from edgekit.rewrites.optimizer import WaistOptimizer
 from edgekit.waist.tensors import write_npz
 from tests import networks
@@ -64,3 +64,35 @@ def test_the_rule_that_changes_the_network_is_left_out(tmp_path: Path, monkeypat
     told = WaistOptimizer().optimize(path, networks.signature(path), ("unread", "duplicates"), tmp_path / "none")
     assert told.file is None
     assert told.notes == ("not rewritten by any rule: the network as a whole did not give the same",)
+
+
+def squared(path: Path, times: int, size: int = 64) -> Path:
+    """Products of a matrix by itself, one after another."""
+    net = networks.Network()
+    x = made = net.input("x", (1, size, size))
+    for _ in range(times):
+        made = net.operator("BATCH_MATMUL", [made, x], (1, size, size), kind="BatchMatMulOptions")
+    return net.save(path, made)
+
+
+def test_what_takes_twice_as_long_is_slower_and_a_copy_is_not(tmp_path: Path) -> None:
+    one, copy, twice = (squared(tmp_path / f"{n}.tflite", times) for n, times in enumerate((20, 20, 40)))
+    assert timing.is_slower(one, twice)
+    assert not timing.is_slower(twice, one)
+    assert not timing.is_slower(one, copy)
+
+
+def test_a_rule_by_which_the_network_takes_longer_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = networks.Network()
+    x = net.input("x", (1, 6))
+    net.operator("EXP", [x], (1, 6))  # nobody reads it
+    twice = [net.operator("NEG", [x], (1, 6)) for _ in range(2)]
+    path = net.save(tmp_path / "net.tflite", net.operator("ADD", twice, (1, 6), kind="AddOptions"))
+    monkeypatch.setattr(timing, "is_slower", lambda _, after: rewriting.operators(after)["NEG"] == 1)
+
+    def told(*, timed: bool) -> tuple[str, ...]:
+        rules = ("unread", "duplicates")
+        return WaistOptimizer().optimize(path, networks.signature(path), rules, tmp_path, timed=timed).notes
+
+    assert told(timed=True)[1:] == ("not rewritten by duplicates: the network as a whole took longer on this host",)
+    assert all(note.startswith("rewritten") for note in told(timed=False))

@@ -62,6 +62,8 @@ def test_a_smaller_file_that_is_slower_is_told(
         found = speed.compared(session, made)
     assert [file.file for file, _ in found if file.warnings] == told
     assert all("on this host it takes" in file.warnings[0] for file, _ in found if file.warnings)
+    untimed = [file.file for file, _ in found if "not timed on this host: It does not run on zeros." in file.notes]
+    assert untimed == [name for name, best_ms in times.items() if best_ms is None]
 
 
 def test_a_file_is_timed(tmp_path: Path) -> None:

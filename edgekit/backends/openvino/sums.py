@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgekit.backends.openvino.libraries import MinMaxQuantization, ov
-from edgekit.waist.tensors import Array
+
+Floats = NDArray[np.float32]
 
 APART = 3
 """How far apart weights lie at most that a kernel may add up: it reads blocks of four, and may begin them anywhere."""
@@ -43,11 +45,11 @@ def bounded() -> Iterator[None]:
         widen(made)
         return made
 
-    MinMaxQuantization.apply = apply  # type: ignore[method-assign]
+    MinMaxQuantization.apply = apply
     try:
         yield
     finally:
-        MinMaxQuantization.apply = plain  # type: ignore[method-assign]
+        MinMaxQuantization.apply = plain
 
 
 def widen(model: Any) -> None:
@@ -64,7 +66,7 @@ def widen(model: Any) -> None:
             quantizer.input(place).replace_source_output(ov.op.Constant(np.asarray(end)).output(0))
 
 
-def largest(rows: Array) -> Array:
+def largest(rows: Floats) -> Floats:
     """By output channel the largest weight, or the largest sum of two of one sign that lie close.
 
     Args:
@@ -73,14 +75,14 @@ def largest(rows: Array) -> Array:
     Returns:
         ``[outputs]`` float32: what 127 stands for.
     """
-    found = np.abs(rows).max(1)
+    found: Floats = np.abs(rows).max(1)
     for apart in range(1, min(APART + 1, rows.shape[1])):
         one, other = rows[:, :-apart], rows[:, apart:]
         found = np.maximum(found, np.where(np.sign(one) == np.sign(other), np.abs(one + other), 0).max(1))
-    return found.astype(np.float32)
+    return found
 
 
-def _rows(node: Any) -> Array | None:
+def _rows(node: Any) -> Floats | None:
     """The weights of a layer that NNCF gave half a range, ``[outputs, inputs]``; None for all else."""
     kind = node.get_type_name()
     if kind not in {*OUTPUTS_FIRST, "MatMul"} or node.input_value(1).get_node().get_type_name() != "FakeQuantize":
@@ -90,7 +92,7 @@ def _rows(node: Any) -> Array | None:
     source = source.input_value(0).get_node() if source.get_type_name() == "Convert" else source
     if source.get_type_name() != "Constant" or quantizer.get_attributes()["levels"] != LEVELS:
         return None
-    weights = np.asarray(source.data, np.float32)
+    weights: Floats = np.asarray(source.data, np.float32)
     if kind == "MatMul":
         if weights.ndim != 2:
             return None

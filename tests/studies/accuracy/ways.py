@@ -223,9 +223,14 @@ WAYS: dict[Runtime, dict[str, Maker]] = {
         **_rungs("android"),
         "edgekit, --min-sqnr 40 --time-limit 1m": by_edgekit("android", {}, min_sqnr=40.0, time_limit="1m"),
     },
-    "OpenVINO": {"NNCF": nncf, **_rungs("openvino-cpu")},
+    "OpenVINO": {"NNCF": nncf, "NNCF, CPU without VNNI": nncf, **_rungs("openvino-cpu")},
 }
 """Ways by the runtime of their files and their names."""
+
+ENVIRONMENT = {"NNCF, CPU without VNNI": {"ONEDNN_MAX_CPU_ISA": "AVX2"}}
+"""What ways set before they begin. OpenVINO's kernels then run as on CPUs that add two products in 16 bits: the file is
+the same, and what it computes may be another thing. edgekit's files compute the same there (tests/backends/
+test_openvino_sums.py)."""
 
 OURS = "edgekit, auto"
 """The way that is compared with peers."""

@@ -2,7 +2,8 @@
 
 Usage: python -m tests.studies.graphs [--only PART] [--page]
 
-Shows the tables as they grow. With --page they are written to docs/reference/graph-optimization.md.
+Shows the tables as they grow. With --page they are written to docs/reference/graph-optimization.md. Exits with 1 if a
+rewritten file is slower than the one that it was made from (`edgekit.rewrites.timing.SLOWER`).
 """
 
 import argparse
@@ -18,13 +19,13 @@ from edgekit.nouns.manifest import ArtifactFile
 from edgekit.nouns.model import SourceOptions
 from edgekit.nouns.quantization import Quantization
 from edgekit.rewrites import chosen
+from edgekit.rewrites.timing import SLOWER, medians_ms
 from edgekit.steps import conversion, optimization, reading
 from edgekit.verbs.build import build
 from edgekit.waist.tensors import write_npz
 from tests.shared_folder import ROOT, shared_folder
 from tests.studies.coverage.cases import Case, found, inputs
 from tests.studies.graphs import peers
-from tests.studies.graphs.timing import medians_ms
 
 PAGE = ROOT / "docs/reference/graph-optimization.md"
 
@@ -46,13 +47,24 @@ QUANTIZED = (
 Weights are rounded to nearest: fitting them to noise would hide what the rewrites do."""
 
 
+slower: list[str] = []
+"""Files that take longer than before."""
+
+
+def ratio_of(name: str, before: float, after: float) -> str:
+    """How many times as long a file takes; one that is slower is noted."""
+    if after > SLOWER * before:
+        slower.append(name)
+    return f"{after / before:.2f}"
+
+
 def float_row(session: Session, case: Case, scratch: Path) -> str | None:
     """A model and its waist, and what becomes of it for LiteRT in floats; None if nothing is to be told of it."""
     network = reading.open_network(session, case.path, SourceOptions(shapes=case.shapes))
     subject = conversion.subject(session, network, ())
     if subject.waist is None:
         return None
-    answer = optimization.ask(session, subject.waist, chosen("litert"))
+    answer = optimization.ask(session, subject.waist, chosen("litert"), timed=True)
     if answer is None:
         return None
     told, peer = answer.result, peers.operators(case.path, scratch)
@@ -62,7 +74,7 @@ def float_row(session: Session, case: Case, scratch: Path) -> str | None:
     before, after = medians_ms(subject.waist.folder / subject.waist.result.file, answer.folder / told.file)
     took = answer.steps[-1].seconds or 0.0
     return (
-        f"{counts}| {before:.3f} | {after:.3f} | {after / before:.2f} "
+        f"{counts}| {before:.3f} | {after:.3f} | {ratio_of(case.name, before, after)} "
         f"| {took:.2f} | {'; '.join(note.removeprefix('rewritten: ') for note in told.notes)} |"
     )
 
@@ -88,7 +100,7 @@ def quantized_row(session: Session, case: Case, target: str, folder: Path) -> st
     ratio = ""
     if len(files) == 2 and target != "edgetpu":
         before, after = medians_ms(*files)
-        ratio = f"{after / before:.2f}"
+        ratio = ratio_of(f"{case.name} in int8", before, after)
     return f"| {case.name} | {target} | {' | '.join(cells)} | {ratio} |"
 
 
@@ -144,6 +156,7 @@ def main() -> None:
                 text += f"{line}\n"
     if chosen_.page:
         PAGE.write_text(text, encoding="utf8")
+    sys.exit(f"slower than before: {', '.join(slower)}" if slower else 0)
 
 
 if __name__ == "__main__":
