@@ -21,13 +21,16 @@ from click.testing import CliRunner
 
 import edgekit
 from edgekit import api, cli, config
+from edgekit.config import recipes
 from edgekit.errors import REMEDIES, EdgekitError
 from edgekit.nouns import leaves
 from edgekit.nouns.manifest import Manifest
 from edgekit.nouns.model import Preprocessing
 from edgekit.nouns.profile import DeviceConfig
 from edgekit.nouns.quantization import Quantization
+from edgekit.nouns.recipe import PassSettings, name_of
 from edgekit.nouns.target import Target
+from edgekit.nouns.training import Training
 
 HERE = Path(__file__).parent
 COMMAND = "uv run python docs/reference/generate.py"
@@ -43,6 +46,7 @@ def pages() -> dict[str, str]:
         "manifest.md": _manifest(),
         "manifest.schema.json": msgspec.json.format(msgspec.json.encode(msgspec.json.schema(Manifest))).decode() + "\n",
         "python.md": _python(),
+        "recipes.md": _recipes(),
         "targets.md": _targets(),
     }
 
@@ -184,6 +188,32 @@ def _project() -> str:
             ],
         ),
     )
+
+
+def _recipes() -> str:
+    parts = [
+        "What is done to a network before files are made of it ([how to](../how-to/compress.md)). A recipe of your\n"
+        "own is a TOML file of the same form: `--recipe my.toml`.\n"
+    ]
+    for name in recipes.recipe_names():
+        file = recipes.recipe_file(name).read_text(encoding="utf8")
+        parts += [f"## `{name}`\n", f"```toml\n{file.rstrip()}\n```\n"]
+    parts += ["## What all passes have\n", *_pass(Training)]
+    for kind in PassSettings.__args__:
+        parts += [f"## The pass `{name_of(kind())}`\n", *_pass(kind)]
+    return _page("Recipes and passes", "`edgekit/config/recipes/` and `edgekit.nouns.recipe`", *parts)
+
+
+def _pass(kind: type[msgspec.Struct]) -> list[str]:
+    """What a pass does, and its own keys: those of `Training` only if it has other defaults."""
+    told, usual = _keys(kind.__doc__ or "") | _keys(Training.__doc__ or ""), msgspec.structs.asdict(Training())
+    rows = [
+        (f"`{field.name}`", _type(hint), _default(field), told[field.name])
+        for field, hint in _fields(kind)
+        if kind is Training or usual.get(field.name, msgspec.UNSET) != field.default
+    ]
+    first = _prose(kind.__doc__ or "").partition("\n\nKeys:")[0] + "\n"
+    return [first, *([_table(("key", "type", "default", "what it is"), rows)] if rows else [])]
 
 
 def _kinds(key: str) -> str:

@@ -33,6 +33,13 @@ def build(
     *,
     precision: str | None = None,
     io: str | None = None,
+    recipe: str | Path | None = None,
+    passes: Mapping[str, Mapping[str, Any]] | None = None,
+    qat: bool = False,
+    prune: float | None = None,
+    prune_channels: float | None = None,
+    data: Samples = None,
+    teacher: str | Path | None = None,
     calibration: Samples = None,
     eval: Samples = None,  # noqa: A002  the name of the option
     metric: str | Callable[..., float] | None = None,
@@ -79,6 +86,13 @@ def build(
         targets: a name or several (`edgekit.targets`), ``"all"``, or paths of target files.
         precision: the only one to build, instead of what each target proposes.
         io: dtype of an int8 file's inputs and outputs: ``float32``, ``int8`` or ``uint8``.
+        recipe: what is done to the network before files are made of it: a recipe's name, or a path; nothing without.
+        passes: settings of the recipe's passes by name, such as ``{"qat": {"epochs": 3}}``.
+        qat: instead of a recipe: train with the arithmetic of the integers.
+        prune: instead of a recipe: the share of weights that are to be zero.
+        prune_channels: instead of a recipe: the share of multiply-accumulates that is to go, with whole channels.
+        data: samples to train on, in the same forms as ``calibration``; those of calibration without.
+        teacher: the path of another network whose outputs training is to meet.
         calibration: samples, from which the ranges of activations are taken: a path or ``module:function``; an array
             ``[N, ...]``; a dict of arrays by input name; a tuple of arrays, one for each input; an iterable of samples
             or batches; or a function that returns any of them.
@@ -150,7 +164,7 @@ def _listed(targets: str | Iterable[str]) -> list[str]:
 
 
 def _build(running: Session, options: dict[str, Any], path: Path, folder: Path) -> BuildResult:
-    held = {name: options[name] for name in ("calibration", "eval") if _held(options[name])}
+    held = {name: options[name] for name in ("data", "calibration", "eval") if _held(options[name])}
     metric = options["metric"] if callable(options["metric"]) else None
     project = _project(options | dict.fromkeys(held) | ({} if metric is None else {"metric": None}))
     labels = {name: f"{name} data of the calling program" for name in held}

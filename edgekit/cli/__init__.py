@@ -15,6 +15,8 @@ from edgekit.errors import EdgekitError, InputError, from_os
 
 VERBS = {
     "build": "Turn a model into verified artifacts for one or more targets.",
+    "compress": "Train, prune or distill a model, and write the float network that comes of it.",
+    "recipes": "List recipes, or show one.",
     "inspect": "Show signature, operators, parameters, MACs and memory of a model.",
     "check": "Tell whether targets take a model, and where its operators would run.",
     "diagnose": "Find at which operators a file loses accuracy, why, and what would help.",

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 @click.option(
     "--io", type=click.Choice(["float32", "int8", "uint8"]), help="Dtype of inputs and outputs of int8 files."
 )
+@options.recipe_options
 @click.option(
     "--calibration", metavar="PATH", help="Calibration samples: .npz, .npy, .csv, a folder, or module:function."
 )
@@ -73,11 +74,11 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--set",
-    "quantization",
+    "settings",
     multiple=True,
     metavar="KEY=VALUE",
-    callback=options.quantization,
-    help="Setting of quantization, such as weights=learned. May be repeated.",
+    callback=options.settings,
+    help="Setting of quantization (weights=learned) or of a pass (qat.epochs=3). May be repeated.",
 )
 @click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), metavar="N", help="Seed for every random choice.  [default: 0]"
@@ -131,6 +132,7 @@ def verb(
             devices_found = after_build.find_devices(session, wanted, _places(flags))
         results = build(session, wanted, path)
         console.print(screens.results(results))
+        _show_passes(console, results)
         code = _exit_code(results)
         if wanted.profile or wanted.verify_on:
             measured = after_build.measure_built(session, wanted, devices_found, results)
@@ -148,6 +150,16 @@ def _places(flags: dict[str, Any]) -> dict[str, str]:
     """What names each device, for complaints."""
     said = {"verify_on": "--verify-on", "device": "--device"}
     return {key: option if flags[key] else f"{FILE_NAME}, {key}" for key, option in said.items()}
+
+
+def _show_passes(console: "Console", results: list[Result]) -> None:
+    """What the recipe's passes cost and gained, once if that is the same for all targets."""
+    shown = [row.manifest.passes for row in results if row.manifest is not None and row.manifest.passes]
+    if shown:
+        from edgekit.report import compression  # noqa: PLC0415  few builds train
+
+        for reports in dict.fromkeys(map(repr, shown)):
+            console.print(compression.passes(next(found for found in shown if repr(found) == reports)))
 
 
 def _show_measurements(console: "Console", found: "Measurements") -> None:
@@ -189,13 +201,17 @@ def _used(given: Project, wanted: Project) -> set[str]:
 
 def _merge(given: Project, flags: dict[str, Any]) -> Project:
     """Flags win over the file."""
-    said = {name: value for name, value in flags.items() if value not in (None, (), {})}
+    flags = flags | flags.get("settings", {})
+    said = {name: value for name, value in flags.items() if name != "settings" and value not in (None, (), {})}
     for table in ("shapes", "constants"):
         if table in said:
             said[table] = getattr(given, table) | said[table]
+    if "passes" in said:
+        said["passes"] = {name: given.passes.get(name, {}) | table for name, table in said["passes"].items()}
+        said["passes"] = given.passes | said["passes"]
     if "quantization" in said:
         said["quantization"] = msgspec.structs.replace(given.quantization, **said["quantization"])
-    for key in ("calibration", "eval"):
+    for key in ("data", "teacher", "calibration", "eval"):
         samples = getattr(given, key)
         if samples and key not in said and ":" not in Path(samples).name:  # else it is module:function
             options.existing(samples, f"{FILE_NAME}, {key}")
@@ -217,9 +233,10 @@ def _show_plan(planned: Plan, *, as_json: bool) -> int:
         ]
         refused = [_as_dict(result) for result in planned.refused]
         recipe = planned.recipe
+        passes = {"recipe": recipe.recipe, "passes": recipe.passes} if recipe.passes else {}
         search = {"effort": recipe.effort, "time_limit_s": recipe.time_limit_s} if recipe.effort else {}
         beside = {"refused": refused, "search": search}
-        options.print_json({"plan": rows} | {key: value for key, value in beside.items() if value})
+        options.print_json({"plan": rows} | passes | {key: value for key, value in beside.items() if value})
     return 0
 
 

@@ -21,6 +21,7 @@ from edgekit.errors import InputError
 from edgekit.host import cachedir
 from edgekit.nouns.model import Constant
 from edgekit.nouns.quantization import Quantization
+from edgekit.nouns.training import Training
 from edgekit.report import shown
 from edgekit.report.lines import watcher
 
@@ -127,6 +128,37 @@ def _number(text: str) -> bool | int | float | None:
         except ValueError:
             continue
     return None
+
+
+def settings(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
+    """``KEY=VALUE`` of quantization, and ``PASS.KEY=VALUE`` of a recipe's passes → the project's tables, if any.
+
+    Raises:
+        InputError: it is written otherwise, or quantization has no such key or value.
+    """
+    dotted = [value for value in values if "." in value.partition("=")[0]]
+    plain = tuple(value for value in values if value not in dotted)
+    found: dict[str, Any] = {"quantization": quantization(context, parameter, plain)} if plain else {}
+    return found | ({"passes": _passes(parameter.opts[0], dotted)} if dotted else {})
+
+
+def _passes(option: str, values: list[str]) -> dict[str, dict[str, Any]]:
+    """``qat.epochs=3`` → {"qat": {"epochs": 3}}; which passes and keys there are is for the recipe to say."""
+    passes: dict[str, dict[str, Any]] = {}
+    for value in values:
+        key, equals, said = (part.strip() for part in value.partition("="))
+        name, _, field = key.partition(".")
+        if not equals or not name or not field or not said:
+            raise InputError(
+                f"A pass's setting is its name, a key and a value, not {value!r}.",
+                place=option,
+                fix=f"write for instance {option} qat.epochs=3",
+            )
+        several = isinstance(getattr(Training(), field, None), tuple)
+        number = _number(said)
+        one = said if number is None else number
+        passes.setdefault(name, {})[field] = [part.strip() for part in said.split(",")] if several else one
+    return passes
 
 
 def quantization(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
@@ -238,6 +270,38 @@ class MetricChoice(click.Choice[str]):
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The value as it was written."""
         return value if config.is_function(value) else str(super().convert(value, param, ctx))
+
+
+RECIPE_OPTIONS = (
+    click.option(
+        "--recipe", metavar="NAME|FILE", help="Train or prune the network first (edgekit recipes lists the recipes)."
+    ),
+    click.option("--qat", is_flag=True, default=None, help="Short for a recipe: quantization-aware training."),
+    click.option(
+        "--prune",
+        type=Number(0, 1, min_open=True, max_open=True),
+        metavar="X",
+        help="Short for a recipe: set this share of the weights to zero.",
+    ),
+    click.option(
+        "--prune-channels",
+        type=Number(0, 1, min_open=True, max_open=True),
+        metavar="X",
+        help="Short for a recipe: remove channels with this share of the MACs.",
+    ),
+    click.option(
+        "--data", metavar="PATH", help="Samples to train on, labelled or not.  [default: those of --calibration]"
+    ),
+    click.option("--teacher", metavar="MODEL", help="Model whose outputs training is to meet.  [default: MODEL]"),
+)
+"""What is done to a network before files are made of it."""
+
+
+def recipe_options[F: Callable[..., Any]](command: F) -> F:
+    """A command with `RECIPE_OPTIONS`."""
+    for option in reversed(RECIPE_OPTIONS):
+        command = option(command)
+    return command
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document to stdout.")

@@ -47,6 +47,15 @@ class Project(Noun, frozen=True, kw_only=True):
         targets: names of targets (``edgekit targets`` lists them), or paths of target files.
         precision: one for all variants, instead of what each target proposes.
         io: dtype of a full-integer artifact's inputs and outputs: float32, int8 or uint8.
+        recipe: what is done to the network before files are made of it: a recipe's name (``edgekit recipes`` lists
+            them), or the path of one of your own; ``ptq`` does nothing.
+        passes: settings of that recipe's passes, ``[passes.NAME]`` for each; their keys are those of
+            `edgekit.nouns.recipe`.
+        qat: instead of a recipe: train with the arithmetic of the integers.
+        prune: instead of a recipe: the share of weights that are to be zero.
+        prune_channels: instead of a recipe: the share of multiply-accumulates that is to go, with whole channels.
+        data: samples to train on, a path or ``module:function``, labelled or not; those of calibration without.
+        teacher: another network, a path, whose outputs training is to meet; the source itself without.
         calibration: samples for quantization, a path or ``module:function``.
         eval: labelled samples for the task metric, a path or ``module:function``.
         metric: top1, top5, auc, mae or mse; or ``module:function``, called with the outputs (arrays ``[N, *shape]``
@@ -93,6 +102,13 @@ class Project(Noun, frozen=True, kw_only=True):
     targets: tuple[str, ...] = ()
     precision: Precision | None = None
     io: Boundary | None = None
+    recipe: str | None = None
+    passes: dict[str, dict[str, Any]] = {}
+    qat: bool = False
+    prune: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
+    prune_channels: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
+    data: str | None = None
+    teacher: str | None = None
     calibration: str | None = None
     eval: str | None = None
     metric: str | None = None
@@ -187,11 +203,14 @@ def _project(content: dict[str, Any], file: Path) -> Project:
     folder = file.resolve().parent
     return msgspec.structs.replace(
         made,
+        recipe=_absolute(made.recipe, folder) if (made.recipe or "").endswith(".toml") else made.recipe,
         targets=tuple(_absolute(name, folder) if name.endswith(".toml") else name for name in made.targets),
         devices=checked(made.devices, file, folder),
-        **{key: _absolute(getattr(made, key), folder) for key in ("model", "calibration", "eval", "output")},
+        **{key: _absolute(getattr(made, key), folder) for key in _PATHS},
     )
 
+
+_PATHS = ("model", "data", "teacher", "calibration", "eval", "output")
 
 _UNITS_S = {"h": 3600, "m": 60, "s": 1}
 

@@ -51,6 +51,9 @@ def check(value: Any, kind: Any, file: Path, key: str) -> None:
     """
     if typing.get_origin(kind) in {typing.Union, types.UnionType}:
         options = [option for option in typing.get_args(kind) if option is not type(None)]
+        if len(options) > 1 and all(map(_tag, options)):
+            _check_tagged(value, options, file, key)
+            return
         kind = options[0] if len(options) == 1 else kind
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
@@ -65,11 +68,39 @@ def check(value: Any, kind: Any, file: Path, key: str) -> None:
         _check_value(value, kind, file, key)
 
 
+def _tag(kind: Any) -> str:
+    """The key by which one of several kinds of tables is told; "" if there is none."""
+    config = getattr(kind, "__struct_config__", None)
+    return (config.tag_field if config is not None else "") or ""
+
+
+def _check_tagged(value: Any, kinds: list[type[msgspec.Struct]], file: Path, key: str) -> None:
+    """Complain about a table that is one of several kinds, told by one of its keys."""
+    if not isinstance(value, dict):
+        raise wrong(file, key, shown(value), f"a table: [[{key.partition('[')[0]}]]")
+    field, by_name = _tag(kinds[0]), {str(kind.__struct_config__.tag): kind for kind in kinds}
+    name = value.get(field)
+    if name not in by_name:
+        near = nearest(name, tuple(by_name)) if isinstance(name, str) else ""
+        if name is None:
+            raise InputError(
+                f"{file.name} lacks the key `{join(key, field)}`.",
+                place=f"{file}: {key}",
+                fix=f"add {field} = with one of: {', '.join(by_name)}",
+            )
+        raise wrong(file, join(key, field), shown(name), near or f"one of: {', '.join(by_name)}")
+    _check_table(value, by_name[name], file, key)
+
+
 def _check_table(value: Any, kind: type[msgspec.Struct], file: Path, key: str) -> None:
     if not isinstance(value, dict):
         raise wrong(file, key, shown(value), f"a table: [{key}]")
     hints = typing.get_type_hints(kind, include_extras=True)
     for name in value:
+        if name == _tag(kind):
+            if value[name] != kind.__struct_config__.tag:
+                raise wrong(file, join(key, name), shown(value[name]), f'"{kind.__struct_config__.tag}"')
+            continue
         if name not in hints:
             raise InputError(
                 f"{file.name} has an unknown key `{join(key, name)}`.",

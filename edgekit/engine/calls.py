@@ -21,8 +21,9 @@ class Request(msgspec.Struct):
     @property
     def place(self) -> str:
         """The file that the call is about, or the leaf."""
-        if (job := self.arguments.get("job")) is not None:
-            return str(job["source"] if isinstance(job, dict) else job.source)
+        for name, file in (("job", "source"), ("task", "waist")):
+            if (job := self.arguments.get(name)) is not None:
+                return str(job[file] if isinstance(job, dict) else getattr(job, file))
         return str(self.arguments.get("path", self.arguments.get("artifact", self.arguments.get("spec", self.leaf))))
 
 

@@ -91,13 +91,13 @@ def _timed(request: calls.Request) -> AbstractContextManager[None]:
 def main() -> None:
     """Serve. Arguments: the user's current folder, the bytes of memory and the seconds that this process may take.
 
-    The seconds are those of an inference.
+    The seconds are those of an inference. A fourth is a folder beside its own in which it may write.
     0 bytes mean a trusted worker without a sandbox: it needs the network and whatever else a device is behind.
     """
     users_folder, memory = sys.argv[1], int(sys.argv[2])
     deadline.allow(float(sys.argv[3]))
     if memory:
-        sandbox.enter(Path.cwd(), memory)
+        sandbox.enter(Path.cwd(), memory, Path(sys.argv[4]) if len(sys.argv) > 4 else None)
     serving.serve(Leaves(users_folder).answer)
 
 

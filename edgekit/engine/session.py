@@ -7,15 +7,16 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from edgekit.engine import unfinished
 from edgekit.engine.proxies import LeafProxies
 from edgekit.engine.question import Question
-from edgekit.engine.store import Answer, Store
+from edgekit.engine.store import Answer, Store, digest_of
 from edgekit.errors import CancelledError, EdgekitError, OutOfTimeError
 from edgekit.host import cachedir
 from edgekit.host.cachedir import cache_folder
@@ -149,7 +150,8 @@ class Session(LeafProxies):
             if self._cancelled:
                 raise CancelledError
             if key not in self._workers:
-                self._workers[key] = Worker(self.log, self._max_memory, self._max_seconds)
+                also = unfinished.place(self.store.root) if room == "passes" else None
+                self._workers[key] = Worker(self.log, self._max_memory, self._max_seconds, also)
             limit_s = self._limit_s()
             if limit_s == 0:
                 raise OutOfTimeError(f"There is no time left for {leaf}.", fix="give it more time")
@@ -233,6 +235,10 @@ class Session(LeafProxies):
             self._here.step = ""
         self.progress.end(question.doing, from_cache=answer.from_cache)
         return answer
+
+    def unfinished(self, question: Question) -> AbstractContextManager[Path]:
+        """A folder in the cache for what a killed run leaves of a long step (see `edgekit.engine.unfinished`)."""
+        return unfinished.held(self.store.root, digest_of(question.step().question))
 
     def _close_workers(self) -> None:
         for worker in list(self._workers.values()):

@@ -28,6 +28,7 @@ from typing import Any
 
 import msgspec
 
+from edgekit.engine import unfinished
 from edgekit.errors import InputError, from_os
 from edgekit.host import cachedir
 from edgekit.host.ownership import Scratch
@@ -267,6 +268,7 @@ class Store:
                 break
             self._drop(folder)
             dropped, freed = dropped + 1, freed + size
+        unfinished.drop(self.root, unfinished.KEPT_S if max_bytes else 0.0)
         return dropped, freed
 
 

@@ -81,10 +81,14 @@ class Worker:
         log: file to which everything the child prints is appended.
         memory: the most bytes of memory that a child that reads models may have; the machine's share without.
         seconds: what one inference may take (`edgekit.host.deadline`).
+        also: a folder in which a child that reads models may write, beside its own.
     """
 
-    def __init__(self, log: Path, memory: int | None = None, seconds: float | None = None) -> None:
+    def __init__(
+        self, log: Path, memory: int | None = None, seconds: float | None = None, also: Path | None = None
+    ) -> None:
         self._log = log
+        self._also = also
         self._seconds = seconds or deadline.BASE_S
         self._memory = memory or sandbox.default_memory()
         self._child: Child | None = None
@@ -173,6 +177,7 @@ class Worker:
                 str(Path.cwd()),
                 "0" if trusted else str(self._memory),
                 str(self._seconds),
+                *([] if self._also is None else [str(self._also)]),
                 log=self._log,
                 folder=folder.path,
                 environment={"TMPDIR": str(folder.path), "EDGEKIT_CACHE": str(cache_folder())},

@@ -105,7 +105,7 @@ def memory_limit() -> int | None:
     return None if soft == resource.RLIM_INFINITY else soft
 
 
-def enter(own: Path, memory: int) -> tuple[str, ...]:
+def enter(own: Path, memory: int, also: Path | None = None) -> tuple[str, ...]:
     """Put up what walls this system has, for the rest of this process's life.
 
     Call it before the first thread starts and before anything is read.
@@ -113,6 +113,7 @@ def enter(own: Path, memory: int) -> tuple[str, ...]:
     Args:
         own: the folder where this process may write.
         memory: the most bytes of memory; and of a file.
+        also: another such folder.
 
     Returns:
         What is in force now, each in a few words.
@@ -124,7 +125,7 @@ def enter(own: Path, memory: int) -> tuple[str, ...]:
         return tuple(walls)
     _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     version = max(0, _libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(1)))
-    if version and _landlocked(version, own):
+    if version and _landlocked(version, own, also):
         walls.insert(0, WALLS[1])
     if _without_sockets():
         walls.insert(0, WALLS[0])
@@ -152,8 +153,8 @@ def _bounded(memory: int) -> bool:
     return sys.platform == "linux"
 
 
-def _landlocked(version: int, own: Path) -> bool:
-    """Forbid to write anywhere but below ``own`` and to the null device."""
+def _landlocked(version: int, own: Path, also: Path | None) -> bool:
+    """Forbid to write anywhere but below ``own`` and ``also``, and to the null device."""
     libc = _library()
     known = sum(rights for since, rights in _WRITES if version >= since)
     ruleset = _Ruleset(known, _TCP if version >= 4 else 0, _SCOPES if version >= 6 else 0)
@@ -161,7 +162,7 @@ def _landlocked(version: int, own: Path) -> bool:
     if handle < 0:
         return False
     rules = [
-        (own, known & ~_DEVICES),
+        *((folder, known & ~_DEVICES) for folder in (own, also) if folder is not None),
         (own.parent, _REMOVE_DIR),  # its own folder, once it is empty
         (Path(os.devnull), known & (_WRITE_FILE | _TRUNCATE | _IOCTL_DEVICE)),
     ]

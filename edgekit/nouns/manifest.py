@@ -15,6 +15,7 @@ from edgekit.nouns.ladder import Rung
 from edgekit.nouns.lineage import Step
 from edgekit.nouns.model import Boundary, Cost, Model, Precision, Signature, SourceOptions
 from edgekit.nouns.profile import DeviceVerification, Profile
+from edgekit.nouns.recipe import PassReport
 from edgekit.nouns.target import BuildOptions
 from edgekit.nouns.verification import Verification
 
@@ -93,12 +94,13 @@ class Manifest(Noun, frozen=True, kw_only=True):
 
     ``unavailable`` maps the target's files that could not be made of this source to the reason.
     ``schema_version`` 2 adds to 1 the lineage of each file, 3 adds budgets of SQNR and agreement, and the
-    rungs of a search; all can be read.
+    rungs of a search, 4 the passes of a recipe; all can be read.
+    ``passes`` are what the recipe's passes cost and gained, in order, and ``training`` is what they trained on.
     ``profiles`` are those measured of the files that the folder holds now; older ones stay in ``profiles/``.
     ``extras`` are other files that verbs made of these, by name. What is listed nowhere is the user's own.
     """
 
-    schema_version: Literal[1, 2, 3] = 3
+    schema_version: Literal[1, 2, 3, 4] = 4
     edgekit: str
     tools: dict[str, str]
     created_utc: str
@@ -107,6 +109,8 @@ class Manifest(Noun, frozen=True, kw_only=True):
     source_options: SourceOptions
     target: str
     artifacts: tuple[ArtifactFile, ...]
+    passes: tuple[PassReport, ...] = ()
+    training: DataSet | None = None
     calibration: DataSet | None = None
     evaluation: DataSet | None = None
     profiles: tuple[Profile, ...] = ()

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from edgekit.nouns.base import Noun
-from edgekit.nouns.training import Share, Training
+from edgekit.nouns.training import Epoch, Epochs, Positive, Share, Training
 
 Kept = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 """A share that is neither nothing nor all."""
@@ -23,7 +23,7 @@ class Distill(Training, frozen=True, kw_only=True, tag_field="pass", tag="distil
         student: a model file to train instead: Keras, ONNX or TFLite, with the source's inputs and outputs.
     """
 
-    epochs: int = 30
+    epochs: Epochs = 30
     width: Kept = 0.5
     student: str | None = None
 
@@ -43,7 +43,7 @@ class PruneChannels(Training, frozen=True, kw_only=True, tag_field="pass", tag="
         repair: solve the weights of the next layer anew by least squares after each removal.
     """
 
-    epochs: int = 0
+    epochs: Epochs = 0
     remove: Kept = 0.3
     of: Literal["macs", "parameters", "bytes", "latency"] = "macs"
     importance: Literal["l1", "l2", "taylor", "activations", "error"] = "error"
@@ -64,7 +64,7 @@ class Prune(Training, frozen=True, kw_only=True, tag_field="pass", tag="prune"):
         scope: whether the smallest weights of all layers together go (global), or the same share of each (layer).
     """
 
-    epochs: int = 10
+    epochs: Epochs = 10
     sparsity: Kept = 0.5
     pattern: Literal["unstructured", "2:4", "block"] = "unstructured"
     ramp: Literal["polynomial", "constant"] = "polynomial"
@@ -79,7 +79,7 @@ class Cluster(Training, frozen=True, kw_only=True, tag_field="pass", tag="cluste
         clusters: how many values each layer has.
     """
 
-    epochs: int = 5
+    epochs: Epochs = 5
     clusters: Annotated[int, msgspec.Meta(ge=2, le=256)] = 16
 
 
@@ -91,14 +91,64 @@ class Qat(Training, frozen=True, kw_only=True, tag_field="pass", tag="qat"):
         learn_ranges: train the ranges of activations, too.
     """
 
-    epochs: int = 5
-    learning_rate: float = 1e-4
+    epochs: Epochs = 5
+    learning_rate: Positive = 1e-4
     precision: Literal["int8", "int16x8", "int4"] = "int8"
     learn_ranges: bool = True
 
 
 PassSettings = FineTune | Distill | PruneChannels | Prune | Cluster | Qat
 """A pass with its settings; in TOML a table ``[[passes]]`` whose key ``pass`` names it."""
+
+
+class Weighed(Noun, frozen=True, kw_only=True):
+    """A network between two passes.
+
+    Attributes:
+        parameters: how many, zeros included.
+        macs: multiply-accumulates of an inference.
+        zeros: the share of parameters that are 0.
+        bytes: of its float file.
+        gzip_bytes: of that, compressed.
+        latency_ms: the best of a few runs on one thread of this host; None if it cannot run there.
+        sqnr_db: of the worst output against the source's; None if all are identical.
+        agreement: the least share of choices that are the source's; None if no output chooses.
+        metric: the task metric; None if none is asked for.
+    """
+
+    parameters: int
+    macs: int
+    zeros: float
+    bytes: int
+    gzip_bytes: int
+    latency_ms: float | None = None
+    sqnr_db: float | None = None
+    agreement: float | None = None
+    metric: float | None = None
+
+
+class PassReport(Noun, frozen=True, kw_only=True):
+    """A pass that was done: what it cost, and what it gained.
+
+    Attributes:
+        settings: with defaults filled in.
+        seconds: what it took when it was really done.
+        before: the network that it began with.
+        after: the one that it made.
+        epochs: the curve of its training.
+        figures: what it measured itself, by name, with units in the names.
+        notes: how it was done.
+        warnings: what a user must know or do.
+    """
+
+    settings: PassSettings
+    seconds: float
+    before: Weighed
+    after: Weighed
+    epochs: tuple[Epoch, ...] = ()
+    figures: dict[str, float] = {}
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class Recipe(Noun, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from edgekit.nouns.base import Noun
 from edgekit.nouns.ladder import Effort
 from edgekit.nouns.model import Boundary, Precision
 from edgekit.nouns.quantization import Quantization, Settings
+from edgekit.nouns.recipe import PassSettings
 
 
 class Sourced(Noun, frozen=True, kw_only=True):
@@ -53,8 +54,9 @@ class Target(Noun, frozen=True, kw_only=True):
 
 
 class BuildOptions(Noun, frozen=True, kw_only=True):
-    """How a model is to be built: training passes in order (none yet), then precisions.
+    """How a model is to be built: the passes of a recipe in order, then precisions.
 
+    ``recipe`` is the name of that recipe, ``passes`` are its own with all settings filled in.
     ``precision`` None means what the target proposes. ``calibration_samples`` is the most that are
     used; their contents choose them, not their order. ``seed`` drives every random choice. ``require_compiled``
     makes a missing compiler an error. ``quantization`` is what goes before the targets' own settings.
@@ -62,6 +64,8 @@ class BuildOptions(Noun, frozen=True, kw_only=True):
     ``time_limit_s``; None: each file is built once.
     """
 
+    recipe: str = "ptq"
+    passes: tuple[PassSettings, ...] = ()
     precision: Precision | None = None
     io: Boundary | None = None
     calibration_samples: int = 256

@@ -22,6 +22,8 @@ class Task(Noun, frozen=True, kw_only=True):
         teacher: the float TFLite file whose outputs are to be met: the source's own waist, or another network's.
         teacher_signature: of that file; its inputs and outputs are those of the source, by source name.
         samples: what `edgekit.waist.tensors.arrays` reads, ``[N, *source_shape]`` under the source's names.
+        specification: the file that the TFLite backend makes of ``waist`` in the precision that the pass trains for:
+            what is quantized, and how; None for passes that train floats.
         labels: an ``.npy`` with one label for each sample; None without labels.
         settings: the pass's own.
         facts: numbers of the target that the pass may heed, by name.
@@ -35,6 +37,7 @@ class Task(Noun, frozen=True, kw_only=True):
     teacher: str
     teacher_signature: Signature
     samples: str
+    specification: str | None = None
     labels: str | None = None
     settings: PassSettings
     facts: dict[str, float] = {}
@@ -62,6 +65,11 @@ class Passed(Noun, frozen=True, kw_only=True):
     figures: dict[str, float] = {}
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def evidence(self) -> dict[str, float]:
+        """The figures that the step tells of itself."""
+        return self.figures
 
 
 class TrainingPass(ABC):

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.table import Table
@@ -12,6 +13,7 @@ from rich.text import Text
 
 from edgekit.nouns.manifest import ArtifactFile, Manifest
 from edgekit.nouns.model import FLOATS, Signature, TensorRow, TensorSpec
+from edgekit.nouns.recipe import PassSettings, name_of
 from edgekit.nouns.results import Check, Inspection, Plan, Result
 from edgekit.nouns.target import Target
 from edgekit.nouns.verification import Verification
@@ -141,7 +143,11 @@ def _agreement(judged: Verification) -> str:
 
 
 def _remarks(manifest: Manifest) -> Iterable[str]:
-    for name, data in (("calibration", manifest.calibration), ("evaluation", manifest.evaluation)):
+    for name, data in (
+        ("training", manifest.training),
+        ("calibration", manifest.calibration),
+        ("evaluation", manifest.evaluation),
+    ):
         if data is not None:
             yield from (f"{name}: {remark}" for remark in (*data.notes, *data.warnings))
     yield from (f"{manifest.source.file}: {warning}" for warning in manifest.source.warnings)
@@ -224,10 +230,22 @@ def plan(planned: Plan) -> RenderableType:
     for result in planned.refused:
         table.add_row(result.target, "", "", "", "" if result.error is None else result.error.problem)
     recipe = planned.recipe
+    parts: list[RenderableType] = [table]
+    if recipe.passes:
+        parts.append(Text(f"made of what the recipe {recipe.recipe} leaves: {', '.join(map(_pass, recipe.passes))}"))
     if recipe.effort is None:
-        return table
+        return Group(*parts)
     limit = "" if recipe.time_limit_s is None else f", {recipe.time_limit_s:,.0f} s at most"
-    return Group(table, Text(f"files that miss the budget are searched for better ones: effort {recipe.effort}{limit}"))
+    told = f"files that miss the budget are searched for better ones: effort {recipe.effort}{limit}"
+    return Group(*parts, Text(told))
+
+
+def _pass(settings: PassSettings) -> str:
+    """A pass with those of its settings that are not the usual ones."""
+    usual = msgspec.structs.asdict(type(settings)())
+    said = {key: value for key, value in msgspec.structs.asdict(settings).items() if value != usual[key]}
+    shown = ", ".join(f"{key} {value}" for key, value in said.items())
+    return f"{name_of(settings)} ({shown})" if shown else name_of(settings)
 
 
 def inspection(seen: Inspection) -> RenderableType:

@@ -28,7 +28,7 @@ def require_form(subject: Subject, variant: Variant) -> None:
         Unsupported: with the reason.
     """
     place = str(subject.network.path)
-    direct = subject.network.read_by(variant)
+    direct = subject.read_by(variant)
     if variant.precision == subject.network.model.precision and subject.no_integers and not direct:
         raise Unsupported(
             subject.no_integers, place=place, fix="build from the float model, or choose --precision float16"
@@ -59,6 +59,7 @@ def made(
         Unsupported: the network cannot be built so, or the file does not compute what its source computes.
     """
     require_form(subject, variant)
+    trained = subject.waist if subject.passed else None
     subject = optimization.optimized(session, subject, variant, prepared.evidence.probes.kept)
     calibrated = variant.precision in CALIBRATED and subject.own(variant.precision) is None
     calibration = prepared.calibration if calibrated else None
@@ -69,7 +70,7 @@ def made(
             place=f"--require-compiled, target file {variant.file}",
             fix="install that compiler (edgekit doctor tells how), or leave out --require-compiled",
         )
-    judged = evidence.verification(session, subject, variant, built, prepared.evidence)
+    judged = evidence.verification(session, subject, variant, built, prepared.evidence, trained=trained)
     result, waist = built.result, _origin(subject, variant)
     size = sum(file.bytes for file in built.files.values())
     described = ArtifactFile(
@@ -96,7 +97,7 @@ def made(
 
 def _origin(subject: Subject, variant: Variant) -> Waist | None:
     """The source's integers or the waist that a file was made from; None if its backend read the source itself."""
-    if subject.network.read_by(variant):
+    if subject.read_by(variant):
         return None
     made = subject.own(variant.precision) or subject.waist
     return None if made is None else made.result
@@ -136,6 +137,7 @@ def manifest(
         source_options=network.options,
         target=target.name,
         artifacts=tuple(files),
+        training=prepared.training_set if recipe.passes else None,
         calibration=prepared.calibration_set,
         evaluation=prepared.evaluation_set,
     )

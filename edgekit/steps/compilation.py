@@ -36,7 +36,7 @@ def compile_variant(
     """
     network, own = subject.network, subject.own(variant.precision)
     waist = subject.waist if own is None else own
-    direct = network.read_by(variant)
+    direct = subject.read_by(variant)
     signature = waist.result.signature if waist is not None else network.model.signature
     basis: Answer[Any] | None = waist
     base_file = None if waist is None else waist.folder / waist.result.file
@@ -47,11 +47,13 @@ def compile_variant(
         waist=None if base_file is None else str(base_file),
         has_integers=own is not None or (direct and variant.precision in CALIBRATED & {network.model.precision}),
         source=str(network.path),
-        source_format=network.model.format if network.whole else "tflite",  # then the waist is all there is
+        # Of what was cut or trained the waist is all there is.
+        source_format=network.model.format if network.whole and not subject.passed else "tflite",
         signature=signature,
         source_signature=network.model.signature,
         precision=variant.precision,
         io=variant.io,
+        learned=None if subject.learned is None else str(subject.learned),
         calibration=None if calibration is None else str(calibration.folder / SAMPLES),
         settings=variant.settings,
         keep_layout=network.options.keep_layout,

@@ -22,7 +22,8 @@ class Subject(msgspec.Struct, frozen=True):
 
     ``integers`` is the source in its own precision if that is one of integers: files of this precision
     are made of it, and nothing is quantized a second time. ``no_integers`` says why a source that has some
-    has no such file.
+    has no such file. Once a recipe's passes were ``passed``, the waist is what they made of it, and ``learned`` is
+    the file of scales and zero points that goes with it, if they have trained any.
     """
 
     network: OpenedNetwork
@@ -31,6 +32,12 @@ class Subject(msgspec.Struct, frozen=True):
     reason: str = ""
     integers: Answer[Waist] | None = None
     no_integers: str = ""
+    passed: bool = False
+    learned: Path | None = None
+
+    def read_by(self, variant: Variant) -> bool:
+        """Whether the variant's backend reads the source itself, which it may only before any pass."""
+        return not self.passed and self.network.read_by(variant)
 
     def own(self, precision: Precision) -> Answer[Waist] | None:
         """The source's own integers, for a file in a precision; None if that is not their own."""

@@ -56,12 +56,13 @@ class GivenData(msgspec.Struct, frozen=True):
 
     calibration: RoleData | None
     evaluation: RoleData | None
+    training: RoleData | None
     preprocessing: dict[str, Preprocessing]
 
     @property
     def samples(self) -> Answer[Kept] | None:
         """Any that the user gave."""
-        part = self.calibration or self.evaluation
+        part = self.calibration or self.evaluation or self.training
         return None if part is None else part.kept
 
     def stamp(self, signature: Signature) -> Signature:
@@ -82,6 +83,11 @@ class BuildData(msgspec.Struct, frozen=True):
     evaluation_set: DataSet | None
     evidence: Evidence
 
+    @property
+    def training_set(self) -> DataSet | None:
+        """What the manifest says of the samples that are trained on."""
+        return None if self.loaded.training is None else self.loaded.training.described()
+
 
 def load(
     session: Session, project: Project, signature: Signature, files: Mapping[str, Path] | None = None
@@ -90,7 +96,7 @@ def load(
 
     Args:
         session: of the run.
-        project: what names the data, under ``calibration`` and ``eval``.
+        project: what names the data, under ``calibration``, ``eval`` and ``data``.
         signature: of the source.
         files: by these keys, files that hold the data if the project gives no more than a name for it.
 
@@ -115,6 +121,10 @@ def load(
         return None if named is None else part(session, role, named, signature, preprocessing, file=file, most=most)
 
     calibration = read("calibration", "calibration", project.calibration, project.calibration_samples)
+    training = read("training", "data", project.data, None)
+    if calibration is None and training is not None:  # what it is trained on shows the ranges, too
+        taken = sampling.take(session, training.every, project.calibration_samples)
+        calibration = RoleData("calibration", training.every, taken)
     whole = project.metric is not None or project.min_agreement is not None  # a share of few samples shows little
     most = None if whole else affordable(signature, AGREEMENT_SAMPLES)
     evaluation = read("evaluation", "eval", project.eval, most)
@@ -122,7 +132,7 @@ def load(
         raise InputError(
             f"{project.eval} holds no labels.", place="--eval", fix="add them under the name y, one for each sample"
         )
-    return GivenData(calibration, evaluation, preprocessing)
+    return GivenData(calibration, evaluation, training or calibration, preprocessing)
 
 
 def _shown(signature: Signature) -> str:

@@ -13,7 +13,7 @@ from edgekit.nouns.building import Built
 from edgekit.nouns.model import CALIBRATED, FLOATS, Divergence, Signature, Waist
 from edgekit.nouns.samples import Kept
 from edgekit.nouns.target import Variant
-from edgekit.nouns.verification import Budget, Judged, MetricScore, SamplesUse
+from edgekit.nouns.verification import Budget, Judged, MetricScore, SamplesUse, Verification
 from edgekit.steps.conversion import Subject, branches
 from edgekit.steps.metric import Wanted
 from edgekit.steps.reading import OpenedNetwork
@@ -128,14 +128,99 @@ def source_score(session: Session, metric: Wanted, samples: Answer[Kept], refere
 
 
 def verification(
-    session: Session, subject: Subject, variant: Variant, built: Answer[Built], evidence: Evidence
+    session: Session,
+    subject: Subject,
+    variant: Variant,
+    built: Answer[Built],
+    evidence: Evidence,
+    *,
+    trained: Answer[Waist] | None = None,
 ) -> Answer[Judged]:
     """Run the artifact on samples and probes, and compare it with the source.
+
+    A float file of a network that was ``trained`` since is first held against that: it has to compute the same.
 
     Raises:
         Unsupported: nobody may get the file: a float one disagrees with its source (the first tensor that diverges
             is named), or one of any precision gives NaN or infinity, or keeps state, and its source does not.
     """
+    if trained is not None and variant.precision in FLOATS:
+        _prove(session, subject, variant, built, _against(session, evidence, trained))
+    answer = _judged(session, subject, variant, built, evidence, trained=trained is not None)
+    if answer.result.refusal:
+        raise _refused(session, subject, variant, built, evidence=evidence, judged=answer.result)
+    return answer
+
+
+def _against(session: Session, evidence: Evidence, waist: Answer[Waist]) -> Evidence:
+    """The same evidence with a waist in the source's place, and without what is demanded of a file."""
+    probes = evidence.probes
+    return msgspec.structs.replace(
+        evidence,
+        reference=outputs_of(session, waist, evidence.samples),
+        probes=msgspec.structs.replace(probes, reference=outputs_of(session, waist, probes.kept)),
+        metric=None,
+        source_score=None,
+        budget=Budget(),
+        min_mapped=None,
+    )
+
+
+def _prove(session: Session, subject: Subject, variant: Variant, built: Answer[Built], evidence: Evidence) -> None:
+    """See that a float file computes what the trained network computes.
+
+    Raises:
+        Unsupported: it does not.
+    """
+    judged = _judged(session, subject, variant, built, evidence, trained=False).result
+    if judged.refusal:
+        raise Unsupported(
+            f"{built.result.files[0]} does not compute what the trained network computes: {judged.refusal}.",
+            place=str(subject.network.path),
+            fix="choose another precision or target",
+        )
+
+
+def outputs_of(session: Session, waist: Answer[Waist], samples: Answer[Kept]) -> Answer[int]:
+    """What a waist computes on samples, in the source's terms, as `OUTPUTS`."""
+    path, signature = waist.folder / waist.result.file, waist.result.signature
+
+    def run(out: Path) -> int:
+        session.backend("tflite").run(path, signature, samples.folder / SAMPLES, out / OUTPUTS)
+        return samples.result.used
+
+    question = Question(
+        what="reference",
+        leaf="backends/tflite",
+        inputs={"waist": waist, "signature": Known(digest_of(signature)), "samples": content(samples)},
+    )
+    return session.ask(question, int, run)
+
+
+def of_waist(session: Session, subject: Subject, evidence: Evidence) -> Verification:
+    """How near a subject's waist comes to the source, whatever was done to it.
+
+    Raises:
+        Unsupported: it has none, or that does not run.
+    """
+    waist = subject.waist
+    assert waist is not None, "who asks has one"
+    variant = Variant(file="the network so far", backend="tflite", precision="float32", use="")
+    built = Answer(
+        Built(files=(waist.result.file,), signature=waist.result.signature),
+        waist.folder,
+        waist.files,
+        waist.from_cache,
+        waist.steps,
+    )
+    demanded = msgspec.structs.replace(evidence, budget=Budget(), min_mapped=None)
+    return _judged(session, subject, variant, built, demanded, trained=True).result.verification
+
+
+def _judged(
+    session: Session, subject: Subject, variant: Variant, built: Answer[Built], evidence: Evidence, *, trained: bool
+) -> Answer[Judged]:
+    """The verdict on a file."""
     samples = evidence.samples
     constant_data = evidence.constant_data and variant.precision in CALIBRATED
     made = branches(session, subject)
@@ -157,6 +242,7 @@ def verification(
             budget=evidence.budget,
             coverage=coverage.of(built.result, built.folder, _accelerator(variant), evidence.min_mapped),
             min_mapped=evidence.min_mapped,
+            trained=trained,
         )
         names, unavailable = probed.kept.result.names, probed.unavailable
         sides = files.Sides(
@@ -173,14 +259,12 @@ def verification(
         on_probes.unlink()
         return judged
 
-    answer = session.ask(_question(subject, variant, built, evidence, constant_data=constant_data), Judged, run)
-    if answer.result.refusal:
-        raise _refused(session, subject, variant, built, evidence=evidence, judged=answer.result)
-    return answer
+    question = _question(subject, variant, built, evidence, constant_data=constant_data, trained=trained)
+    return session.ask(question, Judged, run)
 
 
 def _question(
-    subject: Subject, variant: Variant, built: Answer[Built], evidence: Evidence, *, constant_data: bool
+    subject: Subject, variant: Variant, built: Answer[Built], evidence: Evidence, *, constant_data: bool, trained: bool
 ) -> Question:
     """What decides a verdict: both sides' outputs, and what is demanded. One side is always the source's own."""
     inputs: dict[str, Input] = {
@@ -206,6 +290,7 @@ def _question(
             "min_mapped": evidence.min_mapped,
             "accelerator": _accelerator(variant),
             "constant_data": constant_data,
+            "trained": trained,
             "probes_unavailable": evidence.probes.unavailable,
         },
         inputs=inputs,
@@ -288,6 +373,6 @@ def _suspect(subject: Subject, variant: Variant, built: Answer[Built]) -> Waist 
     name, waist = built.result.files[0], subject.waist
     if name.endswith(".tflite"):
         return Waist(file=str(built.folder / name), signature=built.result.signature)
-    if waist is None or subject.network.read_by(variant):
+    if waist is None or subject.read_by(variant):
         return None
     return msgspec.structs.replace(waist.result, file=str(waist.folder / waist.result.file))

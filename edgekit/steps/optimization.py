@@ -28,7 +28,7 @@ def optimized(session: Session, subject: Subject, variant: Variant, probes: Answ
     held against the original on ``probes``.
     """
     waist = subject.waist
-    left_alone = subject.own(variant.precision) is not None or subject.network.read_by(variant)
+    left_alone = subject.own(variant.precision) is not None or subject.read_by(variant)
     wanted = rules(variant)
     if waist is None or left_alone or not wanted:
         return subject
@@ -56,7 +56,7 @@ def require_named(session: Session, subject: Subject, variants: Iterable[Variant
         if not isinstance(named, tuple) or not named or bound or variant.backend != "tflite":
             continue  # the backend refuses what it takes none of
         waist = optimized(session, subject, variant).waist
-        if waist is not None and not subject.network.read_by(variant):
+        if waist is not None and not subject.read_by(variant):
             from edgekit.waist import graph  # noqa: PLC0415  the flatbuffer schema is only needed on a cold path
             from edgekit.waist.named import outputs  # noqa: PLC0415
 

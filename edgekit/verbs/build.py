@@ -15,10 +15,11 @@ from edgekit.errors import CancelledError, EdgekitError, InputError, Unsupported
 from edgekit.host import events
 from edgekit.nouns.building import Built
 from edgekit.nouns.manifest import FILE_NAME, Manifest
-from edgekit.nouns.model import FLOATS
+from edgekit.nouns.model import FLOATS, Waist
+from edgekit.nouns.recipe import PassReport
 from edgekit.nouns.results import Plan, Result
 from edgekit.nouns.target import Target, Variant
-from edgekit.steps import artifact, conversion, data, ladder, optimization, reading, speed
+from edgekit.steps import artifact, conversion, data, ladder, optimization, passing, reading, speed
 from edgekit.steps import metric as metrics
 from edgekit.steps.conversion import Subject
 from edgekit.steps.data import BuildData
@@ -65,6 +66,7 @@ class _Prepared(msgspec.Struct, frozen=True):
     subject: Subject
     data: BuildData
     search: Search | None
+    teacher: Answer[Waist] | None = None
 
 
 def build(session: Session, project: Project, model: Path, in_memory: InMemory = NAMED) -> list[Result]:
@@ -135,12 +137,12 @@ def _published(made: Iterator[BuiltTarget]) -> Result:
 def _prepare(session: Session, project: Project, model: Path, planned: Plan, in_memory: InMemory) -> _Prepared:
     """What is done once for all targets: reading, converting, and running the source on samples."""
     started = time.monotonic()
-    session.progress.plan(5 + 2 * len(planned.variants))
+    session.progress.plan(5 + 3 * len(planned.recipe.passes) + 2 * len(planned.variants))
     rewriting = [("rewrites", "optimizer")] if any(optimization.rules(variant) for variant in planned.variants) else []
     session.expect([*(("backends", variant.backend) for variant in planned.variants), *rewriting])
     _tell_of_unused(session, project, planned)
     network = reading.open_network(session, model, planned.options)
-    if project.calibration is None and (files := planned.calibrated(network.model)):
+    if project.calibration is None and project.data is None and (files := planned.calibrated(network.model)):
         raise InputError(
             f"{', '.join(dict.fromkeys(files))} needs calibration data: samples of what the model "
             "will see, from which the ranges of its activations are taken.",
@@ -159,7 +161,9 @@ def _prepare(session: Session, project: Project, model: Path, planned: Plan, in_
     named = in_memory.metric or project.metric
     metric = None if named is None else metrics.wanted(session, named)
     prepared = data.prepare(session, project, subject, loaded, metric)
-    return _Prepared(planned, subject, prepared, ladder.search(planned.recipe, started))
+    search = ladder.search(planned.recipe, started)
+    taught = subject.waist if project.teacher is None else passing.teacher(session, Path(project.teacher), subject)
+    return _Prepared(planned, subject, prepared, search, taught if planned.recipe.passes else None)
 
 
 def _tell_of_unused(session: Session, project: Project, planned: Plan) -> None:
@@ -206,7 +210,8 @@ def _files(session: Session, project: Project, prepared: _Prepared, row: Row) ->
         EdgekitError: a file cannot be built, or is of no use.
     """
     target, folder, wanted = row
-    subject, recipe, data_ = prepared.subject, prepared.planned.recipe, prepared.data
+    recipe, data_ = prepared.planned.recipe, prepared.data
+    subject, reports = _trained(session, prepared, row)
     variants, left_out = artifact.possible(subject, wanted)
 
     def make(variant: Variant, way: str = "") -> File:
@@ -215,7 +220,7 @@ def _files(session: Session, project: Project, prepared: _Prepared, row: Row) ->
     def built(files: list[File], *, done: bool) -> BuiltTarget:
         files = speed.compared(session, files)
         described = artifact.manifest(subject.network, target, recipe, data_, [file for file, _ in files])
-        described = msgspec.structs.replace(described, unavailable=left_out)
+        described = msgspec.structs.replace(described, unavailable=left_out, passes=reports)
         return BuiltTarget(target.name, folder, described, tuple(answer for _, answer in files), done=done)
 
     if prepared.search is None:
@@ -235,6 +240,20 @@ def _files(session: Session, project: Project, prepared: _Prepared, row: Row) ->
     if not project.allow_loss:
         artifact.require_use([file for file, _ in files])
     yield built(files, done=True)
+
+
+def _trained(session: Session, prepared: _Prepared, row: Row) -> tuple[Subject, tuple[PassReport, ...]]:
+    """The source as the recipe's passes leave it for a target, with what they cost and gained."""
+    target, _, variants = row
+    passes, training = prepared.planned.recipe.passes, prepared.data.loaded.training
+    if not passes or training is None:
+        return prepared.subject, ()
+    facts = {name: float(fact.value) for name, fact in target.facts.items()}
+    course = passing.Course(
+        training.every, prepared.teacher, prepared.data, facts, variants, prepared.planned.recipe.seed
+    )
+    stage = passing.through(session, prepared.subject, passes, course)
+    return stage.subject, stage.reports
 
 
 def _mended(error: OSError) -> EdgekitError:

@@ -6,9 +6,10 @@ from typing import Any
 import msgspec
 
 from edgekit import config
-from edgekit.config import Project
+from edgekit.config import Project, recipes
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.model import FLOATS, Precision
+from edgekit.nouns.recipe import Recipe
 from edgekit.nouns.results import Plan, Result
 from edgekit.nouns.target import BuildOptions, Target, Variant
 from edgekit.steps import optimization
@@ -29,6 +30,7 @@ def plan(project: Project, model: Path) -> Plan:
             fix=f"add -t with one of: {', '.join(config.target_names())}, or all",
         )
     _check_budget(project)
+    passes = recipe(project)
     limit_s = None if project.time_limit is None else config.seconds(project.time_limit, "--time-limit")
     rows: list[tuple[Target, Path, tuple[Variant, ...]]] = []
     refused: list[Result] = []
@@ -40,7 +42,9 @@ def plan(project: Project, model: Path) -> Plan:
             refused.append(Result(target.name, folder, error=error))
     if not rows and refused[0].error is not None:
         raise refused[0].error
-    recipe = BuildOptions(
+    wanted = BuildOptions(
+        recipe=passes.name,
+        passes=passes.passes,
         precision=project.precision,
         io=project.io,
         calibration_samples=project.calibration_samples,
@@ -50,7 +54,38 @@ def plan(project: Project, model: Path) -> Plan:
         effort=project.effort if limit_s is None else project.effort or "thorough",
         time_limit_s=limit_s,
     )
-    return Plan(recipe, project.source_options, tuple(rows), tuple(refused))
+    return Plan(wanted, project.source_options, tuple(rows), tuple(refused))
+
+
+def recipe(project: Project) -> Recipe:
+    """The recipe that a project names, or that its shortcuts stand for.
+
+    Raises:
+        InputError: there is none, it is wrong, or it lacks data to train on.
+    """
+    said = [name for name in ("qat", "prune", "prune_channels") if getattr(project, name)]
+    if said and project.recipe is not None:
+        option = f"--{said[0].replace('_', '-')}"
+        raise InputError(
+            f"{option} stands for a recipe, and --recipe {project.recipe} names another.",
+            place=option,
+            fix="leave out one of them",
+        )
+    if said:
+        found = recipes.shortcut(
+            prune_channels=project.prune_channels, prune=project.prune, qat=project.qat, overrides=project.passes
+        )
+    else:
+        found = recipes.recipe(project.recipe or "ptq", project.passes)
+    if not found.passes and project.teacher is not None:
+        raise InputError("A teacher is of no use without training.", place="--teacher", fix="add --recipe qat")
+    if found.passes and project.data is None and project.calibration is None:
+        raise InputError(
+            f"The recipe {found.name} needs samples: it is trained, or repaired, on what the model will see.",
+            place="--data",
+            fix="add --data PATH (.npz, .npy, .csv, a folder of images, module:function); labels (y) are not needed",
+        )
+    return found
 
 
 def _check_budget(project: Project) -> None:
@@ -70,7 +105,7 @@ def _check_budget(project: Project) -> None:
                 place=option,
                 fix="add --max-drop X with a metric, --min-agreement SHARE or --min-sqnr DB",
             )
-    if project.eval is not None or project.calibration is not None:
+    if project.eval is not None or project.calibration is not None or project.data is not None:
         return
     for option, said in (("--min-agreement", project.min_agreement), ("--min-sqnr", project.min_sqnr)):
         if said is not None:

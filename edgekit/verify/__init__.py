@@ -8,7 +8,8 @@ All arrays are ``[N, *shape]`` in the source's layout and dtype.
 """
 
 from edgekit.verify.agreement import compare
+from edgekit.verify.case import THRESHOLDS_DB, Case
 from edgekit.verify.metrics import metric, task_metric
-from edgekit.verify.verdict import THRESHOLDS_DB, Case, judge
+from edgekit.verify.verdict import judge
 
 __all__ = ["THRESHOLDS_DB", "Case", "compare", "judge", "metric", "task_metric"]

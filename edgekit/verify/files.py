@@ -5,8 +5,8 @@ from pathlib import Path
 
 from edgekit.nouns.verification import Judged, MetricScore
 from edgekit.verify import metrics, verdict
+from edgekit.verify.case import Case
 from edgekit.verify.probes import Probed
-from edgekit.verify.verdict import Case
 from edgekit.waist.tensors import arrays, load_array
 
 

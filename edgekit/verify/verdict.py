@@ -1,102 +1,32 @@
 """The verdict on a file: evidence in, one word and its reasons out."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
-from edgekit.nouns.model import FLOATS, Precision
 from edgekit.nouns.verification import (
     Agreement,
     Budget,
     Coverage,
     Judged,
-    Made,
     Probes,
-    SamplesUse,
     TaskMetric,
     Verdict,
     Verification,
 )
 from edgekit.verify import agreement, metrics, parts, probes
+from edgekit.verify.case import Case
 from edgekit.verify.coverage import MOST
 from edgekit.verify.parts import FLOOR_DB
 from edgekit.verify.probes import Probed
 from edgekit.waist.tensors import Array, blocks
-
-THRESHOLDS_DB: dict[Precision, float] = {
-    "float32": 60.0,
-    "float16": 40.0,
-    "int16x8": 30.0,
-    "dynamic-int8": 20.0,
-    "int8": 15.0,
-    "int4": 10.0,
-}
-"""SQNR below which a file is refused (floats) or warned about (quantized).
-
-float32: single-precision reorderings stay above 100 dB on the models measured, a wrong transpose
-falls to a few dB. float16: an 11-bit significand gives about 66 dB per rounding; 40 leaves room
-for depth. Quantized: SQNR of a uniform quantizer is about 6 dB per bit (Bennett 1948); the values
-leave half of the bits to accumulation over layers.
-"""
-
-ROUNDED_DB = 20.0
-"""The same at most if the source itself rounds its activations to 8 bits (as one that is quantized already does).
-
-Both sides may round a value that lies between two steps to different ones, and a float file of a source whose
-steps are chosen anew at every run does not round at all: what that comes to is the source's own noise.
-"""
 
 SEVERITY: dict[Verdict, int] = {"pass": 0, "warn": 1, "miss": 2, "fail": 3}
 
 FEWEST_CHOICES = 16
 """Samples below which an agreement of classes says nothing about chance."""
 
-SAME_CHOICES: dict[Precision, float] = {"int8": 0.83, "int4": 0.72}
-"""Cohen's kappa of choices (classes, indices, flags) from which on they count as the source's; `MOST_ALIKE` for others.
-
-SQNR counts one class for another by the difference of their numbers: two of five indices that change places at a
-tie are 18 dB, and a wrong class of a thousand may be 40. So choices are held against the scores that they are made
-of: these are what the argmax of ten independent normal scores agrees to if the scores have the SQNR of
-`THRESHOLDS_DB` (simulated; 0.90 at 20 dB, 0.97 at 30 dB). Kappa is 0 if a mask of few pixels is lost.
-"""
-
-MOST_ALIKE = 0.9
-"""The same for all other precisions: ties change places in the best file, and few samples have few choices."""
-
 Finding = tuple[Verdict, str]
-
-
-@dataclass(frozen=True)
-class Case:
-    """What is judged, and on what.
-
-    ``made`` is by output how it came to be; ``constant_data``: calibration saw one value only.
-    ``labels`` belong to the task metric ``measured``. ``source`` is the source's own precision.
-    """
-
-    precision: Precision
-    origin: str
-    source: Precision = "float32"
-    use: SamplesUse | None = None
-    made: dict[str, Made] = field(default_factory=dict)
-    constant_data: bool = False
-    measured: TaskMetric | None = None
-    odd_labels: str = ""
-    budget: Budget = field(default_factory=Budget)
-    coverage: Coverage | None = None
-    min_mapped: float | None = None
-
-    @property
-    def threshold_db(self) -> float:
-        """See `THRESHOLDS_DB` and `ROUNDED_DB`."""
-        own = THRESHOLDS_DB[self.precision]
-        return own if self.source in FLOATS else min(own, ROUNDED_DB)
-
-    @property
-    def least_kappa(self) -> float:
-        """See `SAME_CHOICES`."""
-        return SAME_CHOICES.get(self.precision, MOST_ALIKE)
 
 
 def judge(case: Case, reference: dict[str, Array], outputs: dict[str, Array], probed: Probed | None = None) -> Judged:
@@ -115,7 +45,7 @@ def judge(case: Case, reference: dict[str, Array], outputs: dict[str, Array], pr
     seen = None if probed is None else probes.agreement(probed, reference)
     found, lowest_db = _findings(case, agreements, reference, outputs, seen)
     stateful = probed is not None and probes.keeps_state(probed.reference)
-    refusal, evident = _refusal(case.precision, found, reference, outputs, probed)
+    refusal, evident = _refusal(case, found, reference, outputs, probed)
     return Judged(
         verification=Verification(
             samples=len(next(iter(reference.values()))),
@@ -124,7 +54,7 @@ def judge(case: Case, reference: dict[str, Array], outputs: dict[str, Array], pr
             outputs=agreements,
             sqnr_db=lowest_db,
             threshold_db=case.threshold_db,
-            floor_db=None if case.precision in FLOATS else FLOOR_DB,
+            floor_db=None if case.exact else FLOOR_DB,
             probes=seen,
             keeps_state=stateful,
             metric=case.measured,
@@ -174,7 +104,7 @@ def _about_inputs(case: Case, seen: Probes | None) -> Iterator[Finding]:
     """What calibration saw, and what the probes say of a float file."""
     if case.constant_data:
         yield "fail", "it was calibrated on data of one value, which shows no range"
-    if seen is not None and case.precision in FLOATS and seen.sqnr_db is not None and seen.sqnr_db < probes.FAR_OFF_DB:
+    if seen is not None and case.exact and seen.sqnr_db is not None and seen.sqnr_db < probes.FAR_OFF_DB:
         yield "warn", f"it comes within {seen.sqnr_db:.1f} dB only on {seen.worst}"
 
 
@@ -194,7 +124,7 @@ def _about_agreement(
     same: set[str],
 ) -> Iterator[Finding]:
     """What SQNR says: of the worst that the samples ask for, and of parts that are lost."""
-    exact = case.precision in FLOATS
+    exact = case.exact
     silent = {name for name, values in reference.items() if not exact and parts.is_silent(values, outputs[name])}
     for found in agreements:
         if found.output in silent and not found.identical:
@@ -205,9 +135,20 @@ def _about_agreement(
     for levels in (whole, branches) if exact else (whole + branches,):
         for level, where in sorted(levels)[:1]:
             of_which = where if len(whole + branches) > 1 else ""
-            yield from _about_level(case.threshold_db, level, of_which, refused=exact and levels is whole)
+            told = _about_level(case.threshold_db, level, of_which, refused=exact and levels is whole)
+            yield from (("warn", why) for _, why in told) if _is_shown(case) else told
     for found in judged:
         yield from _about_parts(case, found)
+
+
+def _is_shown(case: Case) -> bool:
+    """Whether a task metric shows that a network that was trained is of use, be its outputs far from the source's."""
+    measured = case.measured
+    return case.trained and measured is not None and metrics.is_skilled(measured) and not _is_lost(measured)
+
+
+def _is_lost(measured: TaskMetric) -> bool:
+    return metrics.is_chance(measured, measured.artifact)
 
 
 JOINED = "keep what joins it out of the integers (--set float_operators=CONCATENATION), or choose int16x8 or float16"
@@ -315,7 +256,7 @@ def _about_metric(case: Case) -> Iterator[Finding]:
         told = f"{measured.name} of the source itself is {measured.source:.4f} over {measured.samples} samples"
         yield "warn", f"{told}, hardly better than chance ({measured.chance:.4f}), so that a drop would not show"
     elif metrics.is_chance(measured, measured.artifact):
-        verdict: Verdict = "warn" if case.precision in FLOATS else "fail"
+        verdict: Verdict = "warn" if case.exact else "fail"
         yield verdict, f"{measured.name} is {measured.artifact:.4f}, no better than chance ({measured.chance:.4f})"
 
 
@@ -342,7 +283,7 @@ def _about_coverage(coverage: Coverage | None) -> Iterator[Finding]:
 
 
 def _refusal(
-    precision: Precision,
+    case: Case,
     found: list[Finding],
     reference: dict[str, Array],
     outputs: dict[str, Array],
@@ -364,7 +305,7 @@ def _refusal(
         if source and not mine:
             return "the source keeps state from run to run, or draws random numbers, and the file does not", None
     failed = [reason for verdict, reason in found if verdict == "fail"]
-    return failed[0] if failed and precision in FLOATS else "", 0
+    return failed[0] if failed and case.exact else "", 0
 
 
 def _remarks(

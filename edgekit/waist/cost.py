@@ -6,6 +6,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgekit.nouns.model import Cost
 from edgekit.waist import graph
 from edgekit.waist.graph import Graph, Operator, Tensor
@@ -117,6 +119,23 @@ def _parameters(subgraph: Graph) -> int:
         for tensor in subgraph.tensors
         if tensor.index in used and tensor.constant_bytes and (tensor.scales or tensor.dtype not in _BOOKKEEPING)
     )
+
+
+def zeros(path: Path) -> float:
+    """The share of a float file's `count`-ed parameters that are 0.
+
+    Raises:
+        InputError: it is no TFLite file, or it is damaged.
+    """
+    model = graph.load(path)
+    zero = all_ = 0
+    for index, subgraph in enumerate(graph.describe(model)):
+        used = {tensor for operator in subgraph.operators for tensor in operator.inputs}
+        for tensor in subgraph.tensors:
+            values = graph.constant(model, index, tensor.index) if tensor.index in used else None
+            if values is not None and tensor.dtype not in _BOOKKEEPING:
+                zero, all_ = zero + values.size - int(np.count_nonzero(values)), all_ + values.size
+    return zero / max(1, all_)
 
 
 _BOOKKEEPING = {"int32", "int64", "bool", "str", "uint32", "uint64"}

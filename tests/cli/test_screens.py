@@ -62,6 +62,23 @@ PLAIN = {
         *("--time-limit", "10m", "--dry-run"),
     ],
     "dry_run": ["build", "model.keras", "-t", "android", "-t", "edgetpu", "--dry-run"],
+    "recipes": ["recipes"],
+    "recipe_qat": ["recipes", "show", "prune-channels50-qat"],
+    "recipe_unknown": ["recipes", "show", "qad"],
+    "recipe_dry_run": [
+        *("build", "model.keras", "-t", "android", "--recipe", "prune-channels50-qat", "--data", "samples.npz"),
+        *("--set", "qat.epochs=2", "--dry-run"),
+    ],
+    "recipe_without_data": ["build", "model.keras", "-t", "android", "--qat"],
+    "recipe_twice": ["build", "model.keras", "-t", "android", "--qat", "--recipe", "prune50"],
+    "recipe_setting": ["build", "model.keras", "-t", "android", "--qat", "--set", "qat.epoch=3"],
+    "recipe_other_pass": ["build", "model.keras", "-t", "android", "--qat", "--set", "prune.epochs=3"],
+    "recipe_half_setting": ["build", "model.keras", "-t", "android", "--qat", "--set", "qat.epochs"],
+    "recipe_order": ["build", "model.keras", "-t", "android", "--recipe", "undoing.toml", "--data", "samples.npz"],
+    "compress_nothing": ["compress", "model.keras", "--recipe", "ptq", "-o", "x.tflite"],
+    "compress_nowhere": ["compress", "model.keras", "--qat", "--data", "unfed/model.keras", "-o", "nowhere/x.tflite"],
+    "compress_to_onnx": ["compress", "model.keras", "--qat", "--data", "unfed/model.keras", "-o", "x.onnx"],
+    "teacher_alone": ["build", "model.keras", "-t", "android", "--teacher", "model.keras"],
     "diagnose_help": ["diagnose", "--help"],
     "diagnose_without_source": ["diagnose", "truncated.tflite"],
     "diagnose_nowhere": ["diagnose", "truncated.tflite", "-o", "nowhere/errors.json"],
@@ -105,6 +122,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "lost": 'model = "nope.keras"\n',
         "unfed": 'model = "model.keras"\ncalibration = "nope.npz"\n',
     }
+    (desk / "undoing.toml").write_text('[[passes]]\npass = "qat"\n[[passes]]\npass = "prune"\n')
     for name, text in projects.items():
         (desk / name).mkdir()
         (desk / name / "edgekit.toml").write_text(text)

@@ -87,6 +87,25 @@ def test_a_sandboxed_process_only_reads_and_writes_in_its_own_folder(tmp_path: P
     assert (other / "kept").stat().st_mode & 0o777 == 0o600
 
 
+def test_one_more_folder_may_be_written_to(tmp_path: Path) -> None:
+    for name in ("own", "also", "other"):
+        (tmp_path / name).mkdir()
+    program = (
+        "import sys, pathlib; from edgekit.host import sandbox\n"
+        "own, also, other = map(pathlib.Path, sys.argv[1:])\n"
+        "walls = sandbox.enter(own, 1 << 31, also)\n"
+        "(also / 'epoch').mkdir(); (also / 'epoch' / 'weights').write_text('1')\n"
+        "try:\n    (other / 'x').write_text('1')\nexcept OSError:\n    print('kept out')\n"
+        "print(sandbox.WALLS[1] in walls)\n"
+    )
+    places = [str(tmp_path / name) for name in ("own", "also", "other")]
+    done = subprocess.run([sys.executable, "-c", program, *places], capture_output=True, check=True, text=True)
+    assert (tmp_path / "also" / "epoch" / "weights").read_text() == "1"
+    if done.stdout.endswith("True\n"):
+        assert done.stdout.startswith("kept out")
+        assert not list((tmp_path / "other").iterdir())
+
+
 def test_what_is_in_force_is_found_by_trying() -> None:
     assert any("GiB of memory" in wall for wall in sandbox.in_force())
     assert sandbox.memory_limit() is None  # not in this process

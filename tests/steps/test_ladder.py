@@ -31,7 +31,6 @@ FLOAT_SOURCE = cast("Subject", SimpleNamespace(own=lambda _: None, waist=None))
 NO_SAMPLES = cast("Answer[Kept]", None)
 ANDROID = Target(name="android", title="", summary="", documentation="", variants=(INT8,))
 EDGE_TPU = msgspec.structs.replace(ANDROID, name="edgetpu", precisions=("int8",))
-DIRECT = SimpleNamespace(read_by=lambda _: True)
 FOREVER = ladder.Search("normal")
 
 
@@ -270,7 +269,7 @@ def test_float_operators_halve_the_error_until_the_budget_is_met_and_are_then_ma
         assert variant.settings.get("weights", "auto") in {"learned", "nearest", "bias-correction", "auto"}
         return file(variant, judged(31.0 if len(operators) >= needed else 20.0 + len(operators)))
 
-    source = cast("Subject", SimpleNamespace(own=lambda _: None, waist=object(), network=DIRECT))
+    source = cast("Subject", SimpleNamespace(own=lambda _: None, waist=object(), read_by=lambda _: True))
     search = ladder.Search(effort)
     for variant in (INT8, msgspec.structs.replace(INT8, settings={"full_integer": True})):
         climb = ladder.Climb(session, source, variant, make, search=search, samples=NO_SAMPLES, target=ANDROID)

@@ -2,12 +2,13 @@
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from edgekit import verify
 from edgekit.nouns.model import Precision
-from edgekit.nouns.verification import Budget, Coverage, Judged, Made
+from edgekit.nouns.verification import Budget, Coverage, Judged, Made, TaskMetric
 from edgekit.verify.probes import Probed
 from edgekit.waist.tensors import BLOCK, Array
 
@@ -265,3 +266,21 @@ def test_a_float_file_that_is_far_off_on_a_probe_is_warned_about_and_an_int8_one
     assert "on all zeros, output y" in warned.verification.reason
     assert not warned.refusal
     assert judged(LOGITS, LOGITS, "int8", probed).verification.verdict == "pass"
+
+
+@pytest.mark.parametrize(("db", "verdict"), [(30.0, "pass"), (12.0, "warn"), (2.0, "fail")])
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_a_network_that_was_trained_since_may_differ_as_integers_may(
+    precision: Precision, db: float, verdict: str
+) -> None:
+    found = judged(LOGITS, at(db), precision, trained=True)
+    assert (found.verification.verdict, found.refusal) == (verdict, "")
+    assert judged(LOGITS, at(db), precision).refusal
+
+
+def test_a_metric_shows_that_a_trained_network_is_of_use() -> None:
+    good = TaskMetric(name="top1", samples=1000, source=0.9, artifact=0.89, drop=0.01, chance=0.1)
+    assert judged(LOGITS, at(2.0), "float32", trained=True, measured=good).verification.verdict == "warn"
+    lost = msgspec.structs.replace(good, artifact=0.1, drop=0.8)
+    assert judged(LOGITS, at(2.0), "float32", trained=True, measured=lost).verification.verdict == "fail"
+    assert judged(LOGITS, at(2.0), "int8", measured=good).verification.verdict == "fail"

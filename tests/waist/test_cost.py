@@ -228,3 +228,14 @@ def test_an_operator_that_lacks_what_it_needs_is_not_counted(builtin: str, witho
     found = cost.count(path)
     assert found.operators == {builtin: 1}
     assert without == "shapes" or found.macs == 0
+
+
+def test_zeros_are_counted_among_weights(tmp_path: Path) -> None:
+    net = networks.Network()
+    x = net.input("x", (1, 4))
+    half = net.constant("k", np.array([0.0, 1.0, 0.0, -0.0], np.float32))
+    x = net.operator("MUL", [x, half], (1, 4), kind="MulOptions")
+    shape = net.constant("shape", np.array([0, 0], np.int32))
+    x = net.operator("RESHAPE", [x, shape], (4, 1), kind="ReshapeOptions")
+    net.constant("unused", zeros(100))
+    assert cost.zeros(net.save(tmp_path / "net.tflite", x)) == 0.75

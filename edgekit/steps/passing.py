@@ -1,0 +1,266 @@
+"""The passes of a recipe, from waist to waist: one question each, weighed before and after."""
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from edgekit.engine.question import Input, Known, Question
+from edgekit.engine.session import Session
+from edgekit.engine.store import Answer, digest_of
+from edgekit.errors import InputError, Unsupported
+from edgekit.nouns.model import Signature, SourceOptions, TensorSpec, Waist
+from edgekit.nouns.recipe import PassReport, PassSettings, PruneChannels, Qat, Weighed, name_of
+from edgekit.nouns.samples import Kept
+from edgekit.nouns.target import Variant
+from edgekit.passes import Passed, Task
+from edgekit.steps import compilation, conversion, evidence, optimization, reading
+from edgekit.steps.conversion import Subject
+from edgekit.steps.data import BuildData
+from edgekit.steps.evidence import Evidence
+from edgekit.steps.sampling import SAMPLES, content
+
+INT8 = Variant(file="model_int8.tflite", backend="tflite", precision="int8", use="what is trained for")
+"""The file that quantization-aware training is for, if a target has none of its own."""
+
+
+class Course(msgspec.Struct, frozen=True):
+    """What the passes of a recipe share.
+
+    Attributes:
+        samples: what is trained on, as the user gave it.
+        teacher: the network whose outputs are to be met; the source's own waist if None.
+        data: of the build.
+        facts: numbers of the target that passes may heed.
+        variants: the target's files, for what is to be met by quantization-aware training.
+        seed: of every random choice.
+    """
+
+    samples: Answer[Kept]
+    teacher: Answer[Waist] | None
+    data: BuildData
+    facts: dict[str, float] = {}
+    variants: tuple[Variant, ...] = ()
+    seed: int = 0
+
+
+class Stage(msgspec.Struct, frozen=True):
+    """Where a recipe has got to: the network, what it is, and the passes until there."""
+
+    subject: Subject
+    weighed: Weighed
+    reports: tuple[PassReport, ...] = ()
+
+
+def through(session: Session, subject: Subject, passes: tuple[PassSettings, ...], course: Course) -> Stage:
+    """Take a source's waist through all passes.
+
+    Raises:
+        InputError: samples, labels or settings do not fit the network.
+        Unsupported: it has no waist, or cannot be trained so.
+    """
+    if subject.waist is None:
+        raise Unsupported(
+            f"{subject.network.path.name} has no float form that could be trained: {subject.reason}",
+            place=str(subject.network.path),
+            fix="give the float model that it was made from, or use --recipe ptq",
+        )
+    course = msgspec.structs.replace(course, teacher=course.teacher or subject.waist)
+    stage = Stage(subject, weighed(session, subject, course.data.evidence))
+    for settings in passes:
+        stage = _next(session, stage, settings, course)
+    return stage
+
+
+def _next(session: Session, stage: Stage, settings: PassSettings, course: Course) -> Stage:
+    """What a pass makes of a stage."""
+    subject, built = stage.subject, None
+    if isinstance(settings, Qat):
+        subject, built = _specified(session, subject, settings, course)
+    answer = _passed(session, subject, settings, course, None if built is None else built)
+    made = answer.result
+    waist = Waist(file=made.file, signature=made.signature, notes=made.notes, warnings=made.warnings)
+    before = subject.waist
+    assert before is not None, "a subject with passes has a waist"
+    joined = msgspec.structs.replace(
+        waist,
+        notes=(*before.result.notes, *made.notes),
+        warnings=(*before.result.warnings, *made.warnings),
+    )
+    after = Answer(joined, answer.folder, answer.files, answer.from_cache, answer.steps)
+    subject = msgspec.structs.replace(
+        subject,
+        waist=after,
+        cost=conversion.cost(session, after, doing=""),
+        integers=None,
+        passed=True,
+        learned=None if made.learned is None else answer.folder / made.learned,
+    )
+    now = weighed(session, subject, course.data.evidence)
+    report = PassReport(
+        settings=settings,
+        seconds=answer.steps[-1].seconds or 0.0,
+        before=stage.weighed,
+        after=now,
+        epochs=made.epochs,
+        figures=made.figures,
+        notes=made.notes,
+        warnings=made.warnings,
+    )
+    return Stage(subject, now, (*stage.reports, report))
+
+
+def _specified(session: Session, subject: Subject, settings: Qat, course: Course) -> tuple[Subject, Answer[object]]:
+    """The network as it will be quantized, and the file that says how."""
+    wanted = next(
+        (v for v in course.variants if v.precision == settings.precision and "tflite" in {v.backend, v.base}), INT8
+    )
+    variant = msgspec.structs.replace(
+        INT8,
+        precision=settings.precision,
+        settings={key: value for key, value in wanted.settings.items() if wanted.base is None},
+    )
+    rewritten = optimization.optimized(session, subject, variant, course.data.evidence.probes.kept)
+    calibration = course.data.calibration
+    built = compilation.compile_variant(
+        session, rewritten, variant, calibration, course.seed, way="what is to be trained for"
+    )
+    return rewritten, built
+
+
+def _heeded(settings: PassSettings, facts: dict[str, float]) -> dict[str, float]:
+    """The facts of a target that a pass may heed: targets that do not differ in them share its answer."""
+    return {name: n for name, n in facts.items() if "channel" in name} if isinstance(settings, PruneChannels) else {}
+
+
+def _passed(
+    session: Session, subject: Subject, settings: PassSettings, course: Course, built: Answer[object] | None
+) -> Answer[Passed]:
+    """What a pass's leaf makes of a waist."""
+    waist, teacher, samples, name = subject.waist, course.teacher, course.samples, name_of(settings)
+    assert waist is not None and teacher is not None, "asked before"  # noqa: PT018  one thought
+    facts = _heeded(settings, course.facts)
+    labels = samples.folder / "labels.npy" if samples.result.labelled else None
+    inputs: dict[str, Input] = {
+        "waist": waist,
+        "signature": Known(digest_of(waist.result.signature)),
+        "teacher": teacher,
+        "teacher_signature": Known(digest_of(teacher.result.signature)),
+        "samples": content(samples),
+    }
+    if labels is not None:
+        inputs["labels"] = Known(digest_of(samples.result))
+    if built is not None:
+        inputs["specification"] = built
+    question = Question(
+        what=name,
+        leaf=f"passes/{name.replace('-', '_')}",
+        settings=msgspec.to_builtins(settings) | {"facts": facts},
+        inputs=inputs,
+        seed=course.seed,
+        doing=f"{name} of {subject.network.path.name}",
+    )
+
+    def apply(out: Path) -> Passed:
+        with session.unfinished(question) as checkpoints:
+            task = Task(
+                waist=str(waist.folder / waist.result.file),
+                signature=waist.result.signature,
+                teacher=str(teacher.folder / teacher.result.file),
+                teacher_signature=teacher.result.signature,
+                samples=str(samples.folder / SAMPLES),
+                specification=None if built is None else str(built.folder / next(iter(built.files))),
+                labels=None if labels is None else str(labels),
+                settings=settings,
+                facts=facts,
+                checkpoints=str(checkpoints),
+                seed=course.seed,
+            )
+            return session.training_pass(name.replace("-", "_")).apply(task, out)
+
+    return session.ask(question, Passed, apply)
+
+
+def weighed(session: Session, subject: Subject, found: Evidence) -> Weighed:
+    """What a subject's waist is, and how near it comes to the source."""
+    waist, cost = subject.waist, subject.cost
+    assert waist is not None, "asked before"
+    assert cost is not None, "a waist has a cost"
+    path, signature = waist.folder / waist.result.file, waist.result.signature
+    judged = evidence.of_waist(session, subject, found)
+    metric = judged.metric
+
+    def weigh(_: Path) -> Weighed:
+        from edgekit.waist.cost import zeros  # noqa: PLC0415  the flatbuffer schema is only needed on a cold path
+
+        try:
+            latency_ms = session.backend("tflite").best_ms(path)
+        except Unsupported:  # it runs on samples, but not on the zeros that are timed
+            latency_ms = None
+        content_ = path.read_bytes()
+        return Weighed(
+            parameters=cost.parameters,
+            macs=cost.macs,
+            zeros=zeros(path),
+            bytes=len(content_),
+            gzip_bytes=len(gzip.compress(content_, 9, mtime=0)),
+            latency_ms=latency_ms,
+        )
+
+    question = Question(
+        what="weigh",
+        leaf="backends/tflite",
+        modules=(__name__, "edgekit.waist.cost"),
+        inputs={"waist": waist, "signature": Known(digest_of(signature))},
+    )
+    return msgspec.structs.replace(
+        session.ask(question, Weighed, weigh).result,
+        sqnr_db=judged.sqnr_db,
+        agreement=judged.agreement,
+        metric=None if metric is None else metric.artifact,
+    )
+
+
+def teacher(session: Session, path: Path, subject: Subject) -> Answer[Waist]:
+    """Another network whose outputs are to be met, with the source's names for what goes in and out.
+
+    Raises:
+        InputError: it cannot be read, or it takes or gives something else than the source.
+        Unsupported: it has no waist.
+    """
+    network = reading.open_network(session, path, SourceOptions())
+    answer = conversion.to_waist(session, network)
+    own = subject.network.model.signature
+    problem = next(_unlike(network.model.signature, own), "")
+    if problem:
+        raise InputError(
+            f"{path.name} cannot teach {subject.network.path.name}: {problem}.",
+            place=f"--teacher {path}",
+            fix="give a teacher with the same inputs and outputs, in the same order",
+        )
+    found = answer.result.signature
+    renamed = Signature(
+        inputs=_renamed(found.inputs, network.model.signature.inputs, own.inputs),
+        outputs=_renamed(found.outputs, network.model.signature.outputs, own.outputs),
+    )
+    return msgspec.structs.replace(answer, result=msgspec.structs.replace(answer.result, signature=renamed))
+
+
+def _unlike(teacher: Signature, own: Signature) -> Iterator[str]:
+    """In what a teacher's inputs and outputs differ from the source's."""
+    for kind, theirs, ours in (("inputs", teacher.inputs, own.inputs), ("outputs", teacher.outputs, own.outputs)):
+        if len(theirs) != len(ours):
+            yield f"it has {len(theirs)} {kind}, and the model has {len(ours)}"
+        for one, other in zip(theirs, ours, strict=False):
+            if (one.source_shape, one.source_dtype) != (other.source_shape, other.source_dtype):
+                sides = [f"{list(spec.source_shape)} of {spec.source_dtype}" for spec in (one, other)]
+                yield f"its {kind[:-1]} {one.source_name} is {sides[0]}, and the model's {other.source_name} {sides[1]}"
+
+
+def _renamed(
+    specs: tuple[TensorSpec, ...], theirs: tuple[TensorSpec, ...], ours: tuple[TensorSpec, ...]
+) -> tuple[TensorSpec, ...]:
+    """A teacher's tensors under the source's names, which stand in the same order."""
+    names = {one.source_name: other.source_name for one, other in zip(theirs, ours, strict=True)}
+    return tuple(msgspec.structs.replace(spec, source_name=names[spec.source_name]) for spec in specs)

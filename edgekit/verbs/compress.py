@@ -1,0 +1,77 @@
+"""Take a model through a recipe, and write the float network that comes of it."""
+
+import shutil
+from pathlib import Path
+
+import msgspec
+
+from edgekit.config import Project
+from edgekit.engine.session import Session
+from edgekit.errors import InputError
+from edgekit.host.replacing import replacing
+from edgekit.nouns.recipe import PassReport
+from edgekit.nouns.target import BuildOptions
+from edgekit.steps import conversion, data, passing, reading
+from edgekit.steps import metric as metrics
+from edgekit.verbs.planning import recipe
+
+
+class Compressed(msgspec.Struct, frozen=True):
+    """What ``compress`` wrote, and what its passes cost and gained."""
+
+    file: Path
+    recipe: BuildOptions
+    passes: tuple[PassReport, ...]
+
+
+def compress(session: Session, project: Project, model: Path, out: Path) -> Compressed:
+    """Take a model through the recipe of a project, and write the float TFLite file that comes of it.
+
+    Raises:
+        InputError: the model, the data or an option is wrong; nothing was written.
+        MissingTool: the libraries that read or train the model are not installed.
+        Unsupported: it has no float form, or cannot be trained so.
+    """
+    wanted = recipe(project)
+    if not wanted.passes:
+        raise InputError(
+            f"The recipe {wanted.name} has no passes, so that nothing would change.",
+            place=f"--recipe {wanted.name}",
+            fix="choose another (edgekit recipes lists them)",
+        )
+    _check_place(out, model)
+    session.progress.plan(6 + 3 * len(wanted.passes))
+    network = reading.open_network(session, model, project.source_options)
+    loaded = data.load(session, project, network.model.signature)
+    subject = conversion.subject(session, network, (), loaded.samples)
+    metric = None if project.metric is None else metrics.wanted(session, project.metric)
+    prepared = data.prepare(session, project, subject, loaded, metric)
+    taught = None if project.teacher is None else passing.teacher(session, Path(project.teacher), subject)
+    training = loaded.training
+    assert training is not None, "the recipe asks for it"
+    course = passing.Course(training.every, taught, prepared, seed=project.seed)
+    stage = passing.through(session, subject, wanted.passes, course)
+    made = stage.subject.waist
+    assert made is not None, "passes give one"
+    with replacing(out) as aside:
+        shutil.copyfile(made.folder / made.result.file, aside)
+    options = BuildOptions(recipe=wanted.name, passes=wanted.passes, seed=project.seed)
+    return Compressed(out, options, stage.reports)
+
+
+def _check_place(out: Path, model: Path) -> None:
+    """Refuse a place that cannot be written to, before anything is trained.
+
+    Raises:
+        InputError: it is one.
+    """
+    if out.suffix != ".tflite":
+        raise InputError(
+            f"{out.name} is no .tflite file.", place=f"-o {out}", fix=f"write for instance -o {out.stem}.tflite"
+        )
+    if not out.absolute().parent.is_dir():
+        raise InputError(f"There is no folder {out.parent}.", place=f"-o {out}", fix="make it first")
+    if out.is_dir():
+        raise InputError(f"{out} is a folder.", place=f"-o {out}", fix="name a file in it")
+    if out.resolve() == model.resolve():
+        raise InputError(f"{out} is the model itself.", place=f"-o {out}", fix="choose another name")
