@@ -165,7 +165,7 @@ def apart(
         The object tree, and where the tensors of the whole stand in it.
     """
     trees = list(operators)
-    used = (t for tree in trees for t in graph.ints([*tree.inputs, *tree.outputs, *_inner(tree)]))
+    used = (t for tree in trees for ends in (tree.inputs, tree.outputs, _inner(tree)) for t in graph.ints(ends))
     held = list(dict.fromkeys(t for t in used if t >= 0))
     places = {tensor: place for place, tensor in enumerate(held)}
     main = schema.SubGraphT()

@@ -1,11 +1,12 @@
 """Where a TFLite file loses its signal: operator by operator against the float network that it was made from."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from edgekit.backends.tflite.diagnosis import channels, grids, sensitivity
+from edgekit.backends.tflite.diagnosis import carried, channels, grids, sensitivity
 from edgekit.backends.tflite.diagnosis.matching import Pairs, Side
 from edgekit.backends.tflite.diagnosis.sensitivity import Tails, level_db, noise
 from edgekit.backends.tflite.diagnosis.walk import Walk
@@ -27,11 +28,12 @@ VALUES = 4
 def diagnose(artifact: Path, waist: Waist, samples: Path, helps: int = 0) -> Diagnosis:
     """See `edgekit.backends.Backend.diagnose`."""
     file, floats = _file(artifact), Side(graph.load(Path(waist.file)))
-    _require_stateless(artifact, file, floats)
+    carried.require_outside_of_loops(artifact, file.model, floats.model)
     pairs = Pairs(file, floats, str(artifact))
     channels.follow(file, floats, pairs)
     given, count = _given(waist, arrays(samples), floats)
     inputs = {mine: grids.on(file.graph.tensors[mine], given[pairs.tensors[mine]]) for mine in file.graph.inputs}
+    inputs, given = inputs | carried.values(file.model, inputs), given | carried.values(floats.model, given)
     wanted = Stepwise(floats.model).run_part(floats.graph.operators, given, floats.graph.outputs)
     macs = cost.count(Path(waist.file)).macs
     most = sensitivity.affordable(macs, len(floats.graph.operators), count)
@@ -47,7 +49,7 @@ def diagnose(artifact: Path, waist: Waist, samples: Path, helps: int = 0) -> Dia
         operators=_with_shares(walk.rows),
         operators_total=len(computing),
         unmatched=tuple(walk.unmatched),
-        remarks=() if most else ("the network is too large to try what each operator's error does to its outputs",),
+        remarks=(*_remarks(file, most),),
     )
 
 
@@ -77,18 +79,6 @@ def _file(artifact: Path) -> Side:
     return Side(model)
 
 
-def _require_stateless(artifact: Path, *sides: Side) -> None:
-    for side in sides:
-        if kept := state.keepers(side.model):
-            raise Unsupported(
-                f"{artifact.name} keeps a state from run to run ({', '.join(kept)}), and operators that run one at a "
-                "time do not carry it on.",
-                place=str(artifact),
-                fix="diagnose a build of the same weights that begins each run anew (Keras: stateful=False), or that "
-                "has the state as an input and an output",
-            )
-
-
 def _given(waist: Waist, samples: dict[str, Array], floats: Side) -> tuple[dict[int, Array], int]:
     """The float network's inputs by tensor index, as many as can be held, evenly taken."""
     every = len(next(iter(samples.values())))
@@ -97,6 +87,13 @@ def _given(waist: Waist, samples: dict[str, Array], floats: Side) -> tuple[dict[
     by_name = inputs_to_file(waist.signature, {name: values[chosen] for name, values in samples.items()})
     tensors = floats.graph.tensors
     return {index: by_name[tensors[index].name] for index in floats.graph.inputs}, len(chosen)
+
+
+def _remarks(file: Side, tried: int) -> Iterator[str]:
+    if not tried:
+        yield "the network is too large to try what each operator's error does to its outputs"
+    if state.keepers(file.model):
+        yield "its state went on from each sample to the next; what an error does to later samples is in no share"
 
 
 def _with_shares(rows: list[OperatorDiagnosis]) -> tuple[OperatorDiagnosis, ...]:

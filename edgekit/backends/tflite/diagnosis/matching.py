@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.backends.tflite.diagnosis import carried
 from edgekit.errors import InputError
 from edgekit.waist import graph, stored
 from edgekit.waist.exact import LAYERS, Wiring
@@ -86,6 +87,9 @@ class Pairs:
         self._file, self._waist = file, waist
         self.tensors: dict[int, int] = {}
         self._ends(place)
+        mine, theirs = carried.reads(file.graph), carried.reads(waist.graph)
+        self._reads = {one: two for name in mine for one, two in zip(mine[name], theirs.get(name, ()), strict=False)}
+        self.tensors |= self._reads
         named = self._by_name()
         self._taken = {*self.tensors.values(), *named.values()}
         for operator in file.graph.operators:
@@ -229,9 +233,9 @@ class Pairs:
 
     def _of_the_inputs(self) -> Iterator[Operator]:
         """The file's operators whose results depend on its inputs: those that begin a state at zero do not."""
-        reached = set(self._file.graph.inputs)
+        reached = {*self._file.graph.inputs, *self._reads}
         for operator in self._file.graph.operators:
-            if not reached.isdisjoint(operator.inputs):
+            if not reached.isdisjoint(operator.inputs) and operator.name not in carried.KINDS:
                 reached.update(operator.outputs)
                 yield operator
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.backends.tflite.diagnosis import grids
+from edgekit.backends.tflite.diagnosis import carried, grids
 from edgekit.backends.tflite.diagnosis.blame import Blames, Suspect
 from edgekit.backends.tflite.diagnosis.helps import Helps
 from edgekit.backends.tflite.diagnosis.matching import ALIKE, Pairs, Side
@@ -51,7 +51,8 @@ class Walk:
         file: what is looked at.
         waist: the float network.
         pairs: of their tensors.
-        inputs: of both networks, ``[N, *shape]`` by tensor index, as each stores them.
+        inputs: of both networks, and what reads of variables find there, ``[N, *shape]`` by tensor index, as each
+            stores them.
         tails: finds what an error does to the outputs; None to leave that out.
         helps: for how many of the worst operators to try what would help.
     """
@@ -74,7 +75,12 @@ class Walk:
         self._count = len(next(iter(inputs[1].values())))
         self.floats: dict[int, Array] = dict(inputs[1])
         self.own: dict[int, Array] = dict(inputs[0])
-        self._exact: dict[int, Array] = dict(inputs[0])
+        self._exact: dict[int, Array] = dict(inputs[0]) | {
+            t: self._stored(t, inputs[1][theirs])
+            for t, theirs in pairs.tensors.items()
+            if t in inputs[0] and t not in file.graph.inputs and theirs in inputs[1]
+        }
+        self._given = frozenset(inputs[1])
         self._origins: dict[int, frozenset[int]] = {}
         self._through: dict[int, tuple[str, ...]] = {}
         self._others: set[int] = set()
@@ -92,6 +98,9 @@ class Walk:
         for tensor in main.inputs:
             self._input(tensor)
         for operator in main.operators:
+            if operator.name in carried.KINDS:
+                self._origins |= {t: frozenset({t}) for t in operator.outputs if t in self.own}
+                continue
             events.progress(operator.index / len(main.operators), "operator by operator")
             try:
                 self._operator(operator)
@@ -139,7 +148,7 @@ class Walk:
                 self._exact[tensor], self._origins[tensor] = alone[tensor], origins
                 self._through[tensor] = through if operator.name in graph.BORDER else (*through, operator.name)
                 continue
-            kept = grids.on(self._file.graph.tensors[tensor], self.floats[theirs])
+            kept = self._stored(tensor, self.floats[theirs])
             self._exact[tensor] = own[tensor] if np.array_equal(kept, own[tensor]) else kept
             self._origins[tensor] = frozenset({tensor})
 
@@ -155,6 +164,8 @@ class Walk:
         while tensor not in self.floats and self._next < len(self._waist.graph.operators):
             operator = self._waist.graph.operators[self._next]
             self._next += 1
+            if operator.name in carried.KINDS:
+                continue
             made = self._floats_run.run(operator, self.floats)
             self.floats |= {
                 t: found if len(found) == self._count else np.repeat(found, self._count, 0) for t, found in made.items()
@@ -164,7 +175,7 @@ class Walk:
         """Let go of the float network's values that nobody will read again."""
         used = {t: max(last.get(mine, -1), self._makes(mine)) for mine, t in self._pairs.tensors.items()}
         readers = last_uses(self._waist.graph)
-        kept = {*self._waist.graph.inputs, *self._waist.graph.outputs}
+        kept = {*self._given, *self._waist.graph.outputs}
         kept |= {self._pairs.tensors.get(origin, -1) for t in self._exact for origin in self._origins.get(t, ())}
         for tensor in [t for t in self.floats if t not in kept]:
             if readers.get(tensor, -1) < self._next and used.get(tensor, -1) <= index:
@@ -197,6 +208,9 @@ class Walk:
         suspect = Suspect(operator, made.tensor, read, part, theirs, other, truth, got, unrounded)
         self._row(suspect, operator.index, made.through)
         return True
+
+    def _stored(self, tensor: int, values: Array) -> Array:
+        return grids.on(self._file.graph.tensors[tensor], values)
 
     def _real(self, tensor: int, values: Array) -> Floats:
         return grids.real(self._file.graph.tensors[tensor], values).astype(np.float32, copy=False)
