@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgekit.backends.openvino import choice, control, quantization
-from edgekit.backends.openvino.libraries import CORE
+from edgekit.backends.openvino.libraries import CORE, operators
 from edgekit.backends.openvino.settings import NncfSettings
 from edgekit.engine.worker import Worker
 from edgekit.errors import InputError, Unsupported
@@ -91,6 +91,28 @@ def test_trials_are_judged_on_other_samples_by_what_goes_into_the_softmax(waist:
     assert choice.best(floats, make, ("b",), ("y",), (calibrating, judging)) == (("b", "y"), {})
     assert len(choice._told(floats, list(choice._saturated(floats))).outputs) == len(floats.outputs) + 1
     assert control.is_small(floats)
+
+
+@pytest.mark.parametrize(("noise", "taken"), [(1e-4, True), (9.7e-4, False)])
+def test_what_nncf_does_untold_is_tried_and_must_be_clearly_better(waist: Path, noise: float, *, taken: bool) -> None:
+    floats = CORE.read_model(str(waist))
+    name, shape = floats.inputs[0].any_name, tuple(floats.inputs[0].shape)
+    samples = [{name: np.full(shape, value, np.float32)} for value in np.linspace(0, 1, 6)]
+    noises = {("nearest", "histogram"): 1e-3, ("nearest", "nncf"): 2e-3, choice.DEFAULT: noise}
+
+    def make(way: choice.Way, _: list[choice.Sample]) -> Any:
+        made = floats.clone()
+        for result in made.get_results():
+            value = result.input_value(0)
+            off = operators.multiply(value, operators.constant(np.float32(1 + np.sqrt(noises.get(way, 1.0)))))
+            result.input(0).replace_source_output(off.output(0))
+        return made
+
+    biases, estimators = ("nearest", "bias-correction"), ("histogram", "nncf")
+    chosen, levels = choice.best(floats, make, biases, estimators, (samples, samples))
+    assert chosen == (choice.DEFAULT if taken else ("nearest", "histogram"))
+    assert choice.DEFAULT in levels
+    assert any(note.startswith("NNCF's default") for note in quantization._compared(chosen, levels))
 
 
 def test_what_a_target_says_of_biases_stands() -> None:

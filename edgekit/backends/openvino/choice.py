@@ -14,6 +14,9 @@ from edgekit.waist.tensors import Array
 Way = tuple[str, str]
 """How biases are corrected, and how ranges of activations are found."""
 
+DEFAULT: Way = ("bias-correction", "nncf")
+"""What NNCF does if it is told nothing: tried as well, so that it is beaten or taken."""
+
 Sample = dict[str, Array]
 
 FEWEST = 12
@@ -57,7 +60,8 @@ def best(
 ) -> tuple[Way, dict[Way, float]]:
     """The way that comes closest, and the SQNR of each that was tried, in dB; of a single one nothing is tried.
 
-    First all ways to correct biases by the first estimator, then the best of them by the other estimators.
+    First all ways to correct biases by the first estimator, then the best of them by the other estimators, and
+    `DEFAULT`, which must be clearly better to be taken.
 
     Args:
         floats: the float ``openvino.Model``.
@@ -81,7 +85,12 @@ def best(
     chosen = _plainest(levels)[0]
     for estimator in estimators[1:]:
         tried((chosen, estimator))
-    return _plainest({way: level for way, level in levels.items() if way[0] == chosen}), levels
+    way = _plainest({way: level for way, level in levels.items() if way[0] == chosen})
+    if DEFAULT[0] in biases and DEFAULT[1] in estimators and DEFAULT not in levels:
+        tried(DEFAULT)
+        if levels[DEFAULT] > levels[way] + TIE_DB:
+            way = DEFAULT
+    return way, levels
 
 
 def _plainest(levels: dict[Way, float]) -> Way:

@@ -142,9 +142,15 @@ def _compared(way: Way, levels_db: dict[Way, float]) -> tuple[str, ...]:
         return ()
     first = next(iter(levels_db))[1]
     by_bias = ", ".join(f"{BIASES[bias]} {level:.1f} dB" for (bias, used), level in levels_db.items() if used == first)
-    notes = (f"biases are {BIASES[way[0]]}: {by_bias} on calibration samples that were held out",)
+    notes: tuple[str, ...] = (f"biases are {BIASES[way[0]]}: {by_bias} on calibration samples that were held out",)
     by_range = ", ".join(f"{used} {level:.1f} dB" for (bias, used), level in levels_db.items() if bias == way[0])
-    return (*notes, f"ranges are found by {way[1]}: {by_range}") if len(levels_db) > len(BIASES) else notes
+    notes += (f"ranges are found by {way[1]}: {by_range}",) if len(levels_db) > len(BIASES) else ()
+    default = levels_db.get(choice.DEFAULT)
+    return (
+        notes
+        if default is None
+        else (*notes, f"NNCF's default, which corrects at once by {choice.DEFAULT[1]}: {default:.1f} dB")
+    )
 
 
 BIASES = {
