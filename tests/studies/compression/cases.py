@@ -1,0 +1,102 @@
+"""What is done to which network: a recipe, its settings, and whether it sees labels."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.studies.compression import bases
+from tests.studies.compression.bases import Base
+
+type Passes = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A recipe on a network.
+
+    Attributes:
+        base: the network.
+        name: on the page.
+        recipe: one that is built in, or passes as in a file.
+        passes: settings that go before the recipe's own.
+        labels: whether it sees labels beside the teacher.
+        seeds: with how many it is tried.
+        section: on which table of the page it stands.
+    """
+
+    base: Base
+    name: str
+    recipe: str | tuple[dict[str, Any], ...]
+    passes: Passes = field(default_factory=dict)
+    labels: bool = False
+    seeds: int = 3
+    section: str = "recipes"
+
+
+def _on(base: Base, *, epochs: int, rate: float) -> list[Case]:
+    """All recipes on a network of pictures with labels."""
+    longer: dict[str, Any] = {"epochs": epochs, "learning_rate": rate}
+    cut, zero, group, narrow = ({name: longer} for name in ("prune-channels", "prune", "cluster", "distill"))
+    return [
+        Case(base, "source, int8 after training", "ptq", seeds=1),
+        Case(base, "prune-channels30, no training", "prune-channels30", seeds=1),
+        Case(base, "prune-channels50", "prune-channels50", cut),
+        Case(base, "prune-channels50, with labels", "prune-channels50", cut, labels=True),
+        Case(base, "prune-channels50-qat", "prune-channels50-qat", cut),
+        Case(base, "prune50", "prune50", zero),
+        Case(base, "dynamic-prune50-qat", "dynamic-prune50-qat", zero),
+        Case(base, "sparse24-qat", "sparse24-qat", zero),
+        Case(base, "cluster-qat", "cluster-qat", group),
+        Case(base, "qat", "qat"),
+        Case(base, "qat, with labels", "qat", labels=True),
+        Case(base, "distill-half", "distill-half", narrow),
+    ]
+
+
+def _scratch(name: str, section: str, **settings: Any) -> Case:
+    """ResNet-8 trained from nothing on labels alone, in one way."""
+    usual = {"pass": "finetune", "from_scratch": True, "epochs": 20, "batch_size": 64, "alpha": 1.0, "optimizer": "sgd"}
+    usual |= {"learning_rate": 0.05, "schedule": "cosine", "normalization": "on", "augmentation": ["flip", "crop"]}
+    return Case(bases.RESNET8, name, (usual | settings,), labels=True, section=section)
+
+
+SETUPS = [
+    _scratch("fixed", "learning rate", schedule="constant", warmup=0.0),
+    _scratch("decayed in steps", "learning rate", schedule="step"),
+    _scratch("decayed exponentially", "learning rate", schedule="exponential"),
+    _scratch("decayed by a cosine", "learning rate"),
+    _scratch("cyclical", "learning rate", schedule="cyclical"),
+    _scratch("one cycle", "learning rate", schedule="one-cycle"),
+    _scratch("lowered on a plateau", "learning rate", schedule="plateau"),
+    _scratch("adaptive (AdamW)", "learning rate", optimizer="adamw", learning_rate=2e-3),
+    _scratch("none", "augmentation", augmentation=[]),
+    _scratch("crop", "augmentation", augmentation=["crop"]),
+    _scratch("flip and crop", "augmentation"),
+    _scratch("rotate and scale", "augmentation", augmentation=["rotate", "scale"]),
+    _scratch("colour", "augmentation", augmentation=["colour"]),
+    _scratch("all", "augmentation", augmentation=["flip", "crop", "rotate", "scale", "colour", "cutout"]),
+    _scratch("none", "regularization", normalization="off", learning_rate=0.01),
+    _scratch("L2", "regularization", normalization="off", learning_rate=0.01, weight_decay=1e-4),
+    _scratch("dropout", "regularization", normalization="off", learning_rate=0.01, dropout=0.2),
+    _scratch("batch normalization", "regularization"),
+]
+
+CASES = [
+    *_on(bases.RESNET8, epochs=20, rate=1e-3),
+    *_on(bases.RESNET20, epochs=20, rate=1e-3),
+    Case(bases.FULL, "source, int8 after training", "ptq", seeds=1),
+    *_on(bases.MOBILENET, epochs=20, rate=1e-3),
+    Case(bases.EFFICIENTNET, "source, int8 after training", "ptq", seeds=1),
+    Case(bases.EFFICIENTNET, "prune-channels30, no training", "prune-channels30", seeds=1),
+    Case(bases.EFFICIENTNET, "qat", "qat", {"qat": {"epochs": 2, "batch_size": 8}}, seeds=1),
+    Case(bases.BERT, "source, int8 after training", "ptq", seeds=1),
+    Case(bases.BERT, "distill-half", "distill-half"),
+    Case(bases.BERT, "distill-half with feature maps", "distill-half", {"distill": {"features": ["auto"]}}),
+    Case(
+        bases.BERT,
+        "half the width, trained alone",
+        "distill-half",
+        {"distill": {"alpha": 1.0, "from_scratch": True}},
+        labels=True,
+    ),
+    *SETUPS,
+]

@@ -1,0 +1,121 @@
+"""One case with one seed, in a process of its own: what edgekit builds of it, and how good and fast that is."""
+
+import json
+import platform
+import re
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+import edgekit
+from edgekit.nouns.recipe import PassReport
+from tests.shared_folder import ROOT, shared_folder
+from tests.studies.accuracy import running
+from tests.studies.compression.bases import trained
+from tests.studies.compression.cases import CASES, Case
+
+FOLDER = ROOT / "build/compression"
+"""What is there stays: a study that was killed goes on."""
+
+TARGET = Path(__file__).with_name("study.toml")
+
+
+class Trial(msgspec.Struct, kw_only=True):
+    """What came of a case.
+
+    ``source``, ``float32`` and ``int8`` are shares of right answers of the samples that judge; ``latency_ms`` and
+    ``ratio`` (over the float source's) are those of the float file and of the int8 file, on one thread.
+    """
+
+    source: float = 0.0
+    float32: float = 0.0
+    int8: float = 0.0
+    int8_db: float | None = None
+    samples: int = 0
+    passes: tuple[PassReport, ...] = ()
+    parameters: int = 0
+    macs: int = 0
+    bytes: tuple[int, int, int] = (0, 0, 0)
+    latency_ms: tuple[float, float] = (0.0, 0.0)
+    ratio: tuple[float, float] = (1.0, 1.0)
+    seconds: float = 0.0
+    machine: str = ""
+    error: str = ""
+
+
+def place(case: Case, seed: int) -> Path:
+    """The file of a trial."""
+    words = [case.base.name, *([] if case.section == "recipes" else [case.section]), case.name, str(seed)]
+    return FOLDER / f"{re.sub(r'[^a-z0-9]+', '-', ' '.join(words).lower())}.json"
+
+
+def tried(case: Case, seed: int) -> Trial:
+    """Build a case, and measure what was built."""
+    shared = shared_folder()
+    sets, model = case.base.data(shared), trained(case.base, shared, FOLDER / "bases")
+    given = {"data": (sets.x, sets.y) if case.labels else sets.x, "eval": (sets.judged_x, sets.judged_y)}
+    since = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        recipe = case.recipe if isinstance(case.recipe, str) else _file(Path(folder), case.recipe)
+        found = edgekit.build(
+            model, str(TARGET), recipe=recipe, passes=case.passes, metric="top1", allow_loss=True, seed=seed,
+            output=Path(folder) / "out", **given,
+        )  # fmt: skip
+        seconds = time.monotonic() - since
+        plain = edgekit.build(
+            model, str(TARGET), precision="float32", eval=given["eval"], metric="top1", output=Path(folder) / "plain"
+        )
+        return _measured(found["study"], plain["study"], seconds)
+
+
+def _file(folder: Path, passes: tuple[dict[str, Any], ...]) -> Path:
+    """A recipe's file; JSON's lists and texts are TOML's too."""
+    lines = (f"[[passes]]\n{chr(10).join(f'{k} = {json.dumps(v)}' for k, v in one.items())}\n" for one in passes)
+    (folder / "own.toml").write_text("\n".join(lines))
+    return folder / "own.toml"
+
+
+def _measured(found: Any, plain: Any, seconds: float) -> Trial:
+    files = {file.precision: file for file in found.manifest.artifacts}
+    floats, integers = files["float32"], files["int8"]
+    source, *made = [running.loaded(one.path) for one in (plain["float32"], found["float32"], found["int8"])]
+    for one in (source, *made):
+        one(np.zeros(one.shape, np.float32))
+    times = [running.latencies(source, one) for one in made]
+    weighed = plain.manifest.artifacts[0]
+    return Trial(
+        source=floats.verification.metric.source,
+        float32=floats.verification.metric.artifact,
+        int8=integers.verification.metric.artifact,
+        int8_db=integers.verification.sqnr_db,
+        samples=floats.verification.metric.samples,
+        passes=found.manifest.passes,
+        parameters=floats.cost.parameters,
+        macs=floats.cost.macs,
+        bytes=(weighed.size_bytes, floats.size_bytes, integers.size_bytes),
+        latency_ms=(times[0][0], times[1][0]),
+        ratio=(times[0][1], times[1][1]),
+        seconds=seconds,
+        machine=f"{platform.processor() or platform.machine()}",
+    )
+
+
+def main(number: int, seed: int) -> None:
+    """Write what came of a case."""
+    try:
+        made = tried(CASES[number], seed)
+    except edgekit.errors.EdgekitError as error:
+        made = Trial(error=f"{error.problem} ({error.place})")
+    file = place(CASES[number], seed)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.with_suffix(".part").write_bytes(msgspec.json.format(msgspec.json.encode(made)))
+    file.with_suffix(".part").rename(file)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))
