@@ -116,6 +116,7 @@ def verb(
 
     MODEL is a .keras, .h5, .onnx or .tflite file, a SavedModel folder, or a folder with an edgekit.toml.
     """
+    flags = options.ensure_gain(flags)
     path, given, file = _project(model)
     wanted = _merge(given, flags)
     console = options.stderr()

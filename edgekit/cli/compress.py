@@ -42,7 +42,7 @@ def verb(model: str, *, output: str, as_json: bool, **flags: Any) -> int:
     MODEL is what edgekit build takes, and so is what is written.
     """
     path = options.existing(model)
-    flags = flags | flags.pop("settings")
+    flags = options.ensure_gain(flags | flags.pop("settings"))
     said = {name: value for name, value in flags.items() if value not in (None, (), {})}
     for name in ("data", "teacher", "calibration", "eval"):
         if name in said and ":" not in Path(said[name]).name:

@@ -78,6 +78,10 @@ PLAIN = {
     "compress_nothing": ["compress", "model.keras", "--recipe", "ptq", "-o", "x.tflite"],
     "compress_nowhere": ["compress", "model.keras", "--qat", "--data", "unfed/model.keras", "-o", "nowhere/x.tflite"],
     "compress_to_onnx": ["compress", "model.keras", "--qat", "--data", "unfed/model.keras", "-o", "x.onnx"],
+    "prune_without_yes": ["build", "model.keras", "-t", "android", "--prune", "0.5", "--data", "samples.npz"],
+    "prune_with_yes": [
+        *("build", "model.keras", "-t", "android", "--prune", "0.5", "--data", "samples.npz", "--yes", "--dry-run"),
+    ],
     "teacher_alone": ["build", "model.keras", "-t", "android", "--teacher", "model.keras"],
     "diagnose_help": ["diagnose", "--help"],
     "diagnose_without_source": ["diagnose", "truncated.tflite"],
