@@ -308,7 +308,7 @@ def recipe_options[F: Callable[..., Any]](command: F) -> F:
 def ensure_gain(flags: dict[str, Any]) -> dict[str, Any]:
     """The flags without ``yes``, which ``prune`` asks for: zeros are rarely what its user has in mind.
 
-    Sources: XNNPACK's ``src/subgraph.c`` rewrites a network for its sparse kernels if more than two thirds of the weights
+    Sources: XNNPACK's ``src/subgraph.c`` rewrites a network for sparse kernels if more than two thirds of the weights
     of its 1×1 convolutions are zero; "Accelerating Neural Networks on Mobile and Web with Sparse Inference" (Google AI
     blog, 2021). All other kernels that edgekit's targets have multiply zeros, too.
 
@@ -317,7 +317,7 @@ def ensure_gain(flags: dict[str, Any]) -> dict[str, Any]:
     """
     if flags.get("prune") is not None and not flags.get("yes"):
         raise InputError(
-            "Zeros make a file smaller only once it is compressed, and faster only where kernels skip them: XNNPACK's do "
+            "Zeros make a file smaller only once it is compressed, and faster only if kernels skip them: XNNPACK's do "
             "in float32 if two thirds or more of the weights of its 1×1 convolutions are zero.",
             place=f"--prune {flags['prune']:g}",
             fix=f"remove whole channels (--prune-channels {flags['prune']:g}), or add --yes",
