@@ -24,8 +24,8 @@ from edgekit import api, cli, config
 from edgekit.config import recipes
 from edgekit.errors import REMEDIES, EdgekitError
 from edgekit.nouns import leaves
+from edgekit.nouns.description import Input, Output
 from edgekit.nouns.manifest import Manifest
-from edgekit.nouns.model import Preprocessing
 from edgekit.nouns.profile import DeviceConfig
 from edgekit.nouns.quantization import Quantization
 from edgekit.nouns.recipe import PassSettings, name_of
@@ -162,16 +162,14 @@ def _project() -> str:
     told, asked = _keys(DeviceConfig.__doc__ or ""), _keys(Quantization.__doc__ or "")
     return _page(
         "edgekit.toml",
-        "`edgekit.config.Project`, `edgekit.nouns.model.Preprocessing`, `edgekit.nouns.quantization.Quantization` and "
+        "`edgekit.config.Project`, `edgekit.nouns.description`, `edgekit.nouns.quantization.Quantization` and "
         "`edgekit.nouns.profile.DeviceConfig`",
         "Every key is optional; flags win over the file; paths are relative to the file.\n",
         _table(("key", "type", "default", "what it is"), rows),
-        "## Preprocessing\n",
-        _prose(Preprocessing.__doc__ or "") + "\n",
-        _table(
-            ("key", "type", "default"),
-            [(f"`{field.name}`", _type(hint), _default(field)) for field, hint in _fields(Preprocessing)],
-        ),
+        "## Inputs and outputs\n",
+        "Tables `[[input]]`, told apart by their `kind`, and `[[output]]`, by their `task` "
+        "([how to](../how-to/describe-inputs-and-outputs.md)).\n",
+        *(part for kind in (*typing.get_args(Input), *typing.get_args(Output)) for part in _tagged(kind)),
         "## Quantization\n",
         "A table `[quantization]`; on the command line `--set KEY=VALUE`.\n",
         _table(
@@ -214,6 +212,15 @@ def _pass(kind: type[msgspec.Struct]) -> list[str]:
     ]
     first = _prose(kind.__doc__ or "").partition("\n\nKeys:")[0] + "\n"
     return [first, *([_table(("key", "type", "default", "what it is"), rows)] if rows else [])]
+
+
+def _tagged(kind: type[msgspec.Struct]) -> list[str]:
+    """A table that one of its keys tells apart from others."""
+    said, config_ = _keys(kind.__doc__ or ""), kind.__struct_config__
+    about = _prose(kind.__doc__ or "").partition("Keys:\n")[0].strip()
+    rows = [(f"`{config_.tag_field}`", f"`{config_.tag}`", "required", "")]
+    rows += [(f"`{field.name}`", _type(hint), _default(field), said[field.name]) for field, hint in _fields(kind)]
+    return [f"### {kind.__name__}\n", about + "\n", _table(("key", "type", "default", "what it is"), rows)]
 
 
 def _kinds(key: str) -> str:

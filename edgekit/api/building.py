@@ -14,7 +14,9 @@ from edgekit.api.results import BuildResult, CheckResult, InspectResult
 from edgekit.api.running import Progress, in_memory, in_python, session
 from edgekit.config import Project
 from edgekit.engine.session import Session
-from edgekit.nouns.model import Constant, Preprocessing, SourceOptions
+from edgekit.errors import InputError
+from edgekit.nouns.description import Description
+from edgekit.nouns.model import Constant, SourceOptions
 from edgekit.nouns.profile import DeviceConfig
 from edgekit.nouns.quantization import Quantization
 from edgekit.nouns.results import Result
@@ -60,7 +62,7 @@ def build(
     allow_unsafe: bool = False,
     max_memory: str | None = None,
     max_seconds: float | None = None,
-    preprocessing: Preprocessing | Mapping[str, Any] | None = None,
+    description: Description | Mapping[str, Any] | None = None,
     calibration_samples: int = 256,
     quantization: Quantization | Mapping[str, Any] | None = None,
     seed: int = 0,
@@ -79,7 +81,8 @@ def build(
         result = edgekit.build("model.onnx", "android", calibration=x_train[:200], eval=(x_test, y_test), metric="top1")
         result["android"]["int8"].path, result["android"]["int8"].verification.sqnr_db
 
-    Every key of ``edgekit.toml`` is a keyword of the same name and meaning; the file itself is not read.
+    Every key of ``edgekit.toml`` is a keyword of the same name and meaning (``output_folder`` is ``output`` here, and
+    its tables ``[[input]]`` and ``[[output]]`` are ``description``); the file itself is not read.
 
     Args:
         model: a path, a Keras model, or an ONNX ``ModelProto``.
@@ -117,8 +120,8 @@ def build(
         allow_unsafe: permit what does not only compute in this model: bytecode, operators on files.
         max_memory: what a process that reads models may use, such as ``"24G"``.
         max_seconds: what one inference may take, apart from what its operators explain; 10 without.
-        preprocessing: how raw samples become inputs, by input name or one for all: the keys of
-            `edgekit.nouns.model.Preprocessing`.
+        description: what inputs and outputs mean: ``{"input": [...], "output": [...]}`` with the tables of
+            ``edgekit.toml``, or an `edgekit.nouns.description.Description`.
         calibration_samples: the most samples that calibration uses, chosen by their contents.
         quantization: how quantized files are made, by the keys of `edgekit.nouns.quantization.Quantization`.
         seed: drives every random choice.
@@ -143,7 +146,7 @@ def build(
         DeviceError: a device that is named cannot be used; nothing was built.
     """
     options = {name: value for name, value in locals().items() if name in Project.__struct_fields__}
-    options |= {"model": None, "targets": _listed(targets)}
+    options |= {"model": None, "targets": _listed(targets), "output_folder": output, **_described(description)}
     with _opened(model, progress, cache_limit=cache_limit, max_memory=max_memory, max_seconds=max_seconds) as (
         running,
         path,
@@ -157,6 +160,24 @@ def _opened(model: Model, progress: Progress, **limits: Any) -> Iterator[tuple[S
     """A session, the model's file, and a folder for what else the program holds in memory."""
     with session(progress, **limits) as running, in_memory(running) as folder:
         yield running, given.model_file(model, folder), folder
+
+
+def _described(description: Description | Mapping[str, Any] | None) -> dict[str, Any]:
+    """The tables of a description under the names that they have in ``edgekit.toml``.
+
+    Raises:
+        InputError: it holds something else.
+    """
+    if description is None:
+        return {"input": None, "output": None}
+    if isinstance(description, Description):
+        return {"input": description.inputs, "output": description.outputs}
+    unknown = [str(key) for key in description if key not in {"input", "output"}]
+    if unknown:
+        raise InputError(
+            f"description has an unknown key {unknown[0]!r}.", place="description", fix='use "input" and "output"'
+        )
+    return {"input": description.get("input"), "output": description.get("output")}
 
 
 def _listed(targets: str | Iterable[str]) -> list[str]:
@@ -210,9 +231,9 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "__fspath__"):
         return value.__fspath__()
     if isinstance(value, msgspec.Struct):
-        return {name: _plain(held) for name, held in msgspec.structs.asdict(value).items() if held is not None}
+        value = msgspec.to_builtins(value)
     if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items()}
+        return {str(name): _plain(item) for name, item in value.items() if item is not None}
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
     return value.item() if getattr(value, "ndim", None) == 0 else value  # a number of numpy's

@@ -14,7 +14,6 @@ from edgekit.config.devices import (
     write_device,
 )
 from edgekit.config.project import (
-    ANY_INPUT,
     FILE_NAME,
     METRICS,
     Project,
@@ -27,7 +26,6 @@ from edgekit.config.project import (
 from edgekit.config.targets import target, target_names, targets_path
 
 __all__ = [
-    "ANY_INPUT",
     "FILE_NAME",
     "METRICS",
     "Project",

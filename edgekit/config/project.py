@@ -6,24 +6,21 @@ from typing import Annotated, Any
 
 import msgspec
 
-from edgekit.config import toml
+from edgekit.config import described, toml
 from edgekit.config.devices import checked
 from edgekit.config.targets import target_names
 from edgekit.errors import InputError
 from edgekit.host import cachedir, sandbox
 from edgekit.nouns.base import Noun
+from edgekit.nouns.description import Description, Input, Output
 from edgekit.nouns.ladder import Effort
-from edgekit.nouns.model import Boundary, Constant, Precision, Preprocessing, SourceOptions
+from edgekit.nouns.model import Boundary, Constant, Precision, SourceOptions
 from edgekit.nouns.profile import DeviceConfig
 from edgekit.nouns.quantization import Quantization
 from edgekit.nouns.verification import Budget
 
 FILE_NAME = "edgekit.toml"
 """What a project's file is called inside its folder."""
-
-
-ANY_INPUT = "*"
-"""The key of `Project.preprocessing` that stands for every input without a table of its own."""
 
 
 METRICS = ("top1", "top5", "auc", "mae", "mse")
@@ -81,15 +78,16 @@ class Project(Noun, frozen=True, kw_only=True):
         allow_unsafe: permit what does not only compute in this model: a Lambda layer's bytecode, operators on files.
         max_memory: what a process that reads models may use, such as ``"24G"``; 80 % of the machine's without.
         max_seconds: what one inference may take, apart from what its operators explain; 10 without.
-        preprocessing: how raw samples become inputs, ``[preprocessing.INPUT]`` for each input, or one
-            plain ``[preprocessing]`` for all (kept under the name ``*``). Its keys are those of
-            `edgekit.nouns.model.Preprocessing`: size, channels, scale, mean, std, layout.
+        input: what the app gives to each of the model's inputs and how it becomes numbers, a table ``[[input]]`` for
+            each, by its ``kind``: image, audio, tensor or tokens.
+        output: what the numbers of each output mean, a table ``[[output]]`` for each, by its ``task``: classification,
+            regression, embedding, segmentation, detection or keypoints.
         calibration_samples: the most samples that calibration uses, chosen by their contents.
         quantization: how quantized files are made, ``[quantization]``; its keys are those of
             `edgekit.nouns.quantization.Quantization`.
         seed: drives every random choice.
         require_compiled: fail (exit 3) if a target's compiler is missing, instead of noting it.
-        output: where results go, instead of ``dist/MODEL/TARGET``.
+        output_folder: where results go, instead of ``dist/MODEL/TARGET``.
         profile: measure what was built on ``device``.
         device: where to measure, this host without; ``edgekit devices`` lists them.
         quick: measure for seconds only.
@@ -129,12 +127,13 @@ class Project(Noun, frozen=True, kw_only=True):
     allow_unsafe: bool = False
     max_memory: str | None = None
     max_seconds: InferenceSeconds | None = None
-    preprocessing: dict[str, Preprocessing] = {}
+    input: tuple[Input, ...] = ()
+    output: tuple[Output, ...] = ()
     calibration_samples: Positive = 256
     quantization: Quantization = Quantization()
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)] = 0
     require_compiled: bool = False
-    output: str | None = None
+    output_folder: str | None = None
     profile: bool = False
     device: str | None = None
     quick: bool = False
@@ -145,6 +144,11 @@ class Project(Noun, frozen=True, kw_only=True):
     def budget(self) -> Budget:
         """What it demands of each file's accuracy."""
         return Budget(max_drop=self.max_drop, min_agreement=self.min_agreement, min_sqnr_db=self.min_sqnr)
+
+    @property
+    def description(self) -> Description:
+        """What it says of the model's inputs and outputs."""
+        return Description(inputs=self.input, outputs=self.output)
 
     @property
     def source_options(self) -> SourceOptions:
@@ -186,13 +190,8 @@ def from_keywords(content: dict[str, Any]) -> Project:
 
 
 def _project(content: dict[str, Any], file: Path) -> Project:
-    tables = content.get("preprocessing")
-    if isinstance(tables, dict) and tables and not any(isinstance(value, dict) for value in tables.values()):
-        toml.check(tables, Preprocessing, file, "preprocessing")
-        content["preprocessing"] = {ANY_INPUT: tables}
-    made: Project = toml.convert(content, Project, file)
-    for name, table in made.preprocessing.items():
-        _check_preprocessing(table, file, "preprocessing" if name == ANY_INPUT else f"preprocessing.{name}")
+    made: Project = toml.convert(described.with_files(content, file), Project, file)
+    described.check(made.input, made.output, file)
     if made.metric is not None and made.metric not in METRICS and not is_function(made.metric):
         near = toml.nearest(made.metric, METRICS, 0.6) or f"one of: {', '.join(METRICS)}, or module:function"
         raise toml.wrong(file, "metric", toml.shown(made.metric), near)
@@ -210,7 +209,7 @@ def _project(content: dict[str, Any], file: Path) -> Project:
     )
 
 
-_PATHS = ("model", "data", "teacher", "calibration", "eval", "output")
+_PATHS = ("model", "data", "teacher", "calibration", "eval", "output_folder")
 
 _UNITS_S = {"h": 3600, "m": 60, "s": 1}
 
@@ -245,21 +244,6 @@ def memory_bytes(size: str, place: str) -> int:
             fix=f"give {sandbox.LEAST_MEMORY >> 30}G or more",
         )
     return min(wanted, sandbox.machine_memory())
-
-
-def _check_preprocessing(table: Preprocessing, file: Path, key: str) -> None:
-    channels = {1, len(table.channels)}
-    for name, numbers in {"mean": table.mean, "std": table.std}.items():
-        if len(numbers) not in channels:
-            raise toml.wrong(
-                file, f"{key}.{name}", f"{len(numbers)} numbers long", f"1 number or {len(table.channels)}"
-            )
-    if 0.0 in table.std:
-        raise toml.wrong(file, f"{key}.std", "0, and values are divided by it", "a number that is not 0")
-    if table.scale == 0.0:
-        raise toml.wrong(file, f"{key}.scale", "0, which makes every input 0", "a number that is not 0, such as 1.0")
-    if table.size is not None and min(table.size) < 1:
-        raise toml.wrong(file, f"{key}.size", toml.shown(list(table.size)), "[height, width] in pixels, 1 or more")
 
 
 def _first(names: tuple[str, ...]) -> str:

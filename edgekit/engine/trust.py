@@ -87,10 +87,10 @@ def effects(file: Path, project: Project, said: Collection[str] = (), devices: C
     found = [f"{key} = {shown(name)} runs that Python code" for key, name in _functions(project, said).items()]
     if project.allow_unsafe and "allow_unsafe" not in said:
         found.append("allow_unsafe = true runs code from the model file")
-    if project.output is not None and "output" not in said:
-        place = Path(project.output).resolve()
+    if project.output_folder is not None and "output_folder" not in said:
+        place = Path(project.output_folder).resolve()
         if not place.is_relative_to(file.resolve().parent):
-            found.append(f"output = {shown(str(place))} writes outside of the project's folder")
+            found.append(f"output_folder = {shown(str(place))} writes outside of the project's folder")
     for name in devices:
         table = config.device_table(project.devices[name])
         keys = ", ".join(f"{key} = {shown(value)}" for key, value in table.items())

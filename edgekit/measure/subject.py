@@ -17,6 +17,7 @@ from edgekit.engine.store import file_digest
 from edgekit.errors import EndlessError, InputError, MissingTool, Unsupported
 from edgekit.host.ownership import writing
 from edgekit.nouns import manifest as manifests
+from edgekit.nouns.description import Description
 from edgekit.nouns.manifest import ArtifactFile
 from edgekit.nouns.model import Cost, Precision, Signature, SourceOptions, TensorSpec
 from edgekit.steps import sampling
@@ -26,19 +27,24 @@ SAMPLES = 4
 """Samples on which a device's outputs are compared with this host's."""
 
 
+UNDESCRIBED = Description()
+
+
 @dataclass(frozen=True)
 class Measurable:
     """One file to measure.
 
     ``sha256`` is that of the file, or if it has companions the digest of all (`edgekit.nouns.manifest.digest`).
     ``manifest`` is the ``manifest.json`` that describes it, None for a file on its own;
-    ``delegate`` is what the file is made for, ``parts`` the names of all its files beside it.
+    ``description`` is what it says of inputs and outputs; ``delegate`` is what the file is made for, ``parts`` the
+    names of all its files beside it.
     """
 
     path: Path
     sha256: str
     signature: Signature
     manifest: Path | None = None
+    description: Description = UNDESCRIBED
     cost: Cost | None = None
     precision: Precision | None = None
     delegate: str | None = None
@@ -77,7 +83,7 @@ def subjects(
         manifests.read(path / manifests.FILE_NAME)  # complains, before a lock is made beside what is no artifact
         with writing(path.resolve()):  # a build may replace it at any moment
             described = manifests.read(path / manifests.FILE_NAME)
-            found = [_described(path, file) for file in described.artifacts]
+            found = [_described(path, file, described.description) for file in described.artifacts]
         kept = [subject for subject in found if not suffixes or subject.path.suffix in suffixes]
         if not kept:
             raise InputError(
@@ -91,13 +97,14 @@ def subjects(
     beside = path.parent / manifests.FILE_NAME
     if beside.is_file():
         with writing(path.parent.resolve()):
-            for file in manifests.read(beside).artifacts:
+            described = manifests.read(beside)
+            for file in described.artifacts:
                 if file.file == path.name:
-                    return [_described(path.parent, file)]
+                    return [_described(path.parent, file, described.description)]
     return [_alone(session, path, options or SourceOptions())]
 
 
-def _described(folder: Path, file: ArtifactFile) -> Measurable:
+def _described(folder: Path, file: ArtifactFile, description: Description) -> Measurable:
     for name, expected in file.files.items():
         if not (folder / name).is_file():
             raise InputError(
@@ -114,6 +121,7 @@ def _described(folder: Path, file: ArtifactFile) -> Measurable:
         file.sha256,
         file.signature,
         folder / manifests.FILE_NAME,
+        description,
         file.cost,
         file.precision,
         file.delegate,
@@ -254,9 +262,8 @@ def write_inputs(session: Session, subject: Measurable, given: str | None, seed:
     if given is None:
         taken = samples.random(signature, SAMPLES, seed)
     else:
-        declared = {s.source_name: s.preprocessing for s in signature.inputs if s.preprocessing is not None}
         held = Path(given) if Path(given).suffix == samples.HELD else None  # a program's, which have no name
-        every = sampling.read(session, given if held is None else "input data", signature, declared, held)
+        every = sampling.read(session, given if held is None else "input data", signature, subject.description, held)
         kept = sampling.take(session, every, SAMPLES)
         taken = samples.Samples.opened(kept.result, kept.folder)
     tensors.write_npz(out, tensors.inputs_to_file(signature, taken.inputs))

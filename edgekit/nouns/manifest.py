@@ -11,6 +11,7 @@ import msgspec
 from edgekit.errors import InputError
 from edgekit.nouns.base import FileDigest, Noun, decoded
 from edgekit.nouns.building import Placement
+from edgekit.nouns.description import Description
 from edgekit.nouns.ladder import Rung
 from edgekit.nouns.lineage import Step
 from edgekit.nouns.model import Boundary, Cost, Model, Precision, Signature, SourceOptions
@@ -94,8 +95,10 @@ class Manifest(Noun, frozen=True, kw_only=True):
 
     ``unavailable`` maps the target's files that could not be made of this source to the reason.
     ``schema_version`` 2 adds to 1 the lineage of each file, 3 adds budgets of SQNR and agreement, and the
-    rungs of a search, 4 the passes of a recipe; all can be read.
+    rungs of a search, 4 the passes of a recipe and the ``description``; all can be read, but for folders whose
+    inputs hold a ``preprocessing`` of their own, from before the latter: they must be built again.
     ``passes`` are what the recipe's passes cost and gained, in order, and ``training`` is what they trained on.
+    ``description`` says what inputs and outputs mean to an app, in the source's names and layouts.
     ``profiles`` are those measured of the files that the folder holds now; older ones stay in ``profiles/``.
     ``extras`` are other files that verbs made of these, by name. What is listed nowhere is the user's own.
     """
@@ -113,6 +116,7 @@ class Manifest(Noun, frozen=True, kw_only=True):
     training: DataSet | None = None
     calibration: DataSet | None = None
     evaluation: DataSet | None = None
+    description: Description = Description()
     profiles: tuple[Profile, ...] = ()
     unavailable: dict[str, str] = {}
     extras: dict[str, Extra] = {}

@@ -22,21 +22,6 @@ Boundary = Literal["float32", "int8", "uint8"]
 """The dtype of a full-integer artifact's inputs and outputs."""
 
 
-class Preprocessing(Noun, frozen=True, kw_only=True):
-    """How an image (or any raw sample) becomes the network's input: ``(x * scale - mean) / std``.
-
-    ``mean`` and ``std`` hold one number, or one for each channel. ``size`` is (height, width) in
-    pixels. ``layout`` is that of the array handed to the network.
-    """
-
-    size: tuple[int, int] | None = None
-    channels: Literal["RGB", "BGR", "L"] = "RGB"
-    scale: float = 1.0
-    mean: tuple[float, ...] = (0.0,)
-    std: tuple[float, ...] = (1.0,)
-    layout: Literal["NHWC", "NCHW"] | None = None
-
-
 class TensorSpec(Noun, frozen=True, kw_only=True):
     """One input or output of a network, as the file has it and as its source has it.
 
@@ -58,7 +43,6 @@ class TensorSpec(Noun, frozen=True, kw_only=True):
     source_dtype: str
     source_layout: str | None = None
     permutation: tuple[int, ...] | None = None
-    preprocessing: Preprocessing | None = None
     index_below: int | None = None
 
     @property

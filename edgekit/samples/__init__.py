@@ -18,7 +18,8 @@ import numpy as np
 
 from edgekit.config import is_function
 from edgekit.errors import InputError
-from edgekit.nouns.model import Preprocessing, Signature, TensorSpec
+from edgekit.nouns.description import Description
+from edgekit.nouns.model import Signature, TensorSpec
 from edgekit.nouns.samples import Kept
 from edgekit.nouns.verification import MetricScore
 from edgekit.samples import functions, images, reading
@@ -45,7 +46,7 @@ class Reader(ABC):
         *,
         origin: str,
         signature: Signature,
-        preprocessing: dict[str, Preprocessing],
+        description: Description,
         folder: Path,
         out: Path,
     ) -> Kept:
@@ -69,7 +70,7 @@ class Reader(ABC):
 def load(
     spec: str,
     signature: Signature,
-    preprocessing: dict[str, Preprocessing] | None = None,
+    description: Description | None = None,
     *,
     origin: str | None = None,
     place: Place | None = None,
@@ -82,8 +83,8 @@ def load(
             each; sub-folders are inputs if they carry the inputs' names, class labels otherwise);
             or ``module:function``, the module being found in the current folder.
         signature: of the source; its source names, shapes and dtypes decide what fits.
-        preprocessing: by input name, how images become that input. It is applied to images only:
-            arrays are taken as the network's own input.
+        description: how images become inputs. It is applied to images only: arrays are taken as the network's own
+            input.
         origin: what to call the samples; ``spec`` without.
         place: on whose disk arrays lie that may be larger than memory.
         folder: the user's current folder, to which paths and modules are relative; this process's if None.
@@ -95,7 +96,7 @@ def load(
         InputError: the data cannot be read, or does not fit; both sides are shown.
     """
     place, origin = place or Place(), origin or spec
-    raw = _read(spec, signature, preprocessing or {}, place, folder or Path.cwd())
+    raw = _read(spec, signature, description or Description(), place, folder or Path.cwd())
     inputs, notes, doubts = fit(raw, signature, origin, place)
     count = len(next(iter(inputs.values())))
     if raw.labels is not None:
@@ -118,7 +119,7 @@ def _check_labels(labels: Array, count: int, spec: str) -> None:
         raise InputError(f"{spec} has {problem}.", place=spec, fix=fix)
 
 
-def _read(spec: str, signature: Signature, preprocessing: dict[str, Preprocessing], place: Place, folder: Path) -> Raw:
+def _read(spec: str, signature: Signature, description: Description, place: Place, folder: Path) -> Raw:
     path = Path(spec) if folder == Path.cwd() else folder / spec
     if not path.exists():
         if is_function(spec):
@@ -133,7 +134,7 @@ def _read(spec: str, signature: Signature, preprocessing: dict[str, Preprocessin
     if path.is_dir():
         images_there = images.found(path)
         return (
-            images.read(path, signature, preprocessing, place)
+            images.read(path, signature, description, place)
             if images_there
             else reading.read_folder(path, signature, place)
         )

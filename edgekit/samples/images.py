@@ -1,16 +1,18 @@
-"""Samples from folders of images, by the preprocessing of ``edgekit.toml``."""
+"""Samples from folders of images, by the description of the inputs (``[[input]]`` of ``edgekit.toml``)."""
 
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import InputError
-from edgekit.nouns.model import Preprocessing, Signature, TensorSpec
+from edgekit.nouns.description import Description, ImageInput
+from edgekit.nouns.model import Signature, TensorSpec
+from edgekit.processing import described, images
 from edgekit.samples import listing
 from edgekit.samples.content import Raw
 from edgekit.samples.npy import UNREADABLE
@@ -34,25 +36,23 @@ def _files(folder: Path) -> list[Path]:
     return [file for file in listing.files(folder, SUFFIXES) if not file.name.startswith(".")]
 
 
-def read(folder: Path, signature: Signature, preprocessing: dict[str, Preprocessing], place: Place) -> Raw:
-    """Images as ``[N, *source_shape]``: ``(x * scale - mean) / std`` of pixels 0..255.
-
-    Pixels are scaled to the network's size (bilinear, the whole image, without cropping).
+def read(folder: Path, signature: Signature, description: Description, place: Place) -> Raw:
+    """Images as ``[N, *source_shape]``, made into tensors by `edgekit.processing.images`.
 
     Args:
         folder: images; its sub-folders are class labels, or inputs if they carry inputs' names.
         signature: of the source.
-        preprocessing: by input name; what is absent is read from the input's shape, and that this was
+        description: of the inputs; what is absent is read from the input's shape, and that this was
             done is among the doubts.
         place: where they are put, one after another.
 
     Raises:
-        InputError: an image is damaged, or preprocessing and input do not fit.
+        InputError: an image is damaged, or description and input do not fit.
     """
     specs = {spec.source_name: spec for spec in signature.inputs}
     if all((folder / name).is_dir() for name in specs):
         stacks = {
-            name: _stack(_files(folder / name), spec, preprocessing.get(name), place) for name, spec in specs.items()
+            name: _stack(_files(folder / name), spec, _told(description, name), place) for name, spec in specs.items()
         }
         arrays = {name: array for name, (array, _, _) in stacks.items()}
         return Raw(
@@ -69,91 +69,80 @@ def read(folder: Path, signature: Signature, preprocessing: dict[str, Preprocess
     (spec,) = specs.values()
     files = _files(folder)
     labels, notes = class_labels(folder, files)
-    array, depths, doubts = _stack(files, spec, preprocessing.get(spec.source_name), place)
+    array, depths, doubts = _stack(files, spec, _told(description, spec.source_name), place)
     return Raw({spec.source_name: array}, labels, notes + depths, doubts)
 
 
+def _told(description: Description, name: str) -> ImageInput | None:
+    """What is said of an input.
+
+    Raises:
+        InputError: that it is something else than an image.
+    """
+    told = description.input(name)
+    if told is not None and not isinstance(told, ImageInput):
+        raise InputError(
+            f"The samples of {name} are images, and edgekit.toml describes it as something else.",
+            place=f"edgekit.toml: [[input]] {name}",
+            fix='make it kind = "image", or give the samples as .npz',
+        )
+    return told
+
+
 def _stack(
-    files: list[Path], spec: TensorSpec, declared: Preprocessing | None, place: Place
+    files: list[Path], spec: TensorSpec, told: ImageInput | None, place: Place
 ) -> tuple[Array, tuple[str, ...], tuple[str, ...]]:
-    """The images of an input, how deep ones were read, and what was assumed if nothing was declared for it."""
-    known = declared or spec.preprocessing
-    settings = known or Preprocessing()
-    layout, height, width, channels = _geometry(spec, settings)
-    mode = settings.channels if declared is not None or channels != 1 else "L"
-    size = (height, width)
-    _check(spec, settings, mode, size, channels)
+    """The images of an input, how deep ones were read, and what is doubtful about them."""
+    how = described.image(told or ImageInput(), spec)
     stacked = place.empty((len(files), *spec.source_shape), np.float32)
-    whole = np.dtype(spec.source_dtype).kind in "iu"
     sizes: set[tuple[int, int]] = set()
     remarks: dict[str, None] = {}
+    coloured = False
     for i, file in enumerate(files):
-        pixels, found_size, remark = _pixels(file, mode, size)
-        sizes.add(found_size)
-        if remark:
-            remarks[f"{spec.source_name}: {remark}"] = None
-        scaled = (np.rint(pixels) if whole else pixels) * np.float32(settings.scale)
-        values = (scaled - np.asarray(settings.mean, np.float32)) / np.asarray(settings.std, np.float32)
-        stacked[i] = (values.transpose(2, 0, 1) if layout == "NCHW" else values)[np.newaxis]
-    return stacked, tuple(remarks), () if known is not None else _assumed(spec, sizes - {size}, size)
+        picture = decode(file)
+        sizes.add((picture.pixels.shape[0], picture.pixels.shape[1]))
+        coloured = coloured or picture.coloured
+        if picture.remark:
+            remarks[f"{spec.source_name}: {picture.remark}"] = None
+        pixels, _ = images.placed(picture.pixels, how)
+        stacked[i] = images.tensor(pixels, how)
+    doubts = _assumed(spec, sizes, how) if told is None else _contradicting(spec, how, coloured=coloured)
+    return stacked, tuple(remarks), doubts
 
 
-def _assumed(spec: TensorSpec, others: set[tuple[int, int]], size: tuple[int, int]) -> tuple[str, ...]:
+def _assumed(spec: TensorSpec, sizes: set[tuple[int, int]], how: ImageInput) -> tuple[str, ...]:
     """What nobody said about images: that pixels stay as they are, and that other sizes may be scaled."""
     parts = [] if np.dtype(spec.source_dtype).kind in "iu" else ["pixels stay 0..255"]
-    if others:
-        (height, width), more = min(others), len(others) - 1
-        sizes = f"{height}×{width}" + (f" and {more} other size{'s' * (more > 1)}" if more else "")
-        parts.append(f"images of {sizes} were scaled to {size[0]}×{size[1]}")
-    said = f"{spec.source_name}: edgekit.toml has no [preprocessing] for these images: {', '.join(parts)}"
+    others = [size for size in sorted(sizes) if size != how.size]
+    if others and how.size is not None:
+        (height, width), more = others[0], len(others) - 1
+        found = f"{height}×{width}" + (f" and {more} other size{'s' * (more > 1)}" if more else "")
+        parts.append(f"images of {found} were scaled to {how.size[0]}×{how.size[1]}")
+    said = f"{spec.source_name}: edgekit.toml has no [[input]] for these images: {', '.join(parts)}"
     return (said,) if parts else ()
 
 
-def _geometry(spec: TensorSpec, settings: Preprocessing) -> tuple[Literal["NHWC", "NCHW"], int, int, int]:
-    """Layout, height, width and channels of an image input."""
-    shape = spec.source_shape
-    if len(shape) != 4 or shape[0] != 1:
-        raise InputError(
-            f"Input {spec.source_name} has shape {list(shape)}, which is no image.",
-            place=spec.source_name,
-            fix="give the samples as .npz",
-        )
-    known = settings.layout or spec.source_layout
-    layout = known if known in {"NHWC", "NCHW"} else "NCHW" if shape[1] in {1, 3} and shape[3] not in {1, 3} else "NHWC"
-    if layout == "NCHW":
-        return "NCHW", shape[2], shape[3], shape[1]
-    return "NHWC", shape[1], shape[2], shape[3]
+def _contradicting(spec: TensorSpec, how: ImageInput, *, coloured: bool) -> tuple[str, ...]:
+    """What was said, and the images do not bear out."""
+    if coloured or how.channels == "L":
+        return ()
+    return (f"{spec.source_name}: [[input]] says {how.channels}, but all of these images are grey",)
 
 
-def _check(spec: TensorSpec, settings: Preprocessing, mode: str, size: tuple[int, int], channels: int) -> None:
-    wrong = ""
-    if settings.size is not None and settings.size != size:
-        wrong = f"size is {list(settings.size)}, the input is {list(size)} (height, width)"
-    elif channels != len(mode):
-        wrong = f"channels are {mode}, the input has {channels}"
-    elif len(settings.mean) not in {1, channels} or len(settings.std) not in {1, channels}:
-        wrong = f"mean has {len(settings.mean)} and std {len(settings.std)} numbers, the input has {channels} channels"
-    elif 0.0 in settings.std:
-        wrong = "std holds 0"
-    if wrong:
-        raise InputError(
-            f"Preprocessing of {spec.source_name} does not fit: {wrong}; the model wants {list(spec.source_shape)}.",
-            place=f"edgekit.toml: [preprocessing] or [preprocessing.{spec.source_name}]",
-            fix="correct size, channels, mean, std or layout there",
-        )
+class Picture(NamedTuple):
+    """An image as it was read: bytes ``[height, width, 3]`` in RGB, upright.
+
+    ``coloured`` says whether any of its pixels is not grey, ``remark`` what was done if it holds more than 8 bits a
+    channel.
+    """
+
+    pixels: NDArray[np.uint8]
+    coloured: bool
+    remark: str
 
 
-def _pixels(file: Path, mode: str, size: tuple[int, int]) -> tuple[NDArray[np.float32], tuple[int, int], str]:
-    """An image's pixels and what they were made from.
-
-    Args:
-        file: the image.
-        mode: the channels asked for, ``L``, ``RGB`` or ``BGR``.
-        size: (height, width) asked for.
-
-    Returns:
-        Pixels float32 ``[height, width, channels]``, 0..255, upright; the size as found; and a remark if
-        the file holds more than 8 bits a channel.
+def decode(file: Path) -> Picture:
+    """An image file.
 
     Raises:
         InputError: it is damaged, or its pixels have no known range.
@@ -170,22 +159,16 @@ def _pixels(file: Path, mode: str, size: tuple[int, int]) -> tuple[NDArray[np.fl
             deep = _full_scale(opened, file)
             remark = _depth(opened, deep)
             upright = ImageOps.exif_transpose(opened)
-            found_size = (upright.height, upright.width)
             if deep is None:
-                eight = upright.convert("L" if mode == "L" else "RGB")
-                if found_size != size:
-                    eight = eight.resize(size[::-1], Image.Resampling.BILINEAR)
-                pixels: NDArray[np.float32] = np.asarray(eight, np.float32).reshape(*size, len(mode))
+                pixels = np.asarray(upright.convert("RGB"))
             else:
-                grey = Image.fromarray(np.asarray(upright).astype(np.float32) * np.float32(255 / deep))
-                if found_size != size:
-                    grey = grey.resize(size[::-1], Image.Resampling.BILINEAR)
-                pixels = np.repeat(np.asarray(grey, np.float32)[..., np.newaxis], len(mode), axis=-1)
+                bytes_ = (np.asarray(upright).astype(np.int64) * 255 + deep // 2) // deep
+                pixels = np.repeat(bytes_.clip(0, 255).astype(np.uint8)[..., np.newaxis], 3, axis=-1)
     except refusals as error:
         raise InputError(
             f"{file.name} is no image that can be read: {error}.", place=str(file), fix="remove or replace it"
         ) from error
-    return (pixels[..., ::-1] if mode == "BGR" else pixels), found_size, remark
+    return Picture(pixels, bool((pixels != pixels[..., :1]).any()), remark)
 
 
 @contextmanager

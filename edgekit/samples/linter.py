@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.nouns.description import AudioInput, Description, ImageInput
 from edgekit.nouns.model import Signature, TensorSpec
 from edgekit.samples.content import Samples
 from edgekit.waist.rows import pieces
@@ -34,14 +35,16 @@ def lint(
     signature: Signature,
     evaluation: Samples | None = None,
     *,
+    description: Description | None = None,
     ranges: Mapping[str, tuple[float, float]] | None = None,
 ) -> tuple[str, ...]:
     """Warnings about samples, each one sentence.
 
     Args:
         samples: for calibration; their doubts come first.
-        signature: of the source; declared preprocessing gives the expected range.
+        signature: of the source.
         evaluation: samples that must be disjoint from them.
+        description: of the inputs, which gives the expected ranges.
         ranges: by input name, the lowest and highest value that the network's first layer expects
             (0..255 if it starts by dividing by 255).
 
@@ -54,8 +57,8 @@ def lint(
     for spec in signature.inputs:
         values = samples.inputs[spec.source_name]
         found += _constant(spec, values) or [*_noise(spec, values), *_layout(spec, values)]
-        expected = (ranges or {}).get(spec.source_name) or _declared_range(spec)
-        found += _range(spec, values, expected)
+        of_layer, told = (ranges or {}).get(spec.source_name), _described_range(description, spec)
+        found += [*_contradiction(spec, of_layer, told), *_range(spec, values, of_layer or told)]
     digests = list(_digests(samples))
     found += _duplicates(digests)
     if evaluation is not None:
@@ -150,27 +153,45 @@ def _step(flat: Floats, stride: int) -> float:
     return float(np.abs(flat[:, stride:] - flat[:, :-stride]).mean())
 
 
-def _declared_range(spec: TensorSpec) -> tuple[float, float] | None:
-    """What pixels 0..255 become by the declared preprocessing."""
-    declared = spec.preprocessing
-    if declared is None:
+def _described_range(description: Description | None, spec: TensorSpec) -> tuple[float, float] | None:
+    """What bytes 0..255, or the full scale of a waveform, become."""
+    told = None if description is None else description.input(spec.source_name)
+    if isinstance(told, AudioInput):
+        return min(told.range), max(told.range)
+    if not isinstance(told, ImageInput):
         return None
-    mean, std = np.array(declared.mean), np.array(declared.std)
-    ends = [(0.0 - mean) / std, (255.0 * declared.scale - mean) / std]
+    offsets, divisors = np.array(told.offsets), np.array(told.divisors)
+    ends = [(0.0 - offsets) / divisors, (255.0 - offsets) / divisors]
     return float(np.min(ends)), float(np.max(ends))
+
+
+def _contradiction(
+    spec: TensorSpec, of_layer: tuple[float, float] | None, told: tuple[float, float] | None
+) -> Iterator[str]:
+    """A description of another range than the network's first layer is made for."""
+    if of_layer is not None and told is not None and (_unlike(told, of_layer) or _unlike(of_layer, told)):
+        yield (
+            f"{spec.source_name}: [[input]] makes values of {told[0]:g}..{told[1]:g}, but the first layer expects "
+            f"{of_layer[0]:g}..{of_layer[1]:g}: check range, mean and std"
+        )
 
 
 def _range(spec: TensorSpec, values: Array, expected: tuple[float, float] | None) -> Iterator[str]:
     if expected is None or values.dtype.kind not in "fiu":
         return
     low, high = float(values.min()), float(values.max())
-    span, centre = expected[1] - expected[0], sum(expected) / 2
-    far = max(abs(low - centre), abs(high - centre)) > RANGE_TOO_LARGE * span / 2
-    if far or high - low < RANGE_TOO_SMALL * span:
+    if _unlike((low, high), expected):
         yield (
             f"{spec.source_name}: values range over {low:g}..{high:g}, "
             f"but {expected[0]:g}..{expected[1]:g} is expected: check the preprocessing"
         )
+
+
+def _unlike(found: tuple[float, float], expected: tuple[float, float]) -> bool:
+    """Whether a range reaches far beyond another, or fills hardly anything of it."""
+    span, centre = expected[1] - expected[0], sum(expected) / 2
+    far = max(abs(found[0] - centre), abs(found[1] - centre)) > RANGE_TOO_LARGE * span / 2
+    return far or found[1] - found[0] < RANGE_TOO_SMALL * span
 
 
 def _digests(samples: Samples) -> Iterator[bytes]:

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from edgekit import samples
-from edgekit.nouns.model import Preprocessing, Signature
+from edgekit.nouns.description import Description
+from edgekit.nouns.model import Signature
 from edgekit.nouns.samples import Kept
 from edgekit.nouns.verification import MetricScore
 from edgekit.samples import functions
@@ -18,12 +19,12 @@ class SamplesReader(samples.Reader):
         *,
         origin: str,
         signature: Signature,
-        preprocessing: dict[str, Preprocessing],
+        description: Description,
         folder: Path,
         out: Path,
     ) -> Kept:
         """See `edgekit.samples.Reader.read`."""
-        found = samples.load(spec, signature, preprocessing, origin=origin, place=samples.Place(out), folder=folder)
+        found = samples.load(spec, signature, description, origin=origin, place=samples.Place(out), folder=folder)
         found.save(out / "samples", labels=out / "labels.npy")
         return found.kept
 

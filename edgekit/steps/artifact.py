@@ -81,7 +81,7 @@ def made(
         delegate=variant.delegate,
         io=variant.io,
         files=built.files,
-        signature=prepared.loaded.stamp(result.signature),
+        signature=result.signature,
         cost=None if subject.cost is None else msgspec.structs.replace(subject.cost, bytes=size),
         verification=judged.result.verification,
         placements=result.placements,
@@ -140,6 +140,7 @@ def manifest(
         training=prepared.training_set if recipe.passes else None,
         calibration=prepared.calibration_set,
         evaluation=prepared.evaluation_set,
+        description=prepared.loaded.description,
     )
 
 

@@ -9,16 +9,17 @@ from pathlib import Path
 
 import msgspec
 
-from edgekit import config
 from edgekit.config import Project
 from edgekit.engine.question import Input, Known, Question
 from edgekit.engine.session import Session
 from edgekit.engine.store import Answer, digest_of
 from edgekit.errors import InputError
+from edgekit.nouns.description import Description
 from edgekit.nouns.manifest import DataSet
-from edgekit.nouns.model import Preprocessing, Signature
+from edgekit.nouns.model import Signature
 from edgekit.nouns.samples import Kept, Role
 from edgekit.nouns.verification import SamplesUse
+from edgekit.processing import described
 from edgekit.steps import conversion, evidence, sampling
 from edgekit.steps.conversion import Subject
 from edgekit.steps.evidence import Evidence, affordable
@@ -57,21 +58,13 @@ class GivenData(msgspec.Struct, frozen=True):
     calibration: RoleData | None
     evaluation: RoleData | None
     training: RoleData | None
-    preprocessing: dict[str, Preprocessing]
+    description: Description
 
     @property
     def samples(self) -> Answer[Kept] | None:
         """Any that the user gave."""
         part = self.calibration or self.evaluation or self.training
         return None if part is None else part.kept
-
-    def stamp(self, signature: Signature) -> Signature:
-        """A signature whose inputs carry the preprocessing that was declared for them."""
-        inputs = tuple(
-            msgspec.structs.replace(spec, preprocessing=self.preprocessing.get(spec.source_name))
-            for spec in signature.inputs
-        )
-        return msgspec.structs.replace(signature, inputs=inputs)
 
 
 class BuildData(msgspec.Struct, frozen=True):
@@ -111,14 +104,12 @@ def load(
             place="--min-agreement",
             fix="use --min-sqnr DB, or --max-drop with a metric",
         )
-    general = project.preprocessing.get(config.ANY_INPUT)
-    everywhere = {spec.source_name: general for spec in signature.inputs if general is not None}
-    preprocessing = everywhere | project.preprocessing
+    description = described.complete(project.description, signature)
     files = files or {}
 
     def read(role: Role, key: str, named: str | None, most: int | None) -> RoleData | None:
         file = files.get(key)
-        return None if named is None else part(session, role, named, signature, preprocessing, file=file, most=most)
+        return None if named is None else part(session, role, named, signature, description, file=file, most=most)
 
     calibration = read("calibration", "calibration", project.calibration, project.calibration_samples)
     training = read("training", "data", project.data, None)
@@ -132,7 +123,7 @@ def load(
         raise InputError(
             f"{project.eval} holds no labels.", place="--eval", fix="add them under the name y, one for each sample"
         )
-    return GivenData(calibration, evaluation, training or calibration, preprocessing)
+    return GivenData(calibration, evaluation, training or calibration, description)
 
 
 def _shown(signature: Signature) -> str:
@@ -146,7 +137,7 @@ def part(
     role: Role,
     named: str,
     signature: Signature,
-    preprocessing: dict[str, Preprocessing],
+    description: Description,
     *,
     file: Path | None = None,
     most: int | None = None,
@@ -156,7 +147,7 @@ def part(
     Raises:
         InputError: it cannot be read, or does not fit the signature (see `edgekit.steps.sampling.read`).
     """
-    every = sampling.read(session, named, signature, preprocessing, file)
+    every = sampling.read(session, named, signature, description, file)
     return RoleData(role, every, sampling.take(session, every, most))
 
 
@@ -206,7 +197,7 @@ def prepare(
 
 def _warnings(session: Session, subject: Subject, loaded: GivenData, calibration: RoleData) -> tuple[str, ...]:
     """What the linter says of all calibration data."""
-    signature = loaded.stamp(subject.network.model.signature)
+    signature = subject.network.model.signature
     ranges = conversion.input_ranges(session, subject)
     evaluation = loaded.evaluation
 
@@ -218,12 +209,14 @@ def _warnings(session: Session, subject: Subject, loaded: GivenData, calibration
             samples.Samples.opened(every.result, every.folder),
             signature,
             None if others is None else samples.Samples.opened(others.result, others.folder),
+            description=loaded.description,
             ranges=ranges,
         )
 
     inputs: dict[str, Input] = {
         "calibration": Known(digest_of(calibration.every.result)),  # what is doubted of them, too
-        "stamped": Known(digest_of(signature.inputs)),
+        "signature": Known(digest_of(signature.inputs)),
+        "description": Known(digest_of(loaded.description.inputs)),
     }
     if evaluation is not None:
         inputs["evaluation"] = Known(evaluation.kept.result.total_sha256)

@@ -9,7 +9,8 @@ from edgekit.engine.origin import changed
 from edgekit.engine.question import Known, Question
 from edgekit.engine.session import Session
 from edgekit.engine.store import Answer, digest_of, file_digest, tree_digest
-from edgekit.nouns.model import Preprocessing, Signature
+from edgekit.nouns.description import Description
+from edgekit.nouns.model import Signature
 from edgekit.nouns.samples import Kept
 from edgekit.steps.reading import OpenedNetwork
 
@@ -21,7 +22,7 @@ def read(
     session: Session,
     spec: str,
     signature: Signature,
-    preprocessing: dict[str, Preprocessing],
+    description: Description,
     file: Path | None = None,
 ) -> Answer[Kept]:
     """All samples that the user names, read once, in a worker process.
@@ -40,7 +41,7 @@ def read(
             place,
             origin=spec,
             signature=signature,
-            preprocessing=preprocessing,
+            description=description,
             folder=Path.cwd(),
             out=out,
         )
@@ -52,7 +53,7 @@ def read(
         what="samples",
         leaf="samples/reader",
         modules=("edgekit.samples", __name__),
-        settings={"named": spec, "preprocessing": msgspec.to_builtins(preprocessing)},
+        settings={"named": spec, "inputs": msgspec.to_builtins(description.inputs)},
         inputs={"content": Known(found), "signature": Known(digest_of(signature.inputs))},
     )
     return session.ask(question, Kept, make)

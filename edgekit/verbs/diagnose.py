@@ -10,9 +10,10 @@ from edgekit.engine.session import Session
 from edgekit.engine.store import Answer, file_digest
 from edgekit.errors import InputError
 from edgekit.nouns import manifest as manifests
+from edgekit.nouns.description import Description
 from edgekit.nouns.diagnosis import MOST_SAMPLES, Diagnosed, Diagnosis, Help
 from edgekit.nouns.manifest import ArtifactFile, DataSet, Manifest
-from edgekit.nouns.model import Preprocessing, Signature, SourceOptions
+from edgekit.nouns.model import Signature, SourceOptions
 from edgekit.nouns.samples import Kept
 from edgekit.steps import conversion, diagnosis, reading, rungs, sampling
 from edgekit.steps.evidence import affordable
@@ -208,14 +209,14 @@ def _samples(
 ) -> tuple[Answer[Kept], tuple[str, ...]]:
     """What both run on: what the user names, else what the file was verified or calibrated with, else random values."""
     signature = network.model.signature
-    preprocessing = _preprocessing(subject)
+    description = Description() if subject.manifest is None else subject.manifest.description
     if request.samples is not None:
         file = None if request.held is None else request.held(signature)
-        every = sampling.read(session, request.samples, signature, preprocessing, file)
+        every = sampling.read(session, request.samples, signature, description, file)
         return sampling.take(session, every, affordable(signature, request.max_samples)), ()
     known = subject.manifest
     for given in () if known is None else (known.evaluation, known.calibration):
-        again = None if given is None else _again(session, given, network, preprocessing)
+        again = None if given is None else _again(session, given, network, description)
         if again is not None:
             return sampling.take(session, again, affordable(signature, request.max_samples)), ()
     note = "it ran on random values, which show other ranges than real samples: --samples PATH takes these"
@@ -229,22 +230,12 @@ def _fewer(used: int, kept: Kept, most: int) -> tuple[str, ...]:
     return (f"it ran on {used} of {kept.total} samples: --max-samples takes more",) if used < kept.total else ()
 
 
-def _again(
-    session: Session, given: DataSet, network: OpenedNetwork, preprocessing: dict[str, Preprocessing]
-) -> Answer[Kept] | None:
+def _again(session: Session, given: DataSet, network: OpenedNetwork, description: Description) -> Answer[Kept] | None:
     """The data of a build once more; None if it is no longer there, or has changed."""
     if not Path(given.origin).exists():
         return None
     try:
-        every = sampling.read(session, given.origin, network.model.signature, preprocessing)
+        every = sampling.read(session, given.origin, network.model.signature, description)
     except InputError:
         return None
     return every if every.result.total_sha256 == given.sha256 else None
-
-
-def _preprocessing(subject: _Subject) -> dict[str, Preprocessing]:
-    """By input, what the manifest says of how raw samples become inputs."""
-    if subject.described is None:
-        return {}
-    inputs = subject.described.signature.inputs
-    return {spec.source_name: spec.preprocessing for spec in inputs if spec.preprocessing is not None}

@@ -117,8 +117,8 @@ def _check_budget(project: Project) -> None:
 
 
 def _folder(project: Project, model: Path, target: str, *, alone: bool) -> Path:
-    if project.output is not None:
-        return Path(project.output) if alone else Path(project.output) / target
+    if project.output_folder is not None:
+        return Path(project.output_folder) if alone else Path(project.output_folder) / target
     return Path("dist") / model.resolve().stem / target
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from edgekit import cli
 from edgekit.config import project
-from edgekit.nouns.model import Preprocessing
+from edgekit.nouns.description import ImageInput, TensorInput
 from tests import networks
 
 pytestmark = pytest.mark.usefixtures("kept_workers")
@@ -32,32 +32,33 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def uncommented(file: Path) -> None:
-    """Take the comments off the tables of preprocessing, as a user does."""
-    file.write_text(
-        re.sub(r"^# (\[pre|size|channels|layout|scale|mean|std)", r"\1", file.read_text(), flags=re.MULTILINE)
-    )
+    """Take the comments off the tables, as a user does."""
+    keys = r"\[\[|name|kind|size|channels|layout|range|mean|std|task|activation"
+    file.write_text(re.sub(rf"^# ({keys})", r"\1", file.read_text(), flags=re.MULTILINE))
 
 
 def test_an_images_size_is_read_off_the_model(desk: Path) -> None:
     network(desk / "m.tflite", ("image", (1, 24, 32, 3)))
     assert cli.run(["init", "m.tflite", "-t", "ios"]) == 0
     file = desk / "edgekit.toml"
-    assert project(file).preprocessing == {}
+    assert project(file).input == ()
     uncommented(file)
     made = project(file)
     assert (made.model, made.targets) == (str(desk / "m.tflite"), ("ios",))
-    assert made.preprocessing == {"*": Preprocessing(size=(24, 32), layout="NHWC", scale=1 / 255)}
+    assert made.input == (ImageInput(name="image", size=(24, 32), channels="RGB", layout="NHWC", range=(0.0, 1.0)),)
 
 
 def test_every_image_gets_its_own_table(desk: Path) -> None:
     network(desk / "m.tflite", ("left", (1, 8, 6, 1)), ("right", (1, 4, 4, 3)), ("other", (1, 7)))
     assert cli.run(["init", "m.tflite"]) == 0
     uncommented(desk / "edgekit.toml")
-    made = project(desk / "edgekit.toml").preprocessing
-    assert {name: (table.size, table.channels) for name, table in made.items()} == {
-        "left": ((8, 6), "L"),
-        "right": ((4, 4), "RGB"),
-    }
+    made = project(desk / "edgekit.toml").input
+    images = [one for one in made if isinstance(one, ImageInput)]
+    assert [(one.name, one.size, one.channels) for one in images] == [
+        ("left", (8, 6), "L"),
+        ("right", (4, 4), "RGB"),
+    ]
+    assert made[2] == TensorInput(name="other")
     assert '"other": float32 [1, 7]' in (desk / "edgekit.toml").read_text()
 
 

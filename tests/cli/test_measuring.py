@@ -62,7 +62,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     model = networks.classifier(folder / "model.tflite")
     with Session(Store(folder / "cache"), folder / "log.txt") as session:
-        wanted = Project(targets=("linux-arm64",), precision="float32", output=str(folder / "built"))
+        wanted = Project(targets=("linux-arm64",), precision="float32", output_folder=str(folder / "built"))
         results = build(session, wanted, model)
     assert results[0].error is None
     return folder / "built"
@@ -379,7 +379,7 @@ from edgekit.engine.store import Store
 from edgekit.host.cachedir import cache_folder
 from edgekit.verbs.build import build
 with Session(Store(cache_folder()), Path(sys.argv[1]).parent / "log.txt") as session:
-    wanted = Project(targets=("linux-arm64",), precision="float32", output=sys.argv[1])
+    wanted = Project(targets=("linux-arm64",), precision="float32", output_folder=sys.argv[1])
     print("ready", flush=True)
     while True:
         (result,) = build(session, wanted, Path("model.tflite"))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edgekit import config
 from edgekit.errors import InputError
-from edgekit.nouns.model import Preprocessing
+from edgekit.nouns.description import ClassificationOutput, DetectionOutput, ImageInput
 from edgekit.nouns.profile import DeviceConfig
 
 TARGET = """\
@@ -56,17 +56,23 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         allow_unsafe = true
         calibration_samples = 100
         seed = 7
-        output = "../out"
+        output_folder = "../out"
 
         [shapes]
         tokens = [1, 128]
 
-        [preprocessing.image]
+        [[input]]
+        name = "image"
+        kind = "image"
         size = [224, 224]
         channels = "BGR"
         mean = [1, 2.5, 3]
         std = [58]
         layout = "NCHW"
+
+        [[output]]
+        task = "classification"
+        labels = ["cat", "dog"]
         """,
     )
     assert made == config.Project(
@@ -82,12 +88,13 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         custom_objects="my_model:objects",
         keep_layout=True,
         allow_unsafe=True,
-        preprocessing={
-            "image": Preprocessing(size=(224, 224), channels="BGR", mean=(1.0, 2.5, 3.0), std=(58.0,), layout="NCHW")
-        },
+        input=(
+            ImageInput(name="image", size=(224, 224), channels="BGR", mean=(1.0, 2.5, 3.0), std=(58.0,), layout="NCHW"),
+        ),
+        output=(ClassificationOutput(labels=("cat", "dog")),),
         calibration_samples=100,
         seed=7,
-        output=str(tmp_path / "../out"),
+        output_folder=str(tmp_path / "../out"),
     )
 
 
@@ -104,24 +111,22 @@ def test_absolute_paths_stay(tmp_path: Path) -> None:
     assert project(tmp_path, 'model = "/models/m.onnx"').model == "/models/m.onnx"
 
 
-def test_a_plain_preprocessing_table_is_for_every_input(tmp_path: Path) -> None:
-    made = project(tmp_path, "[preprocessing]\nscale = 0.5\nstd = [2]\n")
-    assert made.preprocessing == {config.ANY_INPUT: Preprocessing(scale=0.5, std=(2.0,))}
-
-
 @pytest.mark.parametrize(
     ("text", "problem", "key", "fix"),
     [
         ('modle = "m.onnx"', "unknown key `modle`", "modle", "did you mean model?"),
         ("xyzzy = 1", "unknown key `xyzzy`", "xyzzy", "use one of: model, targets,"),
         ('target = "android"', "unknown key `target`", "target", "did you mean targets?"),
-        ("[preprocessing.image]\nsise = [1, 1]", "`preprocessing.image.sise`", "preprocessing.image.sise", "size?"),
-        (
-            "[preprocessing]\nchanels = 'L'",
-            "`preprocessing.chanels`",
-            "preprocessing.chanels",
-            "did you mean channels?",
-        ),
+        ("[[input]]\nkind = 'image'\nsise = [1, 1]", "`input[0].sise`", "input[0].sise", "did you mean size?"),
+        ("[[input]]\nkind = 'audio'\nmean = [1]", "`input[0].mean`", "input[0].mean", "did you mean name?"),
+        ("[[input]]\nkind = 'imgae'", '`input[0].kind` is "imgae"', "input[0].kind", "did you mean image?"),
+        ("[[input]]\nkind = ['image']", "`input[0].kind` is a list", "input[0].kind", "one of: image, audio"),
+        ("[[input]]\nsize = [1, 1]", "lacks the key `input[0].kind`", "input[0]", 'add kind = with one of: image'),
+        ("[input]\nkind = 'image'", "`input` is a table", "input", "[[input]]"),
+        ("[[inputs]]\nkind = 'image'", "`inputs` is a list of tables", "inputs", "did you mean [[input]]?"),
+        ("input = [3]", "`input[0]` is 3", "input[0]", "expected a table"),
+        ("output = 'dist'", '`output` is "dist"', "output", "output_folder"),
+        ("[[output]]\ntask = 'classify'", "`output[0].task`", "output[0].task", "did you mean classification?"),
         ("seed = 'x'", '`seed` is "x"', "seed", "expected a whole number"),
         ("seed = -1", "`seed` is -1", "seed", "expected a whole number >= 0"),
         ("seed = true", "`seed` is true", "seed", "expected a whole number"),
@@ -147,12 +152,63 @@ def test_a_plain_preprocessing_table_is_for_every_input(tmp_path: Path) -> None:
         ("shapes = [1, 2]", "`shapes` is a list", "shapes", "expected a table"),
         ("[shapes]\nx = [1, 0]", "`shapes.x[1]` is 0", "shapes.x[1]", ">= 1"),
         ("[shapes]\n'a:0' = 3", '`shapes."a:0"` is 3', 'shapes."a:0"', "expected a list in brackets"),
-        ("preprocessing = 3", "`preprocessing` is 3", "preprocessing", "expected a table"),
-        ("[preprocessing.a]\nstd = [0]", "`preprocessing.a.std` is 0", "preprocessing.a.std", "not 0"),
-        ("[preprocessing]\nscale = 0", "`preprocessing.scale` is 0", "preprocessing.scale", "not 0"),
-        ("[preprocessing]\nsize = [0, 3]", "`preprocessing.size`", "preprocessing.size", "[height, width]"),
-        ("[preprocessing]\nsize = [1]", "`preprocessing.size`", "preprocessing.size", "a list of 2 values"),
-        ("[preprocessing]\nmean = [1, 2]", "is 2 numbers long", "preprocessing.mean", "1 number or 3"),
+        ("input = 3", "`input` is 3", "input", "[[input]]"),
+        ("[[input]]\nkind = 'image'\nstd = [0]", "`input[0].std` is 0", "input[0].std", "not 0"),
+        ("[[input]]\nkind = 'image'\nrange = [1, 1]", "`input[0].range` is [1, 1]", "input[0].range", "[0, 1]"),
+        ("[[input]]\nkind = 'image'\nsize = [0, 3]", "`input[0].size`", "input[0].size", "2 values"),
+        ("[[input]]\nkind = 'image'\nsize = [1]", "`input[0].size`", "input[0].size", "a list of 2 values"),
+        ("[[input]]\nkind = 'image'\nmean = [1, 2]", "is 2 numbers long", "input[0].mean", "1 number or 3"),
+        (
+            "[[input]]\nkind = 'image'\nshorter_side = 9",
+            '`input[0].shorter_side` is said of fit = "stretch"',
+            "input[0].shorter_side",
+            'fit = "crop" only',
+        ),
+        (
+            "[[input]]\nkind = 'image'\npad_value = 9",
+            '`input[0].pad_value` is said of fit = "stretch"',
+            "input[0].pad_value",
+            'fit = "letterbox" only',
+        ),
+        ("[[output]]\ntask = 'regression'\nstd = 0", "`output[0].std` is 0", "output[0].std", "not 0"),
+        ("[[output]]\ntask = 'detection'\ndecoding = 'ssd'", "needs `anchors`", "output[0]", "anchors.csv"),
+        (
+            "[[output]]\ntask = 'detection'\nstrides = [8]",
+            '`output[0].strides` is said of decoding = "none"',
+            "output[0].strides",
+            "yolox or ltrb only",
+        ),
+        (
+            "[[output]]\ntask = 'detection'\ndecoding = 'yolov5'\nstrides = [8, 16]\nanchor_sizes = [[[1, 2]]]",
+            "is 1 lists long",
+            "output[0].anchor_sizes",
+            "one for each",
+        ),
+        ("[[output]]\ntask = 'detection'\nclasses = 'c'", "needs `output[0].scores`", "output[0]", "scores ="),
+        (
+            "[[output]]\ntask = 'detection'\nscores = 's'\nobjectness = true",
+            "`output[0].objectness` is true",
+            "output[0].objectness",
+            "without `scores`",
+        ),
+        (
+            "[[output]]\ntask = 'detection'\ndecoding = 'ssd'\nanchors = [[0, 0, 1, 1]]\nvariances = [0, 1]",
+            "`output[0].variances` is 0",
+            "output[0].variances",
+            "not 0",
+        ),
+        (
+            "[[input]]\nkind = 'image'\n[[input]]\nkind = 'image'",
+            "several [[input]] without a name",
+            "[[input]]",
+            "name =",
+        ),
+        (
+            "[[input]]\nkind = 'tensor'\nname = 'a'\n[[input]]\nkind = 'image'\nname = 'a'",
+            'describes the input "a" twice',
+            "[[input]]",
+            "leave one",
+        ),
         ("seed = 1979-05-27", "`seed` is a date", "seed", "expected a whole number"),
         (f"seed = 0x{'f' * 5000}", "`seed` is a number of 20000 bits", "seed", "expected a whole number"),
         ("[devices.pi]\nkind='ssh'\nport=70000", "`devices.pi.port` is 70000", "devices.pi.port", "<= 65535"),
@@ -258,7 +314,15 @@ def complete(error: InputError, file: Path) -> None:
     assert error.fix
 
 
-words = st.sampled_from([*config.Project.__struct_fields__, *Preprocessing.__struct_fields__, "image", "modle"])
+words = st.sampled_from(
+    [
+        *config.Project.__struct_fields__,
+        *ImageInput.__struct_fields__,
+        *DetectionOutput.__struct_fields__,
+        "kind",
+        "modle",
+    ]
+)
 values = st.recursive(
     st.one_of(
         st.booleans(),

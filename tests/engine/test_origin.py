@@ -126,7 +126,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
 
 
 def built(session: Session, model: Path) -> bytes:
-    wanted = Project(targets=("linux-arm64",), precision="float32", output=str(model.parent / "out"))
+    wanted = Project(targets=("linux-arm64",), precision="float32", output_folder=str(model.parent / "out"))
     (result,) = build(session, wanted, model)
     if result.error is not None:
         raise result.error
@@ -218,7 +218,7 @@ def test_samples_that_change_while_they_are_read_are_refused(
         return answer
 
     session.store = Store(tmp_path / "cache")
-    wanted = Project(targets=("linux-arm64",), precision="float32", output=str(tmp_path / "out"), eval=str(data))
+    wanted = Project(targets=("linux-arm64",), precision="float32", output_folder=str(tmp_path / "out"), eval=str(data))
     with monkeypatch.context() as patched:
         patched.setattr(session, "_call", call)
         with pytest.raises(InputError, match=r"data\.npz changed while it was read"):

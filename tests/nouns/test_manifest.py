@@ -22,7 +22,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("built")
     networks.classifier(folder / "model.tflite")
     with Session(Store(folder / "cache"), folder / "log.txt") as session:
-        wanted = Project(targets=("linux-arm64",), precision="float32", output=str(folder / "out"))
+        wanted = Project(targets=("linux-arm64",), precision="float32", output_folder=str(folder / "out"))
         (result,) = build(session, wanted, folder / "model.tflite")
     assert result.error is None
     return folder

@@ -1,9 +1,9 @@
 """What users have in hand becomes samples, or a complaint that shows both sides."""
 
-import re
 import zipfile
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgekit import samples
-from edgekit.config import project
 from edgekit.errors import InputError
-from edgekit.nouns.model import Preprocessing, Signature, TensorSpec
+from edgekit.nouns.description import Description, ImageInput, TensorInput
+from edgekit.nouns.model import Signature, TensorSpec
 from edgekit.samples.matching import QUANTIZED
 
 
@@ -25,6 +25,10 @@ def tensor(name: str = "x", shape: tuple[int, ...] = (1, 4), dtype: str = "float
 
 def signature(*specs: TensorSpec) -> Signature:
     return Signature(inputs=specs or (tensor(),), outputs=())
+
+
+def told(*inputs: ImageInput) -> Description:
+    return Description(inputs=inputs)
 
 
 IMAGE = signature(tensor("image", (1, 8, 8, 3)))
@@ -384,13 +388,13 @@ def test_what_was_assumed_of_images_is_a_doubt(
     tmp_path: Path, sizes: list[tuple[int, int]], dtype: str, said: str | None
 ) -> None:
     for i, size in enumerate(sizes):
-        Image.fromarray(np.zeros((*size, 3), np.uint8)).save(tmp_path / f"{i}.png")
+        Image.fromarray(np.full((*size, 3), (1, 2, 3), np.uint8)).save(tmp_path / f"{i}.png")
     wanted = signature(tensor("image", (1, 8, 8, 3), dtype))
     got = samples.load(str(tmp_path), wanted)
-    expected = () if said is None else (f"image: edgekit.toml has no [preprocessing] for these images: {said}",)
+    expected = () if said is None else (f"image: edgekit.toml has no [[input]] for these images: {said}",)
     assert got.doubts == got.take(1).doubts == expected
     assert samples.lint(got, wanted)[: len(expected)] == expected
-    assert samples.load(str(tmp_path), wanted, {"image": Preprocessing()}).doubts == ()
+    assert samples.load(str(tmp_path), wanted, told(ImageInput(name="image"))).doubts == ()
 
 
 def test_each_input_has_its_own_doubts(tmp_path: Path, pixels: np.ndarray) -> None:
@@ -398,14 +402,16 @@ def test_each_input_has_its_own_doubts(tmp_path: Path, pixels: np.ndarray) -> No
         (tmp_path / name).mkdir()
         Image.fromarray(pixels).save(tmp_path / name / "i.png")
     both = signature(tensor("left", (1, 8, 8, 3)), tensor("right", (1, 8, 8, 3)))
-    (doubt,) = samples.load(str(tmp_path), both, {"left": Preprocessing()}).doubts
+    (doubt,) = samples.load(str(tmp_path), both, told(ImageInput(name="left"))).doubts
     assert doubt.startswith("right: ")
 
 
-def test_preprocessing_is_scale_then_mean_then_std_in_channel_order(tmp_path: Path, pixels: np.ndarray) -> None:
+def test_pixels_are_ranged_then_centred_then_scaled_in_channel_order(tmp_path: Path, pixels: np.ndarray) -> None:
     Image.fromarray(pixels).save(tmp_path / "i.png")
-    declared = Preprocessing(size=(8, 8), channels="BGR", scale=1 / 255, mean=(0.1, 0.2, 0.3), std=(2.0, 4.0, 8.0))
-    got = samples.load(str(tmp_path), IMAGE, {"image": declared})
+    declared = ImageInput(
+        name="image", size=(8, 8), channels="BGR", range=(0.0, 1.0), mean=(0.1, 0.2, 0.3), std=(2.0, 4.0, 8.0)
+    )
+    got = samples.load(str(tmp_path), IMAGE, told(declared))
     expected = (pixels[..., ::-1] / 255 - [0.1, 0.2, 0.3]) / [2, 4, 8]
     np.testing.assert_allclose(got.inputs["image"][0, 0], expected, atol=1e-6)
 
@@ -446,23 +452,33 @@ def test_bytes_in_bytes_out_for_integer_networks(tmp_path: Path, pixels: np.ndar
 @pytest.mark.parametrize(
     ("declared", "complaint"),
     [
-        (Preprocessing(size=(16, 16)), r"size is \[16, 16\], the input is \[8, 8\]"),
-        (Preprocessing(channels="L"), "channels are L, the input has 3"),
-        (Preprocessing(mean=(0.1, 0.2)), "mean has 2"),
-        (Preprocessing(std=(1.0, 0.0, 1.0)), "std holds 0"),
+        (ImageInput(size=(16, 16)), r"size is \[16, 16\], the input is \[8, 8\]"),
+        (ImageInput(channels="L"), "channels are L, the input has 3"),
+        (ImageInput(mean=(0.1, 0.2)), "mean has 2"),
+        (ImageInput(fit="crop", shorter_side=7), r"shorter_side is 7, which does not cover \[8, 8\]"),
     ],
 )
-def test_preprocessing_that_does_not_fit_is_refused(
-    tmp_path: Path, pixels: np.ndarray, declared: Preprocessing, complaint: str
+def test_a_description_that_does_not_fit_is_refused(
+    tmp_path: Path, pixels: np.ndarray, declared: ImageInput, complaint: str
 ) -> None:
     Image.fromarray(pixels).save(tmp_path / "i.png")
     with pytest.raises(InputError, match=complaint) as refused:
-        samples.load(str(tmp_path), IMAGE, {"image": declared})
-    assert refused.value.place == "edgekit.toml: [preprocessing] or [preprocessing.image]"
-    tables = re.findall(r"\[(preprocessing[^\]]*)\]", refused.value.place)
-    for table in tables:  # both are tables that edgekit.toml knows
-        (tmp_path / "edgekit.toml").write_text(f'[{table}]\nchannels = "RGB"\n')
-        assert project(tmp_path).preprocessing.keys() <= {"*", "image"}
+        samples.load(str(tmp_path), IMAGE, told(msgspec.structs.replace(declared, name="image")))
+    assert refused.value.place == "edgekit.toml: [[input]] image"
+
+
+def test_grey_images_contradict_an_input_of_colours(tmp_path: Path, pixels: np.ndarray) -> None:
+    Image.fromarray(pixels[..., 0]).save(tmp_path / "i.png")
+    (doubt,) = samples.load(str(tmp_path), IMAGE, told(ImageInput(name="image"))).doubts
+    assert doubt == "image: [[input]] says RGB, but all of these images are grey"
+    Image.fromarray(pixels).save(tmp_path / "j.png")
+    assert samples.load(str(tmp_path), IMAGE, told(ImageInput(name="image"))).doubts == ()
+
+
+def test_images_for_what_is_described_as_a_tensor_are_refused(tmp_path: Path, pixels: np.ndarray) -> None:
+    Image.fromarray(pixels).save(tmp_path / "i.png")
+    with pytest.raises(InputError, match="describes it as something else"):
+        samples.load(str(tmp_path), IMAGE, Description(inputs=(TensorInput(name="image"),)))
 
 
 def test_a_damaged_image_and_an_input_that_is_no_image_are_refused(tmp_path: Path, pixels: np.ndarray) -> None:

@@ -80,14 +80,15 @@ import numpy as np
 from pathlib import Path
 from PIL import Image
 from edgekit import samples
-from edgekit.nouns.model import Preprocessing, Signature, TensorSpec
+from edgekit.nouns.description import Description, ImageInput
+from edgekit.nouns.model import Signature, TensorSpec
 shape = (1, 64, 64, 3)
 spec = TensorSpec(name="x", shape=shape, dtype="float32", source_name="x", source_shape=shape, source_dtype="float32")
 signature = Signature(inputs=(spec,), outputs=())
 Image.new("RGB", (8, 8)).resize((64, 64))
 before = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_DATA, (before + (40 << 20), -1))
-found = samples.load(sys.argv[1], signature, {"x": Preprocessing(scale=1 / 255)}, place=samples.Place(Path(sys.argv[2])))
+found = samples.load(sys.argv[1], signature, Description(inputs=(ImageInput(name="x", range=(0, 1)),)), place=samples.Place(Path(sys.argv[2])))
 kept = Path(sys.argv[2]) / "samples"
 found.save(kept, kept.parent / 'labels.npy')
 again = samples.Samples.opened(found.kept, Path(sys.argv[2]))

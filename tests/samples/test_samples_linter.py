@@ -4,6 +4,7 @@ import io
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,16 +13,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgekit import samples
-from edgekit.nouns.model import Preprocessing, Signature, TensorSpec
+from edgekit.nouns.description import Description, ImageInput
+from edgekit.nouns.model import Signature, TensorSpec
 from edgekit.samples.linter import looks_random
 
 Floats = NDArray[np.float32]
 
 
-def signature(shape: tuple[int, ...], preprocessing: Preprocessing | None = None, dtype: str = "float32") -> Signature:
+def signature(shape: tuple[int, ...], dtype: str = "float32") -> Signature:
     spec = TensorSpec(
-        name="x", shape=shape, dtype=dtype, source_name="x", source_shape=shape, source_dtype=dtype,
-        preprocessing=preprocessing,
+        name="x", shape=shape, dtype=dtype, source_name="x", source_shape=shape, source_dtype=dtype
     )  # fmt: skip
     return Signature(inputs=(spec,), outputs=())
 
@@ -104,27 +105,44 @@ def test_neighbours_that_agree_are_no_noise() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "preprocessing", "ranges", "suspicious"),
+    ("values", "image", "ranges", "suspicious"),
     [
-        (scenes(), Preprocessing(scale=1 / 255), None, True),
-        (scenes() / 255, Preprocessing(scale=1 / 255), None, False),
-        (scenes() / 255, Preprocessing(), None, True),
-        (scenes(), Preprocessing(), None, False),
-        (scenes() / 127.5 - 1, Preprocessing(mean=(127.5,), std=(127.5,)), None, False),
-        (scenes() / 127.5 - 1, Preprocessing(scale=1 / 255), None, True),
+        (scenes(), ImageInput(range=(0.0, 1.0)), None, True),
+        (scenes() / 255, ImageInput(range=(0.0, 1.0)), None, False),
+        (scenes() / 255, ImageInput(), None, True),
+        (scenes(), ImageInput(), None, False),
+        (scenes() / 127.5 - 1, ImageInput(mean=(127.5,), std=(127.5,)), None, False),
+        (scenes() / 127.5 - 1, ImageInput(range=(0.0, 1.0)), None, True),
         (scenes() / 255, None, (0.0, 255.0), True),
         (scenes(), None, (0.0, 255.0), False),
         (scenes(), None, (0.0, 1.0), True),
         (scenes(), None, None, False),
     ],
 )
-def test_ranges_that_contradict_the_preprocessing_or_the_first_layer(
-    values: Floats, preprocessing: Preprocessing | None, ranges: tuple[float, float] | None, *, suspicious: bool
+def test_ranges_that_contradict_the_description_or_the_first_layer(
+    values: Floats, image: ImageInput | None, ranges: tuple[float, float] | None, *, suspicious: bool
 ) -> None:
-    declared = signature((1, 32, 32, 3), preprocessing)
-    warnings = samples.lint(of(values), declared, ranges=None if ranges is None else {"x": ranges})
+    described = Description(inputs=() if image is None else (msgspec.structs.replace(image, name="x"),))
+    expected = None if ranges is None else {"x": ranges}
+    warnings = samples.lint(of(values), signature((1, 32, 32, 3)), description=described, ranges=expected)
     assert len(warnings) == suspicious
     assert all("is expected: check the preprocessing" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize(
+    ("image", "contradicts"),
+    [
+        (ImageInput(name="x"), False),
+        (ImageInput(name="x", range=(0.0, 1.0)), True),
+        (ImageInput(name="x", range=(-1.0, 1.0)), True),
+        (ImageInput(name="x", mean=(123.7, 116.3, 103.5), std=(1.0,)), True),
+    ],
+)
+def test_a_description_that_contradicts_the_first_layer(image: ImageInput, *, contradicts: bool) -> None:
+    described = Description(inputs=(image,))
+    warnings = samples.lint(of(scenes()), signature((1, 32, 32, 3)), description=described, ranges={"x": (0.0, 255.0)})
+    assert [w for w in warnings if "but the first layer expects 0..255" in w] == list(warnings)
+    assert len(warnings) == contradicts
 
 
 @pytest.mark.parametrize("size", [16, 32, 64])

@@ -68,7 +68,7 @@ def verification(tmp_path_factory: pytest.TempPathFactory) -> tuple[Verification
     named = str(folder / "eval.npz")
     project = Project(
         targets=("android",), precision="int8", calibration=named, eval=named, metric="top1",
-        output=str(folder / "out"), allow_loss=True,
+        output_folder=str(folder / "out"), allow_loss=True,
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch, Session(Store(folder / "cache"), folder / "log.txt") as session:
         patch.setattr(conversion, "to_waist", folded)

@@ -16,7 +16,8 @@ from edgekit.config import Project
 from edgekit.engine.session import Session
 from edgekit.engine.store import Answer, Store
 from edgekit.errors import InputError
-from edgekit.nouns.model import Preprocessing, Signature, TensorSpec
+from edgekit.nouns.description import Description, ImageInput
+from edgekit.nouns.model import Signature, TensorSpec
 from edgekit.nouns.samples import Kept, Role
 from edgekit.steps import conversion, data, evidence, sampling
 from edgekit.waist.tensors import arrays
@@ -38,7 +39,7 @@ def saved(path: Path, count: int = 10, seed: int = 0) -> str:
 
 
 def kept(session: Session, spec: str, most: int | None = None) -> Answer[Kept]:
-    return sampling.take(session, sampling.read(session, spec, SIGNATURE, {}), most)
+    return sampling.take(session, sampling.read(session, spec, SIGNATURE, Description()), most)
 
 
 def test_what_is_kept_is_what_a_worker_reads(session: Session, tmp_path: Path) -> None:
@@ -84,10 +85,10 @@ def test_samples_in_the_cache_are_not_read_again(
     assert again.result == first.result
 
 
-def test_other_content_and_other_preprocessing_are_other_samples(session: Session, tmp_path: Path) -> None:
+def test_other_content_and_another_description_are_other_samples(session: Session, tmp_path: Path) -> None:
     spec = saved(tmp_path / "s.npz")
     first = kept(session, spec)
-    assert not sampling.read(session, spec, SIGNATURE, {"x": Preprocessing(scale=0.5)}).from_cache
+    assert not sampling.read(session, spec, SIGNATURE, Description(inputs=(ImageInput(name="x"),))).from_cache
     saved(tmp_path / "s.npz", seed=1)
     assert kept(session, spec).result.sha256 != first.result.sha256
 
@@ -215,7 +216,7 @@ def test_the_linter_is_asked_anew_where_the_same_arrays_are_read_otherwise(
         loaded = data.load(session, Project(calibration=str(tmp_path / name)), signature)
         assert loaded.calibration is not None
         warned[name] = data._warnings(session, subject, loaded, loaded.calibration)
-    assert "[preprocessing]" in warned["images"][0]
+    assert "[[input]]" in warned["images"][0]
     assert warned["same.npz"] == warned["images"][1:]
 
 
@@ -224,7 +225,7 @@ def test_a_set_of_any_role_is_read_with_its_labels_and_shuffled_on_disk(
     role: Role, session: Session, tmp_path: Path
 ) -> None:
     named = saved(tmp_path / "s.npz", count=50)
-    read = data.part(session, role, named, SIGNATURE, {})
+    read = data.part(session, role, named, SIGNATURE, Description())
     assert (read.role, read.kept.result.used, read.kept.result.labelled) == (role, 50, True)
     opened = samples.Samples.opened(read.kept.result, read.kept.folder)
     order = np.random.default_rng(0).permutation(50)[:20]
@@ -234,7 +235,7 @@ def test_a_set_of_any_role_is_read_with_its_labels_and_shuffled_on_disk(
     np.testing.assert_array_equal(epoch.inputs["x"], np.load(named)["x"][order])
     for held in (opened.inputs["x"], opened.labels, epoch.inputs["x"], epoch.labels):
         assert isinstance(held.base, np.memmap)  # type: ignore[union-attr]
-    again = data.part(session, "evaluation", named, SIGNATURE, {}, most=20)
+    again = data.part(session, "evaluation", named, SIGNATURE, Description(), most=20)
     assert again.every.from_cache  # roles share what was read
     assert again.kept.result.used == 20
 

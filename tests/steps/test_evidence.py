@@ -50,7 +50,7 @@ def converted_to(monkeypatch: pytest.MonkeyPatch) -> Replace:
 
 
 def built(cache: Path, model: Path, **options: object) -> Result:
-    wanted = Project(targets=("android",), precision="float32", output=str(model.parent / "out"))
+    wanted = Project(targets=("android",), precision="float32", output_folder=str(model.parent / "out"))
     with Session(Store(cache), cache / "log.txt") as session:
         (result,) = build(session, msgspec.structs.replace(wanted, **options), model)
     return result
@@ -123,7 +123,7 @@ def test_a_lost_guard_is_refused_though_no_sample_shows_it(
     assert judged.probes is not None
     assert "all zeros" in judged.probes.inputs
     converted_to(norm(tmp_path / "wrong.tflite", None, axis))
-    error = built(cache, source, output=str(tmp_path / "wrong")).error
+    error = built(cache, source, output_folder=str(tmp_path / "wrong")).error
     assert isinstance(error, Unsupported)
     assert "output y is not finite for all zeros, where the source's is" in error.problem
     assert not (tmp_path / "wrong").exists()
@@ -145,7 +145,7 @@ def test_a_network_that_ignores_its_input_is_no_pass(cache: Path, tmp_path: Path
 
 @pytest.mark.shared
 def test_a_scatter_is_exact(cache: Path, tmp_path: Path, shared: Path) -> None:
-    result = built(cache, shared / "models" / "reported" / "scatternd.onnx", output=str(tmp_path / "out"))
+    result = built(cache, shared / "models" / "reported" / "scatternd.onnx", output_folder=str(tmp_path / "out"))
     assert result.manifest is not None
     judged = result.manifest.artifacts[0].verification
     assert judged is not None

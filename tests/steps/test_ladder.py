@@ -16,6 +16,7 @@ from edgekit.engine.store import Answer, Store
 from edgekit.errors import CancelledError, LeafCrashError, OutOfTimeError, Unsupported
 from edgekit.host import events
 from edgekit.nouns.building import Built
+from edgekit.nouns.description import Description
 from edgekit.nouns.lineage import Step
 from edgekit.nouns.manifest import ArtifactFile
 from edgekit.nouns.model import Signature
@@ -197,7 +198,9 @@ def test_a_file_that_misses_one_of_two_demands_goes_before_one_that_misses_both_
 
 def test_a_call_of_a_leaf_ends_with_the_time_of_its_search(session: Session) -> None:
     with session.until(time.monotonic() - 1), pytest.raises(OutOfTimeError):
-        session.reader().read("x", origin="x", signature=NOTHING, preprocessing={}, folder=Path(), out=Path("nowhere"))
+        session.reader().read(
+            "x", origin="x", signature=NOTHING, description=Description(), folder=Path(), out=Path("nowhere")
+        )
 
 
 def test_what_is_said_stands_and_makes_no_rung_twice() -> None:

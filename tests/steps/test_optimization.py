@@ -33,7 +33,7 @@ def built(folder: Path, session: Session, target: str, **options: Any) -> tuple[
     model = padded_convolution(folder / "padded.tflite")
     values = np.random.default_rng(0).standard_normal((100, 1, 9, 8, 2)).astype(np.float32)
     calibration = str(write_npz(folder / "calibration.npz", {"x": values}))
-    project = Project(targets=(target,), calibration=calibration, output=str(folder / "out"), **options)
+    project = Project(targets=(target,), calibration=calibration, output_folder=str(folder / "out"), **options)
     (result,) = build(session, project, model)
     assert result.manifest is not None, result.error
     file = result.manifest.artifacts[0]

@@ -96,7 +96,7 @@ def test_a_file_that_is_compiled_already_is_not_forecast(session: Session, tmp_p
 @pytest.mark.parametrize("kind", ["int8", "uint8", "float", "int32"])
 def test_a_finished_file_is_published_as_it_is(session: Session, tmp_path: Path, kind: str) -> None:
     path = written(tmp_path / "net.tflite", kind)
-    project = Project(targets=("android", "edgetpu"), output=str(tmp_path / "out"))
+    project = Project(targets=("android", "edgetpu"), output_folder=str(tmp_path / "out"))
     results = build(session, project, path)
     for result in results:
         assert result.manifest is not None, result.error
@@ -117,6 +117,6 @@ def test_nothing_else_is_made_of_a_finished_file(session: Session, tmp_path: Pat
     path = written(tmp_path / "net.tflite", "int8")
     output = str(tmp_path / "out")
     with pytest.raises(Unsupported, match="quantized already"):
-        build(session, Project(targets=("android",), precision="float16", output=output), path)
+        build(session, Project(targets=("android",), precision="float16", output_folder=output), path)
     with pytest.raises(Unsupported, match="stay as they are"):
-        build(session, Project(targets=("android",), io="uint8", output=output), path)
+        build(session, Project(targets=("android",), io="uint8", output_folder=output), path)

@@ -68,7 +68,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def first(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, Watch]:
     """One cold build for android."""
     out = tmp_path_factory.mktemp("first") / "out"
-    (result,), watch = build(cache, targets=("android",), output=str(out))
+    (result,), watch = build(cache, targets=("android",), output_folder=str(out))
     return result, watch
 
 
@@ -97,7 +97,7 @@ def test_a_build_leaves_what_its_manifest_says(first: tuple[Result, Watch]) -> N
 
 
 def test_the_second_build_runs_nothing(first: tuple[Result, Watch], cache: Path, tmp_path: Path) -> None:
-    (again,), watch = build(cache, targets=("android",), output=str(tmp_path / "out"))
+    (again,), watch = build(cache, targets=("android",), output_folder=str(tmp_path / "out"))
     assert watch.ran == []
     assert sorted(watch.cached) == sorted(first[1].ran)
     assert again.manifest is not None
@@ -108,7 +108,7 @@ def test_the_second_build_runs_nothing(first: tuple[Result, Watch], cache: Path,
 def test_another_dtype_at_the_border_rebuilds_int8_alone(
     first: tuple[Result, Watch], cache: Path, tmp_path: Path
 ) -> None:
-    _, watch = build(cache, targets=("android",), io="uint8", output=str(tmp_path / "out"))
+    _, watch = build(cache, targets=("android",), io="uint8", output_folder=str(tmp_path / "out"))
     assert [step.split()[0] for step in watch.ran] == ["building", "verifying"]
     assert all("int8" in step for step in watch.ran)
 
@@ -118,7 +118,7 @@ def test_targets_share_their_steps_and_one_failure_stops_no_other(
 ) -> None:
     monkeypatch.delenv("EDGEKIT_EDGETPU_COMPILER", raising=False)
     monkeypatch.setenv("PATH", "")
-    wanted = {"targets": ("edgetpu", "linux-arm64"), "require_compiled": True, "output": str(tmp_path / "out")}
+    wanted = {"targets": ("edgetpu", "linux-arm64"), "require_compiled": True, "output_folder": str(tmp_path / "out")}
     (failed, built), watch = build(cache, **wanted)
     assert isinstance(failed.error, MissingTool)
     assert not failed.folder.exists()
@@ -133,7 +133,11 @@ def test_what_one_target_does_not_offer_is_built_for_the_others(
     occupied = tmp_path / "out" / "linux-arm64"
     occupied.mkdir(parents=True)
     (occupied / "model_float16.tflite").write_text("mine")  # the name of a file to be written
-    wanted = {"targets": ("edgetpu", "linux-arm64", "android"), "precision": "float16", "output": str(tmp_path / "out")}
+    wanted = {
+        "targets": ("edgetpu", "linux-arm64", "android"),
+        "precision": "float16",
+        "output_folder": str(tmp_path / "out"),
+    }
     results = {result.target: result for result in build(cache, **wanted)[0]}
     assert isinstance(results["edgetpu"].error, Unsupported)
     assert isinstance(results["linux-arm64"].error, InputError)
@@ -149,7 +153,7 @@ def test_a_missed_budget_is_told_and_the_artifact_stays(
         image = file["image"]
     np.savez(tmp_path / "dim.npz", image=image * np.float32(0.6))
     wanted = {"calibration": str(tmp_path / "dim.npz"), "max_drop": 0.0, "precision": "int8"}
-    (result,), _ = build(cache, **wanted, output=str(tmp_path / "out"))
+    (result,), _ = build(cache, **wanted, output_folder=str(tmp_path / "out"))
     assert result.manifest is not None
     judged = result.manifest.artifacts[0].verification
     assert judged is not None
@@ -164,12 +168,12 @@ def test_a_file_of_no_use_is_published_on_request_alone(
 ) -> None:
     np.savez(tmp_path / "black.npz", image=np.zeros((128, 8, 8, 1), np.float32))
     wanted = {"calibration": str(tmp_path / "black.npz"), "precision": "int8", "max_drop": None}
-    (refused,), _ = build(cache, **wanted, output=str(tmp_path / "out"))
+    (refused,), _ = build(cache, **wanted, output_folder=str(tmp_path / "out"))
     assert isinstance(refused.error, BudgetMissed)
     assert "calibrated on data of one value" in refused.error.problem
     assert "--allow-loss" in refused.error.fix
     assert not (tmp_path / "out").exists()
-    (allowed,), _ = build(cache, **wanted, allow_loss=True, output=str(tmp_path / "out"))
+    (allowed,), _ = build(cache, **wanted, allow_loss=True, output_folder=str(tmp_path / "out"))
     assert allowed.manifest is not None
     judged = allowed.manifest.artifacts[0].verification
     assert judged is not None
@@ -180,7 +184,7 @@ def test_a_file_of_no_use_is_published_on_request_alone(
 @pytest.mark.parametrize("changes", [{"targets": ()}, {"eval": None}, {"targets": ("andorid",)}])
 def test_what_is_wrong_is_said_before_any_step(changes: dict[str, object], tmp_path: Path) -> None:
     with pytest.raises(InputError) as refused:
-        build(tmp_path / "cache", **({"output": str(tmp_path / "out")} | changes))
+        build(tmp_path / "cache", **({"output_folder": str(tmp_path / "out")} | changes))
     assert refused.value.fix
     assert not (tmp_path / "out").exists()
     assert not (tmp_path / "cache").exists()
@@ -189,7 +193,7 @@ def test_what_is_wrong_is_said_before_any_step(changes: dict[str, object], tmp_p
 def test_missing_calibration_is_said_before_anything_is_converted(cache: Path, tmp_path: Path) -> None:
     """The model is read before: it may bring its own integers."""
     watch = Watch()
-    wanted = msgspec.structs.replace(project(DIGITS), calibration=None, output=str(tmp_path / "out"))
+    wanted = msgspec.structs.replace(project(DIGITS), calibration=None, output_folder=str(tmp_path / "out"))
     with (
         Session(Store(cache), cache / "log.txt", watch) as session,
         pytest.raises(InputError, match="calibration data"),
@@ -209,7 +213,11 @@ def test_a_metric_that_does_not_fit_is_refused_before_anything_is_built(
     np.savez(tmp_path / "test.npz", **named | labels)
     watch = Watch()
     wanted = msgspec.structs.replace(
-        project(DIGITS), metric=metric, max_drop=None, eval=str(tmp_path / "test.npz"), output=str(tmp_path / "out")
+        project(DIGITS),
+        metric=metric,
+        max_drop=None,
+        eval=str(tmp_path / "test.npz"),
+        output_folder=str(tmp_path / "out"),
     )
     with Session(Store(cache), cache / "log.txt", watch) as session, pytest.raises(InputError, match=metric):
         verb.build(session, wanted, MODEL)
@@ -242,7 +250,7 @@ def sines(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def refused(cache: Path, model: Path, target: str, precision: str, out: Path) -> Unsupported:
     """The error of a build of one float file, which must leave nothing."""
-    wanted = Project(targets=(target,), precision=precision, output=str(out))
+    wanted = Project(targets=(target,), precision=precision, output_folder=str(out))
     with Session(Store(cache), cache / "log.txt") as session:
         (result,) = verb.build(session, wanted, model)
     assert isinstance(result.error, Unsupported)
@@ -303,7 +311,7 @@ def test_a_damaged_cache_is_mended(first: tuple[Result, Watch], cache: Path, tmp
     shutil.copytree(cache, damaged)
     for path in damaged.glob("answers/*/*.tflite"):
         path.write_bytes(path.read_bytes()[:100])
-    (result,), watch = build(damaged, targets=("android",), output=str(tmp_path / "out"))
+    (result,), watch = build(damaged, targets=("android",), output_folder=str(tmp_path / "out"))
     assert result.manifest is not None
     assert any(step.startswith("converting") for step in watch.ran)
     for artifact in result.manifest.artifacts:
@@ -439,7 +447,7 @@ def test_the_linter_knows_what_the_first_layer_expects(cache: Path, tmp_path: Pa
             targets=("android",),
             precision="int8",
             calibration=str(tmp_path / f"{name}.npz"),
-            output=str(tmp_path / name),
+            output_folder=str(tmp_path / name),
         )
         with Session(Store(cache), cache / "log.txt") as session:
             (result,) = verb.build(session, wanted, tmp_path / "scaled.tflite")
@@ -485,7 +493,7 @@ def test_a_crash_of_one_targets_leaf_leaves_the_others(
         return inner(session, subject, variant, *given, **named)
 
     monkeypatch.setattr(compilation, "compile_variant", crashing)
-    (crashed, whole), _ = build(cache, targets=("edgetpu", "android"), output=str(tmp_path / "out"))
+    (crashed, whole), _ = build(cache, targets=("edgetpu", "android"), output_folder=str(tmp_path / "out"))
     assert isinstance(crashed.error, LeafCrashError)
     assert crashed.error.exit_code == 70
     assert "bug in edgekit" in str(crashed.error)

@@ -58,7 +58,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def searched(model: Path, folder: Path, **wanted: Any) -> tuple[Result, list[str]]:
     told = Told()
     project = Project(
-        targets=("android",), precision="int8", calibration=str(model.parent / "samples.npz"), output=str(folder)
+        targets=("android",), precision="int8", calibration=str(model.parent / "samples.npz"), output_folder=str(folder)
     )
     with Session(Store(model.parent / "cache"), model.parent / "log.txt", told) as session:
         (result,) = verb.build(session, msgspec.structs.replace(project, **wanted), model)

@@ -89,7 +89,7 @@ def _build(session: Session, case: Case, data: Path, out: Path, precision: str, 
         precision=precision,  # type: ignore[arg-type]
         calibration=str(data),
         shapes=case.shapes,
-        output=str(out),
+        output_folder=str(out),
         eval=None if case.labelled is None else str(case.labelled),
         metric=None if case.labelled is None else "top1",
     )

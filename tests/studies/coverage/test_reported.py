@@ -71,7 +71,7 @@ def cases(shared: Path) -> dict[str, Case]:
 
 
 def build(session: Session, case: Case, out: Path, **options: object) -> Manifest:
-    project = Project(calibration=str(case.samples), output=str(out), **options)  # type: ignore[arg-type]
+    project = Project(calibration=str(case.samples), output_folder=str(out), **options)  # type: ignore[arg-type]
     (result,) = verb.build(session, project, case.path)
     assert result.manifest is not None, result.error
     return result.manifest

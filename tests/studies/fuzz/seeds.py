@@ -146,7 +146,8 @@ metric = "top1"
 seed = 3
 [shapes]
 x = [1, 2, 3]
-[preprocessing.x]
+[[input]]
+kind = "image"
 size = [8, 8]
 channels = "RGB"
 mean = [1.0, 2.0, 3.0]

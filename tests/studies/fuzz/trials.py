@@ -164,7 +164,7 @@ class Bench:
 
     def _build(self, project: Project, path: Path, place: Path) -> None:
         """A whole build, which raises what kept its target from being built."""
-        project = msgspec.structs.replace(project, output=str(place / "dist"), allow_loss=True)
+        project = msgspec.structs.replace(project, output_folder=str(place / "dist"), allow_loss=True)
         for result in build(self._session, project, path):
             if result.error is not None:
                 raise result.error

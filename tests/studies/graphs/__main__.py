@@ -87,7 +87,7 @@ def quantized_row(session: Session, case: Case, target: str, folder: Path) -> st
     files: list[Path] = []
     for optimized in (False, True):
         project = Project(
-            targets=(target,), precision="int8", calibration=calibration, output=str(folder / f"{target}{optimized}"),
+            targets=(target,), precision="int8", calibration=calibration, output_folder=str(folder / f"{target}{optimized}"),
             shapes=case.shapes, optimize_graph=optimized, quantization=Quantization(weights="nearest"), allow_loss=True,
         )  # fmt: skip
         (result,) = build(session, project, case.path)
