@@ -80,7 +80,7 @@ def _check_tagged(value: Any, kinds: list[type[msgspec.Struct]], file: Path, key
         raise wrong(file, key, shown(value), f"a table: [[{key.partition('[')[0]}]]")
     field, by_name = _tag(kinds[0]), {str(kind.__struct_config__.tag): kind for kind in kinds}
     name = value.get(field)
-    if name not in by_name:
+    if not isinstance(name, str) or name not in by_name:
         near = nearest(name, tuple(by_name)) if isinstance(name, str) else ""
         if name is None:
             raise InputError(

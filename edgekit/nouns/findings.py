@@ -43,7 +43,7 @@ class Vector(Noun, frozen=True, kw_only=True, tag_field="task", tag="embedding")
     values: tuple[float, ...]
 
 
-class Region(Noun, frozen=True, kw_only=True):
+class MaskClass(Noun, frozen=True, kw_only=True):
     """A class of a mask, and its share (0..1) of the pixels."""
 
     index: int
@@ -56,7 +56,7 @@ class Mask(Noun, frozen=True, kw_only=True, tag_field="task", tag="segmentation"
 
     output: str
     size: tuple[int, int]
-    regions: tuple[Region, ...]
+    classes: tuple[MaskClass, ...]
 
 
 class Box(Noun, frozen=True, kw_only=True):
@@ -95,7 +95,7 @@ class Points(Noun, frozen=True, kw_only=True, tag_field="task", tag="keypoints")
     points: tuple[Point, ...]
 
 
-class Tensor(Noun, frozen=True, kw_only=True, tag_field="task", tag="tensor"):
+class RawTensor(Noun, frozen=True, kw_only=True, tag_field="task", tag="tensor"):
     """An output that nobody described: None for what cannot be said of its numbers."""
 
     output: str
@@ -106,4 +106,4 @@ class Tensor(Noun, frozen=True, kw_only=True, tag_field="task", tag="tensor"):
     mean: float | None
 
 
-Finding = Classes | Quantities | Vector | Mask | Detections | Points | Tensor
+Finding = Classes | Quantities | Vector | Mask | Detections | Points | RawTensor

@@ -118,13 +118,13 @@ def _vector(row: EmbeddingOutput, outputs: Mapping[str, Array], _: _Place) -> fi
 def _mask(row: SegmentationOutput, outputs: Mapping[str, Array], _: _Place) -> findings.Finding:
     found = masks.mask(row, outputs[row.name])
     classes, counts = np.unique(found, return_counts=True)
-    regions = (
-        findings.Region(
+    told = (
+        findings.MaskClass(
             index=int(classes[i]), label=label(row.labels, int(classes[i])), share=int(counts[i]) / found.size
         )
         for i in np.argsort(-counts, kind="stable")
     )
-    return findings.Mask(output=row.name, size=(found.shape[0], found.shape[1]), regions=tuple(regions))
+    return findings.Mask(output=row.name, size=(found.shape[0], found.shape[1]), classes=tuple(told))
 
 
 def _detections(row: DetectionOutput, outputs: Mapping[str, Array], where: _Place) -> findings.Finding:
@@ -160,11 +160,11 @@ _MEANINGS: dict[type, Callable[[Any, Mapping[str, Array], _Place], findings.Find
 }
 
 
-def _tensor(name: str, values: Array) -> findings.Tensor:
+def _tensor(name: str, values: Array) -> findings.RawTensor:
     numbers = values.astype(np.float64) if values.size and values.dtype.kind in "fiub" else None
     low, high, mean = (
         (None, None, None) if numbers is None else (float(numbers.min()), float(numbers.max()), float(numbers.mean()))
     )
-    return findings.Tensor(
+    return findings.RawTensor(
         output=name, shape=values.shape, dtype=str(values.dtype), lowest=low, highest=high, mean=mean
     )

@@ -121,7 +121,7 @@ def test_absolute_paths_stay(tmp_path: Path) -> None:
         ("[[input]]\nkind = 'audio'\nmean = [1]", "`input[0].mean`", "input[0].mean", "did you mean name?"),
         ("[[input]]\nkind = 'imgae'", '`input[0].kind` is "imgae"', "input[0].kind", "did you mean image?"),
         ("[[input]]\nkind = ['image']", "`input[0].kind` is a list", "input[0].kind", "one of: image, audio"),
-        ("[[input]]\nsize = [1, 1]", "lacks the key `input[0].kind`", "input[0]", 'add kind = with one of: image'),
+        ("[[input]]\nsize = [1, 1]", "lacks the key `input[0].kind`", "input[0]", "add kind = with one of: image"),
         ("[input]\nkind = 'image'", "`input` is a table", "input", "[[input]]"),
         ("[[inputs]]\nkind = 'image'", "`inputs` is a list of tables", "inputs", "did you mean [[input]]?"),
         ("input = [3]", "`input[0]` is 3", "input[0]", "expected a table"),

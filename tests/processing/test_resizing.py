@@ -36,7 +36,9 @@ def pillows(before: np.ndarray, size: tuple[int, int], how: str) -> np.ndarray:
 @pytest.mark.parametrize("how", PILLOW)
 @given(source=sizes, size=sizes, seed=st.integers(0, 99))
 @settings(max_examples=60, deadline=None)
-def test_it_is_pillows_along_each_axis_to_the_bit(how: str, source: tuple[int, int], size: tuple[int, int], seed: int) -> None:
+def test_it_is_pillows_along_each_axis_to_the_bit(
+    how: str, source: tuple[int, int], size: tuple[int, int], seed: int
+) -> None:
     before = picture(source, seed)
     expected = pillows(before, size, how)
     got = resize(before, size, how)  # type: ignore[arg-type]
