@@ -52,7 +52,7 @@ class Backend(ABC):
 
         Args:
             artifact: the file.
-            waist: that network; ``waist.file`` is its absolute path.
+            waist: that network, in a form that this backend reads; ``waist.file`` is its absolute path.
             samples: what `edgekit.waist.tensors.arrays` reads, as in `run`.
             helps: for how many of the worst operators to try what would help.
 

@@ -15,7 +15,7 @@ from edgekit.nouns.diagnosis import MOST_SAMPLES, Diagnosed, Diagnosis, Help
 from edgekit.nouns.manifest import ArtifactFile, DataSet, Manifest
 from edgekit.nouns.model import Signature, SourceOptions
 from edgekit.nouns.samples import Kept
-from edgekit.steps import conversion, diagnosis, reading, rungs, sampling
+from edgekit.steps import diagnosis, reading, rungs, sampling
 from edgekit.steps.evidence import affordable
 from edgekit.steps.reading import OpenedNetwork
 
@@ -65,8 +65,8 @@ def diagnose(session: Session, request: DiagnosisRequest) -> Diagnosed:
     subject = _subject(request)
     network, notes = source(session, request, subject)
     samples, more = _samples(session, request, subject, network)
-    waist = conversion.to_waist(session, network, samples)
-    found = diagnosis.diagnose(session, subject.path, waist, samples, request.helps)
+    floats = diagnosis.counterpart(session, subject.path, network, samples)
+    found = diagnosis.diagnose(session, subject.path, floats, samples, request.helps)
     return Diagnosed(
         file=str(subject.path),
         source=str(network.path),

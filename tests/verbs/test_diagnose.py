@@ -13,7 +13,7 @@ import edgekit
 from edgekit import cli
 from edgekit.api import DiagnoseResult
 from edgekit.backends.tflite.ranges import METHODS
-from edgekit.errors import InputError, Unsupported
+from edgekit.errors import InputError
 from edgekit.nouns.diagnosis import Help
 from edgekit.waist import graph
 from tests import networks
@@ -169,7 +169,12 @@ def test_a_file_that_rounds_nothing(folder: Path) -> None:
         edgekit.diagnose(folder / "net.tflite", folder / "net.tflite")
 
 
-def test_a_file_of_openvino_is_unavailable(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "model.xml").write_text("<net/>")
-    with pytest.raises(Unsupported, match="cannot be looked into"):
-        edgekit.diagnose(tmp_path / "model.xml", folder / "net.tflite")
+def test_a_file_of_openvino_is_held_against_its_float_ir(folder: Path, tmp_path: Path) -> None:
+    """Its weights are so few that float16 rounds none; tests/backends/test_openvino_diagnosis.py has what is found."""
+    edgekit.build(folder / "net.tflite", "openvino-cpu", precision="float16", output=tmp_path)
+    with pytest.raises(InputError, match="nothing in it is rounded"):
+        edgekit.diagnose(tmp_path / "model_float16.xml", folder / "net.tflite")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "model.xml").write_text("<net/>")
+    with pytest.raises(InputError, match="OpenVINO cannot read"):
+        edgekit.diagnose(tmp_path / "other" / "model.xml", folder / "net.tflite")

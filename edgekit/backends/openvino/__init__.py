@@ -12,6 +12,7 @@ import numpy as np
 
 from edgekit.backends import Backend
 from edgekit.backends.openvino import (
+    diagnosis,
     effort,
     half_precision,
     holding,
@@ -26,7 +27,8 @@ from edgekit.backends.openvino.libraries import CORE, EXACT, FAILURES, nncf, ov
 from edgekit.errors import InputError, Unsupported
 from edgekit.host import deadline, events
 from edgekit.nouns.building import Built, Job, Placement
-from edgekit.nouns.model import Precision, Signature
+from edgekit.nouns.diagnosis import Diagnosis
+from edgekit.nouns.model import Precision, Signature, Waist
 from edgekit.waist.holding import of_weights
 from edgekit.waist.rows import write_rows
 from edgekit.waist.tensors import Array, FileSamples, arrays, each_to_file, each_to_source
@@ -93,6 +95,10 @@ class OpenVINOBackend(Backend):
         """
         samples = each_to_file(signature, arrays(inputs))
         write_rows(outputs, each_to_source(signature, _each(artifact, signature, samples)))
+
+    def diagnose(self, artifact: Path, waist: Waist, samples: Path, helps: int = 0) -> Diagnosis:
+        """See `Backend.diagnose`."""
+        return diagnosis.diagnose(artifact, waist, samples, helps)
 
     def best_ms(self, artifact: Path) -> float | None:
         """See `Backend.best_ms`; None for a file that was quantized for another device than this host's CPU."""

@@ -8,12 +8,13 @@ import numpy as np
 
 from edgekit.backends.tflite.diagnosis import carried, channels, grids, sensitivity
 from edgekit.backends.tflite.diagnosis.matching import Pairs, Side
-from edgekit.backends.tflite.diagnosis.sensitivity import Tails, level_db, noise
+from edgekit.backends.tflite.diagnosis.sensitivity import Tails
 from edgekit.backends.tflite.diagnosis.walk import Walk
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.diagnosis import Diagnosis, OperatorDiagnosis
 from edgekit.nouns.model import Waist
 from edgekit.waist import cost, graph, state, stored
+from edgekit.waist.causes import level_db, noise
 from edgekit.waist.ordering import evenly
 from edgekit.waist.stepwise import Stepwise
 from edgekit.waist.tensors import Array, arrays, inputs_to_file

@@ -20,22 +20,11 @@ from edgekit.backends.tflite.diagnosis import grids
 from edgekit.backends.tflite.diagnosis.matching import Side
 from edgekit.nouns.diagnosis import Blame, Cause
 from edgekit.waist import edit
+from edgekit.waist.causes import Noise, channels_told, error, few_channels, of_range, ranked
 from edgekit.waist.exact import LAYERS
 from edgekit.waist.graph import Operator
 from edgekit.waist.stepwise import Stepwise
 from edgekit.waist.tensors import Array
-
-LEAST_SHARE = 0.01
-"""Causes of a smaller share of an operator's error are not told."""
-
-FEW = 8
-"""Channels are told apart from the others if they are no more than one of so many."""
-
-MUCH = 0.25
-"""The share of an error that a few channels must have to be told of."""
-
-LARGER = 1.5
-"""The weights of such channels are told of if they are larger by this."""
 
 WEIGHTS, BIAS = 1, 2
 """Operands of a layer."""
@@ -76,22 +65,7 @@ class Blames:
 
     def of(self, suspect: Suspect) -> tuple[Blame, ...]:
         """The causes of an operator's error, the largest first."""
-        noises = dict(self._noises(suspect))
-        signal, total = _power(suspect.truth), sum(power for power, *_ in noises.values())
-        if not total or not signal:
-            return ()
-        found = [
-            Blame(
-                cause=cause,
-                db=float(10 * np.log10(signal / power)),
-                share=power / total,
-                told=told,
-                figures={name: float(value) for name, value in figures.items()},
-            )
-            for cause, (power, told, figures) in noises.items()
-            if power / total >= LEAST_SHARE
-        ]
-        return tuple(sorted(found, key=lambda blame: -blame.share))
+        return ranked(suspect.truth, dict(self._noises(suspect)))
 
     def result(
         self,
@@ -119,15 +93,15 @@ class Blames:
             found[slot] = theirs, values.astype(np.float32)
         return found
 
-    def _noises(self, suspect: Suspect) -> Iterator[tuple[Cause, tuple[float, str, dict[str, float]]]]:
+    def _noises(self, suspect: Suspect) -> Iterator[tuple[Cause, Noise]]:
         yield from _of_grid(suspect, grids.grid(self._file.graph.tensors[suspect.tensor]))
         if not suspect.part:
             return
         if suspect.other is None:
-            yield "rewritten", (_error(suspect.truth, self._real(suspect)), "the file computes it in another way", {})
+            yield "rewritten", (error(suspect.truth, self._real(suspect)), "the file computes it in another way", {})
             return
         if suspect.unrounded is not suspect.truth:
-            yield "inputs", (_error(suspect.truth, suspect.unrounded), "what it reads is rounded", {})
+            yield "inputs", (error(suspect.truth, suspect.unrounded), "what it reads is rounded", {})
         constants = self.constants(suspect)
         if constants:
             yield "weights", self._about_weights(suspect, constants)
@@ -138,31 +112,21 @@ class Blames:
     def _real(self, suspect: Suspect) -> Array:
         return grids.real(self._file.graph.tensors[suspect.tensor], suspect.got)
 
-    def _about_weights(
-        self, suspect: Suspect, constants: Mapping[int, tuple[int, Array]]
-    ) -> tuple[float, str, dict[str, float]]:
+    def _about_weights(self, suspect: Suspect, constants: Mapping[int, tuple[int, Array]]) -> Noise:
         """What its constants cost together: a bias may take up what its weights shift."""
         changed = self.result(
             suspect.part, suspect.read, suspect.made, rounded=False, constants=dict(constants.values())
         )
-        noise, found = _error(suspect.truth, changed), None
+        noise, found = error(suspect.truth, changed), None
         weights = constants.get(WEIGHTS)
         if suspect.operator.name in LAYERS and weights is not None and weights[1].ndim > 1:
             found = few_channels(suspect.truth, changed, weights[1], CHANNELS.get(suspect.operator.name, 0))
         if found is None:
             what = "weights" if suspect.operator.name in LAYERS else "constants"
             return noise, f"its {what} are rounded", {}
-        told = (
-            f"its weights are rounded: {found['error_share']:.0%} of this in {found['channels']:.0f} of"
-            f" {found['of_channels']:.0f} channels"
-        )
-        if found["times_larger"] >= LARGER:
-            told += f", whose weights are {found['times_larger']:.1f} × the others'"
-        return noise, told, found
+        return noise, channels_told(found), found
 
-    def _about_bias(
-        self, suspect: Suspect, constants: Mapping[int, tuple[int, Array]]
-    ) -> tuple[float, str, dict[str, float]] | None:
+    def _about_bias(self, suspect: Suspect, constants: Mapping[int, tuple[int, Array]]) -> Noise | None:
         """What biases cost that their integers do not hold; None if they hold all."""
         if suspect.operator.name not in LAYERS or BIAS not in constants:
             return None
@@ -175,17 +139,15 @@ class Blames:
         tensor, values = constants[BIAS]
         changed = self.result(suspect.part, suspect.read, suspect.made, rounded=False, constants={tensor: values})
         told = f"{ends} of its {raw.size} biases are at the end of their integers"
-        return _error(suspect.truth, changed), told, {"saturated": float(ends)}
+        return error(suspect.truth, changed), told, {"saturated": float(ends)}
 
-    def _about_kernel(
-        self, suspect: Suspect, constants: Mapping[int, Array]
-    ) -> tuple[Cause, tuple[float, str, dict[str, float]]]:
+    def _about_kernel(self, suspect: Suspect, constants: Mapping[int, Array]) -> tuple[Cause, Noise]:
         """What is left when the same integers are computed with in floats."""
         tensor = self._file.graph.tensors[suspect.tensor]
         grid = grids.grid(tensor)
         expected = self.result(suspect.part, suspect.read, suspect.made, rounded=True, constants=constants)
         if grid is None:
-            noise = _error(expected, suspect.got)
+            noise = error(expected, suspect.got)
             hybrid = any(self._file.graph.tensors[t].scales for t in suspect.operator.inputs if t >= 0)
             told = "it rounds what it reads to 8 bits at every run" if hybrid else "its kernel computes otherwise"
             return "inputs" if hybrid else "kernel", (noise, told, {})
@@ -193,55 +155,14 @@ class Blames:
         apart = np.abs(wanted.astype(np.int32) - suspect.got.astype(np.int32))
         share, most = float(np.count_nonzero(apart) / max(apart.size, 1)), int(apart.max(initial=0))
         told = f"its kernel gives other integers than arithmetic for {share:.1%} of its values, by up to {most} steps"
-        return "kernel", (_error(grid.real(wanted), self._real(suspect)), told, {"differing": share, "steps": most})
+        return "kernel", (error(grid.real(wanted), self._real(suspect)), told, {"differing": share, "steps": most})
 
 
-def _of_grid(suspect: Suspect, grid: grids.Grid | None) -> Iterator[tuple[Cause, tuple[float, str, dict[str, float]]]]:
+def _of_grid(suspect: Suspect, grid: grids.Grid | None) -> Iterator[tuple[Cause, Noise]]:
     """What the range and the steps of an operator's result cost."""
     if grid is None:
         return
-    low, high = float(suspect.truth.min(initial=0.0)), float(suspect.truth.max(initial=0.0))
-    clipped = np.clip(suspect.truth, grid.low, grid.high)
-    outside = float(np.mean(clipped != suspect.truth)) if suspect.truth.size else 0.0
-    figures = {"outside": outside, "low": low, "high": high, "range_low": grid.low, "range_high": grid.high}
-    if outside:
-        told = (
-            f"{outside:.2%} of its values lie outside of {grid.low:.3g}..{grid.high:.3g}: they reach"
-            f" {low:.3g}..{high:.3g}"
-        )
-        yield "clipping", (_error(suspect.truth, clipped), told, figures)
-    used = (min(high, grid.high) - max(low, grid.low)) / (grid.high - grid.low)
-    told = f"its levels are {grid.scale:.3g} apart, and its values use {used:.0%} of them"
-    rounded = grid.real(grid.stored(clipped))
-    yield "steps", (_error(clipped, rounded), told, {"step": grid.scale, "used": used})
-
-
-def few_channels(truth: Array, changed: Array, weights: Array, axis: int) -> dict[str, float] | None:
-    """The few channels in which most of an error lies, beside the size of their weights; None if all share it.
-
-    Args:
-        truth: ``[N, …, channels]``.
-        changed: the same with other weights.
-        weights: of the layer.
-        axis: of these, which counts the channels.
-    """
-    channels = truth.shape[-1]
-    if weights.shape[axis] != channels or channels < FEW:
-        return None
-    lost = np.square(truth.astype(np.float64) - changed.astype(np.float64)).reshape(-1, channels).sum(0)
-    order = np.argsort(-lost)
-    count = max(1, int(np.count_nonzero(lost > 4 * lost.sum() / channels)))
-    few = order[:count]
-    if count > channels // FEW or lost[few].sum() < MUCH * lost.sum():
-        return None
-    sizes = np.abs(np.moveaxis(weights, axis, 0).reshape(channels, -1)).max(1)
-    others = float(np.median(np.delete(sizes, few)))
-    return {
-        "channels": float(count),
-        "of_channels": float(channels),
-        "error_share": float(lost[few].sum() / lost.sum()),
-        "times_larger": float(np.median(sizes[few])) / max(others, 1e-30),
-    }
+    yield from of_range(suspect.truth, (grid.low, grid.high), grid.scale, lambda values: grid.real(grid.stored(values)))
 
 
 @contextmanager
@@ -257,14 +178,3 @@ def holding(model: Any, constants: Mapping[int, Array]) -> Iterator[None]:
         for tensor, buffer in before.items():
             tensors[tensor].buffer = buffer
         del model.buffers[buffers:]
-
-
-def _power(values: Array) -> float:
-    finite = values[np.isfinite(values)].astype(np.float64)
-    return float(finite @ finite)
-
-
-def _error(truth: Array, changed: Array) -> float:
-    """Σ (truth − changed)² where both are finite."""
-    lost = truth.astype(np.float64) - changed.astype(np.float64)
-    return _power(lost.ravel())

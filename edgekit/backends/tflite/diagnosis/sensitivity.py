@@ -6,6 +6,7 @@ import numpy as np
 
 from edgekit.backends.tflite.diagnosis.matching import Side
 from edgekit.waist import cutting
+from edgekit.waist.causes import level_db, noise
 from edgekit.waist.stepwise import Stepwise
 from edgekit.waist.tensors import Array
 
@@ -72,22 +73,3 @@ class Tails:
             if found.intersection(operator.inputs):
                 found |= set(operator.outputs)
         return found
-
-
-def noise(wanted: Mapping[int, Array], made: Mapping[int, Array]) -> float:
-    """The mean over all outputs of Σ error² / Σ reference²; those that were not made have no error."""
-    parts = []
-    for tensor, values in wanted.items():
-        if tensor not in made:
-            parts.append(0.0)
-            continue
-        finite = np.isfinite(values) & np.isfinite(made[tensor])
-        reference = values[finite].astype(np.float64)
-        lost = reference - made[tensor][finite]
-        parts.append(float(lost @ lost) / max(float(reference @ reference), 1e-30))
-    return float(np.mean(parts)) if parts else 0.0
-
-
-def level_db(part: float) -> float | None:
-    """A noise as SQNR in dB; None for none."""
-    return float(-10 * np.log10(part)) if part > 0 else None
