@@ -1,5 +1,6 @@
 """Attention masks in int8: whatever says "not this one" must not cost the scores their levels."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ class Form:
 
     def __init__(self, net: networks.Network, value: float, mask: int) -> None:
         self.net, self.value, self.mask = net, value, mask
+        self.made: dict[str, int] = {}
 
     def __call__(self, form: str, scores: int) -> int:
         narrow = (1, 1, TOKENS)
@@ -58,6 +60,12 @@ class Form:
             "(1 - m m) c": lambda: self.op("ADD", scores, self.outer()),
             "causal and (1 - m m) c": lambda: self.op("ADD", scores, self.outer(1 - causal(1.0))),
             "causal + (1 - m m) c": lambda: self.op("ADD", self.op("ADD", scores, causal(self.value)), self.outer()),
+            "causal + (1 - m) c": lambda: self.op("ADD", self.op("ADD", scores, causal(self.value)), self.padding()),
+            "(causal + (1 - m) c)": lambda: self.op("ADD", scores, self.once("both", self.both)),
+            "three, (1 - m) c": lambda: self.op("ADD", self.op("ADD", self.padding(), scores), self.once("both", self.both)),
+            "scores m - (1 - m) c": lambda: self.op(
+                "SUB", self.op("MUL", scores, self.mask), self.hidden("SUB", [1.0], self.mask, -self.value)
+            ),
             "where m": lambda: self.select(
                 self.net.operator("EQUAL", [self.mask, self.constant(np.zeros(1, np.float32))], narrow, dtype="bool", kind="EqualOptions"),
                 scores,
@@ -75,6 +83,18 @@ class Form:
     def hidden(self, kind: str, a: Any, b: Any, value: float) -> int:
         narrow = (1, 1, TOKENS)
         return self.op("MUL", self.op(kind, a, b, narrow), [value], narrow)
+
+    def once(self, name: str, make: Callable[[], int]) -> int:
+        """What all blocks share."""
+        if name not in self.made:
+            self.made[name] = make()
+        return self.made[name]
+
+    def padding(self) -> int:
+        return self.once("padding", lambda: self.hidden("SUB", [1.0], self.mask, self.value))
+
+    def both(self) -> int:
+        return self.op("ADD", causal(self.value), self.padding())
 
     def outer(self, more: Any = 1.0) -> int:
         """(1 - m mᵀ) c: rows of tokens that are not there are masked whole."""
@@ -96,21 +116,24 @@ def attention(path: Path, form: str, value: float, blocks: int = 1) -> Path:
     net = networks.Network()
     x = net.input("x", (1, TOKENS, WIDTH))
     mask = net.input("m", (1, 1, TOKENS)) if " c" in form or "where" in form else 0
+    masked = Form(net, value, mask)
     for block in range(blocks):
         query, key, value_ = (fully_connected(net, x, WIDTH, 3 * block + part) for part in range(3))
         scores = net.operator("BATCH_MATMUL", [query, key], (1, TOKENS, TOKENS), kind="BatchMatMulOptions", adjY=True)
-        scores = Form(net, value, mask)(form, scores)
+        scores = masked(form, scores)
         shares = net.operator("SOFTMAX", [scores], (1, TOKENS, TOKENS), kind="SoftmaxOptions", beta=1.0)
         mixed = net.operator("BATCH_MATMUL", [shares, value_], (1, TOKENS, WIDTH), kind="BatchMatMulOptions")
         x = net.operator("ADD", [x, mixed], (1, TOKENS, WIDTH), name=f"y{block}", kind="AddOptions")
     return net.save(path, x)
 
 
-def samples(path: Path) -> dict[str, Any]:
+def samples(path: Path, *, left: bool = False) -> dict[str, Any]:
+    """``left``: the padding comes first, so that a causal mask hides some rows whole."""
     given = normal(path)
     if "source_m" in given:
         lengths = np.random.default_rng(1).integers(1, TOKENS + 1, len(given["source_m"]))
-        given["source_m"] = (np.arange(TOKENS) < lengths[:, None]).astype(np.float32).reshape(-1, 1, 1, TOKENS)
+        there = np.arange(TOKENS)[:: -1 if left else 1] < lengths[:, None]
+        given["source_m"] = there.astype(np.float32).reshape(-1, 1, 1, TOKENS)
     return given
 
 
@@ -125,7 +148,7 @@ def samples(path: Path) -> dict[str, Any]:
         ("(1 - m) c", -1e4, 2), ("(1 - m) c", LEAST, 1), ("(1 - m) c", -1e9, 3), ("(m - 1) c", -1e9, 1),
         ("(1 - m m) c", -1e4, 1), ("(1 - m m) c", -1e6, 2), ("(1 - m m) c", -1e9, 2), ("(1 - m m) c", LEAST, 1),
         ("causal + (1 - m m) c", -1e4, 1), ("causal and (1 - m m) c", -1e9, 2), ("causal and (1 - m m) c", LEAST, 1),
-        ("m c - c", -1e9, 1), ("m c - c", LEAST, 1), ("where m", -1e9, 1), ("where m", -np.inf, 1),
+        ("scores m - (1 - m) c", LEAST, 1), ("m c - c", -1e9, 1), ("m c - c", LEAST, 1), ("where m", -1e9, 1), ("where m", -np.inf, 1),
     ],
 )  # fmt: skip
 def test_a_mask_costs_no_more_than_a_mild_one(form: str, value: float, blocks: int, tmp_path: Path) -> None:
@@ -181,6 +204,35 @@ def test_two_masks_that_are_added_keep_their_levels(tmp_path: Path) -> None:
     assert Quantized(path, samples(path), tmp_path / "out").sqnr_db()["y1"] > MILD_DB - 4  # twice as wide a range
 
 
+@pytest.mark.parametrize(
+    ("form", "value"),
+    [
+        ("causal + (1 - m) c", -1e4),
+        ("causal + (1 - m) c", LEAST),
+        ("(causal + (1 - m) c)", -1e4),
+        ("(causal + (1 - m) c)", LEAST),
+        ("three, (1 - m) c", -1e9),
+    ],
+)
+def test_rows_that_two_masks_hide_whole(form: str, value: float, tmp_path: Path) -> None:
+    """All masks of a softmax have one depth, and those of all blocks that share one: -1e4 gave 3 dB without."""
+    path = attention(tmp_path / "waist.tflite", form, value, blocks=2)
+    given = samples(path, left=True)
+    assert Quantized(path, given, tmp_path / "out").sqnr_db()["y1"] > MILD_DB - 4
+
+
+def test_sums_without_number_are_no_masks(tmp_path: Path) -> None:
+    """A sum of a sum with itself, 60 times, has 2^60 terms; a sum of 2,000 is deep."""
+    net = networks.Network()
+    x = y = net.input("x", (1, 4))
+    for _ in range(60):
+        y = net.operator("ADD", [y, y], (1, 4), kind="AddOptions")
+    for _ in range(2000):
+        y = net.operator("ADD", [y, x], (1, 4), kind="AddOptions")
+    path = net.save(tmp_path / "waist.tflite", net.operator("SOFTMAX", [y], (1, 4), kind="SoftmaxOptions", beta=1.0))
+    assert masks.clamp(graph.load(path), {}) == (0, frozenset())
+
+
 def test_shares_that_a_mask_leaves_are_divided_by_their_sum_in_floats(tmp_path: Path) -> None:
     """p·m / Σ p·m, with little left of p: 13 dB with the shares in 256 levels."""
     net = networks.Network()
@@ -226,7 +278,7 @@ def test_scores_that_are_low_by_nature_are_no_masks(tmp_path: Path) -> None:
 def test_a_mask_that_is_an_output_as_well_stays_what_it_is(tmp_path: Path) -> None:
     net = networks.Network()
     x = net.input("x", (1, TOKENS, TOKENS))
-    scores = Form(net, -1e9, None)("add", x)
+    scores = Form(net, -1e9, x)("add", x)
     shares = net.operator("SOFTMAX", [scores], (1, TOKENS, TOKENS), name="shares", kind="SoftmaxOptions", beta=1.0)
     path = net.save(tmp_path / "waist.tflite", shares, scores)
     made = Quantized(path, normal(path), tmp_path / "out")

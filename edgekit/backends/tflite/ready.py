@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from edgekit.backends.tflite import aliases, casts, heads, masks
 from edgekit.backends.tflite.aliases import Aliases
 from edgekit.backends.tflite.ranges import Observation, Range, observe
-from edgekit.waist import graph
+from edgekit.waist import graph, run
 from edgekit.waist.tensors import Array, sqnr_db
 
 SAME_DB = 60.0
@@ -71,12 +71,23 @@ def ready(path: Path, inputs: dict[str, Array], used: Used, seed: int, folder: P
     main = graph.describe(model)[0]
     watched = frozenset() if whole else heads.watched(main)
     seen = observe(made, main, inputs, used.scored, seed, rows=used.rows, by_channel=watched)
+    if any(one.masked or one.unbounded for one in seen.activations.values()):
+        seen = Observation(seen.activations, _outputs(made, inputs, used.scored))
     made, seen, floats = _rewritten(made, seen, inputs, used, seed, whole=whole)
     inner = graph.ints(model.subgraphs[0].inputs)
     for side, number in taken.outputs:
         if side == "inputs" and (one := seen.activations.get(inner[number])) is not None:
             fixed[inner[number]] = one.low, one.high  # as an output it needs all of its range
     return Ready(made, inputs, seen, fixed, floats, taken, integers)
+
+
+def _outputs(made: Path, inputs: dict[str, Array], scored: NDArray[np.int_]) -> dict[str, Array]:
+    """The outputs as XNNPACK and the sources' runtimes compute them.
+
+    The lowest float twice is -inf there; the kernels that show all activations stop at the lowest float, and
+    in a row that is masked whole what two masks hide had a share.
+    """
+    return run.run(made, {name: values[scored] for name, values in inputs.items()}, threads=run.host_threads())
 
 
 def _rewritten(

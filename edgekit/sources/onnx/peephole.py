@@ -56,16 +56,26 @@ def _select(lowered: Any, add: Any, makers: dict[str, Any]) -> None:
         return
     for chosen, other in (terms, terms[::-1]):
         for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
-            cast, inverse = makers.get(chosen.inputs[i]), makers.get(other.inputs[j])
-            if cast is None or inverse is None or (cast.op_type, inverse.op_type) != ("CAST", "SUB"):
+            inverse = makers.get(other.inputs[j])
+            if inverse is None or inverse.op_type != "SUB" or inverse.inputs[1] != chosen.inputs[i]:
                 continue
-            one = lowered.tensors[inverse.inputs[0]].data
-            if lowered.tensors[cast.inputs[0]].dtype != "BOOL" or inverse.inputs[1] != chosen.inputs[i]:
-                continue
-            if one is not None and np.all(np.asarray(one) == 1):
+            one, condition = lowered.tensors[inverse.inputs[0]].data, _condition(lowered, chosen.inputs[i], makers)
+            if condition and one is not None and np.all(np.asarray(one) == 1):
                 add.op_type, add.options = "SELECT_V2", {}
-                add.inputs = [cast.inputs[0], chosen.inputs[1 - i], other.inputs[1 - j]]
+                add.inputs = [condition, chosen.inputs[1 - i], other.inputs[1 - j]]
                 return
+
+
+def _condition(lowered: Any, factor: str, makers: dict[str, Any]) -> str | None:
+    """The bool tensor of which a factor of zeros and ones was made, by a CAST or beforehand; None if it is another."""
+    cast, values = makers.get(factor), lowered.tensors[factor].data
+    if cast is not None and cast.op_type == "CAST" and lowered.tensors[cast.inputs[0]].dtype == "BOOL":
+        return str(cast.inputs[0])
+    if values is None or not np.isin(values, (0, 1)).all():
+        return None
+    name, shape = f"{factor}/bool", list(np.shape(values))
+    lowered.tensors[name] = TensorIR(name, "BOOL", shape, shape, data=np.asarray(values, bool))
+    return name
 
 
 def _multiply(lowered: Any, div: Any, makers: dict[str, Any]) -> None:

@@ -97,9 +97,12 @@ def test_what_a_choice_leaves_out_may_be_infinite(shape: tuple[int, ...], worker
     body = """
         m = ReduceMax<axes=[1]>(x) z = Equal(m, zero) d = Div(x, m) y = Where(z, zero, d)
         n = Where(mask, minus, x) s = Softmax(n) v = Where(mask, zero, s) w = Where(mask, x, minus) e = Exp(w)
+        h = Abs(x) k = Sub(least, h) infinite = Add(k, k) t = Where(all, x, infinite)
     """
-    outputs = "float[] y, float[] v, float[] e"
-    waist = probed(worker, build(IMAGE, body, outputs, zero=np.float32(0), minus=np.float32(-np.inf), mask=mask), tmp_path)  # fmt: skip
+    outputs = "float[] y, float[] v, float[] e, float[] t"
+    constants = {"zero": np.float32(0), "minus": np.float32(-np.inf), "least": np.finfo(np.float32).min}
+    given = build(IMAGE, body, outputs, mask=mask, all=np.ones_like(mask), **constants)
+    waist = probed(worker, given, tmp_path)
     names = {operator.name for operator in graph.read(tmp_path / "waist" / waist.file)[0].operators}
     assert {"SELECT", "SELECT_V2"} & names
     assert "CAST" not in names
