@@ -64,6 +64,9 @@ def check(value: Any, kind: Any, file: Path, key: str) -> None:
     elif origin is tuple and arguments[-1] is Ellipsis and isinstance(value, list):
         for i, item in enumerate(value):
             check(item, arguments[0], file, f"{key}[{i}]")
+    elif origin is tuple and isinstance(value, list) and len(value) == len(arguments):
+        for i, (item, one) in enumerate(zip(value, arguments, strict=True)):
+            check(item, one, file, f"{key}[{i}]")
     else:
         _check_value(value, kind, file, key)
 

@@ -155,7 +155,7 @@ def test_absolute_paths_stay(tmp_path: Path) -> None:
         ("input = 3", "`input` is 3", "input", "[[input]]"),
         ("[[input]]\nkind = 'image'\nstd = [0]", "`input[0].std` is 0", "input[0].std", "not 0"),
         ("[[input]]\nkind = 'image'\nrange = [1, 1]", "`input[0].range` is [1, 1]", "input[0].range", "[0, 1]"),
-        ("[[input]]\nkind = 'image'\nsize = [0, 3]", "`input[0].size`", "input[0].size", "2 values"),
+        ("[[input]]\nkind = 'image'\nsize = [0, 3]", "`input[0].size[0]` is 0", "input[0].size[0]", ">= 1"),
         ("[[input]]\nkind = 'image'\nsize = [1]", "`input[0].size`", "input[0].size", "a list of 2 values"),
         ("[[input]]\nkind = 'image'\nmean = [1, 2]", "is 2 numbers long", "input[0].mean", "1 number or 3"),
         (
