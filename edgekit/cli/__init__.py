@@ -19,6 +19,7 @@ VERBS = {
     "recipes": "List recipes, or show one.",
     "inspect": "Show signature, operators, parameters, MACs and memory of a model.",
     "check": "Tell whether targets take a model, and where its operators would run.",
+    "run": "Run a built file on a photo or other input, and say what its outputs mean.",
     "diagnose": "Find at which operators a file loses accuracy, why, and what would help.",
     "profile": "Measure latency, memory and energy of an artifact on a device.",
     "compare": "Tell which of two artifacts is faster on a device, or that no difference is shown.",
@@ -28,7 +29,10 @@ VERBS = {
     "cache": "Show or prune the cache.",
     "init": "Write an edgekit.toml for a model.",
 }
-"""Every verb with its one line of help; the module of the same name in this package defines ``verb``."""
+"""Every verb with its one line of help; a module of this package defines ``verb``: see `_MODULES`."""
+
+_MODULES = {"run": "running"}
+"""Modules that are not named as their verbs are: ``edgekit.cli.run`` is the function that runs a command line."""
 
 
 class Verbs(click.Group):
@@ -42,7 +46,7 @@ class Verbs(click.Group):
         """Import a verb."""
         if cmd_name not in VERBS:
             return None
-        module = importlib.import_module(f"edgekit.cli.{cmd_name}")
+        module = importlib.import_module(f"edgekit.cli.{_MODULES.get(cmd_name, cmd_name)}")
         command: click.Command = module.verb
         return command
 

@@ -8,7 +8,6 @@ import msgspec
 
 from edgekit.cli import options
 from edgekit.cli.console import say
-from edgekit.errors import InputError
 from edgekit.host.replacing import write
 from edgekit.nouns.diagnosis import MOST_SAMPLES, SHOWN, Value
 from edgekit.nouns.model import SourceOptions
@@ -63,9 +62,9 @@ def verb(
         max_samples=flags["max_samples"] or MOST_SAMPLES,
         helps=top,
     )
-    for option, place in (("-o", output), ("--plot", plot)):
+    for option, place, name in (("-o", output, "errors.json"), ("--plot", plot, "sqnr.svg")):
         if place is not None:
-            _check_place(Path(place), option)
+            options.check_place(Path(place), option, name)
     if plot is not None:
         svg.require()
     console = options.stderr()
@@ -81,16 +80,3 @@ def verb(
     if as_json:
         options.print_json(found)
     return 0
-
-
-def _check_place(place: Path, option: str) -> None:
-    """See, before minutes of work, that a file can be put there.
-
-    Raises:
-        InputError: its folder is not there, or a folder is in its place.
-    """
-    if place.is_dir():
-        name = "errors.json" if option == "-o" else "sqnr.svg"
-        raise InputError(f"{place} is a folder.", place=option, fix=f"name a file in it: {option} {place / name}")
-    if not place.parent.is_dir():
-        raise InputError(f"There is no folder {place.parent}.", place=option, fix="create it, or name another place")

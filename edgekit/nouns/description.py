@@ -76,18 +76,18 @@ class ImageInput(Noun, frozen=True, kw_only=True, tag_field="kind", tag="image")
 
 
 class AudioInput(Noun, frozen=True, kw_only=True, tag_field="kind", tag="audio"):
-    """A waveform: as long as the input, its full scale -1..1 mapped to ``range``.
+    """A waveform of one channel, as long as the input.
 
     Keys:
         name: the input's, as the model calls it; it may be left out if the model has one input.
         sample_rate: in Hz; files of another rate are refused, since resampling is a choice of its own.
-        range: what the full scale -1..1 becomes; [-32768, 32767] is that of 16-bit numbers.
+        full_scale: what the loudest sample becomes: 1 for waveforms of -1..1, 32768 for those of 16-bit numbers.
         fit: what becomes of a longer recording: start (its beginning) or middle; a shorter one is filled with silence.
     """
 
     name: str = ""
     sample_rate: Annotated[int, msgspec.Meta(ge=1, le=768_000)] = 16_000
-    range: tuple[float, float] = (-1.0, 1.0)
+    full_scale: Annotated[float, msgspec.Meta(gt=0)] = 1.0
     fit: Literal["start", "middle"] = "start"
 
 

@@ -1,6 +1,7 @@
 """What a network found in one sample, in an app's terms."""
 
 from edgekit.nouns.base import Noun
+from edgekit.nouns.model import Precision
 
 
 class Ranked(Noun, frozen=True, kw_only=True):
@@ -107,3 +108,12 @@ class RawTensor(Noun, frozen=True, kw_only=True, tag_field="task", tag="tensor")
 
 
 Finding = Classes | Quantities | Vector | Mask | Detections | Points | RawTensor
+
+
+class Ran(Noun, frozen=True, kw_only=True):
+    """What a file found in a sample; ``findings`` is None if it does not run here, for a reason among the ``notes``."""
+
+    file: str
+    precision: Precision | None
+    findings: tuple[Finding, ...] | None
+    notes: tuple[str, ...] = ()

@@ -1,7 +1,7 @@
 """Calibration and evaluation data: from whatever the user has to arrays that fit the network.
 
     spec (a path, or module:function)
-      → reading | images | functions    Raw: named arrays, as found
+      → reading | images | recordings | texts | functions    Raw: named arrays, as found
       → matching                        fitted to the signature's names, shapes and dtypes
       → Samples                         with origin and digest
       → linter                          what is suspicious about them
@@ -18,11 +18,12 @@ import numpy as np
 
 from edgekit.config import is_function
 from edgekit.errors import InputError
-from edgekit.nouns.description import Description
+from edgekit.nouns.description import Description, ImageInput, TokensInput
+from edgekit.nouns.findings import Finding
 from edgekit.nouns.model import Signature, TensorSpec
 from edgekit.nouns.samples import Kept
 from edgekit.nouns.verification import MetricScore
-from edgekit.samples import functions, images, reading
+from edgekit.samples import folders, functions, images, reading, recordings, texts
 from edgekit.samples.content import Raw, Samples
 from edgekit.samples.linter import lint
 from edgekit.samples.matching import fit
@@ -59,6 +60,24 @@ class Reader(ABC):
         """
 
     @abstractmethod
+    def picture_size(self, picture: Path) -> tuple[int, int]:
+        """The (height, width) of an image file as it is seen, upright.
+
+        Raises:
+            InputError: it is none, or damaged.
+        """
+
+    @abstractmethod
+    def paint(self, picture: Path, *, findings: tuple[Finding, ...], masks: Path, image: ImageInput, out: Path) -> None:
+        """Draw what was found in a picture into it (see `edgekit.samples.painting.paint`).
+
+        ``masks`` is an ``.npz`` of ``[height, width]`` by output, ``image`` the complete description of the input.
+
+        Raises:
+            InputError: the picture is damaged, or ``out`` cannot be written.
+        """
+
+    @abstractmethod
     def score(self, function: str, *, outputs: Path, labels: Path, folder: Path) -> MetricScore:
         """What the user's metric ``module:function`` says (see `edgekit.samples.functions.score`).
 
@@ -79,8 +98,9 @@ def load(
     """Samples for a network, from the user's data.
 
     Args:
-        spec: an ``.npz``, ``.npy`` or ``.csv`` file; a folder of ``.npy`` files or images (one sample
-            each; sub-folders are inputs if they carry the inputs' names, class labels otherwise);
+        spec: an ``.npz``, ``.npy`` or ``.csv`` file; an image or a recording; a folder of ``.npy`` files, images or
+            recordings (one sample each; sub-folders are inputs if they carry the inputs' names, class labels
+            otherwise); a ``.txt`` file with a line of tokens for each sample;
             or ``module:function``, the module being found in the current folder.
         signature: of the source; its source names, shapes and dtypes decide what fits.
         description: how images become inputs. It is applied to images only: arrays are taken as the network's own
@@ -131,13 +151,16 @@ def _read(spec: str, signature: Signature, description: Description, place: Plac
         )
     if path.suffix == HELD and path.is_dir():
         return reading.read_arrays(arrays(path), signature)
+    for kind in (images, recordings):
+        if folders.found(path, kind.SUFFIXES) if path.is_dir() else path.suffix.lower() in kind.SUFFIXES:
+            raw: Raw = kind.read(path, signature, description, place)
+            return raw
     if path.is_dir():
-        images_there = images.found(path)
-        return (
-            images.read(path, signature, description, place)
-            if images_there
-            else reading.read_folder(path, signature, place)
-        )
+        return reading.read_folder(path, signature, place)
+    only = signature.inputs[0]
+    told = description.input(only.source_name)
+    if path.suffix.lower() == ".txt" and len(signature.inputs) == 1 and isinstance(told, TokensInput):
+        return texts.read(path, only, told)
     return reading.read_file(path, signature, place)
 
 

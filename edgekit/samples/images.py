@@ -13,12 +13,10 @@ from edgekit.errors import InputError
 from edgekit.nouns.description import Description, ImageInput
 from edgekit.nouns.model import Signature, TensorSpec
 from edgekit.processing import described, images
-from edgekit.samples import listing
+from edgekit.samples import folders
 from edgekit.samples.content import Raw
 from edgekit.samples.npy import UNREADABLE
 from edgekit.samples.place import Place
-from edgekit.samples.reading import class_labels
-from edgekit.waist.tensors import Array
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 """Files that are read as images (Pillow's names)."""
@@ -27,20 +25,11 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """What the content of such a file may be, whatever its name says: others start programs (EPS: Ghostscript)."""
 
 
-def found(folder: Path) -> bool:
-    """Whether a folder, or one below it, holds images."""
-    return any(file.suffix.lower() in SUFFIXES for file in folder.rglob("*"))
-
-
-def _files(folder: Path) -> list[Path]:
-    return [file for file in listing.files(folder, SUFFIXES) if not file.name.startswith(".")]
-
-
-def read(folder: Path, signature: Signature, description: Description, place: Place) -> Raw:
+def read(path: Path, signature: Signature, description: Description, place: Place) -> Raw:
     """Images as ``[N, *source_shape]``, made into tensors by `edgekit.processing.images`.
 
     Args:
-        folder: images; its sub-folders are class labels, or inputs if they carry inputs' names.
+        path: one image, or a folder of them (see `edgekit.samples.folders.read`).
         signature: of the source.
         description: of the inputs; what is absent is read from the input's shape, and that this was
             done is among the doubts.
@@ -49,28 +38,11 @@ def read(folder: Path, signature: Signature, description: Description, place: Pl
     Raises:
         InputError: an image is damaged, or description and input do not fit.
     """
-    specs = {spec.source_name: spec for spec in signature.inputs}
-    if all((folder / name).is_dir() for name in specs):
-        stacks = {
-            name: _stack(_files(folder / name), spec, _told(description, name), place) for name, spec in specs.items()
-        }
-        arrays = {name: array for name, (array, _, _) in stacks.items()}
-        return Raw(
-            arrays,
-            notes=tuple(note for _, notes, _ in stacks.values() for note in notes),
-            doubts=tuple(doubt for _, _, doubts in stacks.values() for doubt in doubts),
-        )
-    if len(specs) != 1:
-        raise InputError(
-            f"The folder {folder.name} holds images for one input, the model has {len(specs)}.",
-            place=str(folder),
-            fix=f"make a sub-folder for each input: {', '.join(specs)}",
-        )
-    (spec,) = specs.values()
-    files = _files(folder)
-    labels, notes = class_labels(folder, files)
-    array, depths, doubts = _stack(files, spec, _told(description, spec.source_name), place)
-    return Raw({spec.source_name: array}, labels, notes + depths, doubts)
+
+    def stack(files: list[Path], spec: TensorSpec) -> folders.Stack:
+        return _stack(files, spec, _told(description, spec.source_name), place)
+
+    return folders.read(path, signature, SUFFIXES, stack)
 
 
 def _told(description: Description, name: str) -> ImageInput | None:
@@ -89,9 +61,7 @@ def _told(description: Description, name: str) -> ImageInput | None:
     return told
 
 
-def _stack(
-    files: list[Path], spec: TensorSpec, told: ImageInput | None, place: Place
-) -> tuple[Array, tuple[str, ...], tuple[str, ...]]:
+def _stack(files: list[Path], spec: TensorSpec, told: ImageInput | None, place: Place) -> folders.Stack:
     """The images of an input, how deep ones were read, and what is doubtful about them."""
     how = described.image(told or ImageInput(), spec)
     stacked = place.empty((len(files), *spec.source_shape), np.float32)
@@ -107,7 +77,7 @@ def _stack(
         pixels, _ = images.placed(picture.pixels, how)
         stacked[i] = images.tensor(pixels, how)
     doubts = _assumed(spec, sizes, how) if told is None else _contradicting(spec, how, coloured=coloured)
-    return stacked, tuple(remarks), doubts
+    return folders.Stack(stacked, tuple(remarks), doubts)
 
 
 def _assumed(spec: TensorSpec, sizes: set[tuple[int, int]], how: ImageInput) -> tuple[str, ...]:

@@ -157,7 +157,7 @@ def _described_range(description: Description | None, spec: TensorSpec) -> tuple
     """What bytes 0..255, or the full scale of a waveform, become."""
     told = None if description is None else description.input(spec.source_name)
     if isinstance(told, AudioInput):
-        return min(told.range), max(told.range)
+        return -told.full_scale, told.full_scale
     if not isinstance(told, ImageInput):
         return None
     offsets, divisors = np.array(told.offsets), np.array(told.divisors)
