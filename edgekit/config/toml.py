@@ -108,7 +108,9 @@ def _check_table(value: Any, kind: type[msgspec.Struct], file: Path, key: str) -
             raise InputError(
                 f"{file.name} has an unknown key `{join(key, name)}`.",
                 place=f"{file}: {join(key, name)}",
-                fix=nearest(name, tuple(hints)) or f"use one of: {', '.join(hints)}",
+                fix=getattr(kind, "ABSENT", {}).get(name)
+                or nearest(name, tuple(hints))
+                or f"use one of: {', '.join(hints)}",
             )
     for field in msgspec.structs.fields(kind):
         if field.name in value:

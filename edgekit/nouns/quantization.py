@@ -1,6 +1,6 @@
 """What a user says about quantization, beyond what targets say."""
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from edgekit.nouns.base import Noun
 
@@ -25,6 +25,12 @@ class Quantization(Noun, frozen=True, kw_only=True):
         float_operators: operators that stay float: the names of tensors that they make, kinds such as ``SOFTMAX``, or
             places in the float TFLite network, counted from 0.
     """
+
+    ABSENT: ClassVar[dict[str, str]] = {
+        "int16_operators": "make a whole file of them with --precision int16x8, or name what loses most in "
+        "float_operators: LiteRT has no QUANTIZE from int8 to int16",
+    }
+    """What is asked for and is not there, with what to do."""
 
     equalization: Literal["auto", "on", "off"] | None = None
     ranges: Literal["auto", "minmax", "least-squares", "p99.99", "p99.9", "searched"] | None = None

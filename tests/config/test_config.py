@@ -117,6 +117,12 @@ def test_absolute_paths_stay(tmp_path: Path) -> None:
         ('modle = "m.onnx"', "unknown key `modle`", "modle", "did you mean model?"),
         ("xyzzy = 1", "unknown key `xyzzy`", "xyzzy", "use one of: model, targets,"),
         ('target = "android"', "unknown key `target`", "target", "did you mean targets?"),
+        (
+            '[quantization]\nint16_operators = ["a"]',
+            "`quantization.int16_operators`",
+            "quantization.int16_operators",
+            "--precision int16x8",
+        ),
         ("[[input]]\nkind = 'image'\nsise = [1, 1]", "`input[0].sise`", "input[0].sise", "did you mean size?"),
         ("[[input]]\nkind = 'audio'\nmean = [1]", "`input[0].mean`", "input[0].mean", "did you mean name?"),
         ("[[input]]\nkind = 'imgae'", '`input[0].kind` is "imgae"', "input[0].kind", "did you mean image?"),

@@ -19,8 +19,9 @@ import numpy as np
 from edgekit.backends.tflite.diagnosis import grids
 from edgekit.backends.tflite.diagnosis.matching import Side
 from edgekit.nouns.diagnosis import Blame, Cause
-from edgekit.waist import edit
+from edgekit.waist import edit, graph
 from edgekit.waist.causes import Noise, channels_told, error, few_channels, of_range, ranked
+from edgekit.waist.cost import CALLED
 from edgekit.waist.exact import LAYERS
 from edgekit.waist.graph import Operator
 from edgekit.waist.stepwise import Stepwise
@@ -148,6 +149,8 @@ class Blames:
         expected = self.result(suspect.part, suspect.read, suspect.made, rounded=True, constants=constants)
         if grid is None:
             noise = error(expected, suspect.got)
+            if self._holds_others(suspect):
+                return "weights", (noise, "weights inside of its loop or branch are rounded", {})
             hybrid = any(self._file.graph.tensors[t].scales for t in suspect.operator.inputs if t >= 0)
             told = "it rounds what it reads to 8 bits at every run" if hybrid else "its kernel computes otherwise"
             return "inputs" if hybrid else "kernel", (noise, told, {})
@@ -156,6 +159,26 @@ class Blames:
         share, most = float(np.count_nonzero(apart) / max(apart.size, 1)), int(apart.max(initial=0))
         told = f"its kernel gives other integers than arithmetic for {share:.1%} of its values, by up to {most} steps"
         return "kernel", (error(grid.real(wanted), self._real(suspect)), told, {"differing": share, "steps": most})
+
+    def _holds_others(self, suspect: Suspect) -> bool:
+        """Whether an operator runs subgraphs whose constants are not those of the float network's."""
+        if suspect.other is None or suspect.operator.name not in CALLED:
+            return False
+        for option in CALLED[suspect.operator.name]:
+            held = [
+                list(_constants(side.model, int(operator.options[option])))
+                for side, operator in ((self._file, suspect.operator), (self._waist, suspect.other))
+            ]
+            if len(held[0]) != len(held[1]) or not all(map(np.array_equal, *held)):
+                return True
+        return False
+
+
+def _constants(model: Any, subgraph: int) -> Iterator[Array]:
+    """The constants of a subgraph as they are stored, in order."""
+    for tensor in range(len(model.subgraphs[subgraph].tensors)):
+        if (values := graph.constant(model, subgraph, tensor)) is not None:
+            yield values
 
 
 def _of_grid(suspect: Suspect, grid: grids.Grid | None) -> Iterator[tuple[Cause, Noise]]:

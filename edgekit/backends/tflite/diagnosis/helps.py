@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.backends.tflite.diagnosis import grids
+from edgekit.backends.tflite.diagnosis import grids, wider
 from edgekit.backends.tflite.diagnosis.blame import WEIGHTS, Blames, Suspect
 from edgekit.backends.tflite.diagnosis.matching import Side
 from edgekit.backends.tflite.layerwise import grid as rounding
@@ -100,12 +100,12 @@ class Helps:
             if suspect.operator.name not in TIED:
                 yield from self._ranges(as_it_is, grid)
             yield self._float(suspect, grid, name)
-            if grid.dtype != "int16":
-                wider = self._result(suspect, constants, rounded=False)
-                low, high = float(wider.min(initial=0.0)), float(wider.max(initial=0.0))
+            if grid.dtype != "int16" and wider.runs(self._file, suspect.operator):
+                unrounded = self._result(suspect, constants, rounded=False)
+                low, high = float(unrounded.min(initial=0.0)), float(unrounded.max(initial=0.0))
                 sixteen = grids.of_range(low, high, "int16")
-                told = "int16 activations with int8 weights"
-                yield _Tried("int16", told, sixteen.real(sixteen.stored(wider)), f"int16_operators={name}")
+                told = "int16 activations with int8 weights (--precision int16x8 makes a whole file of them)"
+                yield _Tried("int16", told, sixteen.real(sixteen.stored(unrounded)))
         yield from self._weights(suspect, grid)
 
     def _result(self, suspect: Suspect, constants: Mapping[int, Array], *, rounded: bool = True) -> Array:
