@@ -55,6 +55,14 @@ RULES = (
     RewriteRule(name="padding", told='PAD folded into "same" padding', gains=EVERYWHERE),
     RewriteRule(name="pool_padding", told="PADV2 by the lowest float turned into PAD behind a RELU", gains=INTEGERS),
     RewriteRule(name="gelu", told="products recognized as GELU", gains=EVERYWHERE),
+    RewriteRule(name="softmax", told="quotients of exponentials recognized as SOFTMAX", gains=EVERYWHERE),
+    RewriteRule(name="l2_norm", told="quotients by a root recognized as L2_NORMALIZATION", gains=EVERYWHERE),
+    RewriteRule(name="powers", told="POW and quotients by roots written as products and RSQRT", gains=EVERYWHERE),
+    RewriteRule(
+        name="global_pool",
+        told="AVERAGE_POOL_2D over whole images written as MEAN",
+        gains=frozenset({"litert-integers"}),
+    ),
     RewriteRule(name="hard_swish_parts", told="HARD_SWISH written as a clamped sum and products", gains=INTEGERS),
     RewriteRule(
         name="interleaved", told="picks of channels by turns written as TRANSPOSE and SPLIT", gains=LITERT, last=True

@@ -26,7 +26,7 @@ def replacement(main: MainGraph, node: Node) -> Replacement | None:
         return None
     for x, gate in (both, both[::-1]):
         inner = None if main.shape(x) != main.shape(node.outputs[0]) else _made_of(main, gate, x)
-        if inner is None or not _alone(main, x, {*inner, *nodes}, node):
+        if inner is None or not main.closed((*inner, *nodes), node):
             continue
         kinds = {one.name for one in inner}
         if "TANH" in kinds or {"DIV", "EXP"} <= kinds:
@@ -63,9 +63,3 @@ def _sorted(main: MainGraph, nodes: list[Node]) -> list[Node]:
             del left[node]
         done += ready
     return done
-
-
-def _alone(main: MainGraph, x: int, inside: set[Node], last: Node) -> bool:
-    """Whether nobody else reads what lies between x and the result."""
-    between = {tensor for node in inside if node is not last for tensor in node.outputs} - {x}
-    return not between & main.outputs and all(reader in inside for t in between for reader in main.readers(t))

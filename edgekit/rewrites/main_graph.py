@@ -44,13 +44,15 @@ class Replacement:
     """``old`` operators, and the ``new`` ones that take their place.
 
     What ``old`` makes for others is made by ``new``, or is the ``same`` as a tensor that is there already.
-    ``rescaled`` ones have weights that were multiplied by a number, and so were rounded once more.
+    ``rescaled`` ones have weights that were multiplied by a number, and so were rounded once more. What ``old`` makes
+    infinite or no number at all need not be the same if they are to agree ``where_finite``.
     """
 
     old: tuple[Node, ...]
     new: tuple[Node, ...] = ()
     same: dict[int, int] = field(default_factory=dict)
     rescaled: bool = False
+    where_finite: bool = False
 
 
 class MainGraph:
@@ -112,6 +114,12 @@ class MainGraph:
     def alone(self, tensor: int) -> bool:
         """Whether a tensor is inner, and one operator alone reads it."""
         return tensor not in self.outputs and len(self._readers.get(tensor, ())) == 1
+
+    def closed(self, nodes: Iterable[Node], last: Node) -> bool:
+        """Whether nobody but some operators reads what they make, the results of the last one aside."""
+        inside = set(nodes)
+        between = {tensor for node in inside - {last} for tensor in node.outputs}
+        return not between & self.outputs and all(inside.issuperset(self.readers(tensor)) for tensor in between)
 
     def activation(self, like: int, suffix: str, shape: Iterable[int]) -> int:
         """A new activation in the dtype of a tensor, and named after it."""

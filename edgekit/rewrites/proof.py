@@ -45,7 +45,12 @@ def holds(main: MainGraph, replacement: Replacement, seed: int = 0) -> bool:
             old = Excerpt(main, replacement.old, inputs, outputs, Path(folder) / "old.tflite")
             new = Excerpt(main, replacement.new, inputs, wanted.values(), Path(folder) / "new.tflite")
             return all(
-                alike(before[tensor], after[wanted[tensor]], RESCALED_DB if replacement.rescaled else EQUAL_DB)
+                alike(
+                    before[tensor],
+                    after[wanted[tensor]],
+                    RESCALED_DB if replacement.rescaled else EQUAL_DB,
+                    where_finite=replacement.where_finite,
+                )
                 for probe in probes({tensor: (main.shape(tensor), main.dtype(tensor)) for tensor in inputs}, seed)
                 for before, after in [(old.run(probe), new.run(probe))]
                 for tensor in outputs
@@ -69,10 +74,13 @@ def border(main: MainGraph, replacement: Replacement) -> tuple[tuple[int, ...], 
     return tuple(inputs), tuple(outputs)
 
 
-def alike(before: Array, after: Array, least_db: float = EQUAL_DB) -> bool:
-    """Whether two arrays differ by no more than rounding."""
+def alike(before: Array, after: Array, least_db: float = EQUAL_DB, *, where_finite: bool = False) -> bool:
+    """Whether two arrays differ by no more than rounding; if asked for, only ``where`` the first is ``finite``."""
     if before.shape != after.shape or before.dtype != after.dtype:
         return False
+    if where_finite and before.dtype.kind == "f":
+        finite = np.isfinite(before)
+        before, after = before[finite], after[finite]
     return np.array_equal(before, after) or (before.dtype.kind == "f" and sqnr_db(before, after) >= least_db)
 
 
