@@ -9,7 +9,8 @@ import re
 from xdist.scheduler import LoadFileScheduling
 
 WITH_TENSORFLOW = re.compile(
-    r"tests/(sources/test_(keras|endless|saved_model|proposals|cutting)|trainable/test_|waist/test_loops)\w*\.py"
+    r"tests/(sources/test_(keras|endless|saved_model|proposals|cutting)|(trainable|training|passes)/test_"
+    r"|waist/test_loops)\w*\.py"
 )
 """Files of tests that import it, or ask the Keras leaf in the session's own worker."""
 

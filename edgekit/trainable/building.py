@@ -51,9 +51,10 @@ class ModelBuilder:
         return Lifted(
             path=path,
             content=content,
-            inputs=tuple(main.tensors[tensor] for tensor in main.inputs),
+            main=main,
             model=tf_keras.Model(self._inputs, outputs),
             weights=tuple(self._weights.values()),
+            tensors=self._values,
             layers=self._layers,
             normalizations=self._normalizations,
             notes=gradients.notes(self._plan.steps, main.outputs, names),

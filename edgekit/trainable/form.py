@@ -32,10 +32,12 @@ class Lifted:
     Attributes:
         path: of the file.
         content: its bytes.
-        inputs: the file's inputs, in their order.
+        main: the file's main graph, with the shapes that its tensors have while it runs.
         model: takes the file's inputs in their order and gives its outputs in theirs, ``[N, …]`` each: samples take
             the place of the file's leading 1, or stand in front of shapes that have none.
         weights: what can be trained.
+        tensors: by their places in the main graph the tensors that samples decide, as the model has them, after a fused
+            activation and a normalization.
         layers: by the place of the operator in the main graph the layer that it became, without a fused activation.
         normalizations: by the same places the BatchNormalization that was put behind.
         notes: which operators stop training, which weights no gradient reaches, and what else differs from the file.
@@ -43,12 +45,18 @@ class Lifted:
 
     path: Path
     content: bytes
-    inputs: tuple[graph.Tensor, ...]
+    main: graph.Graph
     model: Any
     weights: tuple[Weight, ...]
+    tensors: dict[int, Any]
     layers: dict[int, Any]
     normalizations: dict[int, Any]
     notes: tuple[str, ...]
+
+    @property
+    def inputs(self) -> tuple[graph.Tensor, ...]:
+        """The file's inputs, in their order."""
+        return tuple(self.main.tensors[index] for index in self.main.inputs)
 
     def given(self, samples: Mapping[str, Array]) -> list[Array]:
         """Samples, for each input's name in the file ``[N, *shape]``, as the model takes them."""

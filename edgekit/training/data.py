@@ -1,0 +1,82 @@
+"""What a network is trained on: samples, labels, the part that is held out, and the teacher's file."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.errors import InputError
+from edgekit.nouns.model import Signature
+from edgekit.nouns.passing import Task
+from edgekit.nouns.recipe import name_of
+from edgekit.trainable.form import Lifted
+from edgekit.waist.tensors import Array, arrays, load_array, to_file
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Samples as they lie in files, and how they are divided.
+
+    Attributes:
+        signature: of the network that is trained.
+        samples: ``[N, *source_shape]`` by the source's names.
+        labels: one for each sample, ``[N, …]``; None without.
+        trained: the samples that are trained on.
+        held_out: those that judge; none if nothing is held out.
+        teacher: the file whose outputs are to be met.
+        teacher_signature: of that file.
+    """
+
+    signature: Signature
+    samples: Mapping[str, Array]
+    labels: Array | None
+    trained: Indices
+    held_out: Indices
+    teacher: Path
+    teacher_signature: Signature
+
+    def rows(self, lifted: Lifted, numbers: Indices, signature: Signature | None = None) -> list[Array]:
+        """Samples by their numbers as a lifted network takes them.
+
+        Args:
+            lifted: the network.
+            numbers: of samples.
+            signature: of the network; that of the one that is trained if None.
+        """
+        specs = (signature or self.signature).inputs
+        return lifted.given({spec.name: to_file(spec, self.samples[spec.source_name][numbers]) for spec in specs})
+
+    def some(self, count: int) -> dict[str, Array]:
+        """The first samples that are trained on, by the file's names, ``[N, *shape]``."""
+        chosen = np.sort(self.trained[:count])
+        return {spec.name: to_file(spec, self.samples[spec.source_name][chosen]) for spec in self.signature.inputs}
+
+
+def read(task: Task) -> TrainingData:
+    """Find and divide what a pass was given. Samples stay in their files until they are looked at.
+
+    Raises:
+        InputError: there are no samples, or fewer than a step takes.
+    """
+    settings, samples = task.settings, arrays(Path(task.samples))
+    labels = None if task.labels is None else load_array(Path(task.labels))
+    count, key = min(map(len, samples.values()), default=0), f"{name_of(settings)}.batch_size"
+    if not count:
+        raise InputError("There are no samples to train on.", place="--data", fix="give some samples with --data")
+    order = np.random.default_rng([task.seed, count]).permutation(count)
+    held = round(settings.holdout * count)
+    if count - held < settings.batch_size and settings.epochs:
+        away = f" ({held} of {count} are held out)" if held else ""
+        raise InputError(
+            f"A step of training takes {settings.batch_size} samples, and there are {count - held}{away}.",
+            place="--data",
+            fix=f"give more samples, or smaller steps: --set {key}={max(1, (count - held) // 4)}",
+        )
+    return TrainingData(
+        task.signature, samples, labels, order[held:], np.sort(order[:held]),
+        Path(task.teacher), task.teacher_signature,
+    )  # fmt: skip

@@ -1,0 +1,257 @@
+"""The training loop: steps in TensorFlow's graph, epochs in Python."""
+
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekit.errors import InputError, Unsupported
+from edgekit.host import events
+from edgekit.nouns.training import Epoch, Training
+from edgekit.trainable.form import Lifted, Weight
+from edgekit.trainable.libraries import tf, tf_keras
+from edgekit.training import schedules
+from edgekit.training.checkpoints import Checkpoint, TrainingState, remedied
+from edgekit.training.data import TrainingData
+from edgekit.training.feeding import Batch, Feed
+from edgekit.training.hooks import NONE, Fitted, Hooks
+from edgekit.training.optimizers import optimizer
+from edgekit.training.teaching import Teaching, called, model_of
+
+
+def fit(
+    lifted: Lifted,
+    data: TrainingData,
+    settings: Training,
+    *,
+    hooks: Hooks = NONE,
+    checkpoints: Path,
+    seed: int = 0,
+) -> Fitted:
+    """Train a lifted network in place; it holds the best weights afterwards.
+
+    The same seed gives the same weights on the same machine, whether or not the run was killed in between.
+
+    Args:
+        lifted: the network.
+        data: what it is trained on.
+        settings: how.
+        hooks: what the pass adds.
+        checkpoints: a folder; what a killed run left there is gone on with.
+        seed: of every random choice.
+
+    Raises:
+        InputError: samples, labels or the teacher do not fit; the first epoch is not finite; the disk is full.
+        Unsupported: nothing in it can be trained.
+    """
+    if not settings.epochs:
+        return Fitted()
+    tf_keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+    return Loop(lifted, data, settings, hooks=hooks, checkpoints=checkpoints, seed=seed).run()
+
+
+class NotFiniteError(Exception):
+    """A step's loss or gradient is infinite or no number; ``place`` says in which batch."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(place)
+        self.place = place
+
+
+class Loop:
+    """One training; the arguments are those of `fit`."""
+
+    def __init__(
+        self, lifted: Lifted, data: TrainingData, settings: Training, *, hooks: Hooks, checkpoints: Path, seed: int
+    ) -> None:
+        self._seed = seed
+        self._lifted, self._data, self._settings, self._hooks = lifted, data, settings, hooks
+        self._teaching = Teaching(lifted, data, settings)
+        checkpoints.mkdir(parents=True, exist_ok=True)
+        with remedied(checkpoints):
+            stored = self._teaching.stored(checkpoints) if self._teaching.taught else []
+        self._feed = Feed(lifted, data, stored, None, seed)
+        self._steps = -(-len(data.trained) // settings.batch_size)
+        self._factor = tf.Variable(1.0, trainable=False)
+        self._model = model_of(lifted, self._teaching.wanted)
+        self._trained = _distinct([*lifted.model.trainable_variables, *hooks.variables])
+        rate = schedules.schedule(settings, self._steps, self._factor)
+        kernels = {id(weight.variable) for weight in lifted.weights if is_kernel(weight)}
+        self._optimizer = optimizer(settings, rate, [v for v in self._trained if id(v) not in kernels])
+        self._optimizer.build(self._trained)
+        self._kernels = [variable for variable in self._trained if id(variable) in kernels]
+        self._network = _distinct([*lifted.model.variables, *hooks.variables, *hooks.state])
+        variables = _distinct([*self._network, *self._optimizer.variables, self._factor])
+        self._checkpoint = Checkpoint(checkpoints, variables)
+        self._step = tf.function(self._stepped, autograph=False, reduce_retracing=True)
+        self._judge = tf.function(self._judged, autograph=False, reduce_retracing=True)
+
+    def run(self) -> Fitted:
+        """All epochs that are not done yet."""
+        progress, warnings = self._checkpoint.load(), list[str]()
+        self._hooks.before_training()
+        if not progress.epochs:
+            progress = self._weighed(progress, self._held_out())
+        plateau = schedules.Plateau([_judging(epoch) for epoch in progress.epochs])
+        while len(progress.epochs) < self._settings.epochs and not self._stale(progress):
+            try:
+                epoch = self._epoch(len(progress.epochs))
+            except NotFiniteError as error:
+                warnings.append(self._stopped(error, progress))
+                break
+            progress = self._weighed(_with(progress, epoch), epoch.held_out)
+            if self._settings.schedule == "plateau" and plateau.lowers(_judging(epoch)):
+                self._factor.assign(self._factor * schedules.PLATEAU_FACTOR)
+            self._checkpoint.save(progress)
+        for variable, values in zip(self._network, progress.kept, strict=True):
+            variable.assign(values)
+        return Fitted(progress.epochs, progress.best, self._notes(progress), tuple(warnings))
+
+    def _notes(self, progress: TrainingState) -> tuple[str, ...]:
+        done = len(progress.epochs)
+        if progress.best == done:
+            return ()
+        if progress.best == 0:
+            return ("no epoch brought the held-out loss below that before training: the weights are as before",)
+        return (f"the weights are those after epoch {progress.best} of {done}, whose held-out loss is the least",)
+
+    def _stopped(self, error: NotFiniteError, progress: TrainingState) -> str:
+        """What is told of numbers that are not finite.
+
+        Raises:
+            InputError: there are no good weights yet.
+        """
+        told = f"Training met a loss that is infinite or no number in {error.place}"
+        if not progress.epochs or progress.best < 0:
+            raise InputError(
+                f"{told}.",
+                place="the training data",
+                fix=f"lower the learning rate ({self._settings.learning_rate:g}), or look at these samples",
+            )
+        return f"{told}, and ended there; the weights are those after epoch {progress.best}"
+
+    def _stale(self, progress: TrainingState) -> bool:
+        """Whether no epoch has been better for so long that training ends."""
+        patience = self._settings.patience
+        waited = len(progress.epochs) - progress.best
+        return bool(patience and len(self._data.held_out) and progress.best >= 0 and waited >= patience)
+
+    def _weighed(self, progress: TrainingState, held_out: float | None) -> TrainingState:
+        """Keep the weights if they are the best so far, or if nothing judges them."""
+        done = len(progress.epochs)
+        if not self._hooks.counts(done) or (held_out is not None and not held_out < progress.best_loss):
+            return progress
+        loss = math.inf if held_out is None else held_out
+        return TrainingState(progress.epochs, done, loss, tuple(variable.numpy() for variable in self._network))
+
+    def _epoch(self, number: int) -> Epoch:
+        """Train for an epoch.
+
+        Raises:
+            NotFiniteError: a batch made a loss that is not finite.
+        """
+        self._hooks.before_epoch(number)
+        _reseed_dropout(self._lifted.model, self._seed + number)
+        start, total, seen, epochs = time.monotonic(), 0.0, 0, self._settings.epochs
+        for step, batch in enumerate(self._feed.epoch(number, self._settings.batch_size)):
+            loss, count = float(self._step(batch)), int(batch.given[0].shape[0])
+            if not math.isfinite(loss):
+                raise NotFiniteError(f"batch {step + 1} of epoch {number + 1}")
+            total, seen = total + loss * count, seen + count
+            done = (number + (step + 1) / self._steps) / epochs
+            events.progress(done, f"epoch {number + 1} of {epochs}, loss {total / seen:.4g}")
+        rate = float(self._optimizer.learning_rate)
+        held_out = self._held_out()
+        events.metric("loss", total / seen, number)
+        if held_out is not None:
+            events.metric("held-out loss", held_out, number)
+        return Epoch(
+            loss=total / seen, held_out=held_out, learning_rate=rate, seconds=round(time.monotonic() - start, 3)
+        )
+
+    def _held_out(self) -> float | None:
+        """The loss of what is held out; None if nothing is."""
+        total, count = 0.0, len(self._data.held_out)
+        if not count:
+            return None
+        for batch in self._feed.of(self._data.held_out, self._settings.batch_size):
+            total += float(self._judge(batch)) * int(batch.given[0].shape[0])
+        return total / count if math.isfinite(total) else math.inf
+
+    def _stepped(self, batch: Batch) -> Any:
+        """A step; the loss without what keeps weights small, no number if the gradient is none."""
+        step = tf.identity(self._optimizer.iterations)
+        with tf.GradientTape() as tape:
+            loss = self._loss(batch, training=True)
+            whole = tf.add_n([loss, *self._penalties()])
+        gradients = tape.gradient(whole, self._trained)
+        pairs = [(g, v) for g, v in zip(gradients, self._trained, strict=True) if g is not None]
+        if not pairs:
+            raise Unsupported(
+                "No gradient reaches any weight of the network.",
+                place="; ".join(self._lifted.notes) or self._lifted.path.name,
+                fix="leave out the passes that train",
+            )
+        if self._settings.clip_norm:
+            clipped, norm = tf.clip_by_global_norm([g for g, _ in pairs], self._settings.clip_norm)
+            pairs = [(g, v) for g, (_, v) in zip(clipped, pairs, strict=True)]
+            loss = tf.where(tf.math.is_finite(norm), loss, math.nan)
+        self._optimizer.apply_gradients(pairs)
+        self._hooks.after_step(step)
+        return loss
+
+    def _judged(self, batch: Batch) -> Any:
+        return self._loss(batch, training=False)
+
+    def _loss(self, batch: Batch, *, training: bool) -> Any:
+        given, wanted = list(batch.given), self._teaching.wanted
+        forward = self._hooks.forward
+        values = (
+            called(self._model, given, training=training)
+            if forward is None
+            else forward(given, wanted, training=training)
+        )
+        targets: Sequence[Any] = batch.targets
+        if self._teaching.taught and not targets:
+            targets = [tf.stop_gradient(target) for target in self._teaching.targets(given)]
+        return self._teaching.loss(values, targets, batch.labels[0] if batch.labels else None)
+
+    def _penalties(self) -> list[Any]:
+        """What is added to the loss of a step."""
+        found, settings = [], self._settings
+        if settings.weight_decay and settings.optimizer != "adamw":
+            found.append(settings.weight_decay * tf.add_n([2 * tf.nn.l2_loss(kernel) for kernel in self._kernels]))
+        if settings.l1:
+            found.append(settings.l1 * tf.add_n([tf.reduce_sum(tf.abs(kernel)) for kernel in self._kernels]))
+        if self._hooks.losses is not None:
+            found.append(self._hooks.losses())
+        return found
+
+
+def is_kernel(weight: Weight) -> bool:
+    """Whether a weight multiplies what comes in and is to be small: no bias, no slope, no scale."""
+    return np.squeeze(weight.tensor.values).ndim > 1
+
+
+def _with(progress: TrainingState, epoch: Epoch) -> TrainingState:
+    return TrainingState((*progress.epochs, epoch), progress.best, progress.best_loss, progress.kept)
+
+
+def _judging(epoch: Epoch) -> float:
+    return epoch.loss if epoch.held_out is None else epoch.held_out
+
+
+def _distinct(variables: Sequence[Any]) -> list[Any]:
+    """Each variable once, in the order of their first places."""
+    return list({id(variable): variable for variable in variables}.values())
+
+
+def _reseed_dropout(model: Any, seed: int) -> None:
+    """Let dropout draw the same in an epoch, whatever was drawn before: a resumed run has drawn less."""
+    for place, layer in enumerate(model.layers):
+        if isinstance(layer, tf_keras.layers.Dropout):
+            layer._random_generator._generator.reset_from_seed(seed * 1009 + place)

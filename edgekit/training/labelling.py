@@ -1,0 +1,101 @@
+"""Labels: which output they belong to, what kind of labels they are, and their loss."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgekit.errors import InputError
+from edgekit.trainable.libraries import tf
+from edgekit.training import losses
+from edgekit.training.points import Kind
+from edgekit.waist.rows import pieces
+from edgekit.waist.tensors import Array
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The point that labels belong to.
+
+    Attributes:
+        point: which of the points that are compared.
+        kind: what its numbers are, by the labels.
+        shape: of one sample's labels.
+        scale: of squared errors.
+    """
+
+    point: int
+    kind: Kind
+    shape: tuple[int, ...]
+    scale: float = 1.0
+
+    def loss(self, values: Sequence[Any], labels: Any, smoothing: float) -> Any:
+        """The labels' loss; ``values`` are those of all points."""
+        found = values[self.point]
+        labels = tf.reshape(labels, [-1, *self.shape])
+        if self.kind == "classes":
+            labels = tf.cast(labels, tf.int32 if len(self.shape) < len(found.shape) - 1 else tf.float32)
+            return losses.class_entropy(found, labels, smoothing)
+        if self.kind == "binary":
+            return losses.binary_entropy(found, labels, smoothing)
+        return losses.squared(found, tf.cast(labels, tf.float32), self.scale)
+
+
+def found(labels: Array, kinds: Sequence[Kind], shapes: Sequence[tuple[int, ...]]) -> Labelled:
+    """Find where labels belong: the first point that they fit.
+
+    Args:
+        labels: ``[N, …]``.
+        kinds: of the points.
+        shapes: of one sample there.
+
+    Raises:
+        InputError: they fit none, or name classes that there are not.
+    """
+    whole_numbers = labels.dtype.kind in "iub" or all(np.all(np.mod(labels[part], 1) == 0) for part in pieces(labels))
+    own = tuple(size for size in labels.shape[1:] if size != 1)
+    for point, (kind, shape) in enumerate(zip(kinds, shapes, strict=True)):
+        classes, places = (shape[-1] if shape else 1), tuple(size for size in shape[:-1] if size != 1)
+        whole = tuple(size for size in shape if size != 1)
+        if kind != "binary" and whole_numbers and classes > 1 and own == places:
+            _within(labels, classes)
+            return Labelled(point, "classes", shape[:-1])
+        if own == whole and kind == "binary":
+            _within(labels, 2, most=1.0)
+            return Labelled(point, "binary", shape)
+        if own == whole:
+            if kind == "classes":
+                _within(labels, 2, most=1.0)
+            return Labelled(point, kind, shape, 1 / variance(labels))
+    outputs = " and ".join(f"[{', '.join(map(str, shape))}]" for shape in shapes)
+    raise InputError(
+        f"Labels of the shape {list(labels.shape[1:])} do not fit outputs of {outputs}.",
+        place="--data",
+        fix="give the number of the class for each sample, or what the output should be; or give no labels",
+    )
+
+
+LEAST_VARIANCE = 1e-12
+"""What is constant is not scaled by more than one over this."""
+
+
+def variance(values: Array) -> float:
+    """The variance of all numbers of an array, for errors to be scaled by; never 0."""
+    return max(float(np.var(values.astype(np.float64))), LEAST_VARIANCE)
+
+
+def _within(labels: Array, classes: int, most: float | None = None) -> None:
+    """Refuse numbers of classes that there are not, or shares that are none."""
+    low = min(float(labels[part].min()) for part in pieces(labels))
+    high = max(float(labels[part].max()) for part in pieces(labels))
+    top = classes - 1 if most is None else most
+    if low < 0 or high > top:
+        bad = low if low < 0 else high
+        numbers = labels.reshape(len(labels), -1).astype(np.float64)
+        where = int(np.flatnonzero(((numbers < 0) | (numbers > top)).any(1))[0])
+        raise InputError(
+            f"Label {bad:g} is out of range: the output has {classes} classes, 0 to {top:g} (sample {where}).",
+            place="--data",
+            fix="count classes from 0, and give the model that has all of them; or leave those samples out",
+        )

@@ -1,0 +1,216 @@
+"""The loop: what it learns, what a killed one goes on with, and what it does with numbers that are not finite."""
+
+import errno
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgekit.errors import InputError, Unsupported
+from edgekit.host import events
+from edgekit.nouns.recipe import FineTune
+from edgekit.waist import graph
+from tests import networks
+from tests.lazy import Lazy
+from tests.networks import Network, weights
+from tests.training import digits
+
+finetune = Lazy("edgekit.passes.finetune")
+fitting = Lazy("edgekit.training.fitting")
+lifting = Lazy("edgekit.trainable.lifting")
+data = Lazy("edgekit.training.data")
+hooking = Lazy("edgekit.training.hooks")
+checkpoints = Lazy("edgekit.training.checkpoints")
+tf = Lazy("tensorflow")
+
+QUICK = FineTune(epochs=4, learning_rate=5e-3, alpha=1.0)
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return digits.network(tmp_path_factory.mktemp("network") / "net.tflite")
+
+
+def trained(folder: Path, waist: Path, settings: FineTune = QUICK, **given: Any) -> tuple[Any, bytes]:
+    """What the pass returns, and the file that it writes."""
+    out = folder / "out"
+    out.mkdir(exist_ok=True)
+    passed = finetune.FineTunePass().apply(digits.task(folder, waist, settings, **given), out)
+    return passed, (out / passed.file).read_bytes()
+
+
+class Stopped(Exception):
+    """Stands for a kill."""
+
+
+def killed_in(epoch: int) -> Any:
+    def listen(event: Any) -> None:
+        if isinstance(event, events.Advance) and event.text.startswith(f"epoch {epoch} "):
+            raise Stopped
+
+    return events.told_to(listen)
+
+
+def test_labels_teach_and_a_killed_run_goes_on_to_the_same_file(network: Path, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    whole.mkdir(), killed.mkdir()
+    settings = FineTune(epochs=4, learning_rate=5e-3, alpha=1.0, schedule="plateau")
+    passed, content = trained(whole, network, settings, labels=True)
+    assert digits.accuracy(whole / "out" / passed.file) > 0.85
+    assert [epoch.held_out is not None for epoch in passed.epochs] == [True] * 4
+    with pytest.raises(Stopped), killed_in(3):
+        trained(killed, network, settings, labels=True)
+    again, same = trained(killed, network, settings, labels=True)
+    assert same == content
+    assert [e.loss for e in again.epochs] == [e.loss for e in passed.epochs]
+    assert again.epochs[0].seconds != passed.epochs[0].seconds  # it is the first run's, not done again
+
+
+def test_a_teacher_alone_teaches_a_network_that_was_random(network: Path, tmp_path: Path) -> None:
+    taught, right = tmp_path / "right", tmp_path / "taught"
+    taught.mkdir(), right.mkdir()
+    passed, _ = trained(taught, network, labels=True)
+    teacher = taught / "out" / passed.file
+    passed, _ = trained(right, network, teacher=teacher)
+    assert passed.epochs[-1].loss < 0.1 * passed.epochs[0].loss
+    assert digits.accuracy(right / "out" / passed.file) > digits.accuracy(teacher) - 0.05
+
+
+def test_its_own_teacher_leaves_a_network_as_it_is(network: Path, tmp_path: Path) -> None:
+    passed, content = trained(tmp_path, network, FineTune(epochs=1))
+    assert content == network.read_bytes()
+    assert "the weights are as before" in passed.notes[0]
+
+
+def test_numbers_that_are_not_finite_stop_training(network: Path, tmp_path: Path) -> None:
+    images = digits.digits()[0][: digits.MEMBERS].copy()
+    images[images.shape[0] // 2 :] = np.nan
+    name = networks.signature(network).inputs[0].source_name
+    with pytest.raises(InputError, match=r"no number in batch \d+ of epoch 1") as caught:
+        trained(tmp_path, network, FineTune(epochs=2, holdout=0), samples={name: images})
+    assert "learning rate" in caught.value.fix
+
+
+def test_after_good_epochs_the_last_good_weights_are_kept(network: Path, tmp_path: Path) -> None:
+    asked = digits.task(tmp_path, network, FineTune(epochs=3, holdout=0), labels=True)
+    lifted, wrong = lifting.lift(network), tf.Variable(0.0)
+    kept = []
+
+    def before_epoch(number: int) -> None:
+        kept.append([weight.values() for weight in lifted.weights])
+        wrong.assign(np.inf if number == 2 else 0.0)
+
+    hooks = hooking.Hooks(before_epoch=before_epoch, losses=lambda: wrong * tf.reduce_sum(lifted.weights[0].variable))
+    fitted = fitting.fit(
+        lifted, data.read(asked), asked.settings, hooks=hooks, checkpoints=tmp_path / "checkpoints", seed=1
+    )
+    assert (len(fitted.epochs), fitted.kept) == (2, 2)
+    assert "batch 1 of epoch 3" in fitted.warnings[0]
+    assert all(np.array_equal(w.values(), good) for w, good in zip(lifted.weights, kept[2], strict=True))
+
+
+def test_training_ends_early_and_keeps_the_best(network: Path, tmp_path: Path) -> None:
+    settings = FineTune(epochs=30, learning_rate=0.5, schedule="constant", patience=2, optimizer="sgd", clip_norm=0)
+    passed, _ = trained(tmp_path, network, settings, labels=True)
+    assert len(passed.epochs) < 30
+    losses = [epoch.held_out for epoch in passed.epochs]
+    assert losses.index(min(losses)) <= len(losses) - 2
+
+
+def test_hooks_are_part_of_the_step(network: Path, tmp_path: Path) -> None:
+    asked = digits.task(tmp_path, network, FineTune(epochs=2), labels=True)
+    lifted, steps = lifting.lift(network), tf.Variable(0, dtype=tf.int64)
+    extra, epochs = tf.Variable(1.0), list[int]()
+
+    def forward(given: Any, wanted: Any, *, training: bool) -> Any:
+        made = fitting.model_of(lifted, wanted)(given[0], training=training)
+        return [made * extra]
+
+    hooks = hooking.Hooks(
+        forward=forward,
+        before_epoch=epochs.append,
+        after_step=lambda step: steps.assign(step + 1),
+        variables=[extra],
+        counts=lambda done: done == 1,
+    )
+    fitted = fitting.fit(
+        lifted, data.read(asked), asked.settings, hooks=hooks, checkpoints=tmp_path / "checkpoints", seed=1
+    )
+    assert fitted.kept == 1
+    assert epochs == [0, 1]
+    assert int(steps) == 2 * -(-540 // 32)
+    assert float(extra) != 1.0
+
+
+def test_a_full_disk_is_told_and_the_checkpoint_before_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    variable = tf.Variable([1.0, 2.0])
+    kept = checkpoints.Checkpoint(tmp_path, [variable])
+    kept.save(checkpoints.TrainingState(best=3, best_loss=0.5, kept=(np.array([3.0, 4.0]),)))
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np.lib.format, "write_array", full)
+    with pytest.raises(InputError, match="There is no space left"):
+        kept.save(checkpoints.TrainingState(best=4))
+    monkeypatch.undo()
+    variable.assign([0.0, 0.0])
+    found = kept.load()
+    assert (found.best, found.best_loss, list(found.kept[0])) == (3, 0.5, [3.0, 4.0])
+    assert list(variable.numpy()) == [1.0, 2.0]
+    assert [file.name for file in tmp_path.iterdir()] == [checkpoints.FILE]
+
+
+@pytest.mark.parametrize(
+    ("labels", "problem"),
+    [
+        (np.full(digits.MEMBERS, 10), "Label 10 is out of range: the output has 10 classes, 0 to 9 .sample 0"),
+        (np.r_[np.zeros(digits.MEMBERS - 1, int), -1], r"Label -1 is out of range.*sample 599"),
+        (np.zeros((digits.MEMBERS, 3)), r"Labels of the shape \[3\] do not fit outputs of \[10\]"),
+        (np.full((digits.MEMBERS, 10), 2.0), "Label 2 is out of range"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(network: Path, tmp_path: Path, labels: Any, problem: str) -> None:
+    with pytest.raises(InputError, match=problem):
+        trained(tmp_path, network, labels=labels)
+
+
+def test_no_samples_and_too_few_are_refused(network: Path, tmp_path: Path) -> None:
+    name, images = networks.signature(network).inputs[0].source_name, digits.digits()[0]
+    with pytest.raises(InputError, match="no samples"):
+        trained(tmp_path, network, samples={name: images[:0]})
+    with pytest.raises(InputError, match=r"takes 32 samples, and there are 27 \(3 of 30 are held out\)") as caught:
+        trained(tmp_path, network, samples={name: images[:30]})
+    assert "finetune.batch_size=" in caught.value.fix
+
+
+def test_a_teacher_with_other_outputs_is_refused(network: Path, tmp_path: Path) -> None:
+    net = Network()
+    x = net.input("image", (1, 8, 8, 1))
+    x = net.operator("RESHAPE", [x, net.constant("shape", np.array([1, 64], np.int32))], (1, 64))
+    x = net.operator("FULLY_CONNECTED", [x, net.constant("k", weights(7, 64))], (1, 7), name="scores")
+    with pytest.raises(InputError, match="source_scores is not that of the network"):
+        trained(tmp_path, network, teacher=net.save(tmp_path / "other.tflite", x))
+
+
+def test_a_network_without_weights_cannot_be_trained(tmp_path: Path) -> None:
+    net = Network()
+    waist = net.save(tmp_path / "net.tflite", net.operator("EXP", [net.input("image", (1, 8, 8, 1))], (1, 8, 8, 1)))
+    with pytest.raises(Unsupported, match="No gradient reaches any weight"):
+        trained(tmp_path, waist)
+
+
+def test_a_choice_is_taught_by_what_it_is_made_of(tmp_path: Path) -> None:
+    """The class alone has no gradient; its scores have."""
+    tree = graph.load(digits.network(tmp_path / "net.tflite"))
+    net = Network()
+    net.model, net.subgraph = tree, tree.subgraphs[0]
+    axis = net.constant("axis", np.array(1, np.int32))
+    made = net.operator(
+        "ARG_MAX", [net.subgraph.outputs[0], axis], (1,), dtype="int64", kind="ArgMaxOptions",
+        outputType=networks.TYPES["int64"],
+    )  # fmt: skip
+    waist = net.save(tmp_path / "choice.tflite", made)
+    passed, _ = trained(tmp_path, waist, labels=True)
+    assert passed.epochs[-1].held_out < 1.0
