@@ -1,0 +1,106 @@
+"""Surgery: a file without some channels, physically smaller; and the same file with them at zero, for comparison."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.channels.cells import Axes, Ids
+from edgekit.channels.dependencies import Dependencies, Use
+from edgekit.channels.mending import MENDED
+from edgekit.waist import edit, graph
+from edgekit.waist.tensors import Array
+
+Kept = NDArray[np.bool_]
+"""Which indices of an axis stay, ``[size]``."""
+
+
+class Rest:
+    """What is left of each axis once channels are gone."""
+
+    def __init__(self, dependencies: Dependencies, gone: Collection[int]) -> None:
+        self.dependencies = dependencies
+        self._gone = np.array(sorted(gone), np.int64)
+
+    def kept(self, ids: Ids) -> Kept:
+        """Which indices of an axis stay."""
+        return ~np.isin(ids, self._gone)
+
+    def shape(self, axes: Axes) -> tuple[int, ...]:
+        """What is left of a tensor's shape."""
+        return tuple(int(self.kept(ids).sum()) for ids in axes)
+
+    def values(self, axes: Axes, whole: Array) -> Array:
+        """What is left of a constant."""
+        for axis, ids in enumerate(axes):
+            whole = np.compress(self.kept(ids), whole, axis)
+        return whole
+
+
+def cut(dependencies: Dependencies, gone: Collection[int]) -> Any:
+    """The object tree without channels; tensors and operators keep their indices.
+
+    Args:
+        dependencies: of the network.
+        gone: the channels, as its families name them.
+    """
+    tree, what = deepcopy(dependencies.tree), Rest(dependencies, gone)
+    main = tree.subgraphs[0]
+    for index, axes in dependencies.tensors.items():
+        main.tensors[index].shape = np.array(what.shape(axes), np.int32)
+    changed: dict[int, dict[Use, Array]] = defaultdict(dict)
+    for use, values in _changes(what, tree):
+        changed[dependencies.operand(use)][use] = values
+    for index, uses in changed.items():
+        _write(tree, index, uses, dependencies.readers(index))
+    edit.sweep(tree)
+    return tree
+
+
+def _changes(what: Rest, tree: Any) -> Iterator[tuple[Use, Array]]:
+    """Constants as operators are to read them."""
+    dependencies = what.dependencies
+    for use, axes in dependencies.constants.items():
+        if not all(what.kept(ids).all() for ids in axes):
+            yield use, what.values(axes, dependencies.values(use))
+    for operator in dependencies.graph.operators:
+        if operator.name in MENDED:
+            for slot, values in MENDED[operator.name](what, operator, tree.subgraphs[0].operators[operator.index]):
+                yield (operator.index, slot), values
+
+
+def _write(tree: Any, index: int, uses: dict[Use, Array], readers: Collection[Use]) -> None:
+    """Change a constant; if those who read it want different values, they get constants of their own."""
+    main, made = tree.subgraphs[0], dict[bytes, int]()
+    free = set(readers) == set(uses) and index not in graph.ints(main.outputs)
+    for (operator, slot), values in uses.items():
+        key = values.tobytes() + bytes(str(values.shape), "ascii")
+        if key not in made and free:
+            made[key], free = index, False
+            main.tensors[index].shape = np.array(values.shape, np.int32)
+            edit.set_constant(tree, index, values)
+        elif key not in made:
+            name = (main.tensors[index].name or b"").decode()
+            made[key] = edit.add_constant(tree, name, np.ascontiguousarray(values))
+            main.tensors[made[key]].quantization = main.tensors[index].quantization
+        inputs = list(graph.ints(main.operators[operator].inputs))
+        inputs[slot] = made[key]
+        main.operators[operator].inputs = inputs
+
+
+def masked(dependencies: Dependencies, gone: Collection[int]) -> Any:
+    """The object tree at full size in which nobody heeds the channels: the weights that sum over them are zero."""
+    tree, what = deepcopy(dependencies.tree), Rest(dependencies, gone)
+    changed: dict[int, dict[Use, Array]] = defaultdict(dict)
+    for operator, slot, axis in dict.fromkeys(contraction.place for contraction in dependencies.contractions):
+        use = operator, slot
+        kept = what.kept(dependencies.constants[use][axis])
+        if not kept.all():
+            values = changed[dependencies.operand(use)].setdefault(use, np.array(dependencies.values(use)))
+            values[(slice(None),) * axis + (~kept,)] = 0
+    for index, uses in changed.items():
+        _write(tree, index, uses, dependencies.readers(index))
+    return tree
