@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 
 from edgekit.errors import Unsupported
 from edgekit.sources.onnx.network import kind
-from edgekit.sources.onnx.quantized import not_carried
+from edgekit.sources.onnx.quantized import constants, is_static, not_carried
 
 _OPERANDS = {
     "QLinearConv": ("Conv", 2, 6),
@@ -29,6 +29,9 @@ _OPERANDS = {
 }
 """Operator → float operator, how many operands it has (value, scale, zero point each), where the result's grid is."""
 
+_COLUMNS = {"MatMul", "Gemm", "com.microsoft:Attention"}
+"""Float operators whose weights hold a channel in each column."""
+
 _OWN = {"channels_last", "opset"}
 """Attributes that float operators do not have."""
 
@@ -41,7 +44,10 @@ def as_pairs(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    nodes = [new for node in copy.graph.node for new in _written(copy, node)]
+    known = constants(model)
+    nodes = [
+        new for node in copy.graph.node for new in (_scaled(node) if is_static(node, known) else _written(copy, node))
+    ]
     del copy.graph.node[:]
     copy.graph.node.extend(nodes)
     return copy
@@ -49,8 +55,9 @@ def as_pairs(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def spelled_out(model: onnx.ModelProto) -> onnx.ModelProto:
     """The same for a float file: the model itself if nothing in it is on integers, or if a scale is computed."""
+    known = constants(model)
     try:
-        return as_pairs(model) if any(_known(node) for node in model.graph.node) else model
+        return as_pairs(model) if any(_known(node) or is_static(node, known) for node in model.graph.node) else model
     except Unsupported:
         return model
 
@@ -79,6 +86,22 @@ def _written(model: onnx.ModelProto, node: onnx.NodeProto) -> Iterator[onnx.Node
         yield node
 
 
+def _scaled(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+    """An operator that gives floats of integers with a scale of their own (`quantized.SCALED`)."""
+    attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+    given = [*node.input, *[""] * 9][:9]
+    if node.op_type == "QAttention":
+        parts = [[given[0], given[3], given[6]], [given[1], given[4], given[7]], *([given[k]] for k in (2, 5, 8))]
+        yield from _between(node, "com.microsoft:Attention", parts, [], attributes)
+        return
+    product = f"{node.output[0]}/product" if given[6] else node.output[0]
+    inner = onnx.NodeProto(op_type="MatMul", name=node.name, output=[product])
+    parts = [[given[0], given[2], given[4]], [given[1], given[3], given[5]]]
+    yield from _between(inner, "MatMul", parts, [], attributes)
+    if given[6]:
+        yield helper.make_node("Add", [product, given[6]], [node.output[0]])
+
+
 def _bias(model: onnx.ModelProto, node: onnx.NodeProto, name: str, factor: float) -> list[str]:
     """A bias with its scale, which no QOperator spells out: that of input times weights."""
     values = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
@@ -101,10 +124,14 @@ def _between(
             reals += part
             continue
         reals.append(f"{result}/operand{number}")
-        axis = 1 if operator in {"MatMul", "Gemm"} and number == 1 and not attributes.get("transB") else 0
-        yield helper.make_node("DequantizeLinear", part, [reals[-1]], name=reals[-1], axis=axis)
+        axis = 1 if operator in _COLUMNS and number == 1 and not attributes.get("transB") else 0
+        held = [name for name in part if name]
+        yield helper.make_node("DequantizeLinear", held, [reals[-1]], name=reals[-1], axis=axis)
     real = f"{result}/real" if grid else result
     kept = {name: value for name, value in attributes.items() if name not in _OWN}
-    yield helper.make_node(operator, reals, [real], name=node.name or real, **kept)
+    while not reals[-1]:
+        reals.pop()
+    domain, _, bare = operator.rpartition(":")
+    yield helper.make_node(bare, reals, [real], name=node.name or real, domain=domain, **kept)
     if grid:
         yield helper.make_node("QuantizeLinear", [real, *grid], [result], name=result)

@@ -7,7 +7,7 @@ MatMulInteger).
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 import onnx
@@ -44,23 +44,36 @@ def precision(model: onnx.ModelProto) -> Precision:
     return "dynamic-int8" if any(_dynamic(model)) else "float32"
 
 
+SCALED = {"com.microsoft:QAttention": 3, "com.microsoft:MatMulIntegerToFloat": 2}
+"""Operators on integers that give floats, static or dynamic as their input is, by the place of its scale."""
+
+
+def constants(model: onnx.ModelProto) -> set[str]:
+    """The names of a model's constants."""
+    made = {name for node in model.graph.node if node.op_type == "Constant" for name in node.output}
+    return made | {tensor.name for tensor in model.graph.initializer}
+
+
+def is_static(node: onnx.NodeProto, known: Container[str]) -> bool:
+    """Whether an operator of `SCALED` reads an input whose scale is one of the constants."""
+    return kind(node) in SCALED and node.input[SCALED[kind(node)]] in known
+
+
 def _static(model: onnx.ModelProto) -> Iterator[str]:
     """Operators on integers, and products between QuantizeLinear and DequantizeLinear."""
-    constants = {tensor.name for tensor in model.graph.initializer}
-    constants |= {name for node in model.graph.node if node.op_type == "Constant" for name in node.output}
+    known = constants(model)
     real = {
-        node.output[0]
-        for node in model.graph.node
-        if node.op_type == "DequantizeLinear" and node.input[0] not in constants
+        node.output[0] for node in model.graph.node if node.op_type == "DequantizeLinear" and node.input[0] not in known
     }
     for node in model.graph.node:
         on_integers = node.op_type.startswith("QLinear") or kind(node) == "com.microsoft:QGemm"
-        if on_integers or (node.op_type in PRODUCTS and real & set(node.input)):
+        if on_integers or is_static(node, known) or (node.op_type in PRODUCTS and real & set(node.input)):
             yield kind(node)
 
 
 def _dynamic(model: onnx.ModelProto) -> Iterator[str]:
-    return (name for name in map(kind, every_node(model.graph)) if name in DYNAMIC)
+    known = constants(model)
+    return (kind(node) for node in every_node(model.graph) if kind(node) in DYNAMIC and not is_static(node, known))
 
 
 def refuse_dynamic(path: Path, model: onnx.ModelProto) -> None:

@@ -14,6 +14,7 @@ from onnxruntime import quantization
 from edgekit.errors import Unsupported
 from edgekit.nouns.model import SourceOptions
 from edgekit.sources.onnx import OnnxSource, dynamic, quantized
+from edgekit.waist import graph
 from edgekit.waist.tensors import sqnr_db
 from tests.sources.onnx.onnx_cases import CASES
 
@@ -137,6 +138,26 @@ def test_dynamic_attention_is_read_as_the_float_one(
     told = re.search(r"comes to ([\d.]+) dB", waist.warnings[0])
     assert told is not None
     assert float(told[1]) > 25
+
+
+@pytest.mark.parametrize("case", ["ms_attention", "ms_attention_mask"])
+def test_attention_behind_a_scale_of_its_own_keeps_it(case: str, tmp_path: Path) -> None:
+    onnx.save(CASES[case], tmp_path / "plain.onnx")
+    path = tmp_path / "static.onnx"
+    quantization.quantize_dynamic(tmp_path / "plain.onnx", path, per_channel=True)
+    model = onnx.load(path)
+    rounding = next(node for node in model.graph.node if node.op_type == "DynamicQuantizeLinear")
+    for name, value in zip(rounding.output[1:], (np.float32(0.03), np.uint8(120)), strict=True):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(value), name))
+    rounding.op_type = "QuantizeLinear"
+    rounding.input.extend(rounding.output[1:])
+    del rounding.output[1:]
+    onnx.save(model, path)
+    assert quantized.precision(model) == "int8"
+    waist = OnnxSource().as_it_is(path, SourceOptions(), tmp_path)
+    assert waist is not None
+    held = graph.read(tmp_path / waist.file)[0]
+    assert {"QUANTIZE", "DEQUANTIZE"} <= {operator.name for operator in held.operators}
 
 
 def test_dynamic_operators_without_a_float_form_are_named(plain: Path, tmp_path: Path) -> None:
