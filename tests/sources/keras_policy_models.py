@@ -73,3 +73,4 @@ def write(name: str, build: Any, policy: str) -> None:
 write("images_mixed_float16", images, "mixed_float16")
 write("images_mixed_bfloat16", images, "mixed_bfloat16")
 write("signals_float16", signals, "float16")
+write("signals_float64", signals, "float64")

@@ -42,9 +42,10 @@ def load(path: Path, format_: str, options: SourceOptions) -> KerasNetwork:
 
 
 def _load_file(path: Path, options: SourceOptions, *, zipped: bool, as_saved: bool = False) -> KerasNetwork:
-    """Load with the policies of 16 bits that the file names (``as_saved``), or with float32 in their place."""
+    """Load with the policies of 16 or 64 bits that the file names (``as_saved``), or with float32 in their place."""
     described = archive.read(path, zipped=zipped)
-    halves = () if as_saved else policies.halves(described)
+    policies.refuse_quantized(path, described)
+    others = () if as_saved else policies.others(described)
     libraries = [_keras3, _legacy] if described.keras3 else [_legacy, _keras3]
     failures: list[str] = []
     with (
@@ -57,7 +58,7 @@ def _load_file(path: Path, options: SourceOptions, *, zipped: bool, as_saved: bo
             custom, libraries = optimization.classes() | custom, [_legacy]
         vetting.Vetting(path, frozenset(known(custom)), options.allow_unsafe).check(described.config)
         vetting.check_sizes(described.config, described.stored, path)
-        chosen = opened.enter_context(policies.in_float32(file, described, zipped=zipped)) if halves else file
+        chosen = opened.enter_context(policies.in_float32(file, described, zipped=zipped)) if others else file
         for library in libraries:
             try:
                 model = library(chosen, custom, safe_mode=not options.allow_unsafe)
@@ -67,7 +68,7 @@ def _load_file(path: Path, options: SourceOptions, *, zipped: bool, as_saved: bo
                 failures.append(str(error) or type(error).__name__)
             else:
                 again = partial(_load_file, path, options, zipped=zipped, as_saved=True)
-                return replace(network, policies=halves, as_saved=again) if halves else network
+                return replace(network, policies=others, as_saved=again) if others else network
     raise _unloadable(path, described, failures, optimization.SAVE_AS_HDF5 if wrapped else archive.SAVE_AGAIN)
 
 

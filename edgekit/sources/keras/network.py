@@ -34,7 +34,7 @@ class KerasNetwork:
     ``call`` takes tensors in the order of ``inputs`` and gives a flat list in the order of
     ``outputs``. ``model`` is the Keras model, None for a plain SavedModel. ``integer_limit`` is
     the largest index that every integer input may hold without leaving an embedding's table.
-    ``policies`` are those of 16 bits that the file names and that were read as float32; ``as_saved``
+    ``policies`` are those of 16 or 64 bits that the file names and that were read as float32; ``as_saved``
     then loads the network with them.
     """
 

@@ -1,14 +1,15 @@
-"""Networks whose layers compute in half precision, read as the float32 networks that they stand for.
+"""Networks whose layers compute in half or double precision, read as the float32 networks that they stand for.
 
 ``mixed_float16`` and its kin say on what hardware a network was trained, not what it is for: its
 variables are float32 (under ``float16`` they are rounded once), and every target chooses its own
-arithmetic. TFLite has no operators of float16 or bfloat16. So the policies are changed in a copy of
+arithmetic. TFLite has no operators of float16, bfloat16 or float64. So the policies are changed in a copy of
 the file before a library reads it, and what the change makes is measured.
 """
 
 import json
 import shutil
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,27 +19,57 @@ from typing import Any
 import h5py
 import numpy as np
 
-from edgekit.errors import first_line
+from edgekit.errors import Unsupported, first_line
 from edgekit.sources.keras.archive import Archive
 from edgekit.sources.keras.libraries import FAILURES, tf
 from edgekit.sources.keras.network import Fixed, sample
 from edgekit.waist.tensors import IDENTICAL_DB, sqnr_db
 
-HALVES = ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16")
-"""Keras's names of policies and dtypes that compute in 16 bits."""
+OTHERS = ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64")
+"""Keras's names of policies and dtypes that compute in 16 or 64 bits."""
 
 POLICIES = {"DTypePolicy", "Policy", "PolicyV1", "FloatDTypePolicy"}
 """Classes by which Keras 2 and 3 write a policy."""
+
+QUANTIZED = {
+    "QuantizedDTypePolicy", "QuantizedFloat8DTypePolicy", "Int4DTypePolicy", "GPTQDTypePolicy", "AWQDTypePolicy"
+}  # fmt: skip
+"""Classes of the policies that ``model.quantize()`` of Keras 3 gives layers."""
 
 SEEDS = (0, 1, 2)
 """Of the random samples on which the two are compared."""
 
 
-def halves(archive: Archive) -> tuple[str, ...]:
-    """The policies and dtypes of 16 bits that a file's configuration names."""
+def others(archive: Archive) -> tuple[str, ...]:
+    """The policies and dtypes of other than 32 bits that a file's configuration names."""
     found: dict[str, None] = {}
     _changed(archive.config, found)
     return tuple(found)
+
+
+def refuse_quantized(path: Path, archive: Archive) -> None:
+    """Stop at layers that Keras 3 quantized: most round activations anew at every run, as no operator of TFLite does.
+
+    Raises:
+        Unsupported: with the modes and the layers.
+    """
+    found = Counter(_quantized(archive.config))
+    if found:
+        raise Unsupported(
+            f"{path.name} is quantized already, by Keras's quantize() ({', '.join(sorted(found))}; "
+            f"{found.total()} layers): TFLite has no operators for its integers.",
+            place=str(path),
+            fix="save the model before model.quantize(); edgekit quantizes it (--precision int8 or dynamic-int8)",
+        )
+
+
+def _quantized(value: Any) -> Iterator[str]:
+    """The modes of all quantized policies within a configuration."""
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _quantized(item)
+    named = value.get("config") if isinstance(value, dict) else None
+    if isinstance(named, dict) and isinstance(kind := value.get("class_name"), str) and kind in QUANTIZED:
+        yield str(named.get("mode", kind))
 
 
 @contextmanager
@@ -63,18 +94,18 @@ def in_float32(file: Path, archive: Archive, *, zipped: bool) -> Iterator[Path]:
 
 
 def _changed(value: Any, found: dict[str, None]) -> Any:
-    """A configuration with float32 for every half; ``found`` collects what was replaced."""
+    """A configuration with float32 for every other; ``found`` collects what was replaced."""
     if isinstance(value, list):
         return [_changed(item, found) for item in value]
     if not isinstance(value, dict):
         return value
     made = {key: _changed(item, found) for key, item in value.items()}
     kind, named = made.get("class_name"), made.get("config")
-    if isinstance(kind, str) and kind in POLICIES and isinstance(named, dict) and named.get("name") in HALVES:
+    if isinstance(kind, str) and kind in POLICIES and isinstance(named, dict) and named.get("name") in OTHERS:
         found[named["name"]] = None
         made["config"] = named | {"name": "float32"}
     for key in ("dtype", "compute_dtype", "variable_dtype"):
-        if isinstance(made.get(key), str) and made[key] in HALVES:
+        if isinstance(made.get(key), str) and made[key] in OTHERS:
             found[made[key]] = None
             made[key] = "float32"
     return made
