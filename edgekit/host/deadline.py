@@ -4,6 +4,7 @@ Native code cannot be interrupted. So a process that serves requests (`edgekit.h
 whether what it is at takes longer than it may; then it says so to its parent and ends. Elsewhere nobody looks.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,8 +32,16 @@ MACS_PER_S, VALUES_PER_S = 1e8, 1e8
 TFLite's reference kernels do about 2e8 multiply-accumulates on one core of 2020, XNNPACK 1e10.
 """
 
+LOOP_BYTES_PER_S, VALUE_BYTES = 1 << 27, 8
+"""Memory that a network with a loop may come to take for each second that any inference may, and for each value.
+
+What a loop collects step by step may grow by gigabytes within the seconds that it has.
+"""
+
 MOST_S = 3600.0
 """The most seconds that operators can earn a network: a file can declare any amount of work."""
+
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 _DAMAGES = (
     EdgekitError, ArithmeticError, AttributeError, LookupError, MemoryError, OSError, RuntimeError, TypeError,
@@ -58,16 +67,24 @@ class Effort(msgspec.Struct, frozen=True):
 
 
 class _Step:
-    """Something that is under way; ``most_s`` is asked once it has taken ``least_s``."""
+    """Something that is under way; ``most_s`` is asked once it has taken ``least_s``, and ``swells`` at every look."""
 
-    def __init__(self, least_s: float, most_s: Callable[[], float], error: Callable[[float], EdgekitError]) -> None:
-        self._least_s, self._most_s, self._error = least_s, most_s, error
+    def __init__(
+        self,
+        least_s: float,
+        most_s: Callable[[], float],
+        error: Callable[[float], EdgekitError],
+        swells: Callable[[], EdgekitError | None] = lambda: None,
+    ) -> None:
+        self._least_s, self._most_s, self._error, self._swells = least_s, most_s, error, swells
         self._limit_s: float | None = None
         self._begun, self._computing = time.monotonic(), time.process_time()
         self.stopped_s = 0.0
 
     def overdue(self) -> EdgekitError | None:
-        """What to say if it takes too long."""
+        """What to say if it takes too long, or too much memory."""
+        if (swollen := self._swells()) is not None:
+            return swollen
         lasted = time.monotonic() - self._begun - self.stopped_s
         took = max(min(lasted, time.process_time() - self._computing), lasted / PATIENCE)
         if took <= self._least_s:
@@ -129,28 +146,46 @@ def inference(effort: Callable[[], Effort], *, file: str = "the network", runs: 
     """
     place = _about or file
     known: list[Effort] = []
+    before = _private_bytes()
 
-    def most_s() -> float:
-        try:
-            known.append(effort())
-        except _DAMAGES:
-            known.append(Effort())
-        return _base_s + runs * known[-1].seconds
+    def ask() -> Effort:
+        if not known:
+            try:
+                known.append(effort())
+            except _DAMAGES:
+                known.append(Effort())
+        return known[0]
+
+    def swollen() -> EdgekitError | None:
+        grown, usual = _private_bytes() - before, LOOP_BYTES_PER_S * _base_s
+        if grown <= usual or not ask().loops or grown <= usual + VALUE_BYTES * runs * ask().values:
+            return None
+        return _endless(f"came to take {grown / 2**30:.1f} GiB of memory", place, ask().loops, _base_s)
 
     def late(limit_s: float) -> EdgekitError:
-        loops = known[-1].loops if known else ()
-        why = f": {_listed(loops)} may never end" if loops else ", and what it computes needs less"
-        return EndlessError(
-            f"One inference of {Path(place).name} did not end within {limit_s:,.0f} s{why}.",
-            place=f"{place}: {loops[0]}" if loops else place,
-            fix="bound the loop when you export the model, or raise the limit if it only takes long: "
-            f"--max-seconds {_more(limit_s)}"
-            if loops
-            else f"raise the limit if it only takes long: --max-seconds {_more(limit_s)}",
-        )
+        return _endless(f"did not end within {limit_s:,.0f} s", place, ask().loops, limit_s)
 
-    with _watched(_Step(_base_s, most_s, late)):
+    with _watched(_Step(_base_s, lambda: _base_s + runs * ask().seconds, late, swollen)):
         yield
+
+
+def _endless(what: str, place: str, loops: tuple[str, ...], limit_s: float) -> EdgekitError:
+    why = f": {_listed(loops)} may never end" if loops else ", and what it computes needs less"
+    more = f"raise the limit if it only takes long: --max-seconds {_more(limit_s)}"
+    return EndlessError(
+        f"One inference of {Path(place).name} {what}{why}.",
+        place=f"{place}: {loops[0]}" if loops else place,
+        fix=f"bound the loop when you export the model, or {more}" if loops else more,
+    )
+
+
+def _private_bytes() -> int:
+    """Memory that this process alone has; 0 if the system does not tell."""
+    try:
+        resident, shared = Path("/proc/self/statm").read_text(encoding="ascii").split()[1:3]
+    except OSError:
+        return 0
+    return (int(resident) - int(shared)) * PAGE_BYTES
 
 
 @contextmanager

@@ -160,3 +160,34 @@ def test_native_code_that_lets_nobody_look_is_late(clock: Clock) -> None:
         with deadline.looked_away():
             clock.go(60)
         assert deadline.overdue() is not None
+
+
+@pytest.mark.parametrize(
+    ("effort", "allowed"),
+    [
+        (Effort(loops=("Loop f",)), 0),
+        (Effort(loops=("Loop f",), values=1 << 28), deadline.VALUE_BYTES << 28),
+        (Effort(values=1), None),
+    ],
+)
+def test_what_a_loop_collects_has_a_bound(
+    effort: Effort, allowed: int | None, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = [1 << 30]
+    monkeypatch.setattr(deadline, "_private_bytes", lambda: taken[0])
+    with deadline.inference(lambda: effort):
+        taken[0] += int(deadline.LOOP_BYTES_PER_S * deadline.BASE_S) + (allowed or 0)
+        assert deadline.overdue() is None
+        taken[0] += 1
+        late = deadline.overdue()
+    assert (late is None) == (allowed is None)
+    if late is not None:
+        assert "GiB of memory: its loop Loop f may never end" in late.problem
+        assert "--max-seconds 100" in late.fix
+
+
+def test_memory_of_this_process_alone_is_known() -> None:
+    before = deadline._private_bytes()
+    taken = bytearray(64 << 20)
+    taken[::4096] = b"x" * len(taken[::4096])
+    assert deadline._private_bytes() - before > 60 << 20
