@@ -14,6 +14,10 @@ CALIBRATED: frozenset[Precision] = frozenset({"int8", "int16x8"})
 """Precisions whose activations are quantized, so that they need samples."""
 
 
+WEIGHTS_ONLY: frozenset[Precision] = frozenset({"dynamic-int8", "int4"})
+"""Precisions of which weights alone are quantized, so that samples, if there are any, tell how to round them."""
+
+
 FLOATS: frozenset[Precision] = frozenset({"float32", "float16"})
 """Precisions whose files must agree with the source; a quantized one may only be worse."""
 

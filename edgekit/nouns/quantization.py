@@ -20,7 +20,8 @@ class Quantization(Noun, frozen=True, kw_only=True):
         ranges: how the ranges of activations follow from the samples: auto, minmax, least-squares, p99.99 or p99.9 (one
             for all of them), or searched (each for itself, by the outputs' error; takes minutes).
         weights: what is done to weights and biases before they are rounded: auto, nearest (nothing), bias-correction,
-            or learned (bias correction and learned rounding).
+            or learned (bias correction and learned rounding). dynamic-int8 and int4 take calibration samples for it if
+            there are any.
         per_channel: a scale for each output channel of weights; false: one for all, as some accelerators need.
         float_operators: operators that stay float: the names of tensors that they make, kinds such as ``SOFTMAX``, or
             places in the float TFLite network, counted from 0.

@@ -13,9 +13,9 @@ from edgekit.engine.store import Answer
 from edgekit.errors import BudgetMissed, MissingTool, Unsupported
 from edgekit.nouns.building import Built
 from edgekit.nouns.manifest import FILE_NAME, ArtifactFile, Manifest, carried
-from edgekit.nouns.model import CALIBRATED, Waist
+from edgekit.nouns.model import CALIBRATED, WEIGHTS_ONLY, Waist
 from edgekit.nouns.target import BuildOptions, Target, Variant
-from edgekit.steps import compilation, evidence, optimization
+from edgekit.steps import compilation, evidence, optimization, rungs
 from edgekit.steps.conversion import Subject
 from edgekit.steps.data import BuildData
 from edgekit.steps.reading import OpenedNetwork
@@ -61,7 +61,8 @@ def made(
     require_form(subject, variant)
     trained = subject.waist if subject.passed else None
     subject = optimization.optimized(session, subject, variant, prepared.evidence.probes.kept)
-    calibrated = variant.precision in CALIBRATED and subject.own(variant.precision) is None
+    fitted = variant.precision in WEIGHTS_ONLY and variant.backend in rungs.FITTING
+    calibrated = (variant.precision in CALIBRATED or fitted) and subject.own(variant.precision) is None
     calibration = prepared.calibration if calibrated else None
     built = compilation.compile_variant(session, subject, variant, calibration, recipe.seed, way=way)
     if recipe.require_compiled and "compiled" in built.result.unavailable:

@@ -27,7 +27,7 @@ def compile_variant(
         session: of the run.
         subject: the source.
         variant: which files, and how.
-        calibration: samples, for a precision that needs them.
+        calibration: samples, for a precision that needs them, or can do with them.
         seed: of what is drawn.
         way: how, in words, for whoever watches.
 

@@ -52,6 +52,7 @@ class Climb:
         target: whose file it is.
         samples: on which a file is looked into for operators to keep float.
         probes: on which the rewritten network was held against the original.
+        calibrated: there are samples for calibration.
     """
 
     def __init__(
@@ -65,8 +66,9 @@ class Climb:
         samples: Answer[Kept],
         target: Target,
         probes: Answer[Kept] | None = None,
+        calibrated: bool = True,
     ) -> None:
-        self.variant = variant
+        self.variant, self._calibrated = variant, calibrated
         self.siblings: tuple[Climb, ...] = ()
         self._target, self._title = target, f"{target.name}/{variant.file}"
         self._subject, self._samples, self._probes = subject, samples, probes
@@ -134,7 +136,7 @@ class Climb:
 
     def _proposed(self) -> Iterator[Proposal]:
         """One rung after another, as long as none meets the budget."""
-        for rung in (rungs.AS_PROPOSED,) if self._fixed else rungs.of(self.variant, self._search.effort):
+        for rung in (rungs.AS_PROPOSED,) if self._fixed else self._ways(self._search.effort):
             yield rung
             if self._met:
                 return
@@ -143,6 +145,9 @@ class Climb:
                 yield from self._mixed(self.best)
             else:
                 yield from self._controlled(self.best)
+
+    def _ways(self, effort: Effort) -> tuple[Proposal, ...]:
+        return rungs.of(self.variant, effort, calibrated=self._calibrated)
 
     def _may_mix(self, effort: Effort) -> bool:
         """Whether single operators may leave the integers."""
@@ -258,7 +263,7 @@ class Climb:
             return []
         known = {rung.name for rung in self._rungs}
         mixed_too = self._may_mix(effort) and not any(name.startswith(rungs.MIXED) for name in known)
-        others = [rung.name for rung in rungs.of(self.variant, effort) if rung.name not in known]
+        others = [rung.name for rung in self._ways(effort) if rung.name not in known]
         return others + [rungs.MIXED] * mixed_too
 
     def _beyond(self) -> str:

@@ -9,7 +9,7 @@ from edgekit.engine.store import Answer
 from edgekit.nouns.building import Built
 from edgekit.nouns.ladder import Effort, Rung
 from edgekit.nouns.manifest import ArtifactFile
-from edgekit.nouns.model import CALIBRATED
+from edgekit.nouns.model import CALIBRATED, WEIGHTS_ONLY
 from edgekit.nouns.quantization import Settings
 from edgekit.nouns.target import Variant
 from edgekit.nouns.verification import Verification
@@ -82,7 +82,17 @@ BISECTIONS: dict[Effort, int] = {"quick": 0, "normal": 2, "thorough": 8}
 """How many files are built to make a set of float operators smaller that meets the budget."""
 
 AS_PROPOSED = Proposal("as the target proposes")
-"""The only rung of what has no ladder."""
+"""What is built without a search, so that no search ends below it; the only rung of what has no ladder."""
+
+WEIGHTS = (
+    Proposal("nearest level", {"weights": "nearest"}),
+    Proposal("bias correction", {"weights": "bias-correction"}),
+    Proposal("learned rounding", {"weights": "learned"}, "normal"),
+)
+"""Ways of the TFLite backend for weights alone, which need samples."""
+
+FITTING = frozenset({"tflite"})
+"""Backends that fit weights of `edgekit.nouns.model.WEIGHTS_ONLY` precisions to samples."""
 
 LADDERS: dict[str, tuple[Proposal, ...]] = {
     "tflite": FITTED,
@@ -93,15 +103,23 @@ LADDERS: dict[str, tuple[Proposal, ...]] = {
         Proposal("bias correction, layer by layer", {"weights": "learned"}, "normal"),
     ),
 }
-"""Ways of a backend for `edgekit.nouns.model.CALIBRATED` precisions; any other has one, that of its target."""
+"""Ways of a backend for `edgekit.nouns.model.CALIBRATED` precisions, after that of its target."""
 
 
-def of(variant: Variant, effort: Effort) -> tuple[Proposal, ...]:
-    """The ways to make a file that differ, in order. What a target or the user says stands, whatever a rung says."""
+def of(variant: Variant, effort: Effort, *, calibrated: bool = True) -> tuple[Proposal, ...]:
+    """The ways to make a file that differ, in order. What a target or the user says stands, whatever a rung says.
+
+    Args:
+        variant: the file.
+        effort: how far to go.
+        calibrated: there are samples for calibration.
+    """
     efforts = get_args(Effort)
     ladder = LADDERS.get(variant.backend, ()) if variant.precision in CALIBRATED else ()
+    if variant.precision in WEIGHTS_ONLY and variant.backend in FITTING and calibrated:
+        ladder = WEIGHTS
     found: dict[str, Proposal] = {}
-    for rung in ladder or (AS_PROPOSED,):
+    for rung in (AS_PROPOSED, *ladder):
         if efforts.index(rung.effort) > efforts.index(effort):
             continue
         asked = {key: value for key, value in rung.settings.items() if key not in variant.settings}

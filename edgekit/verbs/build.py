@@ -229,7 +229,15 @@ def _files(session: Session, project: Project, prepared: _Prepared, row: Row) ->
         looked_at, probes = data_.calibration or data_.evidence.samples, data_.evidence.probes.kept
         climbs = [
             ladder.Climb(
-                session, subject, variant, make, search=prepared.search, samples=looked_at, probes=probes, target=target
+                session,
+                subject,
+                variant,
+                make,
+                search=prepared.search,
+                samples=looked_at,
+                probes=probes,
+                target=target,
+                calibrated=data_.calibration is not None,
             )
             for variant in variants
         ]

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from edgekit.backends.tflite import integer
 from edgekit.backends.tflite.engines import ENGINES
 from edgekit.backends.tflite.layerwise import fitting, grid, holdout, layers
+from edgekit.backends.tflite.layerwise.grid import Scheme
 from edgekit.backends.tflite.layerwise.holdout import Holdout
-from edgekit.backends.tflite.layerwise.reconstruction import Scheme, reconstruct
+from edgekit.backends.tflite.layerwise.reconstruction import reconstruct
 from edgekit.backends.tflite.ranges import choose, observe
 from edgekit.errors import Unsupported
 from edgekit.waist import graph, run
@@ -23,8 +24,23 @@ from tests import networks
 from tests.backends.integers import Quantized, normal
 
 
+def products(path: Path, random: np.random.Generator) -> Path:
+    """A BATCH_MATMUL by one constant, or by several, on either side, transposed or not."""
+    net = networks.Network()
+    rows, taps, columns = (int(n) for n in random.integers(2, 6, 3))
+    groups, count, slot, adjoint = int(random.integers(1, 4)), 3, int(random.integers(2)), random.integers(2, size=2)
+    shapes = [(taps, rows) if adjoint[0] else (rows, taps), (columns, taps) if adjoint[1] else (taps, columns)]
+    constant = networks.weights(*((groups if groups == count else 1,) if random.integers(2) else ()), *shapes[slot])
+    x = net.input("x", (count, *shapes[1 - slot]))
+    both = [x, net.constant("k", constant)][:: -1 if slot == 0 else 1]
+    options: dict[str, Any] = {"adjX": bool(adjoint[0]), "adjY": bool(adjoint[1]), "kind": "BatchMatMulOptions"}
+    return net.save(path, net.operator("BATCH_MATMUL", both, (count, rows, columns), **options))
+
+
 def one_layer(path: Path, kind: str, random: np.random.Generator) -> Path:
     """A network of one layer with random sizes, strides, dilations and padding."""
+    if kind == "BATCH_MATMUL":
+        return products(path, random)
     net = networks.Network()
     channels, outputs = int(random.integers(1, 5)), int(random.integers(1, 5))
     height, width = (int(n) for n in random.integers(5, 9, 2))
@@ -81,14 +97,20 @@ def test_a_layer_is_its_weights_times_its_patches(
     found = layers.layer(model, main, operator)
     assert found is not None
     values = random.standard_normal(main.tensors[found.source].shape).astype(np.float32)
-    # Not on XNNPACK: it errs in "same" convolutions whose kernel has size 1 on an axis with stride 2.
-    reference = run.interpreter(path, delegate=False)
+    # XNNPACK errs in "same" convolutions whose kernel has size 1 on an axis with stride 2, LiteRT's own kernel in
+    # products whose factors are both transposed, one of them for all places alike.
+    reference = run.interpreter(path, delegate=kind == "BATCH_MATMUL")
     reference.set_tensor(reference.get_input_details()[0]["index"], values)
     reference.invoke()
     wanted = reference.get_tensor(reference.get_output_details()[0]["index"])
-    products = np.einsum("grt,got->rgo", found.patches(values[None], 1 << 20), found.matrices()).reshape(wanted.shape)
-    bias = graph.constant(model, 0, found.bias)
-    assert products + bias == pytest.approx(wanted, abs=1e-4, rel=1e-4)
+    form = "rgo"
+    if kind == "BATCH_MATMUL":
+        form = "gor" if operator.inputs[0] == found.kernel else "gro"
+    made = np.einsum(f"grt,got->{form}", found.patches(values[None], 1 << 20), found.matrices())
+    if form == "gor" and found.groups == 1:  # the places of all tables stand in one row
+        made = made.reshape(wanted.shape[1], wanted.shape[0], -1).swapaxes(0, 1)
+    bias = 0.0 if found.bias < 0 else graph.constant(model, 0, found.bias)
+    assert made.reshape(wanted.shape) + bias == pytest.approx(wanted, abs=1e-4, rel=1e-4)
     assert np.array_equal(found.as_weights(found.matrices().astype(np.float64)), found.weights)
 
 
@@ -103,27 +125,27 @@ def correlated(random: np.random.Generator, groups: int, taps: int) -> Any:
     st.integers(1, 4),
     st.integers(2, 80),
     st.sampled_from([4, 8]),
-    st.booleans(),
+    st.sampled_from(["channel", "column", "tensor"]),
 )
 @settings(deadline=None, max_examples=60)
 def test_learned_weights_lie_on_the_grid_and_their_output_errs_no_more(
-    seed: int, groups: int, outputs: int, taps: int, bits: int, per_channel: bool
+    seed: int, groups: int, outputs: int, taps: int, bits: int, granularity: grid.Granularity
 ) -> None:
     random = np.random.default_rng(seed)
     weights = random.standard_normal((groups, outputs, taps)) * random.uniform(0.01, 10, (groups, outputs, 1))
-    gram = correlated(random, groups, taps)
-    learned = grid.learned(weights, gram, bits, per_channel=per_channel)
-    scale, top = grid.scales(weights, bits, per_channel=per_channel), 2 ** (bits - 1) - 1
+    gram, scheme = correlated(random, groups, taps), Scheme(bits, granularity)
+    scale = grid.scales(weights, scheme, np.einsum("gtt->gt", gram))
+    learned = grid.learned(weights, gram, scale, scheme.top)
     levels = learned / scale
     assert np.abs(levels - np.rint(levels)).max() < 1e-6
-    assert grid.scales(learned, bits, per_channel=per_channel) == pytest.approx(scale)  # a quantizer finds the same
-    assert np.abs(levels).max() <= top + 1e-6
+    assert grid.scales(learned, scheme) == pytest.approx(scale)  # a quantizer finds the same
+    assert np.abs(levels).max() <= scheme.top + 1e-6
 
     def error(found: Any) -> float:
         lost = weights - found
         return float(np.einsum("got,gtu,gou->", lost, gram, lost))
 
-    assert error(learned) <= 1.0001 * error(grid.nearest(weights, bits, per_channel=per_channel))
+    assert error(learned) <= 1.0001 * error(grid.nearest(weights, scale, scheme.top))
 
 
 def test_learning_pays_off_if_inputs_depend_on_one_another() -> None:
@@ -134,8 +156,8 @@ def test_learning_pays_off_if_inputs_depend_on_one_another() -> None:
         lost = weights - found
         return float(np.einsum("got,gtu,gou->", lost, gram, lost))
 
-    learned, nearest = grid.learned(weights, gram, 4, per_channel=True), grid.nearest(weights, 4, per_channel=True)
-    assert error(learned) < error(nearest) / 2
+    scale = grid.scales(weights, Scheme(4))
+    assert error(grid.learned(weights, gram, scale, 7)) < error(grid.plain(weights, Scheme(4))) / 2
 
 
 def test_no_sample_checks_what_was_fitted_to_it() -> None:
@@ -160,7 +182,8 @@ def test_a_quantizer_writes_the_integers_that_were_chosen(
     inputs = {"image": normal(waist, 24)["source_image"]}
     main = graph.read(waist)[0]
     ranges = choose(main, observe(waist, main, inputs, np.arange(4), 0).activations, "minmax")
-    model, left = reconstruct(waist, inputs, ranges, frozenset(), Scheme(per_channel=per_channel, learned=learned))
+    scheme = Scheme(granularity="channel" if per_channel else "tensor", learned=learned)
+    model, left = reconstruct(waist, inputs, {o.index: scheme for o in main.operators}, ranges)
     assert left == ()
     fitted = tmp_path / "fitted.tflite"
     fitted.write_bytes(graph.pack(model))
@@ -254,7 +277,7 @@ def test_weights_that_two_layers_share_stay_as_they_are(tmp_path: Path) -> None:
         x = net.operator("FULLY_CONNECTED", [x, shared, bias], (1, 8), kind="FullyConnectedOptions")
     path = net.save(tmp_path / "model.tflite", x)
     inputs = {"x": np.random.default_rng(0).standard_normal((16, 1, 8)).astype(np.float32)}
-    model, left = reconstruct(path, inputs, {}, frozenset(), Scheme())
+    model, left = reconstruct(path, inputs, dict.fromkeys(range(2), Scheme()), {})
     assert np.array_equal(graph.constant(model, 0, 1), networks.weights(8, 8))
     assert left == ()
 
@@ -267,7 +290,7 @@ def test_a_layer_whose_samples_are_not_finite_is_left_alone(tmp_path: Path) -> N
     y = net.operator("FULLY_CONNECTED", [y, *constants], (1, 3), name="dense", kind="FullyConnectedOptions")
     path = net.save(tmp_path / "model.tflite", y)
     inputs = {"x": np.zeros((8, 1, 4), np.float32)}  # log 0
-    model, left = reconstruct(path, inputs, {}, frozenset(), Scheme())
+    model, left = reconstruct(path, inputs, dict.fromkeys(range(2), Scheme()), {})
     assert left == ("dense",)
     assert np.array_equal(graph.constant(model, 0, constants[0]), networks.weights(3, 4))
 

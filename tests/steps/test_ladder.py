@@ -79,7 +79,7 @@ def climbed(
     """A climb to its end, where each way to fit weights comes to so many dB; and each better file."""
 
     def make(variant: Variant, _: str) -> rungs.File:
-        level = levels[str(variant.settings["weights"])]
+        level = levels.get(str(variant.settings.get("weights", "auto")), 20.0)
         if isinstance(level, Exception):
             raise level
         return file(variant, judged(level))
@@ -92,24 +92,25 @@ def test_a_search_ends_at_the_first_rung_that_meets_the_budget(session: Session)
     climb, files = climbed(session, {"nearest": 24.0, "bias-correction": 31.0, "learned": 99.0})
     tried = climb.file[0].rungs
     assert [(rung.name, rung.met, rung.chosen) for rung in tried] == [
+        ("as the target proposes", False, False),
         ("ranges", False, False),
         ("bias correction", True, True),
     ]
-    assert [found.verification.sqnr_db for found, _ in files if found.verification] == [24.0, 31.0]
-    assert tried[1].settings == {"weights": "bias-correction"}
-    assert (tried[1].seconds, tried[1].latency_ms, tried[1].sqnr_db) == (2.0, 0.25, 31.0)
+    assert [found.verification.sqnr_db for found, _ in files if found.verification] == [20.0, 24.0, 31.0]
+    assert tried[2].settings == {"weights": "bias-correction"}
+    assert (tried[2].seconds, tried[2].latency_ms, tried[2].sqnr_db) == (2.0, 0.25, 31.0)
     assert not climb.file[0].warnings
 
 
 def test_the_best_is_kept_and_what_it_would_take_is_said_if_no_rung_meets_the_budget(session: Session) -> None:
     climb, files = climbed(session, {"nearest": 24.0, "bias-correction": 26.0, "learned": 25.0})
-    assert [found.verification.sqnr_db for found, _ in files if found.verification] == [24.0, 26.0]
-    assert [rung.chosen for rung in climb.file[0].rungs] == [False, True, False, False]
+    assert [found.verification.sqnr_db for found, _ in files if found.verification] == [20.0, 24.0, 26.0]
+    assert [rung.chosen for rung in climb.file[0].rungs] == [False, False, True, False, False]
     (told,) = climb.file[0].warnings
     assert "bias correction comes closest" in told
     assert "it would take --precision int16x8 or float16, a looser budget" in told
     lines = cast("Told", session.progress).lines
-    assert lines[0].startswith(
+    assert lines[1].startswith(
         "android/model_int8.tflite: ranges: SQNR 24.0 dB, 0.0 KiB, 0.25 ms here, 2.0 s, misses the budget"
     )
 
@@ -132,17 +133,17 @@ def test_what_more_effort_would_try_is_said(session: Session) -> None:
 def test_a_rung_that_cannot_be_built_is_recorded_and_passed_by(session: Session) -> None:
     broken = Unsupported("No such kernel.")
     climb, _ = climbed(session, {"nearest": broken, "bias-correction": 20.0, "learned": broken})
-    assert [rung.problem for rung in climb.file[0].rungs] == ["No such kernel.", "", "", "No such kernel."]
+    assert [rung.problem for rung in climb.file[0].rungs] == ["", "No such kernel.", "", "", "No such kernel."]
     with pytest.raises(Unsupported, match="No such kernel"):
-        climbed(session, dict.fromkeys(("nearest", "bias-correction", "learned"), broken))
+        climbed(session, dict.fromkeys(("auto", "nearest", "bias-correction", "learned"), broken))
 
 
 def test_a_crash_costs_a_rung_and_not_the_file(session: Session) -> None:
     crash = LeafCrashError("tflite failed in build", "log.txt")
     climb, _ = climbed(session, {"nearest": 20.0, "bias-correction": crash, "learned": 31.0})
-    assert [rung.met for rung in climb.file[0].rungs] == [False, False, False, True]
+    assert [rung.met for rung in climb.file[0].rungs] == [False, False, False, False, True]
     with pytest.raises(LeafCrashError):
-        climbed(session, {"nearest": crash})
+        climbed(session, {"auto": crash})
     with pytest.raises(CancelledError):
         climbed(session, {"nearest": 20.0, "bias-correction": CancelledError()})
 
@@ -162,28 +163,30 @@ def test_files_of_the_target_that_meet_the_budget_are_named(session: Session) ->
         "model_float16.tflite and own.tflite meet it; --effort thorough also tries searched ranges; else it would take"
         in climbs[0].file[0].warnings[0]
     )
-    assert cast("Told", session.progress).lines[0].startswith("android/model_int8.tflite: ranges")
+    assert cast("Told", session.progress).lines[0].startswith("android/model_int8.tflite: as the target proposes")
 
 
 def test_a_search_out_of_time_keeps_its_first_file(session: Session) -> None:
     past = ladder.Search("normal", time.monotonic() - 1)
-    climb, files = climbed(session, {"nearest": 24.0, "bias-correction": 99.0, "learned": 99.0}, past)
-    assert len(files) == 1
+    climb, files = climbed(session, {"auto": 24.0, "nearest": 99.0, "bias-correction": 99.0, "learned": 99.0}, past)
+    assert [found.verification.sqnr_db for found, _ in files if found.verification] == [24.0], (
+        "what a plain build makes"
+    )
     (told,) = climb.file[0].warnings
-    assert "the time limit was over after 1 rung, ranges; " in told
+    assert "the time limit was over after 1 rung, as the target proposes; " in told
     lines = cast("Told", session.progress).lines
     assert "the time limit was over before this file was there: it does not hold for the first one" in lines[-1]
-    assert "not tried are bias correction, equalization, learned rounding" in told
+    assert "not tried are ranges, bias correction, equalization, learned rounding" in told
     soon = ladder.Search("normal", time.monotonic() + 60)
-    climb, files = climbed(session, {"nearest": 24.0, "bias-correction": OutOfTimeError("Late."), "learned": 99}, soon)
+    climb, files = climbed(session, {"nearest": OutOfTimeError("Late."), "learned": 99}, soon)
     assert (len(files), len(climb.file[0].rungs)) == (1, 1)
 
 
 def test_a_file_that_misses_one_of_two_demands_goes_before_one_that_misses_both_by_less(session: Session) -> None:
-    levels = {"nearest": (29.9, 0.985), "bias-correction": (30.0, 0.95), "learned": (29.8, 0.99)}
+    levels = {"auto": (20.0, 0.95), "nearest": (29.9, 0.985), "bias-correction": (30.0, 0.95), "learned": (29.8, 0.99)}
 
     def make(variant: Variant, _: str) -> rungs.File:
-        db, share = levels[str(variant.settings["weights"])]
+        db, share = levels[str(variant.settings.get("weights", "auto"))]
         agreed = Agreement(
             output="y", identical=False, sqnr_db=db, max_abs_error=1.0, cosine=None, top1_agreement=share
         )  # fmt: skip
@@ -191,7 +194,7 @@ def test_a_file_that_misses_one_of_two_demands_goes_before_one_that_misses_both_
 
     climb = ladder.Climb(session, FLOAT_SOURCE, INT8, make, search=FOREVER, samples=NO_SAMPLES, target=ANDROID)
     better = [found[0][0].verification for found in ladder.climb([climb])]
-    assert [found.sqnr_db for found in better if found is not None] == [29.9, 30.0, 29.8]
+    assert [found.sqnr_db for found in better if found is not None] == [20.0, 29.9, 30.0, 29.8]
     (told,) = climb.file[0].warnings
     assert "learned rounding comes closest" in told, "it misses one demand, by less than the file before"
 
@@ -207,13 +210,21 @@ def test_what_is_said_stands_and_makes_no_rung_twice() -> None:
     said = msgspec.structs.replace(INT8, settings={"weights": "nearest", "equalization": "off", "per_channel": False})
     assert [rung.settings for rung in rungs.of(said, "thorough")] == [{}, {"ranges": "searched"}]
     assert [rung.name for rung in rungs.of(INT8, "normal")] == [
+        "as the target proposes",
         "ranges",
         "bias correction",
         "equalization",
         "learned rounding",
     ]
     assert [rung.name for rung in rungs.of(INT8, "thorough")][-1] == "searched ranges"
-    assert [rung.name for rung in rungs.of(INT8, "quick")] == ["ranges", "bias correction", "equalization"]
+    assert [rung.name for rung in rungs.of(INT8, "quick")][1:] == ["ranges", "bias correction", "equalization"]
+    four = msgspec.structs.replace(INT8, precision="int4")
+    assert [rung.name for rung in rungs.of(four, "normal")][1:] == [
+        "nearest level",
+        "bias correction",
+        "learned rounding",
+    ]
+    assert len(rungs.of(four, "normal", calibrated=False)) == len(rungs.of(INT8, "normal")[:1])
     plug_in = msgspec.structs.replace(INT8, backend="own")
     assert [rung.name for rung in rungs.of(plug_in, "thorough")] == ["as the target proposes"]
 

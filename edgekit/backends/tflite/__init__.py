@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from edgekit.backends import Backend
-from edgekit.backends.tflite import aliases, diagnosis, integer, layerwise, weights
+from edgekit.backends.tflite import aliases, diagnosis, integer, layerwise, weight_only, weights
 from edgekit.backends.tflite.plan import QuantizationSettings
 from edgekit.backends.tflite.range_search import SEARCHED
 from edgekit.backends.tflite.ranges import METHODS
@@ -60,10 +60,15 @@ class TFLiteBackend(Backend):
         elif job.precision in CALIBRATED:
             content, notes, placements = _integer(job, waist, boundary)
         else:
-            bits = 4 if job.precision == "int4" else 8
-            kept = named.makers(graph.read(waist)[0], _floats(job, waist))
-            per_channel = _flag(job, "per_channel", default=True)
-            content = weights.to_integer_weights(waist, bits, per_channel=per_channel, kept=kept)
+            content, notes = weight_only.quantize(
+                waist,
+                4 if job.precision == "int4" else 8,
+                None if job.calibration is None else _samples(job),
+                trial.kept(),
+                per_channel=_flag(job, "per_channel", default=True),
+                wanted=_choice(job, "weights", layerwise.WAYS),
+                kept=named.makers(graph.read(waist)[0], _floats(job, waist)),
+            )
         signature = _tried(content, job.signature, file)
         (out / file).write_bytes(content)
         tools = {name: version(name) for name in ("ai-edge-litert", "ai-edge-quantizer")}

@@ -129,7 +129,7 @@ def _pairs(model: Any, main: graph.Graph, kept: frozenset[int]) -> Iterator[Pair
 
 def _own(model: Any, main: graph.Graph, operator: graph.Operator) -> Layer | None:
     """An operator as a layer if nothing else reads its weights and bias."""
-    found = layer(model, main, operator)
+    found = None if operator.name == "BATCH_MATMUL" else layer(model, main, operator)  # which may have no channels
     constants = set() if found is None else {found.kernel, found.bias} - {-1}
     uses = sum(tensor in constants for other in main.operators for tensor in other.inputs)
     return found if uses == len(constants) else None

@@ -52,9 +52,6 @@ GUARDS = "they guard a divisor, a root or a logarithm"
 ASKED_FOR = "named by float_operators"
 """Why the operators stay float that a user, or the search for accuracy, names."""
 
-NOT_FITTED = "weights are rounded to the nearest level: to fit them takes 8 samples that do not go on from each other"
-"""What is said if too few samples are there for what was asked."""
-
 FIRST = next(iter(ENGINES))
 """The engine that is asked first."""
 
@@ -109,7 +106,7 @@ def quantize(path: Path, inputs: dict[str, Array], trial: Trial, settings: Quant
     judging = seen[: len(judging)] if kept else seen[judging]
     fold = fitting.split(judging, seen, kept=kept)
     if settings.weights not in {"auto", "nearest"} and not len(fold.fit):
-        notes += (NOT_FITTED,)
+        notes += (fitting.NOT_FITTED,)
     with TemporaryDirectory() as folder:
         whole = settings.full_integer or settings.activations == "int16"  # 16 bits hold channels that are apart
         made = ready(path, inputs, Used(seen, judging), settings.seed, Path(folder), whole=whole)
@@ -124,7 +121,8 @@ def quantize(path: Path, inputs: dict[str, Array], trial: Trial, settings: Quant
         if settings.method == range_search.SEARCHED:
             chosen, told = range_search.searched(found.candidate, judge, made.inputs, fold, settings, most=most)
             found = replace(found, candidate=chosen, notes=(*found.notes, *told))
-        fitted = fitting.fitted(found.candidate, judge, made.inputs, fold, settings)
+        writer = fitting.integers(found.candidate, settings)
+        fitted = fitting.fitted(found.candidate, judge, made.inputs, fold, writer)
     return replace(found, candidate=fitted, notes=(*notes, *found.notes))
 
 

@@ -14,6 +14,8 @@ from ai_edge_quantizer.recipe_manager import AlgorithmName
 from numpy.typing import NDArray
 
 from edgekit.backends.tflite.engines import prepare
+from edgekit.backends.tflite.layerwise import grid
+from edgekit.backends.tflite.layerwise.grid import Scheme
 from edgekit.errors import Unsupported
 from edgekit.waist import edit, graph
 from edgekit.waist.boundary import keep_names
@@ -53,8 +55,7 @@ _FOUR_BITS = {
 }
 """Operators whose kernels read 4-bit weights (ai-edge-quantizer's policy ``dynamic_wi4_afp32``)."""
 
-_CLIPS = np.linspace(0.25, 1, 61)
-"""Shares of a channel's largest weight at which clipping is tried."""
+_CLIPPED = Scheme(bits=4)
 
 
 def to_float16(path: Path) -> tuple[bytes, tuple[str, ...]]:
@@ -160,7 +161,7 @@ def to_integer_weights(path: Path, bits: int, *, per_channel: bool, kept: frozen
     """
     model = graph.load(path)
     prepare(model)
-    floats = _made_by(graph.describe(model)[0], kept)
+    floats = _made_by(graph.describe(model)[0], kept | _left_constants(model))
     if bits == 4 and per_channel:
         _clip_weights(model)
     made = quantizer.Quantizer(graph.pack(model))
@@ -192,6 +193,13 @@ def to_integer_weights(path: Path, bits: int, *, per_channel: bool, kept: frozen
 def _made_by(main: graph.Graph, operators: Iterable[int]) -> frozenset[str]:
     """The names of what operators make."""
     return frozenset(main.tensors[t].name for index in operators for t in main.operators[index].outputs if t >= 0)
+
+
+def _left_constants(model: Any) -> frozenset[int]:
+    """Products whose first factor is constant: LiteRT's BATCH_MATMUL takes integers as its second one alone."""
+    main = graph.describe(model)[0]
+    products = (operator for operator in main.operators if operator.name == "BATCH_MATMUL")
+    return frozenset(operator.index for operator in products if main.tensors[operator.inputs[0]].constant_bytes)
 
 
 def _per_channel_always(model: Any) -> Iterator[tuple[str, str]]:
@@ -254,17 +262,7 @@ def _clip_weights(model: Any) -> None:
             tensor = subgraph.tensors[operator.inputs[1]]
             values = _float32_constant(model, tensor)
             if values is not None:
-                clipped = _clipped(values.reshape(tensor.shape[0], -1))
+                rows = values.reshape(1, tensor.shape[0], -1).astype(np.float64)
+                limits = grid.scales(rows, _CLIPPED) * _CLIPPED.top
+                clipped = np.clip(rows, -limits, limits).astype(np.float32)
                 model.buffers[tensor.buffer].data = np.frombuffer(clipped.tobytes(), np.uint8)
-
-
-def _clipped(weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows clipped if rounding them to -7..7 steps errs least in squares."""
-    largest = np.abs(weights).max(1, keepdims=True)
-    least, limits = np.full_like(largest, np.inf), largest
-    for share in _CLIPS:
-        step = np.maximum(largest * share / 7, 1e-30)
-        error = ((np.clip(np.rint(weights / step), -7, 7) * step - weights) ** 2).sum(1, keepdims=True)
-        limits = np.where(error < least, largest * share, limits)
-        least = np.minimum(error, least)
-    return np.clip(weights, -limits, limits).astype(np.float32)

@@ -21,8 +21,9 @@ from edgekit.backends.tflite.diagnosis.blame import WEIGHTS, Blames, Suspect
 from edgekit.backends.tflite.diagnosis.matching import Side
 from edgekit.backends.tflite.layerwise import grid as rounding
 from edgekit.backends.tflite.layerwise import layers
+from edgekit.backends.tflite.layerwise.grid import Granularity, Scheme
 from edgekit.backends.tflite.layerwise.layers import Layer
-from edgekit.backends.tflite.layerwise.reconstruction import Scheme, layer_constants
+from edgekit.backends.tflite.layerwise.reconstruction import layer_constants
 from edgekit.backends.tflite.ranges import KEPT_VALUES, METHODS, Observed
 from edgekit.nouns.diagnosis import Help
 from edgekit.nouns.quantization import Quantization
@@ -130,9 +131,12 @@ class Helps:
         """Other integers for the weights of a layer."""
         if suspect.other is None or len(suspect.operator.inputs) <= WEIGHTS:
             return
-        stored = self._file.graph.tensors[suspect.operator.inputs[WEIGHTS]]
         found = layers.layer(self._waist.model, self._waist.graph, suspect.other)
-        if found is None or not stored.scales:
+        if found is None:
+            return
+        slot = suspect.other.inputs.index(found.kernel)
+        stored = self._file.graph.tensors[suspect.operator.inputs[slot if slot < WEIGHTS else WEIGHTS]]
+        if not stored.scales:
             return
         bits, per_channel = 4 if stored.dtype == "int4" else 8, len(stored.scales) > 1
         if not per_channel and found.weights.size > 1:
@@ -141,14 +145,13 @@ class Helps:
             yield _Tried("per channel", "a scale for each output channel of its weights", result, "per_channel=true")
         reads = next((both[1] for tensor, both in suspect.read.items() if tensor == found.source), None)
         if reads is not None:
-            scheme = Scheme(bits=bits, per_channel=per_channel, learned=True)
+            each: Granularity = "column" if found.operator.name == "BATCH_MATMUL" else "channel"
+            scheme = Scheme(bits, each if per_channel else "tensor")
             learned = layer_constants(self._waist.model, found, reads[::2], scheme)
             if learned:
                 result = self._on(grid, self._result(suspect, learned))
-                told = (
-                    "learned rounding of its weights with bias correction"  # builds have it if activations are integers
-                )
-                yield _Tried("learned", told, result, "" if grid is None else "weights=learned")
+                told = "learned rounding of its weights with bias correction"
+                yield _Tried("learned", told, result, "weights=learned")
         yield from self._equalized(suspect, found, grid, bits, per_channel=per_channel)
 
     def _on(self, grid: grids.Grid | None, made: Array) -> Array:
@@ -162,7 +165,7 @@ class Helps:
         Source: "Data-Free Quantization Through Weight Equalization and Bias Correction" (Nagel et al., 2019), eq. 11.
         """
         other = self._reader(suspect, found)
-        if other is None:
+        if other is None or "BATCH_MATMUL" in {found.operator.name, other.operator.name}:  # it may have no channels
             return
         own, behind = outgoing(found), incoming(other, len(outgoing(found)))
         if behind is None or not (own > 0).all() or not (behind > 0).all():
@@ -240,7 +243,7 @@ def _times(found: Layer, weights: Floats, factors: Floats) -> Floats:
 def _rounded(found: Layer, weights: Floats, bits: int, *, per_channel: bool) -> Floats:
     """Weights in the layer's own shape on the nearest levels."""
     changed = Layer(**(vars(found) | {"weights": weights.astype(np.float32)}))
-    levels = rounding.nearest(changed.matrices().astype(np.float64), bits, per_channel=per_channel)
+    levels = rounding.plain(changed.matrices().astype(np.float64), _scheme(bits, per_channel=per_channel))
     return changed.as_weights(levels).astype(np.float64)
 
 
@@ -249,7 +252,11 @@ def _nearest(found: Layer, bits: int, *, per_channel: bool, divided_by: Floats |
     matrices = found.matrices().astype(np.float64)
     if divided_by is not None:
         matrices = matrices / divided_by.reshape(*matrices.shape[:2], 1)
-    return found.as_weights(rounding.nearest(matrices, bits, per_channel=per_channel))
+    return found.as_weights(rounding.plain(matrices, _scheme(bits, per_channel=per_channel)))
+
+
+def _scheme(bits: int, *, per_channel: bool) -> Scheme:
+    return Scheme(bits, "channel" if per_channel else "tensor")
 
 
 def known_setting(setting: str) -> str:

@@ -1,6 +1,6 @@
 """Which samples the layers are fitted to, and which ways of doing so are worth their time."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from edgekit.backends.tflite import engines
 from edgekit.backends.tflite.judge import Candidate, Judge
 from edgekit.backends.tflite.layerwise import WAYS, holdout, reconstruction
+from edgekit.backends.tflite.layerwise.grid import Scheme
 from edgekit.backends.tflite.layerwise.holdout import Holdout
-from edgekit.backends.tflite.layerwise.layers import layer
-from edgekit.backends.tflite.layerwise.reconstruction import Scheme, reconstruct
+from edgekit.backends.tflite.layerwise.layers import KINDS, layer
+from edgekit.backends.tflite.layerwise.reconstruction import reconstruct
 from edgekit.backends.tflite.plan import QuantizationPlan, QuantizationSettings
+from edgekit.backends.tflite.ranges import Range
 from edgekit.errors import EndlessError
 from edgekit.host import events
 from edgekit.waist import cost, graph
@@ -41,6 +43,13 @@ LEARNED_FLOPS = 6e11
 """What ``auto`` may spend on learned rounding: about a minute on two cores; EfficientNet-Lite0 needs 4e11."""
 
 
+NOT_FITTED = "weights are rounded to the nearest level: to fit them takes 8 samples that do not go on from each other"
+"""What is said if too few samples are there for what was asked."""
+
+TIED_DB = 0.2
+"""Files no further apart than this are equally good, and the simpler one is kept, on every host the same."""
+
+
 class Fold(NamedTuple):
     """Samples that layers may be fitted to, and others that check, by number: see `holdout`."""
 
@@ -63,9 +72,41 @@ def split(scored: NDArray[np.int_], rows: NDArray[np.int_], *, kept: bool) -> Fo
     return Fold(others[:0] if few else rows[np.isin(rows, [*others, *scored[1::2]])], scored[::2])
 
 
-def fitted(
-    found: Candidate, judge: Judge, inputs: Mapping[str, Array], fold: Fold, settings: QuantizationSettings
-) -> Candidate:
+class Writer(NamedTuple):
+    """How a plan becomes a file.
+
+    ``write`` makes the file. ``schemes`` are those of the layers' weights by operator. ``ranges`` are those of the
+    activations that are integers, by tensor index, with the levels 0 to ``last``. ``wanted`` is what is done to weights
+    before, one of `WAYS`, or ``auto`` to keep the best.
+    """
+
+    write: Callable[[QuantizationPlan], bytes]
+    schemes: Mapping[int, Scheme]
+    ranges: Mapping[int, Range]
+    last: int = 255
+    wanted: str = "auto"
+
+
+def integers(found: Candidate, settings: QuantizationSettings) -> Writer:
+    """Of integer files like one that there is: with the same ranges, and the same operators float."""
+    plan = found.plan
+    main = graph.read(plan.path)[0]
+    floats = {tensor for index in plan.kept for tensor in main.operators[index].outputs}
+    wide = settings.activations == "int16"
+    kinds = {kind: Scheme(granularity="channel" if settings.per_channel else "tensor") for kind in KINDS}
+    kinds["BATCH_MATMUL"] = Scheme(granularity="tensor")  # the integers of an activation, which its factor may be
+    if wide:
+        del kinds["BATCH_MATMUL"]
+    return Writer(
+        lambda plan: engines.quantized(found.engine, plan, found.method, settings),
+        {o.index: kinds[o.name] for o in main.operators if o.index not in plan.kept and o.name in kinds},
+        {tensor: chosen for tensor, chosen in plan.ranges(found.method).items() if tensor not in floats},
+        65535 if wide else 255,
+        settings.weights,
+    )
+
+
+def fitted(found: Candidate, judge: Judge, inputs: Mapping[str, Array], fold: Fold, writer: Writer) -> Candidate:
     """A file with its weights and biases fitted as wanted; under ``auto`` the best of what was tried, and of itself.
 
     Args:
@@ -73,22 +114,21 @@ def fitted(
         judge: of files.
         inputs: all samples, for each input's name ``[N, *shape]``.
         fold: which of them fit and which check.
-        settings: how it was quantized.
+        writer: of files.
     """
     chosen = _chosen(found.plan.path, fold)
     taken = {name: values[chosen] for name, values in inputs.items()}
     good = [found]
-    for way in _ways(found, settings) if len(chosen) else ():
+    for way in _ways(found.plan, writer) if len(chosen) else ():
         try:
-            plan = _plan(found, taken, settings, way)
+            plan = _plan(found.plan, taken, writer, way)
             events.progress(None, f"quantizing with {WAYS[way]}")
-            content = engines.quantized(found.engine, plan, found.method, settings)
-            made = judge(content, found.engine, found.method, plan)
+            made = judge(writer.write(plan), found.engine, found.method, plan)
         except EndlessError:
             raise
         except engines.FAILURES:
             continue  # an operator does not run alone, or not with these weights: the file is there without
-        if settings.weights == way:
+        if writer.wanted == way:
             return made
         good.append(made)
     if len(good) == 1:
@@ -96,7 +136,9 @@ def fitted(
     events.progress(None, "comparing ways to round weights")
     count = holdout.most(found.plan.path)
     rows = _held(fold, chosen, count)
-    return max(good, key=Holdout(judge, {name: values[rows] for name, values in inputs.items()}, count).expected_db)
+    score = Holdout(judge, {name: values[rows] for name, values in inputs.items()}, count)
+    levels = [score.expected_db(one) for one in good]
+    return next(one for one, level in zip(good, levels, strict=True) if level >= max(levels) - TIED_DB)
 
 
 def _held(fold: Fold, chosen: NDArray[np.int_], most: int) -> NDArray[np.int_]:
@@ -105,11 +147,11 @@ def _held(fold: Fold, chosen: NDArray[np.int_], most: int) -> NDArray[np.int_]:
     return np.concatenate([fold.check, spare[evenly(len(spare), max(0, most - len(fold.check)))]])
 
 
-def _ways(found: Candidate, settings: QuantizationSettings) -> Iterator[str]:
-    for way in reversed(WAYS):
-        if way == "nearest" or settings.weights not in {"auto", way}:
+def _ways(plan: QuantizationPlan, writer: Writer) -> Iterator[str]:
+    for way in WAYS:
+        if way == "nearest" or writer.wanted not in {"auto", way}:
             continue
-        if settings.weights == "auto" and way == "learned" and _flops(found.plan) > LEARNED_FLOPS:
+        if writer.wanted == "auto" and way == "learned" and _flops(plan, writer.schemes) > LEARNED_FLOPS:
             continue
         yield way
 
@@ -121,15 +163,10 @@ def _chosen(path: Path, fold: Fold) -> NDArray[np.int_]:
     return found
 
 
-def _plan(found: Candidate, taken: Mapping[str, Array], settings: QuantizationSettings, way: str) -> QuantizationPlan:
-    """The plan behind a file with its layers fitted to samples."""
-    plan = found.plan
-    scheme = Scheme(
-        per_channel=settings.per_channel,
-        learned=way == "learned",
-        last=65535 if settings.activations == "int16" else 255,
-    )
-    model, left = reconstruct(plan.path, taken, plan.ranges(found.method), plan.kept, scheme)
+def _plan(plan: QuantizationPlan, taken: Mapping[str, Array], writer: Writer, way: str) -> QuantizationPlan:
+    """A plan with its layers fitted to samples."""
+    schemes = {place: replace(scheme, learned=way == "learned") for place, scheme in writer.schemes.items()}
+    model, left = reconstruct(plan.path, taken, schemes, writer.ranges, writer.last)
     path = plan.path.with_name(f"{plan.path.stem}-{way}.tflite")
     path.write_bytes(graph.pack(model))
     return replace(plan, path=path, weights=way, unfitted=left)
@@ -150,12 +187,12 @@ def _bytes(main: graph.Graph, tensor: int) -> int:
     return 0 if found is None or found.constant_bytes else 4 * int(np.prod(found.shape, dtype=np.int64))
 
 
-def _flops(plan: QuantizationPlan) -> float:
+def _flops(plan: QuantizationPlan, schemes: Mapping[int, Scheme]) -> float:
     """Floating-point operations of learned rounding: the products of taps, their inverse, and the errors passed on."""
     model = graph.load(plan.path)
     main, total = graph.describe(model)[0], 0.0
     for operator in main.operators:
-        found = None if operator.index in plan.kept else layer(model, main, operator)
+        found = None if operator.index not in schemes else layer(model, main, operator)
         if found is not None:
             groups, outputs, taps = found.matrices().shape
             rows = max(reconstruction.LEAST_ROWS, reconstruction.ROWS_PER_TAP * taps)

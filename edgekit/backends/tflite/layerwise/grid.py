@@ -5,6 +5,9 @@ much of it as they can: "GPTQ: Accurate Post-Training Quantization for Generativ
 (Frantar et al., 2023), after "Optimal Brain Surgeon" (Hassibi et al., 1993). Its order is that of the largest inputs.
 """
 
+from dataclasses import dataclass
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,40 +19,86 @@ DAMPING = 0.01
 BLOCK = 64
 """Columns whose errors are passed on together, for the sake of speed."""
 
+CLIPS = np.linspace(0.25, 1, 61)
+"""Shares of an output's largest weight at which clipping to 4 bits is tried."""
 
-def scales(weights: Floats, bits: int, *, per_channel: bool) -> Floats:
-    """The scale of each output ``[groups, outputs, 1]`` as LiteRT's quantizer has it: the largest is the last level."""
-    largest = np.abs(weights).max(2, keepdims=True)
-    if not per_channel:
-        largest = np.full_like(largest, largest.max())
-    found: Floats = np.maximum(largest, np.finfo(np.float32).tiny) / (2 ** (bits - 1) - 1)
-    return found
+Granularity = Literal["channel", "column", "tensor"]
+"""What has a scale: each output, each output for all groups alike (BATCH_MATMUL), or all weights together."""
+
+_SHARED = {"channel": (2,), "column": (0, 2), "tensor": (0, 1, 2)}
 
 
-def nearest(weights: Floats, bits: int, *, per_channel: bool) -> Floats:
+@dataclass(frozen=True)
+class Scheme:
+    """How a layer's weights are stored, in 8 or 4 bits, and whether they are learned or rounded to the nearest."""
+
+    bits: int = 8
+    granularity: Granularity = "channel"
+    learned: bool = True
+
+    @property
+    def top(self) -> int:
+        """The last level; the first is its negative."""
+        return int(2 ** (self.bits - 1) - 1)
+
+
+def scales(weights: Floats, scheme: Scheme, energy: Floats | None = None) -> Floats:
+    """The scale of each output ``[groups, outputs, 1]`` at which a quantizer puts the largest weight on the last level.
+
+    Weights of 4 bits with a scale for each output are clipped first where their error is least: the largest would
+    leave too few of 15 levels to the others.
+
+    Args:
+        weights: ``[groups, outputs, taps]``.
+        scheme: how they are stored.
+        energy: the mean square of what each weight is multiplied with ``[groups, taps]``; alike if None.
+    """
+    largest = np.abs(weights).max(_SHARED[scheme.granularity], keepdims=True)
+    if scheme.bits == 4 and scheme.granularity == "channel":
+        largest = largest * _least_erring(weights, largest, scheme.top, energy)
+    found: Floats = np.maximum(largest, np.finfo(np.float32).tiny) / scheme.top
+    return np.broadcast_to(found, (*weights.shape[:2], 1))
+
+
+def _least_erring(weights: Floats, largest: Floats, top: int, energy: Floats | None) -> Floats:
+    """The share of each output's largest weight at which clipping errs least ``[groups, outputs, 1]``."""
+    each = np.ones(1) if energy is None else energy[:, None] + DAMPING * energy.mean(1)[:, None, None]
+    shares, least = np.ones_like(largest), np.full_like(largest, np.inf)
+    for share in CLIPS:
+        step = np.maximum(largest * share / top, 1e-30)
+        lost = np.clip(np.rint(weights / step), -top, top) * step - weights
+        error = (lost**2 * each).sum(2, keepdims=True)
+        shares, least = np.where(error < least, share, shares), np.minimum(error, least)
+    return shares
+
+
+def nearest(weights: Floats, scale: Floats, top: int) -> Floats:
     """Each weight on the nearest level."""
-    scale = scales(weights, bits, per_channel=per_channel)
-    found: Floats = np.rint(weights / scale) * scale
+    found: Floats = np.clip(np.rint(weights / scale), -top, top) * scale
     return found
 
 
-def learned(weights: Floats, gram: Floats, bits: int, *, per_channel: bool) -> Floats:
+def plain(weights: Floats, scheme: Scheme) -> Floats:
+    """Each weight on the nearest level of the grid that a quantizer without samples chooses."""
+    return nearest(weights, scales(weights, scheme), scheme.top)
+
+
+def learned(weights: Floats, gram: Floats, scale: Floats, top: int) -> Floats:
     """Weights on the same grid for which the layer's output errs least on samples.
 
     Args:
         weights: ``[groups, outputs, taps]``.
         gram: the mean of ``x·xᵀ`` over what the weights are multiplied with, ``[groups, taps, taps]``.
-        bits: 8 or 4.
-        per_channel: each output has a scale of its own.
+        scale: as `scales` has it.
+        top: the last level.
 
     Returns:
-        The weights, each a level of its output's grid times its scale. The largest weight of each scale stays on the
-        last level, so that a quantizer finds the same scale.
+        The weights, each a level of its output's grid times its scale. Those at and beyond the last level stay there,
+        so that a quantizer finds the same scale.
 
     Raises:
         numpy.linalg.LinAlgError: the samples hold NaN or infinity.
     """
-    scale, top = scales(weights, bits, per_channel=per_channel), 2 ** (bits - 1) - 1
     energy = np.einsum("gtt->gt", gram)
     order = np.argsort(-energy, axis=1, kind="stable")
     sorted_gram = np.take_along_axis(np.take_along_axis(gram, order[:, :, None], 1), order[:, None, :], 2)
@@ -59,14 +108,15 @@ def learned(weights: Floats, gram: Floats, bits: int, *, per_channel: bool) -> F
     levels = np.empty_like(weights)
     sorted_weights = np.take_along_axis(weights, order[:, None, :], 2)
     np.put_along_axis(levels, order[:, None, :], _rounded(sorted_weights, passing, scale[..., 0], top), 2)
-    ends = np.abs(weights) >= scale * (top - 0.5)
-    if per_channel:
-        ends = np.zeros_like(ends)
-        np.put_along_axis(ends, np.abs(weights).argmax(2, keepdims=True), values=True, axis=2)
-    found: Floats = np.where(ends, np.rint(weights / scale), levels) * scale
-    plain = nearest(weights, bits, per_channel=per_channel)
-    better = _errors(weights - found, gram) <= _errors(weights - plain, gram)  # of few weights it may be worse
-    return np.where(better[..., None], found, plain)
+    near = nearest(weights, scale, top)
+    ends = np.abs(weights) >= scale * (top - AT_THE_END)
+    found: Floats = np.where(ends, near, levels * scale)
+    better = _errors(weights - found, gram) <= _errors(weights - near, gram)  # of few weights it may be worse
+    return np.where(better[..., None], found, near)
+
+
+AT_THE_END = 1e-3
+"""Levels short of the last one at which a weight may still be what the scale was taken from."""
 
 
 def _errors(lost: Floats, gram: Floats) -> Floats:

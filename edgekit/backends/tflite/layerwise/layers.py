@@ -14,7 +14,7 @@ from edgekit.waist.tensors import Array
 
 Floats = NDArray[np.float32]
 
-KINDS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED"})
+KINDS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL"})
 """Operators with a form as `Layer`."""
 
 
@@ -37,6 +37,9 @@ class Layer:
     def matrices(self) -> Floats:
         """The weights as ``[groups, outputs of each, taps]``."""
         weights = self.weights
+        if self.operator.name == "BATCH_MATMUL":
+            tables = weights.reshape(self.groups, *weights.shape[-2:])
+            return tables if self._taps_last(0) else tables.transpose(0, 2, 1)
         if self.operator.name == "DEPTHWISE_CONV_2D":  # [1, height, width, channels · multiplier]
             taps = weights.shape[1] * weights.shape[2]
             return weights.reshape(taps, self.groups, -1).transpose(1, 2, 0)
@@ -46,7 +49,14 @@ class Layer:
         """What `matrices` gave, in the operator's own shape, float32."""
         if self.operator.name == "DEPTHWISE_CONV_2D":
             matrices = matrices.transpose(2, 0, 1)
+        if self.operator.name == "BATCH_MATMUL" and not self._taps_last(0):
+            matrices = matrices.transpose(0, 2, 1)
         return matrices.reshape(self.weights.shape).astype(np.float32)
+
+    def _taps_last(self, side: int) -> bool:
+        """Whether the last axis of a BATCH_MATMUL's weights (0), or of its source (1), is what is summed over."""
+        slot = (self.operator.inputs.index(self.kernel) + side) % 2
+        return bool(self.operator.options["adjY"]) if slot else not self.operator.options["adjX"]
 
     def patches(self, values: Array, most: int) -> Floats:
         """What the layer multiplies its weights with.
@@ -61,15 +71,20 @@ class Layer:
         if self.operator.name == "FULLY_CONNECTED":
             vectors = values.reshape(-1, self.weights.shape[-1])
             return vectors[evenly(len(vectors), most)][None].astype(np.float32)
+        if self.operator.name == "BATCH_MATMUL":
+            tables = values if self._taps_last(1) else values.swapaxes(-1, -2)
+            grouped = tables.reshape(-1, self.groups, *tables.shape[-2:]).swapaxes(0, 1)
+            rows = grouped.reshape(self.groups, -1, tables.shape[-1])
+            return rows[:, evenly(rows.shape[1], most)].astype(np.float32)
         images = values.reshape(-1, *values.shape[-3:]).astype(np.float32)
         windows = self._windows(images, self.result[-3:-1])
         places = evenly(int(np.prod(windows.shape[:3])), most)
         taken = windows[np.unravel_index(places, windows.shape[:3])]  # [rows, channels, height, width]
-        rows, channels = len(taken), taken.shape[1]
+        count, channels = len(taken), taken.shape[1]
         if self.operator.name == "DEPTHWISE_CONV_2D":
-            return taken.reshape(rows, channels, -1).transpose(1, 0, 2)
-        parts = taken.transpose(0, 2, 3, 1).reshape(rows, -1, self.groups, channels // self.groups)
-        return parts.transpose(2, 0, 1, 3).reshape(self.groups, rows, -1)
+            return taken.reshape(count, channels, -1).transpose(1, 0, 2)
+        parts = taken.transpose(0, 2, 3, 1).reshape(count, -1, self.groups, channels // self.groups)
+        return parts.transpose(2, 0, 1, 3).reshape(self.groups, count, -1)
 
     def _windows(self, images: Floats, result: tuple[int, ...]) -> Floats:
         """``[N, height, width, channels, kernel height, kernel width]``: what each place of the result reads."""
@@ -115,10 +130,14 @@ def layer(model: Any, main: graph.Graph, operator: graph.Operator) -> Layer | No
     if operator.name not in KINDS or len(operator.inputs) < 2:
         return None
     transposed = operator.name == "TRANSPOSE_CONV"  # the shape of what it makes, weights, source, bias
-    source = operator.inputs[2 if transposed else 0]
-    weights = graph.constant(model, 0, operator.inputs[1])
+    source, kernel = operator.inputs[2 if transposed else 0], operator.inputs[1]
+    if operator.name == "BATCH_MATMUL" and main.tensors[source].constant_bytes:
+        source, kernel = kernel, source
+    weights = graph.constant(model, 0, kernel)
     if weights is None or weights.dtype != np.float32 or main.tensors[source].constant_bytes:
         return None
+    if operator.name == "BATCH_MATMUL":
+        return _matmul(main, operator, source, kernel, weights)
     bias = next(iter(operator.inputs[3 if transposed else 2 :]), -1)
     if bias >= 0 and graph.constant(model, 0, bias) is None:
         return None
@@ -129,4 +148,15 @@ def layer(model: Any, main: graph.Graph, operator: graph.Operator) -> Layer | No
     elif operator.name == "CONV_2D":
         groups = channels // weights.shape[-1]
     result = main.tensors[operator.outputs[0]].shape
-    return Layer(operator, source, operator.inputs[1], bias, weights, groups, result)
+    return Layer(operator, source, kernel, bias, weights, groups, result)
+
+
+def _matmul(main: graph.Graph, operator: graph.Operator, source: int, kernel: int, weights: Floats) -> Layer | None:
+    """A BATCH_MATMUL by one constant matrix, or by one for each place of the source's leading axes."""
+    groups = int(np.prod(weights.shape[:-2]))
+    leading = tuple(size for size in main.tensors[source].shape[:-2] if size > 1)
+    alike = leading == tuple(size for size in weights.shape[:-2] if size > 1)
+    if groups > 1 and not alike:
+        return None
+    result = main.tensors[operator.outputs[0]].shape
+    return Layer(operator, source, kernel, -1, weights, groups, result)

@@ -7,13 +7,14 @@ real samples. It leaves alone what clipped activations shift: a few samples caus
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgekit.backends.tflite.layerwise import grid
+from edgekit.backends.tflite.layerwise.grid import Scheme
 from edgekit.backends.tflite.layerwise.layers import Layer, layer
 from edgekit.backends.tflite.ranges import Range, rounded
 from edgekit.host import events
@@ -33,30 +34,21 @@ PATCH_VALUES = 1 << 25
 """The most values of all patches of a layer: 128 MiB."""
 
 
-@dataclass(frozen=True)
-class Scheme:
-    """How weights are stored, and whether they are learned or rounded to the nearest level.
-
-    ``last``: activations have the levels 0 to this.
-    """
-
-    bits: int = 8
-    per_channel: bool = True
-    learned: bool = True
-    last: int = 255
-
-
 def reconstruct(
-    path: Path, inputs: Mapping[str, Array], ranges: Mapping[int, Range], kept: frozenset[int], scheme: Scheme
+    path: Path,
+    inputs: Mapping[str, Array],
+    schemes: Mapping[int, Scheme],
+    ranges: Mapping[int, Range],
+    last: int = 255,
 ) -> tuple[Any, tuple[str, ...]]:
     """Give the layers of a float network weights and biases that make up for quantization.
 
     Args:
         path: a float TFLite file without state.
         inputs: samples, for each input's name ``[N, *shape]``.
+        schemes: how weights are stored, by operator; layers without one are left alone.
         ranges: of the activations that will be integers, by tensor index.
-        kept: operators that stay float; they are left alone.
-        scheme: of the weights.
+        last: these have the levels 0 to this.
 
     Returns:
         The object tree of the changed file, and the names of layers whose samples hold NaN or infinity: these keep
@@ -67,22 +59,22 @@ def reconstruct(
     """
     model = graph.load(path)
     stepwise = Stepwise(model)
-    main, last = stepwise.graph, last_uses(stepwise.graph)
-    values = _coarse({index: inputs[main.tensors[index].name] for index in main.inputs}, ranges, scheme)
+    main, uses = stepwise.graph, last_uses(stepwise.graph)
+    values = _coarse({index: inputs[main.tensors[index].name] for index in main.inputs}, ranges, last)
     left = []
     for operator in main.operators:
         events.progress(operator.index / len(main.operators), "fitting the layers to their samples")
-        found = None if operator.index in kept else layer(model, main, operator)
-        if found is not None and _own(main, found):
+        scheme = schemes.get(operator.index)
+        found = None if scheme is None else layer(model, main, operator)
+        if scheme is not None and found is not None and _own(main, found):
             fitted = layer_constants(model, found, values[found.source], scheme)
             for tensor, constant in fitted.items():
                 edit.set_constant(model, tensor, constant)
             if not fitted:
                 left.append(main.tensors[operator.outputs[0]].name)
-        made = stepwise.run(operator, values)
-        values |= made if operator.index in kept else _coarse(made, ranges, scheme)
+        values |= _coarse(stepwise.run(operator, values), ranges, last)
         for tensor in dict.fromkeys(operator.inputs):
-            if last.get(tensor) == operator.index:
+            if uses.get(tensor) == operator.index:
                 values.pop(tensor, None)
     return model, tuple(left)
 
@@ -93,10 +85,10 @@ def _own(main: graph.Graph, found: Layer) -> bool:
     return sum(tensor in constants for operator in main.operators for tensor in operator.inputs) == len(constants)
 
 
-def _coarse(values: Mapping[int, Array], ranges: Mapping[int, Range], scheme: Scheme) -> dict[int, Array]:
+def _coarse(values: Mapping[int, Array], ranges: Mapping[int, Range], last: int) -> dict[int, Array]:
     """Activations as integers would hold them."""
     return {
-        tensor: rounded(found.astype(np.float32), *ranges[tensor], scheme.last).astype(np.float32)
+        tensor: rounded(found.astype(np.float32), *ranges[tensor], last).astype(np.float32)
         if tensor in ranges
         else found
         for tensor, found in values.items()
@@ -111,13 +103,14 @@ def layer_constants(model: Any, found: Layer, values: Array, scheme: Scheme) -> 
     mean = reads.mean(1, dtype=np.float64)
     if not np.isfinite(mean).all():
         return {}
+    removed = 0 if found.bias < 0 else mean[:, None]  # a bias takes up all means
     if scheme.learned:
-        centred = reads if found.bias < 0 else reads - mean[:, None].astype(np.float32)  # a bias takes up all means
-        centred = centred[:, :: max(1, centred.shape[1] // max(LEAST_ROWS, ROWS_PER_TAP * centred.shape[2]))]
-        gram = (centred.transpose(0, 2, 1) @ centred).astype(np.float64) / centred.shape[1]
-        levels = grid.learned(weights, gram, scheme.bits, per_channel=scheme.per_channel)
+        gram = _products(reads, removed)
+        scale = grid.scales(weights, scheme, np.einsum("gtt->gt", gram))
+        levels = grid.learned(weights, gram, scale, scheme.top)
     else:
-        levels = grid.nearest(weights, scheme.bits, per_channel=scheme.per_channel)
+        energy = np.mean((reads - removed) ** 2, 1) if scheme.bits == 4 else None
+        levels = grid.nearest(weights, grid.scales(weights, scheme, energy), scheme.top)
     constants = {found.kernel: found.as_weights(levels)}
     if found.bias >= 0:
         shift = np.einsum("got,gt->go", weights - levels, mean)
@@ -125,3 +118,12 @@ def layer_constants(model: Any, found: Layer, values: Array, scheme: Scheme) -> 
         if bias is not None:
             constants[found.bias] = (bias + shift.reshape(bias.shape)).astype(np.float32)
     return constants
+
+
+def _products(reads: NDArray[np.float32], removed: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    """The mean of ``x·xᵀ`` over patches ``[groups, rows, taps]``, from which something is taken off first."""
+    taken = reads[:, :: max(1, reads.shape[1] // max(LEAST_ROWS, ROWS_PER_TAP * reads.shape[2]))]
+    centred = np.ascontiguousarray(taken - np.float32(removed))
+    found = np.stack([one.T @ one for one in centred])  # of a matrix and itself BLAS computes one half
+    mean: NDArray[np.float64] = found.astype(np.float64) / centred.shape[1]
+    return mean

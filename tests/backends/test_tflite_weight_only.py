@@ -1,0 +1,103 @@
+"""Weights of 8 and 4 bits beside float activations, fitted to samples."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgekit.backends.tflite import TFLiteBackend, weight_only, weights
+from edgekit.backends.tflite.layerwise import fitting
+from edgekit.backends.tflite.layerwise.reconstruction import reconstruct
+from edgekit.waist import graph, run, trial
+from edgekit.waist.tensors import sqnr_db
+from tests import networks
+from tests.backends.integers import normal
+from tests.backends.test_tflite_weights import KERNELS
+
+LAYERS = sorted(KERNELS.keys() - {"embedding", "gather"})
+
+
+def chain(path: Path) -> Path:
+    """Two dense layers and a product by several constants, on inputs that depend on one another."""
+    net = networks.Network()
+    x = net.input("x", (3, 4, 16))
+    mixing = net.constant("mixing", networks.weights(16, 2, seed=3) @ networks.weights(2, 16, seed=4))
+    x = net.operator("FULLY_CONNECTED", [x, mixing, -1], (3, 4, 16), kind="FullyConnectedOptions", keepNumDims=True)
+    dense = [net.constant("k", networks.weights(24, 16)), net.constant("b", np.ones(24, np.float32))]
+    y = net.operator("FULLY_CONNECTED", [x, *dense], (3, 4, 24), kind="FullyConnectedOptions", keepNumDims=True)
+    several = net.constant("several", networks.weights(3, 24, 8, seed=1))
+    return net.save(path, net.operator("BATCH_MATMUL", [y, several], (3, 4, 8), kind="BatchMatMulOptions"))
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize(("bits", "per_channel"), [(8, True), (4, True), (4, False)])
+def test_the_file_holds_the_integers_that_were_learned(
+    layer: str, bits: int, per_channel: bool, tmp_path: Path
+) -> None:
+    net = networks.Network()
+    waist = net.save(tmp_path / "waist.tflite", KERNELS[layer](net))
+    main = graph.read(waist)[0]
+    shape = main.tensors[main.inputs[0]].shape
+    inputs = {"x": np.random.default_rng(0).standard_normal((16, *shape)).astype(np.float32)}
+    schemes = weight_only.stored(waist, weights.to_integer_weights(waist, bits, per_channel=per_channel))
+    model, _ = reconstruct(waist, inputs, schemes, {})
+    fitted = tmp_path / "fitted.tflite"
+    fitted.write_bytes(graph.pack(model))
+    written = graph.parse(weights.to_integer_weights(fitted, bits, per_channel=per_channel), fitted)
+    tensor = next(tensor for tensor in graph.describe(written)[0].tensors if tensor.name == "k")
+    places = [-1 if axis == tensor.axis else 1 for axis in range(len(tensor.shape))]
+    real = integers(written, tensor) * np.array(tensor.scales).reshape(places)
+    (kernel,) = (t.index for t in main.tensors if t.name == "k")
+    assert schemes
+    assert real == pytest.approx(graph.constant(model, 0, kernel), rel=1e-5, abs=1e-9)
+
+
+def integers(model: Any, tensor: graph.Tensor) -> Any:
+    """A constant's integers, those of 4 bits unpacked."""
+    held = np.asarray(model.buffers[model.subgraphs[0].tensors[tensor.index].buffer].data, np.uint8)
+    if tensor.dtype == "int4":
+        held = np.stack([held << 4, held & 0xF0], 1).ravel()[: int(np.prod(tensor.shape))]
+        return (held.view(np.int8) >> 4).reshape(tensor.shape)
+    return held.view(np.int8).reshape(tensor.shape)
+
+
+@pytest.mark.parametrize(("precision", "gain_db"), [("int4", 2.0), ("dynamic-int8", 0.0)])
+def test_fitted_weights_serve_inputs_that_nobody_saw(precision: Any, gain_db: float, tmp_path: Path) -> None:
+    waist = chain(tmp_path / "waist.tflite")
+    fresh = next(iter(normal(waist, 64, seed=7).values()))
+    wanted = next(iter(run.run(waist, {"x": fresh}).values()))
+    reached = {}
+    for way in ("nearest", "auto"):
+        job = networks.job(waist, precision, calibration=normal(waist, 64), settings={"weights": way})
+        made = TFLiteBackend().build(job, f"{way}.tflite", tmp_path)
+        reached[way] = sqnr_db(wanted, next(iter(run.run(tmp_path / f"{way}.tflite", {"x": fresh}).values())))
+        assert bool(made.notes) == (way == "auto")
+    assert reached["auto"] >= reached["nearest"] + gain_db
+
+
+def test_the_order_of_samples_changes_nothing_and_too_few_are_told(tmp_path: Path) -> None:
+    waist = chain(tmp_path / "waist.tflite")
+    values = next(iter(normal(waist, 24).values()))
+    with trial.Trial() as runs:
+        files = {
+            weight_only.quantize(waist, 4, {"x": rows}, runs, per_channel=True)[0] for rows in (values, values[::-1])
+        }
+        assert len(files) == 1
+        for inputs in (None, {"x": values[:5]}):
+            plain, notes = weight_only.quantize(waist, 4, inputs, runs, per_channel=True, wanted="learned")
+            assert notes == (fitting.NOT_FITTED,)
+            assert plain == weights.to_integer_weights(waist, 4, per_channel=True)
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_a_product_whose_first_factor_is_constant_stays_float(bits: int, tmp_path: Path) -> None:
+    """LiteRT's kernel takes integers as the second factor alone."""
+    net = networks.Network()
+    x, constant = net.input("x", (3, 8, 4)), net.constant("k", networks.weights(3, 5, 8))
+    y = net.operator("BATCH_MATMUL", [constant, x], (3, 5, 4), kind="BatchMatMulOptions")
+    waist = net.save(tmp_path / "waist.tflite", y)
+    made = tmp_path / "made.tflite"
+    made.write_bytes(weights.to_integer_weights(waist, bits, per_channel=True))
+    inputs = {"x": np.random.default_rng(0).standard_normal((2, 3, 8, 4)).astype(np.float32)}
+    assert sqnr_db(*(next(iter(run.run(path, inputs).values())) for path in (waist, made))) > 100
