@@ -2,12 +2,22 @@
 
 import contextlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from edgekit.backends.openvino import choice, control, ending, half_precision, kept, named, sums, variables
+from edgekit.backends.openvino import (
+    choice,
+    control,
+    ending,
+    equalization,
+    half_precision,
+    kept,
+    named,
+    sums,
+    variables,
+)
 from edgekit.backends.openvino.choice import Way
 from edgekit.backends.openvino.libraries import (
     FAILURES,
@@ -89,37 +99,94 @@ def quantize(model: Any, job: Job, signature: Signature, settings: NncfSettings)
     transformer = settings.model_type == "transformer" or (settings.model_type == "auto" and has_attention(model))
     if settings.float_operators:
         floats |= {"they were asked for": named.nodes(model, settings.float_operators)}
-    options = _options(settings, floats, transformer=transformer)
-
-    def by(way: Way, given: list[dict[str, Any]], least_db: float | None = None) -> Any:
-        bias, estimator = way
-        advanced = nncf.AdvancedQuantizationParameters(
-            overflow_fix=nncf.OverflowFix(settings.overflow_fix),
-            activations_range_estimator_params=ESTIMATORS[estimator],
-            weights_quantization_params=QuantizationParameters(per_channel=settings.per_channel),
-            disable_bias_correction=bias == "nearest",
-            disable_channel_alignment=settings.equalization != "on",
-        )
-        told = options | {
-            "advanced_parameters": advanced,
-            "fast_bias_correction": bias != "learned",
-            "subset_size": min(settings.subset_size, len(given)),
-        }
-        guard = sums.bounded() if settings.overflow_fix == "enable" else contextlib.nullcontext()
-        with guard, contextlib.redirect_stdout(io.StringIO()):  # NNCF draws its progress there, terminal or not
-            if least_db is not None:
-                return control.quantize(model, given, least_db, **told)
-            return nncf.quantize(model, nncf.Dataset(given), **told)
-
-    source = Path(job.source)
+    options, source = _options(settings, floats, transformer=transformer), Path(job.source)
     with ending.bounded(model, samples, source):
-        way, levels_db = _chosen(model, lambda asked, given: _first(by, asked, given, source)[0], settings, samples)
-        quantized, estimator = _first(partial(by, least_db=settings.least_db), way, samples, source)
+        trials = [_tried(form, settings, options, samples, source) for form in _forms(model, settings)]
+        trial = max(trials, key=lambda one: one.level_db)
+        quantized, estimator = _first(
+            partial(_made, trial.form.model, settings, options, least_db=settings.least_db), trial.way, samples, source
+        )
     notes = _notes(quantized, recurrent=recurrent, transformer=transformer) + _told(model, floats)
-    notes += _compared(way, levels_db)
-    if estimator != way[1]:
-        notes += (f"ranges by {estimator}: an activation varies too little for a {way[1]}",)
+    notes += _compared(trial.way, trial.levels_db) + _of_forms(trials, trial)
+    if estimator != trial.way[1]:
+        notes += (f"ranges by {estimator}: an activation varies too little for a {trial.way[1]}",)
     return variables.joined(quantized, held) if held else quantized, notes
+
+
+class _Form(NamedTuple):
+    """A network as it may be quantized; ``pairs`` of layers are equalized."""
+
+    model: Any
+    pairs: int = 0
+
+
+class _Trial(NamedTuple):
+    """The best way to quantize a form, with what each way gave."""
+
+    form: _Form
+    way: Way
+    levels_db: dict[Way, float]
+
+    @property
+    def level_db(self) -> float:
+        """What the best way gave; if none was tried, equalized forms are better."""
+        return self.levels_db.get(self.way, float(self.form.pairs > 0))
+
+
+def _forms(model: Any, settings: NncfSettings) -> Iterator[_Form]:
+    """The network, and equalized if that is asked for, or if all weights of a layer have one scale."""
+    found = None
+    if settings.equalization == "on" or (settings.equalization == "auto" and not settings.per_channel):
+        found = _Form(*equalization.equalized(model))
+    if found is None or not found.pairs or settings.equalization == "auto":
+        yield _Form(model)
+    if found is not None and found.pairs:
+        yield found
+
+
+def _tried(
+    form: _Form, settings: NncfSettings, options: dict[str, Any], samples: list[dict[str, Any]], source: Path
+) -> _Trial:
+    made = partial(_made, form.model, settings, options)
+    return _Trial(form, *_chosen(form.model, lambda way, given: _first(made, way, given, source)[0], settings, samples))
+
+
+def _of_forms(trials: list[_Trial], chosen: _Trial) -> tuple[str, ...]:
+    """What equalized weights gave."""
+    if len(trials) < 2 or not chosen.levels_db:
+        return (f"{chosen.form.pairs} pairs of layers have equalized weights",) if chosen.form.pairs else ()
+    both = ", ".join(f"{'equalized' if one.form.pairs else 'as they are'} {one.level_db:.1f} dB" for one in trials)
+    return (f"weights are {'equalized' if chosen.form.pairs else 'left as they are'}: {both}",)
+
+
+def _made(
+    model: Any,
+    settings: NncfSettings,
+    options: dict[str, Any],
+    way: Way,
+    given: list[dict[str, Any]],
+    *,
+    least_db: float | None = None,
+) -> Any:
+    """A network quantized in a way, on samples; operators stay float until it has ``least_db``."""
+    bias, estimator = way
+    advanced = nncf.AdvancedQuantizationParameters(
+        overflow_fix=nncf.OverflowFix(settings.overflow_fix),
+        activations_range_estimator_params=ESTIMATORS[estimator],
+        weights_quantization_params=QuantizationParameters(per_channel=settings.per_channel),
+        disable_bias_correction=bias == "nearest",
+        disable_channel_alignment=settings.equalization != "on",
+    )
+    told = options | {
+        "advanced_parameters": advanced,
+        "fast_bias_correction": bias != "learned",
+        "subset_size": min(settings.subset_size, len(given)),
+    }
+    guard = sums.bounded() if settings.overflow_fix == "enable" else contextlib.nullcontext()
+    with guard, contextlib.redirect_stdout(io.StringIO()):  # NNCF draws its progress there, terminal or not
+        if least_db is not None:
+            return control.quantize(model, given, least_db, **told)
+        return nncf.quantize(model, nncf.Dataset(given), **told)
 
 
 def _chosen(

@@ -35,8 +35,8 @@ class NncfSettings(Noun, frozen=True, kw_only=True):
             before the rest. ``nearest`` corrects no bias, ``bias-correction`` all at once, and ``learned`` layer by
             layer, the dearest that NNCF has for int8. ``auto`` is what ``range_estimator`` and
             ``fast_bias_correction`` say.
-        equalization: ``on`` lets NNCF align the channels of layers that follow each other without an activation in
-            between; it changed none of the networks measured.
+        equalization: ``on`` brings weights of layers in a row to one scale, channel by channel (`equalization`), and
+            lets NNCF align channels as well; ``auto`` tries the first if all weights of a layer have one scale.
         least_db: operators leave int8 until the outputs have so many dB on the calibration samples (`control`).
     """
 
