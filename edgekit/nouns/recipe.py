@@ -61,7 +61,8 @@ class Prune(Training, frozen=True, kw_only=True, tag_field="pass", tag="prune"):
         pattern: where zeros may lie: unstructured, 2:4 (two in each four), or block (in 4×1 blocks of output channels).
         ramp: how the share rises while training: polynomial (Zhu and Gupta, 2017) or constant (from the start).
         dynamic: choose anew while training which weights are zero, so that some come back.
-        scope: whether the smallest weights of all layers together go (global), or the same share of each (layer).
+        scope: where the smallest weights go: of all layers together (global), the same share of each (layer), or of all
+            together after each is multiplied by how much its layer moves the outputs (sensitivity).
     """
 
     epochs: Epochs = 10
@@ -69,7 +70,7 @@ class Prune(Training, frozen=True, kw_only=True, tag_field="pass", tag="prune"):
     pattern: Literal["unstructured", "2:4", "block"] = "unstructured"
     ramp: Literal["polynomial", "constant"] = "polynomial"
     dynamic: bool = False
-    scope: Literal["global", "layer"] = "global"
+    scope: Literal["global", "layer", "sensitivity"] = "global"
 
 
 class Cluster(Training, frozen=True, kw_only=True, tag_field="pass", tag="cluster"):

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from edgekit.nouns.recipe import FineTune
 from edgekit.passes import Passed, Task, TrainingPass
-from edgekit.trainable.lifting import lift
 from edgekit.training import data, finishing
 from edgekit.training.fitting import fit
+from edgekit.training.preparing import prepared
 
 
 class FineTunePass(TrainingPass):
@@ -16,6 +16,6 @@ class FineTunePass(TrainingPass):
         """See `TrainingPass.apply`."""
         assert isinstance(task.settings, FineTune)
         found = data.read(task)
-        lifted = lift(Path(task.waist))
+        lifted = prepared(task, found)
         fitted = fit(lifted, found, task.settings, checkpoints=Path(task.checkpoints), seed=task.seed)
         return finishing.passed(task, lifted, out, fitted)

@@ -1,14 +1,16 @@
 """The layers of a plan, connected: the model of tf-keras."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from edgekit.trainable import gradients
 from edgekit.trainable.form import Lifted, Weight
 from edgekit.trainable.layers import AsItIsLayer, ConstantLayer, FunctionLayer, OperatorLayer
 from edgekit.trainable.libraries import tf, tf_keras
-from edgekit.trainable.operands import File
+from edgekit.trainable.operands import Call, File
 from edgekit.trainable.operators.activations import LAYERS, fused
 from edgekit.trainable.operators.table import ROWS
 from edgekit.trainable.planning import LayerPlan, ModelPlan
@@ -26,10 +28,19 @@ class ModelBuilder:
         made: what becomes of its operators.
         stepwise: runs what has no form in TensorFlow.
         normalized: operators, by their places, behind which a BatchNormalization is put.
+        dropped: operators, by their places, before which a Dropout is put → the share that it drops.
     """
 
-    def __init__(self, file: File, made: ModelPlan, stepwise: Stepwise, normalized: frozenset[int]) -> None:
-        self._file, self._plan, self._stepwise, self._normalized = file, made, stepwise, normalized
+    def __init__(
+        self,
+        file: File,
+        made: ModelPlan,
+        stepwise: Stepwise,
+        normalized: frozenset[int] = frozenset(),
+        dropped: Mapping[int, float] = MappingProxyType({}),
+    ) -> None:
+        self._file, self._plan, self._stepwise = file, made, stepwise
+        self._normalized, self._dropped = normalized, dropped
         self._normalizations: dict[int, Any] = {}
         self._weights: dict[WeightTensor, Weight] = {}
         self._layers: dict[int, Any] = {}
@@ -63,6 +74,7 @@ class ModelBuilder:
     def _add(self, step: LayerPlan) -> None:
         """The layer of an operator, and one more if an activation is fused into it."""
         call, name = step.call, self._name(step.call.results[0])
+        before = self._with_dropout(call, name)
         given = [self._values[i] for i, o in zip(call.operator.inputs, call.operands, strict=True) if o and o.sampled]
         if step.stock is not None:
             results = [self._stocked(step, step.stock, name)]
@@ -79,6 +91,16 @@ class ModelBuilder:
         activation = "" if step.refusal or (row is not None and row.recurrent) else fused(call.options)
         for tensor, value in zip(call.operator.outputs, results, strict=True):
             self._values[tensor] = self._activated(activation, value, name)
+        self._values |= before
+
+    def _with_dropout(self, call: Call, name: str) -> dict[int, Any]:
+        """Let an operator read what a Dropout leaves of its first operand; what that was before, by its place."""
+        if call.operator.index not in self._dropped:
+            return {}
+        tensor = next(i for i, o in zip(call.operator.inputs, call.operands, strict=True) if o and o.sampled)
+        before, rate = self._values[tensor], self._dropped[call.operator.index]
+        self._values[tensor] = tf_keras.layers.Dropout(rate, seed=0, name=self._unique(f"{name}_dropout"))(before)
+        return {tensor: before}
 
     def _stocked(self, step: LayerPlan, stock: Stock, name: str) -> Any:
         """A layer of tf-keras with the weights of the file."""

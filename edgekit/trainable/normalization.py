@@ -7,6 +7,7 @@ Normalization: Accelerating Deep Network Training by Reducing Internal Covariate
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -41,18 +42,21 @@ def places(lifted: Lifted) -> frozenset[int]:
     )
 
 
-def put_back(lifted: Lifted, samples: Mapping[str, Array]) -> Lifted:
+def put_back(
+    lifted: Lifted, samples: Mapping[str, Array], *, dropped: Mapping[int, float] = MappingProxyType({})
+) -> Lifted:
     """The same network, lifted anew, with a BatchNormalization behind each of `places`.
 
     Args:
         lifted: without normalizations.
         samples: for each input's name in the file ``[N, *shape]``; what they make sets the normalizations.
+        dropped: as for `edgekit.trainable.lifting.lift`.
 
     Returns:
         A form that computes the same, with the weights that ``lifted`` holds now.
     """
     chosen = places(lifted)
-    made = lift(lifted.path, normalized=chosen)
+    made = lift(lifted.path, normalized=chosen, dropped=dropped)
     for new, old in zip(made.weights, lifted.weights, strict=True):
         new.variable.assign(old.variable)
     for place, (mean, variance) in _moments(lifted, sorted(chosen), samples).items():

@@ -9,6 +9,9 @@ from edgekit.trainable import writing
 from edgekit.trainable.form import Lifted
 from edgekit.training.hooks import Fitted
 
+UNTRAINED = Fitted()
+"""What comes of no epochs."""
+
 FILE = "waist.tflite"
 """The file that a pass leaves."""
 

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgekit.errors import InputError, Unsupported
 from edgekit.host import events
 from edgekit.nouns.training import Epoch, Training
-from edgekit.trainable.form import Lifted, Weight
+from edgekit.trainable.form import Lifted
 from edgekit.trainable.libraries import tf, tf_keras
 from edgekit.training import schedules
 from edgekit.training.checkpoints import Checkpoint, TrainingState, remedied
@@ -19,6 +17,7 @@ from edgekit.training.data import TrainingData
 from edgekit.training.feeding import Batch, Feed
 from edgekit.training.hooks import NONE, Fitted, Hooks
 from edgekit.training.optimizers import optimizer
+from edgekit.training.preparing import is_kernel
 from edgekit.training.teaching import Teaching, called, model_of
 
 
@@ -230,11 +229,6 @@ class Loop:
         if self._hooks.losses is not None:
             found.append(self._hooks.losses())
         return found
-
-
-def is_kernel(weight: Weight) -> bool:
-    """Whether a weight multiplies what comes in and is to be small: no bias, no slope, no scale."""
-    return np.squeeze(weight.tensor.values).ndim > 1
 
 
 def _with(progress: TrainingState, epoch: Epoch) -> TrainingState:

@@ -1,0 +1,138 @@
+"""Unstructured pruning: weights become zero by their magnitude, at once or along a ramp, for good or until they return.
+
+The ramp is that of "To prune, or not to prune" (Zhu and Gupta, 2017). Dynamic pruning keeps the pruned weights aside
+and trains them with the gradient at the pruned network, so that they may return: "Dynamic Model Pruning with Feedback"
+(Lin et al., 2020).
+"""
+
+import gzip
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from edgekit.nouns.recipe import Prune
+from edgekit.passes import Passed, Task, TrainingPass
+from edgekit.trainable import writing
+from edgekit.trainable.form import Weight
+from edgekit.trainable.libraries import tf, tf_keras
+from edgekit.training import data, finishing, masking, sensitivity
+from edgekit.training.fitting import fit
+from edgekit.training.hooks import Hooks
+from edgekit.training.preparing import is_kernel, prepared
+
+CHOOSING = 2 / 3
+"""The share of the epochs over which masks are chosen; then they stay, and what is left is trained."""
+
+CUBIC = 3.0
+"""The power of the ramp, as Zhu and Gupta have it, and TensorFlow's Model Optimization Toolkit."""
+
+GAIN = (
+    "zeros make a file smaller once it is compressed; LiteRT computes with them as with other numbers, but for 1×1"
+    " convolutions in XNNPACK's sparse format, of which two thirds and more must be zero"
+)
+"""Source: tensorflow/lite/delegates/xnnpack/README.md, "Sparse Inference"."""
+
+
+class PrunePass(TrainingPass):
+    """Sets weights to zero, and trains those that are left."""
+
+    def apply(self, task: Task, out: Path) -> Passed:
+        """See `TrainingPass.apply`."""
+        settings = task.settings
+        assert isinstance(settings, Prune)
+        found = data.read(task)
+        lifted = prepared(task, found)
+        before = len(gzip.compress(lifted.content, 9, mtime=0))
+        kernels = [weight for weight in lifted.weights if is_kernel(weight)]
+        taken = [weight for weight in kernels if masking.fits(weight.values().shape, settings.pattern)]
+        whole = [weight.name for weight in kernels if weight not in taken]
+        factors = [1.0] * len(taken)
+        if settings.scope == "sensitivity":
+            factors = sensitivity.of(lifted, [weight.variable for weight in taken], found, task.seed)
+        pruning = Pruning(taken, factors, settings)
+        if settings.epochs:
+            fitted = fit(
+                lifted, found, settings, hooks=pruning.hooks(), checkpoints=Path(task.checkpoints), seed=task.seed
+            )
+        else:
+            pruning.choose(0)
+            fitted = finishing.UNTRAINED
+        after = len(gzip.compress(writing.written(lifted), 9, mtime=0))
+        zeros = sum(int((weight.values() == 0).sum()) for weight in taken)
+        figures = {
+            "sparsity": zeros / max(1, sum(weight.tensor.values.size for weight in taken)),
+            "gzip_bytes": float(after),
+            "gzip_share": after / before,
+        }
+        return finishing.passed(task, lifted, out, fitted, figures=figures, notes=_notes(settings, whole))
+
+
+def _notes(settings: Prune, whole: Sequence[str]) -> tuple[str, ...]:
+    left = f"left whole, since {settings.pattern} does not fit their shapes: {', '.join(whole)}"
+    return (GAIN, left) if whole else (GAIN,)
+
+
+class Pruning:
+    """The masks of a network while it is trained.
+
+    Args:
+        weights: those that are pruned.
+        factors: by which the magnitudes of each are multiplied before all are compared.
+        settings: of the pass.
+    """
+
+    def __init__(self, weights: Sequence[Weight], factors: Sequence[float], settings: Prune) -> None:
+        self._weights, self._factors, self._settings = list(weights), list(factors), settings
+        self._masks = [tf.Variable(tf.ones_like(weight.variable), trainable=False) for weight in weights]
+        self._dense = [tf.Variable(weight.variable, trainable=False) for weight in weights]
+        choosing = max(1, round(CHOOSING * settings.epochs))
+        self._until = choosing if settings.ramp == "polynomial" or settings.dynamic else 1
+        self._shares = shares(settings, self._until)
+
+    def hooks(self) -> Hooks:
+        """What is added to the loop: only networks with all zeros that were asked for may be kept."""
+        return Hooks(
+            before_epoch=self.choose,
+            after_step=self._keep,
+            state=[*self._masks, *self._dense],
+            counts=lambda done: done >= self._until,
+        )
+
+    def choose(self, epoch: int) -> None:
+        """Choose the masks of an epoch, and set what they leave out to zero."""
+        if epoch >= self._until:
+            return
+        found = [weight.layout.to_file(d.numpy(), weight.tensor.values.shape) for weight, d in self._pairs()]
+        chosen = masking.choose(
+            found,
+            self._shares[epoch],
+            pattern=self._settings.pattern,
+            each=self._settings.scope == "layer",
+            factors=self._factors,
+        )
+        for weight, mask, dense, values in zip(self._weights, self._masks, self._dense, chosen, strict=True):
+            mask.assign(weight.layout.to_layer(values.astype("float32")))
+            weight.variable.assign(left(dense, mask))
+
+    def _pairs(self) -> list[tuple[Weight, Any]]:
+        return list(zip(self._weights, self._dense, strict=True))
+
+    def _keep(self, _: Any) -> None:
+        """Keep zeros, and give what a step changed to the weights behind them; in TensorFlow's graph."""
+        for (weight, dense), mask in zip(self._pairs(), self._masks, strict=True):
+            moved = weight.variable - left(dense, mask)  # what this step did: before it the weight was dense · mask
+            dense.assign_add(moved if self._settings.dynamic else moved * mask)
+            weight.variable.assign(left(dense, mask))
+
+
+def left(dense: Any, mask: Any) -> Any:
+    """What a mask leaves: a product would make some zeros negative, which compress worse."""
+    return tf.where(mask > 0, dense, 0.0)
+
+
+def shares(settings: Prune, epochs: int) -> list[float]:
+    """The share of zeros in each epoch in which masks are chosen; the last is what was asked for."""
+    if settings.ramp == "constant" or epochs == 1:
+        return [settings.sparsity] * epochs
+    ramp = tf_keras.optimizers.schedules.PolynomialDecay(0.0, epochs, settings.sparsity, CUBIC)
+    return [float(ramp(epoch + 1)) for epoch in range(epochs - 1)] + [settings.sparsity]

@@ -1,0 +1,103 @@
+"""A waist made ready to be trained: with fresh weights, dropout and batch normalization, as the settings ask."""
+
+from pathlib import Path
+
+import numpy as np
+
+from edgekit.nouns.passing import Task
+from edgekit.trainable import normalization
+from edgekit.trainable.form import Lifted, Weight
+from edgekit.trainable.lifting import lift
+from edgekit.training.data import TrainingData
+from edgekit.waist.tensors import Array
+
+MEASURED = 256
+"""Samples that set what a batch normalization begins with."""
+
+
+def prepared(task: Task, data: TrainingData, *, gains: bool = False) -> Lifted:
+    """Lift the waist of a task.
+
+    Args:
+        task: with the settings.
+        data: whose first samples a batch normalization is measured on.
+        gains: whether the pass gains from batch normalization, if the settings leave it open. Fresh weights do.
+
+    Raises:
+        InputError, Unsupported: it cannot be lifted.
+    """
+    settings, path = task.settings, Path(task.waist)
+    lifted = lift(path)
+    if not settings.epochs:
+        return lifted
+    place = _last(lifted)
+    dropped = {place: settings.dropout} if settings.dropout and place is not None else {}
+    if settings.from_scratch:
+        draw(lifted, task.seed)
+    normalized = settings.normalization == "on" or (
+        settings.normalization == "auto" and (gains or settings.from_scratch)
+    )
+    if normalized and normalization.places(lifted):
+        return normalization.put_back(lifted, data.some(MEASURED), dropped=dropped)
+    if not dropped:
+        return lifted
+    made = lift(path, dropped=dropped)
+    for new, old in zip(made.weights, lifted.weights, strict=True):
+        new.variable.assign(old.variable)
+    return made
+
+
+def _last(lifted: Lifted) -> int | None:
+    """The place of the last operator with a kernel; None without any."""
+    kernels = {place for weight in lifted.weights if is_kernel(weight) for place in weight.tensor.places}
+    places = [o.index for o in lifted.main.operators if any((0, tensor) in kernels for tensor in o.inputs)]
+    return places[-1] if places else None
+
+
+def is_kernel(weight: Weight) -> bool:
+    """Whether a weight multiplies what comes in, and is to be small: no bias, no slope, no scale."""
+    return np.squeeze(weight.tensor.values).ndim > 1
+
+
+NORMAL_SPREAD = 0.02
+"""The standard deviation of embeddings that are drawn anew ("BERT", Devlin et al., 2019, as published)."""
+
+
+def draw(lifted: Lifted, seed: int) -> None:
+    """Draw all weights anew, in place: kernels as He et al. do ("Delving Deep into Rectifiers", 2015), biases 0.
+
+    What an operator multiplies element by element becomes 1, and slopes of a PReLU stay as they are.
+    """
+    random = np.random.default_rng(seed)
+    readers = {
+        tensor: (operator.name, slot)
+        for operator in lifted.main.operators
+        for slot, tensor in enumerate(operator.inputs)
+    }
+    for weight in lifted.weights:
+        part, tensor = weight.tensor.places[0]
+        name, slot = readers.get(tensor, ("", 0)) if part == 0 else ("", 0)
+        values = _drawn(weight, name, slot, random)
+        weight.variable.assign(weight.layout.to_layer(values))
+
+
+def _drawn(weight: Weight, reader: str, slot: int, random: np.random.Generator) -> Array:
+    was = weight.tensor.values
+    if reader == "PRELU":
+        return was
+    if reader in {"GATHER", "EMBEDDING_LOOKUP"}:
+        return np.asarray(NORMAL_SPREAD * random.standard_normal(was.shape), np.float32)
+    if not is_kernel(weight):
+        ones = reader in {"MUL", "DIV"}
+        return np.full(was.shape, 1.0 if ones else 0.0, np.float32)
+    fan_in = _fan_in(reader, slot, was.shape)
+    return np.asarray(random.standard_normal(was.shape) * np.sqrt(2 / fan_in), np.float32)
+
+
+def _fan_in(reader: str, slot: int, shape: tuple[int, ...]) -> int:
+    """How many products are summed for a value: kernels have their outputs first, but in a product's second slot."""
+    if reader == "DEPTHWISE_CONV_2D":
+        return int(np.prod(shape[1:-1]))
+    if reader == "BATCH_MATMUL" and slot == 1:
+        return int(shape[-2])
+    return max(1, int(np.prod(shape[1:])))
