@@ -59,6 +59,11 @@ class _Search:
         self._model, self._main = model, main
         self._maker = {index: operator for operator in main.operators for index in operator.outputs}
         self._known: dict[int, Cuts] = {}
+        for operator in main.operators:  # in the order of execution: what loops end at is not known yet
+            for tensor in operator.outputs:
+                found = self._behind(operator, tensor)
+                inside = {axis: self._inside(tensor, axis, cuts) for axis, cuts in found.items()}
+                self._known[tensor] = {axis: cuts for axis, cuts in inside.items() if cuts}
 
     def shape(self, tensor: int) -> tuple[int, ...]:
         return self._main.tensors[tensor].shape
@@ -77,12 +82,11 @@ class _Search:
 
     def cuts(self, tensor: int) -> Cuts:
         """Where branches meet in a tensor, as far as it can be followed back."""
-        if tensor not in self._known:
-            self._known[tensor] = {}  # a loop of variables ends here
-            maker = self._maker.get(tensor)
-            found = {} if maker is None else self._behind(maker, tensor)
-            self._known[tensor] = {axis: cuts for axis, cuts in found.items() if cuts}
-        return self._known[tensor]
+        return self._known.get(tensor, {})
+
+    def _inside(self, tensor: int, axis: int, cuts: frozenset[int]) -> frozenset[int]:
+        """Cuts between two parts that hold something: one of those that are joined may be empty."""
+        return frozenset(cut for cut in cuts if 0 < cut < self.shape(tensor)[axis])
 
     def _behind(self, operator: Operator, tensor: int) -> Cuts:
         inputs = [index for index in operator.inputs if index >= 0]

@@ -37,6 +37,20 @@ def test_a_concatenation_is_cut_where_its_inputs_meet(axis: int, tmp_path: Path)
     assert _cuts(net, tmp_path / "n.tflite", joined) == [{axis % 3: (2, 3)}]
 
 
+def test_parts_that_are_empty_have_no_cuts(tmp_path: Path) -> None:
+    net = networks.Network()
+    joined = _joined(net, 0, 2, 0, 4, 0)
+    assert _cuts(net, tmp_path / "n.tflite", joined) == [{1: (2,)}]
+
+
+def test_a_deep_network_is_followed_to_its_end(tmp_path: Path) -> None:
+    net = networks.Network()
+    joined = _joined(net, 2, 4)
+    for _ in range(1500):
+        joined = net.operator("TANH", [joined], SHAPE)
+    assert _cuts(net, tmp_path / "n.tflite", joined) == [{1: (2,)}]
+
+
 def test_what_works_element_by_element_or_moves_axes_keeps_branches(tmp_path: Path) -> None:
     net = networks.Network()
     joined = _joined(net, 2, 4)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import numpy as np
 import onnx
 from onnx import inliner
 
@@ -99,6 +100,7 @@ def write_out(network: Network) -> bool:
     """
     if not any(node.op_type in WRITTEN_OUT and node.domain in {"", "ai.onnx"} for node in network.nodes):
         return False
+    _mask_nothing(network)
     before = network.proto(up_to_bytes=-1)
     try:
         after = inliner.inline_selected_functions(
@@ -111,3 +113,15 @@ def write_out(network: Network) -> bool:
     network.nodes = list(after.graph.node)
     network.used.update(name for node in network.nodes for name in node.output)
     return True
+
+
+def _mask_nothing(network: Network) -> None:
+    """Give every Attention with a past and without a mask one of zeros: the inliner stops at what is left out."""
+    for node in network.nodes:
+        if node.op_type != "Attention" or node.domain not in {"", "ai.onnx"} or len(node.input) < 5 or node.input[3]:
+            continue
+        rows, new, old = (network.shape(node.input[k]) for k in (0, 1, 4))
+        if rows and new and old:
+            mask = network.fresh("nothing_masked")
+            network.constants[mask] = np.zeros((rows[-2], new[-2] + old[-2]), np.float32)
+            node.input[3] = mask

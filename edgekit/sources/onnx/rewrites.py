@@ -72,6 +72,7 @@ RULES: dict[str, Rewrite] = {
     "com.microsoft:Inverse": products.inverse,
     "com.microsoft:MultiHeadAttention": attention.multi_head,
     "com.microsoft:QuickGelu": contributed.quick_gelu,
+    "com.microsoft:RotaryEmbedding": attention.rotary,
     "com.microsoft:SkipLayerNormalization": normalization.skipped,
 }
 """Operator (``Kind`` or ``domain:Kind``) → the rewriting tried on every node of it."""
