@@ -24,6 +24,7 @@ from edgekit import api, cli, config
 from edgekit.config import recipes
 from edgekit.errors import REMEDIES, EdgekitError
 from edgekit.nouns import leaves
+from edgekit.nouns.budget import Demands
 from edgekit.nouns.description import Input, Output
 from edgekit.nouns.manifest import Manifest
 from edgekit.nouns.profile import DeviceConfig
@@ -160,16 +161,23 @@ def _project() -> str:
         for field, hint in _fields(config.Project)
     ]
     told, asked = _keys(DeviceConfig.__doc__ or ""), _keys(Quantization.__doc__ or "")
+    demanded = _keys(Demands.__doc__ or "")
     return _page(
         "edgekit.toml",
-        "`edgekit.config.Project`, `edgekit.nouns.description`, `edgekit.nouns.quantization.Quantization` and "
-        "`edgekit.nouns.profile.DeviceConfig`",
+        "`edgekit.config.Project`, `edgekit.nouns.description`, `edgekit.nouns.budget.Demands`, "
+        "`edgekit.nouns.quantization.Quantization` and `edgekit.nouns.profile.DeviceConfig`",
         "Every key is optional; flags win over the file; paths are relative to the file.\n",
         _table(("key", "type", "default", "what it is"), rows),
         "## Inputs and outputs\n",
         "Tables `[[input]]`, told apart by their `kind`, and `[[output]]`, by their `task` "
         "([how to](../how-to/describe-inputs-and-outputs.md)).\n",
         *(part for kind in (*typing.get_args(Input), *typing.get_args(Output)) for part in _tagged(kind)),
+        "## Budget\n",
+        "Tables `[budget]`, for all targets, and `[budget.TARGET]`, for one ([how to](../how-to/ci-gate.md)).\n",
+        _table(
+            ("key", "type", "what it is"),
+            [(f"`{field.name}`", _type(hint), demanded[field.name]) for field, hint in _fields(Demands)],
+        ),
         "## Quantization\n",
         "A table `[quantization]`; on the command line `--set KEY=VALUE`.\n",
         _table(

@@ -45,6 +45,7 @@ def build(
     calibration: Samples = None,
     eval: Samples = None,  # noqa: A002  the name of the option
     metric: str | Callable[..., float] | None = None,
+    budget: Mapping[str, Any] | None = None,
     max_drop: float | None = None,
     min_agreement: float | None = None,
     min_sqnr: float | None = None,
@@ -102,6 +103,8 @@ def build(
         eval: labelled samples in the same forms, labels under ``y`` in a dict and last in a tuple.
         metric: ``top1``, ``top5``, ``auc``, ``mae``, ``mse``, ``module:function``, or a function of the outputs (arrays
             ``[N, *shape]`` by name) and the labels; it returns a number and has an attribute ``higher_is_better``.
+        budget: what is demanded of each file, by the keys of `edgekit.nouns.budget.Demands`; or of those of one target,
+            under its name: ``{"max_size": "4M", "edgetpu": {"min_mapped": 0.9}}``.
         max_drop: the largest loss of the metric that is no failure.
         min_agreement: the least share (0..1) of choices (top-1 classes) that are the source's.
         min_sqnr: the least SQNR in dB of the worst output.

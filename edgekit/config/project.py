@@ -6,18 +6,18 @@ from typing import Annotated, Any
 
 import msgspec
 
-from edgekit.config import described, toml
+from edgekit.config import budgets, described, toml
 from edgekit.config.devices import checked
 from edgekit.config.targets import target_names
 from edgekit.errors import InputError
 from edgekit.host import cachedir, sandbox
 from edgekit.nouns.base import Noun
+from edgekit.nouns.budget import Demands
 from edgekit.nouns.description import Description, Input, Output
 from edgekit.nouns.ladder import Effort
 from edgekit.nouns.model import Boundary, Constant, Precision, SourceOptions
 from edgekit.nouns.profile import DeviceConfig
 from edgekit.nouns.quantization import Quantization
-from edgekit.nouns.verification import Budget
 
 FILE_NAME = "edgekit.toml"
 """What a project's file is called inside its folder."""
@@ -57,17 +57,20 @@ class Project(Noun, frozen=True, kw_only=True):
         eval: labelled samples for the task metric, a path or ``module:function``.
         metric: top1, top5, auc, mae or mse; or ``module:function``, called with the outputs (arrays ``[N, *shape]``
             by name) and the labels, which returns a number and has an attribute ``higher_is_better``.
-        max_drop: the largest loss of the metric that is no failure, 0 or more (0.01: one point of a share).
-        min_agreement: the least share (0..1) of samples for which an output chooses as the source's does: the class
-            with the highest score, or whole numbers wider than 8 bits.
-        min_sqnr: the least SQNR in dB, of the worst output, that is no failure.
+        budget: what is demanded of each file, ``[budget]``, and of those of one target, ``[budget.TARGET]``; its keys
+            are those of `edgekit.nouns.budget.Demands`.
+        max_drop: short for that key of ``[budget]``: the largest loss of the metric that is no failure, 0 or more
+            (0.01: one point of a share).
+        min_agreement: likewise: the least share (0..1) of samples for which an output chooses as the source's does: the
+            class with the highest score, or whole numbers wider than 8 bits.
+        min_sqnr: likewise: the least SQNR in dB, of the worst output, that is no failure.
         effort: how far to search for a file that meets the budget (max_drop, min_agreement, min_sqnr): quick, normal or
             thorough. Without it and without time_limit each file is built once.
         time_limit: when such a search ends, counted from the build's start, such as ``"90s"``, ``"10m"`` or
             ``"1h30m"``; the first file is built however long it takes. Alone it means thorough.
         allow_loss: publish quantized files that verification calls of no use (``fail``) all the same.
-        min_mapped: the least share (0..1) of a network that its accelerator must take, of multiply-accumulates
-            if they are known, else of operators.
+        min_mapped: short for that key of ``[budget]``: the least share (0..1) of a network that its accelerator must
+            take, of multiply-accumulates if they are known, else of operators.
         shapes: a table of input name → shape, for dimensions that the model leaves open.
         constants: a table of input name → value, or list of values, that the input is bound to for good.
         inputs: names of tensors that become the inputs, in place of the model's own.
@@ -110,6 +113,7 @@ class Project(Noun, frozen=True, kw_only=True):
     calibration: str | None = None
     eval: str | None = None
     metric: str | None = None
+    budget: dict[str, Demands] = {}
     max_drop: Annotated[float, msgspec.Meta(ge=0)] | None = None
     min_agreement: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     min_sqnr: Annotated[float, msgspec.Meta(ge=0)] | None = None
@@ -140,10 +144,9 @@ class Project(Noun, frozen=True, kw_only=True):
     verify_on: str | None = None
     devices: dict[str, DeviceConfig] = {}
 
-    @property
-    def budget(self) -> Budget:
-        """What it demands of each file's accuracy."""
-        return Budget(max_drop=self.max_drop, min_agreement=self.min_agreement, min_sqnr_db=self.min_sqnr)
+    def demands(self, target: str) -> Demands:
+        """What it demands of the files of a target, by the target's name."""
+        return budgets.of(self.budget, target, {key: getattr(self, key) for key in budgets.SHORT})
 
     @property
     def description(self) -> Description:
@@ -190,8 +193,9 @@ def from_keywords(content: dict[str, Any]) -> Project:
 
 
 def _project(content: dict[str, Any], file: Path) -> Project:
-    made: Project = toml.convert(described.with_files(content, file), Project, file)
+    made: Project = toml.convert(budgets.by_target(described.with_files(content, file), file), Project, file)
     described.check(made.input, made.output, file)
+    budgets.check(made.budget, made.targets, file)
     if made.metric is not None and made.metric not in METRICS and not is_function(made.metric):
         near = toml.nearest(made.metric, METRICS, 0.6) or f"one of: {', '.join(METRICS)}, or module:function"
         raise toml.wrong(file, "metric", toml.shown(made.metric), near)

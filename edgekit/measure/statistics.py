@@ -210,7 +210,7 @@ def told(values: Sequence[float | None]) -> Estimate:
     return estimate_median(known) if known else Estimate(value=None, reason="the device does not tell")
 
 
-def compare(a: Sequence[float], b: Sequence[float]) -> Comparison:
+def compare(a: Sequence[float], b: Sequence[float], tail: float = TAIL) -> Comparison:
     """Whether A is faster than B, from the medians of blocks that were run in pairs.
 
     The ratio is the Hodges–Lehmann estimate over the pairs' log-ratios (the median of the means of all
@@ -223,6 +223,7 @@ def compare(a: Sequence[float], b: Sequence[float]) -> Comparison:
     Args:
         a: medians of A's blocks, ``[pairs]``, above 0.
         b: those of B's in the same unit; index *i* of both is one pair.
+        tail: how often each end of the interval may miss.
 
     Raises:
         ValueError: they are not of one length, or not all finite and above 0.
@@ -238,7 +239,9 @@ def compare(a: Sequence[float], b: Sequence[float]) -> Comparison:
     ratio = math.exp(float(np.median(walsh)))
     if n < FEWEST_BLOCKS:
         return Comparison(ratio=ratio, pairs=n, reason=_few(n, "pairs"))
-    rank = _signed_rank(n)
+    rank = _signed_rank(n, tail)
+    if not rank:
+        return Comparison(ratio=ratio, pairs=n, reason=f"{n} pairs give no {1 - 2 * tail:.1%} interval")
     low, high = math.exp(walsh[rank - 1]), math.exp(walsh[-rank])
     where = "lies below 1" if high < 1 else "lies above 1" if low > 1 else f"contains 1{_wild(logs)}"
     return Comparison(
@@ -247,18 +250,59 @@ def compare(a: Sequence[float], b: Sequence[float]) -> Comparison:
         high=high,
         pairs=n,
         verdict="faster" if high < 1 else "slower" if low > 1 else "no difference shown",
-        reason=f"the 95 % interval {low:.3g}–{high:.3g} {where}",
+        reason=f"the {100 * (1 - 2 * tail):.3g} % interval {low:.3g}–{high:.3g} {where}",
     )
 
 
-def _signed_rank(n: int) -> int:
-    """Which of the n (n + 1) / 2 sorted Walsh averages, from 1, ends the interval at either side."""
+def _signed_rank(n: int, tail: float) -> int:
+    """Which of the n (n + 1) / 2 sorted Walsh averages, from 1, ends the interval at either side; 0: none does."""
     chances = np.zeros(n * (n + 1) // 2 + 1)  # of each sum of the ranks 1 … n that carry a plus sign
     chances[0] = 1.0
     for rank in range(1, n + 1):
         chances[rank:] = (chances[rank:] + chances[:-rank]) / 2
         chances[:rank] /= 2
-    return int(np.sum(np.cumsum(chances) <= TAIL))
+    return int(np.sum(np.cumsum(chances) <= tail))
+
+
+def apart(a: Sequence[float], b: Sequence[float], tail: float = TAIL) -> Estimate:
+    """How many times B's values are A's, from blocks that were *not* run in pairs.
+
+    The Hodges–Lehmann estimate over all quotients of a block of A by one of B, with the exact interval that inverts
+    the rank-sum test of Wilcoxon, Mann and Whitney (Hollander & Wolfe 1999, §4.3–4.4). What the device did between
+    two sessions is not in it.
+
+    Args:
+        a: a figure of A's blocks, above 0.
+        b: the same of B's, in the same unit.
+        tail: how often each end of the interval may miss.
+    """
+    if not len(a) or not len(b):
+        return Estimate(value=None, reason="there are no blocks")
+    logs = np.sort(np.subtract.outer(np.log(np.asarray(a, np.float64)), np.log(np.asarray(b, np.float64))).ravel())
+    ratio, n = math.exp(float(np.median(logs))), min(len(a), len(b))
+    if n < FEWEST_BLOCKS:
+        return Estimate(value=ratio, n=n, reason=_few(n))
+    rank = int(np.sum(np.cumsum(_rank_sums(len(a), len(b))) <= tail))
+    if not rank:
+        return Estimate(value=ratio, n=n, reason=f"{n} blocks give no {1 - 2 * tail:.1%} interval")
+    return Estimate(value=ratio, low=math.exp(logs[rank - 1]), high=math.exp(logs[-rank]), n=n)
+
+
+def _rank_sums(n: int, m: int) -> Array:
+    """Probabilities of Mann and Whitney's U = 0 … n·m if both groups are alike, ``[n·m + 1]``.
+
+    By what the largest of all belongs to (Mann & Whitney 1947, Ann. Math. Stat. 18:50).
+    """
+    none: Array = np.zeros(n * m + 1)
+    none[0] = 1.0
+    rows = [none] * (m + 1)  # of i of the first group and j = 0 … m of the second
+    for i in range(1, n + 1):
+        new: list[Array] = [none]
+        for j in range(1, m + 1):
+            mine = np.roll(rows[j], j)  # i - 1 of the first, and its largest above all j of the second
+            new.append((i * mine + j * new[j - 1]) / (i + j))
+        rows = new
+    return np.asarray(rows[m], np.float64)
 
 
 def _wild(logs: Array) -> str:

@@ -14,6 +14,7 @@ from edgekit.engine.question import Input, Known, Question
 from edgekit.engine.session import Session
 from edgekit.engine.store import Answer, digest_of
 from edgekit.errors import InputError
+from edgekit.nouns.budget import Demands
 from edgekit.nouns.description import Description
 from edgekit.nouns.manifest import DataSet
 from edgekit.nouns.model import Signature
@@ -188,11 +189,15 @@ def prepare(
             probes=evidence.probes(session, subject.network, chosen),
             metric=metric,
             source_score=score,
-            budget=project.budget,
-            min_mapped=project.min_mapped,
             constant_data=calibration is not None and calibration.kept.result.constant,
         ),
     )
+
+
+def demanding(prepared: BuildData, demands: Demands) -> BuildData:
+    """The same data, with what is demanded of the files of one target."""
+    evidence = msgspec.structs.replace(prepared.evidence, budget=demands.accuracy, min_mapped=demands.min_mapped)
+    return msgspec.structs.replace(prepared, evidence=evidence)
 
 
 def _warnings(session: Session, subject: Subject, loaded: GivenData, calibration: RoleData) -> tuple[str, ...]:

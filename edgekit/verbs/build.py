@@ -210,7 +210,7 @@ def _files(session: Session, project: Project, prepared: _Prepared, row: Row) ->
         EdgekitError: a file cannot be built, or is of no use.
     """
     target, folder, wanted = row
-    recipe, data_ = prepared.planned.recipe, prepared.data
+    recipe, data_ = prepared.planned.recipe, data.demanding(prepared.data, project.demands(target.name))
     subject, reports = _trained(session, prepared, row)
     variants, left_out = artifact.possible(subject, wanted)
 

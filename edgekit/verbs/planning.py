@@ -8,6 +8,7 @@ import msgspec
 from edgekit import config
 from edgekit.config import Project, recipes
 from edgekit.errors import InputError, Unsupported
+from edgekit.nouns.budget import Demands
 from edgekit.nouns.model import FLOATS, Precision
 from edgekit.nouns.recipe import Recipe
 from edgekit.nouns.results import Plan, Result
@@ -29,13 +30,14 @@ def plan(project: Project, model: Path) -> Plan:
             place="--target",
             fix=f"add -t with one of: {', '.join(config.target_names())}, or all",
         )
-    _check_budget(project)
+    targets = [config.target(name) for name in dict.fromkeys(names)]
+    _check_budget(project, [project.demands(target.name) for target in targets])
     passes = recipe(project)
     limit_s = None if project.time_limit is None else config.seconds(project.time_limit, "--time-limit")
     rows: list[tuple[Target, Path, tuple[Variant, ...]]] = []
     refused: list[Result] = []
-    for target in [config.target(name) for name in dict.fromkeys(names)]:
-        folder = _folder(project, model, target.name, alone=len(names) == 1)
+    for target in targets:
+        folder = folder_of(project, model, target.name, alone=len(names) == 1)
         try:
             rows.append((target, folder, tuple(_as_said(variant, project) for variant in _variants(target, project))))
         except Unsupported as error:
@@ -88,7 +90,7 @@ def recipe(project: Project) -> Recipe:
     return found
 
 
-def _check_budget(project: Project) -> None:
+def _check_budget(project: Project, demanded: list[Demands]) -> None:
     """Refuse a metric or a budget for which the project names no data.
 
     Raises:
@@ -96,10 +98,11 @@ def _check_budget(project: Project) -> None:
     """
     if project.metric is not None and project.eval is None:
         raise InputError("A metric needs evaluation data.", place="--metric", fix="add --eval PATH")
-    if project.max_drop is not None and project.metric is None:
+    accuracy = [demands.accuracy for demands in demanded]
+    if project.metric is None and any(budget.max_drop is not None for budget in accuracy):
         raise InputError("A maximum drop needs a metric.", place="--max-drop", fix="add --eval PATH --metric top1")
     for option, what in (("--effort", project.effort), ("--time-limit", project.time_limit)):
-        if what is not None and not project.budget:
+        if what is not None and not any(accuracy):
             raise InputError(
                 f"{option} {what} is about the search for a budget, and none is given.",
                 place=option,
@@ -107,8 +110,8 @@ def _check_budget(project: Project) -> None:
             )
     if project.eval is not None or project.calibration is not None or project.data is not None:
         return
-    for option, said in (("--min-agreement", project.min_agreement), ("--min-sqnr", project.min_sqnr)):
-        if said is not None:
+    for option, key in (("--min-agreement", "min_agreement"), ("--min-sqnr", "min_sqnr_db")):
+        if any(getattr(budget, key) is not None for budget in accuracy):
             raise InputError(
                 "What is asked of agreement and SQNR says nothing on random inputs: it needs samples.",
                 place=option,
@@ -116,7 +119,8 @@ def _check_budget(project: Project) -> None:
             )
 
 
-def _folder(project: Project, model: Path, target: str, *, alone: bool) -> Path:
+def folder_of(project: Project, model: Path, target: str, *, alone: bool) -> Path:
+    """Where the result for a target goes; ``alone`` if there is no other target."""
     if project.output_folder is not None:
         return Path(project.output_folder) if alone else Path(project.output_folder) / target
     return Path("dist") / model.resolve().stem / target

@@ -1,0 +1,275 @@
+"""Save a baseline, and hold artifacts against it and against their budget; what seems slower is measured again."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import msgspec
+
+from edgekit import config
+from edgekit.config import Project
+from edgekit.engine.session import Session
+from edgekit.errors import InputError
+from edgekit.measure import baseline as baselines
+from edgekit.measure import figures, gating, regressions
+from edgekit.measure.gated import GatedFile
+from edgekit.measure.measurement import measure
+from edgekit.measure.protocol import FULL, QUICK, Bench, MeasurementSettings
+from edgekit.measure.subject import Measurable, subjects
+from edgekit.nouns import manifest as manifests
+from edgekit.nouns.gating import Baseline, BaselineFile, Figure, Finding, Gate
+from edgekit.nouns.manifest import Manifest
+from edgekit.nouns.model import SourceOptions
+from edgekit.nouns.profile import Device, Profile
+from edgekit.verbs.planning import folder_of
+
+type Find = Callable[[Session, str], Device]
+"""Finds a device by its id."""
+
+
+@dataclass(frozen=True)
+class Gated:
+    """What a gate is asked to judge.
+
+    ``demanded`` is the project with the budget, ``baseline`` a file; without devices, what is measured on them is left
+    out. ``find`` finds a device to measure on again; None judges by what is recorded.
+    """
+
+    folders: list[Path]
+    demanded: Project = field(default_factory=Project)
+    baseline: Path | None = None
+    without_device: bool = False
+    find: Find | None = None
+
+
+def folders(project: Project, model: Path) -> list[Path]:
+    """Where a project's results stand.
+
+    Raises:
+        InputError: it names no targets, or one that there is not.
+    """
+    names = config.target_names() if project.targets == ("all",) else project.targets
+    if not names:
+        raise InputError(
+            "No folder is named, and the project has no targets.",
+            place="FOLDER",
+            fix="name a folder: dist/model/android",
+        )
+    made = [config.target(name).name for name in dict.fromkeys(names)]
+    return [folder_of(project, model, name, alone=len(names) == 1) for name in made]
+
+
+def save(where: list[Path], path: Path, *, files: bool = False) -> Baseline:
+    """Write a baseline of artifact folders; with ``files`` copies of their networks too.
+
+    Raises:
+        InputError: a folder is no artifact, two are of one target, or nothing can be written there.
+    """
+    made = baselines.baseline(_read(where))
+    baselines.write(made, path, where if files else None)
+    return made
+
+
+def _read(where: list[Path]) -> list[Manifest]:
+    read = [manifests.read(folder / manifests.FILE_NAME) for folder in where]
+    for i, found in enumerate(read):
+        if any(found.target == other.target for other in read[:i]):
+            raise InputError(
+                f"Two folders are of the target {found.target}.", place=str(where[i]), fix="name one folder a target"
+            )
+    return read
+
+
+def gate(session: Session, gated: Gated) -> Gate:
+    """Judge every file of some folders.
+
+    Raises:
+        InputError: a folder is no artifact, the baseline is of another model or device, or nothing says what to judge.
+        DeviceError, MissingTool, Unsupported: what is to be measured again cannot be.
+    """
+    found = None if gated.baseline is None else baselines.read(gated.baseline)
+    read = _read(gated.folders)
+    old = {} if found is None else {(file.target, file.file): file for file in found.files}
+    here = [
+        (folder, GatedFile(manifest, file, gated.demanded.demands(manifest.target), gated.without_device))
+        for folder, manifest in zip(gated.folders, read, strict=True)
+        for file in manifest.artifacts
+    ]
+    names = {(subject.manifest.target, subject.file.file) for _, subject in here}
+    if old and not names & old.keys():
+        raise InputError(
+            "The baseline holds none of these files.",
+            place=str(gated.baseline),
+            fix=f"it is of {', '.join(sorted('/'.join(name) for name in old))}: name those folders, or save a new one",
+        )
+    findings: list[Finding] = []
+    for folder, subject in here:
+        before = old.get((subject.manifest.target, subject.file.file))
+        findings += _Judge(session, gated, folder, subject, before).findings()
+    if not findings:
+        raise InputError(
+            "There is nothing to judge by: no budget is stated, and there is no baseline.",
+            place=", ".join(map(str, gated.folders)),
+            fix=f"write [budget] into {config.FILE_NAME}, or save a baseline: edgekit baseline save",
+        )
+    return Gate(findings=(*findings, *_gone(read, old, names)), baseline=_named(gated.baseline))
+
+
+def _named(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def _gone(
+    read: list[Manifest], old: dict[tuple[str, str], BaselineFile], names: set[tuple[str, str]]
+) -> Iterator[Finding]:
+    """Files of the baseline that their targets no longer have."""
+    for target, file in sorted(old.keys() - names):
+        manifest = next((found for found in read if found.target == target), None)
+        if manifest is not None:
+            reason = manifest.unavailable.get(file, "it was not built")
+            yield Finding(target=target, file=file, figure="file", against="baseline", verdict="missed", reason=reason)
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """One file under judgement."""
+
+    session: Session
+    gated: Gated
+    folder: Path
+    subject: GatedFile
+    old: BaselineFile | None
+
+    def findings(self) -> list[Finding]:
+        """What is found, with each suspicion of a device settled if that can be done."""
+        network = self._network()
+        found = list(gating.by_budget(self.subject))
+        if self.old is not None:
+            found += gating.by_baseline(self.subject, self.old, paired=network is not None)
+        return [
+            after
+            for device in dict.fromkeys(row.device for row in found)
+            for after in self._settled(device, found, network)
+        ]
+
+    def _network(self) -> Path | None:
+        """The baseline's own file, if it is at hand and another than this one."""
+        if self.old is None or self.gated.baseline is None or self.old.sha256 == self.subject.file.sha256:
+            return None
+        return None if self.gated.find is None else baselines.network(self.gated.baseline, self.old)
+
+    def _settled(self, device: str, found: list[Finding], network: Path | None) -> list[Finding]:
+        """What was found on a device, once what is doubtful has been measured again."""
+        mine = [finding for finding in found if finding.device == device]
+        doubtful = [finding for finding in mine if _is_doubtful(finding)]
+        if not doubtful or self.gated.find is None:
+            return mine
+        again = _Again(self.session, self.gated.find(self.session, device), self.folder, self.subject)
+        if network is not None and any(finding.against == "baseline" for finding in doubtful):
+            return self._in_turns(again, mine, network)
+        profile = again.measured()
+        return [self._seen_again(finding, profile) if finding in doubtful else finding for finding in mine]
+
+    def _seen_again(self, finding: Finding, profile: Profile) -> Finding:
+        """A doubtful finding, by a second measurement: both have to miss."""
+        subject = self.subject.measured_again(profile)
+        if finding.against == "budget":
+            rows = list(gating.by_budget(subject))
+        else:
+            assert self.old is not None
+            rows = list(regressions.by_sessions(subject, self.old, profile))
+        same = (finding.figure, finding.against, finding.device)
+        after = next((row for row in rows if (row.figure, row.against, row.device) == same), finding)
+        if not _is_doubtful(after):
+            reason = f"at first {_shown(finding)}, but not when it was measured again"
+            return msgspec.structs.replace(after, reason=reason)
+        return msgspec.structs.replace(after, verdict="missed", reason=f"{after.reason} and the same again".strip())
+
+    def _in_turns(self, again: "_Again", mine: list[Finding], network: Path) -> list[Finding]:
+        """Findings by pairs of blocks, the baseline's file against this one, until they show something."""
+        doubtful = [finding for finding in mine if _is_doubtful(finding)]
+        compared = [finding.figure for finding in doubtful if finding.against == "baseline"]
+        shown = again.in_turns(network, compared, self.subject.tolerance)
+        settled = []
+        for finding in mine:
+            if finding not in doubtful:
+                settled.append(finding)
+            elif finding.against == "baseline":
+                verdict, reason = shown[finding.figure]
+                settled.append(msgspec.structs.replace(finding, verdict=verdict, reason=reason))
+            else:
+                settled.append(self._seen_again(finding, again.profile))
+        return settled
+
+
+def _is_doubtful(finding: Finding) -> bool:
+    """Whether it is to be measured again before it counts."""
+    on_device = finding.figure in regressions.MEASURED or finding.figure == "delegate time"
+    return finding.verdict == "suspected" or (bool(finding.device) and on_device and finding.verdict == "missed")
+
+
+def _shown(finding: Finding) -> str:
+    return finding.reason or "over the limit"
+
+
+KEPT = ("threads", "cores", "benchmark_binary")
+"""Of how a profile was measured, what it is measured with again; the protocol and the delegate are kept, too."""
+
+
+@dataclass
+class _Again:
+    """Measures a file again as its newest profile on a device was measured."""
+
+    session: Session
+    device: Device
+    folder: Path
+    subject: GatedFile
+
+    def __post_init__(self) -> None:
+        self.profile = self.subject.profiles[self.device.id]
+
+    def _settings(self, seed: int) -> MeasurementSettings:
+        before = self.profile
+        base = QUICK if before.protocol.name == "quick" else FULL
+        return replace(
+            base,
+            protocol=msgspec.structs.replace(base.protocol, seed=seed),
+            run=msgspec.structs.replace(base.run, **{key: getattr(before.run, key) for key in KEPT}),
+            limit_s=None,
+            energy=before.energy is not None,
+            operators=bool(before.operators),
+            delegate=before.run.delegate if self.subject.file.file.endswith(".tflite") else None,
+            output=str(self.folder / manifests.PROFILES),
+        )
+
+    def _file(self) -> Measurable:
+        return subjects(self.session, self.folder / self.subject.file.file)[0]
+
+    def measured(self) -> Profile:
+        """A second profile of the file."""
+        bench, settings = Bench(self.session, self.device), self._settings(1)
+        self.session.progress.plan(settings.protocol.blocks)
+        self.profile = measure(bench, [self._file()], settings)[0].profile
+        return self.profile
+
+    def in_turns(self, network: Path, wanted: list[Figure], tolerance: float) -> dict[Figure, tuple[str, str]]:
+        """The verdict and its reason on each figure, by pairs of blocks with the baseline's file."""
+        pairs: dict[Figure, list[tuple[float, float]]] = {figure: [] for figure in wanted}
+        shown: dict[Figure, tuple[str, str]] = {}
+        file, other = self._file(), subjects(self.session, network, options=SourceOptions())[0]
+        for look in range(1, regressions.LOOKS + 1):
+            settings = self._settings(look)
+            self.session.progress.plan(2 * settings.protocol.blocks)
+            new, old = (row.profile for row in measure(Bench(self.session, self.device), [file, other], settings))
+            self.profile = new
+            now, was = figures.by_block(new), figures.by_block(old)
+            for figure in (one for one in wanted if shown.get(one, ("suspected",))[0] == "suspected"):
+                pairs[figure] += [(a, b) for a, b in zip(now[figure], was[figure], strict=False) if a and b]
+                a, b = [x for x, _ in pairs[figure]], [y for _, y in pairs[figure]]
+                verdict, found = regressions.judged_pairs(a, b, look, tolerance)
+                told = regressions.ratio(found, regressions.LOOK_TAIL)
+                told = f"{told} in {found.pairs} pairs of blocks that took turns with the baseline's file"
+                shown[figure] = verdict, told if verdict == "missed" else f"{told}: no regression is shown"
+            if not any(verdict == "suspected" for verdict, _ in shown.values()):
+                break
+        return shown
