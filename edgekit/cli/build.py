@@ -139,12 +139,27 @@ def verb(
             measured = after_build.measure_built(session, wanted, devices_found, results)
             _show_measurements(console, measured)
             results, code = after_build.refreshed(results), code or measured.exit_code
+        code = code or _judge_budget(console, wanted, results)
     if as_json:
         document: dict[str, Any] = {"results": [_as_dict(result) for result in results]}
         if measured is not None:
             document["measuring_errors"] = [as_dict(error) for error in measured.errors]
         options.print_json(document)
     return code
+
+
+def _judge_budget(console: "Console", wanted: Project, results: list[Result]) -> int:
+    """Show which files are over the budget in size, or in what was measured; the exit code."""
+    if not wanted.budget:
+        return 0
+    from edgekit.report import gates  # noqa: PLC0415  few projects have a budget
+    from edgekit.verbs.gate import over_budget  # noqa: PLC0415  as above
+
+    found = over_budget(wanted, results)
+    if found.passes:
+        return 0
+    console.print(gates.screen(found))
+    return BudgetMissed.exit_code
 
 
 def _places(flags: dict[str, Any]) -> dict[str, str]:

@@ -101,7 +101,7 @@ def by_baseline(subject: GatedFile, old: BaselineFile, *, paired: bool) -> Itera
     Args:
         subject: the file now.
         old: the file then.
-        paired: the old file is at hand, so that any difference can be measured in turns: suspicion comes cheap.
+        paired: the old file is at hand, so that both can be measured in turns.
 
     Raises:
         InputError: the baseline is of another model, or of other devices alone.

@@ -80,10 +80,12 @@ def _measured(
     said |= {"unit": MEASURED[figure]}
     if found.value is None:
         return subject.finding(figure, "baseline", "unknown", reason=found.reason, **said)
+    if paired and found.value > 1 / (1 + SESSION_SPREAD):  # pairs are dear, and yet cheaper than a slowdown unseen
+        return subject.finding(figure, "baseline", "suspected", reason=ratio(found), **said)
     if found.value <= 1 + subject.tolerance:
         return subject.finding(figure, "baseline", "met", **said)
     spread = session_spread(was)
-    if not paired and (found.low is None or found.low / spread <= 1):
+    if found.low is None or found.low / spread <= 1:
         noise = f"{ratio(found)}; sessions differ by up to {spread - 1:.1%}: no regression is shown"
         return subject.finding(figure, "baseline", "met", reason=noise, **said)
     return subject.finding(figure, "baseline", "suspected", reason=ratio(found), **said)
@@ -113,32 +115,32 @@ def ratio(found: Estimate | Comparison, tail: float = statistics.TAIL) -> str:
     return f"{value - 1:+.1%} ({100 * (1 - 2 * tail):.3g} % interval {low - 1:+.1%} to {high - 1:+.1%})"
 
 
-LOOKS = 3
-"""How often pairs are looked at, after 10, 20 and 30 of them, before no difference is taken for shown."""
+PAIRS = (10, 20, 40, 80)
+"""After how many pairs of blocks these are looked at; after the last no difference is taken for shown."""
 
 FALSE_ALARMS = 0.01
 """How often a file that is as fast may be called slower, over all looks (Bonferroni)."""
 
-LOOK_TAIL = FALSE_ALARMS / LOOKS
+LOOK_TAIL = FALSE_ALARMS / len(PAIRS)
 """How often each end of the interval of a look may miss."""
 
 WORTH = 1.05
 """If pairs show that a file is not even so much slower, no more of them are run."""
 
 
-def judged_pairs(new: Sequence[float], old: Sequence[float], looks: int, tolerance: float) -> tuple[str, Comparison]:
+def judged_pairs(new: Sequence[float], old: Sequence[float], tolerance: float, *, last: bool) -> tuple[str, Comparison]:
     """What pairs of blocks show so far: ``missed``, ``met``, or ``suspected`` if more of them may tell.
 
     Args:
         new: a figure of the new file's blocks.
         old: the same of the baseline's file, in pairs with it.
-        looks: how many rounds of pairs there have been.
         tolerance: see `edgekit.nouns.budget.Demands`.
+        last: there will be no more of them.
     """
     found = statistics.compare(new, old, LOOK_TAIL)
     if found.ratio is None or found.low is None or found.high is None:
-        return ("suspected" if looks < LOOKS else "met"), found
+        return ("met" if last else "suspected"), found
     if found.low > 1 and found.ratio > 1 + tolerance:
         return "missed", found
-    decided = found.low > 1 or found.high < WORTH or looks >= LOOKS
+    decided = found.low > 1 or found.high < WORTH or last
     return ("met" if decided else "suspected"), found

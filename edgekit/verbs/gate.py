@@ -1,5 +1,6 @@
 """Save a baseline, and hold artifacts against it and against their budget; what seems slower is measured again."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from edgekit.nouns.gating import Baseline, BaselineFile, Figure, Finding, Gate
 from edgekit.nouns.manifest import Manifest
 from edgekit.nouns.model import SourceOptions
 from edgekit.nouns.profile import Device, Profile
+from edgekit.nouns.results import Result
 from edgekit.verbs.planning import folder_of
 
 type Find = Callable[[Session, str], Device]
@@ -115,6 +117,22 @@ def gate(session: Session, gated: Gated) -> Gate:
     return Gate(findings=(*findings, *_gone(read, old, names)), baseline=_named(gated.baseline))
 
 
+def over_budget(project: Project, results: list[Result]) -> Gate:
+    """What was just built and is larger, or was measured and takes more, than the budget of its target allows.
+
+    Accuracy is not among it: that is in the verdict of each file's verification.
+    """
+    found = [
+        finding
+        for result in results
+        if result.manifest is not None
+        for file in result.manifest.artifacts
+        for finding in gating.by_budget(GatedFile(result.manifest, file, project.demands(result.manifest.target)))
+        if finding.verdict == "missed" and (finding.figure == "size" or finding.device) and finding.limit is not None
+    ]
+    return Gate(findings=tuple(found))
+
+
 def _named(path: Path | None) -> str | None:
     return None if path is None else str(path)
 
@@ -183,7 +201,8 @@ class _Judge:
         if not _is_doubtful(after):
             reason = f"at first {_shown(finding)}, but not when it was measured again"
             return msgspec.structs.replace(after, reason=reason)
-        return msgspec.structs.replace(after, verdict="missed", reason=f"{after.reason} and the same again".strip())
+        told = f"{after.reason}; measured twice".removeprefix("; ")
+        return msgspec.structs.replace(after, verdict="missed", reason=told)
 
     def _in_turns(self, again: "_Again", mine: list[Finding], network: Path) -> list[Finding]:
         """Findings by pairs of blocks, the baseline's file against this one, until they show something."""
@@ -257,8 +276,9 @@ class _Again:
         pairs: dict[Figure, list[tuple[float, float]]] = {figure: [] for figure in wanted}
         shown: dict[Figure, tuple[str, str]] = {}
         file, other = self._file(), subjects(self.session, network, options=SourceOptions())[0]
-        for look in range(1, regressions.LOOKS + 1):
-            settings = self._settings(look)
+        for done, upto in itertools.pairwise((0, *regressions.PAIRS)):
+            settings = self._settings(upto)
+            settings = replace(settings, protocol=msgspec.structs.replace(settings.protocol, blocks=upto - done))
             self.session.progress.plan(2 * settings.protocol.blocks)
             new, old = (row.profile for row in measure(Bench(self.session, self.device), [file, other], settings))
             self.profile = new
@@ -266,7 +286,7 @@ class _Again:
             for figure in (one for one in wanted if shown.get(one, ("suspected",))[0] == "suspected"):
                 pairs[figure] += [(a, b) for a, b in zip(now[figure], was[figure], strict=False) if a and b]
                 a, b = [x for x, _ in pairs[figure]], [y for _, y in pairs[figure]]
-                verdict, found = regressions.judged_pairs(a, b, look, tolerance)
+                verdict, found = regressions.judged_pairs(a, b, tolerance, last=upto == regressions.PAIRS[-1])
                 told = regressions.ratio(found, regressions.LOOK_TAIL)
                 told = f"{told} in {found.pairs} pairs of blocks that took turns with the baseline's file"
                 shown[figure] = verdict, told if verdict == "missed" else f"{told}: no regression is shown"
