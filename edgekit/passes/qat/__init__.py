@@ -1,0 +1,1 @@
+"""Quantization-aware training in the arithmetic of the file that ships."""

@@ -1,0 +1,109 @@
+"""Trained constants of an integer file: variables of real numbers, and the integers that they are rounded to."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgekit.passes.qat.grids import TensorGrid
+from edgekit.passes.qat.operators.layers import EXACT
+from edgekit.passes.qat.rounding import through
+from edgekit.trainable.libraries import tf
+from edgekit.waist.tensors import Array
+
+INSIDE = 0.49
+"""How far a weight may lie from its integer when training begins, in steps."""
+
+
+def damped(values: Any, factor: float) -> Any:
+    """The same values, with a gradient times a factor."""
+    return through(values, values * factor)
+
+
+class Scale:
+    """A scale that is learned: the one of the file times the exponential of a variable that starts at 0.
+
+    So Adam's steps are relative, and the file's scale is the first to the last bit.
+
+    Args:
+        start: of the file, a scalar or ``[channels]``.
+        count: how many values stand on the grid of one scale.
+        levels: how many integers it has above its zero point.
+        name: of the variable.
+    """
+
+    def __init__(self, start: Array, count: int, levels: int, name: str) -> None:
+        self.start = tf.constant(start, tf.float32)
+        self.variable = tf.Variable(tf.zeros_like(self.start), name=f"{name}_scale")
+        self._damping = float(1 / np.sqrt(max(1, count) * max(1, levels)))  # Esser et al. (2020), section 2.2
+
+    def now(self) -> Any:
+        """The scale, float32."""
+        return self.start * tf.exp(damped(self.variable, self._damping))
+
+
+@dataclass
+class Kernel:
+    """Weights: real numbers, which are clipped to the grid and rounded to it.
+
+    ``assignment`` and ``mask`` keep what went before: weights that share values, and weights that are zero.
+    """
+
+    variable: Any
+    lowest: int
+    assignment: Any = None
+    mask: Any = None
+
+    @classmethod
+    def of(cls, integers: Array, grid: TensorGrid, real: Array | None, name: str) -> "Kernel":
+        """Weights that are rounded to given integers at first.
+
+        Args:
+            integers: of the file.
+            grid: of the file.
+            real: what they were rounded from, if it is known; how near they were to the next integer is kept.
+            name: of the variable.
+        """
+        scale = np.asarray(grid.lying())
+        levels = integers.astype(np.float64) - grid.zero_point
+        if real is not None:
+            found = real.reshape(integers.shape) / np.where(scale == 0, 1, scale)
+            levels = levels + np.clip(np.nan_to_num(found - levels), -INSIDE, INSIDE)
+        narrow = grid.zero_point == 0 and integers.min(initial=0) > grid.low
+        variable = tf.Variable((levels * scale).astype(np.float32), name=name)
+        return cls(variable, grid.low + 1 if narrow else grid.low)
+
+    def integers(self, grid: TensorGrid) -> Any:
+        """Integers as float32, zero point included."""
+        values = self.variable
+        if self.assignment is not None:
+            values = tf.gather(values, self.assignment)
+        if self.mask is not None:
+            values = values * self.mask
+        levels = tf.clip_by_value(
+            values / grid.lying(), float(self.lowest - grid.zero_point), float(grid.high - grid.zero_point)
+        )
+        return through(tf.round(levels), levels) + grid.zero_point
+
+
+@dataclass
+class Bias:
+    """A bias: what the file has, in float64, and what training adds to it."""
+
+    start: Array
+    variable: Any
+    wide: bool
+
+    @classmethod
+    def of(cls, integers: Array, scale: Array, name: str) -> "Bias":
+        """A bias that is rounded to given integers at first; ``scale`` is the product of both factors' scales."""
+        wide = bool(np.abs(integers.astype(np.int64)).max(initial=0) >= EXACT / 8)
+        start = integers.astype(np.float64) * scale.astype(np.float64)
+        return cls(start, tf.Variable(np.zeros(integers.shape, np.float32), name=name), wide)
+
+    def integers(self, scale: Any) -> Any:
+        """Integers as float32, or as float64 if they are large."""
+        real = tf.constant(self.start) + tf.cast(self.variable, tf.float64)
+        levels = tf.clip_by_value(real / tf.cast(scale, tf.float64), -(2.0**31), 2.0**31 - 1)
+        found = through(tf.round(levels), levels)
+        return found if self.wide else tf.cast(found, tf.float32)

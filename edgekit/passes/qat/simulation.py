@@ -1,0 +1,185 @@
+"""An integer file computed in TensorFlow with the arithmetic of the kernels that will run it, to be trained."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgekit.passes.qat.call import IntegerCall
+from edgekit.passes.qat.grids import LIMITS, TensorGrid
+from edgekit.passes.qat.held import Bias, Kernel, Scale
+from edgekit.passes.qat.litert import AsItIs
+from edgekit.passes.qat.operators.layers import LAYERS, parts
+from edgekit.passes.qat.operators.table import ROWS
+from edgekit.passes.qat.specification import Specification
+from edgekit.trainable.computing import compute
+from edgekit.trainable.libraries import tf
+from edgekit.trainable.operands import Call, Operand
+from edgekit.waist import graph
+from edgekit.waist.stepwise import Stepwise
+from edgekit.waist.tensors import Array
+
+
+@dataclass(frozen=True)
+class RoundedState:
+    """Grids and constants as they are now, by tensor."""
+
+    grids: Mapping[int, TensorGrid]
+    constants: Mapping[int, Operand]
+
+
+class Simulation:
+    """The main graph of an integer file.
+
+    Args:
+        spec: the file.
+        as_it_is: operators that LiteRT computes, by their places. Those that cannot be simulated are added.
+        learn_ranges: learn scales, of activations and of weights.
+        real: what constants were rounded from, by tensor.
+    """
+
+    def __init__(
+        self,
+        spec: Specification,
+        *,
+        as_it_is: Collection[int] = (),
+        learn_ranges: bool = True,
+        real: Mapping[int, Array] | None = None,
+    ) -> None:
+        self.spec = spec
+        self._stepwise = Stepwise(spec.file.tree)
+        self.refused = {o.index: why for o in spec.main.operators if (why := self._refusal(o))}
+        self._as_it_is = {*as_it_is, *self.refused}
+        operators = [o for o in spec.main.operators if o.index not in self._as_it_is]
+        given = [o for o in spec.main.operators if o.index in self._as_it_is]
+        untouched = {t for o in given for t in (*o.inputs, *o.outputs) if t >= 0}
+        kinds = {t: kind for t, kind in spec.weights(operators).items() if t not in untouched}
+        self.scales: dict[int, Scale] = {}
+        self.kernels: dict[int, Kernel] = {}
+        self.biases: dict[int, Bias] = {}
+        self.floats: dict[int, Any] = {}
+        self._factors = self._bias_factors(kinds)
+        self._hold(kinds, real or {})
+        if learn_ranges:
+            self._learn(spec.learnable(untouched))
+        self._parts = {o.index: self._count_parts(o) for o in operators}
+
+    @property
+    def variables(self) -> list[Any]:
+        """All that is trained."""
+        held = [kernel.variable for kernel in self.kernels.values()] + [bias.variable for bias in self.biases.values()]
+        return [*held, *self.floats.values(), *(scale.variable for scale in self.scales.values())]
+
+    def state(self) -> RoundedState:
+        """Grids and constants by the values that the variables have now."""
+        grids = {
+            tensor: TensorGrid.of(described, self._scale(tensor))
+            for tensor, described in enumerate(self.spec.main.tensors)
+            if described.scales and described.dtype in LIMITS
+        }
+        constants = {tensor: Operand(kernel.integers(grids[tensor])) for tensor, kernel in self.kernels.items()}
+        for tensor, bias in self.biases.items():
+            source, weights = self._factors[tensor]
+            scale = grids[source].scale * grids[weights].scale
+            grids[tensor] = TensorGrid.of(self.spec.main.tensors[tensor], tf.broadcast_to(scale, bias.start.shape))
+            constants[tensor] = Operand(bias.integers(scale))
+        return RoundedState(
+            grids, constants | {tensor: Operand(tf.convert_to_tensor(v)) for tensor, v in self.floats.items()}
+        )
+
+    def _scale(self, tensor: int) -> Any:
+        """The scale of a tensor that is learned; None if it stays."""
+        learned = self.scales.get(self.spec.shared.get(tensor, tensor))
+        return None if learned is None else learned.now()
+
+    def run(self, values: Mapping[int, Operand]) -> dict[int, Operand]:
+        """Compute all activations from the inputs, by tensor."""
+        state, found = self.state(), dict(values)
+        for operator in self.spec.main.operators:
+            found |= dict(zip(operator.outputs, self.operate(operator, found, state), strict=True))
+        return found
+
+    def operate(self, operator: graph.Operator, values: Mapping[int, Operand], state: RoundedState) -> list[Operand]:
+        """Compute one operator from activations by tensor."""
+        operands = tuple(None if t < 0 else self._operand(t, values, state) for t in operator.inputs)
+        call = Call(operator, operands, tuple(self.spec.main.tensors[t] for t in operator.outputs), self.spec.file)
+        if not self._of_integers(operator):
+            return compute(call)
+        read, made = (tuple(state.grids.get(t) for t in side) for side in (operator.inputs, operator.outputs))
+        step = IntegerCall(call, read, made, self._parts.get(operator.index, 1))
+        function = AsItIs(self._stepwise) if operator.index in self._as_it_is else ROWS[operator.name]
+        results = function(step)
+        return [Operand(one, call.sampled) for one in (results if isinstance(results, list) else [results])]
+
+    def _of_integers(self, operator: graph.Operator) -> bool:
+        return any(self.spec.on_grid(tensor) for tensor in (*operator.inputs, *operator.outputs))
+
+    def _refusal(self, operator: graph.Operator) -> str:
+        """Why an operator is not simulated; empty if it is."""
+        if self._of_integers(operator):
+            return "" if operator.name in ROWS else "its kernel is not known"
+        return ""
+
+    def _operand(self, tensor: int, values: Mapping[int, Operand], state: RoundedState) -> Operand:
+        if tensor in values:
+            return values[tensor]
+        if tensor in state.constants:
+            return state.constants[tensor]
+        found = self.spec.file.constant((0, tensor))
+        if not self.spec.on_grid(tensor):
+            return found
+        wide = self.spec.main.tensors[tensor].dtype == "int32"
+        return Operand(np.asarray(found.values).astype(np.float64 if wide else np.float32))
+
+    def _bias_factors(self, kinds: Mapping[int, str]) -> dict[int, tuple[int, int]]:
+        """By bias the tensors of whose scales its own is the product."""
+        found: dict[int, tuple[int, int]] = {}
+        for operator in self.spec.main.operators:
+            layer = LAYERS.get(operator.name)
+            bias = operator.inputs[layer.bias] if layer is not None and len(operator.inputs) > layer.bias else -1
+            if layer is not None and kinds.get(bias) == "bias":
+                found[bias] = operator.inputs[layer.source], operator.inputs[layer.weights]
+        return found
+
+    def _hold(self, kinds: Mapping[int, str], real: Mapping[int, Array]) -> None:
+        tensors = self.spec.main.tensors
+        for tensor, kind in kinds.items():
+            integers, described = self.spec.integers(tensor), tensors[tensor]
+            name = f"weight_{tensor}"
+            if kind == "kernel":
+                self.kernels[tensor] = Kernel.of(integers, TensorGrid.of(described), real.get(tensor), name)
+            elif kind == "float":
+                self.floats[tensor] = tf.Variable(integers, name=name)
+            elif tensor in self._factors:
+                one, other = (np.asarray(TensorGrid.of(tensors[t]).scale) for t in self._factors[tensor])
+                self.biases[tensor] = Bias.of(integers, one * other, name)
+
+    def _learn(self, groups: Collection[int]) -> None:
+        for tensor in groups:
+            described = self.spec.main.tensors[tensor]
+            count, (_, high) = int(np.prod(described.shape)), LIMITS[described.dtype]
+            self.scales[tensor] = Scale(
+                np.asarray(described.scales[0]), count, high - described.zero_points[0], f"tensor_{tensor}"
+            )
+        for tensor in self.kernels:
+            described = self.spec.main.tensors[tensor]
+            start = np.asarray(TensorGrid.of(described).scale)
+            count = int(np.prod(described.shape)) // max(1, start.size)
+            self.scales[tensor] = Scale(start, count, LIMITS[described.dtype][1], f"weight_{tensor}")
+
+    def _count_parts(self, operator: graph.Operator) -> int:
+        """Into how many parts an operator's sums are split."""
+        if operator.name == "BATCH_MATMUL":
+            return 1
+        layer = LAYERS.get(operator.name)
+        if layer is None or not self.spec.is_constant(operator.inputs[layer.weights]):
+            return 1
+        source = operator.inputs[layer.source]
+        if not self.spec.on_grid(source):
+            return 1
+        return parts(
+            layer.reach(
+                self.spec.integers(operator.inputs[layer.weights]), TensorGrid.of(self.spec.main.tensors[source])
+            )
+        )

@@ -1,0 +1,30 @@
+"""Integer files of small networks, as LiteRT's own quantizer makes them."""
+
+from pathlib import Path
+from typing import Any
+
+from edgekit.backends.tflite import engines
+from edgekit.waist import graph
+from tests.lazy import Lazy
+from tests.trainable.lifted import samples
+
+agreement = Lazy("edgekit.passes.qat.agreement")
+
+COUNT = 6
+
+
+def quantized(path: Path, activations: str = "int8") -> tuple[bytes, dict[str, Any]]:
+    """The integer file of a float one whose ranges are those of a few samples, and these; its inputs stay float."""
+    values = samples(path, count=COUNT)
+    seen, main = agreement.observed(path.read_bytes(), values), graph.read(path)[0]
+    ranges = {
+        tensor: (min(0.0, float(found.min())), max(0.0, float(found.max())))
+        for tensor, found in seen.items()
+        if main.tensors[tensor].dtype == "float32"
+    }
+    return engines.ENGINES["LiteRT"](path, ranges, frozenset(), activations, True), values
+
+
+def simulated(content: bytes, **settings: Any) -> Any:
+    specification, simulation = Lazy("edgekit.passes.qat.specification"), Lazy("edgekit.passes.qat.simulation")
+    return simulation.Simulation(specification.Specification.read(content), **settings)
