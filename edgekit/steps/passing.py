@@ -21,7 +21,7 @@ from edgekit.steps.data import BuildData
 from edgekit.steps.evidence import Evidence
 from edgekit.steps.sampling import SAMPLES, content
 
-INT8 = Variant(file="model_int8.tflite", backend="tflite", precision="int8", use="what is trained for")
+INT8 = Variant(file="model_int8.tflite", backend="tflite", precision="int8", io="float32", use="what is trained for")
 """The file that quantization-aware training is for, if a target has none of its own."""
 
 

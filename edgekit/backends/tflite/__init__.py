@@ -57,6 +57,8 @@ class TFLiteBackend(Backend):
             content = waist.read_bytes()
         elif job.precision == "float16":
             content, notes = weights.to_float16(waist)
+        elif job.learned is not None and job.precision == "int8":
+            content, notes, placements = _learned(job, Path(job.learned), boundary)
         elif job.precision in CALIBRATED:
             content, notes, placements = _integer(job, waist, boundary)
         else:
@@ -174,6 +176,22 @@ def _integer(job: Job, waist: Path, boundary: Boundary) -> tuple[bytes, tuple[st
     notes += [f"stays float32: {', '.join(sorted(set(untold)))}"] if untold else []
     notes += [f"stays float32: {reason}" for reason in found.plan.reasons]
     notes += [f"rounded to the nearest level, its samples are not finite: {name}" for name in found.plan.unfitted]
+    return graph.pack(model), tuple(notes), _placements(graph.describe(model)[0])
+
+
+def _learned(job: Job, path: Path, boundary: Boundary) -> tuple[bytes, tuple[str, ...], tuple[Placement, ...]]:
+    """The integers and scales that a pass has trained, to the last one, with the boundary that is wanted."""
+    model = graph.load(path)
+    main = graph.describe(model)[0]
+    floats = float_operators(main)
+    _refuse_floats(job, main, floats)
+    taken = aliases.take_off(model)
+    set_boundary(model, boundary)
+    aliases.put_back(model, taken)
+    edit.sweep(model)
+    notes = ["the integers and scales that were trained: no calibration was used"]
+    if left := ", ".join(sorted({operator.name for operator in floats})):
+        notes.append(f"stays float32: {left}")
     return graph.pack(model), tuple(notes), _placements(graph.describe(model)[0])
 
 

@@ -1,1 +1,107 @@
-"""Quantization-aware training in the arithmetic of the file that ships."""
+"""Quantization-aware training in the arithmetic of the file that ships.
+
+float file + its integer file ── Simulation ──→ trained ──→ integer file that was learned, and its weights as floats
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from edgekit.errors import Unsupported
+from edgekit.host import events, replacing
+from edgekit.nouns.recipe import Qat
+from edgekit.passes import Passed, Task, TrainingPass
+from edgekit.passes.qat import agreement, writing
+from edgekit.passes.qat.forwarding import IntegerForward
+from edgekit.passes.qat.mending import mended
+from edgekit.passes.qat.simulation import Simulation
+from edgekit.passes.qat.specification import Specification
+from edgekit.trainable.form import Lifted
+from edgekit.trainable.lifting import lift
+from edgekit.training import data, finishing
+from edgekit.training.fitting import fit
+from edgekit.training.hooks import Hooks
+from edgekit.waist.tensors import Array
+
+LEARNED = "learned.tflite"
+"""The integer file that a pass leaves: inputs and outputs are float."""
+
+COMPARED = 8
+"""Samples on which operators are held against LiteRT's."""
+
+
+class QatPass(TrainingPass):
+    """Trains weights and scales so that the integer file computes what the teacher computes."""
+
+    def apply(self, task: Task, out: Path) -> Passed:
+        """See `TrainingPass.apply`."""
+        settings = task.settings
+        assert isinstance(settings, Qat)
+        if settings.precision != "int8":
+            raise Unsupported(
+                f"There is no quantization-aware training for {settings.precision} yet.",
+                place=f"qat.precision = {settings.precision}",
+                fix="choose precision = int8, or leave out the pass and quantize after training",
+            )
+        assert task.specification is not None, "a step builds it before"
+        found, lifted = data.read(task), lift(Path(task.waist))
+        samples = found.some(COMPARED)
+        simulation = proven(Path(task.specification).read_bytes(), lifted, samples, settings)
+        forward = IntegerForward(simulation, lifted)
+        hooks = Hooks(forward=forward, variables=simulation.variables)
+        fitted = fit(lifted, found, settings, hooks=hooks, checkpoints=Path(task.checkpoints), seed=task.seed)
+        content = writing.integer_file(simulation)
+        replacing.write(out / LEARNED, content)
+        left = writing.give_back(lifted, writing.real(simulation))
+        made = finishing.passed(
+            task, lifted, out, fitted, figures=_figures(simulation, content, samples), notes=_notes(simulation, left)
+        )
+        return msgspec.structs.replace(made, learned=LEARNED)
+
+
+def proven(content: bytes, lifted: Lifted, samples: Mapping[str, Array], settings: Qat) -> Simulation:
+    """A simulation of an integer file whose every operator makes the integers that LiteRT makes of the samples.
+
+    What makes others is left to LiteRT itself.
+
+    Args:
+        content: of the file.
+        lifted: the float network that it was made from.
+        samples: for each input's name ``[N, *shape]``.
+        settings: of the pass.
+    """
+    events.progress(None, "holding each operator against LiteRT")
+    spec = Specification.read(content)
+    floats = {weight.name: weight.values() for weight in lifted.weights}
+    real = {
+        tensor.index: floats[tensor.name]
+        for tensor in spec.main.tensors
+        if tensor.name in floats and tensor.constant_bytes and floats[tensor.name].size == np.prod(tensor.shape)
+    }
+    spec = mended(spec, real)
+    made = Simulation(spec, learn_ranges=settings.learn_ranges, real=real)
+    shares = agreement.alone(made, agreement.observed(spec.content, samples))
+    wrong = {share.operator for share in shares if share.integers and share.equal < 1}
+    return Simulation(spec, as_it_is=wrong, learn_ranges=settings.learn_ranges, real=real) if wrong else made
+
+
+def _figures(simulation: Simulation, content: bytes, samples: Mapping[str, Array]) -> dict[str, float]:
+    """How far the file that was learned and the simulation agree, from 0 to 1."""
+    seen = agreement.observed(content, samples)
+    integers = [share.equal for share in agreement.alone(simulation, seen) if share.integers]
+    return {
+        "equal_integers_of_the_worst_operator": min(integers, default=1.0),
+        "equal_output_values": min(agreement.whole(simulation, seen).values()),
+    }
+
+
+def _notes(simulation: Simulation, left: list[str]) -> tuple[str, ...]:
+    notes = []
+    if names := simulation.by_litert:
+        notes.append(f"computed by LiteRT while training, on scales that stay: {', '.join(sorted(names))}")
+    if left:
+        told = ", ".join(left[:5]) + (f" and {len(left) - 5} more" if len(left) > 5 else "")
+        notes.append(f"no constant of the integer file has the name of {told}: these stay as they were")
+    return tuple(notes)

@@ -53,6 +53,7 @@ def observed(content: bytes, samples: Mapping[str, Array]) -> dict[int, Array]:
         path.write_bytes(graph.pack(tree))
         interpreter = run.interpreter(path, threads=run.host_threads())
         for row in range(len(next(iter(given.values())))):
+            interpreter.reset_all_variables()  # each sample begins at the first state
             for index, values in given.items():
                 interpreter.set_tensor(index, values[row])
             run.invoke(interpreter, path)

@@ -15,6 +15,24 @@ INSIDE = 0.49
 """How far a weight may lie from its integer when training begins, in steps."""
 
 
+PRUNED = 0.1
+"""From this share on zeros among weights are no chance: they stay."""
+
+CLUSTERS = 256
+"""The most values that weights share which were clustered."""
+
+MEMBERS = 4
+"""How many weights share a value at least, on average."""
+
+
+def clusters(real: Array) -> tuple[Array, Array] | None:
+    """The values that clustered weights share, and the place of each weight's among them; None if they are not."""
+    values, places = np.unique(real, return_inverse=True)
+    if not 1 < values.size <= min(CLUSTERS, real.size // MEMBERS):
+        return None
+    return values.astype(np.float32), places.astype(np.int32)
+
+
 def damped(values: Any, factor: float) -> Any:
     """The same values, with a gradient times a factor."""
     return through(values, values * factor)
@@ -30,11 +48,12 @@ class Scale:
         count: how many values stand on the grid of one scale.
         levels: how many integers it has above its zero point.
         name: of the variable.
+        one: all channels have the same.
     """
 
-    def __init__(self, start: Array, count: int, levels: int, name: str) -> None:
+    def __init__(self, start: Array, count: int, levels: int, name: str, *, one: bool = False) -> None:
         self.start = tf.constant(start, tf.float32)
-        self.variable = tf.Variable(tf.zeros_like(self.start), name=f"{name}_scale")
+        self.variable = tf.Variable(tf.zeros([] if one else self.start.shape), name=f"{name}_scale")
         self._damping = float(1 / np.sqrt(max(1, count) * max(1, levels)))  # Esser et al. (2020), section 2.2
 
     def now(self) -> Any:
@@ -66,12 +85,19 @@ class Kernel:
         """
         scale = np.asarray(grid.lying())
         levels = integers.astype(np.float64) - grid.zero_point
-        if real is not None:
-            found = real.reshape(integers.shape) / np.where(scale == 0, 1, scale)
-            levels = levels + np.clip(np.nan_to_num(found - levels), -INSIDE, INSIDE)
         narrow = grid.zero_point == 0 and integers.min(initial=0) > grid.low
-        variable = tf.Variable((levels * scale).astype(np.float32), name=name)
-        return cls(variable, grid.low + 1 if narrow else grid.low)
+        lowest = grid.low + 1 if narrow else grid.low
+        if real is None:
+            return cls(tf.Variable((levels * scale).astype(np.float32), name=name), lowest)
+        mask = (
+            None if (real == 0).mean() < PRUNED else tf.constant((real != 0).astype(np.float32).reshape(levels.shape))
+        )
+        if (found := clusters(real)) is not None:
+            values, places = found
+            return cls(tf.Variable(values, name=name), lowest, tf.constant(places.reshape(levels.shape)), mask)
+        apart = real.reshape(levels.shape) / np.where(scale == 0, 1, scale) - levels
+        inner = levels + np.clip(np.nan_to_num(apart), -INSIDE, INSIDE)
+        return cls(tf.Variable((inner * scale).astype(np.float32), name=name), lowest, mask=mask)
 
     def integers(self, grid: TensorGrid) -> Any:
         """Integers as float32, zero point included."""

@@ -69,15 +69,29 @@ class AsItIs:
         dtypes = [call.file.graphs[0].tensors[tensor].dtype for tensor in tensors]
 
         def run(*values: Any) -> list[Array]:
-            made = self._stepwise.run(call.operator, dict(zip(tensors, values, strict=True)))
-            return [np.ascontiguousarray(made[result.index]) for result in call.results]
+            every = [slice(row, row + 1) for row in range(len(values[0]))] if _keeps_state(call) else [slice(None)]
+            made = [
+                self._stepwise.run(call.operator, {t: v[rows] for t, v in zip(tensors, values, strict=True)})
+                for rows in every
+            ]
+            return [np.concatenate([part[result.index] for part in made]) for result in call.results]
 
-        stacked = [tf.cast(call.stacked(slot), dtype) for slot, dtype in zip(given, dtypes, strict=True)]
+        rows = [
+            call.stacked(slot) if call.sampled else tf.convert_to_tensor(call.operand(slot).values)[None]
+            for slot in given
+        ]
+        stacked = [tf.cast(row, dtype) for row, dtype in zip(rows, dtypes, strict=True)]
         made = tf.numpy_function(run, stacked, [tf.as_dtype(result.dtype) for result in call.results])
-        return [
+        results = [
             tf.cast(tf.ensure_shape(values, [None, *result.shape]), tf.float32 if result.scales else values.dtype)
             for values, result in zip(made if isinstance(made, list | tuple) else [made], call.results, strict=True)
         ]
+        return results if call.sampled else [values[0] for values in results]
+
+
+def _keeps_state(call: Call) -> bool:
+    """Whether what one sample leaves behind would be there for the next: each begins anew."""
+    return any(tensor >= 0 and call.file.graphs[call.part].tensors[tensor].variable for tensor in call.operator.inputs)
 
 
 def _held(call: Call, tensor: int) -> bool:

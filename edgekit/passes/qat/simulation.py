@@ -93,9 +93,21 @@ class Simulation:
         learned = self.scales.get(self.spec.shared.get(tensor, tensor))
         return None if learned is None else learned.now()
 
-    def run(self, values: Mapping[int, Operand]) -> dict[int, Operand]:
+    @property
+    def by_litert(self) -> set[str]:
+        """The operators that LiteRT computes, by their names."""
+        return {self.spec.main.operators[place].name for place in self._as_it_is}
+
+    def integers(self, state: RoundedState) -> dict[int, Array]:
+        """What the trained constants are in the file, by tensor."""
+        return {
+            tensor: np.asarray(state.constants[tensor].values).astype(self.spec.main.tensors[tensor].dtype)
+            for tensor in (*self.kernels, *self.biases, *self.floats)
+        }
+
+    def run(self, values: Mapping[int, Operand], state: RoundedState | None = None) -> dict[int, Operand]:
         """Compute all activations from the inputs, by tensor."""
-        state, found = self.state(), dict(values)
+        state, found = state or self.state(), dict(values)
         for operator in self.spec.main.operators:
             found |= dict(zip(operator.outputs, self.operate(operator, found, state), strict=True))
         return found
@@ -166,7 +178,13 @@ class Simulation:
             described = self.spec.main.tensors[tensor]
             start = np.asarray(TensorGrid.of(described).scale)
             count = int(np.prod(described.shape)) // max(1, start.size)
-            self.scales[tensor] = Scale(start, count, LIMITS[described.dtype][1], f"weight_{tensor}")
+            self.scales[tensor] = Scale(
+                start,
+                count,
+                LIMITS[described.dtype][1],
+                f"weight_{tensor}",
+                one=self.kernels[tensor].assignment is not None,
+            )
 
     def _count_parts(self, operator: graph.Operator) -> int:
         """Into how many parts an operator's sums are split."""

@@ -1,0 +1,133 @@
+"""Quantization-aware training: what it leaves is what it computed."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgekit.engine import registry
+from edgekit.errors import Unsupported
+from edgekit.nouns.passing import Passed, Task
+from edgekit.nouns.recipe import Qat
+from edgekit.waist import edit, graph
+from tests import networks
+from tests.lazy import Lazy
+from tests.passes.qat.integers import quantized
+
+tf = Lazy("tensorflow")
+
+COUNT = 96
+
+
+def task(path: Path, teacher: Path | None = None, **settings: Any) -> Task:
+    """A task of few samples; the specification is what LiteRT's quantizer makes of the file."""
+    folder = path.parent
+    signature = networks.signature(path)
+    np.savez(folder / "samples.npz", **networks.samples(signature, COUNT))
+    (folder / "specification.tflite").write_bytes(quantized(path)[0])
+    (folder / "checkpoints").mkdir(exist_ok=True)
+    return Task(
+        waist=str(path),
+        signature=signature,
+        teacher=str(teacher or path),
+        teacher_signature=signature,
+        samples=str(folder / "samples.npz"),
+        specification=str(folder / "specification.tflite"),
+        settings=Qat(**({"epochs": 2, "batch_size": 16, "learning_rate": 1e-3} | settings)),
+        checkpoints=str(folder / "checkpoints"),
+    )
+
+
+def applied(given: Task, out: Path) -> Passed:
+    out.mkdir()
+    made: Passed = registry.leaf("passes", "qat").apply(given, out)
+    return made
+
+
+def integers(path: Path) -> dict[str, Any]:
+    """Constants of eight bits, by name."""
+    tree = graph.load(path)
+    found = {}
+    for tensor in graph.describe(tree)[0].tensors:
+        if tensor.dtype == "int8" and tensor.constant_bytes:
+            found[tensor.name] = graph.constant(tree, 0, tensor.index), np.array(tensor.scales)
+    return found
+
+
+def changed(path: Path, change: Any) -> Path:
+    """The file with other kernels."""
+    tree = graph.load(path)
+    for operator in graph.describe(tree)[0].operators:
+        if operator.name in {"CONV_2D", "FULLY_CONNECTED"}:
+            values = graph.constant(tree, 0, operator.inputs[1])
+            edit.set_constant(tree, operator.inputs[1], change(values).astype(np.float32))
+    made = path.with_name("changed.tflite")
+    made.write_bytes(graph.pack(tree))
+    return made
+
+
+def test_the_file_that_is_built_is_the_one_that_was_trained(tmp_path: Path) -> None:
+    path = networks.classifier(tmp_path / "float.tflite")
+    made = applied(task(path, networks.classifier(tmp_path / "teacher.tflite", logits=2.0)), tmp_path / "out")
+    assert made.figures["equal_integers_of_the_worst_operator"] == 1
+    assert made.figures["equal_output_values"] == 1
+    assert made.learned is not None
+    job = networks.job(tmp_path / "out" / made.file, "int8", learned=str(tmp_path / "out" / made.learned))
+    (tmp_path / "built").mkdir()
+    registry.leaf("backends", "tflite").build(job, "model.tflite", tmp_path / "built")
+    built, learned = integers(tmp_path / "built/model.tflite"), integers(tmp_path / "out" / made.learned)
+    assert built.keys() == learned.keys()
+    assert all(np.array_equal(built[name][0], values) for name, (values, _) in learned.items())
+    before = integers(tmp_path / "specification.tflite")
+    assert any(not np.array_equal(before[name][0], values) for name, (values, _) in learned.items())
+
+
+def test_the_float_file_has_the_learned_integers_times_their_scale(tmp_path: Path) -> None:
+    path = networks.classifier(tmp_path / "float.tflite")
+    made = applied(task(path, networks.classifier(tmp_path / "teacher.tflite", logits=2.0)), tmp_path / "out")
+    tree = graph.load(tmp_path / "out" / made.file)
+    floats = {tensor.name: graph.constant(tree, 0, tensor.index) for tensor in graph.describe(tree)[0].tensors}
+    learned = integers(tmp_path / "out" / str(made.learned))
+    assert learned
+    for name, (values, scales) in learned.items():
+        shape = [1] * values.ndim
+        shape[0 if values.shape[0] == len(scales) else -1] = len(scales)
+        assert np.array_equal(floats[name], values.astype(np.float32) * scales.astype(np.float32).reshape(shape))
+
+
+def test_it_is_never_worse_than_what_it_started_from(tmp_path: Path) -> None:
+    path = networks.classifier(tmp_path / "float.tflite")
+    made = applied(task(path, learning_rate=10.0, clip_norm=0), tmp_path / "out")
+    before = integers(tmp_path / "specification.tflite")
+    after = integers(tmp_path / "out" / str(made.learned))
+    assert all(np.array_equal(before[name][0], values) for name, (values, _) in after.items())
+
+
+def test_zeros_stay_zero(tmp_path: Path) -> None:
+    path = changed(
+        networks.classifier(tmp_path / "float.tflite"), lambda w: np.where(np.abs(w) < np.median(np.abs(w)), 0, w)
+    )
+    made = applied(task(path, networks.classifier(tmp_path / "teacher.tflite")), tmp_path / "out")
+    tree = graph.load(path)
+    for tensor in graph.describe(tree)[0].tensors:
+        learned = integers(tmp_path / "out" / str(made.learned)).get(tensor.name)
+        if learned is not None:
+            values = graph.constant(tree, 0, tensor.index)
+            assert values is not None
+            assert not learned[0][values == 0].any()
+
+
+def test_clustered_weights_go_on_sharing_values(tmp_path: Path) -> None:
+    path = changed(networks.classifier(tmp_path / "float.tflite"), lambda w: np.rint(w / np.abs(w).max() * 3) * 0.1)
+    made = applied(task(path, networks.classifier(tmp_path / "teacher.tflite")), tmp_path / "out")
+    learned = integers(tmp_path / "out" / str(made.learned))
+    for values, scales in (learned["k1"], learned["k3"]):
+        assert len(set(scales)) == 1
+        assert len(np.unique(values)) <= 7
+
+
+def test_other_precisions_are_refused_by_name(tmp_path: Path) -> None:
+    path = networks.classifier(tmp_path / "float.tflite")
+    with pytest.raises(Unsupported, match="int4"):
+        applied(task(path, precision="int4"), tmp_path / "out")
