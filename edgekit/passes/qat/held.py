@@ -63,12 +63,15 @@ class Scale:
 
 @dataclass
 class Kernel:
-    """Weights: real numbers, which are clipped to the grid and rounded to it.
+    """Weights: numbers that are clipped to a grid and rounded to it.
 
-    ``assignment`` and ``mask`` keep what went before: weights that share values, and weights that are zero.
+    The variable is in a ``unit``, the range of each channel at first, so that a step of Adam's moves all of them alike,
+    however large a layer's weights are. ``assignment`` and ``mask`` keep what went before: weights that share values,
+    and weights that are zero.
     """
 
     variable: Any
+    unit: Any
     lowest: int
     assignment: Any = None
     mask: Any = None
@@ -87,17 +90,21 @@ class Kernel:
         levels = integers.astype(np.float64) - grid.zero_point
         narrow = grid.zero_point == 0 and integers.min(initial=0) > grid.low
         lowest = grid.low + 1 if narrow else grid.low
+        unit = np.asarray(scale * float(grid.high), np.float32)
         if real is None:
-            return cls(tf.Variable((levels * scale).astype(np.float32), name=name), lowest)
+            return cls(tf.Variable((levels / grid.high).astype(np.float32), name=name), unit, lowest)
         mask = (
             None if (real == 0).mean() < PRUNED else tf.constant((real != 0).astype(np.float32).reshape(levels.shape))
         )
         if (found := clusters(real)) is not None:
             values, places = found
-            return cls(tf.Variable(values, name=name), lowest, tf.constant(places.reshape(levels.shape)), mask)
+            unit = unit.max()
+            return cls(
+                tf.Variable(values / unit, name=name), unit, lowest, tf.constant(places.reshape(levels.shape)), mask
+            )
         apart = real.reshape(levels.shape) / np.where(scale == 0, 1, scale) - levels
-        inner = levels + np.clip(np.nan_to_num(apart), -INSIDE, INSIDE)
-        return cls(tf.Variable((inner * scale).astype(np.float32), name=name), lowest, mask=mask)
+        inner = (levels + np.clip(np.nan_to_num(apart), -INSIDE, INSIDE)) / grid.high
+        return cls(tf.Variable(inner.astype(np.float32), name=name), unit, lowest, mask=mask)
 
     def integers(self, grid: TensorGrid) -> Any:
         """Integers as float32, zero point included."""
@@ -107,29 +114,32 @@ class Kernel:
         if self.mask is not None:
             values = values * self.mask
         levels = tf.clip_by_value(
-            values / grid.lying(), float(self.lowest - grid.zero_point), float(grid.high - grid.zero_point)
+            values * (self.unit / grid.lying()),
+            float(self.lowest - grid.zero_point),
+            float(grid.high - grid.zero_point),
         )
         return through(tf.round(levels), levels) + grid.zero_point
 
 
 @dataclass
 class Bias:
-    """A bias: what the file has, in float64, and what training adds to it."""
+    """A bias: what the file has, in float64, and what training adds to it, in a ``unit``, the range of the results."""
 
     start: Array
     variable: Any
+    unit: float
     wide: bool
 
     @classmethod
-    def of(cls, integers: Array, scale: Array, name: str) -> "Bias":
+    def of(cls, integers: Array, scale: Array, unit: float, name: str) -> "Bias":
         """A bias that is rounded to given integers at first; ``scale`` is the product of both factors' scales."""
         wide = bool(np.abs(integers.astype(np.int64)).max(initial=0) >= EXACT / 8)
         start = integers.astype(np.float64) * scale.astype(np.float64)
-        return cls(start, tf.Variable(np.zeros(integers.shape, np.float32), name=name), wide)
+        return cls(start, tf.Variable(np.zeros(integers.shape, np.float32), name=name), unit, wide)
 
     def integers(self, scale: Any) -> Any:
         """Integers as float32, or as float64 if they are large."""
-        real = tf.constant(self.start) + tf.cast(self.variable, tf.float64)
+        real = tf.constant(self.start) + tf.cast(self.variable * self.unit, tf.float64)
         levels = tf.clip_by_value(real / tf.cast(scale, tf.float64), -(2.0**31), 2.0**31 - 1)
         found = through(tf.round(levels), levels)
         return found if self.wide else tf.cast(found, tf.float32)

@@ -80,7 +80,7 @@ class Simulation:
         }
         constants = {tensor: Operand(kernel.integers(grids[tensor])) for tensor, kernel in self.kernels.items()}
         for tensor, bias in self.biases.items():
-            source, weights = self._factors[tensor]
+            source, weights, _ = self._factors[tensor]
             scale = grids[source].scale * grids[weights].scale
             grids[tensor] = TensorGrid.of(self.spec.main.tensors[tensor], tf.broadcast_to(scale, bias.start.shape))
             constants[tensor] = Operand(bias.integers(scale))
@@ -144,14 +144,14 @@ class Simulation:
         wide = self.spec.main.tensors[tensor].dtype == "int32"
         return Operand(np.asarray(found.values).astype(np.float64 if wide else np.float32))
 
-    def _bias_factors(self, kinds: Mapping[int, str]) -> dict[int, tuple[int, int]]:
-        """By bias the tensors of whose scales its own is the product."""
-        found: dict[int, tuple[int, int]] = {}
+    def _bias_factors(self, kinds: Mapping[int, str]) -> dict[int, tuple[int, int, int]]:
+        """By bias the tensors of whose scales its own is the product, and what its operator makes."""
+        found: dict[int, tuple[int, int, int]] = {}
         for operator in self.spec.main.operators:
             layer = LAYERS.get(operator.name)
             bias = operator.inputs[layer.bias] if layer is not None and len(operator.inputs) > layer.bias else -1
             if layer is not None and kinds.get(bias) == "bias":
-                found[bias] = operator.inputs[layer.source], operator.inputs[layer.weights]
+                found[bias] = operator.inputs[layer.source], operator.inputs[layer.weights], operator.outputs[0]
         return found
 
     def _hold(self, kinds: Mapping[int, str], real: Mapping[int, Array]) -> None:
@@ -164,8 +164,9 @@ class Simulation:
             elif kind == "float":
                 self.floats[tensor] = tf.Variable(integers, name=name)
             elif tensor in self._factors:
-                one, other = (np.asarray(TensorGrid.of(tensors[t]).scale) for t in self._factors[tensor])
-                self.biases[tensor] = Bias.of(integers, one * other, name)
+                one, other, made = (TensorGrid.of(tensors[t]) for t in self._factors[tensor])
+                scale = np.asarray(one.scale) * np.asarray(other.scale)
+                self.biases[tensor] = Bias.of(integers, scale, float(made.scale) * made.high, name)
 
     def _learn(self, groups: Collection[int]) -> None:
         for tensor in groups:
