@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgekit import errors
-    from edgekit.api import build, check, compare, devices, diagnose, doctor, inspect, profile, targets
+    from edgekit.api import build, check, compare, compress, devices, diagnose, doctor, inspect, profile, targets
 
 __version__ = "0.1.0"
 
-__all__ = ["build", "check", "compare", "devices", "diagnose", "doctor", "errors", "inspect", "profile", "targets"]
+__all__ = [
+    "build", "check", "compare", "compress", "devices", "diagnose", "doctor", "errors", "inspect", "profile", "targets",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

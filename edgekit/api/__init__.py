@@ -10,6 +10,7 @@ come from several threads. Nothing is printed unless ``progress`` asks for it. E
 """
 
 from edgekit.api.building import build, check, inspect
+from edgekit.api.compressing import CompressResult, compress
 from edgekit.api.diagnosing import DiagnoseResult, diagnose
 from edgekit.api.measuring import compare, devices, profile
 from edgekit.api.results import (
@@ -34,6 +35,7 @@ __all__ = [
     "BuiltFolder",
     "CheckResult",
     "CompareResult",
+    "CompressResult",
     "DevicesResult",
     "DiagnoseResult",
     "DoctorResult",
@@ -45,6 +47,7 @@ __all__ = [
     "build",
     "check",
     "compare",
+    "compress",
     "devices",
     "diagnose",
     "doctor",

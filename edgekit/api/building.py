@@ -149,8 +149,8 @@ def build(
         DeviceError: a device that is named cannot be used; nothing was built.
     """
     options = {name: value for name, value in locals().items() if name in Project.__struct_fields__}
-    options |= {"model": None, "targets": _listed(targets), "output_folder": output, **_described(description)}
-    with _opened(model, progress, cache_limit=cache_limit, max_memory=max_memory, max_seconds=max_seconds) as (
+    options |= {"model": None, "targets": _listed(targets), "output_folder": output, **described(description)}
+    with opened(model, progress, cache_limit=cache_limit, max_memory=max_memory, max_seconds=max_seconds) as (
         running,
         path,
         folder,
@@ -159,13 +159,13 @@ def build(
 
 
 @contextmanager
-def _opened(model: Model, progress: Progress, **limits: Any) -> Iterator[tuple[Session, Path, Path]]:
+def opened(model: Model, progress: Progress, **limits: Any) -> Iterator[tuple[Session, Path, Path]]:
     """A session, the model's file, and a folder for what else the program holds in memory."""
     with session(progress, **limits) as running, in_memory(running) as folder:
         yield running, given.model_file(model, folder), folder
 
 
-def _described(description: Description | Mapping[str, Any] | None) -> dict[str, Any]:
+def described(description: Description | Mapping[str, Any] | None) -> dict[str, Any]:
     """The tables of a description under the names that they have in ``edgekit.toml``.
 
     Raises:
@@ -187,7 +187,8 @@ def _listed(targets: str | Iterable[str]) -> list[str]:
     return [targets] if isinstance(targets, str) else list(targets or ())
 
 
-def _build(running: Session, options: dict[str, Any], path: Path, folder: Path) -> BuildResult:
+def in_project(running: Session, options: dict[str, Any], path: Path, folder: Path) -> tuple[Project, builds.InMemory]:
+    """The options as a project, and what the program holds in memory of what these name."""
     held = {name: options[name] for name in ("data", "calibration", "eval") if _held(options[name])}
     metric = options["metric"] if callable(options["metric"]) else None
     project = _project(options | dict.fromkeys(held) | ({} if metric is None else {"metric": None}))
@@ -198,14 +199,18 @@ def _build(running: Session, options: dict[str, Any], path: Path, folder: Path) 
     if held:
         signature = reading.open_network(running, path, project.source_options).model.signature
         files = {name: given.samples_file(data, signature, folder, name) for name, data in held.items()}
-    in_memory = builds.InMemory(files, metric)
+    return project, builds.InMemory(files, metric)
+
+
+def _build(running: Session, options: dict[str, Any], path: Path, folder: Path) -> BuildResult:
+    project, in_memory = in_project(running, options, path, folder)
     if not (project.profile or project.verify_on):
         return BuildResult(tuple(_in_python(builds.build(running, project, path, in_memory))))
     from edgekit.verbs import after_build  # noqa: PLC0415  statistics and plots, which few builds need
 
     found = after_build.find_devices(running, project, {"verify_on": "verify_on", "device": "device"})
     results = builds.build(running, project, path, in_memory)
-    seen = after_build.measure_built(running, project, found, results, files)
+    seen = after_build.measure_built(running, project, found, results, in_memory.files)
     return BuildResult(tuple(_in_python(after_build.refreshed(results))), seen.measured, seen.verified, seen.errors)
 
 
@@ -282,7 +287,7 @@ def check(
     """
     options = {name: value for name, value in locals().items() if name in Project.__struct_fields__}
     options |= {"model": None, "targets": _listed(targets)}
-    with _opened(model, progress, max_memory=max_memory, max_seconds=max_seconds) as (running, path, _):
+    with opened(model, progress, max_memory=max_memory, max_seconds=max_seconds) as (running, path, _):
         return CheckResult(tuple(checks.check(running, _project(options), path)))
 
 
@@ -327,7 +332,7 @@ def inspect(
         MissingTool: the libraries that read it are not installed.
     """
     options = {name: value for name, value in locals().items() if name in Project.__struct_fields__ and name != "model"}
-    with _opened(model, progress, max_memory=max_memory, max_seconds=max_seconds) as (running, path, _):
+    with opened(model, progress, max_memory=max_memory, max_seconds=max_seconds) as (running, path, _):
         if inspections.is_artifact(path):
             return InspectResult(None, manifest=inspections.read_artifact(path))
         how: SourceOptions = _project(options).source_options

@@ -13,6 +13,7 @@ from edgekit.nouns.recipe import PassReport
 from edgekit.nouns.target import BuildOptions
 from edgekit.steps import conversion, data, passing, reading
 from edgekit.steps import metric as metrics
+from edgekit.verbs.build import NAMED, InMemory
 from edgekit.verbs.planning import recipe
 
 
@@ -24,7 +25,7 @@ class Compressed(msgspec.Struct, frozen=True):
     passes: tuple[PassReport, ...]
 
 
-def compress(session: Session, project: Project, model: Path, out: Path) -> Compressed:
+def compress(session: Session, project: Project, model: Path, out: Path, in_memory: InMemory = NAMED) -> Compressed:
     """Take a model through the recipe of a project, and write the float TFLite file that comes of it.
 
     Raises:
@@ -42,9 +43,10 @@ def compress(session: Session, project: Project, model: Path, out: Path) -> Comp
     _check_place(out, model)
     session.progress.plan(6 + 3 * len(wanted.passes))
     network = reading.open_network(session, model, project.source_options)
-    loaded = data.load(session, project, network.model.signature)
+    loaded = data.load(session, project, network.model.signature, in_memory.files)
     subject = conversion.subject(session, network, (), loaded.samples)
-    metric = None if project.metric is None else metrics.wanted(session, project.metric)
+    named = in_memory.metric or project.metric
+    metric = None if named is None else metrics.wanted(session, named)
     prepared = data.prepare(session, project, subject, loaded, metric)
     taught = None if project.teacher is None else passing.teacher(session, Path(project.teacher), subject)
     training = loaded.training

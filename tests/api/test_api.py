@@ -60,6 +60,7 @@ def test_the_names_that_edgekit_exports() -> None:
         "build",
         "check",
         "compare",
+        "compress",
         "devices",
         "diagnose",
         "doctor",
