@@ -24,6 +24,7 @@ class Distill(Training, frozen=True, kw_only=True, tag_field="pass", tag="distil
     """
 
     epochs: Epochs = 30
+    learning_rate: Positive = 1e-3
     width: Kept = 0.5
     student: str | None = None
 
@@ -61,8 +62,8 @@ class Prune(Training, frozen=True, kw_only=True, tag_field="pass", tag="prune"):
         pattern: where zeros may lie: unstructured, 2:4 (two in each four), or block (in 4×1 blocks of output channels).
         ramp: how the share rises while training: polynomial (Zhu and Gupta, 2017) or constant (from the start).
         dynamic: choose anew while training which weights are zero, so that some come back.
-        scope: where the smallest weights go: of all layers together (global), the same share of each (layer), or of all
-            together after each is multiplied by how much its layer moves the outputs (sensitivity).
+        scope: which weights go: those that are the smallest share of their layer (global), the same share of each layer
+            (layer), or those that move the outputs least, by their magnitude and their layer's gradient (sensitivity).
     """
 
     epochs: Epochs = 10
@@ -93,7 +94,6 @@ class Qat(Training, frozen=True, kw_only=True, tag_field="pass", tag="qat"):
     """
 
     epochs: Epochs = 5
-    learning_rate: Positive = 1e-4
     precision: Literal["int8", "int16x8", "int4"] = "int8"
     learn_ranges: bool = True
 

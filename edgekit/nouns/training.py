@@ -49,7 +49,7 @@ class Training(Noun, frozen=True, kw_only=True):
     epochs: Epochs = 5
     batch_size: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 32
     optimizer: Optimizer = "adam"
-    learning_rate: Positive = 1e-3
+    learning_rate: Positive = 1e-4
     momentum: Share = 0.9
     schedule: Schedule = "cosine"
     warmup: Share = 0.05

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from edgekit.errors import InputError
 from edgekit.nouns.recipe import Prune
 from edgekit.passes import Passed, Task, TrainingPass
 from edgekit.trainable import writing
@@ -25,6 +26,9 @@ CHOOSING = 2 / 3
 
 CUBIC = 3.0
 """The power of the ramp, as Zhu and Gupta have it, and TensorFlow's Model Optimization Toolkit."""
+
+HALF = 0.5
+"""The largest share of zeros in the pattern 2:4."""
 
 GAIN = (
     "zeros make a file smaller once it is compressed; LiteRT computes with them as with other numbers, but for 1×1"
@@ -46,7 +50,8 @@ class PrunePass(TrainingPass):
         kernels = [weight for weight in lifted.weights if is_kernel(weight)]
         taken = [weight for weight in kernels if masking.fits(weight.values().shape, settings.pattern)]
         whole = [weight.name for weight in kernels if weight not in taken]
-        factors = [1.0] * len(taken)
+        _require(settings)
+        factors = None
         if settings.scope == "sensitivity":
             factors = sensitivity.of(lifted, [weight.variable for weight in taken], found, task.seed)
         pruning = Pruning(taken, factors, settings)
@@ -67,6 +72,20 @@ class PrunePass(TrainingPass):
         return finishing.passed(task, lifted, out, fitted, figures=figures, notes=_notes(settings, whole))
 
 
+def _require(settings: Prune) -> None:
+    """Refuse more zeros than a pattern has.
+
+    Raises:
+        InputError: with the way out.
+    """
+    if settings.pattern == "2:4" and settings.sparsity > HALF:
+        raise InputError(
+            f"Two of each four weights are half of them, and {settings.sparsity:.0%} are to be zero.",
+            place="prune.sparsity",
+            fix='ask for 0.5, or for pattern = "unstructured"',
+        )
+
+
 def _notes(settings: Prune, whole: Sequence[str]) -> tuple[str, ...]:
     left = f"left whole, since {settings.pattern} does not fit their shapes: {', '.join(whole)}"
     return (GAIN, left) if whole else (GAIN,)
@@ -77,12 +96,12 @@ class Pruning:
 
     Args:
         weights: those that are pruned.
-        factors: by which the magnitudes of each are multiplied before all are compared.
+        factors: by which the magnitudes of each are multiplied before all are compared (see `masking.choose`).
         settings: of the pass.
     """
 
-    def __init__(self, weights: Sequence[Weight], factors: Sequence[float], settings: Prune) -> None:
-        self._weights, self._factors, self._settings = list(weights), list(factors), settings
+    def __init__(self, weights: Sequence[Weight], factors: Sequence[float] | None, settings: Prune) -> None:
+        self._weights, self._factors, self._settings = list(weights), factors, settings
         self._masks = [tf.Variable(tf.ones_like(weight.variable), trainable=False) for weight in weights]
         self._dense = [tf.Variable(weight.variable, trainable=False) for weight in weights]
         choosing = max(1, round(CHOOSING * settings.epochs))

@@ -27,7 +27,7 @@ def fits(shape: tuple[int, ...], pattern: Pattern) -> bool:
 
 
 def choose(
-    kernels: Sequence[Array], share: float, *, pattern: Pattern, each: bool, factors: Sequence[float]
+    kernels: Sequence[Array], share: float, *, pattern: Pattern, each: bool, factors: Sequence[float] | None = None
 ) -> list[Mask]:
     """Masks with False at weights that become zero.
 
@@ -37,14 +37,21 @@ def choose(
             that have one already, so that 0.5 is the whole pattern.
         pattern: where they may lie.
         each: the same share of each kernel, not of all together.
-        factors: by which magnitudes of each kernel are multiplied before all are compared.
+        factors: by which magnitudes of each kernel are multiplied before all are compared; None: kernels are compared
+            by the share of themselves that a weight is (`relative`), since magnitudes alone say nothing across them: a
+            network computes the same if one is scaled up and the next down, and one that reads 0..255 begins with a
+            small one.
 
     Returns:
         For each kernel a mask of its shape.
     """
     if pattern == "2:4":
         return [two_of_four(kernel, share) for kernel in kernels]
-    scores = [_scores(kernel, pattern) * factor for kernel, factor in zip(kernels, factors, strict=True)]
+    scores = [_scores(kernel, pattern) for kernel in kernels]
+    if factors is not None:
+        scores = [score * factor for score, factor in zip(scores, factors, strict=True)]
+    elif not each:
+        scores = [relative(score) for score in scores]
     if each:
         kept = [largest(score, share) for score in scores]
     else:
@@ -60,6 +67,17 @@ def largest(scores: Array, share: float) -> Mask:
     mask = np.ones(scores.size, bool)
     mask[np.argsort(scores.reshape(-1), kind="stable")[:count]] = False
     return mask.reshape(scores.shape)
+
+
+def relative(magnitudes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The square of each over the sum of the squares of all that are no smaller; the order stays.
+
+    "Layer-adaptive Sparsity for the Magnitude-based Pruning" (Lee et al., 2021).
+    """
+    squares, order = np.square(magnitudes).reshape(-1), np.argsort(magnitudes.reshape(-1), kind="stable")
+    left = np.empty(squares.shape)
+    left[order] = squares[order][::-1].cumsum()[::-1]
+    return np.asarray((squares / np.maximum(left, np.finfo(np.float64).tiny)).reshape(magnitudes.shape))
 
 
 def _scores(kernel: Array, pattern: Pattern) -> NDArray[np.float64]:

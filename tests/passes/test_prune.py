@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgekit.errors import InputError
 from edgekit.nouns.recipe import Prune
 from edgekit.waist import graph
 from tests.lazy import Lazy
@@ -55,6 +56,29 @@ def test_masks_have_exactly_as_many_zeros_as_asked(shapes: Any, share: float, ea
         grouped = mask.reshape(-1, 4, mask.shape[1])
         assert np.all(grouped.all(1) | ~grouped.any(1))
     assert each or sum((~mask).sum() for mask in blocks) == 4 * round(share * sum(k.size // 4 for k in found))
+
+
+@settings(max_examples=30)
+@given(
+    st.lists(st.tuples(st.integers(1, 3), st.integers(1, 9)), min_size=1, max_size=3),
+    st.floats(0, 1),
+    st.sampled_from([2.0**-20, 0.125, 64.0]),
+    st.integers(0, 99),
+)
+def test_a_layer_s_scale_decides_nothing(shapes: Any, share: float, scale: float, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    found = [random.standard_normal((4 * a, b)).astype(np.float32) for a, b in shapes]
+    scaled = [found[0] * np.float32(scale), *found[1:]]
+    for pattern in ("unstructured", "block"):
+        one, other = (masking.choose(kernels, share, pattern=pattern, each=False) for kernels in (found, scaled))
+        assert all((a == b).all() for a, b in zip(one, other, strict=True))
+        assert sum(int((~mask).sum()) for mask in one) == pytest.approx(share * sum(k.size for k in found), abs=4)
+
+
+def test_more_zeros_than_two_of_four_are_refused(network: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        pruned(tmp_path, network, Prune(epochs=0, pattern="2:4", sparsity=0.6))
+    assert caught.value.place == "prune.sparsity"
 
 
 @settings(max_examples=30)

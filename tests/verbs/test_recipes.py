@@ -1,0 +1,115 @@
+"""Networks that go through a recipe before files are made of them."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from edgekit.config import Project, project
+from edgekit.engine import unfinished
+from edgekit.engine.session import Session
+from edgekit.engine.store import Store
+from edgekit.errors import InputError
+from edgekit.nouns.recipe import FineTune, Prune
+from edgekit.nouns.results import Result
+from edgekit.steps import passing
+from edgekit.verbs import build, compress
+from edgekit.verbs.compress import Compressed
+from edgekit.waist import graph
+from tests.verbs.test_flow import DIGITS, MODEL, Watch
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("kept_workers")]
+
+RECIPE = '[[passes]]\npass = "finetune"\nepochs = 1\n[[passes]]\npass = "prune"\nepochs = 0\nsparsity = 0.25\n'
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("recipes")
+    (folder / "own.toml").write_text(RECIPE)
+    return folder
+
+
+def wanted(place: Path, **changes: Any) -> Project:
+    return msgspec.structs.replace(project(DIGITS), recipe=str(place / "own.toml"), **changes)
+
+
+def ran(place: Path, verb: Any, found: Project, *more: Any) -> tuple[Any, Watch]:
+    watch = Watch()
+    with Session(Store(place / "cache"), place / "log.txt", watch) as session:
+        return verb(session, found, MODEL, *more), watch
+
+
+@pytest.fixture(scope="module")
+def made(place: Path) -> tuple[Compressed, Watch]:
+    return ran(place, compress.compress, wanted(place), place / "out.tflite")
+
+
+@pytest.fixture(scope="module")
+def built(place: Path, made: tuple[Compressed, Watch]) -> tuple[Result, Watch]:
+    found = wanted(place, targets=("android", "openvino-cpu"), precision="float16", output_folder=str(place / "out"))
+    (result, other), watch = ran(place, build.build, found)
+    assert result.error is None, result.error
+    assert other.error is None, other.error
+    return result, watch
+
+
+def test_what_is_written_went_through_all_passes(place: Path, made: tuple[Compressed, Watch]) -> None:
+    first, second = made[0].passes
+    assert (type(first.settings), type(second.settings)) == (FineTune, Prune)
+    assert len(first.epochs) == 1
+    assert first.after == second.before
+    assert second.after.zeros == pytest.approx(0.25, abs=0.05)
+    assert second.after.gzip_bytes < first.after.gzip_bytes
+    assert first.before.sqnr_db is None or first.before.sqnr_db > 60
+    assert first.after.sqnr_db is not None
+    assert {operator.name for operator in graph.read(place / "out.tflite")[0].operators} >= {"CONV_2D"}
+
+
+def test_nothing_unfinished_is_left(place: Path, made: tuple[Compressed, Watch]) -> None:
+    assert not list((place / "cache" / unfinished.FOLDER).iterdir())
+
+
+def test_a_build_goes_on_from_the_passes_that_are_done(built: tuple[Result, Watch]) -> None:
+    result, watch = built
+    assert {"finetune of model.keras", "prune of model.keras"} <= set(watch.cached)
+    assert result.manifest is not None
+    (file,) = result.manifest.artifacts
+    assert [step.what for step in file.lineage if step.what in {"finetune", "prune"}] == ["finetune", "prune"]
+    assert result.manifest.recipe.recipe == "own"
+    assert [report.settings for report in result.manifest.passes] == list(result.manifest.recipe.passes)
+    assert result.manifest.training is not None
+
+
+def test_a_trained_float_file_is_judged_as_integers_are(built: tuple[Result, Watch]) -> None:
+    assert built[0].manifest is not None
+    (file,) = built[0].manifest.artifacts
+    assert file.verification is not None
+    assert file.verification.sqnr_db is not None
+    assert file.verification.threshold_db == 15.0
+    assert file.verification.sqnr_db < 60
+
+
+def test_a_teacher_of_another_form_is_refused(place: Path, tmp_path: Path) -> None:
+    from tests import networks  # noqa: PLC0415
+
+    teacher = networks.classifier(tmp_path / "teacher.tflite")
+    with pytest.raises(InputError, match=r"teacher\.tflite cannot teach model\.keras: its input"):
+        ran(
+            place,
+            build.build,
+            wanted(place, targets=("android",), teacher=str(teacher), output_folder=str(tmp_path / "out")),
+        )
+
+
+def test_samples_that_do_not_fit_are_refused_before_anything_is_trained(place: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "other.npz", x=np.zeros((4, 3), np.float32))
+    with pytest.raises(InputError):
+        ran(place, compress.compress, wanted(place, data=str(tmp_path / "other.npz")), tmp_path / "out.tflite")
+    assert not (tmp_path / "out.tflite").exists()
+
+
+def test_facts_that_a_pass_does_not_heed_do_not_tell_targets_apart() -> None:
+    assert passing._heeded(FineTune(), {"channel_multiple": 8.0}) == {}
