@@ -42,6 +42,14 @@ def written(folder: Path, runtime: str, way: str) -> Path:
     return folder / f"{runtime} {way}.json".replace(" ", "_")
 
 
+def _known(file: Path) -> Signature | None:
+    """A signature that was written before; None if there is none, or if signatures were other ones then."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Signature)
+    except (OSError, msgspec.ValidationError):
+        return None
+
+
 class Trial:
     """A network with its samples, its float file and what that gives."""
 
@@ -54,7 +62,7 @@ class Trial:
             source = folder / APART
             source.write_bytes(channels_apart(shared_folder()))
         waist, signature = folder / "waist.tflite", folder / "signature.json"
-        if not signature.exists():
+        if _known(signature) is None:
             self._convert(source, waist, signature)
         self.signature = msgspec.json.decode(signature.read_bytes(), type=Signature)
         shape = self.signature.inputs[0].source_shape
