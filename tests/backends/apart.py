@@ -25,7 +25,7 @@ def spread_out(model: Any, apart: float, seed: int = 0) -> int:
     """Multiply the channels between layers by up to ``apart``, in place, without changing the float function."""
     random = np.random.default_rng(seed)
     pairs = list(equalization._pairs(model, graph.describe(model)[0], frozenset()))
-    for first, second in pairs:
+    for first, second, _ in pairs:
 
         def changed(found: Any, tensor: int, factor: Any) -> None:
             values = graph.constant(model, 0, tensor)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from edgekit.backends.tflite import equalization
+from edgekit.backends.tflite.ranges import observe
 from edgekit.waist import graph, run
 from edgekit.waist.tensors import sqnr_db
 from tests import networks
@@ -102,7 +103,40 @@ def test_it_rescues_files_with_one_scale_for_all_weights(tmp_path: Path) -> None
     assert "weights of layers in a row are equalized" in made["auto"].made.notes
 
 
-def test_a_cap_is_not_passed(tmp_path: Path) -> None:
+def peaks_of(path: Path, inputs: dict[str, Any]) -> dict[int, Any]:
+    main = graph.read(path)[0]
+    capped = equalization.capped(main)
+    seen = observe(path, main, inputs, np.arange(1), 0, by_channel=capped).activations
+    return {tensor: one.channels[1] for tensor, one in seen.items() if one.channels is not None}
+
+
+@pytest.mark.parametrize("spread", [1.0, 100.0])
+def test_no_sample_is_driven_to_a_cap_by_equalization(tmp_path: Path, spread: float) -> None:
+    path = chain(tmp_path / "net.tflite", spread=spread, activation=RELU6)
+    inputs = {"image": 2 * np.random.default_rng(1).standard_normal((32, 1, 6, 6, 3)).astype("f")}
+    peaks = peaks_of(path, inputs)
+    assert max(values.max() for values in peaks.values()) == 6, "some channels are capped"
+    model = graph.load(path)
+    assert equalization.equalize(model, frozenset(), peaks) == 3
+    (tmp_path / "even.tflite").write_bytes(graph.pack(model))
+    assert sqnr_db(of(path, inputs), of(tmp_path / "even.tflite", inputs)) > 110
+    for tensor, after in peaks_of(tmp_path / "even.tflite", inputs).items():
+        capped = peaks[tensor] * equalization.HEADROOM > 6
+        assert after[capped] == pytest.approx(peaks[tensor][capped], rel=1e-4)
+        assert (after[~capped] <= 6 / equalization.HEADROOM * 1.001).all()
+
+
+def test_equalization_below_caps_serves_files_with_one_scale_for_all_weights(tmp_path: Path) -> None:
+    path = chain(tmp_path / "net.tflite", spread=300, activation=RELU6, seed=1)
+    found = {}
+    for how in ("off", "auto"):
+        settings = {"per_channel": False, "equalization": how, "weights": "nearest"}
+        made = Quantized(path, normal(path), tmp_path / how, settings=settings)
+        found[how] = min(made.sqnr_db(normal(path, seed=1)).values())
+    assert found["auto"] > found["off"] + 6
+
+
+def test_a_cap_is_not_passed_without_samples(tmp_path: Path) -> None:
     model = graph.load(chain(tmp_path / "net.tflite", activation=RELU6))
     assert equalization.equalize(model) == 0
 

@@ -5,10 +5,12 @@ multiplied by the same, as long as nothing in between but a ReLU, a pool or a ch
 channel's largest weights become equal in both layers, so that one scale for all weights of a layer serves them all:
 cross-layer equalization, "Data-Free Quantization Through Weight Equalization and Bias Correction" (Nagel et al., 2019).
 
-A ReLU6 is no part of it: its cap would need a value for each channel.
+A ReLU6 caps every channel at the same value, whatever it was divided by. The paper replaces it by a ReLU. Here it
+stays: a channel that samples drive to its cap, or near it, is not divided, and no other one so that it gets there.
+So the network is what it was on all of them, and beyond them a cap does what the end of an integer range does anyway.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 from edgekit.backends.tflite.layerwise.layers import Layer, layer
 from edgekit.waist import edit, graph
 from edgekit.waist.exact import Wiring
+from edgekit.waist.tensors import Array
 
 Floats = NDArray[np.float64]
 
@@ -30,31 +33,47 @@ SETTLED = 0.01
 LARGEST_FACTOR = 2.0**20
 """Of a channel in one step, so that weights stay normal float32 numbers."""
 
-_HOMOGENEOUS = {"RELU", "LEAKY_RELU", "MAX_POOL_2D", "AVERAGE_POOL_2D", "MEAN", "PAD", "RESHAPE"}
+CAP = 6.0
+"""Of a ReLU6."""
+
+HEADROOM = 1.25
+"""How far below its cap a channel stays on samples that is divided: others may have larger values."""
+
+_HOMOGENEOUS = {"RELU", "RELU6", "LEAKY_RELU", "MAX_POOL_2D", "AVERAGE_POOL_2D", "MEAN", "PAD", "RESHAPE"}
 """Operators for which a channel times a positive number is the result's channel times that number."""
 
-_ACTIVATIONS = {schema.ActivationFunctionType.NONE, schema.ActivationFunctionType.RELU}
+_RELU6 = schema.ActivationFunctionType.RELU6
+
+_ACTIVATIONS = {schema.ActivationFunctionType.NONE, schema.ActivationFunctionType.RELU, _RELU6}
 """What may be fused with any of them, and with the first layer."""
 
 
 class Pair(NamedTuple):
-    """Two layers, the second of which reads what the first makes and nobody else does."""
+    """Two layers, the second of which alone reads what the first makes; ``capped`` are tensors in between."""
 
     first: Layer
     second: Layer
+    capped: tuple[int, ...] = ()
 
 
-def equalize(model: Any, kept: frozenset[int] = frozenset()) -> int:
+def capped(main: graph.Graph) -> frozenset[int]:
+    """Tensors that a ReLU6 makes, by itself or fused with another operator."""
+    return frozenset(operator.outputs[0] for operator in main.operators if _is_capped(operator))
+
+
+def equalize(model: Any, kept: frozenset[int] = frozenset(), peaks: Mapping[int, Array] | None = None) -> int:
     """Equalize the weights of all pairs of layers in a float network, in place.
 
     Args:
         model: object tree of a TFLite file.
         kept: operators that stay float, which are left alone.
+        peaks: the largest value of each channel ``[channels]`` in samples, for tensors that are `capped`; pairs around
+            others of these are left alone.
 
     Returns:
         How many pairs there are.
     """
-    rows = Rows(model, kept)
+    rows = Rows(model, kept, peaks or {})
     for _ in range(SWEEPS):
         factors = [_balancing(rows, pair) for pair in rows.pairs]
         if all(np.abs(np.log(each)).max() < SETTLED for each in factors):
@@ -71,12 +90,16 @@ class Rows:
     Args:
         model: object tree of a TFLite file.
         kept: operators that are left alone.
+        peaks: see `equalize`.
     """
 
-    def __init__(self, model: Any, kept: frozenset[int] = frozenset()) -> None:
-        self._model = model
-        self.pairs = tuple(_pairs(model, graph.describe(model)[0], kept))
-        self.layers = {found.operator.index: found for pair in self.pairs for found in pair}
+    def __init__(
+        self, model: Any, kept: frozenset[int] = frozenset(), peaks: Mapping[int, Array] | None = None
+    ) -> None:
+        self._model, self._peaks = model, peaks or {}
+        found = _pairs(model, graph.describe(model)[0], kept)
+        self.pairs = tuple(pair for pair in found if self._peaks.keys() >= set(pair.capped))
+        self.layers = {layer.operator.index: layer for pair in self.pairs for layer in pair[:2]}
         self.weights = {index: found.matrices().astype(np.float64) for index, found in self.layers.items()}
         self._divisors: dict[int, Floats] = {}
 
@@ -88,11 +111,19 @@ class Rows:
 
     def divide(self, pair: Pair, factors: Floats) -> None:
         """Divide the first layer's channels by numbers > 0 ``[channels]``, multiply what the second has for it."""
-        first, second = (found.operator.index for found in pair)
+        first, second = (found.operator.index for found in pair[:2])
         scaled = self.read(pair) * factors.reshape(len(self.weights[second]), 1, 1, -1)
         self.weights[second] = scaled.reshape(self.weights[second].shape)
         self.weights[first] = self.weights[first] / factors.reshape(*self.weights[first].shape[:2], 1)
         self._divisors[first] = self._divisors.get(first, np.ones(1)) * factors
+
+    def allowed(self, pair: Pair, factors: Floats) -> Floats:
+        """Factors ``[channels]`` with which no sample drives a channel to a cap that did not before."""
+        before = self._divisors.get(pair.first.operator.index, np.ones(1))
+        for tensor in pair.capped:
+            least = np.asarray(self._peaks[tensor], np.float64) * HEADROOM / CAP
+            factors = np.where(least <= 1, np.maximum(before * factors, least) / before, 1.0)
+        return factors
 
     def store(self) -> None:
         """Write the weights, and the biases that belong to them, into the network."""
@@ -110,7 +141,7 @@ def _balancing(rows: Rows, pair: Pair) -> Floats:
     read = np.abs(rows.read(pair)).max((1, 2)).ravel()
     alive = (made > 0) & (read > 0)
     factors: Floats = np.sqrt(np.where(alive, made, 1) / np.where(alive, read, 1))
-    factors = np.clip(factors, 1 / LARGEST_FACTOR, LARGEST_FACTOR)
+    factors = rows.allowed(pair, np.clip(factors, 1 / LARGEST_FACTOR, LARGEST_FACTOR))
     rows.divide(pair, factors)
     return factors
 
@@ -121,10 +152,11 @@ def _pairs(model: Any, main: graph.Graph, kept: frozenset[int]) -> Iterator[Pair
         first = None if operator.index in kept else _own(model, main, operator)
         if first is None or operator.options.get("fusedActivationFunction", 0) not in _ACTIVATIONS:
             continue
-        reader = _reader(model, wiring, operator)
+        between = _between(model, wiring, operator)
+        reader = _reader(wiring, between[-1])
         second = None if reader is None or reader.index in kept else _own(model, main, reader)
-        if second is not None and reader is not None and _fits(first, second, main):
-            yield Pair(first, second)
+        if second is not None and _fits(first, second, main):
+            yield Pair(first, second, tuple(one.outputs[0] for one in between if _is_capped(one)))
 
 
 def _own(model: Any, main: graph.Graph, operator: graph.Operator) -> Layer | None:
@@ -135,20 +167,30 @@ def _own(model: Any, main: graph.Graph, operator: graph.Operator) -> Layer | Non
     return found if uses == len(constants) else None
 
 
-def _reader(model: Any, wiring: Wiring, operator: graph.Operator) -> graph.Operator | None:
-    """The one layer behind an operator, with only homogeneous operators in between."""
+def _between(model: Any, wiring: Wiring, operator: graph.Operator) -> list[graph.Operator]:
+    """An operator and the homogeneous ones behind it, each of which alone reads the one before."""
+    found = [operator]
     while True:
-        made = operator.outputs[0]
-        readers = wiring.readers.get(made, [])
-        if len(readers) != 1 or made in wiring.graph.outputs:
-            return None
-        operator = readers[0]
-        if operator.name not in _HOMOGENEOUS:
-            return operator
-        if operator.options.get("fusedActivationFunction", 0) not in _ACTIVATIONS:
-            return None
-        if not _keeps_channels(model, wiring.graph, operator):
-            return None
+        reader = _reader(wiring, found[-1])
+        if reader is None or reader.name not in _HOMOGENEOUS:
+            return found
+        fused = reader.options.get("fusedActivationFunction", 0)
+        width = wiring.graph.tensors[reader.outputs[0]].shape[-1:]
+        if fused not in _ACTIVATIONS or not _keeps_channels(model, wiring.graph, reader):
+            return found
+        if _is_capped(reader) and width != wiring.graph.tensors[operator.outputs[0]].shape[-1:]:
+            return found
+        found.append(reader)
+
+
+def _reader(wiring: Wiring, operator: graph.Operator) -> graph.Operator | None:
+    """The operator that alone reads what another one makes."""
+    readers = wiring.readers.get(operator.outputs[0], [])
+    return readers[0] if len(readers) == 1 and operator.outputs[0] not in wiring.graph.outputs else None
+
+
+def _is_capped(operator: graph.Operator) -> bool:
+    return operator.name == "RELU6" or operator.options.get("fusedActivationFunction", 0) == _RELU6
 
 
 def _keeps_channels(model: Any, main: graph.Graph, operator: graph.Operator) -> bool:

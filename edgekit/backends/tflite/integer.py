@@ -33,7 +33,7 @@ from edgekit.backends.tflite.judge import (
 )
 from edgekit.backends.tflite.layerwise import fitting
 from edgekit.backends.tflite.plan import QuantizationPlan, QuantizationSettings
-from edgekit.backends.tflite.ranges import METHODS, Observation, Range, choose, saturated
+from edgekit.backends.tflite.ranges import METHODS, Observation, Range, choose, observe, saturated
 from edgekit.backends.tflite.ready import Ready, Used, ready
 from edgekit.errors import EndlessError, Unsupported, first_line
 from edgekit.host import events
@@ -114,7 +114,7 @@ def quantize(path: Path, inputs: dict[str, Array], trial: Trial, settings: Quant
         judge = Judge(trial, made.path, shown, made.seen.outputs)
         most = effort.candidates(size, len(judging) + EDGES)
         found = _found(_Attempts(made, judge, settings, most), made, Path(folder))
-        even = _equalized(path, settings, Path(folder))
+        even = _equalized(path, {name: values[seen] for name, values in inputs.items()}, settings, Path(folder))
         if even is not None:
             form = ready(even, inputs, Used(seen, judging), settings.seed, even.parent, whole=whole)
             found = _evener(found, _Attempts(form, judge, settings, most), form, made.seen)
@@ -132,13 +132,16 @@ def _found(attempts: "_Attempts", made: Ready, folder: Path) -> Quantized:
     return attempts.run(folder) if fused is None else _better(attempts, fused, folder)
 
 
-def _equalized(path: Path, settings: QuantizationSettings, folder: Path) -> Path | None:
+def _equalized(path: Path, inputs: dict[str, Array], settings: QuantizationSettings, folder: Path) -> Path | None:
     """The float network with equalized weights, if that is wanted and there are layers in a row."""
     if settings.equalization == "off" or (settings.equalization == "auto" and settings.per_channel):
         return None
     model = graph.load(path)
-    kept = named.makers(graph.describe(model)[0], settings.floats)
-    if not equalization.equalize(model, kept):
+    main = graph.describe(model)[0]
+    kept, capped = named.makers(main, settings.floats), equalization.capped(main)
+    seen = observe(path, main, inputs, np.arange(1), settings.seed, by_channel=capped).activations if capped else {}
+    peaks = {tensor: one.channels[1] for tensor, one in seen.items() if one.channels is not None}
+    if not equalization.equalize(model, kept, peaks):
         return None
     (folder / "even").mkdir()
     even = folder / "even" / path.name

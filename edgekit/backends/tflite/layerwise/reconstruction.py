@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edgekit.backends.tflite.layerwise import grid
 from edgekit.backends.tflite.layerwise.grid import Scheme
 from edgekit.backends.tflite.layerwise.layers import Layer, layer
-from edgekit.backends.tflite.ranges import Range, rounded
+from edgekit.backends.tflite.ranges import Range
 from edgekit.host import events
 from edgekit.waist import edit, graph
 from edgekit.waist.stepwise import Stepwise, last_uses
@@ -88,11 +88,21 @@ def _own(main: graph.Graph, found: Layer) -> bool:
 def _coarse(values: Mapping[int, Array], ranges: Mapping[int, Range], last: int) -> dict[int, Array]:
     """Activations as integers would hold them."""
     return {
-        tensor: rounded(found.astype(np.float32), *ranges[tensor], last).astype(np.float32)
-        if tensor in ranges
-        else found
+        tensor: _stepped(found, *ranges[tensor], last) if tensor in ranges else found
         for tensor, found in values.items()
     }
+
+
+def _stepped(values: Array, low: float, high: float, last: int) -> NDArray[np.float32]:
+    """What `edgekit.backends.tflite.ranges.rounded` gives, in float32 and in one place: activations are large."""
+    scale = max((high - low) / last, 1e-30)
+    zero = round(-low / scale)
+    found = values.astype(np.float32)
+    found /= scale
+    np.rint(found, out=found)
+    np.clip(found, -zero, last - zero, out=found)
+    found *= scale
+    return found
 
 
 def layer_constants(model: Any, found: Layer, values: Array, scheme: Scheme) -> Mapping[int, Array]:
