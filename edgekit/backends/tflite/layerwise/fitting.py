@@ -46,8 +46,8 @@ LEARNED_FLOPS = 6e11
 NOT_FITTED = "weights are rounded to the nearest level: to fit them takes 8 samples that do not go on from each other"
 """What is said if too few samples are there for what was asked."""
 
-TIED_DB = 0.2
-"""Files no further apart than this are equally good, and the simpler one is kept, on every host the same."""
+TIED_DB = 0.4
+"""Files no further apart than this are equally good, and the simpler one is kept: rounding moves levels by 0.2 dB."""
 
 
 class Fold(NamedTuple):
