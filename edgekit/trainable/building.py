@@ -99,7 +99,9 @@ class ModelBuilder:
             return {}
         tensor = next(i for i, o in zip(call.operator.inputs, call.operands, strict=True) if o and o.sampled)
         before, rate = self._values[tensor], self._dropped[call.operator.index]
-        self._values[tensor] = tf_keras.layers.Dropout(rate, seed=0, name=self._unique(f"{name}_dropout"))(before)
+        self._values[tensor] = tf_keras.layers.Dropout(
+            rate, seed=0, force_generator=True, name=self._unique(f"{name}_dropout")
+        )(before)
         return {tensor: before}
 
     def _stocked(self, step: LayerPlan, stock: Stock, name: str) -> Any:

@@ -12,6 +12,7 @@ from edgekit.nouns.training import Epoch, Training
 from edgekit.trainable.form import Lifted
 from edgekit.trainable.libraries import tf, tf_keras
 from edgekit.training import schedules
+from edgekit.training.augmentation import Augmentation
 from edgekit.training.checkpoints import Checkpoint, TrainingState, remedied
 from edgekit.training.data import TrainingData
 from edgekit.training.feeding import Batch, Feed
@@ -71,9 +72,14 @@ class Loop:
         self._lifted, self._data, self._settings, self._hooks = lifted, data, settings, hooks
         self._teaching = Teaching(lifted, data, settings)
         checkpoints.mkdir(parents=True, exist_ok=True)
+        augment = None
+        if settings.augmentation:
+            labelled = self._teaching.labelled
+            classes = None if labelled is None else labelled.classes
+            augment = Augmentation(settings.augmentation, lifted.model.inputs, classes)
         with remedied(checkpoints):
-            stored = self._teaching.stored(checkpoints) if self._teaching.taught else []
-        self._feed = Feed(lifted, data, stored, None, seed)
+            stored = self._teaching.stored(checkpoints) if self._teaching.taught and augment is None else []
+        self._feed = Feed(lifted, data, stored, augment, seed)
         self._steps = -(-len(data.trained) // settings.batch_size)
         self._factor = tf.Variable(1.0, trainable=False)
         self._model = model_of(lifted, self._teaching.wanted)

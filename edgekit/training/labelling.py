@@ -23,19 +23,22 @@ class Labelled:
         kind: what its numbers are, by the labels.
         shape: of one sample's labels.
         scale: of squared errors.
+        classes: how many there are if labels are their numbers; samples that are mixed have shares of them instead.
     """
 
     point: int
     kind: Kind
     shape: tuple[int, ...]
     scale: float = 1.0
+    classes: int | None = None
 
     def loss(self, values: Sequence[Any], labels: Any, smoothing: float) -> Any:
         """The labels' loss; ``values`` are those of all points."""
         found = values[self.point]
-        labels = tf.reshape(labels, [-1, *self.shape])
+        mixed = self.classes is not None and labels.shape[-1] == self.classes and len(labels.shape) > 1
+        labels = tf.reshape(labels, [-1, *self.shape, *([self.classes] if mixed else [])])
         if self.kind == "classes":
-            labels = tf.cast(labels, tf.int32 if len(self.shape) < len(found.shape) - 1 else tf.float32)
+            labels = tf.cast(labels, tf.float32 if mixed or self.classes is None else tf.int32)
             return losses.class_entropy(found, labels, smoothing)
         if self.kind == "binary":
             return losses.binary_entropy(found, labels, smoothing)
@@ -60,7 +63,7 @@ def found(labels: Array, kinds: Sequence[Kind], shapes: Sequence[tuple[int, ...]
         whole = tuple(size for size in shape if size != 1)
         if kind != "binary" and whole_numbers and classes > 1 and own == places:
             _within(labels, classes)
-            return Labelled(point, "classes", shape[:-1])
+            return Labelled(point, "classes", shape[:-1], classes=classes)
         if own == whole and kind == "binary":
             _within(labels, 2, most=1.0)
             return Labelled(point, "binary", shape)
