@@ -139,7 +139,7 @@ TRAINING = LeafRow(
 )
 """What all that trains needs."""
 
-PASSES: dict[str, LeafRow] = {"cluster": TRAINING, "finetune": TRAINING, "prune": TRAINING, "qat": TRAINING}
+PASSES: dict[str, LeafRow] = dict.fromkeys(("cluster", "distill", "finetune", "prune", "qat"), TRAINING)
 """Each of them is a row ``TRAINING``."""
 
 LEAVES: Mapping[str, Mapping[str, LeafRow]] = {

@@ -3,6 +3,7 @@
 import gzip
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -11,7 +12,7 @@ from edgekit.engine.session import Session
 from edgekit.engine.store import Answer, digest_of
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.model import Signature, SourceOptions, TensorSpec, Waist
-from edgekit.nouns.recipe import PassReport, PassSettings, PruneChannels, Qat, Weighed, name_of
+from edgekit.nouns.recipe import Distill, PassReport, PassSettings, PruneChannels, Qat, Weighed, name_of
 from edgekit.nouns.samples import Kept
 from edgekit.nouns.target import Variant
 from edgekit.passes import Passed, Task
@@ -76,6 +77,10 @@ def through(session: Session, subject: Subject, passes: tuple[PassSettings, ...]
 def _next(session: Session, stage: Stage, settings: PassSettings, course: Course) -> Stage:
     """What a pass makes of a stage."""
     subject, built = stage.subject, None
+    if isinstance(settings, Distill) and settings.student is not None:
+        subject = msgspec.structs.replace(
+            subject, waist=teacher(session, Path(settings.student), subject, role="student")
+        )
     if isinstance(settings, Qat):
         subject, built = _specified(session, subject, settings, course)
     answer = _passed(session, subject, settings, course, None if built is None else built)
@@ -222,8 +227,10 @@ def weighed(session: Session, subject: Subject, found: Evidence) -> Weighed:
     )
 
 
-def teacher(session: Session, path: Path, subject: Subject) -> Answer[Waist]:
-    """Another network whose outputs are to be met, with the source's names for what goes in and out.
+def teacher(
+    session: Session, path: Path, subject: Subject, role: Literal["teacher", "student"] = "teacher"
+) -> Answer[Waist]:
+    """Another network, to be met or to be trained, with the source's names for what goes in and out.
 
     Raises:
         InputError: it cannot be read, or it takes or gives something else than the source.
@@ -235,9 +242,9 @@ def teacher(session: Session, path: Path, subject: Subject) -> Answer[Waist]:
     problem = next(_unlike(network.model.signature, own), "")
     if problem:
         raise InputError(
-            f"{path.name} cannot teach {subject.network.path.name}: {problem}.",
-            place=f"--teacher {path}",
-            fix="give a teacher with the same inputs and outputs, in the same order",
+            f"{path.name} cannot be the {role} of {subject.network.path.name}: {problem}.",
+            place=f"--teacher {path}" if role == "teacher" else f"distill.student {path}",
+            fix=f"give a {role} with the same inputs and outputs, in the same order",
         )
     found = answer.result.signature
     renamed = Signature(

@@ -70,7 +70,7 @@ class Loop:
     ) -> None:
         self._seed = seed
         self._lifted, self._data, self._settings, self._hooks = lifted, data, settings, hooks
-        self._teaching = Teaching(lifted, data, settings)
+        self._teaching = Teaching(lifted, data, settings, seed)
         checkpoints.mkdir(parents=True, exist_ok=True)
         augment = None
         if settings.augmentation:
@@ -78,19 +78,20 @@ class Loop:
             classes = None if labelled is None else labelled.classes
             augment = Augmentation(settings.augmentation, lifted.model.inputs, classes)
         with remedied(checkpoints):
-            stored = self._teaching.stored(checkpoints) if self._teaching.taught and augment is None else []
+            once = self._teaching.taught and augment is None and not self._teaching.features
+            stored = self._teaching.stored(checkpoints) if once else []
         self._feed = Feed(lifted, data, stored, augment, seed)
         self._steps = -(-len(data.trained) // settings.batch_size)
         self._factor = tf.Variable(1.0, trainable=False)
         self._model = model_of(lifted, self._teaching.wanted)
-        self._trained = _distinct([*lifted.model.trainable_variables, *hooks.variables])
+        self._trained = _distinct([*lifted.model.trainable_variables, *hooks.variables, *self._teaching.adapters])
         rate = schedules.schedule(settings, self._steps, self._factor)
         kernels = {id(weight.variable) for weight in lifted.weights if is_kernel(weight)}
         self._optimizer = optimizer(settings, rate, [v for v in self._trained if id(v) not in kernels])
         self._optimizer.build(self._trained)
         self._kernels = [variable for variable in self._trained if id(variable) in kernels]
         self._network = _distinct([*lifted.model.variables, *hooks.variables, *hooks.state])
-        variables = _distinct([*self._network, *self._optimizer.variables, self._factor])
+        variables = _distinct([*self._network, *self._teaching.adapters, *self._optimizer.variables, self._factor])
         self._checkpoint = Checkpoint(checkpoints, variables)
         self._step = tf.function(self._stepped, autograph=False, reduce_retracing=True)
         self._judge = tf.function(self._judged, autograph=False, reduce_retracing=True)
@@ -220,10 +221,13 @@ class Loop:
             if forward is None
             else forward(given, wanted, training=training)
         )
-        targets: Sequence[Any] = batch.targets
-        if self._teaching.taught and not targets:
-            targets = [tf.stop_gradient(target) for target in self._teaching.targets(given)]
-        return self._teaching.loss(values, targets, batch.labels[0] if batch.labels else None)
+        teaching, targets = self._teaching, list(batch.targets)
+        if not targets and (teaching.taught or teaching.features):
+            targets = [tf.stop_gradient(target) for target in teaching.targets(given)]
+        loss = teaching.loss(values, targets, batch.labels[0] if batch.labels else None)
+        if training and teaching.features:  # outputs alone judge
+            loss += teaching.feature_loss(values, targets)
+        return loss
 
     def _penalties(self) -> list[Any]:
         """What is added to the loss of a step."""

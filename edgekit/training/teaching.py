@@ -16,7 +16,7 @@ from edgekit.trainable.form import Lifted
 from edgekit.trainable.libraries import tf, tf_keras
 from edgekit.trainable.lifting import lift
 from edgekit.trainable.stock import short
-from edgekit.training import labelling, losses, points
+from edgekit.training import features, labelling, losses, points
 from edgekit.training.data import Indices, TrainingData
 from edgekit.training.labelling import Labelled
 from edgekit.training.points import ComparedPoint, Kind
@@ -58,13 +58,14 @@ class Teaching:
         student: the network that is trained.
         data: with the teacher's file.
         settings: of the training.
+        seed: of the first adapters of feature maps.
 
     Raises:
         InputError: the teacher's outputs, or the labels, are not those of the network.
         Unsupported: nothing that can be trained decides an output.
     """
 
-    def __init__(self, student: Lifted, data: TrainingData, settings: Training) -> None:
+    def __init__(self, student: Lifted, data: TrainingData, settings: Training, seed: int = 0) -> None:
         self._student, self._data, self._settings = student, data, settings
         self._teacher = lift(data.teacher)
         self._teacher_model: Any = None
@@ -73,7 +74,9 @@ class Teaching:
         if data.labels is not None:
             self.labelled = labelling.found(data.labels, [p.kind for p in self.pairs], [p.shape for p in self.pairs])
         self.pairs = [replace(pair, kind=self._kind(number, pair)) for number, pair in enumerate(self.pairs)]
-        self._teacher_model = model_of(self._teacher, [pair.teacher.tensor for pair in self.pairs])
+        self.features = features.pairs(student, self._teacher, settings.features, seed)
+        taught = [*(pair.teacher.tensor for pair in self.pairs), *(pair.teacher for pair in self.features)]
+        self._teacher_model = model_of(self._teacher, taught)
         self._measure()
 
     @property
@@ -83,8 +86,13 @@ class Teaching:
 
     @property
     def wanted(self) -> tuple[int, ...]:
-        """The network's tensors that are compared."""
-        return tuple(pair.student.tensor for pair in self.pairs)
+        """The network's tensors that are compared: those of the pairs, then feature maps."""
+        return *(pair.student.tensor for pair in self.pairs), *(pair.student for pair in self.features)
+
+    @property
+    def adapters(self) -> list[Any]:
+        """Variables that are trained beside the network."""
+        return [pair.adapter for pair in self.features]
 
     def _kind(self, number: int, pair: TaughtPair) -> Kind:
         """As what a pair is compared."""
@@ -103,7 +111,10 @@ class Teaching:
         self.pairs = [replace(pair, scale=scale) for pair, scale in zip(self.pairs, scales, strict=True)]
 
     def targets(self, given: Sequence[Any]) -> list[Any]:
-        """What the teacher makes of the network's inputs ``[N, …]``, as the network has it: tensors of TensorFlow."""
+        """What the teacher makes of the network's inputs ``[N, …]``, for each pair as the network has it.
+
+        Feature maps follow. All are tensors of TensorFlow.
+        """
         specs = {spec.source_name: spec for spec in self._data.teacher_signature.inputs}
         taken = [
             tf.cast(_moved(values, own, specs[own.source_name]), specs[own.source_name].dtype)
@@ -113,12 +124,13 @@ class Teaching:
         sorted_ = [taken[order.index(spec.source_name)] for spec in self._data.teacher_signature.inputs]
         made = called(self._teacher_model, sorted_)
         found = []
-        for pair, values in zip(self.pairs, made, strict=True):
+        count = len(self.pairs)
+        for pair, values in zip(self.pairs, made[:count], strict=True):
             theirs, own = self._specs(pair)
             whole = tuple(values.shape[1:]) == short(theirs.shape)
             there = _moved(values, theirs, own) if whole else values
             found.append(tf.reshape(there, [-1, *pair.shape]) * pair.teacher.factor)
-        return found
+        return [*found, *made[count:]]
 
     def _specs(self, pair: TaughtPair) -> tuple[TensorSpec, TensorSpec]:
         """The teacher's output of a pair, and the network's."""
@@ -128,7 +140,7 @@ class Teaching:
     def outputs(self, numbers: Indices) -> list[Array]:
         """What the teacher makes of samples, one array ``[n, …]`` for each pair."""
         parts = [self._run(numbers[start : start + BATCH]) for start in range(0, len(numbers), BATCH)]
-        return [np.concatenate(rows) for rows in zip(*parts, strict=True)]
+        return [np.concatenate(rows) for rows in zip(*parts, strict=True)][: len(self.pairs)]
 
     def _run(self, numbers: Indices) -> list[Array]:
         return [values.numpy() for values in self._traced(self._data.rows(self._student, numbers))]
@@ -158,7 +170,7 @@ class Teaching:
             for start in range(0, count, BATCH):
                 events.progress(start / count, "what the teacher computes")
                 made = self._run(np.arange(start, min(start + BATCH, count)))
-                for file, values in zip(opened, made, strict=True):
+                for file, values in zip(opened, made[: len(opened)], strict=True):
                     file.add(values)
         finally:
             for file in opened:
@@ -174,15 +186,21 @@ class Teaching:
             targets: what the teacher has; none if it does not count.
             labels: ``[N, …]``, or None.
         """
-        own = [v * p.student.factor for v, p in zip(values, self.pairs, strict=True)]
+        own = [v * p.student.factor for v, p in zip(values[: len(self.pairs)], self.pairs, strict=True)]
         total: Any = 0.0
         if self.taught:
-            parts = [self._between(*three) for three in zip(self.pairs, own, targets, strict=True)]
+            parts = [self._between(*three) for three in zip(self.pairs, own, targets[: len(self.pairs)], strict=True)]
             total = tf.add_n(parts) / len(parts)
         if self.labelled is None:
             return total
         task = self.labelled.loss(own, labels, self._settings.label_smoothing)
         return self._settings.alpha * task + (1 - self._settings.alpha) * total
+
+    def feature_loss(self, values: Sequence[Any], targets: Sequence[Any]) -> Any:
+        """How far feature maps are from the teacher's, on average of all pairs; arguments as those of `loss`."""
+        count = len(self.pairs)
+        parts = [f.loss(*two) for f, *two in zip(self.features, values[count:], targets[count:], strict=True)]
+        return tf.add_n(parts) / len(parts)
 
     def _between(self, pair: TaughtPair, student: Any, teacher: Any) -> Any:
         if pair.kind == "classes":

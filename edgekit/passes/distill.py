@@ -1,0 +1,68 @@
+"""Distillation: a smaller network is trained to compute what its teacher computes.
+
+"Distilling the Knowledge in a Neural Network" (Hinton, Vinyals and Dean, 2015). The student is another network, or the
+network before with a share of the channels of each layer: those with the largest weights, which it begins with.
+"""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from edgekit.channels import cutting, dependencies
+from edgekit.channels.dependencies import Dependencies, Family
+from edgekit.errors import Unsupported
+from edgekit.nouns.recipe import Distill
+from edgekit.passes import Passed, Task, TrainingPass
+from edgekit.training import data, finishing
+from edgekit.training.fitting import fit
+from edgekit.training.preparing import prepared
+from edgekit.waist import cost, graph
+
+
+class DistillPass(TrainingPass):
+    """Trains a student towards its teacher."""
+
+    def apply(self, task: Task, out: Path) -> Passed:
+        """See `TrainingPass.apply`. With ``student`` in the settings the waist is that network already."""
+        settings, before = task.settings, cost.count(Path(task.waist))
+        assert isinstance(settings, Distill)
+        found, notes, narrow = data.read(task), tuple[str, ...](), out / finishing.FILE
+        if settings.student is None:
+            channels = dependencies.find(Path(task.waist))
+            narrow.write_bytes(graph.pack(cutting.cut(channels, narrowed(channels, settings.width))))
+            task, notes = msgspec.structs.replace(task, waist=str(narrow)), channels.notes
+        lifted = prepared(task, found)
+        fitted = fit(lifted, found, settings, checkpoints=Path(task.checkpoints), seed=task.seed)
+        after = cost.count(Path(task.waist))
+        figures = {
+            "macs_share": after.macs / max(1, before.macs),
+            "parameters_share": after.parameters / max(1, before.parameters),
+        }
+        return finishing.passed(task, lifted, out, fitted, figures=figures, notes=notes)
+
+
+def narrowed(channels: Dependencies, width: float) -> list[int]:
+    """The channels that go if each layer keeps a share of its own, at least one.
+
+    Raises:
+        Unsupported: no layer has channels that can go.
+    """
+    if not channels.families:
+        raise Unsupported(
+            "No layer of the network has channels that can go.",
+            place="; ".join(channels.notes) or "the network",
+            fix="give a student of your own: --set distill.student=FILE",
+        )
+    return [channel for family in channels.families for channel in _gone(channels, family, width)]
+
+
+def _gone(channels: Dependencies, family: Family, width: float) -> list[int]:
+    """The channels of a family with the least weights where they begin."""
+    squares = np.zeros(len(family.channels))
+    for operator, slot, axis in family.origins:
+        ids, values = channels.constants[operator, slot][axis], channels.values((operator, slot))
+        sums = np.square(values.astype(np.float64)).sum(tuple(n for n in range(values.ndim) if n != axis))
+        squares += [float(sums[ids == channel].sum()) for channel in family.channels]
+    kept = max(1, round(width * len(squares)))
+    return [family.channels[number] for number in np.argsort(squares, kind="stable")[: len(squares) - kept]]

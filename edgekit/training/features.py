@@ -1,0 +1,97 @@
+"""Feature maps of a network held against those of its teacher, through learned 1×1 adapters.
+
+"FitNets: Hints for Thin Deep Nets" (Romero et al., 2015); an adapter is a matrix from the network's channels to the
+teacher's, applied at each place, and is thrown away after training.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgekit.errors import InputError
+from edgekit.trainable.form import Lifted
+from edgekit.trainable.libraries import tf
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class FeaturePair:
+    """A tensor of the network and one of the teacher's, by their places; equal but for the number of channels.
+
+    ``adapter`` is a variable ``[channels, teacher's channels]``.
+    """
+
+    student: int
+    teacher: int
+    adapter: Any
+
+    def loss(self, student: Any, teacher: Any) -> Any:
+        """The mean squared error over the teacher's variance: 1 is as good as the mean."""
+        variance = tf.maximum(tf.math.reduce_variance(teacher), 1e-12)
+        return tf.reduce_mean(tf.math.squared_difference(tf.matmul(student, self.adapter), teacher)) / variance
+
+
+def pairs(student: Lifted, teacher: Lifted, names: Sequence[str], seed: int) -> list[FeaturePair]:
+    """The pairs that settings name.
+
+    Args:
+        student: the network.
+        teacher: its teacher.
+        names: ``"teacher's=student's"`` each, names of tensors in the files; or ``auto``.
+        seed: of the first adapters.
+
+    Raises:
+        InputError: there is no such tensor, or two differ in more than the number of channels.
+    """
+    found, random = dict[tuple[int, int], None](), np.random.default_rng(seed)
+    for name in names:
+        found |= dict.fromkeys(_automatic(student, teacher) if name == AUTO else [_named(student, teacher, name)])
+    return [FeaturePair(one, other, _adapter(student, teacher, (one, other), random)) for one, other in found]
+
+
+def _adapter(student: Lifted, teacher: Lifted, pair: tuple[int, int], random: np.random.Generator) -> Any:
+    sizes = [int(form.tensors[tensor].shape[-1]) for form, tensor in zip((student, teacher), pair, strict=True)]
+    drawn = random.standard_normal(sizes) / np.sqrt(sizes[0])
+    return tf.Variable((np.eye(sizes[0]) if sizes[0] == sizes[1] else drawn).astype(np.float32))
+
+
+def _features(lifted: Lifted) -> dict[int, tuple[int, ...]]:
+    """Float tensors with places and channels that operators make → the shape of a sample; in order of execution."""
+    made = [tensor for operator in lifted.main.operators for tensor in operator.outputs if tensor in lifted.tensors]
+    shapes = {tensor: tuple(int(n) for n in lifted.tensors[tensor].shape[1:]) for tensor in made}
+    return {
+        tensor: shape
+        for tensor, shape in shapes.items()
+        if len(shape) > 1 and lifted.main.tensors[tensor].dtype == "float32" and tensor not in lifted.main.outputs
+    }
+
+
+def _automatic(student: Lifted, teacher: Lifted) -> list[tuple[int, int]]:
+    """For each size that both have, the last tensors of that size."""
+    last = [{shape[:-1]: tensor for tensor, shape in _features(form).items()} for form in (student, teacher)]
+    return [(tensor, last[1][size]) for size, tensor in last[0].items() if size in last[1] and max(size) > 1]
+
+
+def _named(student: Lifted, teacher: Lifted, name: str) -> tuple[int, int]:
+    theirs, _, own = name.partition("=")
+    found = []
+    for form, wanted in ((student, own or theirs), (teacher, theirs)):
+        names = {form.main.tensors[tensor].name: tensor for tensor in _features(form)}
+        if wanted not in names:
+            some = ", ".join(list(names)[:8])
+            raise InputError(
+                f"{form.path.name} has no feature map called {wanted!r}.", place=f"features {name!r}",
+                fix=f"name one of its tensors ({some}, …), or write auto",
+            )  # fmt: skip
+        found.append(names[wanted])
+    one, other = _features(student)[found[0]], _features(teacher)[found[1]]
+    if one[:-1] != other[:-1]:
+        raise InputError(
+            f"The feature maps are {list(one)} in the network and {list(other)} in the teacher.",
+            place=f"features {name!r}",
+            fix="pair maps that differ in the number of channels alone, or write auto",
+        )
+    return found[0], found[1]

@@ -1,0 +1,69 @@
+"""Distillation: a student of fewer channels, or another network; feature maps through adapters."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgekit.errors import InputError
+from edgekit.nouns.recipe import Distill, FineTune
+from edgekit.waist import graph
+from tests.lazy import Lazy
+from tests.training import digits
+from tests.training.test_fitting import trained
+
+distill = Lazy("edgekit.passes.distill")
+features = Lazy("edgekit.training.features")
+lifting = Lazy("edgekit.trainable.lifting")
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("teacher")
+    waist = digits.network(folder / "net.tflite")
+    passed, _ = trained(folder, waist, FineTune(epochs=5, learning_rate=5e-3, alpha=1.0), labels=True)
+    return folder / "out" / str(passed.file)
+
+
+def distilled(folder: Path, waist: Path, asked: Distill, **given: Any) -> tuple[Any, Path]:
+    out = folder / "out"
+    out.mkdir()
+    passed = distill.DistillPass().apply(digits.task(folder, waist, asked, **given), out)
+    return passed, out / passed.file
+
+
+def test_a_student_of_half_the_width_learns_from_its_teacher(teacher: Path, tmp_path: Path) -> None:
+    asked = Distill(width=0.5, epochs=6, learning_rate=5e-3, features=("auto",))
+    passed, file = distilled(tmp_path, teacher, asked)
+    shapes = {tensor.name: tensor.shape for tensor in graph.read(file)[0].tensors}
+    assert (shapes["kernel0"], shapes["kernel1"], shapes["dense"]) == ((4, 3, 3, 1), (8, 3, 3, 4), (10, 128))
+    assert passed.figures["macs_share"] < 0.45
+    assert digits.accuracy(file) > digits.accuracy(teacher) - 0.1
+    assert digits.accuracy(file) > 0.8
+
+
+def test_another_network_learns_from_feature_maps(teacher: Path, tmp_path: Path) -> None:
+    student = digits.network(tmp_path / "student.tflite", width=3)
+    asked = Distill(student="student.tflite", epochs=4, learning_rate=5e-3, features=("conv1=conv1",))
+    passed, file = distilled(tmp_path, student, asked, teacher=teacher)
+    assert passed.figures["macs_share"] == 1.0  # of the student that it was given
+    assert passed.epochs[-1].held_out < 0.7 * passed.epochs[0].held_out
+    assert digits.accuracy(file) > 0.7
+
+
+def test_feature_maps_are_paired_by_name_or_by_size(teacher: Path, tmp_path: Path) -> None:
+    forms = lifting.lift(digits.network(tmp_path / "student.tflite", width=3)), lifting.lift(teacher)
+    found = features.pairs(*forms, ["auto"], 0)
+    names = [
+        (f.main.tensors[t].name, int(f.tensors[t].shape[-1]))
+        for p in found
+        for f, t in zip(forms, (p.student, p.teacher), strict=True)
+    ]
+    assert names == [("conv0", 3), ("conv0", 8), ("conv1", 6), ("conv1", 16)]
+    assert [tuple(pair.adapter.shape) for pair in found] == [(3, 8), (6, 16)]
+    values = np.random.default_rng(0).standard_normal((2, 4, 4, 6)).astype(np.float32)
+    assert float(found[1].loss(values, values @ found[1].adapter.numpy())) < 1e-10
+    for wrong, problem in (("conv1=conv0", "feature maps are"), ("none=conv0", "no feature map called 'none'")):
+        with pytest.raises(InputError, match=problem):
+            features.pairs(*forms, [wrong], 0)
