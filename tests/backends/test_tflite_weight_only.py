@@ -90,6 +90,19 @@ def test_the_order_of_samples_changes_nothing_and_too_few_are_told(tmp_path: Pat
             assert plain == weights.to_integer_weights(waist, 4, per_channel=True)
 
 
+def test_samples_that_drive_the_network_to_infinity_fit_nothing(tmp_path: Path) -> None:
+    net = networks.Network()
+    x = net.operator("LOG", [net.input("x", (1, 8))], (1, 8))
+    dense = [net.constant("k", networks.weights(4, 8)), net.constant("b", np.ones(4, np.float32))]
+    waist = net.save(
+        tmp_path / "waist.tflite", net.operator("FULLY_CONNECTED", [x, *dense], (1, 4), kind="FullyConnectedOptions")
+    )
+    with trial.Trial() as runs:
+        inputs = {"x": np.zeros((24, 1, 8), np.float32)}  # log 0
+        content, notes = weight_only.quantize(waist, 8, inputs, runs, per_channel=True)
+    assert (content, notes) == (weights.to_integer_weights(waist, 8, per_channel=True), ())
+
+
 @pytest.mark.parametrize("bits", [8, 4])
 def test_a_product_whose_first_factor_is_constant_stays_float(bits: int, tmp_path: Path) -> None:
     """LiteRT's kernel takes integers as the second factor alone."""

@@ -76,7 +76,10 @@ def quantize(
         copied.write_bytes(path.read_bytes())
         shown = {name: values[judging] for name, values in inputs.items()}
         try:
-            judge = Judge(trial, path, shown, trial.run(path.read_bytes(), shown))
+            outputs = trial.run(path.read_bytes(), shown)
+            if not all(np.isfinite(values).all() for values in outputs.values()):
+                return plain, asked
+            judge = Judge(trial, path, shown, outputs)
             found = judge(plain, WRITER, "", QuantizationPlan(copied, lambda _: {}))
         except EndlessError:
             raise
