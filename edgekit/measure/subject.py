@@ -3,7 +3,7 @@
 import re
 import tempfile
 import xml.etree.ElementTree as ET  # the file is the user's own, and is compiled right after
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,19 +176,26 @@ def _digests(files: tuple[Path, ...]) -> dict[str, str]:
     return {file.name: file_digest(file).sha256 for file in files if file.exists()}
 
 
-def _run_once(run: Callable[[Path, Signature, Path, Path], None], path: Path, signature: Signature) -> None:
+def _run_once(
+    run: Callable[[Path, Signature, Path, Path], None],
+    path: Path,
+    signature: Signature,
+    given: Mapping[str, tensors.Array] | None = None,
+) -> None:
     """See that a file of anybody's comes to an end, before a device waits for it.
 
     Args:
         run: runs a file of a signature on inputs, and writes its outputs.
         path: the file.
         signature: the file's.
+        given: samples in the source's terms, each of which is run; random ones if None.
 
     Raises:
         EndlessError: it does not.
     """
+    taken = samples.random(signature, 1, 0).inputs if given is None else given
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
-        inputs = tensors.write_npz(Path(folder) / "inputs.npz", samples.random(signature, 1, 0).inputs)
+        inputs = tensors.write_npz(Path(folder) / "inputs.npz", taken)
         try:
             run(path, signature, inputs, Path(folder) / "outputs.npz")
         except EndlessError:
@@ -257,6 +264,7 @@ def write_inputs(session: Session, subject: Measurable, given: str | None, seed:
 
     Raises:
         InputError: the samples do not fit.
+        EndlessError: a loop of an OpenVINO IR does not end on the user's samples.
     """
     signature = subject.signature
     if given is None:
@@ -266,4 +274,8 @@ def write_inputs(session: Session, subject: Measurable, given: str | None, seed:
         every = sampling.read(session, given if held is None else "input data", signature, subject.description, held)
         kept = sampling.take(session, every, SAMPLES)
         taken = samples.Samples.opened(kept.result, kept.folder)
+    if given is not None and subject.path.suffix == ".xml":
+        with suppress(MissingTool):  # as in `_alone`
+            registry.require("backends", "openvino")
+            _run_once(session.backend("openvino").run, subject.path.absolute(), signature, taken.inputs)
     tensors.write_npz(out, tensors.inputs_to_file(signature, taken.inputs))

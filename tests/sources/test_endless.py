@@ -203,6 +203,18 @@ def test_a_file_that_is_measured_is_run_first(
     assert f"its loop {loop}" in capfd.readouterr().err
 
 
+def test_an_ir_that_is_measured_is_run_on_the_users_samples_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Random inputs end its loop at once, and the user's never do."""
+    monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "cache"))
+    path = _ir(tmp_path / "values.xml", 10**9, products=True, while_below=-0.9)
+    np.savez(tmp_path / "low.npz", x=np.full((4, 1, 4), -1, np.float32))
+    given = ["--input", str(tmp_path / "low.npz")]
+    assert cli.run(["profile", str(path), "--quick", "--max-seconds", "1", *given]) == 4
+    assert "its loop Loop again" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("what", "code", "said"), [("pipe", 2, "is no regular file"), ("huge", 4, "Parameter makes 'x'")]
 )
