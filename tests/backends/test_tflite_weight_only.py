@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 
 from edgekit.backends.tflite import TFLiteBackend, weight_only, weights
+from edgekit.backends.tflite.engines import ENGINES
 from edgekit.backends.tflite.layerwise import fitting
+from edgekit.backends.tflite.layerwise.grid import Scheme
 from edgekit.backends.tflite.layerwise.reconstruction import reconstruct
+from edgekit.backends.tflite.ranges import choose, observe
 from edgekit.waist import graph, run, trial
 from edgekit.waist.tensors import sqnr_db
 from tests import networks
@@ -98,7 +101,7 @@ def test_samples_that_drive_the_network_to_infinity_fit_nothing(tmp_path: Path) 
         tmp_path / "waist.tflite", net.operator("FULLY_CONNECTED", [x, *dense], (1, 4), kind="FullyConnectedOptions")
     )
     with trial.Trial() as runs:
-        inputs = {"x": np.zeros((24, 1, 8), np.float32)}  # log 0
+        inputs: dict[str, Any] = {"x": np.zeros((24, 1, 8), np.float32)}  # log 0
         content, notes = weight_only.quantize(waist, 8, inputs, runs, per_channel=True)
     assert (content, notes) == (weights.to_integer_weights(waist, 8, per_channel=True), ())
 
@@ -114,3 +117,23 @@ def test_a_product_whose_first_factor_is_constant_stays_float(bits: int, tmp_pat
     made.write_bytes(weights.to_integer_weights(waist, bits, per_channel=True))
     inputs = {"x": np.random.default_rng(0).standard_normal((2, 3, 8, 4)).astype(np.float32)}
     assert sqnr_db(*(next(iter(run.run(path, inputs).values())) for path in (waist, made))) > 100
+
+
+@pytest.mark.parametrize("slot", [0, 1])
+def test_a_file_of_integers_holds_a_product_by_several_constants_as_it_was_learned(slot: int, tmp_path: Path) -> None:
+    net = networks.Network()
+    x, constant = net.input("x", (3, 8, 8)), net.constant("k", networks.weights(3, 8, 8))
+    y = net.operator("BATCH_MATMUL", [x, constant][:: 1 if slot else -1], (3, 8, 8), kind="BatchMatMulOptions")
+    waist = net.save(tmp_path / "waist.tflite", y)
+    inputs = {"x": np.random.default_rng(0).standard_normal((24, 3, 8, 8)).astype(np.float32)}
+    main = graph.read(waist)[0]
+    ranges = choose(main, observe(waist, main, inputs, np.arange(4), 0).activations, "minmax")
+    model, _ = reconstruct(waist, inputs, {0: Scheme(granularity="tensor")}, ranges)
+    fitted = tmp_path / "fitted.tflite"
+    fitted.write_bytes(graph.pack(model))
+    written = graph.parse(ENGINES["LiteRT"](fitted, ranges, frozenset(), "int8", True), fitted)
+    tensor = next(tensor for tensor in graph.describe(written)[0].tensors if tensor.name == "k")
+    assert (tensor.dtype, tensor.zero_points) == ("int8", (0,))
+    learned = graph.constant(model, 0, constant)
+    assert integers(written, tensor) * tensor.scales[0] == pytest.approx(learned, rel=1e-5, abs=1e-9)
+    assert learned != pytest.approx(networks.weights(3, 8, 8), abs=tensor.scales[0] / 2), "not the nearest level alone"
