@@ -40,7 +40,7 @@ class CompressResult(Shown):
         """A line for each pass."""
         from edgekit.report import compression  # noqa: PLC0415  only what is shown needs rich
 
-        return compression.passes(self.passes)
+        return compression.passes(self.recipe.recipe, self.passes)
 
     __repr__ = Shown.__str__
 

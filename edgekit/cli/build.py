@@ -170,12 +170,12 @@ def _places(flags: dict[str, Any]) -> dict[str, str]:
 
 def _show_passes(console: "Console", results: list[Result]) -> None:
     """What the recipe's passes cost and gained, once if that is the same for all targets."""
-    shown = [row.manifest.passes for row in results if row.manifest is not None and row.manifest.passes]
-    if shown:
+    manifests = [row.manifest for row in results if row.manifest is not None and row.manifest.passes]
+    for reports in dict.fromkeys(repr(made.passes) for made in manifests):
         from edgekit.report import compression  # noqa: PLC0415  few builds train
 
-        for reports in dict.fromkeys(map(repr, shown)):
-            console.print(compression.passes(next(found for found in shown if repr(found) == reports)))
+        made = next(made for made in manifests if repr(made.passes) == reports)
+        console.print(compression.passes(made.recipe.recipe, made.passes))
 
 
 def _show_measurements(console: "Console", found: "Measurements") -> None:

@@ -51,7 +51,7 @@ def verb(model: str, *, output: str, as_json: bool, **flags: Any) -> int:
     console = options.stderr()
     with options.session(console, None, project.max_memory, project.max_seconds) as session:
         found = compress(session, project, path, Path(output))
-    console.print(compression.passes(found.passes))
+    console.print(compression.passes(found.recipe.recipe, found.passes))
     console.print(f"wrote {found.file}")
     if as_json:
         options.print_json({"file": str(found.file), "recipe": found.recipe, "passes": found.passes})

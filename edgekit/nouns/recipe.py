@@ -171,3 +171,10 @@ def name_of(settings: PassSettings) -> str:
     tag = type(settings).__struct_config__.tag
     assert isinstance(tag, str)
     return tag
+
+
+def shown(settings: PassSettings) -> str:
+    """A pass with those of its settings that are not the usual ones, for people."""
+    usual, said = msgspec.structs.asdict(type(settings)()), msgspec.structs.asdict(settings)
+    told = ", ".join(f"{key} {value}" for key, value in said.items() if value != usual[key])
+    return f"{name_of(settings)} ({told})" if told else name_of(settings)

@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from edgekit.nouns.recipe import PassReport, Recipe, Weighed, name_of
+from edgekit.nouns.recipe import PassReport, Recipe, Weighed, name_of, shown
 from edgekit.report.screens import count, plain_table, size
 
 
@@ -21,22 +21,31 @@ def recipes(found: Iterable[Recipe]) -> RenderableType:
 COLUMNS = ("step", "took", "params", "MACs", "zeros", "gzipped", "latency", "SQNR", "agrees", "metric")
 
 
-def passes(reports: tuple[PassReport, ...]) -> RenderableType:
-    """A line for the source, and one for what each pass made of it: what it cost, and how figures changed since."""
+def passes(recipe: str, reports: tuple[PassReport, ...]) -> RenderableType:
+    """A line for the source, and one for what each pass made of it: what it cost, and how figures changed since.
+
+    Above stands which recipe it was.
+    """
     first = reports[0].before
     rows = [{"step": "source"} | _figures(first)]
     for report in reports:
         done = {"step": name_of(report.settings), "took": _took(report.seconds)}
         rows.append(done | _changes(report.after, first) | _quality(report.after))
-    shown = [name for name in COLUMNS if any(row.get(name) for row in rows)]
-    shown = [name for name in shown if name != "agrees" or "metric" not in shown]  # which is what the user asked for
+    columns = [name for name in COLUMNS if any(row.get(name) for row in rows)]
+    columns = [
+        name for name in columns if name != "agrees" or "metric" not in columns
+    ]  # which is what the user asked for
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
-    for name in shown:
+    for name in columns:
         table.add_column(name, justify="left" if name == "step" else "right", no_wrap=True)
     for row in rows:
-        table.add_row(*(row.get(name, "") for name in shown))
+        table.add_row(*(row.get(name, "") for name in columns))
     told = [f"{name_of(r.settings)}: {line}" for r in reports for line in (*r.warnings, *r.notes)]
-    return Group(table, *(Text(f"  {line}") for line in dict.fromkeys(told)))
+    return Group(
+        Text(f"recipe {recipe}: {', '.join(shown(r.settings) for r in reports)}"),
+        table,
+        *(Text(f"  {line}") for line in dict.fromkeys(told)),
+    )
 
 
 def _took(seconds: float) -> str:

@@ -5,15 +5,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import msgspec
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from edgekit.nouns import recipe as recipes
 from edgekit.nouns.manifest import ArtifactFile, Manifest
 from edgekit.nouns.model import FLOATS, Signature, TensorRow, TensorSpec
-from edgekit.nouns.recipe import PassSettings, name_of
 from edgekit.nouns.results import Check, Inspection, Plan, Result
 from edgekit.nouns.target import Target
 from edgekit.nouns.verification import Verification
@@ -232,20 +231,14 @@ def plan(planned: Plan) -> RenderableType:
     recipe = planned.recipe
     parts: list[RenderableType] = [table]
     if recipe.passes:
-        parts.append(Text(f"made of what the recipe {recipe.recipe} leaves: {', '.join(map(_pass, recipe.passes))}"))
+        parts.append(
+            Text(f"made of what the recipe {recipe.recipe} leaves: {', '.join(map(recipes.shown, recipe.passes))}")
+        )
     if recipe.effort is None:
         return Group(*parts)
     limit = "" if recipe.time_limit_s is None else f", {recipe.time_limit_s:,.0f} s at most"
     told = f"files that miss the budget are searched for better ones: effort {recipe.effort}{limit}"
     return Group(*parts, Text(told))
-
-
-def _pass(settings: PassSettings) -> str:
-    """A pass with those of its settings that are not the usual ones."""
-    usual = msgspec.structs.asdict(type(settings)())
-    said = {key: value for key, value in msgspec.structs.asdict(settings).items() if value != usual[key]}
-    shown = ", ".join(f"{key} {value}" for key, value in said.items())
-    return f"{name_of(settings)} ({shown})" if shown else name_of(settings)
 
 
 def inspection(seen: Inspection) -> RenderableType:

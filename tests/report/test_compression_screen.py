@@ -23,7 +23,7 @@ TRAINED = Weighed(
 
 def shown(*reports: PassReport) -> list[str]:
     console = Console(width=80, record=True, file=Path("/dev/null").open("w"), markup=False)  # noqa: SIM115
-    console.print(compression.passes(reports))
+    console.print(compression.passes("mine", reports))
     console.file.close()
     return [line.rstrip() for line in console.export_text().splitlines()]
 
@@ -32,23 +32,24 @@ def test_each_pass_is_a_line_with_its_changes() -> None:
     cut = PassReport(settings=PruneChannels(), seconds=75.2, before=SOURCE, after=CUT, notes=("left whole: dense",))
     trained = PassReport(settings=Qat(), seconds=9.96, before=CUT, after=TRAINED)
     lines = shown(cut, trained)
-    assert [line.split() for line in lines[:4]] == [
+    assert [line.split() for line in lines[1:5]] == [
         ["step", "took", "params", "MACs", "zeros", "gzipped", "latency", "SQNR", "metric"],
         ["source", "77.71", "k", "12.50", "M", "284.7", "KiB", "0.26", "ms", "0.8755"],
         ["prune-channels", "75.2", "s", "-49%", "-50%", "-49%", "-50%", "18.2", "dB", "0.8710"],
         ["qat", "10.0", "s", "-49%", "-50%", "50%", "-69%", "same", "0.8740"],
     ]
-    assert lines[4:] == ["  prune-channels: left whole: dense"]
+    assert lines[0] == "recipe mine: prune-channels, qat"
+    assert lines[5:] == ["  prune-channels: left whole: dense"]
 
 
 def test_choices_are_told_if_no_metric_is() -> None:
     source, cut = (msgspec.structs.replace(one, metric=None) for one in (SOURCE, CUT))
-    head, _, line = shown(PassReport(settings=PruneChannels(), seconds=5400, before=source, after=cut))
+    _, head, _, line = shown(PassReport(settings=PruneChannels(), seconds=5400, before=source, after=cut))
     assert (head.split()[-1], line.split()[-1]) == ("agrees", "96.5%")
     assert " 1.5 h " in line
 
 
 def test_columns_without_figures_are_left_out() -> None:
     plain = Weighed(parameters=10, macs=0, zeros=0.0, bytes=100, gzip_bytes=90)
-    (head, *_) = shown(PassReport(settings=Qat(), seconds=1.0, before=plain, after=plain))
+    (_, head, *_) = shown(PassReport(settings=Qat(), seconds=1.0, before=plain, after=plain))
     assert head.split() == ["step", "took", "params", "MACs", "gzipped", "SQNR"]
