@@ -170,6 +170,8 @@ def source(session: Session, request: DiagnosisRequest, subject: _Subject) -> tu
     """
     known = subject.manifest
     options = request.options if known is None else known.source_options
+    if known is not None and known.passes:
+        return _trained(session, request, subject, known)
     if request.against is not None:
         network = reading.open_network(session, request.against, options)
         if known is not None and network.model.sha256 != known.source.sha256:
@@ -196,6 +198,26 @@ def source(session: Session, request: DiagnosisRequest, subject: _Subject) -> tu
         place=str(subject.path.parent / manifests.FILE_NAME),
         fix="name it: --against MODEL",
     )
+
+
+def _trained(
+    session: Session, request: DiagnosisRequest, subject: _Subject, known: Manifest
+) -> tuple[OpenedNetwork, tuple[str, ...]]:
+    """The network that passes left, from which the file was quantized: the source is another one.
+
+    Raises:
+        InputError: it is not named.
+    """
+    if request.against is None:
+        name = known.recipe.recipe
+        raise InputError(
+            f"{subject.path.name} was made from what the recipe {name} left of {known.source.file}.",
+            place=str(subject.path),
+            fix=f"write it with edgekit compress {known.source.file} --recipe {name} … -o trained.tflite, with the "
+            "same data, and name it: --against trained.tflite",
+        )
+    network = reading.open_network(session, request.against, request.options)
+    return network, (f"it is held against {request.against}, which nobody has checked to be what was quantized",)
 
 
 def _places(artifact: Path, name: str) -> list[Path]:

@@ -15,8 +15,9 @@ from edgekit.errors import InputError
 from edgekit.nouns.recipe import FineTune, Prune
 from edgekit.nouns.results import Result
 from edgekit.steps import passing
-from edgekit.verbs import build, compress
+from edgekit.verbs import build, compress, diagnose
 from edgekit.verbs.compress import Compressed
+from edgekit.verbs.diagnose import DiagnosisRequest
 from edgekit.waist import graph
 from tests.verbs.test_flow import DIGITS, MODEL, Watch
 
@@ -92,11 +93,17 @@ def test_a_trained_float_file_is_judged_as_integers_are(built: tuple[Result, Wat
     assert file.verification.sqnr_db < 60
 
 
+def test_diagnose_asks_for_the_network_that_was_trained(place: Path, built: tuple[Result, Watch]) -> None:
+    asked = DiagnosisRequest(artifact=place / "out" / "android")
+    with pytest.raises(InputError, match="the recipe own left of model"):
+        ran(place, lambda session, _project, _model: diagnose.diagnose(session, asked), Project())
+
+
 def test_a_teacher_of_another_form_is_refused(place: Path, tmp_path: Path) -> None:
     from tests import networks  # noqa: PLC0415
 
     teacher = networks.classifier(tmp_path / "teacher.tflite")
-    with pytest.raises(InputError, match=r"teacher\.tflite cannot teach model\.keras: its input"):
+    with pytest.raises(InputError, match=r"teacher\.tflite cannot be the teacher of model\.keras: its input"):
         ran(
             place,
             build.build,
