@@ -25,7 +25,7 @@ from edgekit.config import recipes
 from edgekit.errors import REMEDIES, EdgekitError
 from edgekit.nouns import leaves
 from edgekit.nouns.budget import Demands
-from edgekit.nouns.description import Input, Output
+from edgekit.nouns.description import Input, ModelCard, Output
 from edgekit.nouns.manifest import Manifest
 from edgekit.nouns.profile import DeviceConfig
 from edgekit.nouns.quantization import Quantization
@@ -172,6 +172,12 @@ def _project() -> str:
         "Tables `[[input]]`, told apart by their `kind`, and `[[output]]`, by their `task` "
         "([how to](../how-to/describe-inputs-and-outputs.md)).\n",
         *(part for kind in (*typing.get_args(Input), *typing.get_args(Output)) for part in _tagged(kind)),
+        "### ModelCard\n",
+        "A table `[metadata]`.\n",
+        _table(
+            ("key", "type", "what it is"),
+            [(f"`{f.name}`", _type(hint), _keys(ModelCard.__doc__ or "")[f.name]) for f, hint in _fields(ModelCard)],
+        ),
         "## Budget\n",
         "Tables `[budget]`, for all targets, and `[budget.TARGET]`, for one ([how to](../how-to/ci-gate.md)).\n",
         _table(

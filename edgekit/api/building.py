@@ -83,7 +83,7 @@ def build(
         result["android"]["int8"].path, result["android"]["int8"].verification.sqnr_db
 
     Every key of ``edgekit.toml`` is a keyword of the same name and meaning (``output_folder`` is ``output`` here, and
-    its tables ``[[input]]`` and ``[[output]]`` are ``description``); the file itself is not read.
+    its tables ``[[input]]``, ``[[output]]`` and ``[metadata]`` are ``description``); the file itself is not read.
 
     Args:
         model: a path, a Keras model, or an ONNX ``ModelProto``.
@@ -123,8 +123,8 @@ def build(
         allow_unsafe: permit what does not only compute in this model: bytecode, operators on files.
         max_memory: what a process that reads models may use, such as ``"24G"``.
         max_seconds: what one inference may take, apart from what its operators explain; 10 without.
-        description: what inputs and outputs mean: ``{"input": [...], "output": [...]}`` with the tables of
-            ``edgekit.toml``, or an `edgekit.nouns.description.Description`.
+        description: what inputs and outputs mean: ``{"input": [...], "output": [...], "metadata": {...}}`` with the
+            tables of ``edgekit.toml``, or an `edgekit.nouns.description.Description`.
         calibration_samples: the most samples that calibration uses, chosen by their contents.
         quantization: how quantized files are made, by the keys of `edgekit.nouns.quantization.Quantization`.
         seed: drives every random choice.
@@ -171,16 +171,17 @@ def described(description: Description | Mapping[str, Any] | None) -> dict[str, 
     Raises:
         InputError: it holds something else.
     """
+    keys = ("input", "output", "metadata")
     if description is None:
-        return {"input": None, "output": None}
+        return dict.fromkeys(keys)
     if isinstance(description, Description):
-        return {"input": description.inputs, "output": description.outputs}
-    unknown = [str(key) for key in description if key not in {"input", "output"}]
+        return {"input": description.inputs, "output": description.outputs, "metadata": description.card}
+    unknown = [str(key) for key in description if key not in keys]
     if unknown:
         raise InputError(
-            f"description has an unknown key {unknown[0]!r}.", place="description", fix='use "input" and "output"'
+            f"description has an unknown key {unknown[0]!r}.", place="description", fix=f"use {', '.join(keys)}"
         )
-    return {"input": description.get("input"), "output": description.get("output")}
+    return {key: description.get(key) for key in keys}
 
 
 def _listed(targets: str | Iterable[str]) -> list[str]:

@@ -123,6 +123,9 @@ def check(inputs: tuple[Input, ...], outputs: tuple[Output, ...], file: Path) ->
                 place=f"{file}: [[{table}]]",
                 fix="leave one of them out" if twice[0] else 'say which is which: name = "…"',
             )
+    for table, rows in {"input": inputs, "output": outputs}.items():
+        for i, row in enumerate(rows):
+            _check_names(row, file, f"{table}[{i}]")
     for i, row in enumerate(inputs):
         _check_range(row, file, f"input[{i}]")
         if isinstance(row, ImageInput):
@@ -132,6 +135,14 @@ def check(inputs: tuple[Input, ...], outputs: tuple[Output, ...], file: Path) ->
             raise toml.wrong(file, f"output[{i}].std", "0, which makes every value the mean", "a number that is not 0")
         if isinstance(output, DetectionOutput):
             _check_detection(output, file, f"output[{i}]")
+
+
+def _check_names(row: Input | Output, file: Path, key: str) -> None:
+    """Refuse names that are none, or more than one, on a line of a file."""
+    for name in ("labels", "vocabulary"):
+        for place, text in enumerate(getattr(row, name, ())):
+            if len(text.splitlines()) != 1:
+                raise toml.wrong(file, f"{key}.{name}[{place}]", toml.shown(text), "a text of one line")
 
 
 def _check_range(row: Input, file: Path, key: str) -> None:

@@ -13,7 +13,7 @@ from edgekit.errors import InputError
 from edgekit.host import cachedir, sandbox
 from edgekit.nouns.base import Noun
 from edgekit.nouns.budget import Demands
-from edgekit.nouns.description import Description, Input, Output
+from edgekit.nouns.description import Description, Input, ModelCard, Output
 from edgekit.nouns.ladder import Effort
 from edgekit.nouns.model import Boundary, Constant, Precision, SourceOptions
 from edgekit.nouns.profile import DeviceConfig
@@ -85,6 +85,7 @@ class Project(Noun, frozen=True, kw_only=True):
             each, by its ``kind``: image, audio, tensor or tokens.
         output: what the numbers of each output mean, a table ``[[output]]`` for each, by its ``task``: classification,
             regression, embedding, segmentation, detection or keypoints.
+        metadata: what people are told of the model, ``[metadata]``: name, description, version, author, license.
         calibration_samples: the most samples that calibration uses, chosen by their contents.
         quantization: how quantized files are made, ``[quantization]``; its keys are those of
             `edgekit.nouns.quantization.Quantization`.
@@ -133,6 +134,7 @@ class Project(Noun, frozen=True, kw_only=True):
     max_seconds: InferenceSeconds | None = None
     input: tuple[Input, ...] = ()
     output: tuple[Output, ...] = ()
+    metadata: ModelCard = ModelCard()
     calibration_samples: Positive = 256
     quantization: Quantization = Quantization()
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)] = 0
@@ -151,7 +153,7 @@ class Project(Noun, frozen=True, kw_only=True):
     @property
     def description(self) -> Description:
         """What it says of the model's inputs and outputs."""
-        return Description(inputs=self.input, outputs=self.output)
+        return Description(inputs=self.input, outputs=self.output, card=self.metadata)
 
     @property
     def source_options(self) -> SourceOptions:

@@ -270,6 +270,24 @@ Output = (
 )
 
 
+class ModelCard(Noun, frozen=True, kw_only=True):
+    """What people are told of a network; it is embedded in files that can hold it.
+
+    Keys:
+        name: what it is called.
+        description: what it does.
+        version: its own.
+        author: who made it.
+        license: under which it may be used, by name or as text.
+    """
+
+    name: str = ""
+    description: str = ""
+    version: str = ""
+    author: str = ""
+    license: str = ""
+
+
 class Description(Noun, frozen=True, kw_only=True):
     """What is known of a network's inputs and outputs, in the source's names and layouts.
 
@@ -278,6 +296,12 @@ class Description(Noun, frozen=True, kw_only=True):
 
     inputs: tuple[Input, ...] = ()
     outputs: tuple[Output, ...] = ()
+    card: ModelCard = ModelCard()
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is said."""
+        return self == Description()
 
     def input(self, name: str) -> Input | None:
         """What is said of an input, None if nothing is."""

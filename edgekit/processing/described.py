@@ -46,7 +46,7 @@ def complete(description: Description, signature: Signature) -> Description:
             raise InputError(
                 f"The {table} {twice[0]} is described twice.", place=_place(table, twice[0]), fix="leave one out"
             )
-    return Description(inputs=inputs, outputs=outputs)
+    return msgspec.structs.replace(description, inputs=inputs, outputs=outputs)
 
 
 def _place(table: str, name: str) -> str:

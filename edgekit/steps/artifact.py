@@ -15,7 +15,7 @@ from edgekit.nouns.building import Built
 from edgekit.nouns.manifest import FILE_NAME, ArtifactFile, Manifest, carried
 from edgekit.nouns.model import CALIBRATED, WEIGHTS_ONLY, Waist
 from edgekit.nouns.target import BuildOptions, Target, Variant
-from edgekit.steps import compilation, evidence, optimization, rungs
+from edgekit.steps import compilation, embedding, evidence, optimization, rungs
 from edgekit.steps.conversion import Subject
 from edgekit.steps.data import BuildData
 from edgekit.steps.reading import OpenedNetwork
@@ -65,6 +65,7 @@ def made(
     calibrated = (variant.precision in CALIBRATED or fitted) and subject.own(variant.precision) is None
     calibration = prepared.calibration if calibrated else None
     built = compilation.compile_variant(session, subject, variant, calibration, recipe.seed, way=way)
+    built = embedding.embedded(session, built, prepared.loaded.description, subject.network.model.name)
     if recipe.require_compiled and "compiled" in built.result.unavailable:
         raise MissingTool(
             f"{variant.file} is not compiled: {built.result.unavailable['compiled']}",

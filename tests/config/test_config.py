@@ -176,6 +176,13 @@ def test_absolute_paths_stay(tmp_path: Path) -> None:
             "input[0].pad_value",
             'fit = "letterbox" only',
         ),
+        (
+            '[[output]]\ntask = "classification"\nlabels = ["a", "b\\nc"]',
+            "`output[0].labels[1]` is",
+            "output[0].labels[1]",
+            "one line",
+        ),
+        ("[metadata]\nautor = 'Ada'", "unknown key `metadata.autor`", "metadata.autor", "did you mean author?"),
         ("[[output]]\ntask = 'regression'\nstd = 0", "`output[0].std` is 0", "output[0].std", "not 0"),
         ("[[output]]\ntask = 'detection'\ndecoding = 'ssd'", "needs `anchors`", "output[0]", "anchors.csv"),
         (

@@ -30,6 +30,7 @@ LOOKED_AT = {
     "require_compiled": "data",
     "output_folder": "a place to write",
     "input": "data",
+    "metadata": "data",
     "output": "data",
     "profile": "data",
     "device": "a name, of the user's own device unless the project's is trusted",

@@ -1,6 +1,7 @@
 """`edgekit run`: what a file finds in a picture, told as an app would."""
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from PIL import Image
 
 from edgekit import cli
 from edgekit.samples import painting
+from edgekit.waist import metadata
 from tests import networks
 
 pytestmark = pytest.mark.usefixtures("kept_workers")
@@ -70,6 +72,16 @@ def desk(tmp_path_factory: pytest.TempPathFactory, kept_workers: None) -> Any:
         assert cli.run(["build", "-o", "built"]) == 0
         (folder / "edgekit.toml").unlink()  # the manifest says it all
         yield folder
+
+
+def test_the_file_says_the_same_of_itself(desk: Path) -> None:
+    file = desk / "built" / "model_float32.tflite"
+    assert metadata.content_of(file) is not None
+    with zipfile.ZipFile(file) as archive:
+        assert archive.read("labels.txt") == b"red\ngreen\nblue\n"
+    (described,) = json.loads((desk / "built" / "manifest.json").read_text())["artifacts"]
+    assert "metadata" in [step["what"] for step in described["lineage"]]
+    assert described["verification"]["verdict"] == "pass"
 
 
 @pytest.fixture
