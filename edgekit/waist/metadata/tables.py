@@ -18,14 +18,14 @@ class Table(NamedTuple):
     fields: tuple[Any, ...]
 
 
-class Number(NamedTuple):
+class FieldValue(NamedTuple):
     """A scalar field; ``kind`` is what the builder's methods call its type (``Int8``, ``Uint32``, ``Float32``)."""
 
     kind: str
     value: float
 
 
-class Numbers(NamedTuple):
+class FieldValues(NamedTuple):
     """A vector of scalars of four bytes."""
 
     kind: str
@@ -43,7 +43,7 @@ def _table(builder: Any, table: Table) -> int:
     placed = [_placed(builder, value) for value in table.fields]  # nothing may be written inside of a table
     builder.StartObject(len(placed))
     for slot, value in enumerate(placed):
-        if isinstance(value, Number):
+        if isinstance(value, FieldValue):
             getattr(builder, f"Prepend{value.kind}Slot")(slot, value.value, 0)
         elif value is not None:
             builder.PrependUOffsetTRelativeSlot(slot, value, 0)
@@ -52,13 +52,13 @@ def _table(builder: Any, table: Table) -> int:
 
 def _placed(builder: Any, value: Any) -> Any:
     """Where a field's value lies, once it is written; numbers stand in the table itself."""
-    if value is None or isinstance(value, Number):
+    if value is None or isinstance(value, FieldValue):
         return value
     if isinstance(value, str):
         return builder.CreateString(value)
     if isinstance(value, Table):
         return _table(builder, value)
-    if isinstance(value, Numbers):
+    if isinstance(value, FieldValues):
         builder.StartVector(4, len(value.values), 4)
         for number in reversed(value.values):
             getattr(builder, f"Prepend{value.kind}")(number)
@@ -98,49 +98,51 @@ def tensor(
 
 def feature() -> Table:
     """``Content`` of plain numbers."""
-    return Table((Number("Uint8", 1), Table(()), None))
+    return Table((FieldValue("Uint8", 1), Table(()), None))
 
 
 def image(color_space: int, width: int, height: int) -> Table:
     """``Content`` of an image; 1 is RGB, 2 is grey."""
-    size = Table((Number("Uint32", width), Number("Uint32", height)))
-    return Table((Number("Uint8", 2), Table((Number("Int8", color_space), size)), None))
+    size = Table((FieldValue("Uint32", width), FieldValue("Uint32", height)))
+    return Table((FieldValue("Uint8", 2), Table((FieldValue("Int8", color_space), size)), None))
 
 
 def boxes(index: tuple[int, ...], kind: int, coordinates: int) -> Table:
     """``Content`` of boxes: 1 two corners, 2 upper left corner and size, 3 centre and size; 0 in 0..1, 1 in pixels."""
-    properties = Table((Numbers("Uint32", index), Number("Int8", kind), Number("Int8", coordinates)))
-    return Table((Number("Uint8", 3), properties, span(2)))
+    properties = Table((FieldValues("Uint32", index), FieldValue("Int8", kind), FieldValue("Int8", coordinates)))
+    return Table((FieldValue("Uint8", 3), properties, span(2)))
 
 
 def audio(sample_rate: int, channels: int) -> Table:
     """``Content`` of a waveform."""
-    return Table((Number("Uint8", 4), Table((Number("Uint32", sample_rate), Number("Uint32", channels))), None))
+    return Table(
+        (FieldValue("Uint8", 4), Table((FieldValue("Uint32", sample_rate), FieldValue("Uint32", channels))), None)
+    )
 
 
 def span(axis: int) -> Table:
     """``ValueRange``: the axis along which the content lies, others count."""
-    return Table((Number("Int32", axis), Number("Int32", axis)))
+    return Table((FieldValue("Int32", axis), FieldValue("Int32", axis)))
 
 
 def in_rows() -> Table:
     """``Content`` of a number for each box."""
-    return Table((Number("Uint8", 1), Table(()), span(2)))
+    return Table((FieldValue("Uint8", 1), Table(()), span(2)))
 
 
 def normalization(mean: tuple[float, ...], std: tuple[float, ...]) -> Table:
     """``ProcessUnit``: (x - mean) / std."""
-    return Table((Number("Uint8", 1), Table((Numbers("Float32", mean), Numbers("Float32", std)))))
+    return Table((FieldValue("Uint8", 1), Table((FieldValues("Float32", mean), FieldValues("Float32", std)))))
 
 
 def threshold(score: float) -> Table:
     """``ProcessUnit``: scores below it are left out."""
-    return Table((Number("Uint8", 3), Table((Number("Float32", score),))))
+    return Table((FieldValue("Uint8", 3), Table((FieldValue("Float32", score),))))
 
 
 def stats(highest: tuple[float, ...], lowest: tuple[float, ...]) -> Table:
     """``Stats``."""
-    return Table((Numbers("Float32", highest), Numbers("Float32", lowest)))
+    return Table((FieldValues("Float32", highest), FieldValues("Float32", lowest)))
 
 
 AXIS_LABELS, VALUE_LABELS, VOCABULARY = 2, 3, 5
@@ -149,7 +151,7 @@ AXIS_LABELS, VALUE_LABELS, VOCABULARY = 2, 3, 5
 
 def associated(name: str, description: str, kind: int) -> Table:
     """``AssociatedFile``."""
-    return Table((name, description, Number("Int8", kind), None))
+    return Table((name, description, FieldValue("Int8", kind), None))
 
 
 def group(name: str, tensors: Sequence[str]) -> Table:
