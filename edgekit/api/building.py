@@ -68,6 +68,7 @@ def build(
     quantization: Quantization | Mapping[str, Any] | None = None,
     seed: int = 0,
     require_compiled: bool = False,
+    embed_preprocessing: bool = False,
     output: str | Path | None = None,
     profile: bool = False,
     device: str | None = None,
@@ -129,6 +130,7 @@ def build(
         quantization: how quantized files are made, by the keys of `edgekit.nouns.quantization.Quantization`.
         seed: drives every random choice.
         require_compiled: fail if a target's compiler is missing, instead of noting it.
+        embed_preprocessing: make OpenVINO files that take the bytes of images, and normalize them themselves.
         output: where results go, instead of ``dist/MODEL/TARGET``.
         profile: measure what was built on ``device``.
         device: where to measure; this host without.

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from edgekit.errors import Unsupported
 from edgekit.nouns.building import Built, Job
+from edgekit.nouns.description import Description
 from edgekit.nouns.diagnosis import Diagnosis
 from edgekit.nouns.model import Precision, Signature, Waist
 
@@ -42,6 +43,30 @@ class Backend(ABC):
         Inputs are ``[N, *source_shape]`` under the source's names; so are the outputs: the leaf
         crosses the border with `edgekit.waist.tensors`.
         """
+
+    def embed_preprocessing(
+        self, artifact: Path, description: Description, signature: Signature, out: Path
+    ) -> tuple[Signature, float]:
+        """Write a file of the same name into ``out`` that takes the bytes of images, and normalizes them itself.
+
+        Args:
+            artifact: the file that takes these numbers.
+            description: complete.
+            signature: of that file.
+            out: the folder for the new file and its parts.
+
+        Returns:
+            The signature of the new file; and how far both agree on the same bytes, in dB, of the worst output.
+
+        Raises:
+            Unsupported: this backend's files cannot, or no input is described as an image.
+        """
+        del description, signature, out
+        raise Unsupported(
+            f"{artifact.name} cannot hold its preprocessing.",
+            place="--embed-preprocessing",
+            fix="leave the option out, or choose -t openvino-cpu",
+        )
 
     def best_ms(self, artifact: Path) -> float | None:  # noqa: ARG002  for leaves that can
         """The best of a few runs on one thread of this host, in ms, within about half a second; None if it cannot."""

@@ -94,6 +94,12 @@ if TYPE_CHECKING:
 @click.option("--quick", is_flag=True, default=None, help="Measure for a few seconds only.")
 @click.option("--verify-on", metavar="ID", help="Compare the outputs on this device too, for example arm64-emulated.")
 @options.source_options
+@click.option(
+    "--embed-preprocessing",
+    is_flag=True,
+    default=None,
+    help="Make OpenVINO files that take bytes of images and normalize them, as [[input]] says.",
+)
 @click.option("-o", "--output", "output_folder", metavar="DIR", help="Output folder.  [default: dist/MODEL/TARGET/]")
 @trusting.trust_option
 @click.option(

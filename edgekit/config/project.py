@@ -91,6 +91,8 @@ class Project(Noun, frozen=True, kw_only=True):
             `edgekit.nouns.quantization.Quantization`.
         seed: drives every random choice.
         require_compiled: fail (exit 3) if a target's compiler is missing, instead of noting it.
+        embed_preprocessing: make OpenVINO files that take the bytes of images, of the network's size, and normalize
+            them themselves, as ``[[input]]`` says.
         output_folder: where results go, instead of ``dist/MODEL/TARGET``.
         profile: measure what was built on ``device``.
         device: where to measure, this host without; ``edgekit devices`` lists them.
@@ -139,6 +141,7 @@ class Project(Noun, frozen=True, kw_only=True):
     quantization: Quantization = Quantization()
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)] = 0
     require_compiled: bool = False
+    embed_preprocessing: bool = False
     output_folder: str | None = None
     profile: bool = False
     device: str | None = None

@@ -5,6 +5,7 @@ from typing import Literal
 
 from edgekit.errors import InputError
 from edgekit.nouns.base import Noun
+from edgekit.nouns.description import ImageInput
 
 Precision = Literal["float32", "float16", "dynamic-int8", "int8", "int16x8", "int4"]
 """How an artifact computes, in the field's names; ``dynamic-int8`` and ``int4`` quantize weights only."""
@@ -33,7 +34,8 @@ class TensorSpec(Noun, frozen=True, kw_only=True):
     the file's tensor is axis ``permutation[k]`` of the source's; None if they are the same.
     ``scale`` and ``zero_point`` are None for tensors that are not quantized
     (real = scale * (stored - zero_point)). ``index_below`` is set for integer inputs that index a
-    table: the size of the smallest table, which every value must stay below.
+    table: the size of the smallest table, which every value must stay below. ``image`` is set if the file takes the
+    bytes of an image (in RGB, or grey) and makes the source's numbers of them itself, as it says.
     """
 
     name: str
@@ -48,6 +50,7 @@ class TensorSpec(Noun, frozen=True, kw_only=True):
     source_layout: str | None = None
     permutation: tuple[int, ...] | None = None
     index_below: int | None = None
+    image: ImageInput | None = None
 
     @property
     def chooses(self) -> bool:

@@ -59,7 +59,8 @@ class BuildOptions(Noun, frozen=True, kw_only=True):
     ``recipe`` is the name of that recipe, ``passes`` are its own with all settings filled in.
     ``precision`` None means what the target proposes. ``calibration_samples`` is the most that are
     used; their contents choose them, not their order. ``seed`` drives every random choice. ``require_compiled``
-    makes a missing compiler an error. ``quantization`` is what goes before the targets' own settings.
+    makes a missing compiler an error. ``embed_preprocessing`` makes files that take the bytes of images.
+    ``quantization`` is what goes before the targets' own settings.
     ``effort`` says how far to search for a file that meets the budget, in at most
     ``time_limit_s``; None: each file is built once.
     """
@@ -71,6 +72,7 @@ class BuildOptions(Noun, frozen=True, kw_only=True):
     calibration_samples: int = 256
     seed: int = 0
     require_compiled: bool = False
+    embed_preprocessing: bool = False
     quantization: Quantization = Quantization()
     effort: Effort | None = None
     time_limit_s: float | None = None

@@ -101,6 +101,12 @@ def _input(row: Input, spec: TensorSpec) -> Input:
     return msgspec.structs.replace(row, name=spec.source_name)
 
 
+def file_layout(spec: TensorSpec, image: ImageInput) -> str:
+    """The layout that a file wants of an image, which may be another than the source's."""
+    letters = image.layout or "NHWC"
+    return letters if spec.permutation is None else "".join(letters[axis] for axis in spec.permutation)
+
+
 CHANNELS = {1: "L", 3: "RGB"}
 """By how many channels an input has: what they are if nobody says."""
 

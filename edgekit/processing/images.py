@@ -39,3 +39,14 @@ def tensor(pixels: Picture, image: ImageInput) -> NDArray[np.float32]:
     """Bytes ``[*size, channels]`` as the input's tensor, ``[1, height, width, channels]`` or as its layout wants."""
     values = normalized(pixels, image)
     return (values.transpose(2, 0, 1) if image.layout == "NCHW" else values)[np.newaxis]
+
+
+def to_bytes(values: NDArray[np.generic], image: ImageInput) -> Picture:
+    """The bytes ``[..., height, width, channels]``, in RGB or grey, that tensors ``[..., *shape]`` were made of.
+
+    What no byte makes becomes the nearest.
+    """
+    last = np.moveaxis(values, -3, -1) if image.layout == "NCHW" else values
+    numbers = last.astype(np.float64) * np.asarray(image.divisors) + np.asarray(image.offsets)
+    whole = np.rint(numbers).clip(0, 255).astype(np.uint8)
+    return np.ascontiguousarray(whole[..., ::-1] if image.channels == "BGR" else whole)

@@ -73,6 +73,10 @@ def made(
             fix="install that compiler (edgekit doctor tells how), or leave out --require-compiled",
         )
     judged = evidence.verification(session, subject, variant, built, prepared.evidence, trained=trained)
+    steps = judged.steps
+    if recipe.embed_preprocessing:
+        built = embedding.with_preprocessing(session, variant, built, prepared.loaded.description)
+        steps += tuple(step for step in built.steps if step not in steps)
     result, waist = built.result, _origin(subject, variant)
     size = sum(file.bytes for file in built.files.values())
     described = ArtifactFile(
@@ -91,7 +95,7 @@ def made(
         notes=result.notes,
         warnings=(*(() if waist is None else waist.warnings), *result.warnings),
         tools=result.tools,
-        lineage=judged.steps,
+        lineage=steps,
         unavailable=result.unavailable | ({} if subject.cost is not None else {"cost": subject.reason}),
     )
     return described, built

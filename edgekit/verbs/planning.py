@@ -52,6 +52,7 @@ def plan(project: Project, model: Path) -> Plan:
         calibration_samples=project.calibration_samples,
         seed=project.seed,
         require_compiled=project.require_compiled,
+        embed_preprocessing=project.embed_preprocessing,
         quantization=project.quantization,
         effort=project.effort if limit_s is None else project.effort or "thorough",
         time_limit_s=limit_s,

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edgekit.host.replacing import replacing
 from edgekit.nouns.model import Signature, TensorSpec
+from edgekit.processing import images
 
 Array = NDArray[np.generic]
 
@@ -151,6 +152,8 @@ def _grid(spec: TensorSpec) -> tuple[float, int] | None:
 
 def to_file(spec: TensorSpec, values: Array) -> Array:
     """Values in the source's layout and dtype ``[N, *source_shape]`` as the file wants them ``[N, *shape]``."""
+    if spec.image is not None:
+        return images.to_bytes(values, spec.image)
     if spec.permutation is not None:
         values = values.transpose(0, *(axis + 1 for axis in spec.permutation))
     if not spec.source_shape:

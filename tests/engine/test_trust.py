@@ -28,6 +28,7 @@ LOOKED_AT = {
     "calibration_samples": "data",
     "seed": "data",
     "require_compiled": "data",
+    "embed_preprocessing": "data",
     "output_folder": "a place to write",
     "input": "data",
     "metadata": "data",

@@ -110,3 +110,21 @@ def test_channels_and_layout() -> None:
     )
     grey, _ = images.placed(picture, image((2, 2), channels="L"))
     assert images.tensor(grey, image((2, 2), channels="L")).shape == (1, 2, 2, 1)
+
+
+@given(
+    channels=st.sampled_from(["RGB", "BGR", "L"]),
+    layout=st.sampled_from(["NHWC", "NCHW"]),
+    low=st.floats(-2, 2, width=16),
+    span=st.floats(0.25, 300, width=16),
+    std=st.floats(0.125, 8, width=16),
+)
+def test_the_bytes_that_a_tensor_was_made_of_come_back(
+    channels: Any, layout: Any, low: float, span: float, std: float
+) -> None:
+    described = image((8, 4), channels=channels, layout=layout, range=(low, low + span), mean=(0.5,), std=(std,))
+    picture = np.random.default_rng(0).integers(0, 256, (8, 4, 3), np.uint8)
+    pixels, _ = images.placed(picture, described)
+    back = images.to_bytes(images.tensor(pixels, described), described)
+    expected = picture if channels != "L" else pixels
+    np.testing.assert_array_equal(back[0], expected)  # RGB, whatever the network takes

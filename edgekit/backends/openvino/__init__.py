@@ -17,6 +17,7 @@ from edgekit.backends.openvino import (
     half_precision,
     holding,
     npu,
+    pixels,
     quantization,
     reading,
     settings,
@@ -27,6 +28,7 @@ from edgekit.backends.openvino.libraries import CORE, EXACT, FAILURES, nncf, ov
 from edgekit.errors import InputError, Unsupported
 from edgekit.host import deadline, events
 from edgekit.nouns.building import Built, Job, Placement
+from edgekit.nouns.description import Description
 from edgekit.nouns.diagnosis import Diagnosis
 from edgekit.nouns.model import Precision, Signature, Waist
 from edgekit.waist.holding import of_weights
@@ -95,6 +97,12 @@ class OpenVINOBackend(Backend):
         """
         samples = each_to_file(signature, arrays(inputs))
         write_rows(outputs, each_to_source(signature, _each(artifact, signature, samples)))
+
+    def embed_preprocessing(
+        self, artifact: Path, description: Description, signature: Signature, out: Path
+    ) -> tuple[Signature, float]:
+        """See `Backend.embed_preprocessing`."""
+        return pixels.embed(artifact, description, signature, out / artifact.name)
 
     def diagnose(self, artifact: Path, waist: Waist, samples: Path, helps: int = 0) -> Diagnosis:
         """See `Backend.diagnose`."""

@@ -16,6 +16,7 @@ from edgekit.nouns.description import (
     TokensInput,
 )
 from edgekit.nouns.model import TensorSpec
+from edgekit.processing.described import file_layout
 from edgekit.waist.metadata import tables
 from edgekit.waist.metadata.tables import Table
 
@@ -101,10 +102,10 @@ class _Making:
             for end in ends
         )
         color_space = {"RGB": 1, "L": 2}.get(image.channels or "", 0)
-        file_layout = _file_layout(spec, image)
-        if not color_space or file_layout != "NHWC":
+        layout = file_layout(spec, image)
+        if not color_space or layout != "NHWC":
             self.notes.append(
-                f"its metadata cannot say that {name} is {image.channels} {file_layout}: an app that follows it alone "
+                f"its metadata cannot say that {name} is {image.channels} {layout}: an app that follows it alone "
                 "must order the channels itself"
             )
         return tables.tensor(
@@ -182,13 +183,6 @@ class _Making:
 
 def _at(values: tuple[float, ...], channel: int) -> float:
     return values[channel if len(values) > 1 else 0]
-
-
-def _file_layout(spec: TensorSpec, image: ImageInput) -> str:
-    """The layout that the file wants, which may be another than the source's."""
-    order = spec.permutation
-    letters = image.layout or "NHWC"
-    return letters if order is None else "".join(letters[axis] for axis in order)
 
 
 def _reads(row: Output, name: str) -> bool:
