@@ -298,3 +298,21 @@ def test_a_built_file_is_profiled_and_compared(
     with pytest.raises(InputError, match="files were measured"):
         several.latency_ms  # noqa: B018
     assert "local" in edgekit.devices()
+
+
+def test_a_description_is_the_tables_of_a_project(folder: Path) -> None:
+    tables = {"input": [{"kind": "image", "range": [0, 1]}], "metadata": {"author": "Ada"}}
+    result = edgekit.build("model.tflite", "android", precision="float32", description=tables, output="described")
+    described = result["android"].manifest.description
+    assert described.inputs[0].range == (0, 1)
+    assert described.inputs[0].channels == "RGB"  # what the model says, it need not be told
+    assert described.card.author == "Ada"
+    again = edgekit.build("model.tflite", "android", precision="float32", description=described, output="described")
+    assert again["android"].manifest.description == described
+    with pytest.raises(InputError, match="unknown key 'inputs'"):
+        edgekit.build("model.tflite", "android", description={"inputs": []})
+    embedding = edgekit.build(
+        "model.tflite", "android", precision="float32", description=tables, embed_preprocessing=True, output="embedded"
+    )
+    with pytest.raises(Unsupported, match="cannot hold its preprocessing"):
+        embedding["android"]

@@ -8,7 +8,7 @@ import pytest
 
 from edgekit import cli
 from edgekit.config import project
-from edgekit.nouns.description import ImageInput, TensorInput
+from edgekit.nouns.description import ClassificationOutput, ImageInput, TensorInput
 from tests import networks
 
 pytestmark = pytest.mark.usefixtures("kept_workers")
@@ -77,3 +77,48 @@ def test_a_model_that_cannot_be_read_says_why(desk: Path) -> None:
     assert cli.run(["init", "m.tflite"]) == 0
     assert "What goes in is not known yet" in (desk / "edgekit.toml").read_text()
     assert project(desk / "edgekit.toml").model == str(desk / "m.tflite")
+
+
+def test_what_the_model_itself_bears_out_needs_no_comment_taken_off(desk: Path) -> None:
+    """A first layer that divides by 255, and a softmax at the end."""
+    net = networks.Network()
+    x = net.input("photo", (1, 8, 8, 3))
+    scaled = net.operator("MUL", [x, net.constant("s", np.float32(1 / 255))], (1, 8, 8, 3), kind="MulOptions")
+    axes = net.constant("axes", np.array([1, 2], np.int32))
+    mean = net.operator("MEAN", [scaled, axes], (1, 3), kind="ReducerOptions", keepDims=False)
+    share = net.operator("SOFTMAX", [mean], (1, 3), name="share", kind="SoftmaxOptions", beta=1.0)
+    net.save(desk / "m.tflite", share, scaled)
+    assert cli.run(["init", "m.tflite"]) == 0
+    made = project(desk / "edgekit.toml")
+    (photo,) = made.input
+    assert isinstance(photo, ImageInput)
+    assert (photo.name, photo.size, photo.range) == ("photo", (8, 8), (0, pytest.approx(255)))
+    assert made.output == (ClassificationOutput(name="share"),)
+    assert '# task = "segmentation"' in (desk / "edgekit.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("shapes", "said"),
+    [
+        ([(1, 10, 4), (1, 10, 3)], ['# task = "detection"', '# scores = "out1"']),
+        ([(1, 84, 200)], ['# task = "detection"', "# transposed = true"]),
+        ([(1, 17, 3)], ['# task = "keypoints"', '# point_format = "xys"']),
+        ([(1, 64)], ['# task = "classification"']),
+        ([(1, 1)], ['# task = "regression"']),
+        ([(1, 32, 32, 5)], ['# task = "segmentation"']),
+    ],
+)
+def test_what_is_only_likely_stands_as_a_comment(desk: Path, shapes: list[tuple[int, ...]], said: list[str]) -> None:
+    net = networks.Network()
+    x = net.input("x", (1,))
+    made = [
+        net.operator(
+            "ADD", [net.constant(f"c{i}", networks.weights(*shape)), x], shape, name=f"out{i}", kind="AddOptions"
+        )
+        for i, shape in enumerate(shapes)
+    ]
+    net.save(desk / "m.tflite", *made)
+    assert cli.run(["init", "m.tflite"]) == 0
+    text = (desk / "edgekit.toml").read_text()
+    assert all(any(line.startswith(part) for line in text.splitlines()) for part in said)
+    assert project(desk / "edgekit.toml").output == ()
