@@ -47,6 +47,11 @@ class Cells:
         self._parents += range(first, first + size)
         return np.arange(first, first + size)
 
+    @property
+    def size(self) -> int:
+        """How many cells there are."""
+        return len(self._parents)
+
     def fixed(self, size: int, why: str) -> Ids:
         """The cells of an axis that stays whole."""
         (cell,) = self.new(1)

@@ -23,11 +23,12 @@ class Rest:
 
     def __init__(self, dependencies: Dependencies, gone: Collection[int]) -> None:
         self.dependencies = dependencies
-        self._gone = np.array(sorted(gone), np.int64)
+        self._kept = np.ones(dependencies.size + 1, bool)  # the last one stands for what stays
+        self._kept[list(gone)] = False
 
     def kept(self, ids: Ids) -> Kept:
         """Which indices of an axis stay."""
-        return ~np.isin(ids, self._gone)
+        return self._kept[ids]
 
     def shape(self, axes: Axes) -> tuple[int, ...]:
         """What is left of a tensor's shape."""

@@ -61,6 +61,7 @@ class Dependencies:
         families: what can go.
         contractions: all of them.
         notes: which layers stay whole, and why.
+        size: channels are numbers below it.
     """
 
     tree: Any
@@ -70,6 +71,7 @@ class Dependencies:
     families: tuple[Family, ...]
     contractions: tuple[Contraction, ...]
     notes: tuple[str, ...]
+    size: int
 
     def operand(self, use: Use) -> int:
         """The tensor that an operator reads in a slot."""
@@ -146,6 +148,7 @@ class _Finder:
             families=families,
             contractions=tuple(self.contractions),
             notes=tuple(self._notes()),
+            size=self.cells.size,
         )
 
     def _channels(self, axes: Axes, gone: set[int]) -> Axes:

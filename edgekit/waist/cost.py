@@ -147,16 +147,20 @@ def macs(subgraph: Graph, operator: Operator) -> int:
     An output element of a convolution or a fully connected layer takes one multiply-accumulate for
     each weight that reaches it.
     """
-    rule = _MACS.get(operator.name)
-    if rule is None:
+    if operator.name not in _MACS:
         return 0
     tensors = subgraph.tensors
-    return rule(
-        operator, [tensors[i].shape if i >= 0 else () for i in operator.inputs], tensors[operator.outputs[0]].shape
-    )
+    shapes = [tensors[i].shape if i >= 0 else () for i in operator.inputs]
+    return macs_of_shapes(operator, shapes, tensors[operator.outputs[0]].shape)
 
 
 Shape = tuple[int, ...]
+
+
+def macs_of_shapes(operator: Operator, inputs: list[Shape], output: Shape) -> int:
+    """The same for other shapes of what it reads (absent operands have none) and makes first."""
+    rule = _MACS.get(operator.name)
+    return 0 if rule is None else rule(operator, inputs, output)
 
 
 def _convolution(_: Operator, inputs: list[Shape], output: Shape) -> int:
@@ -229,6 +233,9 @@ _MACS = {
     "UNIDIRECTIONAL_SEQUENCE_RNN": _sequence_rnn,
     "SVDF": _svdf,
 }
+
+PRODUCTS = frozenset(_MACS)
+"""Operators that multiply and accumulate."""
 
 
 def tensor_bytes(tensor: Tensor) -> int:

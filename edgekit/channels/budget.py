@@ -1,0 +1,177 @@
+"""How many channels of each family go: where a unit of the budget costs the least importance."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import ceil, prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.channels.cutting import Rest
+from edgekit.channels.dependencies import Dependencies, Family
+from edgekit.errors import InputError
+from edgekit.waist import cost, graph
+
+LEVELS = 4
+"""How many counts a layer can have at least: of narrow ones the multiple is halved until it has."""
+
+Spend = Callable[[Rest], float]
+"""What a network costs with what is left of it."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """A family's channels in the order in which they go, and what is lost with the first 0, 1, … of them."""
+
+    family: Family
+    order: tuple[int, ...]
+    losses: NDArray[np.float64]
+
+
+def spend(dependencies: Dependencies, of: str) -> Spend:
+    """How a network's MACs, parameters or bytes follow from what is left of it."""
+    if of == "macs":
+        return lambda rest: float(_macs(dependencies, rest))
+    constants = {dependencies.operand(use): axes for use, axes in dependencies.constants.items()}
+    sizes = {
+        index: np.dtype(dependencies.graph.tensors[index].dtype).itemsize if of == "bytes" else 1
+        for index in constants
+        if of == "bytes" or dependencies.graph.tensors[index].dtype not in {"int32", "int64"}
+    }
+    return lambda rest: float(sum(size * prod(rest.shape(constants[index])) for index, size in sizes.items()))
+
+
+def _macs(dependencies: Dependencies, rest: Rest) -> int:
+    """Of the main graph, by the shapes that are left."""
+    main, total = dependencies.graph, 0
+    for operator in main.operators:
+        if operator.name not in cost.PRODUCTS:
+            continue
+        shapes = [_shape(dependencies, rest, operator, slot) for slot in range(len(operator.inputs))]
+        total += cost.macs_of_shapes(operator, shapes, rest.shape(dependencies.tensors[operator.outputs[0]]))
+    return total
+
+
+def _shape(dependencies: Dependencies, rest: Rest, operator: graph.Operator, slot: int) -> tuple[int, ...]:
+    use, tensor = (operator.index, slot), operator.inputs[slot]
+    axes = dependencies.constants.get(use) or dependencies.tensors.get(tensor)
+    return () if axes is None else rest.shape(axes)
+
+
+def counts(family: Family, floor: float, multiple: int) -> list[int]:
+    """How many of its channels a family may keep, all of them first.
+
+    Args:
+        family: the channels.
+        floor: the least share that stays.
+        multiple: what their indices, not the channels, are to be a multiple of.
+    """
+    whole = len(family.channels)
+    while multiple > 1 and whole * family.width < LEVELS * multiple:
+        multiple //= 2
+    least = max(1, ceil(floor * whole))
+    allowed = [count for count in range(whole - 1, least - 1, -1) if count * family.width % max(1, multiple) == 0]
+    return [whole, *allowed]
+
+
+def chosen(
+    dependencies: Dependencies,
+    rankings: Sequence[Ranking],
+    *,
+    of: str,
+    most: float,
+    floor: float,
+    multiple: int,
+) -> set[int]:
+    """The channels that go.
+
+    Step by step, the family goes on that loses the least for each unit saved.
+
+    Args:
+        dependencies: of the network.
+        rankings: one for each of its families.
+        of: macs, parameters or bytes.
+        most: what may be left of that.
+        floor: the least share of a family that stays.
+        multiple: counts are rounded to multiples of it.
+
+    Raises:
+        InputError: it cannot be had; what can is named.
+    """
+    return _Choice(dependencies, rankings, of, floor, multiple).until(most)
+
+
+class _Choice:
+    def __init__(
+        self, dependencies: Dependencies, rankings: Sequence[Ranking], of: str, floor: float, multiple: int
+    ) -> None:
+        self._dependencies, self._rankings, self._of = dependencies, rankings, of
+        self._spend = spend(dependencies, of)
+        self._counts = [counts(ranking.family, floor, multiple) for ranking in rankings]
+        self._steps = [0] * len(rankings)
+        self._gone: set[int] = set()
+        self._now = self._spend(Rest(dependencies, ()))
+        self._whole = self._now
+
+    def until(self, most: float) -> set[int]:
+        prices = {number: self._price(number) for number in self._open()}
+        taken = 0
+        while self._now > most:
+            if not prices:
+                raise self._unreachable(most)
+            number = min(prices, key=lambda open_: prices[open_])
+            self._gone |= self._next(number)
+            self._steps[number] += 1
+            self._now = self._spend(Rest(self._dependencies, self._gone))
+            taken += 1
+            again = self._open() if taken % REVIEW == 0 else [number]
+            prices |= {other: self._price(other) for other in again if other in self._open()}
+            prices = {other: price for other, price in prices.items() if other in self._open()}
+        return self._gone
+
+    def _open(self) -> list[int]:
+        """Families that may lose more."""
+        return [n for n, allowed in enumerate(self._counts) if self._steps[n] + 1 < len(allowed)]
+
+    def _next(self, number: int) -> set[int]:
+        """What the next step of a family takes."""
+        ranking, allowed, step = self._rankings[number], self._counts[number], self._steps[number]
+        whole = len(ranking.family.channels)
+        return set(ranking.order[whole - allowed[step] : whole - allowed[step + 1]])
+
+    def _price(self, number: int) -> float:
+        """What is lost for each unit that the next step of a family saves."""
+        ranking, allowed, step = self._rankings[number], self._counts[number], self._steps[number]
+        whole = len(ranking.family.channels)
+        lost = ranking.losses[whole - allowed[step + 1]] - ranking.losses[whole - allowed[step]]
+        saved = self._now - self._spend(Rest(self._dependencies, self._gone | self._next(number)))
+        return float(lost / saved) if saved > 0 else float("inf")
+
+    def _unreachable(self, most: float) -> InputError:
+        wanted, possible = (1 - part / self._whole for part in (most, self._now))
+        if not self._rankings:
+            return InputError(
+                f"{wanted:.0%} of the {self._of} cannot go: no layer of this network can lose channels.",
+                place="prune-channels",
+                fix="leave the pass out, or use prune or qat",
+            )
+        return InputError(
+            f"{wanted:.0%} of the {self._of} cannot go by removing channels: at most {possible:.1%} can.",
+            place="prune-channels: remove",
+            fix=f"set remove to {int(possible * 100) / 100} or less, or floor or multiple to less",
+        )
+
+
+REVIEW = 16
+"""After so many steps all prices are looked at again: what one layer loses makes others cheaper."""
+
+
+def uniform(dependencies: Dependencies, rankings: Sequence[Ranking], width: float) -> set[int]:
+    """The channels that go if each family keeps the same share."""
+    gone = set[int]()
+    for ranking in rankings:
+        whole = len(ranking.family.channels)
+        gone |= set(ranking.order[: whole - max(1, round(width * whole))])
+    return gone
+
+

@@ -1,0 +1,109 @@
+"""What channels are worth: by their weights, by how much they vary, by what the next layer cannot make up for."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.channels import linear, second_order
+from edgekit.channels.budget import Ranking
+from edgekit.channels.cells import Ids
+from edgekit.channels.dependencies import Dependencies, Family
+from edgekit.channels.site import Place
+from edgekit.channels.walking import Walk
+from edgekit.host import events
+from edgekit.waist.tensors import Array
+
+Values = NDArray[np.float64]
+
+
+def by_weights(dependencies: Dependencies, power: int) -> list[Ranking]:
+    """By the mean absolute (``power`` 1) or squared (2) weights that make a channel, as a share of the layer's.
+
+    Li et al., "Pruning filters for efficient ConvNets", ICLR 2017.
+    """
+    return [_ranked(family, _norms(dependencies, family, power)) for family in dependencies.families]
+
+
+def _norms(dependencies: Dependencies, family: Family, power: int) -> Values:
+    return sum((_shares(dependencies, family, place, power) for place in family.origins), np.zeros(1))
+
+
+def _shares(dependencies: Dependencies, family: Family, place: Place, power: int) -> Values:
+    operator, slot, axis = place
+    values = np.abs(dependencies.values((operator, slot)).astype(np.float64)) ** power
+    along = values.sum(axis=tuple(other for other in range(values.ndim) if other != axis))
+    return summed(family, dependencies.constants[operator, slot][axis], along) / (along.sum() + 1e-30)
+
+
+def summed(family: Family, ids: Ids, values: Values) -> Values:
+    """What the indices of an axis hold, added up for each channel of a family."""
+    numbers = {channel: number for number, channel in enumerate(family.channels)}
+    found = np.zeros(len(family.channels))
+    for channel, value in zip(ids.tolist(), values.tolist(), strict=True):
+        if channel in numbers:
+            found[numbers[channel]] += value
+    return found
+
+
+def _ranked(family: Family, worth: Values) -> Ranking:
+    """The least worth first; what is lost adds up."""
+    order = np.argsort(worth, kind="stable")
+    losses = np.concatenate([[0.0], np.cumsum(worth[order])])
+    return Ranking(family, tuple(family.channels[number] for number in order), losses)
+
+
+def by_activations(dependencies: Dependencies, samples: Mapping[int, Array]) -> list[Ranking]:
+    """By the variance of what is summed over, as a share of that layer's."""
+    walk = Walk(dependencies.tree, samples)
+    worth = {number: np.zeros(len(family.channels)) for number, family in enumerate(dependencies.families)}
+    for operator in dependencies.graph.operators:
+        events.progress(operator.index / len(dependencies.graph.operators), "how much channels vary")
+        for number, family in enumerate(dependencies.families):
+            for contraction in family.contractions:
+                at, slot, axis = contraction.place
+                read = walk.values.get(operator.inputs[contraction.source]) if at == operator.index else None
+                ids = dependencies.constants[at, slot][axis]
+                if read is not None and read.shape[-1] == ids.size:
+                    varying = read.reshape(-1, ids.size).astype(np.float64).var(axis=0)
+                    worth[number] += summed(family, ids, varying) / (varying.sum() + 1e-30)
+        walk.run(operator.index)
+    return [_ranked(family, worth[number]) for number, family in enumerate(dependencies.families)]
+
+
+def by_error(dependencies: Dependencies, samples: Mapping[int, Array]) -> list[Ranking]:
+    """By the error of the network's outputs that is left after a least-squares repair of the next layers."""
+    grams = second_order.grams(dependencies, samples)
+    gains = second_order.gains(dependencies, grams, samples)
+    found = []
+    for number, family in enumerate(dependencies.families):
+        events.progress(number / len(dependencies.families), "what the next layers cannot make up for")
+        sums = [
+            second_order.Sum(
+                grams[contraction.place[0]],
+                gains[contraction.place[0]],
+                _positions(dependencies, family, contraction.place, grams[contraction.place[0]].layer),
+            )
+            for contraction in family.contractions
+            if contraction.place[0] in grams
+        ]
+        if sums:
+            order, losses = second_order.eliminated(sums, len(family.channels))
+            found.append(Ranking(family, tuple(family.channels[number] for number in order), losses))
+        else:
+            found.append(_ranked(family, _norms(dependencies, family, 2)))
+    return found
+
+
+def _positions(
+    dependencies: Dependencies, family: Family, place: Place, layer: linear.Linear
+) -> Sequence[NDArray[np.int64]]:
+    """The features of a layer that each channel of a family makes up."""
+    operator, slot, axis = place
+    ids = dependencies.constants[operator, slot][axis]
+    shape = dependencies.values((operator, slot)).shape
+    where = layer.order[: layer.features].index(axis)
+    sizes = [shape[other] for other in layer.order[: layer.features]]
+    along = np.unravel_index(np.arange(int(np.prod(sizes))), sizes)[where]
+    features = ids[along]
+    return [np.flatnonzero(features == channel) for channel in family.channels]
