@@ -20,6 +20,25 @@ Spend = Callable[[Rest], float]
 
 
 @dataclass(frozen=True)
+class Goal:
+    """A budget.
+
+    Attributes:
+        of: macs, parameters, bytes or latency.
+        whole: what the network had of that before anything was removed.
+        most: what may be left.
+        floor: the least share of a family's channels that stays.
+        multiple: counts are rounded to multiples of it.
+    """
+
+    of: str
+    whole: float
+    most: float
+    floor: float
+    multiple: int
+
+
+@dataclass(frozen=True)
 class Ranking:
     """A family's channels in the order in which they go, and what is lost with the first 0, 1, … of them."""
 
@@ -28,28 +47,34 @@ class Ranking:
     losses: NDArray[np.float64]
 
 
+NOTHING: NDArray[np.float64] = np.zeros(0)
+"""The losses of a ranking that is only taken by its order."""
+
+
 def spend(dependencies: Dependencies, of: str) -> Spend:
-    """How a network's MACs, parameters or bytes follow from what is left of it."""
+    """How a network's MACs, parameters or bytes of weights follow from what is left of it."""
     if of == "macs":
-        return lambda rest: float(_macs(dependencies, rest))
+        products = [operator for operator in dependencies.graph.operators if operator.name in cost.PRODUCTS]
+        return lambda rest: float(sum(macs(dependencies, rest, operator) for operator in products))
+    tensors = dependencies.graph.tensors
     constants = {dependencies.operand(use): axes for use, axes in dependencies.constants.items()}
     sizes = {
-        index: np.dtype(dependencies.graph.tensors[index].dtype).itemsize if of == "bytes" else 1
+        index: np.dtype(tensors[index].dtype).itemsize if of == "bytes" else 1
         for index in constants
-        if of == "bytes" or dependencies.graph.tensors[index].dtype not in {"int32", "int64"}
+        if of == "bytes" or tensors[index].dtype not in {"int32", "int64"}
     }
-    return lambda rest: float(sum(size * prod(rest.shape(constants[index])) for index, size in sizes.items()))
+    return lambda rest: float(sum(size * values(rest.shape(constants[index])) for index, size in sizes.items()))
 
 
-def _macs(dependencies: Dependencies, rest: Rest) -> int:
-    """Of the main graph, by the shapes that are left."""
-    main, total = dependencies.graph, 0
-    for operator in main.operators:
-        if operator.name not in cost.PRODUCTS:
-            continue
-        shapes = [_shape(dependencies, rest, operator, slot) for slot in range(len(operator.inputs))]
-        total += cost.macs_of_shapes(operator, shapes, rest.shape(dependencies.tensors[operator.outputs[0]]))
-    return total
+def values(shape: tuple[int, ...]) -> int:
+    """How many values a tensor of a shape has."""
+    return prod(shape)
+
+
+def macs(dependencies: Dependencies, rest: Rest, operator: graph.Operator) -> int:
+    """The multiply-accumulates of one operator with what is left of its shapes."""
+    shapes = [_shape(dependencies, rest, operator, slot) for slot in range(len(operator.inputs))]
+    return cost.macs_of_shapes(operator, shapes, rest.shape(dependencies.tensors[operator.outputs[0]]))
 
 
 def _shape(dependencies: Dependencies, rest: Rest, operator: graph.Operator, slot: int) -> tuple[int, ...]:
@@ -74,15 +99,7 @@ def counts(family: Family, floor: float, multiple: int) -> list[int]:
     return [whole, *allowed]
 
 
-def chosen(
-    dependencies: Dependencies,
-    rankings: Sequence[Ranking],
-    *,
-    of: str,
-    most: float,
-    floor: float,
-    multiple: int,
-) -> set[int]:
+def chosen(dependencies: Dependencies, rankings: Sequence[Ranking], count: Spend, wanted: Goal) -> set[int]:
     """The channels that go.
 
     Step by step, the family goes on that loses the least for each unit saved.
@@ -90,28 +107,24 @@ def chosen(
     Args:
         dependencies: of the network.
         rankings: one for each of its families.
-        of: macs, parameters or bytes.
-        most: what may be left of that.
-        floor: the least share of a family that stays.
-        multiple: counts are rounded to multiples of it.
+        count: what the network costs.
+        wanted: the budget.
 
     Raises:
         InputError: it cannot be had; what can is named.
     """
-    return _Choice(dependencies, rankings, of, floor, multiple).until(most)
+    return _Choice(dependencies, rankings, count, wanted).until(wanted.most)
 
 
 class _Choice:
-    def __init__(
-        self, dependencies: Dependencies, rankings: Sequence[Ranking], of: str, floor: float, multiple: int
-    ) -> None:
-        self._dependencies, self._rankings, self._of = dependencies, rankings, of
-        self._spend = spend(dependencies, of)
-        self._counts = [counts(ranking.family, floor, multiple) for ranking in rankings]
+    def __init__(self, dependencies: Dependencies, rankings: Sequence[Ranking], count: Spend, wanted: Goal) -> None:
+        self._dependencies, self._rankings, self._of = dependencies, rankings, wanted.of
+        self._spend = count
+        self._counts = [counts(ranking.family, wanted.floor, wanted.multiple) for ranking in rankings]
         self._steps = [0] * len(rankings)
         self._gone: set[int] = set()
         self._now = self._spend(Rest(dependencies, ()))
-        self._whole = self._now
+        self._whole = wanted.whole
 
     def until(self, most: float) -> set[int]:
         prices = {number: self._price(number) for number in self._open()}
@@ -149,12 +162,6 @@ class _Choice:
 
     def _unreachable(self, most: float) -> InputError:
         wanted, possible = (1 - part / self._whole for part in (most, self._now))
-        if not self._rankings:
-            return InputError(
-                f"{wanted:.0%} of the {self._of} cannot go: no layer of this network can lose channels.",
-                place="prune-channels",
-                fix="leave the pass out, or use prune or qat",
-            )
         return InputError(
             f"{wanted:.0%} of the {self._of} cannot go by removing channels: at most {possible:.1%} can.",
             place="prune-channels: remove",
@@ -166,12 +173,10 @@ REVIEW = 16
 """After so many steps all prices are looked at again: what one layer loses makes others cheaper."""
 
 
-def uniform(dependencies: Dependencies, rankings: Sequence[Ranking], width: float) -> set[int]:
+def uniform(rankings: Sequence[Ranking], width: float) -> set[int]:
     """The channels that go if each family keeps the same share."""
     gone = set[int]()
     for ranking in rankings:
         whole = len(ranking.family.channels)
         gone |= set(ranking.order[: whole - max(1, round(width * whole))])
     return gone
-
-

@@ -22,18 +22,20 @@ def by_weights(dependencies: Dependencies, power: int) -> list[Ranking]:
 
     Li et al., "Pruning filters for efficient ConvNets", ICLR 2017.
     """
-    return [_ranked(family, _norms(dependencies, family, power)) for family in dependencies.families]
+    return [ranked(family, _norms(dependencies, family, power)) for family in dependencies.families]
 
 
 def _norms(dependencies: Dependencies, family: Family, power: int) -> Values:
-    return sum((_shares(dependencies, family, place, power) for place in family.origins), np.zeros(1))
+    found: Values = np.sum([_shares(dependencies, family, place, power) for place in family.origins], axis=0)
+    return found
 
 
 def _shares(dependencies: Dependencies, family: Family, place: Place, power: int) -> Values:
     operator, slot, axis = place
     values = np.abs(dependencies.values((operator, slot)).astype(np.float64)) ** power
     along = values.sum(axis=tuple(other for other in range(values.ndim) if other != axis))
-    return summed(family, dependencies.constants[operator, slot][axis], along) / (along.sum() + 1e-30)
+    found: Values = summed(family, dependencies.constants[operator, slot][axis], along) / (along.sum() + 1e-30)
+    return found
 
 
 def summed(family: Family, ids: Ids, values: Values) -> Values:
@@ -46,7 +48,7 @@ def summed(family: Family, ids: Ids, values: Values) -> Values:
     return found
 
 
-def _ranked(family: Family, worth: Values) -> Ranking:
+def ranked(family: Family, worth: Values) -> Ranking:
     """The least worth first; what is lost adds up."""
     order = np.argsort(worth, kind="stable")
     losses = np.concatenate([[0.0], np.cumsum(worth[order])])
@@ -68,7 +70,7 @@ def by_activations(dependencies: Dependencies, samples: Mapping[int, Array]) -> 
                     varying = read.reshape(-1, ids.size).astype(np.float64).var(axis=0)
                     worth[number] += summed(family, ids, varying) / (varying.sum() + 1e-30)
         walk.run(operator.index)
-    return [_ranked(family, worth[number]) for number, family in enumerate(dependencies.families)]
+    return [ranked(family, worth[number]) for number, family in enumerate(dependencies.families)]
 
 
 def by_error(dependencies: Dependencies, samples: Mapping[int, Array]) -> list[Ranking]:
@@ -91,7 +93,7 @@ def by_error(dependencies: Dependencies, samples: Mapping[int, Array]) -> list[R
             order, losses = second_order.eliminated(sums, len(family.channels))
             found.append(Ranking(family, tuple(family.channels[number] for number in order), losses))
         else:
-            found.append(_ranked(family, _norms(dependencies, family, 2)))
+            found.append(ranked(family, _norms(dependencies, family, 2)))
     return found
 
 

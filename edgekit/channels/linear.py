@@ -1,6 +1,6 @@
 """Layers that are products of matrices: what they read as rows, and their weights as columns.
 
-    rows [places, features] · matrix [features, outputs] + bias = what they make, before a fused activation
+rows [places, features] · matrix [features, outputs] + bias = what they make, before a fused activation
 """
 
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from edgekit.waist import graph
 from edgekit.waist.tensors import Array
 
 Matrix = NDArray[np.float64]
+Rows = NDArray[np.float32]
 
 PLACES = 48
 """Places of a map that are looked at for each sample: neighbours tell little more."""
@@ -51,7 +52,7 @@ class Linear:
         turned = matrix.reshape([shape[axis] for axis in self.order])
         return np.ascontiguousarray(turned.transpose(np.argsort(self.order)).astype(np.float32))
 
-    def rows(self, values: Array, shape: tuple[int, ...], made: tuple[int, ...], seed: int) -> Array:
+    def rows(self, values: Array, shape: tuple[int, ...], made: tuple[int, ...], seed: int) -> Rows:
         """What it reads, at some places of each sample: ``[N · places, features]``.
 
         Of a depthwise layer ``[N · places, taps, channels]``.
@@ -66,14 +67,14 @@ class Linear:
             return self._patches(values, shape, made, seed)
         taps = shape[self.order[0]]
         rows = values.reshape(len(values), -1, taps)
-        return rows[:, _picked(rows.shape[1], seed)].reshape(-1, taps)
+        return rows[:, _picked(rows.shape[1], seed)].reshape(-1, taps).astype(np.float32)
 
-    def made(self, values: Array, seed: int) -> Array:
+    def made(self, values: Array, seed: int) -> Rows:
         """Of its result ``[N, *shape]`` the same places: ``[N · places, outputs]``."""
         flat = values.reshape(len(values), -1, values.shape[-1])
-        return flat[:, _picked(flat.shape[1], seed)].reshape(-1, values.shape[-1])
+        return flat[:, _picked(flat.shape[1], seed)].reshape(-1, values.shape[-1]).astype(np.float32)
 
-    def _patches(self, values: Array, shape: tuple[int, ...], made: tuple[int, ...], seed: int) -> Array:
+    def _patches(self, values: Array, shape: tuple[int, ...], made: tuple[int, ...], seed: int) -> Rows:
         options = self.operator.options
         steps, size = (options["strideH"], options["strideW"]), shape[1:3]
         spread = options.get("dilationHFactor", 1) or 1, options.get("dilationWFactor", 1) or 1
@@ -91,8 +92,9 @@ class Linear:
         for sample in values:  # one at a time: all patches of all samples would take many times their room
             padded = np.pad(sample, around[1:])
             found.append(padded[:, rows, columns].reshape(-1, *size, values.shape[-1]))
-        patches = np.concatenate(found)
-        return patches.reshape(len(patches), *((prod(size), -1) if self.depthwise else (-1,)))
+        patches = np.concatenate(found).astype(np.float32)
+        made_rows: Rows = patches.reshape(len(patches), *((prod(size), -1) if self.depthwise else (-1,)))
+        return made_rows
 
 
 def _picked(count: int, seed: int) -> Any:

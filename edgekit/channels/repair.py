@@ -1,8 +1,8 @@
 """Weights solved anew by least squares, so that each layer of a cut network makes what it made before.
 
-Layer by layer in the order of execution: what the layer reads in the cut network, behind layers that are repaired already,
-against what it made in the whole one, before its activation (He et al., "Channel pruning for accelerating very deep
-neural networks", ICCV 2017). No labels, no gradients: one pass over the samples.
+Layer by layer in the order of execution: what the layer reads in the cut network, behind layers that are repaired
+already, against what it made in the whole one, before its activation (He et al., "Channel pruning for accelerating
+very deep neural networks", ICCV 2017). No labels, no gradients: one pass over the samples.
 """
 
 from collections.abc import Mapping
@@ -12,13 +12,13 @@ import numpy as np
 
 from edgekit.channels import linear
 from edgekit.channels.cutting import Rest
-from edgekit.channels.linear import Linear, Matrix
+from edgekit.channels.linear import Linear, Matrix, Rows
 from edgekit.channels.walking import Walk
 from edgekit.host import events
 from edgekit.waist import edit, graph
 from edgekit.waist.tensors import Array
 
-RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Weights of the distance to the weights before, beside the mean variance of a feature; held-out samples choose."""
 
 HELD_OUT = 4
@@ -70,12 +70,14 @@ def _repaired(layer: Linear, rest: Rest, tree: Any, before: Walk, after: Walk) -
         for walk, shape in ((before, weights.shape), (after, current.shape))
     ]
     kept = rest.kept(rest.dependencies.tensors[made][-1])
-    wanted = _made(layer, read[0], layer.matrix(weights)[:, kept], kept)
+    wanted = product(layer, read[0], layer.matrix(weights)[:, kept], kept)
     if lost is not None:
         wanted += layer.made(lost, seed=operator.index)
     start = layer.matrix(current)
     problem = _each_channel if layer.depthwise else _together
-    change, offset = problem(read[1], wanted - _made(layer, read[1], start), len(before.values[source]), bool(bias))
+    change, offset = problem(
+        read[1], wanted - product(layer, read[1], start), len(before.values[source]), centered=bool(bias)
+    )
     if not np.isfinite(change).all():
         return False
     edit.set_constant(tree, now.inputs[1], layer.weights(start + change, current.shape))
@@ -84,7 +86,7 @@ def _repaired(layer: Linear, rest: Rest, tree: Any, before: Walk, after: Walk) -
     return True
 
 
-def _lost_beside(rest: Rest, operator: graph.Operator, before: Walk, after: Walk) -> Array | None:
+def _lost_beside(rest: Rest, operator: graph.Operator, before: Walk, after: Walk) -> Rows | None:
     """What a residual connection has lost to which the layer's result is added: the layer is to make up for it.
 
     He et al. call it multi-branch enhancement. None if there is none, or if it is not there yet.
@@ -99,7 +101,8 @@ def _lost_beside(rest: Rest, operator: graph.Operator, before: Walk, after: Walk
     axes = rest.dependencies.tensors[others[0]]
     if main.tensors[others[0]].shape != main.tensors[made].shape:
         return None
-    return before.values[others[0]][..., rest.kept(axes[-1])] - after.values[others[0]]
+    found: Rows = np.subtract(before.values[others[0]][..., rest.kept(axes[-1])], after.values[others[0]])
+    return found
 
 
 def _constant(tree: Any, index: int) -> Array:
@@ -108,13 +111,13 @@ def _constant(tree: Any, index: int) -> Array:
     return found
 
 
-def _made(layer: Linear, rows: Array, matrix: Matrix, kept: Array | slice = slice(None)) -> Any:
+def product(layer: Linear, rows: Rows, matrix: Matrix, kept: Array | slice = slice(None)) -> Any:
     """What a layer makes, without its bias: ``[places, outputs]``."""
-    matrix = matrix.astype(np.float32)
-    return np.einsum("rtc,tc->rc", rows[:, :, kept], matrix) if layer.depthwise else rows @ matrix
+    single = matrix.astype(np.float32)
+    return np.einsum("rtc,tc->rc", rows[:, :, kept], single) if layer.depthwise else rows @ single
 
 
-def _together(rows: Array, missing: Array, samples: int, centered: bool) -> tuple[Matrix, Matrix]:
+def _together(rows: Rows, missing: Rows, samples: int, *, centered: bool) -> tuple[Matrix, Matrix]:
     """The change of a matrix, and an offset, for which ``rows · change + offset`` is nearest to what is missing.
 
     It is as small as the samples allow (ridge regression): how small is chosen on every fourth sample, by the others.
@@ -129,25 +132,26 @@ def _together(rows: Array, missing: Array, samples: int, centered: bool) -> tupl
     rows, missing = rows - means[0], missing - means[1]
     held_out = np.arange(len(rows)) // (len(rows) // samples) % HELD_OUT == HELD_OUT - 1
     parts = [_products(rows[chosen], missing[chosen]) for chosen in (~held_out, held_out)]
-    whole = [one + other for one, other in zip(*parts, strict=True)]
+    whole = parts[0][0] + parts[1][0], parts[0][1] + parts[1][1]
     scale = np.trace(whole[0]) / len(whole[0]) + 1e-12
 
-    def solved(gram: Matrix, against: Matrix, ridge: float) -> Matrix:
+    def solved(moments: tuple[Matrix, Matrix], ridge: float) -> Matrix:
+        gram, against = moments
         return np.linalg.solve(gram + ridge * scale * np.eye(len(gram)), against)
 
     def error(ridge: float) -> float:
-        change, (gram, against) = solved(*parts[0], ridge), parts[1]
+        change, (gram, against) = solved(parts[0], ridge), parts[1]
         return float(np.sum(change * (gram @ change)) - 2 * np.sum(change * against))
 
-    change = solved(*whole, min(RIDGES, key=error) if held_out.any() else RIDGES[2])
+    change = solved(whole, min(RIDGES, key=error) if held_out.any() else RIDGES[2])
     return change, means[1] - means[0] @ change
 
 
-def _products(rows: Array, missing: Array) -> tuple[Matrix, Matrix]:
+def _products(rows: Rows, missing: Rows) -> tuple[Matrix, Matrix]:
     return (rows.T @ rows).astype(np.float64), (rows.T @ missing).astype(np.float64)
 
 
-def _each_channel(rows: Array, missing: Array, _: int, centered: bool) -> tuple[Matrix, Matrix]:
+def _each_channel(rows: Rows, missing: Rows, _: int, *, centered: bool) -> tuple[Matrix, Matrix]:
     """The same for a depthwise layer, whose channels see taps of their own: ``[places, taps, channels]``."""
     means = [m.mean(axis=0) * centered for m in (rows, missing)]
     turned = (rows - means[0]).transpose(2, 1, 0).astype(np.float64)

@@ -139,7 +139,9 @@ TRAINING = LeafRow(
 )
 """What all that trains needs."""
 
-PASSES: dict[str, LeafRow] = dict.fromkeys(("cluster", "distill", "finetune", "prune", "qat"), TRAINING)
+PASSES: dict[str, LeafRow] = dict.fromkeys(
+    ("cluster", "distill", "finetune", "prune", "prune_channels", "qat"), TRAINING
+)
 """Each of them is a row ``TRAINING``."""
 
 LEAVES: Mapping[str, Mapping[str, LeafRow]] = {

@@ -1,0 +1,141 @@
+"""A network pruned to a budget: found, ranked, cut and repaired; and one narrowed throughout."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from edgekit.channels import budget, cutting, dependencies, importance, repair
+from edgekit.channels.budget import Goal, Ranking, Spend
+from edgekit.channels.cutting import Rest
+from edgekit.channels.dependencies import Dependencies
+from edgekit.channels.walking import peak_bytes
+from edgekit.errors import Unsupported
+from edgekit.waist import edit, graph, run
+from edgekit.waist.tensors import Array
+
+MOST_SAMPLES = 1024
+"""So many samples settle the second moments of layers with a thousand features."""
+
+ROOM_BYTES = 3 << 29
+"""What the activations of all samples may take at once."""
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A network without some channels: the file's content, and what became of each family and layer."""
+
+    content: bytes
+    notes: tuple[str, ...]
+    repaired: int
+
+
+def found(path: Path) -> Dependencies:
+    """The channels of a file.
+
+    Raises:
+        Unsupported: none of them can go.
+    """
+    made = dependencies.find(path)
+    if not made.families:
+        why = "; ".join(made.notes) or "it has no layer of weights behind another one"
+        raise Unsupported(
+            f"No layer of this network can lose channels: {why}.",
+            place="prune-channels",
+            fix="leave the pass out, or use the pass prune or qat",
+        )
+    return made
+
+
+def enough(channels: Dependencies, count: int) -> Any:
+    """The numbers of the samples, spread evenly over ``count``, that are looked at."""
+    room = max(1, ROOM_BYTES // peak_bytes(channels.graph))
+    return np.unique(np.linspace(0, count - 1, min(count, MOST_SAMPLES, room)).round().astype(np.int64))
+
+
+def pruned(
+    channels: Dependencies,
+    samples: Mapping[int, Array],
+    goal: Goal,
+    *,
+    rankings: Sequence[Ranking],
+    spend: Spend,
+    repaired: bool,
+) -> Pruned:
+    """Remove channels until a budget is met.
+
+    Args:
+        channels: of the network.
+        samples: inputs by tensor index, ``[N, *shape]``.
+        goal: the budget.
+        rankings: the families' channels in the order in which they go (`ranked`'s).
+        spend: what the budget counts.
+        repaired: solve the layers behind anew.
+
+    Raises:
+        InputError: the budget cannot be met.
+        Unsupported: LiteRT cannot run the network operator by operator.
+    """
+    gone = budget.chosen(channels, rankings, spend, goal)
+    tree, rest = cutting.cut(channels, gone), Rest(channels, gone)
+    count = repair.repair(rest, tree, samples) if repaired and gone else 0
+    return Pruned(finished(tree), tuple(_told(channels, gone)), count)
+
+
+def ranked(channels: Dependencies, samples: Mapping[int, Array], kind: str, seed: int) -> list[Ranking]:
+    """The families' channels in the order in which they go, by a kind of importance."""
+    if kind == "taylor":
+        from edgekit.channels import taylor  # noqa: PLC0415  TensorFlow takes seconds, and nothing else here needs it
+
+        return taylor.by_gradients(channels, samples, seed)
+    if kind == "activations":
+        return importance.by_activations(channels, samples)
+    if kind == "error":
+        return importance.by_error(channels, samples)
+    return importance.by_weights(channels, int(kind[-1]))
+
+
+def finished(tree: Any) -> bytes:
+    """A cut tree as a file; LiteRT must agree on every shape.
+
+    Raises:
+        Unsupported: LiteRT cannot load it.
+    """
+    edit.compact(tree)
+    content = graph.pack(tree)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "pruned.tflite"
+        path.write_bytes(content)
+        run.interpreter(path)
+    return content
+
+
+def _told(channels: Dependencies, gone: set[int]) -> list[str]:
+    """What is left of each family, and what stayed whole."""
+    left = [
+        f"{family.name}: {len(set(family.channels) - gone) * family.width} of {len(family.channels) * family.width}"
+        for family in channels.families
+        if set(family.channels) & gone
+    ]
+    return [f"channels left: {'; '.join(left) or 'all'}", *channels.notes]
+
+
+def narrowed(path: Path, width: float) -> bytes:
+    """A network in which each layer that can keeps a share of its channels: those with the largest weights.
+
+    Args:
+        path: a float TFLite file.
+        width: the share, between 0 and 1.
+
+    Returns:
+        The content of a file with the same inputs and outputs.
+
+    Raises:
+        Unsupported: no layer can lose channels.
+    """
+    channels = found(path)
+    gone = budget.uniform(importance.by_weights(channels, 2), width)
+    return finished(cutting.cut(channels, gone))

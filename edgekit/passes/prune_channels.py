@@ -1,0 +1,108 @@
+"""Structured pruning: whole channels go, layers behind are solved anew, and the rest is trained if asked."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from edgekit.channels import budget, latency, pruning
+from edgekit.channels.budget import Goal, Spend
+from edgekit.channels.cutting import Rest
+from edgekit.channels.dependencies import Dependencies
+from edgekit.host import replacing
+from edgekit.nouns.passing import Passed, Task
+from edgekit.nouns.recipe import PruneChannels
+from edgekit.nouns.training import Epoch
+from edgekit.passes import TrainingPass
+from edgekit.training import data, finishing
+from edgekit.waist import cost
+from edgekit.waist.tensors import Array, to_file
+
+MULTIPLE = "channel_multiple"
+"""The fact of a target that tells which counts of channels its kernels like."""
+
+
+class ChannelPass(TrainingPass):
+    """Removes channels in rounds."""
+
+    def apply(self, task: Task, out: Path) -> Passed:
+        """See `TrainingPass.apply`."""
+        settings = task.settings
+        assert isinstance(settings, PruneChannels)
+        file, found, notes = Path(task.waist), data.read(task), tuple[str, ...]()
+        made, epochs, whole = out / finishing.FILE, tuple[Epoch, ...](), 0.0
+        for number in range(1, settings.rounds + 1):
+            channels = pruning.found(file)
+            spend = latency.table(channels) if settings.of == "latency" else budget.spend(channels, settings.of)
+            whole = whole or spend(Rest(channels, ()))
+            goal = _goal(task, settings, whole, number)
+            notes = self._round(task, settings, channels, (found, spend, goal), made)
+            file = made
+            if settings.epochs:
+                trained = _trained(task, made, found, out, number)
+                epochs, notes = (*epochs, *trained.epochs), (*notes, *trained.notes)
+        before, after = cost.count(Path(task.waist)), cost.count(made)
+        return Passed(
+            file=made.name,
+            signature=task.signature,
+            epochs=epochs,
+            figures={
+                "macs_share": after.macs / max(1, before.macs),
+                "parameters_share": after.parameters / max(1, before.parameters),
+                "bytes_share": after.bytes / before.bytes,
+            },
+            notes=notes,
+        )
+
+    def _round(
+        self,
+        task: Task,
+        settings: PruneChannels,
+        channels: Dependencies,
+        how: tuple[data.TrainingData, Spend, Goal],
+        made: Path,
+    ) -> tuple[str, ...]:
+        """Remove some, and write what is left; notes on it."""
+        found, spend, goal = how
+        samples = _samples(channels, found)
+        pruned = pruning.pruned(
+            channels,
+            samples,
+            goal,
+            rankings=pruning.ranked(channels, samples, settings.importance, task.seed),
+            spend=spend,
+            repaired=settings.repair,
+        )
+        replacing.write(made, pruned.content)
+        looked = len(next(iter(samples.values())))
+        told = f"{pruned.repaired} layers solved anew by least squares on {looked} samples"
+        return (*pruned.notes, *([told] if settings.repair else []))
+
+
+def _goal(task: Task, settings: PruneChannels, whole: float, number: int) -> Goal:
+    """What may be left after a round; each takes as much."""
+    multiple = settings.multiple or int(task.facts.get(MULTIPLE, 1))
+    most = whole * (1 - settings.remove * number / settings.rounds)
+    return Goal(settings.of, whole, most, settings.floor, multiple)
+
+
+def _samples(channels: Dependencies, found: data.TrainingData) -> Mapping[int, Array]:
+    """Inputs by tensor index, ``[N, *shape]``."""
+    indices = {channels.graph.tensors[index].name: index for index in channels.graph.inputs}
+    chosen = found.trained[pruning.enough(channels, len(found.trained))]
+    chosen.sort()
+    return {
+        indices[spec.name]: to_file(spec, found.samples[spec.source_name][chosen]) for spec in found.signature.inputs
+    }
+
+
+def _trained(task: Task, made: Path, found: data.TrainingData, out: Path, number: int) -> Passed:
+    """Train what is left, in place."""
+    from edgekit.trainable.lifting import lift  # noqa: PLC0415  pruning alone takes no TensorFlow
+    from edgekit.training.fitting import fit  # noqa: PLC0415  the same
+
+    lifted = lift(made)
+    checkpoints = Path(task.checkpoints) / f"round{number}"
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    fitted = fit(lifted, found, task.settings, checkpoints=checkpoints, seed=task.seed)
+    return finishing.passed(msgspec.structs.replace(task, waist=str(made)), lifted, out, fitted)

@@ -1,0 +1,199 @@
+"""What goes, what is left, and what the layers behind make up for."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgekit.channels import budget, cutting, dependencies, linear, pruning, repair
+from edgekit.channels.budget import Goal
+from edgekit.channels.cutting import Rest
+from edgekit.channels.dependencies import Dependencies, Family
+from edgekit.errors import InputError, Unsupported
+from edgekit.waist import cost, graph, run
+from edgekit.waist.tensors import sqnr_db
+from tests.channels.generated import Layers, network
+
+
+def residual(net: Layers, x: int) -> int:
+    """Convolutions of all kinds, with a way around some of them."""
+    x = net.conv(x, 24)
+    x = net.two("ADD", x, net.conv(net.depthwise(net.conv(x, 32, 1)), 24, 1, activation=0))
+    x = net.conv(net.conv(x, 16), 16)
+    return net.dense(net.mean(x, 1, 2), 5)
+
+
+@pytest.fixture(scope="module")
+def channels(tmp_path_factory: pytest.TempPathFactory) -> Dependencies:
+    return network(residual, tmp_path_factory.mktemp("residual"), 1, 8, 8, 3)
+
+
+def correlated(found: Dependencies, count: int = 96) -> dict[int, Any]:
+    """Smooth images, so that channels tell of one another."""
+    random, (index,) = np.random.default_rng(0), found.graph.inputs
+    values = random.standard_normal((count, *found.graph.tensors[index].shape)).astype(np.float32)
+    return {index: np.cumsum(values, axis=2) / 3}
+
+
+def goal(found: Dependencies, remove: float, of: str = "macs", floor: float = 0.1, multiple: int = 1) -> Goal:
+    whole = budget.spend(found, of)(Rest(found, ()))
+    return Goal(of, whole, whole * (1 - remove), floor, multiple)
+
+
+def pruned(found: Dependencies, wanted: Goal, kind: str = "l2", *, repaired: bool = False) -> bytes:
+    samples = correlated(found)
+    rankings = pruning.ranked(found, samples, kind, 0)
+    made = pruning.pruned(
+        found, samples, wanted, rankings=rankings, spend=budget.spend(found, wanted.of), repaired=repaired
+    )
+    return made.content
+
+
+def outputs_db(found: Dependencies, content: bytes, folder: Path) -> float:
+    """How near a file comes to the whole network on other samples."""
+    files = []
+    for name, made in (("whole", graph.pack(found.tree)), ("pruned", content)):
+        files.append(folder / f"{name}.tflite")
+        files[-1].write_bytes(made)
+    (index,) = found.graph.inputs
+    given_ = {found.graph.tensors[index].name: correlated(found, 128)[index][96:]}
+    before, after = (next(iter(run.run(file, given_).values())) for file in files)
+    return sqnr_db(before, after)
+
+
+@pytest.mark.parametrize("of", ["macs", "parameters", "bytes"])
+def test_a_budget_is_met_and_no_more(channels: Dependencies, of: str, tmp_path: Path) -> None:
+    path = tmp_path / "pruned.tflite"
+    path.write_bytes(pruned(channels, goal(channels, 0.4, of)))
+    whole = tmp_path / "whole.tflite"
+    whole.write_bytes(graph.pack(channels.tree))
+    before, after = cost.count(whole), cost.count(path)
+    share = {
+        "macs": after.macs / before.macs,
+        "parameters": after.parameters / before.parameters,
+        "bytes": after.bytes / before.bytes,
+    }[of]
+    assert 0.5 < share <= (0.65 if of == "bytes" else 0.6)
+
+
+def test_a_budget_that_cannot_be_met_says_what_can(channels: Dependencies) -> None:
+    with pytest.raises(InputError, match=r"at most \d+\.\d% can") as raised:
+        pruned(channels, goal(channels, 0.9, floor=0.5))
+    share = float(str(raised.value.fix).split()[3])
+    assert pruned(channels, goal(channels, share, floor=0.5))
+
+
+def test_a_network_of_one_layer_has_nothing_to_lose(tmp_path: Path) -> None:
+    layers = Layers(1, 4, 4, 3)
+    path = layers.save(tmp_path / "one.tflite", layers.conv(layers.x, 4))
+    with pytest.raises(Unsupported, match="output of the network"):
+        pruning.narrowed(path, 0.5)
+
+
+@given(st.integers(2, 300), st.integers(1, 8), st.floats(0, 1), st.sampled_from([1, 4, 8, 16, 32]))
+def test_counts_are_multiples_above_the_floor(size: int, width: int, floor: float, multiple: int) -> None:
+    family = Family("", tuple(range(size)), {(0, 1, 0): width}, ((0, 1, 0),), ())
+    first, *others = budget.counts(family, floor, multiple)
+    assert first == size
+    for count in others:
+        assert max(1, floor * size) <= count < size
+        assert count * width % multiple == 0 or size * width < budget.LEVELS * multiple
+
+
+def test_counts_are_what_kernels_like(channels: Dependencies) -> None:
+    rankings = pruning.ranked(channels, {}, "l1", 0)
+    gone = budget.chosen(channels, rankings, budget.spend(channels, "macs"), goal(channels, 0.4, multiple=8))
+    assert gone
+    left = [len(set(family.channels) - gone) for family in channels.families]
+    assert all(count % 4 == 0 for count in left)
+
+
+def test_least_squares_is_repaired_exactly_if_channels_depend_on_others(tmp_path: Path) -> None:
+    """Channels of which half are copies: what is left tells all."""
+
+    def build(net: Layers, x: int) -> int:
+        x = net.conv(x, 4)
+        return net.conv(net.concat(x, net.gather(x, 2, 0, 3, 1)), 3, activation=0)
+
+    found = network(build, tmp_path, 1, 6, 6, 3)
+    assert len(found.families) == 1
+
+    def doubled(net: Layers, x: int) -> int:
+        made = net.conv(x, 8)
+        kernel = next(i for i, t in enumerate(net.net.subgraph.tensors) if t.name == b"w1")
+        buffer = net.net.model.buffers[net.net.subgraph.tensors[kernel].buffer]
+        values = np.frombuffer(buffer.data.tobytes(), np.float32).reshape(8, 3, 3, 3).copy()
+        values[4:] = 2 * values[:4]
+        buffer.data = np.frombuffer(values.tobytes(), np.uint8)
+        bias = net.net.model.buffers[net.net.subgraph.tensors[kernel + 1].buffer]
+        offsets = np.frombuffer(bias.data.tobytes(), np.float32).copy()
+        offsets[4:] = 2 * offsets[:4]
+        bias.data = np.frombuffer(offsets.tobytes(), np.uint8)
+        return net.conv(made, 3, activation=0)
+
+    found = network(doubled, tmp_path, 1, 6, 6, 3)
+    (family,) = found.families
+    gone = set(family.channels[4:])
+    tree = cutting.cut(found, gone)
+    assert outputs_db(found, pruning.finished(cutting.cut(found, gone)), tmp_path) < 20
+    assert repair.repair(Rest(found, gone), tree, correlated(found)) == 1
+    assert outputs_db(found, pruning.finished(tree), tmp_path) > 50
+    samples = correlated(found)
+    (ranking,) = pruning.ranked(found, samples, "error", 0)
+    assert sorted(found.families[0].channels.index(channel) % 4 for channel in ranking.order[:4]) == [0, 1, 2, 3]
+
+
+def test_repair_gains(channels: Dependencies, tmp_path: Path) -> None:
+    wanted = goal(channels, 0.25)
+    bare, repaired = (
+        outputs_db(channels, pruned(channels, wanted, "error", repaired=mend), tmp_path) for mend in (False, True)
+    )
+    assert repaired > bare + 10
+
+
+@pytest.mark.parametrize("kind", ["l1", "l2", "activations", "error"])
+def test_each_importance_orders_all_channels(channels: Dependencies, kind: str) -> None:
+    rankings = pruning.ranked(channels, correlated(channels), kind, 0)
+    for ranking, family in zip(rankings, channels.families, strict=True):
+        assert sorted(ranking.order) == sorted(family.channels)
+        assert len(ranking.losses) == len(family.channels) + 1
+        assert np.all(np.diff(ranking.losses) >= 0)
+
+
+@pytest.mark.parametrize("name", ["conv", "depthwise", "dense"])
+def test_rows_times_matrix_are_what_a_layer_makes(name: str, tmp_path: Path) -> None:
+    layers = {
+        "conv": lambda net, x: net.conv(x, 4, activation=0),
+        "depthwise": lambda net, x: net.depthwise(x),
+        "dense": lambda net, x: net.dense(x, 4),
+    }
+    found = network(layers[name], tmp_path, 1, 5, 7, 3)
+    (operator,) = found.graph.operators
+    layer = linear.described(operator, found.graph.tensors)
+    assert layer is not None
+    values, weights = correlated(found, 3), found.values((0, 1))
+    made = run.run(tmp_path / "network.tflite", {"x": next(iter(values.values()))})
+    rows = layer.rows(next(iter(values.values())), weights.shape, (1, 5, 7, weights.shape[0]), 0)
+    right = layer.made(next(iter(made.values())), 0) - found.values((0, 2))
+    assert np.allclose(repair.product(layer, rows, layer.matrix(weights)), right, atol=1e-4)
+
+
+def test_a_network_is_narrowed(channels: Dependencies, tmp_path: Path) -> None:
+    whole, half = tmp_path / "whole.tflite", tmp_path / "half.tflite"
+    whole.write_bytes(graph.pack(channels.tree))
+    half.write_bytes(pruning.narrowed(whole, 0.5))
+    before, after = cost.count(whole), cost.count(half)
+    assert 0.25 < after.macs / before.macs < 0.5
+    assert [t.shape for t in map(graph.read(half)[0].tensors.__getitem__, graph.read(half)[0].outputs)] == [
+        (1, 1, 1, 5)
+    ]
+
+
+def test_narrowed_networks_are_pruned_again(channels: Dependencies, tmp_path: Path) -> None:
+    path = tmp_path / "again.tflite"
+    path.write_bytes(pruned(channels, goal(channels, 0.3)))
+    again = dependencies.find(path)
+    assert [family.name for family in again.families] == [family.name for family in channels.families]

@@ -1,0 +1,70 @@
+"""The pass on digits: smaller, still right, and better once trained."""
+
+from pathlib import Path
+
+import pytest
+
+from edgekit.engine import registry
+from edgekit.errors import InputError, Unsupported
+from edgekit.nouns.passing import Passed
+from edgekit.nouns.recipe import FineTune, PruneChannels
+from edgekit.waist import cost
+from tests.channels.generated import Layers
+from tests.training import digits
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network that knows its digits."""
+    folder = tmp_path_factory.mktemp("digits")
+    asked = digits.task(folder, digits.network(folder / "random.tflite", width=16), FineTune(epochs=6), labels=True)
+    made = registry.leaf("passes", "finetune").apply(asked, folder)
+    return folder / made.file
+
+
+def pruned(folder: Path, waist: Path, settings: PruneChannels, facts: dict[str, float] | None = None) -> Passed:
+    (folder / "out").mkdir()
+    made: Passed = registry.leaf("passes", "prune_channels").apply(
+        digits.task(folder, waist, settings, facts=facts or {}), folder / "out"
+    )
+    return made
+
+
+def test_repair_alone_keeps_what_a_network_knows(network: Path, tmp_path: Path) -> None:
+    made = pruned(tmp_path, network, PruneChannels(remove=0.4))
+    file = tmp_path / "out" / made.file
+    assert cost.count(file).macs / cost.count(network).macs == pytest.approx(made.figures["macs_share"])
+    assert 0.5 < made.figures["macs_share"] <= 0.6
+    assert digits.accuracy(file) > digits.accuracy(network) - 0.05
+    assert not made.epochs
+    assert any("conv0" in note and "of 16" in note for note in made.notes)
+
+
+@pytest.mark.slow
+def test_rounds_with_training_between(network: Path, tmp_path: Path) -> None:
+    settings = PruneChannels(remove=0.6, rounds=2, epochs=2, importance="taylor", multiple=4)
+    made = pruned(tmp_path, network, settings)
+    assert len(made.epochs) == 4
+    assert made.figures["macs_share"] <= 0.4
+    assert digits.accuracy(tmp_path / "out" / made.file) > digits.accuracy(network) - 0.1
+
+
+def test_a_fact_of_the_target_rounds_counts(network: Path, tmp_path: Path) -> None:
+    made = pruned(tmp_path, network, PruneChannels(remove=0.3, importance="l2", repair=False), {"channel_multiple": 8})
+    (told,) = (note for note in made.notes if note.startswith("channels left"))
+    assert all(int(part.split(":")[-1].split()[0]) % 4 == 0 for part in told.removeprefix("channels left: ").split(";"))
+
+
+def test_what_cannot_be_had_is_told(network: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="95% of the macs cannot go"):
+        pruned(tmp_path, network, PruneChannels(remove=0.95, floor=0.5, importance="l1"))
+    layers = Layers(1, 8, 8, 1)
+    other = tmp_path / "other"
+    other.mkdir()
+    with pytest.raises(Unsupported, match="No layer of this network can lose channels"):
+        pruned(other, layers.save(tmp_path / "one.tflite", layers.conv(layers.x, 4)), PruneChannels(importance="l1"))
+
+
+def test_latency_is_predicted(network: Path, tmp_path: Path) -> None:
+    made = pruned(tmp_path, network, PruneChannels(remove=0.03, of="latency", importance="l2", repair=False))
+    assert made.figures["macs_share"] < 1
