@@ -10,7 +10,7 @@ from edgekit.channels.budget import Ranking
 from edgekit.channels.cells import Ids
 from edgekit.channels.dependencies import Dependencies, Family
 from edgekit.channels.site import Place
-from edgekit.channels.walking import Walk
+from edgekit.channels.walking import ActivationWalk
 from edgekit.host import events
 from edgekit.waist.tensors import Array
 
@@ -57,7 +57,7 @@ def ranked(family: Family, worth: Values) -> Ranking:
 
 def by_activations(dependencies: Dependencies, samples: Mapping[int, Array]) -> list[Ranking]:
     """By the variance of what is summed over, as a share of that layer's."""
-    walk = Walk(dependencies.tree, samples)
+    walk = ActivationWalk(dependencies.tree, samples)
     worth = {number: np.zeros(len(family.channels)) for number, family in enumerate(dependencies.families)}
     for operator in dependencies.graph.operators:
         events.progress(operator.index / len(dependencies.graph.operators), "how much channels vary")

@@ -32,7 +32,7 @@ def table(dependencies: Dependencies) -> Spend:
     times = []
     for number, tree in enumerate((dependencies.tree, cutting.cut(dependencies, gone))):
         events.progress(number / 2, "latency of each operator")
-        times.append({operator: _alone_ms(tree, operator) for operator in sizes[0]})
+        times.append({operator: alone_ms(tree, operator) for operator in sizes[0]})
 
     def predicted(rest: Rest) -> float:
         total = 0.0
@@ -58,7 +58,7 @@ def _sizes(dependencies: Dependencies, rest: Rest) -> dict[int, float]:
     }
 
 
-def _alone_ms(tree: Any, operator: int) -> float:
+def alone_ms(tree: Any, operator: int) -> float:
     """An operator's best time on one thread, with inputs of zeros."""
     described = graph.describe(tree)[0].operators[operator]
     read = [i for i in dict.fromkeys(described.inputs) if i >= 0 and not graph.is_constant(tree, 0, i)]

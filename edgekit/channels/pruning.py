@@ -104,6 +104,7 @@ def finished(tree: Any) -> bytes:
     Raises:
         Unsupported: LiteRT cannot load it.
     """
+    edit.sweep(tree)
     edit.compact(tree)
     content = graph.pack(tree)
     with TemporaryDirectory() as folder:

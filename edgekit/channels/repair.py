@@ -13,7 +13,7 @@ import numpy as np
 from edgekit.channels import linear
 from edgekit.channels.cutting import Rest
 from edgekit.channels.linear import Linear, Matrix, Rows
-from edgekit.channels.walking import Walk
+from edgekit.channels.walking import ActivationWalk
 from edgekit.host import events
 from edgekit.waist import edit, graph
 from edgekit.waist.tensors import Array
@@ -37,7 +37,7 @@ def repair(rest: Rest, tree: Any, samples: Mapping[int, Array]) -> int:
         How many layers were changed.
     """
     whole = rest.dependencies
-    before, after = Walk(whole.tree, samples), Walk(tree, samples)
+    before, after = ActivationWalk(whole.tree, samples), ActivationWalk(tree, samples)
     count = 0
     for operator in whole.graph.operators:
         events.progress(operator.index / len(whole.graph.operators), "least squares, layer by layer")
@@ -55,7 +55,7 @@ def _alone(main: graph.Graph, operator: graph.Operator) -> bool:
     return all(read.count(tensor) == 1 for tensor in operator.inputs[1:] if tensor >= 0)
 
 
-def _repaired(layer: Linear, rest: Rest, tree: Any, before: Walk, after: Walk) -> bool:
+def _repaired(layer: Linear, rest: Rest, tree: Any, before: ActivationWalk, after: ActivationWalk) -> bool:
     """Solve one layer, in place; False if nothing has changed for it."""
     operator, old = layer.operator, rest.dependencies.graph.tensors
     source, made = operator.inputs[0], operator.outputs[0]
@@ -86,7 +86,7 @@ def _repaired(layer: Linear, rest: Rest, tree: Any, before: Walk, after: Walk) -
     return True
 
 
-def _lost_beside(rest: Rest, operator: graph.Operator, before: Walk, after: Walk) -> Rows | None:
+def _lost_beside(rest: Rest, operator: graph.Operator, before: ActivationWalk, after: ActivationWalk) -> Rows | None:
     """What a residual connection has lost to which the layer's result is added: the layer is to make up for it.
 
     He et al. call it multi-branch enhancement. None if there is none, or if it is not there yet.

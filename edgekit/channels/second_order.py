@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from edgekit.channels import linear
 from edgekit.channels.dependencies import Dependencies
 from edgekit.channels.linear import Linear, Matrix
-from edgekit.channels.walking import Walk
+from edgekit.channels.walking import ActivationWalk
 from edgekit.host import events
 from edgekit.waist import edit, graph, run
 from edgekit.waist.tensors import Array
@@ -65,7 +65,7 @@ class Sum:
 def grams(dependencies: Dependencies, samples: Mapping[int, Array]) -> dict[int, Gram]:
     """The moments of all layers that sum over channels that can go, by operator."""
     wanted = {c.place[0] for family in dependencies.families for c in family.contractions}
-    walk, found, main = Walk(dependencies.tree, samples), dict[int, Gram](), dependencies.graph
+    walk, found, main = ActivationWalk(dependencies.tree, samples), dict[int, Gram](), dependencies.graph
     for operator in main.operators:
         events.progress(operator.index / len(main.operators), "what layers read")
         layer = linear.described(operator, main.tensors) if operator.index in wanted else None

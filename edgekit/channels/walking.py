@@ -10,7 +10,7 @@ from edgekit.waist.stepwise import Stepwise, last_uses
 from edgekit.waist.tensors import Array
 
 
-class Walk:
+class ActivationWalk:
     """What a network's tensors hold for samples, as far as they are still read.
 
     Args:

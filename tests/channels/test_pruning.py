@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekit.channels import budget, cutting, dependencies, linear, pruning, repair
+from edgekit.channels import budget, cutting, dependencies, latency, linear, pruning, repair
 from edgekit.channels.budget import Goal
 from edgekit.channels.cutting import Rest
 from edgekit.channels.dependencies import Dependencies, Family
 from edgekit.errors import InputError, Unsupported
 from edgekit.waist import cost, graph, run
 from edgekit.waist.tensors import sqnr_db
-from tests.channels.generated import Layers, network
+from tests.channels.generated import Layers, drawn, network
 
 
 def residual(net: Layers, x: int) -> int:
@@ -152,6 +152,7 @@ def test_repair_gains(channels: Dependencies, tmp_path: Path) -> None:
         outputs_db(channels, pruned(channels, wanted, "error", repaired=mend), tmp_path) for mend in (False, True)
     )
     assert repaired > bare + 10
+    assert (tmp_path / "pruned.tflite").stat().st_size < 0.9 * (tmp_path / "whole.tflite").stat().st_size
 
 
 @pytest.mark.parametrize("kind", ["l1", "l2", "activations", "error"])
@@ -197,3 +198,18 @@ def test_narrowed_networks_are_pruned_again(channels: Dependencies, tmp_path: Pa
     path.write_bytes(pruned(channels, goal(channels, 0.3)))
     again = dependencies.find(path)
     assert [family.name for family in again.families] == [family.name for family in channels.families]
+
+
+def test_latency_is_a_line_between_two_widths(channels: Dependencies, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert latency.alone_ms(channels.tree, 0) > 0
+    monkeypatch.setattr(latency, "alone_ms", lambda tree, operator: 1 + cost.macs(*_operator(tree, operator)) / 1000)
+    predicted = latency.table(channels)
+    for share in (0.0, 0.3, 0.5):
+        rest = Rest(channels, drawn(channels, share) if share else ())
+        expected = sum(1 + budget.macs(channels, rest, operator) / 1000 for operator in channels.graph.operators)
+        assert predicted(rest) == pytest.approx(expected)
+
+
+def _operator(tree: Any, index: int) -> tuple[graph.Graph, graph.Operator]:
+    main = graph.describe(tree)[0]
+    return main, main.operators[index]

@@ -63,8 +63,3 @@ def test_what_cannot_be_had_is_told(network: Path, tmp_path: Path) -> None:
     other.mkdir()
     with pytest.raises(Unsupported, match="No layer of this network can lose channels"):
         pruned(other, layers.save(tmp_path / "one.tflite", layers.conv(layers.x, 4)), PruneChannels(importance="l1"))
-
-
-def test_latency_is_predicted(network: Path, tmp_path: Path) -> None:
-    made = pruned(tmp_path, network, PruneChannels(remove=0.03, of="latency", importance="l2", repair=False))
-    assert made.figures["macs_share"] < 1
