@@ -150,13 +150,17 @@ def _save(model: Any, path: Path) -> None:
 def _network(job: Job, chosen: settings.NncfSettings) -> tuple[Any, Signature, tuple[str, ...]]:
     """The network in the job's precision, with its signature and notes, by the first way that works."""
     refusals: list[Unsupported] = []
+    own = "the source's own integers and scales: NNCF was not used"
+    if job.learned is not None and job.precision == "int8":
+        job = msgspec.structs.replace(job, waist=job.learned, has_integers=True)
+        own = "the integers and scales that were trained: NNCF was not used"
     for way, read in ways.readers(job):
         notes = tuple(f"not read from {job.source_format} directly: {refusal.problem}" for refusal in refusals)
         try:
             model, signature = read(job)
             signature = reading.named(model, signature)
             if job.has_integers:  # quantizing it once more would only lose
-                notes += ("the source's own integers and scales: NNCF was not used",)
+                notes += (own,)
             elif job.precision == "int8":
                 model, found = quantization.quantize(model, job, signature, chosen)
                 notes += found

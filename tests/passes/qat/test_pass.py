@@ -10,7 +10,8 @@ from edgekit.engine import registry
 from edgekit.errors import Unsupported
 from edgekit.nouns.passing import Passed, Task
 from edgekit.nouns.recipe import Qat
-from edgekit.waist import edit, graph
+from edgekit.waist import edit, graph, run
+from edgekit.waist.tensors import sqnr_db
 from tests import networks
 from tests.lazy import Lazy
 from tests.passes.qat.integers import quantized
@@ -131,3 +132,18 @@ def test_other_precisions_are_refused_by_name(tmp_path: Path) -> None:
     path = networks.classifier(tmp_path / "float.tflite")
     with pytest.raises(Unsupported, match="int4"):
         applied(task(path, precision="int4"), tmp_path / "out")
+
+
+def test_openvino_reads_what_was_learned(tmp_path: Path) -> None:
+    path = networks.classifier(tmp_path / "float.tflite")
+    content, values = quantized(path)
+    (tmp_path / "learned.tflite").write_bytes(content)
+    named = {f"source_{name}": samples for name, samples in values.items()}
+    job = networks.job(path, "int8", learned=str(tmp_path / "learned.tflite"), calibration=named)
+    built = registry.leaf("backends", "openvino").build(job, "model.xml", tmp_path)
+    assert any(kernel.operator == "Convolution" and kernel.status in {"u8", "i8"} for kernel in built.placements)
+    registry.leaf("backends", "openvino").run(
+        tmp_path / "model.xml", built.signature, tmp_path / "calibration.npz", tmp_path / "made.npz"
+    )
+    made, right = np.load(tmp_path / "made.npz"), run.run(tmp_path / "learned.tflite", values)
+    assert sqnr_db(right["probabilities"], made["source_probabilities"]) > 25

@@ -1,0 +1,82 @@
+"""Integer files of every shared model, computed in TensorFlow and by LiteRT on XNNPACK: each operator, and the outputs."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgekit.engine import registry
+from edgekit.engine.session import Session
+from edgekit.engine.store import Store
+from edgekit.errors import EdgekitError
+from edgekit.nouns.building import Job
+from edgekit.nouns.model import SourceOptions
+from edgekit.passes.qat import agreement
+from edgekit.passes.qat.simulation import Simulation
+from edgekit.passes.qat.specification import Specification
+from edgekit.steps import conversion, reading
+from edgekit.waist import tensors
+from tests.conftest import ROOT
+from tests.studies.coverage.cases import FOLDERS, Case, found, inputs
+
+SHARED = Path(os.environ.get("EDGEKIT_SHARED", ROOT.parent / "shared")).resolve()
+
+CASES = (
+    [case for case in found(SHARED, ("phone", *FOLDERS)) if case.folder not in {"onnx_invalid", "hostile"}]
+    if SHARED.is_dir()
+    else []
+)
+
+SAMPLES = 4
+
+FLOATS_BETWEEN = {"phone/efficientnet_lite0.onnx": 0.8}
+"""Networks with float operators between those of integers: floats differ in their last bits, and the share that is left."""
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    folder = tmp_path_factory.mktemp("qat")
+    with Session(Store(folder / "cache"), folder / "log.txt") as running:
+        yield running
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def test_the_integers_of_a_model_are_those_of_litert(
+    case: Case, session: Session, tmp_path: Path, record_property: Any
+) -> None:
+    try:
+        network = reading.open_network(session, case.path, SourceOptions(shapes=case.shapes))
+        subject = conversion.subject(session, network, ())
+        if subject.waist is None:
+            pytest.skip(f"it has no waist: {subject.reason}")
+        waist = subject.waist.folder / subject.waist.result.file
+        values = inputs(case, network.model.signature)
+        np.savez(tmp_path / "calibration.npz", **values)
+        signature = subject.waist.result.signature
+        job = Job(
+            waist=str(waist), source=str(waist), source_format="tflite", signature=signature, source_signature=signature,
+            precision="int8", io="float32", calibration=str(tmp_path / "calibration.npz"),
+            settings={"ranges": "minmax", "weights": "nearest"},
+        )  # fmt: skip
+        registry.leaf("backends", "tflite").build(job, "model.tflite", tmp_path)
+    except EdgekitError as error:
+        pytest.skip(f"it has no int8 file: {error.problem}")
+    content = (tmp_path / "model.tflite").read_bytes()
+    samples = {name: np.asarray(v[:SAMPLES]) for name, v in tensors.inputs_to_file(signature, values).items()}
+    seen, spec = agreement.observed(content, samples), Specification.read(content)
+    simulation = Simulation(spec)
+    shares = [share for share in agreement.alone(simulation, seen) if share.integers]
+    apart = [share for share in shares if share.equal < 1]
+    for share in apart:
+        record_property(
+            f"{share.name} {share.operator}", f"{share.equal:.4%} equal, others to {share.furthest:g} apart"
+        )
+    proven = Simulation(spec, as_it_is={share.operator for share in apart})
+    outputs = agreement.whole(proven, seen)
+    record_property("by LiteRT", sorted(proven.by_litert))
+    record_property("outputs", outputs)
+    assert min(outputs.values()) >= FLOATS_BETWEEN.get(case.name, 1)
