@@ -23,6 +23,7 @@ VERBS = {
     "diagnose": "Find at which operators a file loses accuracy, why, and what would help.",
     "profile": "Measure latency, memory and energy of an artifact on a device.",
     "compare": "Tell which of two artifacts is faster on a device, or that no difference is shown.",
+    "report": "Explain artifacts on one HTML page.",
     "baseline": "Keep what artifacts are now, for edgekit gate to compare later ones with.",
     "gate": "Check artifacts against a budget and a baseline; exit 1 if one is missed.",
     "devices": "List attached devices, what they run and what is wrong; configure boards.",

@@ -20,6 +20,7 @@ from edgekit.verbs.planning import plan
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from edgekit.engine.session import Session
     from edgekit.verbs.after_build import Measurements
 
 
@@ -108,10 +109,18 @@ if TYPE_CHECKING:
     metavar="SIZE",
     help="Largest size of the cache (50G).  [default: 20G or a tenth of the disk]",
 )
+@click.option("--report", is_flag=True, help="Write report.html into each folder (see edgekit report).")
 @click.option("--dry-run", is_flag=True, help="Show what would be built, and build nothing.")
 @options.json_option
 def verb(
-    model: str | None, *, cache_limit: int | None, trust_project: bool, dry_run: bool, as_json: bool, **flags: Any
+    model: str | None,
+    *,
+    cache_limit: int | None,
+    trust_project: bool,
+    report: bool,
+    dry_run: bool,
+    as_json: bool,
+    **flags: Any,
 ) -> int:
     """Turn a model into verified artifacts for one or more targets.
 
@@ -146,12 +155,24 @@ def verb(
             _show_measurements(console, measured)
             results, code = after_build.refreshed(results), code or measured.exit_code
         code = code or _judge_budget(console, wanted, results)
+        if report:
+            results = _explain(session, results)
     if as_json:
         document: dict[str, Any] = {"results": [_as_dict(result) for result in results]}
         if measured is not None:
             document["measuring_errors"] = [as_dict(error) for error in measured.errors]
         options.print_json(document)
     return code
+
+
+def _explain(session: "Session", results: list[Result]) -> list[Result]:
+    """Write a report into each folder; the results with the manifests that list them."""
+    from edgekit.verbs import after_build, report  # noqa: PLC0415  only if it is asked for
+
+    for result in results:
+        if result.manifest is not None:
+            say(f"wrote {report.report(session, [result.folder])}")
+    return after_build.refreshed(results)
 
 
 def _judge_budget(console: "Console", wanted: Project, results: list[Result]) -> int:
