@@ -14,7 +14,7 @@ from edgekit.nouns.diagnosis import Diagnosed
 from edgekit.nouns.manifest import FILE_NAME, PROFILES, Manifest
 from edgekit.nouns.model import FLOATS
 from edgekit.report import html
-from edgekit.report.html import View
+from edgekit.report.html import Explained
 from edgekit.steps import sampling
 from edgekit.verbs.diagnose import DiagnosisRequest, diagnose
 from edgekit.waist.tensors import Array
@@ -55,12 +55,12 @@ def report(session: Session, folders: list[Path], output: Path | None = None, *,
     return output
 
 
-def _view(session: Session, folder: Path, *, with_diagnosis: bool) -> View:
+def _view(session: Session, folder: Path, *, with_diagnosis: bool) -> Explained:
     manifest = manifests.read(folder / FILE_NAME)
     raw = {profile.raw: found for profile in manifest.profiles if profile.raw and (found := _raw(folder, profile.raw))}
     samples, reason = _samples(session, manifest)
     diagnoses = _diagnoses(session, folder, manifest) if with_diagnosis else ()
-    return View(folder, manifest, raw, samples, reason, diagnoses)
+    return Explained(folder, manifest, raw, samples, reason, diagnoses)
 
 
 def _raw(folder: Path, name: str) -> dict[str, Array]:

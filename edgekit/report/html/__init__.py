@@ -21,7 +21,7 @@ NAME = "report.html"
 
 
 @dataclass(frozen=True)
-class View:
+class Explained:
     """What is known of one folder.
 
     ``raw`` holds for each profile, by its ``raw``, the samples of every block (`edgekit.measure.record.raw`);
@@ -37,10 +37,9 @@ class View:
     diagnoses: Sequence[Diagnosed] = ()
 
 
-def page(views: Sequence[View]) -> str:
+def page(views: Sequence[Explained]) -> str:
     """The page of one or several folders, side by side."""
     import jinja2  # noqa: PLC0415  only if a page is wanted
-    from markupsafe import Markup  # noqa: PLC0415  as above
 
     def text(value: Any) -> Any:
         """Values as they are shown: without control characters and marks that turn text around."""
@@ -52,17 +51,12 @@ def page(views: Sequence[View]) -> str:
     )
     template = environment.from_string((here / "page.html.jinja").read_text(encoding="utf8"))
 
-    def drawn(found: pictures.Picture) -> Markup:
-        """A picture as it is: matplotlib escapes the names in it."""
-        return Markup(found.svg)  # noqa: S704
-
     style = (here / "style.css").read_text(encoding="utf8")
     told = [facts.artifact(view, i) for i, view in enumerate(views)]
     return template.render(
-        style=Markup(style),  # noqa: S704  ours
+        style=style,
         artifacts=told,
         title=facts.title(views),
         rows=facts.rows(views),
         pareto=pictures.pareto([(view.manifest.target, view.manifest) for view in views]),
-        picture=drawn,
     )

@@ -17,7 +17,7 @@ from edgekit.report.profiles import milliseconds
 from edgekit.report.screens import count, size
 
 if TYPE_CHECKING:
-    from edgekit.report.html import View
+    from edgekit.report.html import Explained
 
 SEVERITY = ("fail", "miss", "warn", "unverified", "pass")
 
@@ -33,7 +33,7 @@ OPERATORS = 20
 """Most operators of a profile that are listed."""
 
 
-def title(views: Sequence["View"]) -> str:
+def title(views: Sequence["Explained"]) -> str:
     """What the page is about."""
     return ", ".join(dict.fromkeys(f"{view.manifest.source.file} for {view.manifest.target}" for view in views))
 
@@ -50,12 +50,12 @@ def worst(manifest: Manifest) -> str:
     return min((verdict(file) for file in manifest.artifacts), key=SEVERITY.index, default="unverified")
 
 
-def rows(views: Sequence["View"]) -> list[dict[str, Any]]:
+def rows(views: Sequence["Explained"]) -> list[dict[str, Any]]:
     """A row for each file of all folders: what the first table holds."""
     return [_row(view, file) for view in views for file in view.manifest.artifacts]
 
 
-def _row(view: "View", file: ArtifactFile) -> dict[str, Any]:
+def _row(view: "Explained", file: ArtifactFile) -> dict[str, Any]:
     judged = file.verification
     metric = None if judged is None else judged.metric
     times = [f"{_figure(p.latency.median_ms)} on {p.device.id}" for p in _profiles(view, file) if p.latency is not None]
@@ -84,11 +84,11 @@ def _figure(found: Estimate) -> str:
     return f"{milliseconds(found.value)}{interval}"
 
 
-def _profiles(view: "View", file: ArtifactFile) -> list[Profile]:
+def _profiles(view: "Explained", file: ArtifactFile) -> list[Profile]:
     return pictures.newest(view.manifest, file.sha256)
 
 
-def artifact(view: "View", number: int) -> dict[str, Any]:
+def artifact(view: "Explained", number: int) -> dict[str, Any]:
     """Everything about one folder."""
     manifest = view.manifest
     return {
@@ -204,7 +204,7 @@ def _operators(file: ArtifactFile) -> dict[str, Any]:
     }
 
 
-def _profile(view: "View", file: ArtifactFile, profile: Profile) -> dict[str, Any]:
+def _profile(view: "Explained", file: ArtifactFile, profile: Profile) -> dict[str, Any]:
     latency, memory = profile.latency, profile.memory
     names = ("init", "first", "median", "p90", "p99", "mean")
     total = sum(row.mean_ms for row in profile.operators) or 1.0
@@ -246,7 +246,7 @@ def _data(data: DataSet) -> dict[str, Any]:
     }
 
 
-def _inputs(view: "View") -> list[dict[str, Any]]:
+def _inputs(view: "Explained") -> list[dict[str, Any]]:
     """Ranges of calibration samples, and contact sheets of those that are pictures."""
     described = {found.name: found for found in view.manifest.description.inputs if isinstance(found, ImageInput)}
     only = next(iter(described.values())) if len(described) == 1 else None

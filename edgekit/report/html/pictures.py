@@ -33,14 +33,14 @@ RANGES = 64
 
 
 @dataclass(frozen=True)
-class Picture:
+class Drawing:
     """An SVG for the page, and what it shows in words, for who does not see it."""
 
     svg: str
     words: str
 
 
-def inline(document: str, words: str) -> Picture:
+def inline(document: str, words: str) -> Drawing:
     """A file of matplotlib's as part of a page: without prolog and metadata, ids of its own, described."""
     number = hashlib.sha256((words + document).encode()).hexdigest()[:10]
     body = document[document.index("<svg") :]
@@ -50,7 +50,7 @@ def inline(document: str, words: str) -> Picture:
     body = re.sub(r'^<svg ([^>]*?)width="[^"]*"', r"<svg \1", body, count=1)
     body = re.sub(r'^<svg ([^>]*?)height="[^"]*"', r"<svg \1", body, count=1)
     label = plain(words).translate({ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;", ord('"'): "&quot;"})
-    return Picture(body.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1), words)
+    return Drawing(body.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1), words)
 
 
 def _short(name: str) -> str:
@@ -59,7 +59,7 @@ def _short(name: str) -> str:
     return told if len(told) <= NAME_LENGTH else f"{told[: NAME_LENGTH - 1]}…"
 
 
-def _drawn(words: str, size: tuple[float, float], draw: Callable[[Any], None]) -> Picture | None:
+def _drawn(words: str, size: tuple[float, float], draw: Callable[[Any], None]) -> Drawing | None:
     """A picture drawn on axes; None without matplotlib."""
     try:
         with svg.style(words) as new:
@@ -72,7 +72,7 @@ def _drawn(words: str, size: tuple[float, float], draw: Callable[[Any], None]) -
         return None
 
 
-def pareto(rows: Sequence[tuple[str, Manifest]]) -> Picture | None:
+def pareto(rows: Sequence[tuple[str, Manifest]]) -> Drawing | None:
     """Size against median latency, a point for each measured file, on each device a mark of its own."""
     points = [
         (file.size_bytes / 1024, profile.latency.median_ms, f"{target}/{file.file}", profile.device.id)
@@ -119,7 +119,7 @@ def newest(manifest: Manifest, sha256: str) -> list[Profile]:
     return list({profile.device.id: profile for profile in mine}.values())
 
 
-def latency(profile: Profile, arrays: Mapping[str, Array]) -> dict[str, Picture]:
+def latency(profile: Profile, arrays: Mapping[str, Array]) -> dict[str, Drawing]:
     """Latencies by block, and power over time."""
     what = {"latency": "Latencies of each block", "power": "Power over time"}
     drawn = plots.draw(profile, dict(arrays))
@@ -129,7 +129,7 @@ def latency(profile: Profile, arrays: Mapping[str, Array]) -> dict[str, Picture]
     }
 
 
-def errors(found: Diagnosed) -> Picture | None:
+def errors(found: Diagnosed) -> Drawing | None:
     """SQNR along the network."""
     try:
         svg.require()
@@ -139,7 +139,7 @@ def errors(found: Diagnosed) -> Picture | None:
     return inline(along.draw(found), f"SQNR of each operator of {found.file}; the worst: {worst}")
 
 
-def ranges(name: str, values: Array) -> Picture | None:
+def ranges(name: str, values: Array) -> Drawing | None:
     """Least, mean and greatest value of each sample of an input."""
     taken = np.asarray(values[:RANGES], np.float64).reshape(min(len(values), RANGES), -1)
     least, mean, most = taken.min(axis=1), taken.mean(axis=1), taken.max(axis=1)

@@ -22,7 +22,7 @@ from edgekit.nouns.manifest import Manifest
 from edgekit.nouns.profile import OperatorTime
 from edgekit.nouns.recipe import FineTune, PassReport, Weighed
 from edgekit.report import html
-from edgekit.report.html import View, pictures
+from edgekit.report.html import Explained, pictures
 from tests.measure.gated_folders import artifact, manifest, profile, spec
 
 HOSTILE = '</script><script>document.title="taken"</script><img src=x onerror=alert(1)>{{ 7*7 }}"\'&\u202e'
@@ -67,7 +67,7 @@ class Outline(HTMLParser):
             self.headings[-1] = level, said + data
 
 
-def full(name: str = "net") -> View:
+def full(name: str = "net") -> Explained:
     file = artifact(name=f"{name}.tflite")
     times = (OperatorTime(name=name, kind="CONV_2D", mean_ms=1.0, runs_on="xnnpack"),)
     seen = profile(
@@ -86,12 +86,12 @@ def full(name: str = "net") -> View:
     )  # fmt: skip
     blocks = {f"latencies_ms_{i}": np.full(40, 1.0 + 0.1 * i) for i in range(6)}
     pixels = np.random.default_rng(0).uniform(0, 1, (20, 1, 8, 8, 3)).astype(np.float32)
-    return View(Path(name), made, {"p.npz": blocks}, {"x": pixels})
+    return Explained(Path(name), made, {"p.npz": blocks}, {"x": pixels})
 
 
 @pytest.fixture(scope="module")
 def page() -> str:
-    return html.page([full(), View(Path("bare"), bare())])
+    return html.page([full(), Explained(Path("bare"), bare())])
 
 
 def bare() -> Manifest:
