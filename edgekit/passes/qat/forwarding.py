@@ -9,7 +9,13 @@ from edgekit.trainable.form import Lifted
 from edgekit.trainable.layers import shortened, whole
 from edgekit.trainable.libraries import tf
 from edgekit.trainable.operands import Operand, carried
-from edgekit.waist import graph
+from edgekit.waist import cutting, graph
+
+BETWEEN = graph.BORDER | {"RESHAPE", "SQUEEZE", "EXPAND_DIMS"}
+"""Operators between an output and what makes its scores."""
+
+HEADS = frozenset({"SOFTMAX", "LOG_SOFTMAX", "LOGISTIC"})
+"""Operators that make scores."""
 
 
 class IntegerForward:
@@ -23,8 +29,14 @@ class IntegerForward:
     def __init__(self, simulation: Simulation, lifted: Lifted) -> None:
         self._simulation, self._main, self._lifted = simulation, simulation.spec.main, lifted
         own = lifted.main
-        self._names = {tensor.name: tensor.index for tensor in self._main.tensors if tensor.name}
-        self._outputs = dict(zip(own.outputs, self._main.outputs, strict=True))
+        made = {tensor for operator in self._main.operators for tensor in operator.outputs}
+        names = {name: tensor for name, tensor in cutting.names(self._main).items() if tensor in made}
+        self._places = {tensor: names[name] for name, tensor in cutting.names(own).items() if name in names}
+        for one, other in zip(own.outputs, self._main.outputs, strict=True):
+            self._places[one] = other
+            theirs, ours = scores(own, one), scores(self._main, other)
+            if theirs is not None and ours is not None:
+                self._places[theirs] = ours
 
     def __call__(self, given: list[Any], wanted: tuple[int, ...], *, training: bool) -> list[Any]:  # noqa: ARG002
         """See `edgekit.training.hooks.Forward`."""
@@ -55,17 +67,20 @@ class IntegerForward:
         Raises:
             Unsupported: there is none, since the network was rewritten there.
         """
-        if place in self._outputs:
-            return self._outputs[place]
-        name = self._lifted.main.tensors[place].name
-        found = self._names.get(name)
-        if found is None or not self._makes(found):
+        if place not in self._places:
+            name = self._lifted.main.tensors[place].name
             raise Unsupported(
                 f"The integer file has no tensor {name}, at which the network is to be compared with its teacher.",
                 place=name,
-                fix="set qat.loss=mse, which compares outputs",
+                fix="leave out the pass qat, and quantize after training",
             )
-        return found
+        return self._places[place]
 
-    def _makes(self, tensor: int) -> bool:
-        return any(tensor in operator.outputs for operator in self._main.operators)
+
+def scores(main: graph.Graph, output: int) -> int | None:
+    """What a softmax or a sigmoid at an output makes its scores of; None if there is neither."""
+    makers = {tensor: operator for operator in main.operators for tensor in operator.outputs}
+    maker = makers.get(output)
+    while maker is not None and maker.name in BETWEEN:
+        maker = makers.get(maker.inputs[0])
+    return maker.inputs[0] if maker is not None and maker.name in HEADS else None
