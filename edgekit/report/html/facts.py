@@ -213,7 +213,7 @@ def _profile(view: "Explained", file: ArtifactFile, profile: Profile) -> dict[st
         "file": file.file,
         "device": f"{profile.device.id}, {profile.device.title}",
         "when": profile.created_utc,
-        "how": f"{profile.run.threads} threads, {profile.run.delegate}, {profile.runtime}, {profile.protocol.name}",
+        "how": _how(profile),
         "times": [] if latency is None else [(name, _figure(getattr(latency, f"{name}_ms"))) for name in names],
         "memory": "unknown" if memory.peak_bytes is None else size(memory.peak_bytes),
         "energy": _energy(profile.energy),
@@ -223,6 +223,12 @@ def _profile(view: "Explained", file: ArtifactFile, profile: Profile) -> dict[st
         "no_operators": profile.unavailable.get("operators", "edgekit profile --ops times them"),
         "flags": list(profile.flags),
     }
+
+
+def _how(profile: Profile) -> str:
+    run = profile.run
+    threads = f"{run.threads} thread" + ("s" if run.threads > 1 else "")
+    return f"{threads}, {run.delegate}, {profile.runtime}, {profile.protocol.name}"
 
 
 def _energy(found: Energy | None) -> str:
