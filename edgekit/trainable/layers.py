@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.trainable import portable
 from edgekit.trainable.computing import compute
 from edgekit.trainable.libraries import tf, tf_keras
 from edgekit.trainable.operands import Call, Operand, carried
@@ -20,6 +21,12 @@ AS_WRITTEN: Callable[[Method], Method] = tf.autograph.experimental.do_not_conver
 """TensorFlow would rewrite all Python that a layer calls. It hides what a method takes, and Keras then adds to that."""
 
 
+Class = Callable[[type], type]
+
+registered: Class = tf_keras.saving.register_keras_serializable("edgekit")
+"""Whoever has imported this module can load models with these layers."""
+
+
 def whole(values: Any, shape: tuple[int, ...]) -> Any:
     """What stands in the model, ``[N, …]`` without the file's leading 1, in the file's shape ``[N, *shape]``."""
     return tf.reshape(values, [-1, *shape]) if short(shape) != shape else values
@@ -30,6 +37,7 @@ def shortened(values: Any, shape: tuple[int, ...]) -> Any:
     return tf.reshape(values, [-1, *short(shape)]) if short(shape) != shape else values
 
 
+@registered
 class OperatorLayer(tf_keras.layers.Layer):  # type: ignore[misc]
     """An operator by its function in `edgekit.trainable.operators.table`, without the activation fused into it.
 
@@ -40,8 +48,8 @@ class OperatorLayer(tf_keras.layers.Layer):  # type: ignore[misc]
         name: of the layer.
     """
 
-    def __init__(self, call: Call, weights: dict[int, Any], inner: Sequence[Any], name: str) -> None:
-        super().__init__(name=name)
+    def __init__(self, call: Call, weights: dict[int, Any], inner: Sequence[Any], name: str, **about: Any) -> None:
+        super().__init__(name=name, **about)
         self._operator, self._held = call, dict(weights)
         self.held = [*weights.values(), *inner]  # tracked by Keras
 
@@ -65,6 +73,20 @@ class OperatorLayer(tf_keras.layers.Layer):  # type: ignore[misc]
             return operand
         return Operand(whole(next(given), operand.shape), sampled=True)
 
+    def get_config(self) -> dict[str, Any]:
+        """What the layer is made of: the operator as a file, and the slots of its variables."""
+        return dict(super().get_config(), operator=portable.packed(self._operator), weights=sorted(self._held))
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "OperatorLayer":
+        """The layer again, with variables of zeros for loaded values."""
+        told = dict(config)
+        slots = told.pop("weights")
+        call = portable.unpacked(told.pop("operator"), slots)
+        specs = {slot: call.operands[slot].values for slot in slots}
+        weights = {slot: tf.Variable(tf.zeros(spec.shape, spec.dtype)) for slot, spec in specs.items()}
+        return cls(call, weights, (), **told)
+
 
 def _sampled(operand: Operand, count: Any) -> Any:
     """The values, repeated for each sample if they are the same for all."""
@@ -72,11 +94,12 @@ def _sampled(operand: Operand, count: Any) -> Any:
     return values if operand.sampled else tf.repeat(values[None], count, 0)
 
 
+@registered
 class FunctionLayer(tf_keras.layers.Layer):  # type: ignore[misc]
     """An activation that was fused into an operator and that tf-keras has no layer for."""
 
-    def __init__(self, activation: str, name: str) -> None:
-        super().__init__(name=name)
+    def __init__(self, activation: str, name: str, **about: Any) -> None:
+        super().__init__(name=name, **about)
         self.activation = activation
 
     @AS_WRITTEN
@@ -89,19 +112,25 @@ class FunctionLayer(tf_keras.layers.Layer):  # type: ignore[misc]
         return dict(super().get_config(), activation=self.activation)
 
 
+@registered
 class ConstantLayer(tf_keras.layers.Layer):  # type: ignore[misc]
     """Gives a constant for each sample, ``[N, *shape]``, whatever it is given."""
 
-    def __init__(self, values: Array, name: str) -> None:
-        super().__init__(name=name)
-        self._values = values
+    def __init__(self, values: Array | dict[str, Any], name: str, **about: Any) -> None:
+        super().__init__(name=name, **about)
+        self._values = portable.array_of(values) if isinstance(values, dict) else values
 
     @AS_WRITTEN
     def call(self, inputs: Any, **_: Any) -> Any:
         """The constant, once for each sample."""
         return tf.repeat(tf.constant(self._values)[None], tf.shape(inputs)[0], 0)
 
+    def get_config(self) -> dict[str, Any]:
+        """What the layer is made of."""
+        return dict(super().get_config(), values=portable.text_of(self._values))
 
+
+@registered
 class AsItIsLayer(tf_keras.layers.Layer):  # type: ignore[misc]
     """An operator run by LiteRT as it stands in the file: right, slow, and without a gradient.
 
@@ -112,8 +141,8 @@ class AsItIsLayer(tf_keras.layers.Layer):  # type: ignore[misc]
         name: of the layer.
     """
 
-    def __init__(self, stepwise: Stepwise, call: Call, given: Sequence[int], name: str) -> None:
-        super().__init__(name=name)
+    def __init__(self, stepwise: Stepwise, call: Call, given: Sequence[int], name: str, **about: Any) -> None:
+        super().__init__(name=name, **about)
         self._stepwise, self._operator, self._given = stepwise, call, list(given)
 
     @AS_WRITTEN
@@ -129,6 +158,19 @@ class AsItIsLayer(tf_keras.layers.Layer):  # type: ignore[misc]
             for value, result in zip(made, results, strict=True)
         ]
         return found[0] if len(found) == 1 else found
+
+    def get_config(self) -> dict[str, Any]:
+        """What the layer is made of: the operator as a file."""
+        return dict(super().get_config(), operator=portable.packed(self._operator))
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "AsItIsLayer":
+        """The layer again."""
+        told = dict(config)
+        call = portable.unpacked(told.pop("operator"), ())
+        pairs = zip(call.operator.inputs, call.operands, strict=True)
+        given = [tensor for tensor, operand in pairs if operand is not None and operand.sampled]
+        return cls(Stepwise(call.file.tree), call, given, **told)
 
     def _run(self, *values: Any) -> list[Array]:
         made = self._stepwise.run(self._operator.operator, dict(zip(self._given, values, strict=True)))
