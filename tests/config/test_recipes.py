@@ -100,6 +100,8 @@ def test_integers_are_trained_once(tmp_path: Path) -> None:
 def test_settings_go_before_a_recipe_s_own() -> None:
     (found,) = recipes.recipe("qat", {"qat": {"epochs": 2, "optimizer": "sgd"}}).passes
     assert (found.epochs, found.optimizer) == (2, "sgd")
+    (student,) = recipes.recipe("distill-half", overrides={"distill": {"epochs": 2}}).passes
+    assert (student.epochs, student.student) == (2, None)
     assert complaint("qat", overrides={"qat": {"epoch": 2}}).fix == "did you mean epochs?"
     assert complaint("qat", overrides={"prune": {"epochs": 2}}).fix == "it has qat"
     assert complaint("ptq", overrides={"qat": {"epochs": 2}}).fix == "it has no passes"

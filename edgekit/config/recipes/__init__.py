@@ -108,7 +108,8 @@ def overridden(found: Recipe, overrides: Overrides) -> Recipe:
 def _replaced(settings: PassSettings, said: Mapping[str, Any]) -> PassSettings:
     if not said:
         return settings
-    content = msgspec.to_builtins(settings) | dict(said)
+    told = {key: value for key, value in msgspec.to_builtins(settings).items() if value is not None}  # TOML has no null
+    content = told | dict(said)
     made: PassSettings = toml.convert(content, type(settings), Path(f"--set {name_of(settings)}"))
     return made
 
