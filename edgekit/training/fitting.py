@@ -18,7 +18,7 @@ from edgekit.training.data import TrainingData
 from edgekit.training.feeding import Batch, Feed
 from edgekit.training.hooks import NONE, Fitted, Hooks
 from edgekit.training.optimizers import optimizer
-from edgekit.training.preparing import is_kernel
+from edgekit.training.preparing import is_kernel, paces
 from edgekit.training.teaching import Teaching, called, model_of
 
 
@@ -89,6 +89,7 @@ class Loop:
         kernels = {id(weight.variable) for weight in lifted.weights if is_kernel(weight)}
         self._optimizer = optimizer(settings, rate, [v for v in self._trained if id(v) not in kernels])
         self._optimizer.build(self._trained)
+        self._paces = paces(lifted) if settings.optimizer != "sgd" else []
         self._kernels = [variable for variable in self._trained if id(variable) in kernels]
         self._network = _distinct([*lifted.model.variables, *hooks.variables, *hooks.state])
         variables = _distinct([*self._network, *self._teaching.adapters, *self._optimizer.variables, self._factor])
@@ -206,7 +207,10 @@ class Loop:
             clipped, norm = tf.clip_by_global_norm([g for g, _ in pairs], self._settings.clip_norm)
             pairs = [(g, v) for g, (_, v) in zip(clipped, pairs, strict=True)]
             loss = tf.where(tf.math.is_finite(norm), loss, math.nan)
+        before = [(variable, tf.identity(variable), pace) for variable, pace in self._paces]
         self._optimizer.apply_gradients(pairs)
+        for variable, was, pace in before:
+            variable.assign(was + pace * (variable - was))
         self._hooks.after_step(step)
         return loss
 

@@ -1,6 +1,7 @@
 """A waist made ready to be trained: with fresh weights, dropout and batch normalization, as the settings ask."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from edgekit.nouns.passing import Task
 from edgekit.trainable import normalization
 from edgekit.trainable.form import Lifted, Weight
 from edgekit.trainable.lifting import lift
+from edgekit.trainable.weights import Place
 from edgekit.training.data import TrainingData
 from edgekit.waist.tensors import Array
 
@@ -68,17 +70,37 @@ def draw(lifted: Lifted, seed: int) -> None:
 
     What an operator multiplies element by element becomes 1, and slopes of a PReLU stay as they are.
     """
-    random = np.random.default_rng(seed)
-    readers = {
-        tensor: (operator.name, slot)
-        for operator in lifted.main.operators
-        for slot, tensor in enumerate(operator.inputs)
-    }
+    random, readers = np.random.default_rng(seed), _readers(lifted)
     for weight in lifted.weights:
-        part, tensor = weight.tensor.places[0]
-        name, slot = readers.get(tensor, ("", 0)) if part == 0 else ("", 0)
-        values = _drawn(weight, name, slot, random)
+        values = _drawn(weight, *readers.get(weight.tensor.places[0], ("", 0)), random)
         weight.variable.assign(weight.layout.to_layer(values))
+
+
+def _readers(lifted: Lifted) -> dict[Place, tuple[str, int]]:
+    """By the place of a tensor the operator that reads it, and in which slot."""
+    main = lifted.main.operators
+    return {(0, tensor): (o.name, slot) for o in main for slot, tensor in enumerate(o.inputs)}
+
+
+SMALL = 0.25
+"""Kernels whose spread is below this share of what He et al. would draw are trained in smaller steps."""
+
+
+def paces(lifted: Lifted) -> list[tuple[Any, float]]:
+    """Kernels that are far smaller than usual, and the share of a step that they may take.
+
+    An optimizer such as Adam moves all numbers about as far. Networks that read pixels of 0 to 255, or whose
+    normalization was folded, have kernels of thousandths, which such steps would overrun.
+    """
+    readers, found = _readers(lifted), []
+    for weight in filter(is_kernel, lifted.weights):
+        reader, slot = readers.get(weight.tensor.places[0], ("", 0))
+        values = weight.variable.numpy().astype(np.float64)
+        usual = SMALL * np.sqrt(2 / _fan_in(reader, slot, weight.tensor.values.shape))
+        pace = float(np.sqrt(np.square(values).mean()) / usual)
+        if 0 < pace < 1:
+            found.append((weight.variable, pace))
+    return found
 
 
 def _drawn(weight: Weight, reader: str, slot: int, random: np.random.Generator) -> Array:

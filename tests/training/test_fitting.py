@@ -214,3 +214,20 @@ def test_a_choice_is_taught_by_what_it_is_made_of(tmp_path: Path) -> None:
     waist = net.save(tmp_path / "choice.tflite", made)
     passed, _ = trained(tmp_path, waist, labels=True)
     assert passed.epochs[-1].held_out < 1.0
+
+
+def test_kernels_for_raw_pixels_take_small_steps(network: Path, tmp_path: Path) -> None:
+    preparing = Lazy("edgekit.training.preparing")
+    lifted = lifting.lift(network)
+    assert preparing.paces(lifted) == []
+    first = lifted.weights[0].variable
+    first.assign(first / 255)
+    ((slow, pace),) = preparing.paces(lifted)
+    assert slow is first
+    assert 0.005 < pace < 0.05
+    before = first.numpy()
+    asked = digits.task(tmp_path, network, FineTune(epochs=1, schedule="constant", warmup=0, holdout=0), labels=True)
+    fitting.fit(lifted, data.read(asked), asked.settings, checkpoints=tmp_path / "checkpoints")
+    steps = -(-digits.MEMBERS // 32)
+    moved = np.abs(first.numpy() - before).max()
+    assert 0 < moved < 1.2 * steps * 1e-3 * pace  # Adam alone moves by up to its rate a step
