@@ -24,7 +24,7 @@ class Distill(Training, frozen=True, kw_only=True, tag_field="pass", tag="distil
     """
 
     epochs: Epochs = 30
-    learning_rate: Positive = 1e-3
+    learning_rate: Positive = 3e-3
     width: Kept = 0.5
     student: str | None = None
 

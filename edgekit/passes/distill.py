@@ -32,7 +32,7 @@ class DistillPass(TrainingPass):
             channels = dependencies.find(Path(task.waist))
             narrow.write_bytes(graph.pack(cutting.cut(channels, narrowed(channels, settings.width))))
             task, notes = msgspec.structs.replace(task, waist=str(narrow)), channels.notes
-        lifted = prepared(task, found)
+        lifted = prepared(task, found, gains=True)
         fitted = fit(lifted, found, settings, checkpoints=Path(task.checkpoints), seed=task.seed)
         after = cost.count(Path(task.waist))
         figures = {

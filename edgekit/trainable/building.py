@@ -19,6 +19,9 @@ from edgekit.trainable.weights import WeightTensor
 from edgekit.waist import graph
 from edgekit.waist.stepwise import Stepwise
 
+MOMENTUM = 0.9
+"""Of the moving mean and variance of normalizations: Keras' 0.99 lags behind in a training of a few hundred steps."""
+
 
 class ModelBuilder:
     """Makes the layers of a plan.
@@ -84,7 +87,7 @@ class ModelBuilder:
             made = layer(given[0] if len(given) == 1 else given or self._inputs[0])
             results = made if isinstance(made, list) else [made]
         if call.operator.index in self._normalized:
-            layer = tf_keras.layers.BatchNormalization(name=self._unique(f"{name}_normalization"))
+            layer = tf_keras.layers.BatchNormalization(momentum=MOMENTUM, name=self._unique(f"{name}_normalization"))
             self._normalizations[call.operator.index] = layer
             results = [layer(results[0])]
         row = ROWS.get(call.operator.name)
