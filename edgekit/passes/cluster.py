@@ -33,7 +33,7 @@ class ClusterPass(TrainingPass):
         settings = task.settings
         assert isinstance(settings, Cluster)
         found = data.read(task)
-        lifted = prepared(task, found)
+        lifted = prepared(task, found, folds=False)
         before = len(gzip.compress(lifted.content, 9, mtime=0))
         random = np.random.default_rng(task.seed)
         shared = [Shared(weight, settings.clusters, random) for weight in lifted.weights if is_kernel(weight)]

@@ -45,7 +45,7 @@ class PrunePass(TrainingPass):
         settings = task.settings
         assert isinstance(settings, Prune)
         found = data.read(task)
-        lifted = prepared(task, found)
+        lifted = prepared(task, found, gains=True)
         before = len(gzip.compress(lifted.content, 9, mtime=0))
         kernels = [weight for weight in lifted.weights if is_kernel(weight)]
         taken = [weight for weight in kernels if masking.fits(weight.values().shape, settings.pattern)]

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.errors import InputError
 from edgekit.nouns.passing import Task
 from edgekit.trainable import normalization
 from edgekit.trainable.form import Lifted, Weight
@@ -17,15 +18,17 @@ MEASURED = 256
 """Samples that set what a batch normalization begins with."""
 
 
-def prepared(task: Task, data: TrainingData, *, gains: bool = False) -> Lifted:
+def prepared(task: Task, data: TrainingData, *, gains: bool = False, folds: bool = True) -> Lifted:
     """Lift the waist of a task.
 
     Args:
         task: with the settings.
         data: whose first samples a batch normalization is measured on.
         gains: whether the pass gains from batch normalization, if the settings leave it open. Fresh weights do.
+        folds: whether what the pass makes of weights survives that a normalization is folded into them.
 
     Raises:
+        InputError: the settings ask for a normalization that would undo what the pass does.
         InputError, Unsupported: it cannot be lifted.
     """
     settings, path = task.settings, Path(task.waist)
@@ -36,10 +39,16 @@ def prepared(task: Task, data: TrainingData, *, gains: bool = False) -> Lifted:
     dropped = {place: settings.dropout} if settings.dropout and place is not None else {}
     if settings.from_scratch:
         draw(lifted, task.seed)
+    if settings.normalization == "on" and not folds:
+        raise InputError(
+            "Folding a batch normalization would scale each channel, and undo that weights share values.",
+            place="normalization",
+            fix="leave the setting out of this pass",
+        )
     normalized = settings.normalization == "on" or (
         settings.normalization == "auto" and (gains or settings.from_scratch)
     )
-    if normalized and normalization.places(lifted):
+    if folds and normalized and normalization.places(lifted):
         return normalization.put_back(lifted, data.some(MEASURED), dropped=dropped)
     if not dropped:
         return lifted

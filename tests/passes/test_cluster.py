@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from edgekit.errors import InputError
 from edgekit.nouns.recipe import Cluster
 from edgekit.waist import edit, graph
 from tests.lazy import Lazy
@@ -27,6 +29,13 @@ def test_k_means_gives_each_value_its_nearest_centroid(values: Any, clusters: in
     np.testing.assert_allclose(away[np.arange(len(values)), members], away.min(1), atol=1e-5)
     if len(np.unique(values)) <= clusters:
         np.testing.assert_allclose(centroids[members], values, atol=1e-6)
+
+
+def test_a_normalization_that_would_undo_it_is_refused(tmp_path: Path) -> None:
+    path = digits.network(tmp_path / "net.tflite")
+    asked = digits.task(tmp_path, path, Cluster(normalization="on"))
+    with pytest.raises(InputError, match="undo that weights share values"):
+        cluster.ClusterPass().apply(asked, tmp_path)
 
 
 def test_weights_share_values_and_zeros_stay(tmp_path: Path) -> None:
