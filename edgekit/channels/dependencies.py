@@ -217,7 +217,8 @@ class _Finder:
         return made
 
     def _name(self, operator: graph.Operator) -> str:
-        return self.graph.tensors[operator.outputs[0]].name if operator.outputs else ""
+        """The first of the names that converters join with semicolons."""
+        return self.graph.tensors[operator.outputs[0]].name.split(";")[0] if operator.outputs else ""
 
     def _at(self, place: Place) -> Ids:
         operator, slot, axis = place

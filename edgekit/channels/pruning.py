@@ -124,19 +124,12 @@ def _told(channels: Dependencies, gone: set[int]) -> list[str]:
     return [f"channels left: {'; '.join(left) or 'all'}", *channels.notes]
 
 
-def narrowed(path: Path, width: float) -> bytes:
-    """A network in which each layer that can keeps a share of its channels: those with the largest weights.
+def narrowed(channels: Dependencies, width: float) -> bytes:
+    """The file of a network in which each family keeps a share of its channels: those with the largest weights.
 
     Args:
-        path: a float TFLite file.
-        width: the share, between 0 and 1.
-
-    Returns:
-        The content of a file with the same inputs and outputs.
-
-    Raises:
-        Unsupported: no layer can lose channels.
+        channels: of the network; some must be able to go.
+        width: the share, between 0 and 1; at least one channel of each stays.
     """
-    channels = found(path)
     gone = budget.uniform(importance.by_weights(channels, 2), width)
     return finished(cutting.cut(channels, gone))

@@ -7,17 +7,15 @@ network before with a share of the channels of each layer: those with the larges
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
-from edgekit.channels import cutting, dependencies
-from edgekit.channels.dependencies import Dependencies, Family
+from edgekit.channels import dependencies, pruning
 from edgekit.errors import Unsupported
 from edgekit.nouns.recipe import Distill
 from edgekit.passes import Passed, Task, TrainingPass
 from edgekit.training import data, finishing
 from edgekit.training.fitting import fit
 from edgekit.training.preparing import prepared
-from edgekit.waist import cost, graph
+from edgekit.waist import cost
 
 
 class DistillPass(TrainingPass):
@@ -30,7 +28,13 @@ class DistillPass(TrainingPass):
         found, notes, narrow = data.read(task), tuple[str, ...](), out / finishing.FILE
         if settings.student is None:
             channels = dependencies.find(Path(task.waist))
-            narrow.write_bytes(graph.pack(cutting.cut(channels, narrowed(channels, settings.width))))
+            if not channels.families:
+                raise Unsupported(
+                    "No layer of the network has channels that can go.",
+                    place="; ".join(channels.notes) or "the network",
+                    fix="give a student of your own: --set distill.student=FILE",
+                )
+            narrow.write_bytes(pruning.narrowed(channels, settings.width))
             task, notes = msgspec.structs.replace(task, waist=str(narrow)), channels.notes
         lifted = prepared(task, found, gains=True)
         fitted = fit(lifted, found, settings, checkpoints=Path(task.checkpoints), seed=task.seed)
@@ -40,29 +44,3 @@ class DistillPass(TrainingPass):
             "parameters_share": after.parameters / max(1, before.parameters),
         }
         return finishing.passed(task, lifted, out, fitted, figures=figures, notes=notes)
-
-
-def narrowed(channels: Dependencies, width: float) -> list[int]:
-    """The channels that go if each layer keeps a share of its own, at least one.
-
-    Raises:
-        Unsupported: no layer has channels that can go.
-    """
-    if not channels.families:
-        raise Unsupported(
-            "No layer of the network has channels that can go.",
-            place="; ".join(channels.notes) or "the network",
-            fix="give a student of your own: --set distill.student=FILE",
-        )
-    return [channel for family in channels.families for channel in _gone(channels, family, width)]
-
-
-def _gone(channels: Dependencies, family: Family, width: float) -> list[int]:
-    """The channels of a family with the least weights where they begin."""
-    squares = np.zeros(len(family.channels))
-    for operator, slot, axis in family.origins:
-        ids, values = channels.constants[operator, slot][axis], channels.values((operator, slot))
-        sums = np.square(values.astype(np.float64)).sum(tuple(n for n in range(values.ndim) if n != axis))
-        squares += [float(sums[ids == channel].sum()) for channel in family.channels]
-    kept = max(1, round(width * len(squares)))
-    return [family.channels[number] for number in np.argsort(squares, kind="stable")[: len(squares) - kept]]

@@ -90,7 +90,7 @@ def test_a_network_of_one_layer_has_nothing_to_lose(tmp_path: Path) -> None:
     layers = Layers(1, 4, 4, 3)
     path = layers.save(tmp_path / "one.tflite", layers.conv(layers.x, 4))
     with pytest.raises(Unsupported, match="output of the network"):
-        pruning.narrowed(path, 0.5)
+        pruning.found(path)
 
 
 @given(st.integers(2, 300), st.integers(1, 8), st.floats(0, 1), st.sampled_from([1, 4, 8, 16, 32]))
@@ -185,7 +185,7 @@ def test_rows_times_matrix_are_what_a_layer_makes(name: str, tmp_path: Path) -> 
 def test_a_network_is_narrowed(channels: Dependencies, tmp_path: Path) -> None:
     whole, half = tmp_path / "whole.tflite", tmp_path / "half.tflite"
     whole.write_bytes(graph.pack(channels.tree))
-    half.write_bytes(pruning.narrowed(whole, 0.5))
+    half.write_bytes(pruning.narrowed(channels, 0.5))
     before, after = cost.count(whole), cost.count(half)
     assert 0.25 < after.macs / before.macs < 0.5
     assert [t.shape for t in map(graph.read(half)[0].tensors.__getitem__, graph.read(half)[0].outputs)] == [
