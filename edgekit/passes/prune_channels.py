@@ -98,11 +98,12 @@ def _samples(channels: Dependencies, found: data.TrainingData) -> Mapping[int, A
 
 def _trained(task: Task, made: Path, found: data.TrainingData, out: Path, number: int) -> Passed:
     """Train what is left, in place."""
-    from edgekit.trainable.lifting import lift  # noqa: PLC0415  pruning alone takes no TensorFlow
-    from edgekit.training.fitting import fit  # noqa: PLC0415  the same
+    from edgekit.training.fitting import fit  # noqa: PLC0415  pruning alone takes no TensorFlow
+    from edgekit.training.preparing import prepared  # noqa: PLC0415  the same
 
-    lifted = lift(made)
+    task = msgspec.structs.replace(task, waist=str(made))
+    lifted = prepared(task, found)
     checkpoints = Path(task.checkpoints) / f"round{number}"
     checkpoints.mkdir(parents=True, exist_ok=True)
     fitted = fit(lifted, found, task.settings, checkpoints=checkpoints, seed=task.seed)
-    return finishing.passed(msgspec.structs.replace(task, waist=str(made)), lifted, out, fitted)
+    return finishing.passed(task, lifted, out, fitted)
