@@ -25,6 +25,11 @@ MEMBERS = 4
 """How many weights share a value at least, on average."""
 
 
+def pruned(real: Array) -> bool:
+    """Whether weights were pruned."""
+    return bool((real == 0).mean() >= PRUNED)
+
+
 def clusters(real: Array) -> tuple[Array, Array] | None:
     """The values that clustered weights share, and the place of each weight's among them; None if they are not."""
     values, places = np.unique(real, return_inverse=True)
@@ -93,9 +98,7 @@ class Kernel:
         unit = np.asarray(scale * float(grid.high), np.float32)
         if real is None:
             return cls(tf.Variable((levels / grid.high).astype(np.float32), name=name), unit, lowest)
-        mask = (
-            None if (real == 0).mean() < PRUNED else tf.constant((real != 0).astype(np.float32).reshape(levels.shape))
-        )
+        mask = tf.constant((real != 0).astype(np.float32).reshape(levels.shape)) if pruned(real) else None
         if (found := clusters(real)) is not None:
             values, places = found
             unit = unit.max()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.passes.qat.held import clusters
+from edgekit.passes.qat.held import clusters, pruned
 from edgekit.passes.qat.operators.layers import LAYERS, SumOfProducts
 from edgekit.passes.qat.specification import Specification
 from edgekit.waist import edit, graph
@@ -37,7 +37,7 @@ def mended(spec: Specification, real: Mapping[int, Array]) -> Specification:
         if layer is not None and spec.on_grid(operator.inputs[layer.source]):
             changed |= _mend(spec, tree, layer, operator, real)
     for tensor, values in real.items():
-        changed |= _even_out(spec, tree, tensor, values)
+        changed |= _even_out(spec, tree, tensor, values) or _zero(spec, tree, tensor, values)
     return Specification.read(graph.pack(tree)) if changed else spec
 
 
@@ -51,6 +51,18 @@ def _even_out(spec: Specification, tree: Any, tensor: int, values: Array) -> boo
     edit.set_constant(tree, tensor, rounded)
     tree.subgraphs[0].tensors[tensor].quantization.scale = np.full(len(described.scales), scale)
     return True
+
+
+def _zero(spec: Specification, tree: Any, tensor: int, values: Array) -> bool:
+    """Give pruned weights the integer of 0, in place, which learned rounding may have left; whether any has another."""
+    described = spec.main.tensors[tensor]
+    if described.dtype != "int8" or not pruned(values):
+        return False
+    integers, zero = spec.integers(tensor), described.zero_points[0]
+    wrong = (values.reshape(integers.shape) == 0) & (integers != zero)
+    if wrong.any():
+        edit.set_constant(tree, tensor, np.where(wrong, zero, integers).astype(np.int8))
+    return bool(wrong.any())
 
 
 def _mend(

@@ -119,6 +119,21 @@ def test_zeros_stay_zero(tmp_path: Path) -> None:
             assert not learned[0][values == 0].any()
 
 
+def test_zeros_that_were_rounded_away_from_zero_are_trained_all_the_same(tmp_path: Path) -> None:
+    path = changed(networks.classifier(tmp_path / "float.tflite"), lambda w: np.where(w < np.median(w), 0, w))
+    given = task(path)
+    tree = graph.load(Path(str(given.specification)))
+    for operator in graph.describe(tree)[0].operators:
+        if operator.name == "CONV_2D":
+            values = graph.constant(tree, 0, operator.inputs[1])
+            assert values is not None
+            edit.set_constant(tree, operator.inputs[1], np.where(values == 0, 1, values).astype(np.int8))
+    Path(str(given.specification)).write_bytes(graph.pack(tree))
+    made = applied(given, tmp_path / "out")
+    assert not any("computed by LiteRT" in note for note in made.notes)
+    assert (integers(tmp_path / "out" / str(made.learned))["k1"][0] == 0).mean() >= 0.4
+
+
 def test_clustered_weights_go_on_sharing_values(tmp_path: Path) -> None:
     path = changed(networks.classifier(tmp_path / "float.tflite"), lambda w: np.rint(w / np.abs(w).max() * 3) * 0.1)
     made = applied(task(path, networks.classifier(tmp_path / "teacher.tflite")), tmp_path / "out")
