@@ -67,7 +67,8 @@ def _higher_is_better(metric: TaskMetric) -> bool | None:
 
 
 def _tensor(spec: TensorSpec) -> str:
-    return f"{spec.source_name}: {spec.source_dtype} {list(spec.source_shape)}"
+    """What it is, without its name: training again often counts layers on, and so names tensors anew."""
+    return f"{spec.source_dtype} {list(spec.source_shape)}"
 
 
 def session(profile: Profile) -> BaselineSession:

@@ -47,7 +47,7 @@ class BaselineSession(Noun, frozen=True, kw_only=True):
 class BaselineFile(Noun, frozen=True, kw_only=True):
     """One file as it was when the baseline was saved.
 
-    ``model`` is the source's file name, ``inputs`` and ``outputs`` say name, dtype and shape of each, by which another
+    ``model`` is the source's file name, ``inputs`` and ``outputs`` say dtype and shape of each, by which another
     model is told. ``data`` is the digest of the samples that it was verified on. A metric, agreement or SQNR that was
     not evaluated is None; ``higher_is_better`` is None if nothing tells.
     """

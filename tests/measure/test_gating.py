@@ -15,8 +15,9 @@ from edgekit.measure import baseline, gating, regressions, statistics
 from edgekit.measure.gated import GatedFile
 from edgekit.nouns.budget import Demands
 from edgekit.nouns.gating import Finding
+from edgekit.nouns.model import Signature
 from edgekit.nouns.profile import DeviceVerification, OperatorTime, Run
-from tests.measure.gated_folders import PI, artifact, manifest, profile
+from tests.measure.gated_folders import PI, artifact, manifest, profile, spec
 
 DRAW = np.random.default_rng(7)
 
@@ -206,6 +207,17 @@ def test_another_model_or_device_is_refused() -> None:
         there = manifest(new, profiles=[profile(new, blocks(1.0), device=device)])
         with pytest.raises(InputError, match="measured on"):
             list(gating.by_baseline(GatedFile(there, new, Demands()), was, paired=False))
+
+
+def test_a_network_whose_tensors_were_named_anew_is_still_the_same() -> None:
+    old, new = artifact(), artifact(b"rebuilt")
+    renamed = msgspec.structs.replace(
+        new, signature=Signature(inputs=(spec("x_1", 1, 4),), outputs=(spec("dense_7", 1, 3),))
+    )
+    assert compared(old, renamed)["size"].verdict == "met"
+    wider = msgspec.structs.replace(new, signature=Signature(inputs=(spec("x", 1, 4),), outputs=(spec("y", 1, 5),)))
+    with pytest.raises(InputError, match="another model: outputs"):
+        compared(old, wider)
 
 
 def test_other_settings_are_not_compared() -> None:
