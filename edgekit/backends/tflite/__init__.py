@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from edgekit.backends import Backend
-from edgekit.backends.tflite import aliases, diagnosis, integer, layerwise, weight_only, weights
+from edgekit.backends.tflite import aliases, biases, diagnosis, integer, layerwise, weight_only, weights
 from edgekit.backends.tflite.plan import QuantizationSettings
 from edgekit.backends.tflite.range_search import SEARCHED
 from edgekit.backends.tflite.ranges import METHODS
@@ -162,6 +162,7 @@ def _integer(job: Job, waist: Path, boundary: Boundary) -> tuple[bytes, tuple[st
     made = integer.quantize(waist, _samples(job), trial.kept(), settings)
     found = made.candidate
     model = graph.parse(found.content, waist)
+    poor = biases.fit(model, waist)
     _refuse_floats(job, graph.describe(model)[0], found.floats)
     set_boundary(model, boundary, made.integers)
     aliases.put_back(model, made.aliases)
@@ -171,6 +172,7 @@ def _integer(job: Job, waist: Path, boundary: Boundary) -> tuple[bytes, tuple[st
         f" {found.sqnr_db:.1f} dB on the calibration samples"
     ]
     notes += made.notes
+    notes += [f"{poor} channels that compute next to nothing got a scale that their bias fits"] if poor else []
     told = " ".join(found.plan.reasons)
     untold = [operator.name for operator in found.floats if operator.name not in told]
     notes += [f"stays float32: {', '.join(sorted(set(untold)))}"] if untold else []
