@@ -129,3 +129,19 @@ def test_a_float32_network_is_not_touched() -> None:
 def test_a_class_that_is_no_text_is_no_policy() -> None:
     named = {"class_name": {"x": 1}, "config": {"name": "mixed_float16"}}
     assert policies.others(archive.Archive("3.0", {"dtype": named, "layers": [[named]]}, 0)) == ()
+
+
+@pytest.mark.parametrize("lost", [np.nan, np.inf, -np.inf])
+def test_a_policy_that_overflows_is_a_warning_without_a_number(lost: float) -> None:
+    wanted = np.ones((3, 4), np.float32)
+    have = wanted.copy()
+    have[1, 2] = lost
+    notes, (warning,) = policies.compared("mixed_float16", [(wanted, wanted), (wanted, have)])
+    assert notes == ()
+    assert "in mixed_float16 the network itself gives NaN or infinity" in warning
+    assert "dB" not in warning
+
+
+def test_what_no_precision_makes_finite_is_compared_elsewhere() -> None:
+    both = np.array([[1.0, np.nan]], np.float32)
+    assert policies.compared("float16", [(both, both)])[0][0].endswith("the same of it on random samples")

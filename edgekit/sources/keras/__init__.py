@@ -59,8 +59,9 @@ class KerasSource(sources.Source):
         """See `edgekit.sources.Source.to_waist`. Notes say which converters were tried."""
         fixed = self._open(path, options).fixed
         waist = _written(fixed, conversion.convert(fixed, path), out / "waist.tflite")
-        told = waist.warnings + ((ROUNDS,) if fixed.rounds else ())
-        notes = (*fixed.network.notes, *policies.note(fixed), *waist.notes)
+        said, warned = policies.told(fixed)
+        told = waist.warnings + ((ROUNDS,) if fixed.rounds else ()) + warned
+        notes = (*fixed.network.notes, *said, *waist.notes)
         return msgspec.structs.replace(waist, notes=notes, warnings=told)
 
     def as_it_is(self, path: Path, options: SourceOptions, out: Path) -> Waist | None:

@@ -23,7 +23,7 @@ from edgekit.errors import Unsupported, first_line
 from edgekit.sources.keras.archive import Archive
 from edgekit.sources.keras.libraries import FAILURES, tf
 from edgekit.sources.keras.network import Fixed, sample
-from edgekit.waist.tensors import IDENTICAL_DB, sqnr_db
+from edgekit.waist.tensors import IDENTICAL_DB, Array, sqnr_db
 
 OTHERS = ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64")
 """Keras's names of policies and dtypes that compute in 16 or 64 bits."""
@@ -111,24 +111,41 @@ def _changed(value: Any, found: dict[str, None]) -> Any:
     return made
 
 
-def note(fixed: Fixed) -> tuple[str, ...]:
-    """What the network computes in float32 against its own policy, on random samples; empty without such a policy."""
+def told(fixed: Fixed) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What the network computes in float32 against its own policy, on random samples; empty without such a policy.
+
+    Returns:
+        Notes, and warnings: where the own policy overflows, a user's app has no results to compare with.
+    """
     network = fixed.network
     if network.as_saved is None:
-        return ()
+        return (), ()
     named = ", ".join(network.policies)
     try:
         own = network.as_saved()
         samples = [sample(fixed, seed) for seed in SEEDS]
         dtypes = [port.dtype for port in own.inputs]
         results = [own.call(*[tf.constant(v.astype(d)) for v, d in zip(s, dtypes, strict=True)]) for s in samples]
-        pairs = zip(
-            zip(*fixed.run_in_order(samples), strict=True),
-            zip(*([tf.cast(tensor, tf.float32).numpy() for tensor in result] for result in results), strict=True),
-            strict=True,
-        )
-        least = min(sqnr_db(np.stack(wanted), np.stack(have)) for wanted, have in pairs)
+        pairs = [
+            (np.stack(wanted), np.stack(have))
+            for wanted, have in zip(
+                zip(*fixed.run_in_order(samples), strict=True),
+                zip(*([tf.cast(tensor, tf.float32).numpy() for tensor in result] for result in results), strict=True),
+                strict=True,
+            )
+        ]
     except FAILURES as error:
-        return (f"read in float32 instead of {named}; what that changes is not known: {first_line(error)}",)
+        return (f"read in float32 instead of {named}; what that changes is not known: {first_line(error)}",), ()
+    return compared(named, pairs)
+
+
+def compared(named: str, pairs: list[tuple[Array, Array]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What is said of outputs in float32 beside those in the own policy, as notes and warnings."""
+    read = f"read in float32 instead of {named}"
+    if any((np.isfinite(wanted) & ~np.isfinite(have)).any() for wanted, have in pairs):
+        return (), (
+            f"{read}: in {named} the network itself gives NaN or infinity on random samples, in float32 it does not",
+        )
+    least = min(sqnr_db(wanted, have) for wanted, have in pairs)
     shown = "the same" if least == IDENTICAL_DB else f"{least:.1f} dB"
-    return (f"read in float32 instead of {named}, which comes to {shown} of it on random samples",)
+    return (f"{read}, which comes to {shown} of it on random samples",), ()
