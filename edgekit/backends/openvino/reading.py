@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from edgekit.backends.openvino import recurrent, variables, waist_aliases, waist_scalars
+from edgekit.backends.openvino import masks, recurrent, variables, waist_aliases, waist_scalars
 from edgekit.backends.openvino.libraries import FAILURES, ov
 from edgekit.errors import Unsupported
 from edgekit.nouns.building import Job
@@ -105,7 +105,7 @@ def telling_line(error: BaseException) -> str:
 
 
 def _fixed(model: Any, signature: Signature, path: Path) -> Any:
-    """The model with the signature's shapes; its inputs and outputs are checked against it."""
+    """The model with the signature's shapes and its masks mended; its inputs and outputs are checked against it."""
     for what, specs, ports in (
         ("inputs", signature.inputs, model.inputs),
         ("outputs", signature.outputs, model.outputs),
@@ -127,6 +127,7 @@ def _fixed(model: Any, signature: Signature, path: Path) -> Any:
             fix="export the model with fixed shapes",
         ) from error
     _require_static(model, path)
+    masks.mend(model)
     return model
 
 

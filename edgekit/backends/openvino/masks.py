@@ -1,0 +1,121 @@
+"""Attention masks in a form that OpenVINO's own passes leave right.
+
+The CPU plugin makes ``m·(-c) + c`` of ``(1 - m)·c``, and adds up the constants and the scores around it as it likes:
+
+* in ``causal + (1 - m)·c`` with lowest floats ``c + causal`` becomes -inf, and in a row that is masked whole what one
+  mask hides is no longer above what two do;
+* in ``(scores + causal) + (1 - m)·c`` it adds ``m·(-c)`` to the scores, which swallows those that nothing hides.
+
+So no constant is deeper than `DEEPEST`, and a MAXIMUM behind each product, which changes nothing, keeps it whole.
+In LiteRT's files masks share an integer range with the scores and must be shallow (`edgekit.backends.tflite.masks`);
+here they stay float (`edgekit.backends.openvino.kept`) and may swallow the scores, as they do in the source.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from edgekit.backends.openvino.kept import LARGE
+from edgekit.backends.openvino.libraries import operators, ov
+from edgekit.backends.openvino.wiring import NAMES
+from edgekit.waist.exact import ELEMENTWISE, MOVES
+
+DEEPEST = 2.0**100
+"""It swallows any score, as the lowest float does, and millions of it can be added up.
+
+A power of two: int8 files whose masks are 1e30 deep, or -1e9, come to 17 dB in rows that are masked whole, with this
+to 31 (OpenVINO 2026.4.1).
+"""
+
+_SOFTMAXES = {"Softmax", "LogSoftmax"}
+
+_MASK_OPERAND = 3
+"""That of ScaledDotProductAttention."""
+
+_SUMS = {"Add", "Subtract"}
+
+_COMBINING = {*_SUMS, "Multiply", "Select", "Maximum", "Minimum"}
+
+
+def mend(model: Any) -> None:
+    """Bound the masks of every softmax and keep their products whole, in place.
+
+    Args:
+        model: float ``openvino.Model``.
+    """
+    alone = _alone(model)
+    for node in alone:
+        if node.get_type_name() == "Constant" and node.get_element_type() == ov.Type.f32:
+            _bound(node)
+    for node in alone:
+        if NAMES.get(node.get_type_name()) in MOVES or node.get_type_name() in {*_SUMS, "Multiply"}:
+            _keep_whole(node.output(0))
+
+
+def _alone(model: Any) -> list[Any]:
+    """The nodes that end in nothing but softmaxes, through sums, choices and moves."""
+    found: dict[str, Any] = {}
+    for node in reversed(model.get_ordered_ops()):
+        readers = [target for output in node.outputs() for target in output.get_target_inputs()]
+        if readers and all(_ends(target, found) for target in readers):
+            found[node.get_name()] = node
+    return list(found.values())
+
+
+def _ends(target: Any, alone: dict[str, Any]) -> bool:
+    """Whether an operand is a softmax's, or one of what ends in nothing else."""
+    node = target.get_node()
+    kind = node.get_type_name()
+    if kind == "ScaledDotProductAttention":
+        return bool(target.get_index() == _MASK_OPERAND)
+    passes = kind in _COMBINING or NAMES.get(kind) in MOVES
+    return kind in _SOFTMAXES or (passes and node.get_name() in alone)
+
+
+def _bound(constant: Any) -> None:
+    """Let nothing in a constant be deeper than `DEEPEST`, infinities excepted."""
+    values = np.asarray(constant.data)
+    if not (np.isfinite(values) & (np.abs(values) > DEEPEST)).any():
+        return
+    bounded = np.where(np.isfinite(values), np.clip(values, -DEEPEST, DEEPEST), values).astype(np.float32)
+    made = ov.op.Constant(bounded)
+    made.set_friendly_name(constant.get_friendly_name())
+    for target in constant.output(0).get_target_inputs():
+        target.replace_source_output(made.output(0))
+
+
+def _keep_whole(value: Any) -> None:
+    """Put a MAXIMUM between what is computed of inputs, if it hides scores, and the sums that read it."""
+    sums = [target for target in value.get_target_inputs() if target.get_node().get_type_name() in _SUMS]
+    if not sums or not _hides(value):
+        return
+    least = ov.op.Constant(np.array(np.finfo(np.float32).min, np.float32))
+    kept = operators.maximum(value, least)
+    kept.set_friendly_name(f"{value.get_node().get_friendly_name()}/whole")
+    for target in sums:
+        target.replace_source_output(kept.output(0))
+
+
+def _hides(value: Any) -> bool:
+    """Whether a value is computed from inputs and constants alone, element by element, and one of these is large."""
+    large = False
+    for node in _behind(value):
+        kind = node.get_type_name()
+        if kind == "Constant" and node.get_element_type() == ov.Type.f32:
+            large |= bool(np.abs(np.asarray(node.data)).max(initial=0) >= LARGE)
+        elif kind not in {"Constant", "Parameter"} and NAMES.get(kind) not in MOVES | ELEMENTWISE:
+            return False
+    return large
+
+
+def _behind(value: Any) -> Iterator[Any]:
+    """The nodes that lead to a value through what moves or combines values, ends included."""
+    waiting, seen = [value.get_node()], set[str]()
+    while waiting:
+        node = waiting.pop()
+        if node.get_name() not in seen:
+            seen.add(node.get_name())
+            yield node
+            if NAMES.get(node.get_type_name()) in MOVES | ELEMENTWISE:
+                waiting += [operand.get_node() for operand in node.input_values()]
