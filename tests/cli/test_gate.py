@@ -14,6 +14,7 @@ from tests.measure.gated_folders import artifact, folder, manifest, profile
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with what was built of it."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COLUMNS", raising=False)  # a table that a program reads is wide
     monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("EDGEKIT_CONFIG", str(tmp_path / "config"))
     (tmp_path / "edgekit.toml").write_text('model = "net.onnx"\ntargets = ["linux-arm64"]\n[budget]\nmax_size = "1K"\n')

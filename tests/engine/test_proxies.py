@@ -13,7 +13,14 @@ from edgekit.nouns.sensing import Probe
 ALONE = {"samples": "reader", "rewrites": "optimizer"}
 """Rooms with one leaf → what it is called."""
 
+NAMED = {"passes": "training_pass"}
+"""Rooms whose leaves have another name than the room's singular."""
+
 CONTRACTS = {room: getattr(import_module(f"edgekit.{room}"), base) for room, base in registry.ROOMS.items()}
+
+
+def singular(room: str) -> str:
+    return NAMED.get(room, room.removesuffix("s"))
 
 
 class Recorded(LeafProxies):
@@ -27,7 +34,7 @@ class Recorded(LeafProxies):
         return "answered"
 
     def of(self, room: str) -> Any:
-        return getattr(self, ALONE[room])() if room in ALONE else getattr(self, room.removesuffix("s"))("any")
+        return getattr(self, ALONE[room])() if room in ALONE else getattr(self, singular(room))("any")
 
 
 @pytest.mark.parametrize(
@@ -61,5 +68,5 @@ def test_what_no_contract_holds_is_not_passed_on() -> None:
 def test_a_proxy_has_the_type_of_its_contract() -> None:
     typed = vars(import_module("edgekit.sources")) | {contract.__name__: contract for contract in CONTRACTS.values()}
     for room, contract in CONTRACTS.items():
-        method = getattr(LeafProxies, ALONE.get(room, room.removesuffix("s")))
+        method = getattr(LeafProxies, ALONE.get(room, singular(room)))
         assert get_type_hints(method, typed)["return"] is contract

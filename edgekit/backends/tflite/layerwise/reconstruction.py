@@ -97,7 +97,7 @@ def _stepped(values: Array, low: float, high: float, last: int) -> NDArray[np.fl
     """What `edgekit.backends.tflite.ranges.rounded` gives, in float32 and in one place: activations are large."""
     scale = max((high - low) / last, 1e-30)
     zero = round(-low / scale)
-    found = values.astype(np.float32)
+    found = np.clip(values.astype(np.float32), low - scale, high + scale)  # masks are too large to be divided
     found /= scale
     np.rint(found, out=found)
     np.clip(found, -zero, last - zero, out=found)
