@@ -170,6 +170,7 @@ def test_a_build_goes_on_where_its_cache_was_full(disk: Disk, tmp_path: Path) ->
     assert whole(out)
 
 
+@pytest.mark.study
 @pytest.mark.slow
 def test_a_result_that_does_not_fit_is_not_begun(disk: Disk, warm: Path) -> None:
     out = disk.path / "out"

@@ -68,6 +68,7 @@ def test_it_builds_from_tflite(installed: Path, tmp_path: Path) -> None:
     assert all((out / file["file"]).stat().st_size for file in manifest["artifacts"])
 
 
+@pytest.mark.study
 def test_it_profiles_a_tflite_file(installed: Path, tmp_path: Path) -> None:
     networks.classifier(tmp_path / "model.tflite")
     measured = edgekit(installed, tmp_path, "profile", "model.tflite", "--quick", "--json")

@@ -59,6 +59,7 @@ def outputs(worker: Worker, made: Built, out: Path, inputs: dict[str, Any]) -> d
         return dict(found)
 
 
+@pytest.mark.study
 def test_a_permutation_of_samples_gives_the_same_weights_and_ranges(worker: Worker, tmp_path: Path) -> None:
     """Also if only some of them are used. The .bin holds weights and ranges; OpenVINO numbers nodes in the .xml."""
     waist = networks.classifier(tmp_path / "waist.tflite")
@@ -125,6 +126,7 @@ def test_float16_halves_and_int8_quarters_large_weights(worker: Worker, tmp_path
     assert size["float16"] == size["float32"], "144 weights are not worth the loss"
 
 
+@pytest.mark.study
 def test_the_same_job_gives_the_same_network(worker: Worker, waist: Path, tmp_path: Path) -> None:
     job = calibrated(waist)
     for name in ("one", "two"):
@@ -394,6 +396,7 @@ def test_recurrent_networks_keep_their_accuracy_in_int8(worker: Worker, shared: 
     assert size[0] < 0.55 * size[1], floats.files
 
 
+@pytest.mark.study
 @pytest.mark.shared
 def test_attention_is_quantized_as_a_transformer(worker: Worker, shared: Path, waist: Path, tmp_path: Path) -> None:
     path = shared / "models" / "onnx" / "deeploy_cct_2_32_32_128_op20.onnx"

@@ -17,6 +17,8 @@ from edgekit.waist import graph, run
 from edgekit.waist.tensors import sqnr_db
 from tests import networks
 
+pytestmark = pytest.mark.study
+
 LEAST = float(np.finfo(np.float32).min)
 
 

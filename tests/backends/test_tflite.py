@@ -550,6 +550,7 @@ def test_nothing_is_written_when_it_fails(waist: Path, tmp_path: Path) -> None:
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.study
 def test_the_same_job_gives_the_same_bytes(waist: Path, tmp_path: Path) -> None:
     calibration = networks.samples(networks.signature(waist), 64)
     for precision in ("float16", "int8", "int16x8", "int4"):

@@ -12,6 +12,8 @@ from edgekit.waist.ordering import by_content
 from tests import networks
 from tests.backends.integers import normal
 
+pytestmark = pytest.mark.study
+
 
 def test_the_order_of_contents() -> None:
     random = np.random.default_rng(0)

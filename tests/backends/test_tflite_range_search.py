@@ -38,6 +38,7 @@ def drawn(seed: int, count: int) -> dict[str, Any]:
     return {f"source_{name}": (2 * values * rare[name])[:, None] for name, values in spread.items()}
 
 
+@pytest.mark.study
 @pytest.mark.slow
 def test_each_tensor_gets_the_range_that_serves_the_outputs(tmp_path: Path) -> None:
     waist, fresh = two_branches(tmp_path / "waist.tflite", "apart"), drawn(7, 200)

@@ -254,6 +254,7 @@ def package(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Busy]:
     busy.join()
 
 
+@pytest.mark.study
 def test_energy_is_measured_where_there_is_a_sensor(
     desk: Path, package: Busy, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -61,6 +61,7 @@ def block(folder: Path, root: Path, run: Run, model: Path, inputs: Path) -> tupl
     return told, Rapl().stop(run.probe, sensed)
 
 
+@pytest.mark.study
 @pytest.mark.slow
 def test_a_fake_rapl_beside_the_real_runner_gives_the_right_joules(tmp_path: Path) -> None:
     root = rapl(tmp_path / "root", energy_uj=0, limit=LIMIT)

@@ -155,6 +155,7 @@ def test_current_that_flows_back_is_refused(tmp_path: Path) -> None:
     assert "10 of 20" in _trace(tmp_path, _rows(20, lambda t: -500_000 if t < 10 else 500_000), **LEARNT).invalid
 
 
+@pytest.mark.study
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["sh", "busybox", "mksh"])
 def test_the_busy_loop_runs_in_every_shell_and_ends(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,7 @@ def test_repair_alone_keeps_what_a_network_knows(network: Path, tmp_path: Path) 
     assert any("conv0" in note and "of 16" in note for note in made.notes)
 
 
+@pytest.mark.study
 @pytest.mark.slow
 def test_rounds_with_training_between(network: Path, tmp_path: Path) -> None:
     settings = PruneChannels(remove=0.6, rounds=2, epochs=2, importance="taylor", multiple=4)

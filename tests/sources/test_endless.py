@@ -150,6 +150,7 @@ def test_an_onnx_loop_is_named(name: str, body: str, tmp_path: Path) -> None:
     assert refused.value.place.startswith(f"{path}: Loop")
 
 
+@pytest.mark.study
 @pytest.mark.slow
 def test_a_keras_loop_is_named(samples: Path, tmp_path: Path) -> None:
     module = tf.Module()

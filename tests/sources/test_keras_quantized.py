@@ -99,6 +99,7 @@ def _answers(model: Any, file: Path, signature: Any) -> tuple[list[np.ndarray[An
     return [values.numpy() for values in wanted], [found[spec.name][:, 0] for spec in signature.outputs]
 
 
+@pytest.mark.study
 @pytest.mark.parametrize("name", NETWORKS)
 def test_quantized_training_keeps_its_own_integers(folder: Path, name: str, tmp_path: Path) -> None:
     """Integers of the network's own ranges, as near to it as TensorFlow's own converter comes, no layer in floats."""

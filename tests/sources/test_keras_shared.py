@@ -10,7 +10,7 @@ from edgekit.nouns.model import Model, SourceOptions, Waist
 from edgekit.waist import run
 from edgekit.waist.tensors import inputs_to_file, outputs_to_source, sqnr_db
 
-pytestmark = [pytest.mark.shared, pytest.mark.slow]
+pytestmark = [pytest.mark.shared, pytest.mark.slow, pytest.mark.study]
 PLAIN = SourceOptions()
 
 RANGES = {

@@ -205,6 +205,7 @@ def test_a_claim_of_two_gigabytes_takes_no_memory(worker: Worker, digits: Path, 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.study
 @settings(max_examples=200)
 @given(
     edits=st.lists(

@@ -83,6 +83,7 @@ def test_what_is_nothing_for_an_input_is_refused(name: str, problem: str) -> Non
         changed("span-mask", TOKENS)
 
 
+@pytest.mark.study
 def test_a_killed_run_draws_the_same(tmp_path: Path) -> None:
     network = digits.network(tmp_path / "net.tflite", width=4)
     asked = FineTune(

@@ -396,6 +396,7 @@ sys.exit(cli.run(sys.argv[3:]))
 """Runs edgekit, and kills it before the given change (1, 2, …) to anything in a folder."""
 
 
+@pytest.mark.study
 def test_a_build_may_be_killed_before_any_change_to_its_place(cache: Path, sines: Path, tmp_path: Path) -> None:
     """With an earlier result there: before the first change, before the second, until a build comes through."""
     out = tmp_path / "place" / "out"

@@ -96,6 +96,7 @@ def test_a_budget_out_of_reach_leaves_the_best_file_and_goes_on_from_the_cache(m
     assert files(again)[0].rungs == file.rungs  # seconds too: they are those of the first time
 
 
+@pytest.mark.study
 def test_the_result_of_an_earlier_search_stays_until_a_better_one_is_there(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,6 +46,7 @@ print(judged.verdict, judged.metric and round(judged.metric.source, 4), round(ju
 """Judges two times 73 MiB of outputs with 128 MiB of private memory beyond what its libraries took."""
 
 
+@pytest.mark.study
 @pytest.mark.parametrize(("kind", "source"), [("top1", 1.0), ("mae", 0.0008)])
 def test_outputs_larger_than_memory_are_judged(kind: str, source: float, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", BOUNDED, tmp_path, kind], capture_output=True, text=True, check=False)

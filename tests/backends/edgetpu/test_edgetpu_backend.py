@@ -212,6 +212,7 @@ def images(archive: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
         return np.stack(pixels)[:, None], data["y"][:count]
 
 
+@pytest.mark.study
 @pytest.mark.shared
 @pytest.mark.slow
 def test_resnet_from_float_to_the_compile_ready_file(

@@ -32,6 +32,7 @@ def _outcome(worker: Worker, path: Path, folder: Path) -> str:
     return type(remedy).__name__ if remedy else "made"
 
 
+@pytest.mark.study
 @pytest.mark.slow
 def test_mutants_end_with_a_file_or_a_remedy(worker: Worker, tmp_path: Path) -> None:
     outcomes = []

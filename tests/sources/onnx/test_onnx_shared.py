@@ -13,7 +13,7 @@ from edgekit.nouns.model import SourceOptions
 from edgekit.waist.tensors import Array
 from tests.sources.onnx.onnx_proof import assert_faithful, computed, convert, expected, sqnr_db
 
-pytestmark = [pytest.mark.shared, pytest.mark.slow]
+pytestmark = [pytest.mark.shared, pytest.mark.slow, pytest.mark.study]
 
 REAL = {
     "FastestDet": {},
