@@ -105,8 +105,9 @@ def prepared(path: Path) -> Any:
     with TemporaryDirectory() as folder:
         made = Path(folder) / "folded.tflite"
         optimizer.write(path, ("constants",), made)
-        tree = graph.load(made if made.exists() else path)
-    shapes.settle(tree, path)
+        taken = made if made.exists() else path
+        tree = graph.load(taken)
+        shapes.settle(tree, taken)
     for tensor in tree.subgraphs[0].tensors:
         tensor.shapeSignature = None
     return tree

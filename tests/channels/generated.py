@@ -168,10 +168,12 @@ Build = Callable[[Layers, int], int]
 
 
 def samples(found: Dependencies, count: int = 2, seed: int = 1) -> dict[str, Any]:
-    random, tensors = np.random.default_rng(seed), found.graph.tensors
+    random, tensors = np.random.default_rng(seed), [found.graph.tensors[i] for i in found.graph.inputs]
     return {
-        tensors[i].name: random.standard_normal((count, *tensors[i].shape)).astype(np.float32)
-        for i in found.graph.inputs
+        tensor.name: random.standard_normal((count, *tensor.shape)).astype(np.float32)
+        if tensor.dtype.startswith("float")
+        else random.integers(0, 2, (count, *tensor.shape)).astype(tensor.dtype)
+        for tensor in tensors
     }
 
 

@@ -33,7 +33,7 @@ RIGHT = {
     "mel_frontend.onnx": 30,  # the front end stays float by itself
     "mixed_float16.keras": 38,
     "normalize_add.onnx": 38,
-    "normalize_clip.onnx": 38,
+    "normalize_clip.onnx": 37,
     "prelu_full_slope.onnx": 32,
     "resize_antialias.onnx": 33,
     "resize_nearest_x1.5.onnx": 34,

@@ -30,6 +30,8 @@ CASES = (
     else []
 )
 
+pytestmark = pytest.mark.long
+
 SAMPLES = 4
 
 FLOATS_BETWEEN = {"phone/efficientnet_lite0.onnx": 0.8}
