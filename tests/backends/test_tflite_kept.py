@@ -13,6 +13,8 @@ from edgekit.waist.tensors import sqnr_db
 from tests import networks
 from tests.backends.integers import Quantized, normal
 
+pytestmark = pytest.mark.study
+
 
 def convolved(net: networks.Network, x: int, shape: tuple[int, ...], *, seed: int = 0, scale: float = 1.0) -> int:
     """A 1×1 convolution to ``shape`` [1, h, w, c], whose output is about ``scale``."""

@@ -28,6 +28,8 @@ from tests.drivers.ssh.conftest import QUICK, device_of, through
 from tests.drivers.ssh.server import Server, Wire, bare, interpreter, processes
 from tests.waiting import until
 
+pytestmark = pytest.mark.study
+
 Make = Callable[..., DeviceConfig]
 Network = tuple[Path, Path]
 LONG = Run(mode="idle", idle_s=120.0)

@@ -116,6 +116,7 @@ def test_special_forms_compute_what_the_source_computes(name: str, worker: Worke
     assert_faithful(worker, save(tmp_path, recurrent(kind, **options)), tmp_path)
 
 
+@pytest.mark.study
 @pytest.mark.slow
 @settings(max_examples=25, derandomize=True)
 @given(
