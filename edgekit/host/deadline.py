@@ -141,7 +141,7 @@ def inference(effort: Callable[[], Effort], *, file: str = "the network", runs: 
 
     Args:
         file: which one, if nobody said what it is `about`.
-        effort: tells what one run takes; asked in another thread, and only if it takes longer than others.
+        effort: tells what one run takes; asked in another thread, and only if it takes longer or more than others.
         runs: how many runs it is.
     """
     place = _about or file
@@ -182,7 +182,8 @@ def _endless(what: str, place: str, loops: tuple[str, ...], limit_s: float) -> E
 def _private_bytes() -> int:
     """Memory that this process alone has; 0 if the system does not tell."""
     try:
-        resident, shared = Path("/proc/self/statm").read_text(encoding="ascii").split()[1:3]
+        with open("/proc/self/statm", "rb", buffering=0) as told:  # noqa: PTH123  it stands before every inference
+            resident, shared = told.read().split()[1:3]
     except OSError:
         return 0
     return (int(resident) - int(shared)) * PAGE_BYTES

@@ -47,7 +47,5 @@ def medians_ms(*files: Path, seconds: float = 3.0) -> tuple[float, ...]:
     while len(times[0]) < FEWEST or time.monotonic() < end:
         for taken, interpreter, file in zip(times, interpreters, files, strict=True):
             run.invoke(interpreter, file)
-            start = time.thread_time()
-            run.invoke(interpreter, file)
-            taken.append(time.thread_time() - start)
+            taken.append(run.timed_s(interpreter, file, time.thread_time))
     return tuple(float(np.median(taken)) * 1000 for taken in times)
