@@ -1,6 +1,7 @@
 """What channels are worth: by their weights, by how much they vary, by what the next layer cannot make up for."""
 
 from collections.abc import Mapping, Sequence
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,8 +60,7 @@ def by_activations(dependencies: Dependencies, samples: Mapping[int, Array]) -> 
     """By the variance of what is summed over, as a share of that layer's."""
     walk = ActivationWalk(dependencies.tree, samples)
     worth = {number: np.zeros(len(family.channels)) for number, family in enumerate(dependencies.families)}
-    for operator in dependencies.graph.operators:
-        events.progress(operator.index / len(dependencies.graph.operators), "how much channels vary")
+    for operator in walk.through("how much channels vary"):
         for number, family in enumerate(dependencies.families):
             for contraction in family.contractions:
                 at, slot, axis = contraction.place
@@ -69,7 +69,6 @@ def by_activations(dependencies: Dependencies, samples: Mapping[int, Array]) -> 
                 if read is not None and read.shape[-1] == ids.size:
                     varying = read.reshape(-1, ids.size).astype(np.float64).var(axis=0)
                     worth[number] += summed(family, ids, varying) / (varying.sum() + 1e-30)
-        walk.run(operator.index)
     return [ranked(family, worth[number]) for number, family in enumerate(dependencies.families)]
 
 
@@ -102,10 +101,8 @@ def _positions(
 ) -> Sequence[NDArray[np.int64]]:
     """The features of a layer that each channel of a family makes up."""
     operator, slot, axis = place
-    ids = dependencies.constants[operator, slot][axis]
-    shape = dependencies.values((operator, slot)).shape
+    axes = dependencies.constants[operator, slot]
     where = layer.order[: layer.features].index(axis)
-    sizes = [shape[other] for other in layer.order[: layer.features]]
-    along = np.unravel_index(np.arange(int(np.prod(sizes))), sizes)[where]
-    features = ids[along]
+    sizes = [axes[other].size for other in layer.order[: layer.features]]
+    features = axes[axis][np.unravel_index(np.arange(prod(sizes)), sizes)[where]]
     return [np.flatnonzero(features == channel) for channel in family.channels]

@@ -7,21 +7,22 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgekit.channels import budget, cutting, dependencies, importance, repair
 from edgekit.channels.budget import Goal, Ranking, Spend
 from edgekit.channels.cutting import Rest
 from edgekit.channels.dependencies import Dependencies
-from edgekit.channels.walking import peak_bytes
 from edgekit.errors import Unsupported
-from edgekit.waist import edit, graph, run
+from edgekit.waist import cost, edit, graph, run
+from edgekit.waist.ordering import evenly
 from edgekit.waist.tensors import Array
 
 MOST_SAMPLES = 1024
 """So many samples settle the second moments of layers with a thousand features."""
 
 ROOM_BYTES = 3 << 29
-"""What the activations of all samples may take at once."""
+"""What the activations of all samples may take at once, in the whole network and in the cut one."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,10 @@ def found(path: Path) -> Dependencies:
     return made
 
 
-def enough(channels: Dependencies, count: int) -> Any:
+def enough(channels: Dependencies, count: int) -> NDArray[np.int_]:
     """The numbers of the samples, spread evenly over ``count``, that are looked at."""
-    room = max(1, ROOM_BYTES // peak_bytes(channels.graph))
-    return np.unique(np.linspace(0, count - 1, min(count, MOST_SAMPLES, room)).round().astype(np.int64))
+    room = max(1, ROOM_BYTES // (2 * cost.peak(channels.graph)))
+    return evenly(count, min(MOST_SAMPLES, room))
 
 
 def pruned(

@@ -10,8 +10,6 @@ such a share there does to the outputs, makes it comparable among layers.
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -22,7 +20,8 @@ from edgekit.channels.dependencies import Dependencies
 from edgekit.channels.linear import Linear, Matrix
 from edgekit.channels.walking import ActivationWalk
 from edgekit.host import events
-from edgekit.waist import edit, graph, run
+from edgekit.waist import edit, graph
+from edgekit.waist.stepwise import Stepwise
 from edgekit.waist.tensors import Array
 
 DAMPING = 1e-3
@@ -66,8 +65,7 @@ def grams(dependencies: Dependencies, samples: Mapping[int, Array]) -> dict[int,
     """The moments of all layers that sum over channels that can go, by operator."""
     wanted = {c.place[0] for family in dependencies.families for c in family.contractions}
     walk, found, main = ActivationWalk(dependencies.tree, samples), dict[int, Gram](), dependencies.graph
-    for operator in main.operators:
-        events.progress(operator.index / len(main.operators), "what layers read")
+    for operator in walk.through("what layers read"):
         layer = linear.described(operator, main.tensors) if operator.index in wanted else None
         if layer is not None and not layer.depthwise:
             weights = dependencies.values((operator.index, 1))
@@ -80,7 +78,6 @@ def grams(dependencies: Dependencies, samples: Mapping[int, Array]) -> dict[int,
                     (rows.T @ rows).astype(np.float64) / len(rows), len(walk.values[operator.inputs[0]]), len(rows)
                 )
                 found[operator.index] = Gram(layer, moments, matrix, float(np.sum(matrix * (moments @ matrix))) + 1e-30)
-        walk.run(operator.index)
     return found
 
 
@@ -107,7 +104,7 @@ def gains(dependencies: Dependencies, found: Mapping[int, Gram], samples: Mappin
         events.progress(count / len(found), "what errors of layers do")
         noise = np.random.default_rng(index).standard_normal(gram.matrix.shape)
         noise *= np.sqrt(NOISE * gram.energy / (np.sum(noise * (gram.moments @ noise)) + 1e-30))
-        shape = dependencies.values((index, 1)).shape
+        shape = dependencies.graph.tensors[dependencies.operand((index, 1))].shape
         tree = _with_weights(dependencies, index, gram.layer.weights(gram.matrix + noise, shape))
         noisy = _outputs(tree, given)
         shares = [np.mean(np.square(a - b)) / (np.var(a) + 1e-30) for a, b in zip(clean, noisy, strict=True)]
@@ -130,27 +127,16 @@ def _with_weights(dependencies: Dependencies, operator: int, weights: Array) -> 
 
 def _outputs(tree: Any, samples: Mapping[int, Array]) -> list[Matrix]:
     """A network's float outputs, before a last softmax, which hides what is sure."""
-    main = graph.describe(tree)[0]
+    stepwise = Stepwise(tree)
+    main = stepwise.graph
     makers = {index: operator for operator in main.operators for index in operator.outputs}
     chosen = [
-        makers[index].inputs[0] if index in makers and makers[index].name == "SOFTMAX" else index
+        makers[index].inputs[0] if makers[index].name == "SOFTMAX" else index
         for index in main.outputs
-        if main.tensors[index].dtype == "float32"
+        if index in makers and main.tensors[index].dtype == "float32"
     ]
-    tree, bare = copy(tree), copy(tree.subgraphs[0])
-    tree.subgraphs, tree.signatureDefs, bare.outputs = [bare, *tree.subgraphs[1:]], None, chosen
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "outputs.tflite"
-        path.write_bytes(graph.pack(tree))
-        made = run.interpreter(path, threads=run.host_threads())
-        found: list[list[Matrix]] = [[] for _ in chosen]
-        for sample in range(len(next(iter(samples.values())))):
-            for index, values in samples.items():
-                made.set_tensor(index, values[sample])
-            run.invoke(made, path)
-            for rows, index in zip(found, chosen, strict=True):
-                rows.append(made.get_tensor(index).astype(np.float64))
-    return [np.stack(rows) for rows in found]
+    made = stepwise.run_part(main.operators, samples, chosen)
+    return [made[index].astype(np.float64) for index in chosen]
 
 
 def eliminated(sums: Sequence[Sum], channels: int) -> tuple[list[int], NDArray[np.float64]]:

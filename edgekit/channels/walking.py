@@ -1,12 +1,11 @@
 """A network run operator by operator over samples, so that weights can change on the way."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
-
+from edgekit.host import events
 from edgekit.waist import graph
-from edgekit.waist.stepwise import Stepwise, last_uses
+from edgekit.waist.stepwise import Stepwise
 from edgekit.waist.tensors import Array
 
 
@@ -20,8 +19,20 @@ class ActivationWalk:
 
     def __init__(self, tree: Any, samples: Mapping[int, Array]) -> None:
         self._stepwise = Stepwise(tree)
-        self._last = last_uses(self._stepwise.graph)
+        self.graph: graph.Graph = self._stepwise.graph
+        self._last = {tensor: operator.index for operator in self.graph.operators for tensor in operator.inputs}
         self.values: dict[int, Array] = dict(samples)
+
+    def through(self, doing: str) -> Iterator[graph.Operator]:
+        """Each operator, just before it runs; how far that is is told.
+
+        Raises:
+            Unsupported: LiteRT cannot run one.
+        """
+        for operator in self.graph.operators:
+            events.progress(operator.index / len(self.graph.operators), doing)
+            yield operator
+            self.run(operator.index)
 
     def run(self, operator: int) -> None:
         """Run an operator; what nobody reads any more is dropped.
@@ -29,17 +40,8 @@ class ActivationWalk:
         Raises:
             Unsupported: LiteRT cannot run it.
         """
-        described = self._stepwise.graph.operators[operator]
+        described = self.graph.operators[operator]
         self.values |= self._stepwise.run(described, self.values)
         for tensor in {*described.inputs, *described.outputs}:
-            if self._last.get(tensor, -1) == operator or tensor not in self._last:
+            if self._last.get(tensor, -1) <= operator:
                 self.values.pop(tensor, None)
-
-
-def peak_bytes(main: graph.Graph) -> int:
-    """About how much one sample takes on the way: the largest operator with all that it reads and makes, twice."""
-    sizes = [int(np.prod(tensor.shape)) * 4 for tensor in main.tensors]
-    constants = {tensor.index for tensor in main.tensors if tensor.constant_bytes}
-    return 2 * max(
-        (sum(sizes[i] for i in {*op.inputs, *op.outputs} - constants - {-1}) for op in main.operators), default=1
-    )

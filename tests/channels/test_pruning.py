@@ -12,6 +12,7 @@ from edgekit.channels import budget, cutting, dependencies, latency, linear, pru
 from edgekit.channels.budget import Goal
 from edgekit.channels.cutting import Rest
 from edgekit.channels.dependencies import Dependencies, Family
+from edgekit.channels.walking import ActivationWalk
 from edgekit.errors import InputError, Unsupported
 from edgekit.waist import cost, graph, run
 from edgekit.waist.tensors import sqnr_db
@@ -153,6 +154,44 @@ def test_repair_gains(channels: Dependencies, tmp_path: Path) -> None:
     )
     assert repaired > bare + 10
     assert (tmp_path / "pruned.tflite").stat().st_size < 0.9 * (tmp_path / "whole.tflite").stat().st_size
+
+
+@pytest.fixture(scope="module")
+def read_on(tmp_path_factory: pytest.TempPathFactory) -> Dependencies:
+    """An output of the network that its other layers read, and a long way around some of them."""
+    layers = Layers(1, 8, 8, 3)
+    middle = layers.conv(layers.x, 32)
+    end = layers.conv(layers.conv(layers.conv(middle, 16), 16), 16)
+    end = layers.conv(layers.two("ADD", layers.conv(middle, 16), end), 4)
+    return dependencies.find(layers.save(tmp_path_factory.mktemp("read on") / "network.tflite", middle, end))
+
+
+def test_a_walk_holds_what_is_still_read_and_no_more(read_on: Dependencies) -> None:
+    walk = ActivationWalk(read_on.tree, correlated(read_on, 2))
+    for operator in walk.through("walking"):
+        later = {tensor for other in read_on.graph.operators[operator.index :] for tensor in other.inputs}
+        made = {tensor for other in read_on.graph.operators[: operator.index] for tensor in other.outputs}
+        assert set(walk.values) == later & {*made, *read_on.graph.inputs}
+    assert not walk.values
+
+
+@pytest.mark.parametrize("kind", ["activations", "error"])
+def test_outputs_may_be_read_on(read_on: Dependencies, kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "pruned.tflite"
+    path.write_bytes(pruned(read_on, goal(read_on, 0.2), kind, repaired=True))
+    (index,) = read_on.graph.inputs
+    made = run.run(path, {"x": correlated(read_on, 2)[index]})
+    assert sorted(values.shape[1:] for values in made.values()) == [(1, 8, 8, 4), (1, 8, 8, 32)]
+
+
+def test_samples_are_as_many_as_there_is_room_for(read_on: Dependencies, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pruning, "ROOM_BYTES", 1 << 20)
+    chosen = pruning.enough(read_on, 10_000)
+    assert 8 < len(chosen) < 100
+    walk, most = ActivationWalk(read_on.tree, correlated(read_on, len(chosen))), 0
+    for _ in walk.through("walking"):
+        most = max(most, sum(values.nbytes for values in walk.values.values()))
+    assert 2 * most <= pruning.ROOM_BYTES
 
 
 @pytest.mark.parametrize("kind", ["l1", "l2", "activations", "error"])
