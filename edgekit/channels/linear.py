@@ -11,7 +11,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-from edgekit.waist import graph
+from edgekit.waist import graph, padding
 from edgekit.waist.tensors import Array
 
 Matrix = NDArray[np.float64]
@@ -29,13 +29,11 @@ class Linear:
         operator: as the file has it.
         order: the axes of the weights as rows of features, then outputs.
         features: how many of these axes are features.
-        bias: the slot of the bias.
     """
 
     operator: graph.Operator
     order: tuple[int, ...]
     features: int
-    bias: int = 2
 
     @property
     def depthwise(self) -> bool:
@@ -75,22 +73,18 @@ class Linear:
         return flat[:, _picked(flat.shape[1], seed)].reshape(-1, values.shape[-1]).astype(np.float32)
 
     def _patches(self, values: Array, shape: tuple[int, ...], made: tuple[int, ...], seed: int) -> Rows:
-        options = self.operator.options
-        steps, size = (options["strideH"], options["strideW"]), shape[1:3]
-        spread = options.get("dilationHFactor", 1) or 1, options.get("dilationWFactor", 1) or 1
-        around = [(0, 0)] * values.ndim
-        for axis in (0, 1):
-            if options["padding"] == schema.Padding.SAME:
-                reach = (size[axis] - 1) * spread[axis] + 1
-                total = max(0, (made[1 + axis] - 1) * steps[axis] + reach - values.shape[2 + axis])
-                around[2 + axis] = total // 2, total - total // 2
+        options, size = self.operator.options, shape[1:3]
+        steps = options["strideH"], options["strideW"]
+        spread = options["dilationHFactor"], options["dilationWFactor"]
+        same = options["padding"] == schema.Padding.SAME
+        around = padding.same(options, size, values.shape[2:4], made[1:3]) if same else np.zeros((4, 2), int)
         picked = _picked(made[1] * made[2], seed)
         high, wide = np.divmod(picked, made[2])
         rows = high[:, None, None] * steps[0] + np.arange(size[0])[None, :, None] * spread[0]
         columns = wide[:, None, None] * steps[1] + np.arange(size[1])[None, None, :] * spread[1]
         found = []
         for sample in values:  # one at a time: all patches of all samples would take many times their room
-            padded = np.pad(sample, around[1:])
+            padded = np.pad(sample, around)
             found.append(padded[:, rows, columns].reshape(-1, *size, values.shape[-1]))
         patches = np.concatenate(found).astype(np.float32)
         made_rows: Rows = patches.reshape(len(patches), *((prod(size), -1) if self.depthwise else (-1,)))
@@ -104,16 +98,14 @@ def _picked(count: int, seed: int) -> Any:
 
 
 def described(operator: graph.Operator, tensors: tuple[graph.Tensor, ...]) -> Linear | None:
-    """An operator as such a layer; None if it is none, or one with groups, or its weights are computed."""
+    """An operator as such a layer; None if it is none, or one with groups, or its weights or bias are computed."""
     if operator.name not in ORDERS or tensors[operator.inputs[1]].dtype != "float32":
         return None
     read, weights = (tensors[index] for index in operator.inputs[:2])
     order, features = ORDERS[operator.name]
-    if not weights.constant_bytes or read.constant_bytes:
+    if read.constant_bytes or not all(tensors[index].constant_bytes for index in operator.inputs[1:] if index >= 0):
         return None
-    if operator.name == "CONV_2D" and read.shape[-1] != weights.shape[-1]:
-        return None
-    if operator.name == "DEPTHWISE_CONV_2D" and read.shape[-1] != weights.shape[-1]:
+    if operator.name in {"CONV_2D", "DEPTHWISE_CONV_2D"} and read.shape[-1] != weights.shape[-1]:
         return None
     if operator.name == "BATCH_MATMUL":
         if operator.options.get("adjX") or len(weights.shape) != 2:

@@ -12,9 +12,9 @@ import numpy as np
 
 from edgekit.channels import linear
 from edgekit.channels.cutting import Rest
+from edgekit.channels.dependencies import Dependencies
 from edgekit.channels.linear import Linear, Matrix, Rows
 from edgekit.channels.walking import ActivationWalk
-from edgekit.host import events
 from edgekit.waist import edit, graph
 from edgekit.waist.tensors import Array
 
@@ -39,20 +39,17 @@ def repair(rest: Rest, tree: Any, samples: Mapping[int, Array]) -> int:
     whole = rest.dependencies
     before, after = ActivationWalk(whole.tree, samples), ActivationWalk(tree, samples)
     count = 0
-    for operator in whole.graph.operators:
-        events.progress(operator.index / len(whole.graph.operators), "least squares, layer by layer")
+    for operator in before.through("least squares, layer by layer"):
         layer = linear.described(operator, whole.graph.tensors)
-        if layer is not None and _alone(whole.graph, operator):
+        if layer is not None and _alone(whole, operator):
             count += _repaired(layer, rest, tree, before, after)
-        before.run(operator.index)
         after.run(operator.index)
     return count
 
 
-def _alone(main: graph.Graph, operator: graph.Operator) -> bool:
+def _alone(whole: Dependencies, operator: graph.Operator) -> bool:
     """Whether nobody else reads its weights."""
-    read = [tensor for other in main.operators for tensor in other.inputs]
-    return all(read.count(tensor) == 1 for tensor in operator.inputs[1:] if tensor >= 0)
+    return all(len(whole.readers(tensor)) == 1 for tensor in operator.inputs[1:] if tensor >= 0)
 
 
 def _repaired(layer: Linear, rest: Rest, tree: Any, before: ActivationWalk, after: ActivationWalk) -> bool:
@@ -62,9 +59,8 @@ def _repaired(layer: Linear, rest: Rest, tree: Any, before: ActivationWalk, afte
     lost = _lost_beside(rest, operator, before, after)
     if lost is None and np.array_equal(before.values[source], after.values[source]):
         return False
-    now = graph.describe(tree)[0].operators[operator.index]
-    weights, bias = rest.dependencies.values((operator.index, 1)), now.inputs[layer.bias :]
-    current = _constant(tree, now.inputs[1])
+    kernel, bias = (*after.graph.operators[operator.index].inputs[1:], -1)[:2]
+    weights, current = rest.dependencies.values((operator.index, 1)), _constant(tree, kernel)
     read = [
         layer.rows(walk.values[source], shape, old[made].shape, seed=operator.index)
         for walk, shape in ((before, weights.shape), (after, current.shape))
@@ -76,13 +72,13 @@ def _repaired(layer: Linear, rest: Rest, tree: Any, before: ActivationWalk, afte
     start = layer.matrix(current)
     problem = _each_channel if layer.depthwise else _together
     change, offset = problem(
-        read[1], wanted - product(layer, read[1], start), len(before.values[source]), centered=bool(bias)
+        read[1], wanted - product(layer, read[1], start), len(before.values[source]), centered=bias >= 0
     )
     if not np.isfinite(change).all():
         return False
-    edit.set_constant(tree, now.inputs[1], layer.weights(start + change, current.shape))
-    if bias:
-        edit.set_constant(tree, bias[0], _constant(tree, bias[0]) + offset.astype(np.float32))
+    edit.set_constant(tree, kernel, layer.weights(start + change, current.shape))
+    if bias >= 0:
+        edit.set_constant(tree, bias, _constant(tree, bias) + offset.astype(np.float32))
     return True
 
 
@@ -91,17 +87,17 @@ def _lost_beside(rest: Rest, operator: graph.Operator, before: ActivationWalk, a
 
     He et al. call it multi-branch enhancement. None if there is none, or if it is not there yet.
     """
-    main, (made,) = rest.dependencies.graph, operator.outputs
-    readers = [other for other in main.operators if made in other.inputs]
-    if len(readers) != 1 or readers[0].name != "ADD" or operator.options.get("fusedActivationFunction"):
+    main, (made,), readers = rest.dependencies.graph, operator.outputs, rest.dependencies.readers(operator.outputs[0])
+    if len(readers) != 1 or operator.options.get("fusedActivationFunction"):
         return None
-    others = [tensor for tensor in readers[0].inputs if tensor != made]
-    if len(others) != 1 or others[0] not in before.values or others[0] not in after.values:
+    ((reader, slot),) = readers
+    if main.operators[reader].name != "ADD":
         return None
-    axes = rest.dependencies.tensors[others[0]]
-    if main.tensors[others[0]].shape != main.tensors[made].shape:
+    other = main.operators[reader].inputs[1 - slot]
+    if other not in before.values or other not in after.values or main.tensors[other].shape != main.tensors[made].shape:
         return None
-    found: Rows = np.subtract(before.values[others[0]][..., rest.kept(axes[-1])], after.values[others[0]])
+    axes = rest.dependencies.tensors[other]
+    found: Rows = np.subtract(before.values[other][..., rest.kept(axes[-1])], after.values[other])
     return found
 
 

@@ -156,6 +156,22 @@ def test_repair_gains(channels: Dependencies, tmp_path: Path) -> None:
     assert (tmp_path / "pruned.tflite").stat().st_size < 0.9 * (tmp_path / "whole.tflite").stat().st_size
 
 
+def test_layers_without_a_bias_are_repaired(tmp_path: Path) -> None:
+    """Its operand is absent, not the last tensor of the file."""
+
+    def build(net: Layers, x: int) -> int:
+        x = net.dense(net.dense(x, 16), 5)
+        (last,) = net.net.subgraph.operators[-1:]
+        last.inputs = [*last.inputs[:2], -1]
+        return x
+
+    found = network(build, tmp_path, 1, 4, 6, 3)
+    bare, repaired = (
+        outputs_db(found, pruned(found, goal(found, 0.4), repaired=mend), tmp_path) for mend in (False, True)
+    )
+    assert repaired > bare + 10
+
+
 @pytest.fixture(scope="module")
 def read_on(tmp_path_factory: pytest.TempPathFactory) -> Dependencies:
     """An output of the network that its other layers read, and a long way around some of them."""
