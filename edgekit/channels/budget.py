@@ -1,6 +1,6 @@
 """How many channels of each family go: where a unit of the budget costs the least importance."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil, prod
 
@@ -47,10 +47,6 @@ class Ranking:
     losses: NDArray[np.float64]
 
 
-NOTHING: NDArray[np.float64] = np.zeros(0)
-"""The losses of a ranking that is only taken by its order."""
-
-
 def spend(dependencies: Dependencies, of: str) -> Spend:
     """How a network's MACs, parameters or bytes of weights follow from what is left of it."""
     if of == "macs":
@@ -61,14 +57,9 @@ def spend(dependencies: Dependencies, of: str) -> Spend:
     sizes = {
         index: np.dtype(tensors[index].dtype).itemsize if of == "bytes" else 1
         for index in constants
-        if of == "bytes" or tensors[index].dtype not in {"int32", "int64"}
+        if of == "bytes" or cost.is_parameter(tensors[index])
     }
-    return lambda rest: float(sum(size * values(rest.shape(constants[index])) for index, size in sizes.items()))
-
-
-def values(shape: tuple[int, ...]) -> int:
-    """How many values a tensor of a shape has."""
-    return prod(shape)
+    return lambda rest: float(sum(size * prod(rest.shape(constants[index])) for index, size in sizes.items()))
 
 
 def macs(dependencies: Dependencies, rest: Rest, operator: graph.Operator) -> int:
@@ -127,19 +118,20 @@ class _Choice:
         self._whole = wanted.whole
 
     def until(self, most: float) -> set[int]:
-        prices = {number: self._price(number) for number in self._open()}
+        prices = {family: self._price(family) for family in self._open()}
         taken = 0
         while self._now > most:
             if not prices:
                 raise self._unreachable(most)
-            number = min(prices, key=lambda open_: prices[open_])
+            number = min(prices, key=prices.__getitem__)
             self._gone |= self._next(number)
             self._steps[number] += 1
             self._now = self._spend(Rest(self._dependencies, self._gone))
             taken += 1
-            again = self._open() if taken % REVIEW == 0 else [number]
-            prices |= {other: self._price(other) for other in again if other in self._open()}
-            prices = {other: price for other, price in prices.items() if other in self._open()}
+            prices = {
+                family: self._price(family) if family == number or taken % REVIEW == 0 else prices[family]
+                for family in self._open()
+            }
         return self._gone
 
     def _open(self) -> list[int]:
@@ -173,10 +165,6 @@ REVIEW = 16
 """After so many steps all prices are looked at again: what one layer loses makes others cheaper."""
 
 
-def uniform(rankings: Sequence[Ranking], width: float) -> set[int]:
-    """The channels that go if each family keeps the same share."""
-    gone = set[int]()
-    for ranking in rankings:
-        whole = len(ranking.family.channels)
-        gone |= set(ranking.order[: whole - max(1, round(width * whole))])
-    return gone
+def uniform(orders: Iterable[Sequence[int]], width: float) -> set[int]:
+    """The channels that go if each family, given in the order in which they go, keeps the same share."""
+    return {channel for order in orders for channel in order[: len(order) - max(1, round(width * len(order)))]}

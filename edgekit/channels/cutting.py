@@ -1,7 +1,7 @@
 """Surgery: a file without some channels, physically smaller; and the same file with them at zero, for comparison."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -30,6 +30,10 @@ class Rest:
         """Which indices of an axis stay."""
         return self._kept[ids]
 
+    def whole(self, axes: Axes) -> bool:
+        """Whether nothing of a tensor goes."""
+        return all(bool(self.kept(ids).all()) for ids in axes)
+
     def shape(self, axes: Axes) -> tuple[int, ...]:
         """What is left of a tensor's shape."""
         return tuple(int(self.kept(ids).sum()) for ids in axes)
@@ -52,11 +56,7 @@ def cut(dependencies: Dependencies, gone: Collection[int]) -> Any:
     main = tree.subgraphs[0]
     for index, axes in dependencies.tensors.items():
         main.tensors[index].shape = np.array(what.shape(axes), np.int32)
-    changed: dict[int, dict[Use, Array]] = defaultdict(dict)
-    for use, values in _changes(what, tree):
-        changed[dependencies.operand(use)][use] = values
-    for index, uses in changed.items():
-        _write(tree, index, uses, dependencies.readers(index))
+    _write_all(tree, dependencies, dict(_changes(what, tree)))
     edit.sweep(tree)
     return tree
 
@@ -65,12 +65,21 @@ def _changes(what: Rest, tree: Any) -> Iterator[tuple[Use, Array]]:
     """Constants as operators are to read them."""
     dependencies = what.dependencies
     for use, axes in dependencies.constants.items():
-        if not all(what.kept(ids).all() for ids in axes):
+        if not what.whole(axes):
             yield use, what.values(axes, dependencies.values(use))
     for operator in dependencies.graph.operators:
         if operator.name in MENDED:
             for slot, values in MENDED[operator.name](what, operator, tree.subgraphs[0].operators[operator.index]):
                 yield (operator.index, slot), values
+
+
+def _write_all(tree: Any, dependencies: Dependencies, changes: Mapping[Use, Array]) -> None:
+    """Change constants as operators are to read them."""
+    changed: dict[int, dict[Use, Array]] = defaultdict(dict)
+    for use, values in changes.items():
+        changed[dependencies.operand(use)][use] = values
+    for index, uses in changed.items():
+        _write(tree, index, uses, dependencies.readers(index))
 
 
 def _write(tree: Any, index: int, uses: dict[Use, Array], readers: Collection[Use]) -> None:
@@ -95,13 +104,12 @@ def _write(tree: Any, index: int, uses: dict[Use, Array], readers: Collection[Us
 def masked(dependencies: Dependencies, gone: Collection[int]) -> Any:
     """The object tree at full size in which nobody heeds the channels: the weights that sum over them are zero."""
     tree, what = deepcopy(dependencies.tree), Rest(dependencies, gone)
-    changed: dict[int, dict[Use, Array]] = defaultdict(dict)
+    changes: dict[Use, Array] = {}
     for operator, slot, axis in dict.fromkeys(contraction.place for contraction in dependencies.contractions):
         use = operator, slot
         kept = what.kept(dependencies.constants[use][axis])
         if not kept.all():
-            values = changed[dependencies.operand(use)].setdefault(use, np.array(dependencies.values(use)))
+            values = changes.setdefault(use, np.array(dependencies.values(use)))
             values[(slice(None),) * axis + (~kept,)] = 0
-    for index, uses in changed.items():
-        _write(tree, index, uses, dependencies.readers(index))
+    _write_all(tree, dependencies, changes)
     return tree

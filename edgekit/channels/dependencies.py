@@ -159,10 +159,13 @@ class _Finder:
     def _follow(self, operator: graph.Operator) -> None:
         """Tie the cells of an operator; if it cannot be followed, what it reads and makes stays whole."""
         values = {
-            slot: found for slot, index in enumerate(operator.inputs) if (found := self._values(index)) is not None
+            slot: found
+            for slot, index in enumerate(operator.inputs)
+            if index >= 0 and (found := graph.constant(self.tree, 0, index)) is not None
         }
         operands = tuple(
-            None if index < 0 else self._axes(operator, slot, index) for slot, index in enumerate(operator.inputs)
+            None if index < 0 else self._axes((operator.index, slot), index, values.get(slot))
+            for slot, index in enumerate(operator.inputs)
         )
         shapes_made = tuple(self.graph.tensors[index].shape for index in operator.outputs)
         site = Site(operator, self.cells, operands, values, shapes_made)
@@ -195,22 +198,18 @@ class _Finder:
             raise NotFollowedError("its result has another shape than its operands tell")
         return made
 
-    def _values(self, index: int) -> Array | None:
-        return graph.constant(self.tree, 0, index) if index >= 0 else None
-
-    def _axes(self, operator: graph.Operator, slot: int, index: int) -> Axes:
+    def _axes(self, use: Use, index: int, values: Array | None) -> Axes:
         """The cells of an operand. Constants that share their bytes go on sharing them, if these tell anything."""
         if index in self.tensors:
             return self.tensors[index]
         shape = self.graph.tensors[index].shape
         made = tuple(self.cells.fixed(1, "there is only one") if n == 1 else self.cells.new(n) for n in shape)
-        values = self._values(index)
         if values is None:
             if graph.is_constant(self.tree, 0, index):
                 made = tuple(self.cells.fixed(n, f"its constants are {self.graph.tensors[index].dtype}") for n in shape)
             self.tensors[index] = made
             return made
-        self.constants[operator.index, slot] = made
+        self.constants[use] = made
         if values.size and values.min() != values.max():
             other = self.shared.setdefault((self.tree.subgraphs[0].tensors[index].buffer, shape), made)
             for one, ids in zip(made, other, strict=True):

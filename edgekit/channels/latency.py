@@ -4,12 +4,13 @@ Each operator is measured alone at two widths of the network; between them its t
 computes.
 """
 
+from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from edgekit.channels import budget, cutting
-from edgekit.channels.budget import Ranking, Spend
+from edgekit.channels.budget import Spend
 from edgekit.channels.cutting import Rest
 from edgekit.channels.dependencies import Dependencies
 from edgekit.host import events
@@ -26,8 +27,7 @@ def table(dependencies: Dependencies) -> Spend:
     Raises:
         Unsupported: LiteRT cannot run an operator alone.
     """
-    rankings = [Ranking(family, family.channels, budget.NOTHING) for family in dependencies.families]
-    gone = budget.uniform(rankings, NARROW)
+    gone = budget.uniform((family.channels for family in dependencies.families), NARROW)
     sizes = [_sizes(dependencies, Rest(dependencies, lost)) for lost in ((), gone)]
     times = []
     for number, tree in enumerate((dependencies.tree, cutting.cut(dependencies, gone))):
@@ -50,8 +50,7 @@ def _sizes(dependencies: Dependencies, rest: Rest) -> dict[int, float]:
     """What each operator computes: its MACs, or the values that it makes if it has none."""
     return {
         operator.index: float(
-            budget.macs(dependencies, rest, operator)
-            or budget.values(rest.shape(dependencies.tensors[operator.outputs[0]]))
+            budget.macs(dependencies, rest, operator) or prod(rest.shape(dependencies.tensors[operator.outputs[0]]))
         )
         for operator in dependencies.graph.operators
         if operator.outputs and any(index in dependencies.tensors for index in operator.inputs)

@@ -17,14 +17,11 @@ Mending = Callable[["Rest", Operator, Any], Iterator[tuple[int, Array]]]
 
 
 def _given(what: "Rest", operator: Operator, slot: int) -> Array:
-    found = graph.constant(what.dependencies.tree, 0, operator.inputs[slot])
-    assert found is not None, "followed operators have it in the file"
-    return found
+    return what.dependencies.values((operator.index, slot))
 
 
 def _changed(what: "Rest", tensor: int) -> bool:
-    axes = what.dependencies.tensors.get(tensor, ())
-    return not all(what.kept(ids).all() for ids in axes)
+    return not what.whole(what.dependencies.tensors.get(tensor, ()))
 
 
 def _result(what: "Rest", operator: Operator) -> tuple[int, ...]:

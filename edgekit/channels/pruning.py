@@ -132,5 +132,5 @@ def narrowed(channels: Dependencies, width: float) -> bytes:
         channels: of the network; some must be able to go.
         width: the share, between 0 and 1; at least one channel of each stays.
     """
-    gone = budget.uniform(importance.by_weights(channels, 2), width)
+    gone = budget.uniform([ranking.order for ranking in importance.by_weights(channels, 2)], width)
     return finished(cutting.cut(channels, gone))

@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
-import numpy as np
-
 from edgekit.channels.cells import Axes, Cells, Ids
 from edgekit.waist import graph
 from edgekit.waist.tensors import Array
@@ -120,7 +118,10 @@ class Site:
 
     def broadcast(self, *slots: int) -> Axes:
         """Operands that are broadcast against one another: their axes, counted from the last, are tied."""
-        operands = [self.axes(slot) for slot in slots or range(len(self.operands))]
+        return self.joined([self.axes(slot) for slot in slots or range(len(self.operands))])
+
+    def joined(self, operands: Sequence[Axes]) -> Axes:
+        """The same of any axes."""
         made = []
         for back in range(max((len(axes) for axes in operands), default=0), 0, -1):
             along = [axes[-back] for axes in operands if len(axes) >= back]
@@ -170,8 +171,3 @@ def _runs(given: list[Ids], wanted: list[int]) -> list[tuple[list[Ids], list[int
 
 Rule = Callable[[Site], "Sequence[Axes]"]
 """Ties the cells of an operator; the cells of each of its results."""
-
-
-def indices(size: int, start: int, stop: int, step: int) -> Ids:
-    """What a slice takes of an axis."""
-    return np.arange(size)[slice(start, stop, step)]

@@ -15,7 +15,6 @@ import numpy as np
 from edgekit.channels.budget import Ranking
 from edgekit.channels.dependencies import Dependencies
 from edgekit.channels.importance import ranked, summed
-from edgekit.channels.site import Place
 from edgekit.host import events
 from edgekit.trainable.lifting import lift
 from edgekit.waist import graph
@@ -39,7 +38,7 @@ def by_gradients(dependencies: Dependencies, samples: Mapping[int, Array], seed:
         lifted = lift(path)
     held = {place: weight for weight in lifted.weights for place in weight.tensor.places}
     origins = {place for family in dependencies.families for place in family.origins}
-    weights = {place: held[0, dependencies.operand(place[:2])] for place in origins if _held(dependencies, place, held)}
+    weights = {place: held[at] for place in origins if (at := (0, dependencies.operand(place[:2]))) in held}
     variables = list({id(weight.variable): weight.variable for weight in weights.values()}.values())
     random, names = np.random.default_rng(seed), {t.index: t.name for t in dependencies.graph.tensors}
     worth = [np.zeros(len(family.channels)) for family in dependencies.families]
@@ -61,10 +60,6 @@ def by_gradients(dependencies: Dependencies, samples: Mapping[int, Array], seed:
                     changes += summed(family, ids, along.sum(axis=axes, dtype=np.float64))
             worth[number] += np.square(changes)
     return [ranked(family, worth[number]) for number, family in enumerate(dependencies.families)]
-
-
-def _held(dependencies: Dependencies, place: Place, held: Mapping[tuple[int, int], Any]) -> bool:
-    return (0, dependencies.operand(place[:2])) in held
 
 
 def _projected(tf: Any, lifted: Any, given: Mapping[str, Array], variables: list[Any], random: Any) -> list[Any]:

@@ -117,8 +117,13 @@ def _parameters(subgraph: Graph) -> int:
     return sum(
         prod(tensor.shape)
         for tensor in subgraph.tensors
-        if tensor.index in used and tensor.constant_bytes and (tensor.scales or tensor.dtype not in _BOOKKEEPING)
+        if tensor.index in used and tensor.constant_bytes and is_parameter(tensor)
     )
+
+
+def is_parameter(constant: Tensor) -> bool:
+    """Whether a constant's values are weights or biases; else they are shapes, axes, paddings or the like."""
+    return bool(constant.scales) or constant.dtype not in _BOOKKEEPING
 
 
 def zeros(path: Path) -> float:
@@ -133,7 +138,7 @@ def zeros(path: Path) -> float:
         used = {tensor for operator in subgraph.operators for tensor in operator.inputs}
         for tensor in subgraph.tensors:
             values = graph.constant(model, index, tensor.index) if tensor.index in used else None
-            if values is not None and tensor.dtype not in _BOOKKEEPING:
+            if values is not None and is_parameter(tensor):
                 zero, all_ = zero + values.size - int(np.count_nonzero(values)), all_ + values.size
     return zero / max(1, all_)
 

@@ -99,7 +99,7 @@ def _matrices(site: Site) -> list[Axes]:
     """Stacks of matrices. If one is of weights it is a dense layer; else only whole matrices can go: heads."""
     sides = [_matrix(site, slot, option) for slot, option in ((0, "adjX"), (1, "adjY"))]
     (rows, left), (right, columns) = (_axes(site, slot, *pair) for slot, pair in enumerate(sides))
-    lead = _leading(site)
+    lead = site.joined([site.axes(slot)[:-2] for slot in (0, 1)])
     known = [slot for slot in (0, 1) if slot in site.constants]
     if not known:
         site.keep(rows, left, right, columns, why="BATCH_MATMUL of two activations")
@@ -119,19 +119,6 @@ def _matrix(site: Site, slot: int, option: str) -> tuple[int, int]:
 
 def _axes(site: Site, slot: int, rows: int, columns: int) -> tuple[Ids, Ids]:
     return site.axes(slot)[rows], site.axes(slot)[columns]
-
-
-def _leading(site: Site) -> Axes:
-    """The axes before the matrices, broadcast."""
-    made = []
-    stacks = [site.axes(slot)[:-2] for slot in (0, 1)]
-    for back in range(max(len(stack) for stack in stacks), 0, -1):
-        along = [stack[-back] for stack in stacks if len(stack) >= back]
-        size = max(ids.size for ids in along)
-        wide = [ids for ids in along if ids.size == size]
-        site.cells.tie(wide[0], wide[-1])
-        made.append(wide[0])
-    return tuple(made)
 
 
 ROWS: dict[str, Rule] = {
