@@ -16,6 +16,7 @@ from edgekit.errors import Unsupported
 from edgekit.nouns.description import Description, ImageInput
 from edgekit.nouns.model import Signature, TensorSpec
 from edgekit.processing.described import file_layout
+from edgekit.processing.images import in_channels, tensor
 from edgekit.waist import tensors
 from edgekit.waist.tensors import Array
 
@@ -103,18 +104,13 @@ def _of_bytes(spec: TensorSpec, image: ImageInput) -> TensorSpec:
 def _agreement_db(plain: tuple[Path, Signature], other: tuple[Path, Signature], images: dict[str, ImageInput]) -> float:
     """How far two files agree on random bytes, each given them as it takes them."""
     generator = np.random.default_rng(0)
-    worst = tensors.IDENTICAL_DB
     samples = [_sample(generator, plain[1], images) for _ in range(PROBES)]
-    for name in (spec.name for spec in plain[1].outputs):
-        sides = [np.stack([_outputs(*side, sample)[name] for sample in samples]) for side in (plain, other)]
-        worst = min(worst, tensors.sqnr_db(*sides))
-    return worst
+    wanted, made = (_outputs(*side, samples) for side in (plain, other))
+    return min([tensors.IDENTICAL_DB, *(tensors.sqnr_db(wanted[name], made[name]) for name in wanted)])
 
 
 def _sample(generator: np.random.Generator, signature: Signature, images: dict[str, ImageInput]) -> dict[str, Array]:
     """A sample in the source's terms: what random bytes become, and 0..1 for other inputs."""
-    from edgekit.processing.images import in_channels, tensor  # noqa: PLC0415  beside their only use
-
     made: dict[str, Array] = {}
     for spec in signature.inputs:
         image = images.get(spec.name)
@@ -126,10 +122,15 @@ def _sample(generator: np.random.Generator, signature: Signature, images: dict[s
     return made
 
 
-def _outputs(artifact: Path, signature: Signature, sample: dict[str, Array]) -> dict[str, Array]:
+def _outputs(artifact: Path, signature: Signature, samples: list[dict[str, Array]]) -> dict[str, Array]:
+    """What a file makes of samples ``[*source_shape]``, each from the beginning: ``[N, *shape]`` under its names."""
     compiled = CORE.compile_model(CORE.read_model(artifact), "CPU", EXACT)
-    given = tensors.inputs_to_file(signature, {name: values[np.newaxis] for name, values in sample.items()})
-    ports = reading.matched(signature.inputs, compiled.inputs)
-    results = compiled({port: given[spec.name][0] for spec, port in zip(signature.inputs, ports, strict=True)})
-    outputs = zip(signature.outputs, reading.matched(signature.outputs, compiled.outputs), strict=True)
-    return {spec.name: np.array(results[port]) for spec, port in outputs}
+    into = list(zip(signature.inputs, reading.matched(signature.inputs, compiled.inputs), strict=True))
+    out = list(zip(signature.outputs, reading.matched(signature.outputs, compiled.outputs), strict=True))
+    rows: dict[str, list[Array]] = {spec.name: [] for spec in signature.outputs}
+    for sample in samples:
+        given = tensors.inputs_to_file(signature, {name: values[np.newaxis] for name, values in sample.items()})
+        results = compiled.create_infer_request().infer({port: given[spec.name][0] for spec, port in into})
+        for spec, port in out:
+            rows[spec.name].append(np.array(results[port]))
+    return {name: np.stack(values) for name, values in rows.items()}
