@@ -311,3 +311,8 @@ class Description(Noun, frozen=True, kw_only=True):
         """What is said of an input that takes pictures."""
         found = self.input(name)
         return found if isinstance(found, ImageInput) else None
+
+    @property
+    def picture(self) -> ImageInput | None:
+        """The first input that takes pictures: in its pixels outputs tell places."""
+        return next((row for row in self.inputs if isinstance(row, ImageInput)), None)

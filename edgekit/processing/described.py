@@ -36,7 +36,8 @@ def complete(description: Description, signature: Signature) -> Description:
         InputError: it names what the network does not have, or does not fit its shapes or dtypes.
     """
     inputs = tuple(_input(row, _spec(row.name, "input", signature.inputs)) for row in description.inputs)
-    size = next((row.size for row in inputs if isinstance(row, ImageInput)), None)
+    description = msgspec.structs.replace(description, inputs=inputs)
+    size = None if description.picture is None else description.picture.size
     outputs = tuple(_output(row, signature, size) for row in description.outputs)
     read = [name for row in outputs for name in (row.reads if isinstance(row, DetectionOutput) else (row.name,))]
     for table, names in {"input": [row.name for row in inputs], "output": read}.items():
@@ -45,7 +46,7 @@ def complete(description: Description, signature: Signature) -> Description:
             raise InputError(
                 f"The {table} {twice[0]} is described twice.", place=_place(table, twice[0]), fix="leave one out"
             )
-    return msgspec.structs.replace(description, inputs=inputs, outputs=outputs)
+    return msgspec.structs.replace(description, outputs=outputs)
 
 
 def _place(table: str, name: str) -> str:

@@ -12,7 +12,6 @@ from edgekit.nouns.description import (
     Description,
     DetectionOutput,
     EmbeddingOutput,
-    ImageInput,
     KeypointsOutput,
     RegressionOutput,
     SegmentationOutput,
@@ -39,11 +38,11 @@ def interpret(description: Description, outputs: Mapping[str, Array], placed: Pl
     Args:
         description: complete (`edgekit.processing.described`); outputs that it does not name are told as tensors.
         outputs: ``[*source_shape]`` by the source's name, in its layout, dequantized.
-        placed: where the picture lies in the network's first image input, so that boxes and points are told in the
-            picture's pixels; in the input's without.
+        placed: where the picture lies in the network's input (`Description.picture`), so that boxes and points are told
+            in the picture's pixels; in the input's without.
     """
-    size = next((row.size for row in description.inputs if isinstance(row, ImageInput)), None)
-    where = _Place(placed, size)
+    picture = description.picture
+    where = _Place(placed, None if picture is None else picture.size)
     told: dict[str, findings.Finding] = {}
     read: set[str] = set()
     for row in description.outputs:

@@ -8,7 +8,7 @@ from edgekit.engine.session import Session
 from edgekit.errors import InputError, Unsupported
 from edgekit.measure.subject import Measurable, subjects
 from edgekit.nouns import manifest as manifests
-from edgekit.nouns.description import Description, ImageInput
+from edgekit.nouns.description import Description
 from edgekit.nouns.findings import Detections, Mask, Points, Ran
 from edgekit.nouns.model import Signature
 from edgekit.processing import outputs as meanings
@@ -22,7 +22,7 @@ ARRAYS = ".npz"
 
 
 class _Given(NamedTuple):
-    """The inputs of one sample ``[1, *source_shape]``, and the picture that the first image input was made of."""
+    """The inputs of one sample ``[1, *source_shape]``, and the picture that `Description.picture` was made of."""
 
     inputs: dict[str, Array]
     notes: tuple[str, ...]
@@ -89,8 +89,8 @@ def _read(session: Session, signature: Signature, description: Description, give
             notes.append(f"{named}: the first of {answer.result.total} samples")
         notes += [*answer.result.notes, *answer.result.doubts]
         inputs |= {key: values[:1] for key, values in held.items()}
-        image = description.image(name)
-        if image is not None and picture is None and Path(named).suffix.lower() in images.SUFFIXES:
+        image = description.picture
+        if image is not None and image.name == name and Path(named).suffix.lower() in images.SUFFIXES:
             picture = Path(named).absolute()
             placed = placement(session.reader().picture_size(picture), image)
     return _Given(inputs, tuple(notes), picture, placed)
@@ -149,7 +149,7 @@ def _run(session: Session, file: Measurable, backend: str, sample: _Given, out: 
 
 def _paint(session: Session, description: Description, sample: _Given, found: meanings.Found, out: Path) -> None:
     drawn = [finding for finding in found.findings if isinstance(finding, Mask | Detections | Points)]
-    image = next((row for row in description.inputs if isinstance(row, ImageInput)), None)
+    image = description.picture
     if sample.picture is None or image is None:
         raise InputError(
             "There is no picture to draw into.",

@@ -140,6 +140,32 @@ def test_arrays_are_the_networks_own_input(ran: Any, desk: Path) -> None:
     assert error["problem"] == "There is no picture to draw into."
 
 
+def test_of_two_pictures_the_first_that_is_described_is_the_one_in_which_places_are_told(
+    ran: Any, desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever is given first: the point in the middle of the input is in the middle of that picture."""
+    net = networks.Network()
+    far, near = net.input("far", (1, 8, 32, 3)), net.input("near", (1, 16, 16, 3))
+    axes = net.constant("axes", np.arange(4, dtype=np.int32))
+    means = [net.operator("MEAN", [x, axes], (), kind="ReducerOptions", keepDims=False) for x in (far, near)]
+    both = net.operator("MUL", means, (), kind="MulOptions")
+    middle = net.constant("middle", np.full((1, 1, 2), 0.5, np.float32))
+    net.save(tmp_path / "two.tflite", net.operator("ADD", [middle, both], (1, 1, 2), name="points", kind="AddOptions"))
+    (tmp_path / "edgekit.toml").write_text(
+        'model = "two.tflite"\ntargets = ["linux-arm64"]\nprecision = "float32"\n'
+        + "".join(f'[[input]]\nname = "{name}"\nkind = "image"\n' for name in ("near", "far"))
+        + '[[output]]\ntask = "keypoints"\n'
+    )
+    for name, size in {"far": (64, 16), "near": (40, 20)}.items():
+        Image.new("RGB", size).save(tmp_path / f"{name}.png")
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["build", "-o", "built"]) == 0
+    for first, second in (("far", "near"), ("near", "far")):
+        found = ran("built", "-i", f"{first}={first}.png", "-i", f"{second}={second}.png")
+        (point,) = found["findings"][0]["points"]
+        assert (point["x"], point["y"]) == (20, 10)
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem", "fix"),
     [
