@@ -118,7 +118,18 @@ class TokensInput(Noun, frozen=True, kw_only=True, tag_field="kind", tag="tokens
 Input = ImageInput | AudioInput | TensorInput | TokensInput
 
 
-class ClassificationOutput(Noun, frozen=True, kw_only=True, tag_field="task", tag="classification"):
+class _Output(Noun, frozen=True, kw_only=True):
+    """What every ``[[output]]`` says."""
+
+    name: str = ""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The names of all outputs that it is made of."""
+        return (self.name,)
+
+
+class ClassificationOutput(_Output, frozen=True, kw_only=True, tag_field="task", tag="classification"):
     """Scores of classes, the highest being the answer.
 
     Keys:
@@ -129,14 +140,13 @@ class ClassificationOutput(Noun, frozen=True, kw_only=True, tag_field="task", ta
         threshold: scores below it are not told.
     """
 
-    name: str = ""
     labels: tuple[str, ...] = ()
     activation: Activation = "none"
     top_k: Annotated[int, msgspec.Meta(ge=1)] = 5
     threshold: Annotated[float, msgspec.Meta(ge=0)] = 0.0
 
 
-class RegressionOutput(Noun, frozen=True, kw_only=True, tag_field="task", tag="regression"):
+class RegressionOutput(_Output, frozen=True, kw_only=True, tag_field="task", tag="regression"):
     """Quantities: ``value * std + mean`` of what the network gives.
 
     Keys:
@@ -147,14 +157,13 @@ class RegressionOutput(Noun, frozen=True, kw_only=True, tag_field="task", tag="r
         std: likewise.
     """
 
-    name: str = ""
     labels: tuple[str, ...] = ()
     unit: str = ""
     mean: float = 0.0
     std: float = 1.0
 
 
-class EmbeddingOutput(Noun, frozen=True, kw_only=True, tag_field="task", tag="embedding"):
+class EmbeddingOutput(_Output, frozen=True, kw_only=True, tag_field="task", tag="embedding"):
     """A vector to be compared with others.
 
     Keys:
@@ -162,11 +171,10 @@ class EmbeddingOutput(Noun, frozen=True, kw_only=True, tag_field="task", tag="em
         normalize: divide it by its length, so that a dot product is the cosine.
     """
 
-    name: str = ""
     normalize: bool = False
 
 
-class SegmentationOutput(Noun, frozen=True, kw_only=True, tag_field="task", tag="segmentation"):
+class SegmentationOutput(_Output, frozen=True, kw_only=True, tag_field="task", tag="segmentation"):
     """A class for each pixel: the highest score, or whole numbers that are the classes.
 
     One score for each pixel is a mask of two classes: the second where its activation is at least ``threshold``.
@@ -179,7 +187,6 @@ class SegmentationOutput(Noun, frozen=True, kw_only=True, tag_field="task", tag=
         layout: NHWC or NCHW, as the model has it; found from its shape without.
     """
 
-    name: str = ""
     labels: tuple[str, ...] = ()
     activation: Literal["none", "sigmoid"] = "none"
     threshold: Share = 0.5
@@ -190,7 +197,7 @@ BoxFormat = Literal["xyxy", "yxyx", "cxcywh", "cycxhw", "xywh"]
 """What four numbers say of a box: two corners, centre and size, or (``xywh``) upper left corner and size."""
 
 
-class DetectionOutput(Noun, frozen=True, kw_only=True, tag_field="task", tag="detection"):
+class DetectionOutput(_Output, frozen=True, kw_only=True, tag_field="task", tag="detection"):
     """Boxes with a class and a score each, of ``[1, N, …]`` candidates (`edgekit.processing.boxes`).
 
     Keys:
@@ -218,7 +225,6 @@ class DetectionOutput(Noun, frozen=True, kw_only=True, tag_field="task", tag="de
         max_boxes: the most that are told.
     """
 
-    name: str = ""
     labels: tuple[str, ...] = ()
     box_format: BoxFormat = "xyxy"
     coordinates: Literal["normalized", "pixels"] = "normalized"
@@ -245,7 +251,7 @@ class DetectionOutput(Noun, frozen=True, kw_only=True, tag_field="task", tag="de
         return tuple(name for name in (self.name, self.scores, self.classes, self.count) if name is not None)
 
 
-class KeypointsOutput(Noun, frozen=True, kw_only=True, tag_field="task", tag="keypoints"):
+class KeypointsOutput(_Output, frozen=True, kw_only=True, tag_field="task", tag="keypoints"):
     """Points of a picture, ``[…, N, 2]`` or with a score ``[…, N, 3]``, or heat maps of them.
 
     Keys:
@@ -257,7 +263,6 @@ class KeypointsOutput(Noun, frozen=True, kw_only=True, tag_field="task", tag="ke
         layout: of heat maps, NHWC or NCHW, as the model has it; found from its shape without.
     """
 
-    name: str = ""
     labels: tuple[str, ...] = ()
     point_format: Literal["xy", "yx", "xys", "yxs", "heatmap"] = "xy"
     coordinates: Literal["normalized", "pixels"] = "normalized"

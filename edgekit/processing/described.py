@@ -39,7 +39,7 @@ def complete(description: Description, signature: Signature) -> Description:
     description = msgspec.structs.replace(description, inputs=inputs)
     size = None if description.picture is None else description.picture.size
     outputs = tuple(_output(row, signature, size) for row in description.outputs)
-    read = [name for row in outputs for name in (row.reads if isinstance(row, DetectionOutput) else (row.name,))]
+    read = [name for row in outputs for name in row.reads]
     for table, names in {"input": [row.name for row in inputs], "output": read}.items():
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:

@@ -114,7 +114,7 @@ class _Making:
 
     def output(self, spec: TensorSpec) -> Table:
         name = spec.source_name
-        row = next((row for row in self._description.outputs if _reads(row, name)), None)
+        row = next((row for row in self._description.outputs if name in row.reads), None)
         plain = f"{spec.dtype} {list(spec.shape)}"
         if isinstance(row, DetectionOutput):
             return self._detection(row, name, plain)
@@ -183,10 +183,6 @@ class _Making:
 
 def _at(values: tuple[float, ...], channel: int) -> float:
     return values[channel if len(values) > 1 else 0]
-
-
-def _reads(row: Output, name: str) -> bool:
-    return name in row.reads if isinstance(row, DetectionOutput) else row.name == name
 
 
 def _task(row: Output) -> str:
