@@ -41,29 +41,28 @@ def interpret(description: Description, outputs: Mapping[str, Array], placed: Pl
         placed: where the picture lies in the network's input (`Description.picture`), so that boxes and points are told
             in the picture's pixels; in the input's without.
     """
-    picture = description.picture
-    where = _Place(placed, None if picture is None else picture.size)
-    told: dict[str, findings.Finding] = {}
-    read: set[str] = set()
-    for row in description.outputs:
-        told[row.name] = _MEANINGS[type(row)](row, outputs, where)
-        read |= set(row.reads) if isinstance(row, DetectionOutput) else {row.name}
-    rows = [
-        told[name] if name in told else _tensor(name, outputs[name])
-        for name in outputs
-        if name in told or name not in read
-    ]
     drawn = {
         row.name: masks.mask(row, outputs[row.name])
         for row in description.outputs
         if isinstance(row, SegmentationOutput)
     }
+    picture = description.picture
+    sample = _Sample(outputs, drawn, placed, None if picture is None else picture.size)
+    told = {row.name: _MEANINGS[type(row)](row, sample) for row in description.outputs}
+    read = {name for row in description.outputs for name in row.reads}
+    rows = [
+        told[name] if name in told else _tensor(name, outputs[name])
+        for name in outputs
+        if name in told or name not in read
+    ]
     return Found(tuple(rows), drawn)
 
 
-class _Place(NamedTuple):
-    """Where places are told."""
+class _Sample(NamedTuple):
+    """Outputs and masks by name, and where places are told."""
 
+    outputs: Mapping[str, Array]
+    masks: dict[str, NDArray[np.int32]]
     placed: Placed | None
     size: tuple[int, int] | None
 
@@ -81,8 +80,8 @@ def label(labels: tuple[str, ...], index: int) -> str:
     return labels[index] if 0 <= index < len(labels) else str(index)
 
 
-def _classes(row: ClassificationOutput, outputs: Mapping[str, Array], _: _Place) -> findings.Finding:
-    found = scores.activated(outputs[row.name].reshape(-1), row.activation)
+def _classes(row: ClassificationOutput, sample: _Sample) -> findings.Finding:
+    found = scores.activated(sample.outputs[row.name].reshape(-1), row.activation)
     return findings.Classes(
         output=row.name,
         classes=tuple(
@@ -92,8 +91,8 @@ def _classes(row: ClassificationOutput, outputs: Mapping[str, Array], _: _Place)
     )
 
 
-def _quantities(row: RegressionOutput, outputs: Mapping[str, Array], _: _Place) -> findings.Finding:
-    values = np.asarray(outputs[row.name], np.float32).reshape(-1) * np.float32(row.std) + np.float32(row.mean)
+def _quantities(row: RegressionOutput, sample: _Sample) -> findings.Finding:
+    values = np.asarray(sample.outputs[row.name], np.float32).reshape(-1) * np.float32(row.std) + np.float32(row.mean)
     told = (
         findings.Quantity(label=label(row.labels, i), value=float(value))
         for i, value in enumerate(values[:MOST_VALUES])
@@ -108,14 +107,14 @@ def embedding(row: EmbeddingOutput, values: Array) -> NDArray[np.float32]:
     return found / norm if row.normalize and norm > 0 else found
 
 
-def _vector(row: EmbeddingOutput, outputs: Mapping[str, Array], _: _Place) -> findings.Finding:
-    found = embedding(row, outputs[row.name])
+def _vector(row: EmbeddingOutput, sample: _Sample) -> findings.Finding:
+    found = embedding(row, sample.outputs[row.name])
     norm = float(np.sqrt(np.square(found).sum(dtype=np.float32)))
     return findings.Vector(output=row.name, size=found.size, norm=norm, values=tuple(map(float, found)))
 
 
-def _mask(row: SegmentationOutput, outputs: Mapping[str, Array], _: _Place) -> findings.Finding:
-    found = masks.mask(row, outputs[row.name])
+def _mask(row: SegmentationOutput, sample: _Sample) -> findings.Finding:
+    found = sample.masks[row.name]
     classes, counts = np.unique(found, return_counts=True)
     told = (
         findings.MaskClass(
@@ -126,13 +125,13 @@ def _mask(row: SegmentationOutput, outputs: Mapping[str, Array], _: _Place) -> f
     return findings.Mask(output=row.name, size=(found.shape[0], found.shape[1]), classes=tuple(told))
 
 
-def _detections(row: DetectionOutput, outputs: Mapping[str, Array], where: _Place) -> findings.Finding:
-    found = boxes.detect(row, outputs, where.size)
+def _detections(row: DetectionOutput, sample: _Sample) -> findings.Finding:
+    found = boxes.detect(row, sample.outputs, sample.size)
     told = []
     for corners, index, score in zip(
         found.corners.tolist(), found.classes.tolist(), found.scores.tolist(), strict=True
     ):
-        (left, top), (right, bottom) = where.point(*corners[:2]), where.point(*corners[2:])
+        (left, top), (right, bottom) = sample.point(*corners[:2]), sample.point(*corners[2:])
         told.append(
             findings.Box(
                 index=index, label=label(row.labels, index), score=score, left=left, top=top, right=right, bottom=bottom
@@ -141,15 +140,15 @@ def _detections(row: DetectionOutput, outputs: Mapping[str, Array], where: _Plac
     return findings.Detections(output=row.name, boxes=tuple(told))
 
 
-def _points(row: KeypointsOutput, outputs: Mapping[str, Array], where: _Place) -> findings.Finding:
+def _points(row: KeypointsOutput, sample: _Sample) -> findings.Finding:
     told = []
-    for i, (x, y, score) in enumerate(keypoints.points(row, outputs[row.name], where.size).tolist()):
-        across, down = where.point(x, y)
+    for i, (x, y, score) in enumerate(keypoints.points(row, sample.outputs[row.name], sample.size).tolist()):
+        across, down = sample.point(x, y)
         told.append(findings.Point(label=label(row.labels, i), x=across, y=down, score=score))
     return findings.Points(output=row.name, threshold=row.threshold, points=tuple(told))
 
 
-_MEANINGS: dict[type, Callable[[Any, Mapping[str, Array], _Place], findings.Finding]] = {
+_MEANINGS: dict[type, Callable[[Any, _Sample], findings.Finding]] = {
     ClassificationOutput: _classes,
     RegressionOutput: _quantities,
     EmbeddingOutput: _vector,
