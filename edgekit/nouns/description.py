@@ -74,6 +74,15 @@ class ImageInput(Noun, frozen=True, kw_only=True, tag_field="kind", tag="image")
         low, high = self.range
         return tuple(255 * std / (high - low) for std in self.std)
 
+    @property
+    def ends(self) -> tuple[tuple[float, float], ...]:
+        """The least and the greatest number that bytes become: one pair, or one for each channel."""
+        offsets, divisors = self.offsets, self.divisors
+        count = max(len(offsets), len(divisors))
+        each = zip(offsets * (count // len(offsets)), divisors * (count // len(divisors)), strict=True)
+        pairs = [((0 - offset) / divisor, (255 - offset) / divisor) for offset, divisor in each]
+        return tuple((min(pair), max(pair)) for pair in pairs)
+
 
 class AudioInput(Noun, frozen=True, kw_only=True, tag_field="kind", tag="audio"):
     """A waveform of one channel, as long as the input.

@@ -160,9 +160,7 @@ def _described_range(description: Description | None, spec: TensorSpec) -> tuple
         return -told.full_scale, told.full_scale
     if not isinstance(told, ImageInput):
         return None
-    offsets, divisors = np.array(told.offsets), np.array(told.divisors)
-    ends = [(0.0 - offsets) / divisors, (255.0 - offsets) / divisors]
-    return float(np.min(ends)), float(np.max(ends))
+    return min(low for low, _ in told.ends), max(high for _, high in told.ends)
 
 
 def _contradiction(

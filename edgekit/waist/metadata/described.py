@@ -95,12 +95,7 @@ class _Making:
         name = spec.source_name
         said = f"An image of {width}x{height}, {image.channels}; resize: {image.resize}, fit: {image.fit}."
         units = [tables.normalization(image.offsets, image.divisors)]
-        ends = [(0, 255), (255, 0)]
-        channels = range(max(len(image.offsets), len(image.divisors)))
-        low, high = (
-            tuple((end[_at(image.divisors, c) < 0] - _at(image.offsets, c)) / _at(image.divisors, c) for c in channels)
-            for end in ends
-        )
+        low, high = zip(*image.ends, strict=True)
         color_space = {"RGB": 1, "L": 2}.get(image.channels or "", 0)
         layout = file_layout(spec, image)
         if not color_space or layout != "NHWC":
@@ -179,10 +174,6 @@ class _Making:
             base = f"{what}_{len(self.files)}.txt"
         self.files[base] = "".join(f"{line}\n" for line in lines)
         return tables.associated(base, f"The {what} of {tensor}.", kind)
-
-
-def _at(values: tuple[float, ...], channel: int) -> float:
-    return values[channel if len(values) > 1 else 0]
 
 
 def _task(row: Output) -> str:
