@@ -23,26 +23,24 @@ def with_files(content: dict[str, Any], file: Path) -> dict[str, Any]:
     Raises:
         InputError: such a file cannot be read.
     """
-    readers: dict[str, Callable[[Path, str], list[Any]]] = {
-        "labels": _lines,
-        "vocabulary": _lines,
-        "anchors": _anchors,
-    }
     read = dict(content)
     for table in ("input", "output"):
         rows = _rows(content, table, file)
-        read[table] = [
-            {
-                key: readers[key](file.parent / value, f"{file}: {table}[{i}].{key}")
-                if key in readers and isinstance(value, str)
-                else value
-                for key, value in row.items()
-            }
-            if isinstance(row, dict)
-            else row
-            for i, row in enumerate(rows)
-        ]
-    return {key: value for key, value in read.items() if key in content}
+        if table in content:
+            read[table] = [_with_lists(row, file, f"{table}[{i}]") for i, row in enumerate(rows)]
+    return read
+
+
+def _with_lists(row: Any, file: Path, key: str) -> Any:
+    """A table, if it is one, with what its files hold."""
+    if not isinstance(row, dict):
+        return row
+    return {
+        name: _READERS[name](file.parent / value, f"{file}: {key}.{name}")
+        if name in _READERS and isinstance(value, str)
+        else value
+        for name, value in row.items()
+    }
 
 
 def _rows(content: dict[str, Any], table: str, file: Path) -> list[Any]:
@@ -90,6 +88,10 @@ def _anchors(path: Path, place: str) -> list[list[float]]:
     return rows
 
 
+_READERS: dict[str, Callable[[Path, str], list[Any]]] = {"labels": _lines, "vocabulary": _lines, "anchors": _anchors}
+"""By key: what reads the file that it may name."""
+
+
 def _text(path: Path, place: str) -> str:
     try:
         if not path.is_file():
@@ -127,7 +129,6 @@ def check(inputs: tuple[Input, ...], outputs: tuple[Output, ...], file: Path) ->
         for i, row in enumerate(rows):
             _check_names(row, file, f"{table}[{i}]")
     for i, row in enumerate(inputs):
-        _check_range(row, file, f"input[{i}]")
         if isinstance(row, ImageInput):
             _check_image(row, file, f"input[{i}]")
     for i, output in enumerate(outputs):
@@ -145,14 +146,11 @@ def _check_names(row: Input | Output, file: Path, key: str) -> None:
                 raise toml.wrong(file, f"{key}.{name}[{place}]", toml.shown(text), "a text of one line")
 
 
-def _check_range(row: Input, file: Path, key: str) -> None:
-    ends = getattr(row, "range", None)
-    if ends is not None and ends[0] == ends[1]:
-        shown = f"[{ends[0]:g}, {ends[1]:g}], which makes every value the same"
-        raise toml.wrong(file, f"{key}.range", shown, "two different numbers, such as [0, 1]")
-
-
 def _check_image(image: ImageInput, file: Path, key: str) -> None:
+    low, high = image.range
+    if low == high:
+        shown = f"[{low:g}, {high:g}], which makes every value the same"
+        raise toml.wrong(file, f"{key}.range", shown, "two different numbers, such as [0, 1]")
     for name, numbers in {"mean": image.mean, "std": image.std}.items():
         most = len(image.channels or "RGB")
         if len(numbers) not in {1, most}:
