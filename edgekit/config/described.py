@@ -157,6 +157,9 @@ def _check_image(image: ImageInput, file: Path, key: str) -> None:
             raise toml.wrong(file, f"{key}.{name}", f"{len(numbers)} numbers long", f"1 number or {most}")
     if 0.0 in image.std:
         raise toml.wrong(file, f"{key}.std", "0, and values are divided by it", "a number that is not 0")
+    if 0.0 in image.divisors:
+        shown = f"[{low:g}, {high:g}], of which bytes are too small a part to be divided by"
+        raise toml.wrong(file, f"{key}.range", shown, "numbers that lie less far apart")
     if image.shorter_side is not None and image.fit != "crop":
         raise toml.wrong(
             file, f"{key}.shorter_side", f"said of fit = {toml.shown(image.fit)}", 'it with fit = "crop" only'

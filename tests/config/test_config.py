@@ -160,6 +160,7 @@ def test_absolute_paths_stay(tmp_path: Path) -> None:
         ("[shapes]\n'a:0' = 3", '`shapes."a:0"` is 3', 'shapes."a:0"', "expected a list in brackets"),
         ("input = 3", "`input` is 3", "input", "[[input]]"),
         ("[[input]]\nkind = 'image'\nstd = [0]", "`input[0].std` is 0", "input[0].std", "not 0"),
+        ("[[input]]\nkind = 'image'\nrange = [-1e308, 1e308]", "too small a part", "input[0].range", "less far apart"),
         ("[[input]]\nkind = 'image'\nrange = [1, 1]", "`input[0].range` is [1, 1]", "input[0].range", "[0, 1]"),
         ("[[input]]\nkind = 'image'\nsize = [0, 3]", "`input[0].size[0]` is 0", "input[0].size[0]", ">= 1"),
         ("[[input]]\nkind = 'image'\nsize = [1]", "`input[0].size`", "input[0].size", "a list of 2 values"),
