@@ -157,13 +157,18 @@ def _check_bytes(row: ImageInput, spec: TensorSpec) -> None:
     if "int" not in spec.source_dtype:
         return
     if any(divisor != 1 for divisor in row.divisors) or any(not offset.is_integer() for offset in row.offsets):
-        own = "[-128, 127]" if spec.source_dtype == "int8" else "[0, 255]"
         raise _refuse(
             "input",
             spec,
             "range, mean and std make fractions of bytes, and it takes whole numbers",
-            f"leave out mean and std, and say range = {own}: the model has its normalization inside",
+            f"leave out mean and std, and say range = {whole_range(spec.source_dtype)}: "
+            "the model has its normalization inside",
         )
+
+
+def whole_range(dtype: str) -> str:
+    """What bytes 0..255 are to an input of integers, as ``edgekit.toml`` writes it."""
+    return "[-128, 127]" if dtype == "int8" else "[0, 255]"
 
 
 def _output(row: Output, signature: Signature, size: tuple[int, int] | None) -> Output:

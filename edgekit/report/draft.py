@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from edgekit.errors import InputError
 from edgekit.nouns.model import Signature, TensorSpec
+from edgekit.processing.described import CHANNELS, layout_of, whole_range
 
 HEAD = """\
 # What `edgekit build` does in this folder. Flags win over this file.
@@ -28,9 +29,6 @@ targets = [{targets}]
 # time_limit = "10m"
 
 """
-
-CHANNELS = {1: "L", 3: "RGB"}
-"""Channels of an image → what `edgekit.nouns.description.ImageInput` calls them."""
 
 BIG = 8
 """Pixels from which a side is one of a picture."""
@@ -54,10 +52,9 @@ def described(signature: Signature, ranges: Mapping[str, tuple[float, float]], e
         ranges: by input's source name, what the network's first layer expects.
         ends: by output's source name, the operator that computes it.
     """
-    blocks = [block for spec in signature.inputs for block in (_input(spec, ranges.get(spec.source_name)),)]
     lines = ["# What goes in, and how it becomes numbers: (byte 0..255 mapped to range - mean) / std."]
-    for block in blocks:
-        lines += [*block, ""]
+    for spec in signature.inputs:
+        lines += [*_input(spec, ranges.get(spec.source_name)), ""]
     lines.append("# What comes out, and what it means.")
     for block in _outputs(signature, ends):
         lines += [*block, ""]
@@ -81,7 +78,7 @@ def _shown(spec: TensorSpec) -> str:
     return f"#   {quoted(spec.source_name)}: {spec.source_dtype} {list(spec.source_shape)}"
 
 
-def _commented(lines: Iterator[str] | list[str]) -> list[str]:
+def _commented(lines: list[str]) -> list[str]:
     return [line if line.startswith("#") else f"# {line}" for line in lines]
 
 
@@ -95,7 +92,7 @@ def _input(spec: TensorSpec, expected: tuple[float, float] | None) -> list[str]:
             '# fit = "stretch"                # or crop (with shorter_side = 256, for instance), letterbox',
         ]
         if "int" in spec.source_dtype:
-            own = "[-128, 127]" if spec.source_dtype == "int8" else "[0, 255]"
+            own = whole_range(spec.source_dtype)
             return [_shown(spec), *table, f"range = {own}  # the model takes bytes", *choices]
         if expected is not None:
             low, high = (f"{end:.9g}" for end in expected)
@@ -120,8 +117,7 @@ def _geometry(spec: TensorSpec) -> list[str] | None:
     if len(spec.source_shape) != 4 or spec.source_shape[0] != 1:
         return None
     _, first, second, last = spec.source_shape
-    layout = spec.source_layout if spec.source_layout in {"NCHW", "NHWC"} else None
-    layout = layout or ("NCHW" if first in CHANNELS and last not in CHANNELS else "NHWC")
+    layout = layout_of(spec.source_shape, spec.source_layout)
     height, width, channels = (second, last, first) if layout == "NCHW" else (first, second, last)
     if channels not in CHANNELS:
         return None
