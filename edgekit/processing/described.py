@@ -3,7 +3,6 @@
 import difflib
 import math
 from collections import Counter
-from collections.abc import Iterable
 
 import msgspec
 
@@ -192,8 +191,8 @@ def _output(row: Output, signature: Signature, size: tuple[int, int] | None) -> 
     return msgspec.structs.replace(row, name=spec.source_name)
 
 
-def _check_labels(labels: Iterable[str], spec: TensorSpec, wanted: int, what: str) -> None:
-    count = len(tuple(labels))
+def _check_labels(labels: tuple[str, ...], spec: TensorSpec, wanted: int, what: str) -> None:
+    count = len(labels)
     if count in {0, wanted}:
         return
     fix = "give one label for each, in their order"
@@ -225,11 +224,11 @@ def _output_layout(said: str | None, spec: TensorSpec, labels: int) -> Layout:
     """The layout of maps ``[1, …]``: as said; or that in which there is one map, or one for each label."""
     if said in _LAYOUTS:
         return _LAYOUTS[said]
-    shape = spec.source_shape
-    fitting = {count for count in (shape[1], shape[3]) if count in ({labels} if labels else {1})}
-    if shape[1] == shape[3] or len(fitting) != 1:
+    first, last = spec.source_shape[1], spec.source_shape[3]
+    wanted = labels or 1
+    if first == last or wanted not in {first, last}:
         raise _refuse("output", spec, "its shape does not tell where the classes are", 'add layout = "NHWC" or "NCHW"')
-    return "NCHW" if shape[1] in fitting else "NHWC"
+    return "NCHW" if first == wanted else "NHWC"
 
 
 def _keypoints(row: KeypointsOutput, spec: TensorSpec) -> KeypointsOutput:
