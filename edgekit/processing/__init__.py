@@ -8,9 +8,10 @@
 | `audio`, `tokens` | a waveform, ids | the input's tensor |
 | `scores` | logits | probabilities, the highest classes |
 | `masks`, `keypoints` | an output | a class for each pixel, points |
-| `boxes`, `decoding`, `suppression` | outputs | boxes with classes and scores |
+| `boxes`, `candidates`, `decoding`, `suppression` | outputs | boxes with classes and scores |
 | `outputs` | all outputs of a sample | `edgekit.nouns.findings` |
 
-Everything up to a tensor is integers, or one subtraction and one division of float32 for each value: every language
-with IEEE numbers gets the same bits, and no compiler can contract it. What follows a network is float32.
+Up to a tensor, pixels are integers, and then one subtraction and one division of float32 each; a waveform is a sum of
+channels, a division and a multiplication of float32. Every language with IEEE numbers gets the same bits, and no
+compiler can contract them to a fused multiply-add. What follows a network is float32.
 """

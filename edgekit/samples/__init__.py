@@ -103,8 +103,7 @@ def load(
             otherwise); a ``.txt`` file with a line of tokens for each sample;
             or ``module:function``, the module being found in the current folder.
         signature: of the source; its source names, shapes and dtypes decide what fits.
-        description: how images become inputs. It is applied to images only: arrays are taken as the network's own
-            input.
+        description: how images, recordings and tokens become inputs. Arrays are taken as the network's own input.
         origin: what to call the samples; ``spec`` without.
         place: on whose disk arrays lie that may be larger than memory.
         folder: the user's current folder, to which paths and modules are relative; this process's if None.

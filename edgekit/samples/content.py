@@ -40,7 +40,7 @@ class Samples:
     ``labels`` is ``[N, ...]`` or None; ``origin`` says where they come from; ``sha256`` is the
     digest of names, dtypes, shapes and little-endian contents, whatever file held them; ``notes``
     say how they were read (casts, guessed label columns); ``doubts`` are what had to be assumed and
-    may be wrong (images without preprocessing), each of which the linter passes on.
+    may be wrong (images that nobody described), each of which the linter passes on.
     """
 
     inputs: dict[str, Array]
