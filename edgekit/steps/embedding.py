@@ -73,6 +73,8 @@ def with_preprocessing(
         )
 
     def write(out: Path) -> Built:
+        from edgekit.waist.tensors import IDENTICAL_DB  # noqa: PLC0415  numpy is only needed on a cold path
+
         backend = session.backend(variant.backend)
         signature, agreed_db = backend.embed_preprocessing(
             built.folder / first, description, built.result.signature, out
@@ -89,7 +91,3 @@ def with_preprocessing(
         doing=f"embedding the preprocessing of {first}",
     )
     return session.ask(question, Built, write)
-
-
-IDENTICAL_DB = 999.0
-"""`edgekit.waist.tensors.IDENTICAL_DB`, without numpy."""
