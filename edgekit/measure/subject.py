@@ -37,7 +37,7 @@ class Measurable:
     ``sha256`` is that of the file, or if it has companions the digest of all (`edgekit.nouns.manifest.digest`).
     ``manifest`` is the ``manifest.json`` that describes it, None for a file on its own;
     ``description`` is what it says of inputs and outputs; ``delegate`` is what the file is made for, ``parts`` the
-    names of all its files beside it.
+    names of all its files beside it, ``backend`` the leaf that made it.
     """
 
     path: Path
@@ -49,6 +49,7 @@ class Measurable:
     precision: Precision | None = None
     delegate: str | None = None
     parts: tuple[str, ...] = ()
+    backend: str = ""
 
     def confirm(self) -> None:
         """See that the file is still what ``sha256`` says.
@@ -126,6 +127,7 @@ def _described(folder: Path, file: ArtifactFile, description: Description) -> Me
         file.precision,
         file.delegate,
         tuple(file.files),
+        file.backend,
     )
 
 

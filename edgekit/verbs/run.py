@@ -47,8 +47,7 @@ def run(session: Session, artifact: Path, given: tuple[str, ...], out: Path | No
         Unsupported: the file needs another device.
     """
     files = subjects(session, artifact)
-    manifest = files[0].manifest
-    if manifest is None:
+    if files[0].manifest is None:
         raise InputError(
             f"{artifact} is not described by a {manifests.FILE_NAME} beside it.",
             place=str(artifact),
@@ -58,8 +57,7 @@ def run(session: Session, artifact: Path, given: tuple[str, ...], out: Path | No
         _require_room(files, out)
     description = files[0].description
     sample = _read(session, files[0].signature, description, given)
-    backends = {file.file: file.backend for file in manifests.read(manifest).artifacts}
-    return [_run(session, file, backends[file.name], sample, out, alone=len(files) == 1) for file in files]
+    return [_run(session, file, sample, out, alone=len(files) == 1) for file in files]
 
 
 def _require_room(files: list[Measurable], out: Path) -> None:
@@ -128,12 +126,12 @@ def _existing(named: str) -> str:
     return named
 
 
-def _run(session: Session, file: Measurable, backend: str, sample: _Given, out: Path | None, *, alone: bool) -> Ran:
+def _run(session: Session, file: Measurable, sample: _Given, out: Path | None, *, alone: bool) -> Ran:
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
         given, made = Path(folder) / "inputs.npz", Path(folder) / "outputs.npz"
         tensors.write_npz(given, sample.inputs)
         try:
-            session.backend(backend).run(file.path.absolute(), file.signature, given, made)
+            session.backend(file.backend).run(file.path.absolute(), file.signature, given, made)
         except Unsupported as error:
             if alone:
                 raise
