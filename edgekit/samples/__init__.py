@@ -23,7 +23,7 @@ from edgekit.nouns.findings import Finding
 from edgekit.nouns.model import Signature, TensorSpec
 from edgekit.nouns.samples import Kept
 from edgekit.nouns.verification import MetricScore
-from edgekit.samples import folders, functions, images, reading, recordings, texts
+from edgekit.samples import functions, images, reading, recordings, texts
 from edgekit.samples.content import Raw, Samples
 from edgekit.samples.linter import lint
 from edgekit.samples.matching import fit
@@ -150,15 +150,16 @@ def _read(spec: str, signature: Signature, description: Description, place: Plac
         )
     if path.suffix == HELD and path.is_dir():
         return reading.read_arrays(arrays(path), signature)
+    suffixes = {file.suffix.lower() for file in (path.rglob("*") if path.is_dir() else (path,))}
     for kind in (images, recordings):
-        if folders.found(path, kind.SUFFIXES) if path.is_dir() else path.suffix.lower() in kind.SUFFIXES:
+        if suffixes & kind.SUFFIXES:
             raw: Raw = kind.read(path, signature, description, place)
             return raw
     if path.is_dir():
         return reading.read_folder(path, signature, place)
     only = signature.inputs[0]
     told = description.input(only.source_name)
-    if path.suffix.lower() == ".txt" and len(signature.inputs) == 1 and isinstance(told, TokensInput):
+    if suffixes == {".txt"} and len(signature.inputs) == 1 and isinstance(told, TokensInput):
         return texts.read(path, only, told)
     return reading.read_file(path, signature, place)
 

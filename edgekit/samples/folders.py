@@ -20,11 +20,6 @@ class Stack(NamedTuple):
     doubts: tuple[str, ...] = ()
 
 
-def found(folder: Path, suffixes: Collection[str]) -> bool:
-    """Whether a folder, or one below it, holds files of a kind."""
-    return any(file.suffix.lower() in suffixes for file in folder.rglob("*"))
-
-
 def read(
     path: Path,
     signature: Signature,
