@@ -154,6 +154,12 @@ class Project(Noun, frozen=True, kw_only=True):
         return budgets.of(self.budget, target, {key: getattr(self, key) for key in budgets.SHORT})
 
     @property
+    def all_demands(self) -> tuple[Demands, ...]:
+        """What it demands of the files of its targets, whichever they are; of a target without a table once."""
+        names = self.budget if self.targets == ("all",) else [Path(name).stem for name in self.targets]
+        return tuple(self.demands(name) for name in dict.fromkeys(["", *names]))
+
+    @property
     def description(self) -> Description:
         """What it says of the model's inputs and outputs."""
         return Description(inputs=self.input, outputs=self.output, card=self.metadata)

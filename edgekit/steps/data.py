@@ -98,7 +98,8 @@ def load(
         InputError: it cannot be read, does not fit the signature, or lacks the labels that the metric needs; or
             agreement is demanded of outputs that choose nothing.
     """
-    if project.min_agreement is not None and not any(spec.chooses for spec in signature.outputs):
+    demands_agreement = any(one.min_agreement is not None for one in project.all_demands)
+    if demands_agreement and not any(spec.chooses for spec in signature.outputs):
         raise InputError(
             "No output of this model chooses, so that there is no agreement to demand: an output of scores "
             f"[1, classes] does, or one of whole numbers; it has {_shown(signature)}.",
@@ -112,14 +113,14 @@ def load(
         file = files.get(key)
         return None if named is None else part(session, role, named, signature, description, file=file, most=most)
 
-    calibration = read("calibration", "calibration", project.calibration, project.calibration_samples)
+    most = project.calibration_samples
+    calibration = read("calibration", "calibration", project.calibration, most)
     training = read("training", "data", project.data, None)
-    if calibration is None and training is not None:  # what it is trained on shows the ranges, too
-        taken = sampling.take(session, training.every, project.calibration_samples)
-        calibration = RoleData("calibration", training.every, taken)
-    whole = project.metric is not None or project.min_agreement is not None  # a share of few samples shows little
-    most = None if whole else affordable(signature, AGREEMENT_SAMPLES)
-    evaluation = read("evaluation", "eval", project.eval, most)
+    if calibration is None:  # what it is trained on shows the ranges, too
+        calibration = read("calibration", "data", project.data, most)
+    whole = project.metric is not None or demands_agreement  # a share of few samples shows little
+    judging = None if whole else affordable(signature, AGREEMENT_SAMPLES)
+    evaluation = read("evaluation", "eval", project.eval, judging)
     if project.metric is not None and evaluation is not None and not evaluation.kept.result.labelled:
         raise InputError(
             f"{project.eval} holds no labels.", place="--eval", fix="add them under the name y, one for each sample"

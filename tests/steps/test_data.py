@@ -16,6 +16,7 @@ from edgekit.config import Project
 from edgekit.engine.session import Session
 from edgekit.engine.store import Answer, Store
 from edgekit.errors import InputError
+from edgekit.nouns.budget import Demands
 from edgekit.nouns.description import Description, ImageInput
 from edgekit.nouns.model import Signature, TensorSpec
 from edgekit.nouns.samples import Kept, Role
@@ -188,6 +189,26 @@ def test_given_samples_are_fewer_too_unless_a_metric_needs_them_all(session: Ses
     loaded = data.load(session, Project(eval=named), wide)
     assert loaded.evaluation is not None
     assert loaded.evaluation.kept.result.used == 7
+
+
+@pytest.mark.parametrize("where", ["*", "android"])
+def test_a_share_of_choices_is_taken_of_all_samples_whichever_key_demands_it(
+    session: Session, tmp_path: Path, where: str
+) -> None:
+    output = msgspec.structs.replace(SPEC, name="y", source_name="y", source_shape=(1, 10))
+    signature = msgspec.structs.replace(SIGNATURE, outputs=(output,))
+    named = saved(tmp_path / "a.npz", count=data.AGREEMENT_SAMPLES + 6)
+    demanding = {where: Demands(min_agreement=0.9)}
+
+    def used(project: Project) -> int:
+        loaded = data.load(session, project, signature)
+        assert loaded.evaluation is not None
+        return loaded.evaluation.kept.result.used
+
+    assert used(Project(eval=named, targets=("android",))) == data.AGREEMENT_SAMPLES
+    assert used(Project(eval=named, targets=("android",), budget=demanding)) == data.AGREEMENT_SAMPLES + 6
+    with pytest.raises(InputError, match="No output of this model chooses"):
+        data.load(session, Project(eval=named, targets=("android",), budget=demanding), SIGNATURE)
 
 
 def test_a_metric_without_labels_is_refused(session: Session, tmp_path: Path) -> None:
