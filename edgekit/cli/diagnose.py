@@ -8,7 +8,7 @@ import msgspec
 
 from edgekit.cli import options
 from edgekit.cli.console import say
-from edgekit.host.replacing import write
+from edgekit.host.replacing import check_place, write
 from edgekit.nouns.diagnosis import MOST_SAMPLES, SHOWN, Value
 from edgekit.nouns.model import SourceOptions
 from edgekit.report import along, svg
@@ -64,7 +64,7 @@ def verb(
     )
     for option, place, name in (("-o", output, "errors.json"), ("--plot", plot, "sqnr.svg")):
         if place is not None:
-            options.check_place(Path(place), option, name)
+            check_place(Path(place), option, name)
     if plot is not None:
         svg.require()
     console = options.stderr()

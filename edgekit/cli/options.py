@@ -43,18 +43,6 @@ def stdout(*, as_json: bool = False) -> Console:
     return shown.PlainConsole(soft_wrap=False, width=width)
 
 
-def check_place(place: Path, option: str, name: str) -> None:
-    """See, before any work, that a file can be put there; ``name`` is what one is called, for instance.
-
-    Raises:
-        InputError: its folder is not there, or a folder is in its place.
-    """
-    if place.is_dir():
-        raise InputError(f"{place} is a folder.", place=option, fix=f"name a file in it: {option} {place / name}")
-    if not place.parent.is_dir():
-        raise InputError(f"There is no folder {place.parent}.", place=option, fix="create it, or name another place")
-
-
 def print_json(document: Any) -> None:
     """One JSON document on stdout."""
     put_json(msgspec.json.format(msgspec.json.encode(document)).decode())

@@ -6,6 +6,7 @@ import click
 
 from edgekit.cli import options
 from edgekit.cli.console import say
+from edgekit.host.replacing import check_place
 from edgekit.verbs.report import report
 
 
@@ -27,7 +28,7 @@ def verb(folders: tuple[str, ...], *, output: str | None, diagnose: bool, as_jso
     """
     where = [options.existing(folder) for folder in folders]
     if output is not None:
-        options.check_place(Path(output), "-o", "report.html")
+        check_place(Path(output), "-o", "report.html")
     with options.session(options.stderr()) as session:
         written = report(session, where, None if output is None else Path(output), with_diagnosis=diagnose)
     say(f"wrote {written}")

@@ -6,6 +6,7 @@ import click
 
 from edgekit.cli import options
 from edgekit.errors import InputError
+from edgekit.host.replacing import check_place
 
 
 @click.command(epilog="Exit codes: 0 it ran, 2 wrong input, 3 a runtime missing, 4 it needs another device.")
@@ -43,7 +44,7 @@ def verb(
     if not inputs:
         raise InputError("Nothing is given to run on.", place="--input", fix="name a file: --input photo.jpg")
     if output is not None:
-        options.check_place(Path(output), "-o", "found.png")
+        check_place(Path(output), "-o", "found.png")
     console = options.stdout(as_json=as_json)
     with options.session(options.stderr(), max_seconds=max_seconds) as session:
         ran = run(session, path, inputs, None if output is None else Path(output))

@@ -8,7 +8,7 @@ import msgspec
 from edgekit.config import Project
 from edgekit.engine.session import Session
 from edgekit.errors import InputError
-from edgekit.host.replacing import replacing
+from edgekit.host.replacing import check_place, replacing
 from edgekit.nouns.recipe import PassReport
 from edgekit.nouns.target import BuildOptions
 from edgekit.steps import conversion, data, passing, reading
@@ -48,9 +48,9 @@ def compress(session: Session, project: Project, model: Path, out: Path, in_memo
     named = in_memory.metric or project.metric
     metric = None if named is None else metrics.wanted(session, named)
     prepared = data.prepare(session, project, subject, loaded, metric)
-    taught = None if project.teacher is None else passing.teacher(session, Path(project.teacher), subject)
     training = loaded.training
     assert training is not None, "the recipe asks for it"
+    taught = None if project.teacher is None else passing.teacher(session, Path(project.teacher), subject)
     course = passing.Course(training.every, taught, prepared, seed=project.seed)
     stage = passing.through(session, subject, wanted.passes, course)
     made = stage.subject.waist
@@ -71,9 +71,6 @@ def _check_place(out: Path, model: Path) -> None:
         raise InputError(
             f"{out.name} is no .tflite file.", place=f"-o {out}", fix=f"write for instance -o {out.stem}.tflite"
         )
-    if not out.absolute().parent.is_dir():
-        raise InputError(f"There is no folder {out.parent}.", place=f"-o {out}", fix="make it first")
-    if out.is_dir():
-        raise InputError(f"{out} is a folder.", place=f"-o {out}", fix="name a file in it")
+    check_place(out, "-o", "smaller.tflite")
     if out.resolve() == model.resolve():
         raise InputError(f"{out} is the model itself.", place=f"-o {out}", fix="choose another name")
