@@ -197,12 +197,11 @@ def _places(flags: dict[str, Any]) -> dict[str, str]:
 
 def _show_passes(console: "Console", results: list[Result]) -> None:
     """What the recipe's passes cost and gained, once if that is the same for all targets."""
-    manifests = [row.manifest for row in results if row.manifest is not None and row.manifest.passes]
-    for reports in dict.fromkeys(repr(made.passes) for made in manifests):
+    made = [row.manifest for row in results if row.manifest is not None and row.manifest.passes]
+    for manifest in {repr(one.passes): one for one in made}.values():
         from edgekit.report import compression  # noqa: PLC0415  few builds train
 
-        made = next(made for made in manifests if repr(made.passes) == reports)
-        console.print(compression.passes(made.recipe.recipe, made.passes))
+        console.print(compression.passes(manifest.recipe.recipe, manifest.passes))
 
 
 def _show_measurements(console: "Console", found: "Measurements") -> None:
@@ -250,8 +249,7 @@ def _merge(given: Project, flags: dict[str, Any]) -> Project:
         if table in said:
             said[table] = getattr(given, table) | said[table]
     if "passes" in said:
-        said["passes"] = {name: given.passes.get(name, {}) | table for name, table in said["passes"].items()}
-        said["passes"] = given.passes | said["passes"]
+        said["passes"] = given.passes | {name: given.passes.get(name, {}) | own for name, own in said["passes"].items()}
     if "quantization" in said:
         said["quantization"] = msgspec.structs.replace(given.quantization, **said["quantization"])
     for key in ("data", "teacher", "calibration", "eval"):

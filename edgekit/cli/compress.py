@@ -44,9 +44,6 @@ def verb(model: str, *, output: str, as_json: bool, **flags: Any) -> int:
     path = options.existing(model)
     flags = options.ensure_gain(flags | flags.pop("settings"))
     said = {name: value for name, value in flags.items() if value not in (None, (), {})}
-    for name in ("data", "teacher", "calibration", "eval"):
-        if name in said and ":" not in Path(said[name]).name:
-            options.existing(said[name])
     project = msgspec.structs.replace(Project(), **said)
     console = options.stderr()
     with options.session(console, None, project.max_memory, project.max_seconds) as session:

@@ -23,7 +23,7 @@ class Subject(msgspec.Struct, frozen=True):
     ``integers`` is the source in its own precision if that is one of integers: files of this precision
     are made of it, and nothing is quantized a second time. ``no_integers`` says why a source that has some
     has no such file. Once a recipe's passes were ``passed``, the waist is what they made of it, and ``learned`` is
-    the file of scales and zero points that goes with it, if they have trained any.
+    the integer file that they have trained for, if they have.
     """
 
     network: OpenedNetwork

@@ -7,16 +7,18 @@ from typing import Literal
 
 import msgspec
 
+from edgekit.config import Project
 from edgekit.engine.question import Input, Known, Question
 from edgekit.engine.session import Session
 from edgekit.engine.store import Answer, digest_of
 from edgekit.errors import InputError, Unsupported
+from edgekit.nouns.building import Built
 from edgekit.nouns.model import Signature, SourceOptions, TensorSpec, Waist
 from edgekit.nouns.recipe import Distill, PassReport, PassSettings, PruneChannels, Qat, Weighed, name_of
 from edgekit.nouns.samples import Kept
 from edgekit.nouns.target import Variant
 from edgekit.passes import Passed, Task
-from edgekit.steps import compilation, conversion, evidence, optimization, reading
+from edgekit.steps import compilation, conversion, evidence, optimization, reading, speed
 from edgekit.steps.conversion import Subject
 from edgekit.steps.data import BuildData
 from edgekit.steps.evidence import Evidence
@@ -31,7 +33,7 @@ class Course(msgspec.Struct, frozen=True):
 
     Attributes:
         samples: what is trained on, as the user gave it.
-        teacher: the network whose outputs are to be met; the source's own waist if None.
+        teacher: the network whose outputs are to be met; the source itself if None.
         data: of the build.
         facts: numbers of the target that passes may heed.
         variants: the target's files, for what is to be met by quantization-aware training.
@@ -79,21 +81,21 @@ def _next(session: Session, stage: Stage, settings: PassSettings, course: Course
     subject, built = stage.subject, None
     if isinstance(settings, Distill) and settings.student is not None:
         subject = msgspec.structs.replace(
-            subject, waist=teacher(session, Path(settings.student), subject, role="student")
+            subject, waist=another(session, Path(settings.student), subject, role="student")
         )
     if isinstance(settings, Qat):
         subject, built = _specified(session, subject, settings, course)
-    answer = _passed(session, subject, settings, course, None if built is None else built)
+    answer = _passed(session, subject, settings, course, built)
     made = answer.result
-    waist = Waist(file=made.file, signature=made.signature, notes=made.notes, warnings=made.warnings)
     before = subject.waist
     assert before is not None, "a subject with passes has a waist"
-    joined = msgspec.structs.replace(
-        waist,
+    waist = Waist(
+        file=made.file,
+        signature=made.signature,
         notes=(*before.result.notes, *made.notes),
         warnings=(*before.result.warnings, *made.warnings),
     )
-    after = Answer(joined, answer.folder, answer.files, answer.from_cache, answer.steps)
+    after = Answer(waist, answer.folder, answer.files, answer.from_cache, answer.steps)
     subject = msgspec.structs.replace(
         subject,
         waist=after,
@@ -116,7 +118,7 @@ def _next(session: Session, stage: Stage, settings: PassSettings, course: Course
     return Stage(subject, now, (*stage.reports, report))
 
 
-def _specified(session: Session, subject: Subject, settings: Qat, course: Course) -> tuple[Subject, Answer[object]]:
+def _specified(session: Session, subject: Subject, settings: Qat, course: Course) -> tuple[Subject, Answer[Built]]:
     """The network as it will be quantized, and the file that says how."""
     wanted = next(
         (v for v in course.variants if v.precision == settings.precision and "tflite" in {v.backend, v.base}), INT8
@@ -140,7 +142,7 @@ def _heeded(settings: PassSettings, facts: dict[str, float]) -> dict[str, float]
 
 
 def _passed(
-    session: Session, subject: Subject, settings: PassSettings, course: Course, built: Answer[object] | None
+    session: Session, subject: Subject, settings: PassSettings, course: Course, built: Answer[Built] | None
 ) -> Answer[Passed]:
     """What a pass's leaf makes of a waist."""
     waist, teacher, samples, name = subject.waist, course.teacher, course.samples, name_of(settings)
@@ -175,7 +177,7 @@ def _passed(
                 teacher=str(teacher.folder / teacher.result.file),
                 teacher_signature=teacher.result.signature,
                 samples=str(samples.folder / SAMPLES),
-                specification=None if built is None else str(built.folder / next(iter(built.files))),
+                specification=None if built is None else str(built.folder / built.result.files[0]),
                 labels=None if labels is None else str(labels),
                 settings=settings,
                 facts=facts,
@@ -192,17 +194,13 @@ def weighed(session: Session, subject: Subject, found: Evidence) -> Weighed:
     waist, cost = subject.waist, subject.cost
     assert waist is not None, "asked before"
     assert cost is not None, "a waist has a cost"
-    path, signature = waist.folder / waist.result.file, waist.result.signature
+    path = waist.folder / waist.result.file
     judged = evidence.of_waist(session, subject, found)
     metric = judged.metric
 
     def weigh(_: Path) -> Weighed:
         from edgekit.waist.cost import zeros  # noqa: PLC0415  the flatbuffer schema is only needed on a cold path
 
-        try:
-            latency_ms = session.backend("tflite").best_ms(path)
-        except Unsupported:  # it runs on samples, but not on the zeros that are timed
-            latency_ms = None
         content_ = path.read_bytes()
         return Weighed(
             parameters=cost.parameters,
@@ -210,26 +208,29 @@ def weighed(session: Session, subject: Subject, found: Evidence) -> Weighed:
             zeros=zeros(path),
             bytes=len(content_),
             gzip_bytes=len(gzip.compress(content_, 9, mtime=0)),
-            latency_ms=latency_ms,
         )
 
-    question = Question(
-        what="weigh",
-        leaf="backends/tflite",
-        modules=(__name__, "edgekit.waist.cost"),
-        inputs={"waist": waist, "signature": Known(digest_of(signature))},
-    )
+    question = Question(what="weigh", modules=(__name__, "edgekit.waist.cost"), inputs={"waist": waist})
     return msgspec.structs.replace(
         session.ask(question, Weighed, weigh).result,
+        latency_ms=speed.timing(session, "tflite", waist, path).best_ms,
         sqnr_db=judged.sqnr_db,
         agreement=judged.agreement,
         metric=None if metric is None else metric.artifact,
     )
 
 
-def teacher(
-    session: Session, path: Path, subject: Subject, role: Literal["teacher", "student"] = "teacher"
-) -> Answer[Waist]:
+def teacher(session: Session, project: Project, subject: Subject) -> Answer[Waist] | None:
+    """The network that a project names to be met; None if that is the source itself.
+
+    Raises:
+        InputError: it cannot be read, or it takes or gives something else than the source.
+        Unsupported: it has no waist.
+    """
+    return None if project.teacher is None else another(session, Path(project.teacher), subject, role="teacher")
+
+
+def another(session: Session, path: Path, subject: Subject, role: Literal["teacher", "student"]) -> Answer[Waist]:
     """Another network, to be met or to be trained, with the source's names for what goes in and out.
 
     Raises:

@@ -7,6 +7,7 @@ device does is for `edgekit profile`.
 
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -49,7 +50,7 @@ def compared(
     """The files of one target, with a warning on each that is slower here than one with more bits."""
     if len({file.precision for file, _ in files}) < 2:
         return files
-    timings = {file.file: timing(session, file, built) for file, built in files}
+    timings = {file.file: _timed(session, file, built) for file, built in files}
     times = {name: found.best_ms for name, found in timings.items()}
     told: dict[str, tuple[str]] = {}
     for (small, _), (large, _) in permutations(files, 2):
@@ -77,20 +78,23 @@ def compared(
 
 def best_ms(session: Session, file: ArtifactFile, built: Answer[Built]) -> float | None:
     """The best of a few runs on one thread of this host in ms; None if it does not time the file (see `timing`)."""
-    return timing(session, file, built).best_ms
+    return _timed(session, file, built).best_ms
 
 
-def timing(session: Session, file: ArtifactFile, built: Answer[Built]) -> Timing:
-    """How fast a file is on this host, or why nobody knows.
+def _timed(session: Session, file: ArtifactFile, built: Answer[Built]) -> Timing:
+    return timing(session, file.backend, built, built.folder / built.result.files[0])
+
+
+def timing(session: Session, backend: str, files: Answer[Any], artifact: Path) -> Timing:
+    """How fast a file of an answer is on this host, or why nobody knows.
 
     Cached like any step: it is a hint about kinds of operators, no measurement to be compared with others.
     """
-    artifact = built.folder / built.result.files[0]
-    question = Question(what="timing", leaf=f"backends/{file.backend}", inputs={"files": built})
+    question = Question(what="timing", leaf=f"backends/{backend}", inputs={"files": files})
 
     def measure(_: Path) -> Timing:
         try:
-            return Timing(best_ms=session.backend(file.backend).best_ms(artifact))
+            return Timing(best_ms=session.backend(backend).best_ms(artifact))
         except Unsupported as error:  # it has been verified: what fails is a run on nothing but zeros
             return Timing(best_ms=None, problem=error.problem)
 

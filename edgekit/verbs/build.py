@@ -162,8 +162,7 @@ def _prepare(session: Session, project: Project, model: Path, planned: Plan, in_
     metric = None if named is None else metrics.wanted(session, named)
     prepared = data.prepare(session, project, subject, loaded, metric)
     search = ladder.search(planned.recipe, started)
-    taught = subject.waist if project.teacher is None else passing.teacher(session, Path(project.teacher), subject)
-    return _Prepared(planned, subject, prepared, search, taught if planned.recipe.passes else None)
+    return _Prepared(planned, subject, prepared, search, passing.teacher(session, project, subject))
 
 
 def _tell_of_unused(session: Session, project: Project, planned: Plan) -> None:

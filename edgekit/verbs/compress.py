@@ -50,8 +50,7 @@ def compress(session: Session, project: Project, model: Path, out: Path, in_memo
     prepared = data.prepare(session, project, subject, loaded, metric)
     training = loaded.training
     assert training is not None, "the recipe asks for it"
-    taught = None if project.teacher is None else passing.teacher(session, Path(project.teacher), subject)
-    course = passing.Course(training.every, taught, prepared, seed=project.seed)
+    course = passing.Course(training.every, passing.teacher(session, project, subject), prepared, seed=project.seed)
     stage = passing.through(session, subject, wanted.passes, course)
     made = stage.subject.waist
     assert made is not None, "passes give one"
