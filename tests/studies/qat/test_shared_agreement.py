@@ -1,7 +1,5 @@
 """Integer files of every shared model, computed in TensorFlow and by LiteRT on XNNPACK: each operator, and the outputs."""
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +8,14 @@ import pytest
 
 from edgekit.engine import registry
 from edgekit.engine.session import Session
-from edgekit.engine.store import Store
 from edgekit.errors import EdgekitError
 from edgekit.nouns.building import Job
-from edgekit.nouns.model import SourceOptions
 from edgekit.passes.qat import agreement
 from edgekit.passes.qat.simulation import Simulation
 from edgekit.passes.qat.specification import Specification
-from edgekit.steps import conversion, reading
 from edgekit.waist import tensors
-from tests.conftest import ROOT
-from tests.studies.coverage.cases import FOLDERS, Case, found, inputs
-
-SHARED = Path(os.environ.get("EDGEKIT_SHARED", ROOT.parent / "shared")).resolve()
-
-CASES = (
-    [case for case in found(SHARED, ("phone", *FOLDERS)) if case.folder not in {"onnx_invalid", "hostile"}]
-    if SHARED.is_dir()
-    else []
-)
+from tests.studies.coverage.cases import Case, inputs
+from tests.studies.waists import CASES, converted, file_of
 
 pytestmark = pytest.mark.long
 
@@ -38,25 +25,18 @@ FLOATS_BETWEEN = {"phone/efficientnet_lite0.onnx": 0.8}
 """Networks with float operators between those of integers: floats differ in their last bits, and the share that is left."""
 
 
-@pytest.fixture(scope="module")
-def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    folder = tmp_path_factory.mktemp("qat")
-    with Session(Store(folder / "cache"), folder / "log.txt") as running:
-        yield running
-
-
 @pytest.mark.shared
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_the_integers_of_a_model_are_those_of_litert(
     case: Case, session: Session, tmp_path: Path, record_property: Any
 ) -> None:
+    subject = converted(session, case)
+    if isinstance(subject, str):
+        pytest.skip(f"it has no waist: {subject}")
+    assert subject.waist is not None
+    waist = file_of(subject)
     try:
-        network = reading.open_network(session, case.path, SourceOptions(shapes=case.shapes))
-        subject = conversion.subject(session, network, ())
-        if subject.waist is None:
-            pytest.skip(f"it has no waist: {subject.reason}")
-        waist = subject.waist.folder / subject.waist.result.file
-        values = inputs(case, network.model.signature)
+        values = inputs(case, subject.network.model.signature)
         np.savez(tmp_path / "calibration.npz", **values)
         signature = subject.waist.result.signature
         job = Job(

@@ -1,29 +1,15 @@
 """Every shared model that has a waist is lifted, computes what it computed, and is written back bit for bit."""
 
-import os
-from collections.abc import Iterator
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from edgekit.engine.session import Session
-from edgekit.engine.store import Store
-from edgekit.errors import EdgekitError
-from edgekit.nouns.model import SourceOptions
-from edgekit.steps import conversion, reading
 from edgekit.trainable.lifting import lift
 from edgekit.trainable.writing import written
 from edgekit.waist import graph, tensors
-from tests.conftest import ROOT
-from tests.studies.coverage.cases import FOLDERS, Case, found, inputs
+from tests.studies.coverage.cases import Case, inputs
+from tests.studies.waists import CASES, converted, file_of
 from tests.trainable.lifted import agreement_db
-
-SHARED = Path(os.environ.get("EDGEKIT_SHARED", ROOT.parent / "shared")).resolve()
-
-CASES = (
-    [case for case in found(SHARED, ("phone", *FOLDERS)) if case.folder != "onnx_invalid"] if SHARED.is_dir() else []
-)
 
 MOST_SAMPLES = 4
 
@@ -43,26 +29,14 @@ UNDEFINED = {"onnx_ops/ArgMax_17.onnx"}
 """The largest of values that are not numbers: each runtime finds another."""
 
 
-@pytest.fixture(scope="module")
-def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    folder = tmp_path_factory.mktemp("trainable")
-    with Session(Store(folder / "cache"), folder / "log.txt") as running:
-        yield running
-
-
 @pytest.mark.shared
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_a_model_is_lifted_and_written_back(case: Case, session: Session) -> None:
-    try:
-        network = reading.open_network(session, case.path, SourceOptions(shapes=case.shapes))
-        subject = conversion.subject(session, network, ())
-    except EdgekitError as error:
+    subject = converted(session, case)
+    if isinstance(subject, str):
         assert case.name not in TRAINED
-        pytest.skip(f"it has no waist: {error.problem}")
-    if subject.waist is None:
-        assert case.name not in TRAINED
-        pytest.skip(f"it has no waist: {subject.reason}")
-    path = subject.waist.folder / subject.waist.result.file
+        pytest.skip(f"it has no waist: {subject}")
+    path = file_of(subject)
     lifted = lift(path)
     assert written(lifted) == path.read_bytes()
     tree = graph.load(path)
@@ -74,6 +48,7 @@ def test_a_model_is_lifted_and_written_back(case: Case, session: Session) -> Non
     assert not [note for note in lifted.notes if "no gradient reaches" in note] or case.name not in TRAINED
     if case.name in UNDEFINED:
         return
+    assert subject.waist is not None
     signature = subject.waist.result.signature
-    values = tensors.inputs_to_file(signature, inputs(case, network.model.signature))
+    values = tensors.inputs_to_file(signature, inputs(case, subject.network.model.signature))
     assert agreement_db(lifted, {name: np.asarray(array[:MOST_SAMPLES]) for name, array in values.items()}) >= 80
