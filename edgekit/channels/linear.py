@@ -8,11 +8,11 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-from edgekit.waist import graph, padding
+from edgekit.waist import graph
 from edgekit.waist.tensors import Array
+from edgekit.waist.windows import windows_of
 
 Matrix = NDArray[np.float64]
 Rows = NDArray[np.float32]
@@ -73,22 +73,13 @@ class Linear:
         return flat[:, _picked(flat.shape[1], seed)].reshape(-1, values.shape[-1]).astype(np.float32)
 
     def _patches(self, values: Array, shape: tuple[int, ...], made: tuple[int, ...], seed: int) -> Rows:
-        options, size = self.operator.options, shape[1:3]
-        steps = options["strideH"], options["strideW"]
-        spread = options["dilationHFactor"], options["dilationWFactor"]
-        same = options["padding"] == schema.Padding.SAME
-        around = padding.same(options, size, values.shape[2:4], made[1:3]) if same else np.zeros((4, 2), int)
-        picked = _picked(made[1] * made[2], seed)
-        high, wide = np.divmod(picked, made[2])
-        rows = high[:, None, None] * steps[0] + np.arange(size[0])[None, :, None] * spread[0]
-        columns = wide[:, None, None] * steps[1] + np.arange(size[1])[None, None, :] * spread[1]
+        high, wide = np.divmod(_picked(made[1] * made[2], seed), made[2])
         found = []
-        for sample in values:  # one at a time: all patches of all samples would take many times their room
-            padded = np.pad(sample, around)
-            found.append(padded[:, rows, columns].reshape(-1, *size, values.shape[-1]))
-        patches = np.concatenate(found).astype(np.float32)
-        made_rows: Rows = patches.reshape(len(patches), *((prod(size), -1) if self.depthwise else (-1,)))
-        return made_rows
+        for images in values.astype(np.float32, copy=False):  # one at a time: padding takes room
+            windows = windows_of(self.operator, images, shape[1:3], made[1:3])
+            found.append(windows[:, high, wide].transpose(0, 1, 3, 4, 2))  # the channels last
+        taps = (prod(shape[1:3]), values.shape[-1])
+        return np.concatenate(found).reshape(-1, *(taps if self.depthwise else (prod(taps),)))
 
 
 def _picked(count: int, seed: int) -> Any:

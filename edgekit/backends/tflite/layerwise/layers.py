@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from edgekit.waist import graph, padding
+from edgekit.waist import graph
 from edgekit.waist.ordering import evenly
 from edgekit.waist.tensors import Array
+from edgekit.waist.windows import windows_of
 
 Floats = NDArray[np.float32]
 
@@ -77,7 +76,7 @@ class Layer:
             rows = grouped.reshape(self.groups, -1, tables.shape[-1])
             return rows[:, evenly(rows.shape[1], most)].astype(np.float32)
         images = values.reshape(-1, *values.shape[-3:]).astype(np.float32)
-        windows = self._windows(images, self.result[-3:-1])
+        windows = windows_of(self.operator, images, self.weights.shape[1:3], self.result[-3:-1])
         places = evenly(int(np.prod(windows.shape[:3])), most)
         taken = windows[np.unravel_index(places, windows.shape[:3])]  # [rows, channels, height, width]
         count, channels = len(taken), taken.shape[1]
@@ -85,44 +84,6 @@ class Layer:
             return taken.reshape(count, channels, -1).transpose(1, 0, 2)
         parts = taken.transpose(0, 2, 3, 1).reshape(count, -1, self.groups, channels // self.groups)
         return parts.transpose(2, 0, 1, 3).reshape(self.groups, count, -1)
-
-    def _windows(self, images: Floats, result: tuple[int, ...]) -> Floats:
-        """``[N, height, width, channels, kernel height, kernel width]``: what each place of the result reads."""
-        options, kernel = self.operator.options, self.weights.shape[1:3]
-        strides = options["strideH"], options["strideW"]
-        if self.operator.name == "TRANSPOSE_CONV":
-            return _transposed_windows(images, kernel, strides, result, same=_same(options))
-        steps = options["dilationHFactor"], options["dilationWFactor"]
-        reach = [(size - 1) * step + 1 for size, step in zip(kernel, steps, strict=True)]
-        around = padding.same(options, kernel, images.shape[1:3], result) if _same(options) else np.zeros((4, 2), int)
-        windows = _sliding(np.pad(images, around), (reach[0], reach[1]))
-        return windows[:, :: strides[0], :: strides[1], :, :: steps[0], :: steps[1]]
-
-
-def _same(options: dict[str, Any]) -> bool:
-    return bool(options["padding"] == schema.Padding.SAME)
-
-
-def _transposed_windows(
-    images: Floats, kernel: tuple[int, ...], strides: tuple[int, int], result: tuple[int, ...], *, same: bool
-) -> Floats:
-    """Those of a transposed convolution: of the input with zeros between its values, the kernel turned round."""
-    count, *size, channels = images.shape
-    spread = np.zeros((count, *(n * stride for n, stride in zip(size, strides, strict=True)), channels), np.float32)
-    spread[:, :: strides[0], :: strides[1]] = images
-    around = [(0, 0)] * 4
-    for axis, (n, stride, wide, after) in enumerate(zip(size, strides, kernel, result, strict=True), start=1):
-        cut = max((n - 1) * stride + wide - after, 0) // 2 if same else 0
-        before = wide - 1 - cut
-        around[axis] = before, max(0, after + wide - 1 - before - n * stride)
-    windows = _sliding(np.pad(spread, around), (kernel[0], kernel[1]))
-    return windows[:, : result[0], : result[1], :, ::-1, ::-1]
-
-
-def _sliding(images: Floats, window: tuple[int, int]) -> Floats:
-    slide: Any = sliding_window_view  # its stub knows no more than one axis
-    found: Floats = slide(images, window, axis=(1, 2))
-    return found
 
 
 def layer(model: Any, main: graph.Graph, operator: graph.Operator) -> Layer | None:
