@@ -1,6 +1,7 @@
 """Baselines: what the files of a project were when somebody was content with them."""
 
 import shutil
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -91,16 +92,19 @@ def session(profile: Profile) -> BaselineSession:
 def write(made: Baseline, path: Path, folders: list[Path] | None) -> None:
     """Write a baseline, and, if their ``folders`` are given, copies of its files beside it.
 
+    Copies that an earlier baseline of that name lists go; what else lies in their folder stays as it is.
+
     Raises:
-        InputError: nothing can be written there.
+        InputError: nothing can be written there, or a copy would take the place of a file of the user's.
     """
     try:
         _check_names(made)
         if folders is not None:
-            shutil.rmtree(_beside(path), ignore_errors=True)
+            _remove_copies(path)
             for folder, target in zip(folders, dict.fromkeys(file.target for file in made.files), strict=True):
                 for name in (name for file in made.files if file.target == target for name in file.files):
                     place = _beside(path) / target / name
+                    _refuse_other(place, folder / name)
                     place.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(folder / name, place)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,6 +113,36 @@ def write(made: Baseline, path: Path, folders: list[Path] | None) -> None:
         raise InputError(
             f"The baseline cannot be written: {error.strerror}.", place=str(path), fix="choose another place with -o"
         ) from error
+
+
+def _remove_copies(path: Path) -> None:
+    """Remove the files that an earlier baseline keeps, and their folders if nothing else lies in them."""
+    try:
+        earlier = read(path)
+    except InputError:  # there is none
+        return
+    for file in earlier.files:
+        for name, digest in file.files.items():
+            place = _beside(path) / file.target / name
+            if place.is_file() and file_digest(place) == digest:
+                place.unlink()
+    for place in {_beside(path) / file.target for file in earlier.files} | {_beside(path)}:
+        with suppress(OSError):  # others lie there
+            place.rmdir()
+
+
+def _refuse_other(place: Path, copied: Path) -> None:
+    """Refuse to write a copy over a file that is another.
+
+    Raises:
+        InputError: it is.
+    """
+    if place.is_file() and file_digest(place) != file_digest(copied):
+        raise InputError(
+            f"{place.name} lies there already, and no baseline describes it.",
+            place=str(place),
+            fix="move that away, or choose another place with -o",
+        )
 
 
 def _check_names(made: Baseline) -> None:

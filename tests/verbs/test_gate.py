@@ -189,6 +189,21 @@ def test_two_folders_of_one_target_are_refused(tmp_path: Path) -> None:
         save(made, tmp_path / "base.json")
 
 
+def test_a_baseline_leaves_what_is_not_its_own(tmp_path: Path, baseline: Path) -> None:
+    kept, notes = tmp_path / "base" / "linux-arm64" / "model_int8.tflite", tmp_path / "base" / "notes.txt"
+    notes.write_text("mine")
+    new = built(tmp_path / "new", b"rebuilt", 1.0)
+    save([new], baseline, files=True)  # in the place of the earlier copy
+    assert (kept.read_bytes(), notes.read_text()) == (b"rebuilt", "mine")
+    save([new], tmp_path / "new.json", files=True)  # whose folder is that of the artifact itself
+    assert (new / "model_int8.tflite").read_bytes() == b"rebuilt"
+    baseline.unlink()
+    kept.write_bytes(b"mine")
+    with pytest.raises(InputError, match="no baseline describes it"):
+        save([new], baseline, files=True)
+    assert kept.read_bytes() == b"mine"
+
+
 def test_a_build_is_over_budget_in_size_and_in_what_it_measured(tmp_path: Path) -> None:
     file = artifact()
     made = Result("android", tmp_path, manifest(file, profiles=[recorded(file, blocks(3.0))], target="android"))
