@@ -164,14 +164,13 @@ def _told(blocks: list[Block]) -> dict[str, Any]:
 def _summarized(blocks: list[Block], inits: list[float | None], firsts: list[float | None]) -> Latency:
     """Latency from what a tool says of each block, if it gives no single latencies."""
     said = [b.latency for b in blocks if b.latency is not None]
-    medians = [row.median_ms if row.median_ms is not None else row.mean_ms for row in said]
     no_single = Estimate(value=None, n=0, reason="the device's tool gives no single latencies")
     return Latency(
         blocks=len(said),
         **_told(blocks),
         init_ms=statistics.told(inits),
         first_ms=statistics.told(firsts),
-        median_ms=statistics.estimate_median(medians),
+        median_ms=statistics.estimate_median([row.middle_ms for row in said]),
         p90_ms=no_single,
         p99_ms=no_single,
         mean_ms=statistics.estimate_mean([row.mean_ms for row in said]),

@@ -38,8 +38,8 @@ def kept(manifest: Manifest, file: ArtifactFile) -> BaselineFile:
     metric = None if judged is None else judged.metric
     data = manifest.evaluation or manifest.calibration
     sessions: dict[str, list[Profile]] = {}
-    for profile in sorted(manifest.profiles, key=lambda profile: profile.created_utc):
-        if profile.artifact_sha256 == file.sha256 and profile.latency is not None:
+    for profile in manifest.profiles_of(file):
+        if profile.latency is not None:
             sessions.setdefault(profile.device.id, []).append(profile)
     return BaselineFile(
         target=manifest.target,

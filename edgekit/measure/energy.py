@@ -108,7 +108,7 @@ def energy(metered: Sequence[Metered], idle: Sequence[Metered], seed: int = 0) -
     if not used:
         return base.without(next((part.problem for part in seen if part.problem), "no block ran an inference"))
     told = base.told([seen[i] for i in used], [runs[i] for i in used], idle_power(idle), seed)
-    idle_w = told.idle_power_w if told.net_mj.value is not None else None
+    idle_w = told.idle_power_w if told.kind == "net" else None
     return msgspec.structs.replace(told, blocks_mj=by_block(metered, idle_w or 0.0))
 
 
@@ -246,7 +246,7 @@ def systematic(told: Energy) -> float:
 
     The gain is left out: it cancels in a ratio of figures of one meter.
     """
-    value = told.net_mj.value if told.net_mj.value is not None else told.gross_mj.value
+    value = told.best_mj.value
     shared = [mj for name, mj in told.terms_mj.items() if name not in {"blocks", "gain"}]
     return math.hypot(*shared) / abs(value) if value else 0.0
 
@@ -279,7 +279,7 @@ def compared(first: Energy | None, second: Energy | None) -> Estimate | None:
     if first is None or second is None:
         return None
     reason = comparable(first, second)
-    if not reason and (first.net_mj.value is None) != (second.net_mj.value is None):
+    if not reason and first.kind != second.kind:
         reason = "energy above idle is known of one of them only"
     if reason:
         return Estimate(value=None, reason=reason)

@@ -70,7 +70,7 @@ def _energy(profile: Profile) -> Estimate:
         return Estimate(value=None, reason=profile.unavailable.get("energy", "it was not measured"))
     if found.provenance == "modelled_estimate":
         return Estimate(value=None, reason="an estimate from MACs proves nothing")
-    return found.net_mj if found.net_mj.value is not None else found.gross_mj
+    return found.best_mj
 
 
 def _memory(profile: Profile) -> Estimate:
@@ -101,14 +101,7 @@ KINDS = (
     Kind("agreement", "", "least", lambda d: d.min_agreement, SAMPLES, of_file=_agreement),
     Kind("sqnr", "dB", "least", lambda d: d.min_sqnr, SAMPLES, of_file=_sqnr),
     Kind("mapped", "", "least", lambda d: d.min_mapped, "a target with an accelerator", of_file=_mapped),
-    Kind(
-        "size",
-        "B",
-        "most",
-        lambda d: _size(d.max_size),
-        "",
-        of_file=_bytes,
-    ),
+    Kind("size", "B", "most", lambda d: _size(d.max_size), "", of_file=_bytes),
     Kind("latency", "ms", "most", lambda d: d.max_latency_ms, PROFILE, of_profile=_latency),
     Kind("energy", "mJ", "most", lambda d: d.max_energy_mj, f"{PROFILE} --energy", of_profile=_energy),
     Kind("peak memory", "B", "most", lambda d: _size(d.max_peak_memory), PROFILE, of_profile=_memory),
@@ -117,21 +110,18 @@ KINDS = (
 """Every figure that a budget may limit."""
 
 
-def latest(profiles: tuple[Profile, ...], file: ArtifactFile) -> dict[str, Profile]:
-    """The newest profile of a file on each device, by the device's id."""
-    mine = [profile for profile in profiles if profile.artifact_sha256 == file.sha256]
-    return {profile.device.id: profile for profile in sorted(mine, key=lambda profile: profile.created_utc)}
-
-
 def by_block(profile: Profile) -> dict[Figure, tuple[float | None, ...]]:
     """Latency in ms, energy in mJ and peak memory in bytes of each block; None if it has none, or does not count."""
-    latency = [
-        (b.latency.median_ms or b.latency.mean_ms) if b.counted and b.latency is not None else None
-        for b in profile.blocks
-    ]
+    latency = [b.latency.middle_ms if b.counted and b.latency is not None else None for b in profile.blocks]
     memory = [float(b.memory.peak_bytes) if b.counted and b.memory.peak_bytes else None for b in profile.blocks]
     spent = () if profile.energy is None else profile.energy.blocks_mj
     return {"latency": tuple(latency), "energy": spent, "peak memory": tuple(memory)}
+
+
+def pairs(first: Profile, second: Profile, figure: Figure) -> list[tuple[float, float]]:
+    """A figure of both, from the pairs of blocks in which both have one, which is above 0."""
+    blocks = zip(by_block(first)[figure], by_block(second)[figure], strict=False)
+    return [(a, b) for a, b in blocks if a is not None and b is not None and min(a, b) > 0]
 
 
 def energy_by(profile: Profile) -> str:
@@ -139,4 +129,4 @@ def energy_by(profile: Profile) -> str:
     found = profile.energy
     if found is None or not found.blocks_mj:
         return ""
-    return f"{found.provenance}, {found.meter}, {'net' if found.net_mj.value is not None else 'gross'}"
+    return f"{found.provenance}, {found.meter}, {found.kind}"

@@ -47,7 +47,7 @@ def remarks(blocks: Sequence[Block], latencies: Sequence[NDArray[Any] | None]) -
         latencies: those of each block in ms, ``[readings]``; None if the device gives no single ones.
     """
     rows = [(b, taken) for b, taken in zip(blocks, latencies, strict=True) if b.counted and b.latency is not None]
-    medians = np.array([b.latency.median_ms or b.latency.mean_ms for b, _ in rows if b.latency is not None])
+    medians = np.array([b.latency.middle_ms for b, _ in rows if b.latency is not None])
     names = [block.index + 1 for block, _ in rows]
     arrays = [np.asarray(taken, np.float64) for _, taken in rows if taken is not None and len(taken)]
     each = per_reading([block for block, _ in rows])

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from edgekit.measure import figures
 from edgekit.nouns.budget import TOLERANCE, Demands
 from edgekit.nouns.gating import Figure, Finding
 from edgekit.nouns.manifest import ArtifactFile, Manifest
@@ -23,7 +22,7 @@ class GatedFile:
     @property
     def profiles(self) -> dict[str, Profile]:
         """Its newest profile on each device."""
-        return figures.latest(self.manifest.profiles, self.file)
+        return self.manifest.newest(self.file)
 
     @property
     def tolerance(self) -> float:

@@ -121,6 +121,15 @@ class Manifest(Noun, frozen=True, kw_only=True):
     unavailable: dict[str, str] = {}
     extras: dict[str, Extra] = {}
 
+    def profiles_of(self, file: ArtifactFile) -> list[Profile]:
+        """What was measured of a file, the oldest first."""
+        mine = (profile for profile in self.profiles if profile.artifact_sha256 == file.sha256)
+        return sorted(mine, key=lambda profile: profile.created_utc)
+
+    def newest(self, file: ArtifactFile) -> dict[str, Profile]:
+        """The newest profile of a file on each device, by the device's id."""
+        return {profile.device.id: profile for profile in self.profiles_of(file)}
+
 
 def digest(files: dict[str, str]) -> str:
     """The digest of an artifact's files (name → sha256): the file's own if there is one, else of all together."""

@@ -174,6 +174,11 @@ class Distribution(Noun, frozen=True, kw_only=True):
     std_ms: float | None = None
     p95_ms: float | None = None
 
+    @property
+    def middle_ms(self) -> float:
+        """What a block counts with: its median, or the mean if the device gives no median."""
+        return self.median_ms or self.mean_ms
+
 
 class Memory(Noun, frozen=True, kw_only=True):
     """What a process on the device took, in bytes; None if the device does not tell.
@@ -304,6 +309,16 @@ class Energy(Noun, frozen=True, kw_only=True):
     terms_mj: dict[str, float] = {}
     blocks_mj: tuple[float | None, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> Literal["net", "gross"]:
+        """Whether energy above idle is known."""
+        return "gross" if self.net_mj.value is None else "net"
+
+    @property
+    def best_mj(self) -> Estimate:
+        """The figure of that kind."""
+        return self.gross_mj if self.net_mj.value is None else self.net_mj
 
 
 class DeviceVerification(Noun, frozen=True, kw_only=True):

@@ -6,12 +6,12 @@ import msgspec
 
 from edgekit.engine.session import Session
 from edgekit.errors import InputError, Unsupported
-from edgekit.measure import energy, statistics
+from edgekit.measure import energy, figures, statistics
 from edgekit.measure.measurement import measure, steps
 from edgekit.measure.protocol import Bench, MeasurementSettings
 from edgekit.measure.subject import Measurable, subjects
 from edgekit.nouns.model import SourceOptions
-from edgekit.nouns.profile import Block, Comparison, Device, Profile
+from edgekit.nouns.profile import Comparison, Device, Profile
 from edgekit.nouns.results import Measured
 
 
@@ -59,17 +59,9 @@ def compare_profiles(a: Profile, b: Profile) -> Comparison:
             place=f"{a.artifact} ({a.created_utc}) and {b.artifact} ({b.created_utc})",
             fix="compare the artifacts themselves, which measures both in turns: edgekit compare A B",
         )
-    return msgspec.structs.replace(_compared(a.blocks, b.blocks), energy=energy.compared(a.energy, b.energy))
-
-
-def _compared(a: tuple[Block, ...], b: tuple[Block, ...]) -> Comparison:
-    """Judge by the pairs of blocks of which both count."""
-    pairs = [
-        (first.latency.median_ms or first.latency.mean_ms, second.latency.median_ms or second.latency.mean_ms)
-        for first, second in zip(a, b, strict=False)
-        if first.counted and second.counted and first.latency and second.latency
-    ]
-    return statistics.compare([x for x, _ in pairs], [y for _, y in pairs])
+    pairs = figures.pairs(a, b, "latency")
+    found = statistics.compare([x for x, _ in pairs], [y for _, y in pairs])
+    return msgspec.structs.replace(found, energy=energy.compared(a.energy, b.energy))
 
 
 def pair(

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgekit.errors import InputError
-from edgekit.measure import baseline, gating, regressions, statistics
+from edgekit.measure import baseline, figures, gating, regressions, statistics
 from edgekit.measure.gated import GatedFile
 from edgekit.nouns.budget import Demands
 from edgekit.nouns.gating import Finding
@@ -226,6 +226,14 @@ def test_other_settings_are_not_compared() -> None:
     judged = compared(old, new, before=[profile(old, blocks(1.0))], after=after)
     assert judged["latency"].verdict == "unknown"
     assert "threads" in judged["latency"].reason
+
+
+def test_blocks_without_a_figure_are_in_no_pair() -> None:
+    first = profile(artifact(), [1.0, 2.0, 3.0], energy_mj=[1.0, -0.1, 2.0])
+    second = profile(artifact(), [1.5, 2.5], energy_mj=[1.0, 1.0, 3.0])
+    assert figures.pairs(first, second, "latency") == [(1.0, 1.5), (2.0, 2.5)]
+    assert figures.pairs(first, second, "energy") == [(1.0, 1.0), (2.0, 3.0)]
+    assert figures.pairs(first, second, "peak memory") == []
 
 
 def test_pairs_decide() -> None:
