@@ -51,10 +51,11 @@ def _on_devices(subject: GatedFile, kind: Kind, limit: float) -> Iterator[Findin
     said = {"limit": limit, "unit": kind.unit}
     if subject.without_device:
         yield subject.finding(kind.name, "budget", "skipped", reason="devices are left out", **said)
-    elif not subject.profiles:
+        return
+    if not subject.profiles:
         reason = f"it was not measured; {kind.need} does that"
         yield subject.finding(kind.name, "budget", "unknown", reason=reason, **said)
-    for device, profile in {} if subject.without_device else subject.profiles.items():
+    for device, profile in subject.profiles.items():
         yield _limited(subject, kind, limit, kind.of_profile(profile), device)
 
 
@@ -74,13 +75,12 @@ def _limited(subject: GatedFile, kind: Kind, limit: float, found: Estimate, devi
     return subject.finding(kind.name, "budget", verdict, value=value, reason=reason, **said)
 
 
-def require_same(subject: GatedFile, old: BaselineFile) -> None:
+def _require_same(new: BaselineFile, old: BaselineFile) -> None:
     """Refuse to compare with another model's baseline.
 
     Raises:
         InputError: the source, or what goes in and comes out, is another.
     """
-    new = kept(subject.manifest, subject.file)
     for what, was, now in (
         ("the model", (old.model,), (new.model,)),
         ("inputs", old.inputs, new.inputs),
@@ -106,8 +106,9 @@ def by_baseline(subject: GatedFile, old: BaselineFile, *, paired: bool) -> Itera
     Raises:
         InputError: the baseline is of another model, or of other devices alone.
     """
-    require_same(subject, old)
-    yield from _accuracy(subject, old)
+    new = kept(subject.manifest, subject.file)
+    _require_same(new, old)
+    yield from _accuracy(subject, new, old)
     yield _size(subject, old)
     if not old.sessions:
         return
@@ -117,8 +118,7 @@ def by_baseline(subject: GatedFile, old: BaselineFile, *, paired: bool) -> Itera
     yield from _sessions(subject, old, paired=paired)
 
 
-def _accuracy(subject: GatedFile, old: BaselineFile) -> Iterator[Finding]:
-    new = kept(subject.manifest, subject.file)
+def _accuracy(subject: GatedFile, new: BaselineFile, old: BaselineFile) -> Iterator[Finding]:
     noise = "within the noise of so many samples"
     if old.metric is not None and old.metric == new.metric:
         was, now = old.metric_value or 0.0, new.metric_value or 0.0

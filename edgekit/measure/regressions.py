@@ -26,9 +26,8 @@ SESSION_SPREAD = 0.05
 has too few sessions to tell: idle machines of one kind gave a few percent (`python -m tests.gates`)."""
 
 
-def alike(old: BaselineFile, profile: Profile) -> list[BaselineSession]:
-    """The baseline's sessions that were run as a profile was: device, threads, delegate, protocol."""
-    now = session(profile)
+def _alike(old: BaselineFile, now: BaselineSession) -> list[BaselineSession]:
+    """The baseline's sessions that were run as one of now was: device, threads, delegate, protocol."""
     return [
         one
         for one in old.sessions
@@ -39,7 +38,8 @@ def alike(old: BaselineFile, profile: Profile) -> list[BaselineSession]:
 
 def by_sessions(subject: GatedFile, old: BaselineFile, profile: Profile, *, paired: bool = False) -> Iterator[Finding]:
     """The measured figures of one profile against the baseline's sessions of the same kind."""
-    sessions, device = alike(old, profile), profile.device.id
+    new, device = session(profile), profile.device.id
+    sessions = _alike(old, new)
     if not sessions:
         reason = "the baseline was measured with other threads, another delegate or protocol"
         yield subject.finding("latency", "baseline", "unknown", device=device, reason=reason)
@@ -47,7 +47,6 @@ def by_sessions(subject: GatedFile, old: BaselineFile, profile: Profile, *, pair
     if old.sha256 == subject.file.sha256 and sessions[-1].runtime == profile.runtime:
         yield subject.finding("latency", "baseline", "met", device=device, reason="file and runtime are the same")
         return
-    new = session(profile)
     for figure in MEASURED:
         if figure == "energy" and sessions[-1].energy_by != new.energy_by:
             if sessions[-1].energy_by:

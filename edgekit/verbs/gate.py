@@ -14,7 +14,7 @@ from edgekit.errors import InputError
 from edgekit.measure import baseline as baselines
 from edgekit.measure import figures, gating, regressions
 from edgekit.measure.gated import GatedFile
-from edgekit.measure.measurement import measure
+from edgekit.measure.measurement import measure, steps
 from edgekit.measure.protocol import FULL, QUICK, Bench, MeasurementSettings
 from edgekit.measure.subject import Measurable, subjects
 from edgekit.nouns import manifest as manifests
@@ -23,7 +23,7 @@ from edgekit.nouns.manifest import Manifest
 from edgekit.nouns.model import SourceOptions
 from edgekit.nouns.profile import Device, Profile
 from edgekit.nouns.results import Result
-from edgekit.verbs.planning import folder_of
+from edgekit.verbs import planning
 
 type Find = Callable[[Session, str], Device]
 """Finds a device by its id."""
@@ -50,15 +50,14 @@ def folders(project: Project, model: Path) -> list[Path]:
     Raises:
         InputError: it names no targets, or one that there is not.
     """
-    names = config.target_names() if project.targets == ("all",) else project.targets
-    if not names:
+    made = [folder for _, folder in planning.folders(project, model)]
+    if not made:
         raise InputError(
             "No folder is named, and the project has no targets.",
             place="FOLDER",
             fix="name a folder: dist/model/android",
         )
-    made = [config.target(name).name for name in dict.fromkeys(names)]
-    return [folder_of(project, model, name, alone=len(names) == 1) for name in made]
+    return made
 
 
 def save(where: list[Path], path: Path, *, files: bool = False) -> Baseline:
@@ -114,7 +113,9 @@ def gate(session: Session, gated: Gated) -> Gate:
             place=", ".join(map(str, gated.folders)),
             fix=f"write [budget] into {config.FILE_NAME}, or save a baseline: edgekit baseline save",
         )
-    return Gate(findings=(*findings, *_gone(read, old, names)), baseline=_named(gated.baseline))
+    return Gate(
+        findings=(*findings, *_gone(read, old, names)), baseline=None if gated.baseline is None else str(gated.baseline)
+    )
 
 
 def over_budget(project: Project, results: list[Result]) -> Gate:
@@ -131,10 +132,6 @@ def over_budget(project: Project, results: list[Result]) -> Gate:
         if finding.verdict == "missed" and (finding.figure == "size" or finding.device) and finding.limit is not None
     ]
     return Gate(findings=tuple(found))
-
-
-def _named(path: Path | None) -> str | None:
-    return None if path is None else str(path)
 
 
 def _gone(
@@ -183,10 +180,22 @@ class _Judge:
         if not doubtful or self.gated.find is None:
             return mine
         again = _Again(self.session, self.gated.find(self.session, device), self.folder, self.subject)
-        if network is not None and any(finding.against == "baseline" for finding in doubtful):
-            return self._in_turns(again, mine, network)
-        profile = again.measured()
-        return [self._seen_again(finding, profile) if finding in doubtful else finding for finding in mine]
+        compared = [finding.figure for finding in doubtful if finding.against == "baseline"]
+        shown: dict[Figure, tuple[str, str]] = {}
+        if network is not None and compared:
+            profile, shown = again.in_turns(network, compared, self.subject.tolerance)
+        else:
+            profile = again.measured()
+        settled = []
+        for finding in mine:
+            if finding not in doubtful:
+                settled.append(finding)
+            elif finding.against == "baseline" and shown:
+                verdict, reason = shown[finding.figure]
+                settled.append(msgspec.structs.replace(finding, verdict=verdict, reason=reason))
+            else:
+                settled.append(self._seen_again(finding, profile))
+        return settled
 
     def _seen_again(self, finding: Finding, profile: Profile) -> Finding:
         """A doubtful finding, by a second measurement: both have to miss."""
@@ -204,22 +213,6 @@ class _Judge:
         told = f"{after.reason}; measured twice".removeprefix("; ")
         return msgspec.structs.replace(after, verdict="missed", reason=told)
 
-    def _in_turns(self, again: "_Again", mine: list[Finding], network: Path) -> list[Finding]:
-        """Findings by pairs of blocks, the baseline's file against this one, until they show something."""
-        doubtful = [finding for finding in mine if _is_doubtful(finding)]
-        compared = [finding.figure for finding in doubtful if finding.against == "baseline"]
-        shown = again.in_turns(network, compared, self.subject.tolerance)
-        settled = []
-        for finding in mine:
-            if finding not in doubtful:
-                settled.append(finding)
-            elif finding.against == "baseline":
-                verdict, reason = shown[finding.figure]
-                settled.append(msgspec.structs.replace(finding, verdict=verdict, reason=reason))
-            else:
-                settled.append(self._seen_again(finding, again.profile))
-        return settled
-
 
 def _is_doubtful(finding: Finding) -> bool:
     """Whether it is to be measured again before it counts."""
@@ -235,7 +228,7 @@ KEPT = ("threads", "cores", "benchmark_binary")
 """Of how a profile was measured, what it is measured with again; the protocol and the delegate are kept, too."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Again:
     """Measures a file again as its newest profile on a device was measured."""
 
@@ -244,11 +237,8 @@ class _Again:
     folder: Path
     subject: GatedFile
 
-    def __post_init__(self) -> None:
-        self.profile = self.subject.profiles[self.device.id]
-
     def _settings(self, seed: int) -> MeasurementSettings:
-        before = self.profile
+        before = self.subject.profiles[self.device.id]
         base = QUICK if before.protocol.name == "quick" else FULL
         return replace(
             base,
@@ -267,24 +257,26 @@ class _Again:
     def measured(self) -> Profile:
         """A second profile of the file."""
         bench, settings = Bench(self.session, self.device), self._settings(1)
-        self.session.progress.plan(settings.protocol.blocks)
-        self.profile = measure(bench, [self._file()], settings)[0].profile
-        return self.profile
+        self.session.progress.plan(steps(self.device, settings))
+        return measure(bench, [self._file()], settings)[0].profile
 
-    def in_turns(self, network: Path, wanted: list[Figure], tolerance: float) -> dict[Figure, tuple[str, str]]:
-        """The verdict and its reason on each figure, by pairs of blocks with the baseline's file."""
+    def in_turns(
+        self, network: Path, wanted: list[Figure], tolerance: float
+    ) -> tuple[Profile, dict[Figure, tuple[str, str]]]:
+        """The verdict and its reason on each figure, by pairs of blocks with the baseline's file until they show it.
+
+        Beside it stands the last profile of the file.
+        """
         pairs: dict[Figure, list[tuple[float, float]]] = {figure: [] for figure in wanted}
         shown: dict[Figure, tuple[str, str]] = {}
         file, other = self._file(), subjects(self.session, network, options=SourceOptions())[0]
         for done, upto in itertools.pairwise((0, *regressions.PAIRS)):
             settings = self._settings(upto)
             settings = replace(settings, protocol=msgspec.structs.replace(settings.protocol, blocks=upto - done))
-            self.session.progress.plan(2 * settings.protocol.blocks)
+            self.session.progress.plan(2 * steps(self.device, settings))
             new, old = (row.profile for row in measure(Bench(self.session, self.device), [file, other], settings))
-            self.profile = new
-            now, was = figures.by_block(new), figures.by_block(old)
             for figure in (one for one in wanted if shown.get(one, ("suspected",))[0] == "suspected"):
-                pairs[figure] += [(a, b) for a, b in zip(now[figure], was[figure], strict=False) if a and b]
+                pairs[figure] += figures.pairs(new, old, figure)
                 a, b = [x for x, _ in pairs[figure]], [y for _, y in pairs[figure]]
                 verdict, found = regressions.judged_pairs(a, b, tolerance, last=upto == regressions.PAIRS[-1])
                 told = regressions.ratio(found, regressions.LOOK_TAIL)
@@ -292,4 +284,4 @@ class _Again:
                 shown[figure] = verdict, told if verdict == "missed" else f"{told}: no regression is shown"
             if not any(verdict == "suspected" for verdict, _ in shown.values()):
                 break
-        return shown
+        return new, shown

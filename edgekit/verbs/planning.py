@@ -23,21 +23,19 @@ def plan(project: Project, model: Path) -> Plan:
         InputError: an unknown target, no target, or an option that fits none of them.
         Unsupported: no target offers the precision, or the dtype of inputs and outputs.
     """
-    names = config.target_names() if project.targets == ("all",) else project.targets
-    if not names:
+    made = folders(project, model)
+    if not made:
         raise InputError(
             "No target is given.",
             place="--target",
             fix=f"add -t with one of: {', '.join(config.target_names())}, or all",
         )
-    targets = [config.target(name) for name in dict.fromkeys(names)]
-    _check_budget(project, [project.demands(target.name) for target in targets])
+    _check_budget(project, [project.demands(target.name) for target, _ in made])
     passes = recipe(project)
     limit_s = None if project.time_limit is None else config.seconds(project.time_limit, "--time-limit")
     rows: list[tuple[Target, Path, tuple[Variant, ...]]] = []
     refused: list[Result] = []
-    for target in targets:
-        folder = folder_of(project, model, target.name, alone=len(names) == 1)
+    for target, folder in made:
         try:
             rows.append((target, folder, tuple(_as_said(variant, project) for variant in _variants(target, project))))
         except Unsupported as error:
@@ -120,11 +118,18 @@ def _check_budget(project: Project, demanded: list[Demands]) -> None:
             )
 
 
-def folder_of(project: Project, model: Path, target: str, *, alone: bool) -> Path:
-    """Where the result for a target goes; ``alone`` if there is no other target."""
-    if project.output_folder is not None:
-        return Path(project.output_folder) if alone else Path(project.output_folder) / target
-    return Path("dist") / model.resolve().stem / target
+def folders(project: Project, model: Path) -> list[tuple[Target, Path]]:
+    """The targets of a project, and where the result for each goes; none if it names no target.
+
+    Raises:
+        InputError: there is no such target.
+    """
+    names = config.target_names() if project.targets == ("all",) else project.targets
+    targets = [config.target(name) for name in dict.fromkeys(names)]
+    place = Path("dist") / model.resolve().stem if project.output_folder is None else Path(project.output_folder)
+    if project.output_folder is not None and len(names) == 1:
+        return [(targets[0], place)]
+    return [(target, place / target.name) for target in targets]
 
 
 def _variants(target: Target, project: Project) -> tuple[Variant, ...]:
