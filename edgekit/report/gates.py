@@ -37,10 +37,18 @@ def by_how_much(finding: Finding) -> str:
     if finding.value is None or finding.limit is None:
         return ""
     away = finding.value - finding.limit
-    if finding.unit == "dB" or finding.figure in {*SHARES, "drop", "metric"}:
-        points = finding.figure in SHARES
-        return f"{100 * away:+.2g} points" if points else f"{away:+.3g}{' dB' if finding.unit else ''}"
-    return f"{away / finding.limit:+.1%}" if finding.limit else f"{away:+.3g}"
+    if finding.figure in SHARES:
+        return f"{100 * away:+.2g} points"
+    if finding.unit == "dB":
+        return f"{away:+.3g} dB"
+    if finding.figure in {"drop", "metric"} or not finding.limit:
+        return f"{away:+.3g}"
+    return f"{away / finding.limit:+.1%}"
+
+
+def _told(finding: Finding) -> tuple[str, str, str, str]:
+    """What a table says of a figure: what it is, its limit, the difference, and whose limit it is."""
+    return amount(finding.value, finding), amount(finding.limit, finding), by_how_much(finding), finding.against
 
 
 def screen(gate: Gate) -> RenderableType:
@@ -52,10 +60,7 @@ def screen(gate: Gate) -> RenderableType:
             Text(found.verdict, style=STYLES[found.verdict]),
             f"{found.target}/{found.file}",
             f"{found.figure}{where}",
-            amount(found.value, found),
-            amount(found.limit, found),
-            by_how_much(found),
-            found.against,
+            *_told(found),
         )
     remarks = [Padding(Text(line, style=style), (0, 0, 0, 2)) for line, style in _remarks(gate)]
     return Group(table, *remarks, Text(conclusion(gate), style="green" if gate.passes else "red"))
@@ -91,10 +96,7 @@ def markdown(gate: Gate) -> str:
             f"{MARKS[found.verdict]} {found.verdict}",
             _code(f"{found.target}/{found.file}"),
             f"{found.figure}{device}",
-            amount(found.value, found),
-            amount(found.limit, found),
-            by_how_much(found),
-            found.against,
+            *_told(found),
         )
         lines.append(f"| {' | '.join(cells)} |")
     told = [

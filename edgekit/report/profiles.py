@@ -51,11 +51,11 @@ def _digits(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _figure(found: Estimate, like: float) -> str:
-    """A latency with its interval, in the unit that fits another one, or why there is none."""
+def figure(found: Estimate, like: float | None = None) -> str:
+    """A latency with its interval, in the unit that fits it, or that fits another one; or why there is none."""
     if found.value is None:
         return found.reason or "unknown"
-    value, (factor, unit) = found.value, _unit(like)
+    value, (factor, unit) = found.value, _unit(found.value if like is None else like)
     low, high = ("" if end is None else _digits(end * factor) for end in (found.low, found.high))
     interval = f" ({low} – {high})" if low and high else f" (≥ {low})" if low else f" (≤ {high})" if high else ""
     return f"{_digits(value * factor)} {unit}{interval}"
@@ -93,20 +93,19 @@ def _times(latency: Latency, like: float) -> dict[str, str]:
         "p90": latency.p90_ms,
         "p99": latency.p99_ms,
     }
-    return {name: _figure(figure, like) for name, figure in found.items()}
+    return {name: figure(one, like) for name, one in found.items()}
 
 
 def _energy(energy: Energy | None) -> str:
     if energy is None:
         return "unavailable"
-    best = energy.net_mj if energy.net_mj.value is not None else energy.gross_mj
+    best = energy.best_mj
     if best.value is None:
         return "unavailable"
-    what = "net" if best is energy.net_mj else "gross"
     factor, unit = (1.0, "mJ") if best.value >= 0.1 else (1000.0, "µJ")
     low, high = (None if end is None else _digits(end * factor) for end in (best.low, best.high))
     interval = "" if low is None or high is None else f" ({low} – {high})"
-    return f"{_digits(best.value * factor)} {unit} {what}{interval}, {energy.provenance}"
+    return f"{_digits(best.value * factor)} {unit} {energy.kind}{interval}, {energy.provenance}"
 
 
 def _remarks(row: Measured) -> Iterable[RenderableType]:
@@ -170,21 +169,25 @@ def _energy_terms(energy: Energy) -> str:
 def _conditions(profile: Profile) -> str:
     device, latency = profile.device, profile.latency
     runs = "" if latency is None else f"{latency.runs:,} runs in {latency.blocks} blocks, {latency.seconds:.3g} s; "
-    threads = f"{profile.run.threads} thread" + ("s" if profile.run.threads > 1 else "")
     known = [word for word in (device.title if device.title != device.id else "", device.cpu) if word]
     where = "this host" if device.id == "local" else device.id
     where += f" ({', '.join(word for word in known if word != where)})"
+    return f"{runs}{how(profile)}, on {where}"
+
+
+def how(profile: Profile) -> str:
+    """By how many threads, which delegate, runtime and protocol it was measured."""
+    threads = f"{profile.run.threads} thread" + ("s" if profile.run.threads > 1 else "")
     delegate = f", {profile.run.delegate}" if profile.artifact.endswith(".tflite") else ""
-    how = f"{threads}{delegate}, {profile.runtime or 'no runtime'}, {profile.protocol.name}"
-    return f"{runs}{how}, on {where}"
+    return f"{threads}{delegate}, {profile.runtime or 'no runtime'}, {profile.protocol.name}"
 
 
 def verification(found: DeviceVerification, name: str = "") -> Text:
     """Whether a device computes what this host computes."""
     name = f"{name} " if name else ""
     if found.verdict == "pass":
-        how = "bit for bit" if found.identical else f"{found.sqnr_db:.1f} dB"
-        return Text(f"{name}verified on {_computer(found)}: {how} on {found.samples} samples", style="green")
+        agrees = "bit for bit" if found.identical else f"{found.sqnr_db:.1f} dB"
+        return Text(f"{name}verified on {_computer(found)}: {agrees} on {found.samples} samples", style="green")
     sqnr = "" if found.sqnr_db is None else f", {found.sqnr_db:.1f} dB"
     where = f": {found.first_difference}" if found.first_difference else ""
     return Text(f"{name}differs on {_computer(found)}{sqnr}{where}", style="red")

@@ -15,7 +15,7 @@ from edgekit.nouns.manifest import ArtifactFile, Manifest
 from edgekit.nouns.model import FLOATS, Signature, TensorRow, TensorSpec
 from edgekit.nouns.results import Check, Inspection, Plan, Result
 from edgekit.nouns.target import Target
-from edgekit.nouns.verification import Verification
+from edgekit.nouns.verification import TaskMetric, Verification
 
 if TYPE_CHECKING:
     from edgekit.nouns.results import Health  # only its own verb examines
@@ -124,20 +124,30 @@ def _evidence(file: ArtifactFile, smallest: int) -> dict[str, str | Text]:
     judged = file.verification
     if judged is None:
         return cells | {"verdict": Text("not verified", style="yellow")}
-    metric = judged.metric
-    measured = {} if metric is None else {metric.name: f"{metric.source:.4f} → {metric.artifact:.4f}"}
+    measured = {} if judged.metric is None else {judged.metric.name: scores(judged.metric)}
     return (
         cells
         | measured
         | {
-            "SQNR": "identical" if judged.sqnr_db is None else f"{judged.sqnr_db:.1f} dB",
-            "agrees": _agreement(judged),
+            "SQNR": sqnr(judged),
+            "agrees": agreement(judged),
             "verdict": Text(judged.verdict, style=VERDICT_STYLES[judged.verdict]),
         }
     )
 
 
-def _agreement(judged: Verification) -> str:
+def scores(metric: TaskMetric) -> str:
+    """A metric of source and file."""
+    return f"{metric.source:.4f} → {metric.artifact:.4f}"
+
+
+def sqnr(judged: Verification) -> str:
+    """How near a file's outputs come to the source's."""
+    return "identical" if judged.sqnr_db is None else f"{judged.sqnr_db:.1f} dB"
+
+
+def agreement(judged: Verification) -> str:
+    """For which share of samples a file chooses as its source; "" if no output chooses."""
     return "" if judged.agreement is None else f"{judged.agreement:.1%}"
 
 
@@ -190,11 +200,12 @@ def _layouts(signature: Signature) -> Iterable[str]:
         for spec in specs:
             if spec.permutation is not None:
                 here, there = (spec.layout or "axes", spec.shape), (spec.source_layout or "axes", spec.source_shape)
-                sides = [f"{layout} {_dims(shape)}" for layout, shape in (here, there)]
+                sides = [f"{layout} {dims(shape)}" for layout, shape in (here, there)]
                 yield f"{kind} {spec.name} is {sides[0]} here, {sides[1]} in the source (--keep-layout keeps that)"
 
 
-def _dims(shape: tuple[int, ...]) -> str:
+def dims(shape: tuple[int, ...]) -> str:
+    """A shape as it is read."""
     return "×".join(map(str, shape)) or "scalar"
 
 
@@ -275,14 +286,14 @@ def _signature(signature: Signature) -> Table:
 
 
 def _spec(spec: TensorSpec) -> tuple[str, str, str, str]:
-    return spec.name, _dims(spec.shape), spec.dtype, spec.layout or ""
+    return spec.name, dims(spec.shape), spec.dtype, spec.layout or ""
 
 
 def tensors(rows: Iterable[TensorRow]) -> RenderableType:
     """The tensors of a model, in the order in which they are made."""
     table = plain_table("tensor", "shape", "dtype", "made by")
     for row in rows:
-        shape = "not fixed" if row.shape is None else "×".join(map(str, row.shape)) or "scalar"
+        shape = "not fixed" if row.shape is None else dims(row.shape)
         table.add_row(row.name, shape, row.dtype or "", row.operator + (", an output" if row.output else ""))
     return table
 

@@ -58,5 +58,5 @@ def page(views: Sequence[Explained]) -> str:
         artifacts=told,
         title=facts.title(views),
         rows=facts.rows(views),
-        pareto=pictures.pareto([(view.manifest.target, view.manifest) for view in views]),
+        pareto=pictures.pareto([view.manifest for view in views]),
     )

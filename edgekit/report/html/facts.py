@@ -10,11 +10,11 @@ import msgspec
 from edgekit.nouns.description import ImageInput
 from edgekit.nouns.manifest import ArtifactFile, DataSet, Manifest
 from edgekit.nouns.model import Signature
-from edgekit.nouns.profile import Energy, Estimate, Profile
+from edgekit.nouns.profile import Energy, Profile
 from edgekit.nouns.recipe import name_of
 from edgekit.report.html import pictures
-from edgekit.report.profiles import milliseconds
-from edgekit.report.screens import count, size
+from edgekit.report.profiles import figure, how, milliseconds
+from edgekit.report.screens import agreement, count, dims, scores, size, sqnr
 
 if TYPE_CHECKING:
     from edgekit.report.html import Explained
@@ -58,34 +58,21 @@ def rows(views: Sequence["Explained"]) -> list[dict[str, Any]]:
 def _row(view: "Explained", file: ArtifactFile) -> dict[str, Any]:
     judged = file.verification
     metric = None if judged is None else judged.metric
-    times = [f"{_figure(p.latency.median_ms)} on {p.device.id}" for p in _profiles(view, file) if p.latency is not None]
-    sqnr = "" if judged is None else "identical" if judged.sqnr_db is None else f"{judged.sqnr_db:.1f} dB"
+    newest = view.manifest.newest(file).items()
+    times = [f"{figure(p.latency.median_ms)} on {device}" for device, p in newest if p.latency is not None]
     return {
         "target": view.manifest.target,
         "file": file.file,
         "precision": file.precision,
         "size": size(file.size_bytes),
-        "sqnr": sqnr,
-        "agrees": "" if judged is None or judged.agreement is None else f"{judged.agreement:.1%}",
-        "metric": "" if metric is None else f"{metric.name}: {metric.source:.4f} → {metric.artifact:.4f}",
+        "sqnr": "" if judged is None else sqnr(judged),
+        "agrees": "" if judged is None else agreement(judged),
+        "metric": "" if metric is None else f"{metric.name}: {scores(metric)}",
         "drop": "" if metric is None else f"{metric.drop:+.4f}",
         "latency": "; ".join(times) or "not measured",
         "verdict": verdict(file),
         "reason": "" if judged is None else judged.reason,
-        "samples": "" if judged is None else f"{judged.samples:,} of {judged.samples_origin}",
     }
-
-
-def _figure(found: Estimate) -> str:
-    if found.value is None:
-        return found.reason or "unknown"
-    low, high = (None if end is None else milliseconds(end, found.value) for end in (found.low, found.high))
-    interval = "" if low is None or high is None else f" ({low} – {high})"
-    return f"{milliseconds(found.value)}{interval}"
-
-
-def _profiles(view: "Explained", file: ArtifactFile) -> list[Profile]:
-    return pictures.newest(view.manifest, file.sha256)
 
 
 def artifact(view: "Explained", number: int) -> dict[str, Any]:
@@ -96,14 +83,15 @@ def artifact(view: "Explained", number: int) -> dict[str, Any]:
         "title": f"{manifest.source.file} for {manifest.target}",
         "verdict": worst(manifest),
         "meaning": VERDICTS[worst(manifest)],
-        "files": [_row(view, file) for file in manifest.artifacts],
         "remarks": _remarks(manifest),
         "source": _source(manifest),
         "signature": _signature(manifest.source.signature),
         "passes": _passes(manifest),
         "errors": [(found.file, pictures.errors(found)) for found in view.diagnoses],
         "operators": [_operators(file) for file in manifest.artifacts],
-        "profiles": [_profile(view, file, profile) for file in manifest.artifacts for profile in _profiles(view, file)],
+        "profiles": [
+            _profile(view, file, profile) for file in manifest.artifacts for profile in manifest.newest(file).values()
+        ],
         "data": [
             (name, _data(data))
             for name, data in (
@@ -153,7 +141,7 @@ def _source(manifest: Manifest) -> list[tuple[str, str]]:
 
 def _signature(signature: Signature) -> list[tuple[str, ...]]:
     return [
-        (kind, spec.source_name, "×".join(map(str, spec.source_shape)) or "scalar", spec.source_dtype)
+        (kind, spec.source_name, dims(spec.source_shape), spec.source_dtype)
         for kind, specs in (("input", signature.inputs), ("output", signature.outputs))
         for spec in specs
     ]
@@ -213,8 +201,8 @@ def _profile(view: "Explained", file: ArtifactFile, profile: Profile) -> dict[st
         "file": file.file,
         "device": f"{profile.device.id}, {profile.device.title}",
         "when": profile.created_utc,
-        "how": _how(profile),
-        "times": [] if latency is None else [(name, _figure(getattr(latency, f"{name}_ms"))) for name in names],
+        "how": how(profile),
+        "times": [] if latency is None else [(name, figure(getattr(latency, f"{name}_ms"))) for name in names],
         "memory": "unknown" if memory.peak_bytes is None else size(memory.peak_bytes),
         "energy": _energy(profile.energy),
         "no_energy": profile.unavailable.get("energy", "it was not measured"),
@@ -225,28 +213,17 @@ def _profile(view: "Explained", file: ArtifactFile, profile: Profile) -> dict[st
     }
 
 
-def _how(profile: Profile) -> str:
-    run = profile.run
-    threads = f"{run.threads} thread" + ("s" if run.threads > 1 else "")
-    return f"{threads}, {run.delegate}, {profile.runtime}, {profile.protocol.name}"
-
-
 def _energy(found: Energy | None) -> str:
     """With what it is, and whose figure it is; "" if there is none."""
-    if found is None:
+    if found is None or found.best_mj.value is None:
         return ""
-    net = found.net_mj.value is not None
-    best = found.net_mj if net else found.gross_mj
-    if best.value is None:
-        return ""
-    return f"{best.value:.3g} mJ {'net' if net else 'gross'}, {found.provenance} by {found.meter}"
+    return f"{found.best_mj.value:.3g} mJ {found.kind}, {found.provenance} by {found.meter}"
 
 
 def _data(data: DataSet) -> dict[str, Any]:
     return {
         "origin": data.origin,
         "used": f"{data.used:,} of {data.samples:,} samples",
-        "sha256": data.sha256,
         "warnings": list(data.warnings),
         "notes": list(data.notes),
     }

@@ -5,7 +5,7 @@ import hashlib
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -32,16 +32,8 @@ RANGES = 64
 """Most samples whose ranges are drawn."""
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """An SVG for the page, and what it shows in words, for who does not see it."""
-
-    svg: str
-    words: str
-
-
-def inline(document: str, words: str) -> Drawing:
-    """A file of matplotlib's as part of a page: without prolog and metadata, ids of its own, described."""
+def inline(document: str, words: str) -> str:
+    """A file of matplotlib's as part of a page: without prolog and metadata, ids of its own, described in words."""
     number = hashlib.sha256((words + document).encode()).hexdigest()[:10]
     body = document[document.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
@@ -49,8 +41,7 @@ def inline(document: str, words: str) -> Drawing:
     body = re.sub(r"(?<=url\(#)|(?<=href=\"#)", f"p{number}-", body)
     body = re.sub(r'^<svg ([^>]*?)width="[^"]*"', r"<svg \1", body, count=1)
     body = re.sub(r'^<svg ([^>]*?)height="[^"]*"', r"<svg \1", body, count=1)
-    label = plain(words).translate({ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;", ord('"'): "&quot;"})
-    return Drawing(body.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1), words)
+    return body.replace("<svg ", f'<svg role="img" aria-label="{escape(plain(words))}" ', 1)
 
 
 def _short(name: str) -> str:
@@ -59,7 +50,7 @@ def _short(name: str) -> str:
     return told if len(told) <= NAME_LENGTH else f"{told[: NAME_LENGTH - 1]}…"
 
 
-def _drawn(words: str, size: tuple[float, float], draw: Callable[[Any], None]) -> Drawing | None:
+def _drawn(words: str, size: tuple[float, float], draw: Callable[[Any], None]) -> str | None:
     """A picture drawn on axes; None without matplotlib."""
     try:
         with svg.style(words) as new:
@@ -72,13 +63,13 @@ def _drawn(words: str, size: tuple[float, float], draw: Callable[[Any], None]) -
         return None
 
 
-def pareto(rows: Sequence[tuple[str, Manifest]]) -> Drawing | None:
+def pareto(manifests: Sequence[Manifest]) -> str | None:
     """Size against median latency, a point for each measured file, on each device a mark of its own."""
     points = [
-        (file.size_bytes / 1024, profile.latency.median_ms, f"{target}/{file.file}", profile.device.id)
-        for target, manifest in rows
+        (file.size_bytes / 1024, profile.latency.median_ms, f"{manifest.target}/{file.file}", profile.device.id)
+        for manifest in manifests
         for file in manifest.artifacts
-        for profile in newest(manifest, file.sha256)
+        for profile in manifest.newest(file).values()
         if profile.latency is not None and profile.latency.median_ms.value is not None
     ]
     if not points:
@@ -113,13 +104,7 @@ def pareto(rows: Sequence[tuple[str, Manifest]]) -> Drawing | None:
     return _drawn(f"Size against latency. {told}", (8, 3.6), draw)
 
 
-def newest(manifest: Manifest, sha256: str) -> list[Profile]:
-    """The newest profile of a file on each device."""
-    mine = sorted((p for p in manifest.profiles if p.artifact_sha256 == sha256), key=lambda p: p.created_utc)
-    return list({profile.device.id: profile for profile in mine}.values())
-
-
-def latency(profile: Profile, arrays: Mapping[str, Array]) -> dict[str, Drawing]:
+def latency(profile: Profile, arrays: Mapping[str, Array]) -> dict[str, str]:
     """Latencies by block, and power over time."""
     what = {"latency": "Latencies of each block", "power": "Power over time"}
     drawn = plots.draw(profile, dict(arrays))
@@ -129,17 +114,16 @@ def latency(profile: Profile, arrays: Mapping[str, Array]) -> dict[str, Drawing]
     }
 
 
-def errors(found: Diagnosed) -> Drawing | None:
+def errors(found: Diagnosed) -> str | None:
     """SQNR along the network."""
+    worst = ", ".join(f"{row.operator} {row.name}" for row in found.diagnosis.worst(3))
     try:
-        svg.require()
+        return inline(along.draw(found), f"SQNR of each operator of {found.file}; the worst: {worst}")
     except MissingTool:
         return None
-    worst = ", ".join(f"{row.operator} {row.name}" for row in found.diagnosis.worst(3))
-    return inline(along.draw(found), f"SQNR of each operator of {found.file}; the worst: {worst}")
 
 
-def ranges(name: str, values: Array) -> Drawing | None:
+def ranges(name: str, values: Array) -> str | None:
     """Least, mean and greatest value of each sample of an input."""
     taken = np.asarray(values[:RANGES], np.float64).reshape(min(len(values), RANGES), -1)
     least, mean, most = taken.min(axis=1), taken.mean(axis=1), taken.max(axis=1)

@@ -19,7 +19,7 @@ from PIL import Image
 
 from edgekit.nouns.description import Description, ImageInput
 from edgekit.nouns.manifest import Manifest
-from edgekit.nouns.profile import OperatorTime
+from edgekit.nouns.profile import Estimate, OperatorTime
 from edgekit.nouns.recipe import FineTune, PassReport, Weighed
 from edgekit.report import html
 from edgekit.report.html import Explained, pictures
@@ -119,6 +119,17 @@ def test_what_is_not_known_is_left_out_with_its_reason(page: str) -> None:
     assert any("no recipe" in reason for reason in reasons)
     assert any("energy: it was not measured" in reason for reason in reasons) or "mJ gross" in page
     assert "None" not in Outline(page).text
+
+
+def test_figures_are_told_as_on_the_screen() -> None:
+    file = artifact(name="net.xml")
+    seen = profile(file, [1.0, 1.1, 0.9, 1.2, 1.0, 1.05])
+    assert seen.latency is not None
+    half = msgspec.structs.replace(seen.latency, p99_ms=Estimate(value=1.2, low=1.1))
+    view = Explained(Path("out"), manifest(file, profiles=[msgspec.structs.replace(seen, latency=half)]))
+    text = Outline(html.page([view])).text
+    assert "1.2 ms (≥ 1.1)" in text
+    assert "1 thread, litert 2, full" in text  # only LiteRT has delegates
 
 
 def test_a_page_takes_nothing_from_elsewhere(page: str) -> None:
