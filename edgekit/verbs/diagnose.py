@@ -238,9 +238,13 @@ def _samples(
         return sampling.take(session, every, affordable(signature, request.max_samples)), ()
     known = subject.manifest
     for given in () if known is None else (known.evaluation, known.calibration):
-        again = None if given is None else _again(session, given, network, description)
-        if again is not None:
-            return sampling.take(session, again, affordable(signature, request.max_samples)), ()
+        if given is None:
+            continue
+        try:
+            every = again(session, given, signature, description)
+        except InputError:
+            continue
+        return sampling.take(session, every, affordable(signature, request.max_samples)), ()
     note = "it ran on random values, which show other ranges than real samples: --samples PATH takes these"
     return sampling.drawn(session, signature, affordable(signature, request.max_samples), request.seed), (note,)
 
@@ -252,12 +256,15 @@ def _fewer(used: int, kept: Kept, most: int) -> tuple[str, ...]:
     return (f"it ran on {used} of {kept.total} samples: --max-samples takes more",) if used < kept.total else ()
 
 
-def _again(session: Session, given: DataSet, network: OpenedNetwork, description: Description) -> Answer[Kept] | None:
-    """The data of a build once more; None if it is no longer there, or has changed."""
+def again(session: Session, given: DataSet, signature: Signature, description: Description) -> Answer[Kept]:
+    """The data of a build once more.
+
+    Raises:
+        InputError: they are no longer there, have changed, or cannot be read.
+    """
     if not Path(given.origin).exists():
-        return None
-    try:
-        every = sampling.read(session, given.origin, network.model.signature, description)
-    except InputError:
-        return None
-    return every if every.result.total_sha256 == given.sha256 else None
+        raise InputError(f"{given.origin} is not there.", place=given.origin, fix="put it back, or build again")
+    every = sampling.read(session, given.origin, signature, description)
+    if every.result.total_sha256 != given.sha256:
+        raise InputError(f"{given.origin} has changed since.", place=given.origin, fix="build again")
+    return every

@@ -15,8 +15,7 @@ from edgekit.nouns.manifest import FILE_NAME, PROFILES, Manifest
 from edgekit.nouns.model import FLOATS
 from edgekit.report import html
 from edgekit.report.html import Explained
-from edgekit.steps import sampling
-from edgekit.verbs.diagnose import DiagnosisRequest, diagnose
+from edgekit.verbs.diagnose import DiagnosisRequest, again, diagnose
 from edgekit.waist.tensors import Array
 
 
@@ -78,16 +77,12 @@ def _samples(session: Session, manifest: Manifest) -> tuple[dict[str, Array], st
     data = manifest.calibration
     if data is None:
         return {}, "no calibration data was used"
-    if not Path(data.origin).exists():
-        return {}, f"{data.origin} is not there"
     try:
-        kept = sampling.read(session, data.origin, manifest.source.signature, manifest.description)
+        kept = again(session, data, manifest.source.signature, manifest.description)
     except CancelledError:
         raise
     except EdgekitError as error:
         return {}, error.problem.rstrip(".")
-    if kept.result.total_sha256 != data.sha256:
-        return {}, f"{data.origin} has changed since"
     from edgekit.samples import Samples  # noqa: PLC0415  only if there are any
 
     return dict(Samples.opened(kept.result, kept.folder).inputs), ""
