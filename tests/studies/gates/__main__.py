@@ -24,7 +24,7 @@ from tests.measure.gated_folders import artifact, folder, manifest, profile
 from tests.studies.gates import real
 from tests.studies.gates.simulated import World, simulated
 from tests.studies.measurement import page
-from tests.studies.measurement.aa import share
+from tests.studies.measurement.aa import shown
 
 RECORDED = Path(__file__).with_name("recorded.json")
 """Medians of real blocks by session, each relative to its session's median; ``--record`` writes them."""
@@ -61,12 +61,6 @@ def row(world: World, decisions: int, *, files: bool) -> tuple[int, float]:
         for _ in range(decisions):
             count += closed(world, Path(place), files=files)
     return count, sum(world.blocks[before:]) / decisions
-
-
-def shown(count: int, decisions: int) -> str:
-    """A share with its interval."""
-    low, high = share(count, decisions)
-    return f"{count / decisions:.1%} ({low:.1%}–{high:.1%})"
 
 
 def table(decisions: int) -> tuple[str, float]:

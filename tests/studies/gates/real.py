@@ -17,7 +17,7 @@ from edgekit.verbs.gate import Gated, gate, save
 from edgekit.verbs.profile import profile
 from tests.networks import Network, weights
 from tests.studies.measurement import page
-from tests.studies.measurement.aa import share
+from tests.studies.measurement.aa import shown
 
 LAYERS = 20
 """Of the file that is as fast as it was; the slower one has one more."""
@@ -48,7 +48,7 @@ def profiled(session: Session, where: Path) -> list[float]:
     """The medians of the blocks of one more quick profile."""
     device = discovery.choose(session, {}, None)
     (measured,) = profile(session, device, subjects(session, where), QUICK)
-    return [b.latency.median_ms or b.latency.mean_ms for b in measured.profile.blocks if b.latency is not None]
+    return [b.latency.middle_ms for b in measured.profile.blocks if b.latency is not None]
 
 
 def recorded(sessions: int) -> dict[str, object]:
@@ -90,8 +90,7 @@ def section(decisions: int) -> str:
             sys.stderr.write(f"{i + 1}: {counts}\n")
     rows = []
     for layers, count in counts.items():
-        low, high = share(count, decisions)
         what = "as fast" if layers == LAYERS else f"{layers} layers instead of {LAYERS}"
-        rows.append(f"| {what} | {count} of {decisions} | {count / decisions:.1%} ({low:.1%}–{high:.1%}) |")
+        rows.append(f"| {what} | {count} of {decisions} | {shown(count, decisions)} |")
     head = "| new file | gate closed on its latency | share, 95 % interval |\n| --- | ---: | --- |\n"
     return f"`python -m tests.gates --real {decisions}`, {page.when_and_where()}\n\n{head}" + "\n".join(rows)

@@ -34,17 +34,22 @@ def share(count: int, n: int) -> tuple[float, float]:
     return low, high
 
 
+def shown(count: int, n: int) -> str:
+    """A share with its interval."""
+    low, high = share(count, n)
+    return f"{count / n:.1%} ({low:.1%}–{high:.1%})"
+
+
 def section(found: list[Comparison], spread: float) -> str:
     """The result in Markdown."""
     called = sum(row.verdict != "no difference shown" for row in found)
-    low, high = share(called, len(found))
     ratios = [row.ratio for row in found if row.ratio is not None]
     widths = [row.high / row.low - 1 for row in found if row.high is not None and row.low is not None]
     return (
         f"`python -m tests.studies.measurement.aa --repetitions {len(found)} --pairs {found[0].pairs}`, {page.when_and_where()}\n\n"
         "| repetitions | pairs each | difference called | share, 95 % interval | ratios from, to "
         "| median interval's width | blocks differ by (sd) |\n| ---: | ---: | ---: | --- | --- | ---: | ---: |\n"
-        f"| {len(found)} | {found[0].pairs} | {called} | {called / len(found):.1%} ({low:.1%}–{high:.1%}) "
+        f"| {len(found)} | {found[0].pairs} | {called} | {shown(called, len(found))} "
         f"| {min(ratios):.3f}, {max(ratios):.3f} | {statistics.median(widths):.1%} | {spread:.1%} |\n\n"
         f"ResNet-8 int8 against itself, 1 thread, blocks of {SHORT.warm_up_s:g} + {SHORT.min_s:g} s."
     )
