@@ -3,7 +3,6 @@
 "Deep Compression" (Han, Mao and Dally, 2016), section 3: each value moves by what its members would move on average.
 """
 
-import gzip
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from numpy.typing import NDArray
 
 from edgekit.nouns.recipe import Cluster
 from edgekit.passes import Passed, Task, TrainingPass
-from edgekit.trainable import writing
 from edgekit.trainable.form import Weight
 from edgekit.trainable.libraries import tf
 from edgekit.training import data, finishing
@@ -34,7 +32,6 @@ class ClusterPass(TrainingPass):
         assert isinstance(settings, Cluster)
         found = data.read(task)
         lifted = prepared(task, found, folds=False)
-        before = len(gzip.compress(lifted.content, 9, mtime=0))
         random = np.random.default_rng(task.seed)
         shared = [Shared(weight, settings.clusters, random) for weight in lifted.weights if is_kernel(weight)]
 
@@ -42,13 +39,9 @@ class ClusterPass(TrainingPass):
             for one in shared:
                 one.keep()
 
-        fitted = finishing.UNTRAINED
-        if settings.epochs:
-            hooks = Hooks(after_step=keep)
-            fitted = fit(lifted, found, settings, hooks=hooks, checkpoints=Path(task.checkpoints), seed=task.seed)
-        after = len(gzip.compress(writing.written(lifted), 9, mtime=0))
-        figures = {"gzip_bytes": float(after), "gzip_share": after / before}
-        return finishing.passed(task, lifted, out, fitted, figures=figures)
+        hooks = Hooks(after_step=keep)
+        fitted = fit(lifted, found, settings, hooks=hooks, checkpoints=Path(task.checkpoints), seed=task.seed)
+        return finishing.passed(task, lifted, out, fitted, figures=finishing.compressed(lifted))
 
 
 class Shared:

@@ -5,7 +5,6 @@ and trains them with the gradient at the pruned network, so that they may return
 (Lin et al., 2020).
 """
 
-import gzip
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from typing import Any
 from edgekit.errors import InputError
 from edgekit.nouns.recipe import Prune
 from edgekit.passes import Passed, Task, TrainingPass
-from edgekit.trainable import writing
 from edgekit.trainable.form import Weight
 from edgekit.trainable.libraries import tf, tf_keras
 from edgekit.training import data, finishing, masking, sensitivity
@@ -44,31 +42,22 @@ class PrunePass(TrainingPass):
         """See `TrainingPass.apply`."""
         settings = task.settings
         assert isinstance(settings, Prune)
+        _require(settings)
         found = data.read(task)
         lifted = prepared(task, found, gains=True)
-        before = len(gzip.compress(lifted.content, 9, mtime=0))
         kernels = [weight for weight in lifted.weights if is_kernel(weight)]
-        taken = [weight for weight in kernels if masking.fits(weight.values().shape, settings.pattern)]
+        taken = [weight for weight in kernels if masking.fits(weight.tensor.values.shape, settings.pattern)]
         whole = [weight.name for weight in kernels if weight not in taken]
-        _require(settings)
         factors = None
         if settings.scope == "sensitivity":
             factors = sensitivity.of(lifted, [weight.variable for weight in taken], found, task.seed)
         pruning = Pruning(taken, factors, settings)
-        if settings.epochs:
-            fitted = fit(
-                lifted, found, settings, hooks=pruning.hooks(), checkpoints=Path(task.checkpoints), seed=task.seed
-            )
-        else:
+        if not settings.epochs:
             pruning.choose(0)
-            fitted = finishing.UNTRAINED
-        after = len(gzip.compress(writing.written(lifted), 9, mtime=0))
+        fitted = fit(lifted, found, settings, hooks=pruning.hooks(), checkpoints=Path(task.checkpoints), seed=task.seed)
+        compressed = finishing.compressed(lifted)
         zeros = sum(int((weight.values() == 0).sum()) for weight in taken)
-        figures = {
-            "sparsity": zeros / max(1, sum(weight.tensor.values.size for weight in taken)),
-            "gzip_bytes": float(after),
-            "gzip_share": after / before,
-        }
+        figures = {"sparsity": zeros / max(1, sum(weight.tensor.values.size for weight in taken)), **compressed}
         return finishing.passed(task, lifted, out, fitted, figures=figures, notes=_notes(settings, whole))
 
 

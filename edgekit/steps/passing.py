@@ -1,6 +1,5 @@
 """The passes of a recipe, from waist to waist: one question each, weighed before and after."""
 
-import gzip
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -199,7 +198,7 @@ def weighed(session: Session, subject: Subject, found: Evidence) -> Weighed:
     metric = judged.metric
 
     def weigh(_: Path) -> Weighed:
-        from edgekit.waist.cost import zeros  # noqa: PLC0415  the flatbuffer schema is only needed on a cold path
+        from edgekit.waist.cost import gzip_bytes, zeros  # noqa: PLC0415  the flatbuffer schema is only needed on a cold path
 
         content_ = path.read_bytes()
         return Weighed(
@@ -207,7 +206,7 @@ def weighed(session: Session, subject: Subject, found: Evidence) -> Weighed:
             macs=cost.macs,
             zeros=zeros(path),
             bytes=len(content_),
-            gzip_bytes=len(gzip.compress(content_, 9, mtime=0)),
+            gzip_bytes=gzip_bytes(content_),
         )
 
     question = Question(what="weigh", modules=(__name__, "edgekit.waist.cost"), inputs={"waist": waist})

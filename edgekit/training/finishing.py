@@ -8,9 +8,7 @@ from edgekit.nouns.passing import Passed, Task
 from edgekit.trainable import writing
 from edgekit.trainable.form import Lifted
 from edgekit.training.hooks import Fitted
-
-UNTRAINED = Fitted()
-"""What comes of no epochs."""
+from edgekit.waist import cost
 
 FILE = "waist.tflite"
 """The file that a pass leaves."""
@@ -40,7 +38,13 @@ def passed(
         file=FILE,
         signature=task.signature,
         epochs=fitted.epochs,
-        figures=dict(figures or {}) | (fitted.figures or {}),
+        figures=dict(figures or {}),
         notes=(*notes, *fitted.notes, *lifted.notes),
         warnings=fitted.warnings,
     )
+
+
+def compressed(lifted: Lifted) -> dict[str, float]:
+    """How large the file of a network is once it is compressed, and what share that is of the file before."""
+    after = cost.gzip_bytes(writing.written(lifted))
+    return {"gzip_bytes": float(after), "gzip_share": after / cost.gzip_bytes(lifted.content)}

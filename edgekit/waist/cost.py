@@ -1,5 +1,6 @@
 """What a network needs, whatever the machine: multiply-accumulates, parameters, activation memory."""
 
+import gzip
 from collections import Counter
 from collections.abc import Callable
 from math import prod
@@ -45,6 +46,11 @@ def count(path: Path) -> Cost:
         operators=dict(histogram.most_common()),
         notes=tuple(dict.fromkeys(counter.notes)),
     )
+
+
+def gzip_bytes(content: bytes) -> int:
+    """The size of a file once it is compressed as well as gzip can."""
+    return len(gzip.compress(content, 9, mtime=0))
 
 
 def repeated(model: Any, rule: "Rule", *, most_trips: int, unknown_trips: int) -> int:
