@@ -24,6 +24,10 @@ class Weight:
         """What it holds now, in the file's shape."""
         return self.layout.to_file(self.variable.numpy(), self.tensor.values.shape)
 
+    def assign(self, values: Array) -> None:
+        """Let it hold others, in the file's shape."""
+        self.variable.assign(self.layout.to_layer(values))
+
 
 @dataclass
 class Lifted:

@@ -108,6 +108,11 @@ def _chosen(ids: Any, seed: Any, share: float) -> Any:
     return drawn & (ids != 0) & (tf.range(int(ids.shape[1]))[None] > 0)
 
 
+def _later(chosen: Any, step: int) -> Any:
+    """What stands so many places behind those that are chosen."""
+    return tf.pad(chosen[:, :-step], [(0, 0), (step, 0)])
+
+
 def _dropped(value: str) -> Change:
     stand_in = _number("drop", value or "0")
     return lambda ids, seed: tf.where(_chosen(ids, seed, TOKENS), tf.cast(stand_in, ids.dtype), ids)
@@ -120,7 +125,7 @@ def _span_masked(value: str) -> Change:
         starts = _chosen(ids, seed, TOKENS / SPAN)
         inside = starts
         for step in range(1, SPAN):
-            inside |= tf.pad(starts[:, :-step], [(0, 0), (step, 0)])
+            inside |= _later(starts, step)
         return tf.where(inside & (ids != 0), tf.cast(stand_in, ids.dtype), ids)
 
     return change
@@ -129,10 +134,8 @@ def _span_masked(value: str) -> Change:
 def _swapped(ids: Any, seed: Any) -> Any:
     """Some neighbours change places."""
     first = _chosen(ids, seed, TOKENS) & tf.pad(ids[:, 1:] != 0, [(0, 0), (0, 1)])
-    first &= ~tf.pad(first[:, :-1], [(0, 0), (1, 0)])  # of two that overlap neither moves twice
-    first &= ~tf.pad(first[:, :-1], [(0, 0), (1, 0)])
-    second = tf.pad(first[:, :-1], [(0, 0), (1, 0)])
-    return tf.where(first, tf.roll(ids, -1, 1), tf.where(second, tf.roll(ids, 1, 1), ids))
+    first &= ~_later(first, 1)  # of two that overlap neither moves twice
+    return tf.where(first, tf.roll(ids, -1, 1), tf.where(_later(first, 1), tf.roll(ids, 1, 1), ids))
 
 
 def _synonyms(value: str) -> Change:
@@ -278,8 +281,5 @@ class Augmentation:
         given = [x if kind == "token ids" else mixed(x) for x, kind in zip(batch.given, self._kinds, strict=True)]
         labels = batch.labels
         if labels and self._classes is not None:
-            hot = tf.one_hot(tf.cast(labels[0], tf.int32), self._classes)
-            labels = (mixed(hot),)
-        elif labels:
-            labels = (mixed(labels[0]),)
-        return Batch(tuple(given), batch.targets, labels)
+            labels = (tf.one_hot(tf.cast(labels[0], tf.int32), self._classes),)
+        return Batch(tuple(given), batch.targets, tuple(map(mixed, labels)))

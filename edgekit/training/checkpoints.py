@@ -51,12 +51,11 @@ class Checkpoint:
     """A file with all that a training needs to go on.
 
     Args:
-        folder: where it lies; made if it is not there.
+        folder: where it lies.
         variables: TensorFlow's, in the same order whenever the same training is run.
     """
 
     def __init__(self, folder: Path, variables: Sequence[Any]) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self._path, self._variables = folder / FILE, list(variables)
 
     def load(self) -> TrainingState:

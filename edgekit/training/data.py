@@ -39,21 +39,17 @@ class TrainingData:
     teacher: Path
     teacher_signature: Signature
 
-    def rows(self, lifted: Lifted, numbers: Indices, signature: Signature | None = None) -> list[Array]:
-        """Samples by their numbers as a lifted network takes them.
-
-        Args:
-            lifted: the network.
-            numbers: of samples.
-            signature: of the network; that of the one that is trained if None.
-        """
-        specs = (signature or self.signature).inputs
-        return lifted.given({spec.name: to_file(spec, self.samples[spec.source_name][numbers]) for spec in specs})
+    def rows(self, lifted: Lifted, numbers: Indices) -> list[Array]:
+        """Samples by their numbers as a lifted network takes them."""
+        return lifted.given(self.by_name(numbers))
 
     def some(self, count: int) -> dict[str, Array]:
         """The first samples that are trained on, by the file's names, ``[N, *shape]``."""
-        chosen = np.sort(self.trained[:count])
-        return {spec.name: to_file(spec, self.samples[spec.source_name][chosen]) for spec in self.signature.inputs}
+        return self.by_name(np.sort(self.trained[:count]))
+
+    def by_name(self, numbers: Indices) -> dict[str, Array]:
+        """Samples by their numbers, by the file's names, ``[N, *shape]``."""
+        return {spec.name: to_file(spec, self.samples[spec.source_name][numbers]) for spec in self.signature.inputs}
 
 
 def read(task: Task) -> TrainingData:

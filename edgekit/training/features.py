@@ -13,6 +13,7 @@ import numpy as np
 from edgekit.errors import InputError
 from edgekit.trainable.form import Lifted
 from edgekit.trainable.libraries import tf
+from edgekit.training.labelling import LEAST_VARIANCE
 
 AUTO = "auto"
 
@@ -30,7 +31,7 @@ class FeaturePair:
 
     def loss(self, student: Any, teacher: Any) -> Any:
         """The mean squared error over the teacher's variance: 1 is as good as the mean."""
-        variance = tf.maximum(tf.math.reduce_variance(teacher), 1e-12)
+        variance = tf.maximum(tf.math.reduce_variance(teacher), LEAST_VARIANCE)
         return tf.reduce_mean(tf.math.squared_difference(tf.matmul(student, self.adapter), teacher)) / variance
 
 

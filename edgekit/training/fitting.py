@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,6 @@ class Loop:
     def run(self) -> Fitted:
         """All epochs that are not done yet."""
         progress, warnings = self._checkpoint.load(), list[str]()
-        self._hooks.before_training()
         if not progress.epochs:
             progress = self._weighed(progress, self._held_out())
         plateau = schedules.Plateau([_judging(epoch) for epoch in progress.epochs])
@@ -110,7 +110,7 @@ class Loop:
             except NotFiniteError as error:
                 warnings.append(self._stopped(error, progress))
                 break
-            progress = self._weighed(_with(progress, epoch), epoch.held_out)
+            progress = self._weighed(replace(progress, epochs=(*progress.epochs, epoch)), epoch.held_out)
             if self._settings.schedule == "plateau" and plateau.lowers(_judging(epoch)):
                 self._factor.assign(self._factor * schedules.PLATEAU_FACTOR)
             self._checkpoint.save(progress)
@@ -218,14 +218,11 @@ class Loop:
         return self._loss(batch, training=False)
 
     def _loss(self, batch: Batch, *, training: bool) -> Any:
-        given, wanted = list(batch.given), self._teaching.wanted
-        forward = self._hooks.forward
-        values = (
-            called(self._model, given, training=training)
-            if forward is None
-            else forward(given, wanted, training=training)
-        )
-        teaching, targets = self._teaching, list(batch.targets)
+        teaching, given, targets = self._teaching, list(batch.given), list(batch.targets)
+        if self._hooks.forward is None:
+            values = called(self._model, given, training=training)
+        else:
+            values = self._hooks.forward(given, teaching.wanted, training=training)
         if not targets and (teaching.taught or teaching.features):
             targets = [tf.stop_gradient(target) for target in teaching.targets(given)]
         loss = teaching.loss(values, targets, batch.labels[0] if batch.labels else None)
@@ -243,10 +240,6 @@ class Loop:
         if self._hooks.losses is not None:
             found.append(self._hooks.losses())
         return found
-
-
-def _with(progress: TrainingState, epoch: Epoch) -> TrainingState:
-    return TrainingState((*progress.epochs, epoch), progress.best, progress.best_loss, progress.kept)
 
 
 def _judging(epoch: Epoch) -> float:

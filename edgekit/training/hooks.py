@@ -33,7 +33,6 @@ class Hooks:
 
     Attributes:
         forward: computes tensors in place of the lifted model; None: the model does.
-        before_training: called once, before the first step of this process, a resumed one included; plain Python.
         before_epoch: called with the number of the epoch, from 0, before it; plain Python that may change variables.
         after_step: called with the number of the step, from 0 (a scalar tensor), after the weights have changed; it is
             traced into the step, and is TensorFlow alone.
@@ -44,7 +43,6 @@ class Hooks:
     """
 
     forward: Forward | None = None
-    before_training: Callable[[], None] = lambda: None
     before_epoch: Callable[[int], None] = nothing
     after_step: Callable[[Any], None] = nothing
     losses: Callable[[], Any] | None = None
@@ -66,11 +64,9 @@ class Fitted:
         kept: after how many of them the weights are those that are kept; 0: nothing became better.
         notes: how it was done.
         warnings: what a user must know: training that stopped because numbers were not finite.
-        figures: by name.
     """
 
     epochs: tuple[Epoch, ...] = ()
     kept: int = 0
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    figures: dict[str, float] | None = None

@@ -64,13 +64,11 @@ def found(labels: Array, kinds: Sequence[Kind], shapes: Sequence[tuple[int, ...]
         if kind != "binary" and whole_numbers and classes > 1 and own == places:
             _within(labels, classes)
             return Labelled(point, "classes", shape[:-1], classes=classes)
-        if own == whole and kind == "binary":
-            _within(labels, 2, most=1.0)
-            return Labelled(point, "binary", shape)
         if own == whole:
-            if kind == "classes":
-                _within(labels, 2, most=1.0)
-            return Labelled(point, kind, shape, 1 / variance(labels))
+            if kind == "values":
+                return Labelled(point, kind, shape, 1 / variance(labels))
+            _within(labels, 2)
+            return Labelled(point, kind, shape)
     outputs = " and ".join(f"[{', '.join(map(str, shape))}]" for shape in shapes)
     raise InputError(
         f"Labels of the shape {list(labels.shape[1:])} do not fit outputs of {outputs}.",
@@ -88,11 +86,11 @@ def variance(values: Array) -> float:
     return max(float(np.var(values.astype(np.float64))), LEAST_VARIANCE)
 
 
-def _within(labels: Array, classes: int, most: float | None = None) -> None:
+def _within(labels: Array, classes: int) -> None:
     """Refuse numbers of classes that there are not, or shares that are none."""
     low = min(float(labels[part].min()) for part in pieces(labels))
     high = max(float(labels[part].max()) for part in pieces(labels))
-    top = classes - 1 if most is None else most
+    top = classes - 1
     if low < 0 or high > top:
         bad = low if low < 0 else high
         numbers = labels.reshape(len(labels), -1).astype(np.float64)

@@ -45,9 +45,7 @@ def prepared(task: Task, data: TrainingData, *, gains: bool = False, folds: bool
             place="normalization",
             fix="leave the setting out of this pass",
         )
-    normalized = settings.normalization == "on" or (
-        settings.normalization == "auto" and (gains or settings.from_scratch)
-    )
+    normalized = {"on": True, "off": False, "auto": gains or settings.from_scratch}[settings.normalization]
     if folds and normalized and normalization.places(lifted):
         return normalization.put_back(lifted, data.some(MEASURED), dropped=dropped)
     if not dropped:
@@ -82,7 +80,7 @@ def draw(lifted: Lifted, seed: int) -> None:
     random, readers = np.random.default_rng(seed), _readers(lifted)
     for weight in lifted.weights:
         values = _drawn(weight, *readers.get(weight.tensor.places[0], ("", 0)), random)
-        weight.variable.assign(weight.layout.to_layer(values))
+        weight.assign(values)
 
 
 def _readers(lifted: Lifted) -> dict[Place, tuple[str, int]]:

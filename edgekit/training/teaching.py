@@ -1,6 +1,7 @@
 """What a network is held against: pairs of tensors, its own and its teacher's, and the losses between them."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -68,7 +69,6 @@ class Teaching:
     def __init__(self, student: Lifted, data: TrainingData, settings: Training, seed: int = 0) -> None:
         self._student, self._data, self._settings = student, data, settings
         self._teacher = lift(data.teacher)
-        self._teacher_model: Any = None
         self.pairs = _pairs(student, self._teacher, data)
         self.labelled: Labelled | None = None
         if data.labels is not None:
@@ -77,6 +77,7 @@ class Teaching:
         self.features = features.pairs(student, self._teacher, settings.features, seed)
         taught = [*(pair.teacher.tensor for pair in self.pairs), *(pair.teacher for pair in self.features)]
         self._teacher_model = model_of(self._teacher, taught)
+        self._traced = tf.function(self.targets, autograph=False, reduce_retracing=True)
         self._measure()
 
     @property
@@ -96,13 +97,12 @@ class Teaching:
 
     def _kind(self, number: int, pair: TaughtPair) -> Kind:
         """As what a pair is compared."""
-        several = bool(pair.shape) and pair.shape[-1] > 1
         if self._settings.loss == "mse":
             return "values"
+        several = bool(pair.shape) and pair.shape[-1] > 1
         classed = self.labelled is not None and (self.labelled.point, self.labelled.kind) == (number, "classes")
-        return (
-            "classes" if pair.kind == "values" and several and (classed or self._settings.loss == "kl") else pair.kind
-        )
+        chosen = several and (classed or self._settings.loss == "kl")
+        return "classes" if pair.kind == "values" and chosen else pair.kind
 
     def _measure(self) -> None:
         """Set the scales of squared errors."""
@@ -145,12 +145,6 @@ class Teaching:
     def _run(self, numbers: Indices) -> list[Array]:
         return [values.numpy() for values in self._traced(self._data.rows(self._student, numbers))]
 
-    @property
-    def _traced(self) -> Any:
-        if not hasattr(self, "_function"):
-            self._function = tf.function(self.targets, autograph=False, reduce_retracing=True)
-        return self._function
-
     def stored(self, folder: Path) -> list[Array]:
         """What the teacher makes of all samples, ``[N, …]`` for each pair: computed once, kept in a folder.
 
@@ -165,16 +159,16 @@ class Teaching:
     def _store(self, files: Sequence[Path]) -> None:
         count = len(next(iter(self._data.samples.values())))
         asides = [file.with_suffix(".part") for file in files]
-        opened = [NpyFile(aside, pair.shape, np.float32) for aside, pair in zip(asides, self.pairs, strict=True)]
-        try:
+        with ExitStack() as open_:
+            opened = [
+                open_.enter_context(NpyFile(aside, pair.shape, np.float32))
+                for aside, pair in zip(asides, self.pairs, strict=True)
+            ]
             for start in range(0, count, BATCH):
                 events.progress(start / count, "what the teacher computes")
                 made = self._run(np.arange(start, min(start + BATCH, count)))
                 for file, values in zip(opened, made[: len(opened)], strict=True):
                     file.add(values)
-        finally:
-            for file in opened:
-                file.close()
         for aside, path in zip(asides, files, strict=True):
             aside.replace(path)
 

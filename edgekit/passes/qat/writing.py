@@ -49,6 +49,5 @@ def give_back(lifted: Lifted, values: Mapping[str, Array]) -> list[str]:
         if found is None or found.size != weight.tensor.values.size:
             left.append(weight.name)
         else:
-            shaped = found.astype(np.float32).reshape(weight.tensor.values.shape)
-            weight.variable.assign(weight.layout.to_layer(shaped))
+            weight.assign(found.astype(np.float32).reshape(weight.tensor.values.shape))
     return left
