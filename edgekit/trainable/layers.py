@@ -12,6 +12,7 @@ from edgekit.trainable.libraries import tf, tf_keras
 from edgekit.trainable.operands import Call, Operand, carried
 from edgekit.trainable.operators.activations import FUNCTIONS
 from edgekit.trainable.stock import short
+from edgekit.waist import graph
 from edgekit.waist.stepwise import Stepwise
 from edgekit.waist.tensors import Array
 
@@ -35,6 +36,21 @@ def whole(values: Any, shape: tuple[int, ...]) -> Any:
 def shortened(values: Any, shape: tuple[int, ...]) -> Any:
     """The other way round."""
     return tf.reshape(values, [-1, *short(shape)]) if short(shape) != shape else values
+
+
+def by_litert(run: Callable[..., list[Array]], given: Sequence[Any], results: Sequence[graph.Tensor]) -> list[Any]:
+    """What LiteRT computes, as tensors ``[N, *shape]`` in the dtypes in which the trainable form has them.
+
+    Args:
+        run: from arrays to one for each result, in the file's dtype.
+        given: the tensors that it is called with.
+        results: what the file says of them.
+    """
+    made = tf.numpy_function(run, given, [tf.as_dtype(result.dtype) for result in results])
+    return [
+        tf.cast(tf.ensure_shape(values, [None, *result.shape]), carried(result))
+        for values, result in zip(made if isinstance(made, list | tuple) else [made], results, strict=True)
+    ]
 
 
 @registered
@@ -152,10 +168,9 @@ class AsItIsLayer(tf_keras.layers.Layer):  # type: ignore[misc]
         given = [self._stepwise.graph.tensors[tensor] for tensor in self._given]
         stacked = [tf.cast(whole(value, one.shape), one.dtype) for value, one in zip(values, given, strict=True)]
         results = self._operator.results
-        made = tf.numpy_function(self._run, stacked, [tf.as_dtype(result.dtype) for result in results])
         found = [
-            shortened(tf.cast(tf.ensure_shape(value, [None, *result.shape]), carried(result)), result.shape)
-            for value, result in zip(made, results, strict=True)
+            shortened(value, result.shape)
+            for value, result in zip(by_litert(self._run, stacked, results), results, strict=True)
         ]
         return found[0] if len(found) == 1 else found
 

@@ -1,5 +1,6 @@
 """Where a network is held against its teacher: at its outputs, or behind what a softmax or a choice hides of them."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -63,10 +64,21 @@ def _stops(lifted: Lifted, operator: Operator) -> bool:
 
 def _point(makers: dict[int, Operator], tensor: int) -> ComparedPoint:
     """The logits of a softmax, a log-softmax or a sigmoid; the tensor itself if it has another maker."""
-    operator = makers[tensor]
-    while operator.name in MOVES and operator.inputs[0] in makers:
-        operator = makers[operator.inputs[0]]
-    kind = HEADS.get(operator.name)
-    if kind is None or operator.inputs[0] not in makers:
+    found = head(makers, tensor)
+    if found is None:
         return ComparedPoint(tensor)
-    return ComparedPoint(operator.inputs[0], kind, float(operator.options.get("beta", 1.0)))
+    return ComparedPoint(found.inputs[0], HEADS[found.name], float(found.options.get("beta", 1.0)))
+
+
+def head(makers: Mapping[int, Operator], tensor: int, between: Collection[str] = MOVES) -> Operator | None:
+    """The operator that makes a tensor's scores of logits which another one makes; None if there is none.
+
+    Args:
+        makers: by each tensor that is made its operator.
+        tensor: the scores.
+        between: operators that may stand between these and the tensor.
+    """
+    maker = makers.get(tensor)
+    while maker is not None and maker.name in between:
+        maker = makers.get(maker.inputs[0])
+    return maker if maker is not None and maker.name in HEADS and maker.inputs[0] in makers else None

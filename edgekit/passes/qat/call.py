@@ -1,15 +1,14 @@
 """An operator of integers about to be computed: its operands, and the grids that they and its results stand on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
-
-from ai_edge_litert import schema_py_generated as schema
 
 from edgekit.passes.qat.grids import TensorGrid
 from edgekit.passes.qat.rounding import onto
 from edgekit.trainable.libraries import tf
 from edgekit.trainable.operands import Call, Operand
+from edgekit.trainable.operators.activations import FUSED
 
 
 @dataclass(frozen=True)
@@ -41,12 +40,10 @@ class IntegerCall:
         """The operand's integers less their zero point, as `Call.stacked` has them."""
         return self.call.stacked(slot) - self.grid(slot).zero_point
 
-    def ready(self, **changed: Any) -> Call:
-        """The call with operands replaced, by slot as ``s0``, ``s1`` and so on; None leaves one out."""
-        operands = list(self.call.operands)
-        for name, values in changed.items():
-            operands[int(name[1:])] = values
-        return replace(self.call, operands=tuple(operands))
+    def ready(self, changed: Mapping[int, Operand | None]) -> Call:
+        """The call with operands replaced, by slot; None leaves one out."""
+        operands = tuple(changed.get(slot, operand) for slot, operand in enumerate(self.call.operands))
+        return replace(self.call, operands=operands)
 
     def zeroed(self, slot: int) -> Operand:
         """An operand of integers less their zero point."""
@@ -55,7 +52,8 @@ class IntegerCall:
 
     def limits(self) -> tuple[Any, Any]:
         """What results are clipped to, by their dtype and by the activation that is fused into the operator."""
-        return bounds(self.result, *BOUNDS.get(self.call.options["fusedActivationFunction"], (None, None)))
+        fused = FUSED.get(self.call.options["fusedActivationFunction"], "")
+        return bounds(self.result, *BOUNDS.get(fused, (None, None)))
 
     def onto(self, values: Any, exact: Any = None) -> Any:
         """Integers of the first result; see `rounding.onto`."""
@@ -76,12 +74,13 @@ def _level(grid: TensorGrid, real: float) -> Any:
     return tf.clip_by_value(level, float(grid.low), float(grid.high))
 
 
-BOUNDS: dict[int, tuple[float | None, float | None]] = {
-    schema.ActivationFunctionType.RELU: (0.0, None),
-    schema.ActivationFunctionType.RELU_N1_TO_1: (-1.0, 1.0),
-    schema.ActivationFunctionType.RELU6: (0.0, 6.0),
+BOUNDS: dict[str, tuple[float | None, float | None]] = {
+    "RELU": (0.0, None),
+    "RELU6": (0.0, 6.0),
+    "RELU_N1_TO_1": (-1.0, 1.0),
+    "RELU_0_TO_1": (0.0, 1.0),
 }
-"""What fused activations clip to."""
+"""What activations clip to, alone or fused."""
 
 IntegerFunction = Callable[[IntegerCall], Any]
 """Computes an operator: a tensor of integers as float32 for its only result, or a list with one for each."""

@@ -9,13 +9,11 @@ from edgekit.trainable.form import Lifted
 from edgekit.trainable.layers import shortened, whole
 from edgekit.trainable.libraries import tf
 from edgekit.trainable.operands import Operand, carried
+from edgekit.training import points
 from edgekit.waist import cutting, graph
 
-BETWEEN = graph.BORDER | {"RESHAPE", "SQUEEZE", "EXPAND_DIMS"}
+BETWEEN = graph.BORDER | points.MOVES
 """Operators between an output and what makes its scores."""
-
-HEADS = frozenset({"SOFTMAX", "LOG_SOFTMAX", "LOGISTIC"})
-"""Operators that make scores."""
 
 
 class IntegerForward:
@@ -80,7 +78,5 @@ class IntegerForward:
 def scores(main: graph.Graph, output: int) -> int | None:
     """What a softmax or a sigmoid at an output makes its scores of; None if there is neither."""
     makers = {tensor: operator for operator in main.operators for tensor in operator.outputs}
-    maker = makers.get(output)
-    while maker is not None and maker.name in BETWEEN:
-        maker = makers.get(maker.inputs[0])
-    return maker.inputs[0] if maker is not None and maker.name in HEADS else None
+    head = points.head(makers, output, BETWEEN)
+    return None if head is None else head.inputs[0]

@@ -11,6 +11,7 @@ import numpy as np
 from edgekit.passes.qat.call import IntegerCall
 from edgekit.passes.qat.rounding import through
 from edgekit.trainable.computing import compute
+from edgekit.trainable.layers import by_litert
 from edgekit.trainable.libraries import tf
 from edgekit.trainable.operands import Call, NotLiftedError, Operand
 from edgekit.waist import graph
@@ -81,11 +82,7 @@ class AsItIs:
             for slot in given
         ]
         stacked = [tf.cast(row, dtype) for row, dtype in zip(rows, dtypes, strict=True)]
-        made = tf.numpy_function(run, stacked, [tf.as_dtype(result.dtype) for result in call.results])
-        results = [
-            tf.cast(tf.ensure_shape(values, [None, *result.shape]), tf.float32 if result.scales else values.dtype)
-            for values, result in zip(made if isinstance(made, list | tuple) else [made], call.results, strict=True)
-        ]
+        results = by_litert(run, stacked, call.results)
         return results if call.sampled else [values[0] for values in results]
 
 

@@ -44,6 +44,19 @@ def onto(grid: TensorGrid, values: Any, exact: Any = None, limits: tuple[Any, An
     )
 
 
+def by_byte(values: Any, factor: Any) -> Any:
+    """Integers times a factor of 8 bits behind the point, rounded once (XNNPACK, ``qs8_vcvt`` and ``qs8_vlrelu``).
+
+    Args:
+        values: int32.
+        factor: float32, a scalar or broadcast.
+
+    Returns:
+        int32, without a gradient.
+    """
+    return tf.bitwise.right_shift(values * tf.cast(tf.round(factor * 256.0), tf.int32) + 128, 8)
+
+
 def fixed_point(values: Any, factor: Any) -> Any:
     """Integers times a factor as LiteRT's own kernels have it: 31 bits of it, and two roundings.
 

@@ -49,7 +49,7 @@ class Simulation:
     ) -> None:
         self.spec = spec
         self._stepwise = Stepwise(spec.file.tree)
-        self.refused = {o.index: why for o in spec.main.operators if (why := self._refusal(o))}
+        self.refused = {o.index for o in spec.main.operators if o.name not in ROWS and self._of_integers(o)}
         self._as_it_is = {*as_it_is, *self.refused}
         operators = [o for o in spec.main.operators if o.index not in self._as_it_is]
         given = [o for o in spec.main.operators if o.index in self._as_it_is]
@@ -127,12 +127,6 @@ class Simulation:
     def _of_integers(self, operator: graph.Operator) -> bool:
         return any(self.spec.on_grid(tensor) for tensor in (*operator.inputs, *operator.outputs))
 
-    def _refusal(self, operator: graph.Operator) -> str:
-        """Why an operator is not simulated; empty if it is."""
-        if self._of_integers(operator):
-            return "" if operator.name in ROWS else "its kernel is not known"
-        return ""
-
     def _operand(self, tensor: int, values: Mapping[int, Operand], state: RoundedState) -> Operand:
         if tensor in values:
             return values[tensor]
@@ -189,8 +183,6 @@ class Simulation:
 
     def _count_parts(self, operator: graph.Operator) -> int:
         """Into how many parts an operator's sums are split."""
-        if operator.name == "BATCH_MATMUL":
-            return 1
         layer = LAYERS.get(operator.name)
         if layer is None or not self.spec.is_constant(operator.inputs[layer.weights]):
             return 1

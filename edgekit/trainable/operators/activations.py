@@ -44,11 +44,12 @@ LAYERS: dict[str, Callable[[], Any]] = {
 }
 """Those that tf-keras has as layers."""
 
-_FUSED = {
+FUSED = {
     schema.ActivationFunctionType.RELU: "RELU",
     schema.ActivationFunctionType.RELU_N1_TO_1: "RELU_N1_TO_1",
     schema.ActivationFunctionType.RELU6: "RELU6",
 }
+"""Those that may be fused into other operators, by the schema's numbers."""
 
 
 def fused(options: dict[str, Any]) -> str:
@@ -58,9 +59,9 @@ def fused(options: dict[str, Any]) -> str:
         NotLiftedError: it is none that LiteRT's float kernels know (they take no notice of TANH).
     """
     code = options.get("fusedActivationFunction", 0)
-    if code and code not in _FUSED:
+    if code and code not in FUSED:
         raise NotLiftedError(f"its fused activation {code} has no float kernel")
-    return _FUSED.get(code, "")
+    return FUSED.get(code, "")
 
 
 def _simple(name: str) -> OperatorRow:

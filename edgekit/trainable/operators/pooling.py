@@ -10,26 +10,27 @@ from edgekit.trainable.operators.row import OperatorRow
 from edgekit.trainable.stock import Stock
 
 
-def _window(call: Call) -> tuple[tuple[int, int], tuple[int, int], str]:
+def window(call: Call) -> tuple[tuple[int, int], tuple[int, int], str]:
+    """The size of a window, its strides, and the padding."""
     options = call.options
     size, strides = (options["filterHeight"], options["filterWidth"]), (options["strideH"], options["strideW"])
     return size, strides, padding(options)
 
 
 def _pool(function: Callable[..., Any]) -> Callable[[Call], Any]:
-    return lambda call: images(call, lambda x: function(x, *_window(call)))
+    return lambda call: images(call, lambda x: function(x, *window(call)))
 
 
 def _pool_layer(layer: Any) -> Callable[[Call], Stock | None]:
     def made(call: Call) -> Stock | None:
-        size, strides, around = _window(call)
+        size, strides, around = window(call)
         return Stock(layer(size, strides, around.lower())) if call.operand(0).shape[0] == 1 else None
 
     return made
 
 
-def _root_mean_square(x: Any, *window: Any) -> Any:
-    return tf.sqrt(tf.nn.avg_pool2d(tf.square(x), *window))
+def _root_mean_square(x: Any, *around: Any) -> Any:
+    return tf.sqrt(tf.nn.avg_pool2d(tf.square(x), *around))
 
 
 L2_EPSILON = 1e-6

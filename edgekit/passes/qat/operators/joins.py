@@ -24,12 +24,11 @@ def _sum(sign: int) -> Any:
         smooth = (x - one.zero_point) * ratios[0] + (y - other.zero_point) * ratios[1]
         most = tf.maximum(*map(tf.abs, ratios))
         shift = BITS - (tf.bitwise.right_shift(tf.bitcast(most, tf.int32), 23) - 127)
-        power = tf.exp(tf.cast(shift, tf.float64) * tf.math.log(tf.constant(2.0, tf.float64)))
-        power = tf.round(power)
+        power = tf.round(tf.exp(tf.cast(shift, tf.float64) * tf.math.log(tf.constant(2.0, tf.float64))))
         factors = [tf.cast(tf.round(tf.cast(ratio, tf.float64) * power), tf.int32) for ratio in ratios]
         bias = tf.bitwise.left_shift(1, shift - 1) - factors[0] * one.zero_point - factors[1] * other.zero_point
         total = tf.cast(x, tf.int32) * factors[0] + tf.cast(y, tf.int32) * factors[1] + bias
-        return step.onto(smooth, tf.bitwise.right_shift(total, tf.broadcast_to(shift, tf.shape(total))))
+        return step.onto(smooth, tf.bitwise.right_shift(total, shift))
 
     return made
 

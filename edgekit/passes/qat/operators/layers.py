@@ -46,13 +46,12 @@ class SumOfProducts:
     def _sum(self, step: IntegerCall) -> Any:
         """The sums of products, float32 or float64."""
         function = FLOAT_ROWS[step.call.operator.name].function
-        none = {f"s{self.bias}": None} if step.call.has(self.bias) else {}
         given, kernel = step.zeroed(self.source), step.zeroed(self.weights)
         axis = self.axes[-1]
 
         def summed(x: Any, w: Any) -> Any:
-            slots = {f"s{self.source}": Operand(x, given.sampled), f"s{self.weights}": Operand(w, kernel.sampled)}
-            return function(step.ready(**none, **slots))
+            operands = {self.source: Operand(x, given.sampled), self.weights: Operand(w, kernel.sampled)}
+            return function(step.ready({self.bias: None, **operands}))
 
         if step.parts == 1:
             return summed(given.values, kernel.values)
@@ -97,8 +96,5 @@ LAYERS: Mapping[str, SumOfProducts] = {
 
 def product(step: IntegerCall) -> Any:
     """BATCH_MATMUL of two activations (XNNPACK, ``qs8`` with ``fp32`` requantization)."""
-    x, y = step.zeroed(0), step.zeroed(1)
-    double = tf.float64 if step.parts > 1 else tf.float32
-    operands = {f"s{slot}": Operand(tf.cast(one.values, double), one.sampled) for slot, one in enumerate((x, y))}
-    total = FLOAT_ROWS["BATCH_MATMUL"].function(step.ready(**operands))
-    return step.onto(tf.cast(total, tf.float32) * (step.grid(0).scale * step.grid(1).scale / step.result.scale))
+    total = FLOAT_ROWS["BATCH_MATMUL"].function(step.ready({slot: step.zeroed(slot) for slot in (0, 1)}))
+    return step.onto(total * (step.grid(0).scale * step.grid(1).scale / step.result.scale))

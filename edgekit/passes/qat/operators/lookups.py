@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from edgekit.passes.qat.call import IntegerCall
-from edgekit.passes.qat.rounding import away
+from edgekit.passes.qat.rounding import away, by_byte
 from edgekit.trainable.libraries import tf
 from edgekit.trainable.operators.activations import hard_swish
 
@@ -41,11 +41,8 @@ def _leaky(step: IntegerCall) -> Any:
     x, grid = step.centred(0), step.grid(0)
     ratio = grid.scale / step.result.scale
     below = ratio * step.call.options["alpha"]
-    smooth = tf.where(x < 0, x * below, x * ratio)
-    factors = [tf.cast(tf.round(factor * 256.0), tf.int32) for factor in (below, ratio)]
-    integers = tf.cast(x, tf.int32)
-    total = integers * tf.where(integers < 0, *factors) + 128
-    return step.onto(smooth, tf.bitwise.right_shift(total, 8 * tf.ones_like(total)))
+    factor = tf.where(x < 0, below, ratio)
+    return step.onto(x * factor, by_byte(tf.cast(x, tf.int32), factor))
 
 
 ROWS = {

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.passes.qat.call import IntegerCall, IntegerFunction, bounds
-from edgekit.passes.qat.rounding import fixed_point, onto, through
+from edgekit.passes.qat.call import BOUNDS, IntegerCall, IntegerFunction, bounds
+from edgekit.passes.qat.rounding import by_byte, fixed_point, onto, through
 from edgekit.trainable.computing import compute
 from edgekit.trainable.libraries import tf
 from edgekit.trainable.operators.convolutions import images
@@ -20,10 +20,8 @@ def moved(step: IntegerCall) -> Any:
 
 def _padded(step: IntegerCall) -> Any:
     """What is added around is 0, which the zero point stands for."""
-    zero = step.grid(0).zero_point
-    operands = step.ready(s0=step.zeroed(0))
-    (made,) = compute(operands, fused=False)
-    return made.values + zero
+    (made,) = compute(step.ready({0: step.zeroed(0)}), fused=False)
+    return made.values + step.grid(0).zero_point
 
 
 def _requantized(step: IntegerCall) -> Any:
@@ -31,11 +29,8 @@ def _requantized(step: IntegerCall) -> Any:
     x, made = step.call.stacked(0), step.result
     if step.read[0] is None:
         return step.onto(x / made.scale, tf.round(x * (1.0 / made.scale)))
-    grid = step.grid(0)
-    ratio = grid.scale / made.scale
-    factor = tf.cast(tf.round(ratio * 256.0), tf.int32)
-    total = (tf.cast(x, tf.int32) - grid.zero_point) * factor + 128
-    return step.onto((x - grid.zero_point) * ratio, tf.bitwise.right_shift(total, 8 * tf.ones_like(total)))
+    x, ratio = step.centred(0), step.grid(0).scale / made.scale
+    return step.onto(x * ratio, by_byte(tf.cast(x, tf.int32), ratio))
 
 
 def _real(step: IntegerCall) -> Any:
@@ -70,8 +65,7 @@ def _resized(step: IntegerCall) -> Any:
         wide = [_mixed(half, columns, 2) for half in (upper, lower)]
         down = tf.constant(rows[2].reshape(-1, 1, 1))
         total = wide[0] * (1 << 11) + (wide[1] - wide[0]) * down + (1 << 21)
-        exact = tf.bitwise.right_shift(total, 22 * tf.ones_like(total))
-        return through(exact, smooth)
+        return through(tf.bitwise.right_shift(total, 22), smooth)
 
     return images(step.call, resized)
 
@@ -103,7 +97,7 @@ MOVES = (
 ROWS: dict[str, IntegerFunction] = dict.fromkeys(MOVES, moved) | {
     "PAD": _padded, "SPACE_TO_BATCH_ND": _padded, "QUANTIZE": _requantized, "DEQUANTIZE": _real,
     "RESIZE_BILINEAR": _resized,
-    "RELU": _clipped(0, None), "RELU6": _clipped(0, 6), "RELU_N1_TO_1": _clipped(-1, 1), "RELU_0_TO_1": _clipped(0, 1),
+    **{name: _clipped(*limits) for name, limits in BOUNDS.items()},
 }  # fmt: skip
 """What moves integers, and what brings them onto another grid."""
 
