@@ -1,11 +1,12 @@
 """The arithmetic of what an operator's error comes from, whatever runs it: powers of errors, and how they are told."""
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
+import msgspec
 import numpy as np
 
-from edgekit.nouns.diagnosis import Blame, Cause
-from edgekit.waist.tensors import Array
+from edgekit.nouns.diagnosis import Blame, Cause, OperatorDiagnosis
+from edgekit.waist.tensors import IDENTICAL_DB, Array, sqnr_db
 
 Noise = tuple[float, str, dict[str, float]]
 """Of one cause: Σ error², what it is in words, and the figures in them."""
@@ -21,6 +22,9 @@ MUCH = 0.25
 
 LARGER = 1.5
 """The weights of such channels are told of if they are larger by this."""
+
+LEAST_GAIN_DB = 1.0
+"""What a remedy must give to be told."""
 
 
 def ranked(truth: Array, noises: Mapping[Cause, Noise]) -> tuple[Blame, ...]:
@@ -140,3 +144,17 @@ def noise[Name: Hashable](wanted: Mapping[Name, Array], made: Mapping[Name, Arra
 def level_db(part: float) -> float | None:
     """A noise as SQNR in dB; None for none."""
     return float(-10 * np.log10(part)) if part > 0 else None
+
+
+def apart_db(truth: Array, got: Array) -> float | None:
+    """SQNR in dB; None if both are equal."""
+    return None if (level := sqnr_db(truth, got)) >= IDENTICAL_DB else level
+
+
+def with_shares(rows: Sequence[OperatorDiagnosis]) -> tuple[OperatorDiagnosis, ...]:
+    """Rows with their part of all errors at the outputs."""
+    parts = [0.0 if row.output_db is None else 10 ** (-row.output_db / 10) for row in rows]
+    total = sum(parts)
+    if not total:
+        return tuple(rows)
+    return tuple(msgspec.structs.replace(row, share=part / total) for row, part in zip(rows, parts, strict=True))

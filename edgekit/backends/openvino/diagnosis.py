@@ -22,9 +22,21 @@ from edgekit.errors import InputError, Unsupported
 from edgekit.host import deadline, events
 from edgekit.nouns.diagnosis import Cause, Diagnosis, Help, OperatorDiagnosis, Unmatched
 from edgekit.nouns.model import Waist
-from edgekit.waist.causes import Noise, channels_told, error, few_channels, level_db, noise, of_range, ranked
+from edgekit.waist.causes import (
+    LEAST_GAIN_DB,
+    Noise,
+    apart_db,
+    channels_told,
+    error,
+    few_channels,
+    level_db,
+    noise,
+    of_range,
+    ranked,
+    with_shares,
+)
 from edgekit.waist.ordering import evenly
-from edgekit.waist.tensors import IDENTICAL_DB, Array, arrays, inputs_to_file, sqnr_db
+from edgekit.waist.tensors import Array, arrays, inputs_to_file, sqnr_db
 
 HELD_BYTES = 1 << 29
 """Of both networks' activations that are held at a time."""
@@ -34,9 +46,6 @@ LEAST = 0.5
 
 OWN = 0.99
 """Cosine of layers' weights with the source's from which on they are the same: steps of 8 bits leave 0.9999."""
-
-LEAST_GAIN_DB = 1.0
-"""What a remedy must give to be told."""
 
 FLOAT_DB = 144.0
 """What float32 has, with its 24 bits: a remedy does not give more."""
@@ -69,7 +78,7 @@ def diagnose(artifact: Path, floats: Waist, samples: Path, helps: int = 0) -> Di
     return Diagnosis(
         samples=count,
         output_db=level_db(noise({k: a for k, (a, _) in both.items()}, {k: b for k, (_, b) in both.items()})),
-        operators=_with_shares(rows),
+        operators=with_shares(rows),
         operators_total=len(file.points),
         unmatched=tuple(
             Unmatched(
@@ -208,7 +217,7 @@ class _Walk:
         if grid is not None:
             noises |= _of_grid(grid, truth)
             got, own = grid(got), grid(own)
-        alone, accumulated = (_level(truth, values) for values in (got, own))
+        alone, accumulated = (apart_db(truth, values) for values in (got, own))
         kinds = [] if stretch is None else [self._file.nodes[name].get_type_name() for name in stretch.nodes]
         main = stretch.layers[0] if stretch is not None and stretch.layers else point[0]
         kind = "input" if stretch is None else self._file.nodes[main].get_type_name()
@@ -294,20 +303,6 @@ def _of_grid(grid: Quantizer, truth: Array) -> dict[Cause, Noise]:
     return dict(of_range(truth, ends, grid.step, grid))
 
 
-def _level(truth: Array, got: Array) -> float | None:
-    """SQNR in dB; None if both are equal."""
-    return None if (level := sqnr_db(truth, got)) >= IDENTICAL_DB else level
-
-
 def _rank(row: OperatorDiagnosis) -> float:
     level = row.alone_db if row.output_db is None else row.output_db
     return float("inf") if level is None else level
-
-
-def _with_shares(rows: tuple[OperatorDiagnosis, ...]) -> tuple[OperatorDiagnosis, ...]:
-    """Rows with their part of all errors at the outputs."""
-    parts = [0.0 if row.output_db is None else 10 ** (-row.output_db / 10) for row in rows]
-    total = sum(parts)
-    if not total:
-        return rows
-    return tuple(msgspec.structs.replace(row, share=part / total) for row, part in zip(rows, parts, strict=True))

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import numpy as np
 
 from edgekit.backends.tflite.diagnosis import carried, channels, grids, sensitivity
@@ -11,10 +10,10 @@ from edgekit.backends.tflite.diagnosis.matching import Pairs, Side
 from edgekit.backends.tflite.diagnosis.sensitivity import Tails
 from edgekit.backends.tflite.diagnosis.walk import Walk
 from edgekit.errors import InputError, Unsupported
-from edgekit.nouns.diagnosis import Diagnosis, OperatorDiagnosis
+from edgekit.nouns.diagnosis import Diagnosis
 from edgekit.nouns.model import Waist
 from edgekit.waist import cost, graph, state, stored
-from edgekit.waist.causes import level_db, noise
+from edgekit.waist.causes import level_db, noise, with_shares
 from edgekit.waist.ordering import evenly
 from edgekit.waist.stepwise import Stepwise
 from edgekit.waist.tensors import Array, arrays, inputs_to_file
@@ -47,7 +46,7 @@ def diagnose(artifact: Path, waist: Waist, samples: Path, helps: int = 0) -> Dia
     return Diagnosis(
         samples=count,
         output_db=level_db(noise({t: v for t, v in wanted.items() if v.dtype == np.float32}, own)),
-        operators=_with_shares(walk.rows),
+        operators=with_shares(walk.rows),
         operators_total=len(computing),
         unmatched=tuple(walk.unmatched),
         remarks=(*_remarks(file, most),),
@@ -95,12 +94,3 @@ def _remarks(file: Side, tried: int) -> Iterator[str]:
         yield "the network is too large to try what each operator's error does to its outputs"
     if state.keepers(file.model):
         yield "its state went on from each sample to the next; what an error does to later samples is in no share"
-
-
-def _with_shares(rows: list[OperatorDiagnosis]) -> tuple[OperatorDiagnosis, ...]:
-    """Rows with their part of all errors at the outputs."""
-    parts = [0.0 if row.output_db is None else 10 ** (-row.output_db / 10) for row in rows]
-    total = sum(parts)
-    if not total:
-        return tuple(rows)
-    return tuple(msgspec.structs.replace(row, share=part / total) for row, part in zip(rows, parts, strict=True))

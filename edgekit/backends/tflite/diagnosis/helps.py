@@ -27,10 +27,8 @@ from edgekit.backends.tflite.layerwise.reconstruction import layer_constants
 from edgekit.backends.tflite.ranges import KEPT_VALUES, METHODS, Observed
 from edgekit.nouns.diagnosis import Help
 from edgekit.nouns.quantization import Quantization
+from edgekit.waist.causes import LEAST_GAIN_DB
 from edgekit.waist.tensors import Array, sqnr_db
-
-LEAST_GAIN_DB = 1.0
-"""What a remedy must give to be told."""
 
 TIED = frozenset({
     "AVERAGE_POOL_2D", "CONCATENATION", "GATHER", "MAX_POOL_2D", "PAD", "RESHAPE", "RESIZE_BILINEAR", "SLICE",

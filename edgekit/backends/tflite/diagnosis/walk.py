@@ -21,6 +21,7 @@ from edgekit.errors import EndlessError, Unsupported, first_line
 from edgekit.host import events
 from edgekit.nouns.diagnosis import OperatorDiagnosis, Unmatched
 from edgekit.waist import cutting, graph
+from edgekit.waist.causes import apart_db
 from edgekit.waist.graph import Operator
 from edgekit.waist.stepwise import Stepwise, last_uses
 from edgekit.waist.tensors import IDENTICAL_DB, Array, sqnr_db
@@ -252,7 +253,7 @@ class Walk:
     def _row(self, suspect: Suspect, index: int | None, through: tuple[str, ...]) -> None:
         described = self._file.graph.tensors[suspect.tensor]
         got, own = (self._real(suspect.tensor, values) for values in (suspect.got, self.own[suspect.tensor]))
-        alone, accumulated = (_level(suspect.truth, values) for values in (got, own))
+        alone, accumulated = (apart_db(suspect.truth, values) for values in (got, own))
         if alone is None and suspect.operator.name in graph.BORDER:
             return
         output = None
@@ -283,8 +284,3 @@ class Walk:
         level = output if output is not None else alone if self._tails is None else IDENTICAL_DB
         self._levels = sorted([*self._levels, level])[: self._most]
         return level in self._levels
-
-
-def _level(truth: Array, got: Array) -> float | None:
-    """SQNR in dB; None if both are equal."""
-    return None if (level := sqnr_db(truth, got)) >= IDENTICAL_DB else level
