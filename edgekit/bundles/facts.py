@@ -142,7 +142,7 @@ class VariantFacts(msgspec.Struct, frozen=True, kw_only=True):
     outputs: tuple[TensorFacts, ...]
 
 
-class Facts(msgspec.Struct, frozen=True, kw_only=True):
+class BundleFacts(msgspec.Struct, frozen=True, kw_only=True):
     """All about one bundle. ``variant`` is the file that it carries, ``variants`` are all that fit the code."""
 
     model: Name
@@ -181,7 +181,7 @@ def chosen(manifest: Manifest) -> ArtifactFile:
     return manifest.artifacts[0]
 
 
-def of(manifest: Manifest, file: ArtifactFile) -> Facts:
+def of(manifest: Manifest, file: ArtifactFile) -> BundleFacts:
     """What templates are told.
 
     Args:
@@ -195,7 +195,7 @@ def of(manifest: Manifest, file: ArtifactFile) -> Facts:
     model = name(card.name or manifest.source.name, "model")
     inputs = _tensors(file.signature.inputs, "input")
     outputs = _tensors(file.signature.outputs, "output")
-    return Facts(
+    return BundleFacts(
         model=model,
         title=Text(card.name or manifest.source.name),
         summary=Text(card.description),

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.bundles.facts import Facts, InputFacts
+from edgekit.bundles.facts import BundleFacts, InputFacts
 from edgekit.nouns.description import Description, ImageInput
 from edgekit.processing import images
 from edgekit.processing.resizing import Picture, resize
@@ -36,7 +36,7 @@ class Given(NamedTuple):
     inputs: dict[str, Array]
 
 
-def samples(facts: Facts, description: Description, drawn: Mapping[str, Array]) -> list[Given]:
+def samples(facts: BundleFacts, description: Description, drawn: Mapping[str, Array]) -> list[Given]:
     """The samples of a bundle.
 
     Args:

@@ -22,7 +22,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.bundles.facts import Facts, InputFacts, ResultFacts, TensorFacts
+from edgekit.bundles.facts import BundleFacts, InputFacts, ResultFacts, TensorFacts
 from edgekit.bundles.given import Given
 from edgekit.nouns import findings
 from edgekit.nouns.description import (
@@ -61,7 +61,7 @@ class Prepared(NamedTuple):
     placed: Placed | None
 
 
-def prepare(facts: Facts, signature: Signature, description: Description, samples: list[Given]) -> list[Prepared]:
+def prepare(facts: BundleFacts, signature: Signature, description: Description, samples: list[Given]) -> list[Prepared]:
     """What becomes of samples before the file sees them."""
     found = []
     for sample in samples:
@@ -163,7 +163,7 @@ def raw(signature: Signature, made: Mapping[str, Array]) -> dict[str, Array]:
     return {spec.source_name: to_file(spec, made[spec.source_name]) for spec in signature.outputs}
 
 
-class Ran(NamedTuple):
+class RanSamples(NamedTuple):
     """What the file made of all samples, by the source's names of outputs.
 
     ``source`` is in the source's terms ``[N, *source_shape]``, ``stored`` in the file's own (see `raw`).
@@ -173,7 +173,9 @@ class Ran(NamedTuple):
     stored: Mapping[str, Array]
 
 
-def write(folder: Path, facts: Facts, description: Description, samples: list[Prepared], ran: Ran) -> list[SampleFacts]:
+def write(
+    folder: Path, facts: BundleFacts, description: Description, samples: list[Prepared], ran: RanSamples
+) -> list[SampleFacts]:
     """Write all vectors into a folder, which is made, and return what tests are told of them."""
     folder.mkdir(parents=True)
     told = []
@@ -214,7 +216,7 @@ def _put(path: Path, values: Array) -> None:
     path.write_bytes(np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes())
 
 
-def document(facts: Facts, samples: list[SampleFacts], tolerances: Any, sha256: str) -> bytes:
+def document(facts: BundleFacts, samples: list[SampleFacts], tolerances: Any, sha256: str) -> bytes:
     """``golden.json``: for people, and for tests in languages that read JSON."""
 
     def told(tensor: TensorFacts) -> dict[str, Any]:

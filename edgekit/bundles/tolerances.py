@@ -15,7 +15,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from edgekit.bundles.facts import Facts, ResultFacts, TensorFacts
+from edgekit.bundles.facts import BundleFacts, ResultFacts, TensorFacts
 from edgekit.nouns.description import ClassificationOutput, RegressionOutput
 from edgekit.waist.tensors import Array
 
@@ -71,7 +71,7 @@ class Tolerances(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def of(
-    facts: Facts, stored: Mapping[str, Array], kernels: Mapping[str, Mapping[str, Array]], operators: int
+    facts: BundleFacts, stored: Mapping[str, Array], kernels: Mapping[str, Mapping[str, Array]], operators: int
 ) -> Tolerances:
     """The tolerances of a bundle.
 

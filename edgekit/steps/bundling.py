@@ -20,7 +20,7 @@ from edgekit.nouns.target import Integration, Target
 from edgekit.steps.sampling import SAMPLES, content
 
 if TYPE_CHECKING:
-    from edgekit.bundles.facts import Facts
+    from edgekit.bundles.facts import BundleFacts
     from edgekit.bundles.golden import Prepared
     from edgekit.waist.tensors import Array
 
@@ -28,7 +28,7 @@ SECONDS = 0.5
 """How long other families of kernels are run for the tolerances, each."""
 
 
-class Written(Noun, frozen=True, kw_only=True):
+class BundleCode(Noun, frozen=True, kw_only=True):
     """A bundle in the cache, all but the network itself: ``models`` are the names that its parts get."""
 
     name: str
@@ -40,7 +40,7 @@ class BundleOf(msgspec.Struct, frozen=True):
 
     integration: Integration
     artifact: ArtifactFile
-    code: Answer[Written]
+    code: Answer[BundleCode]
     model: Answer[Built]
 
     def write(self, out: Path) -> Bundle:
@@ -90,7 +90,7 @@ def bundle(
     known = told.of(described, file)
     sample_app = described.recipe.sample_app
 
-    def write(out: Path) -> Written:
+    def write(out: Path) -> BundleCode:
         return _write(session, _Subject(integration, described, file, known, model), samples, out)
 
     question = Question(
@@ -105,7 +105,7 @@ def bundle(
         },
         doing=f"writing code for {target.name}",
     )
-    return BundleOf(integration, file, session.ask(question, Written, write), model)
+    return BundleOf(integration, file, session.ask(question, BundleCode, write), model)
 
 
 class _Subject(msgspec.Struct, frozen=True):
@@ -114,11 +114,11 @@ class _Subject(msgspec.Struct, frozen=True):
     integration: Integration
     manifest: Manifest
     file: ArtifactFile
-    facts: "Facts"
+    facts: "BundleFacts"
     model: Answer[Built]
 
 
-def _write(session: Session, subject: _Subject, samples: Answer[Kept], out: Path) -> Written:
+def _write(session: Session, subject: _Subject, samples: Answer[Kept], out: Path) -> BundleCode:
     from edgekit.bundles import given, golden, tolerances  # noqa: PLC0415  numpy, on a cold path
     from edgekit.waist.tensors import arrays  # noqa: PLC0415
 
@@ -126,7 +126,7 @@ def _write(session: Session, subject: _Subject, samples: Answer[Kept], out: Path
     drawn = arrays(samples.folder / SAMPLES)
     prepared = golden.prepare(facts, file.signature, description, given.samples(facts, description, drawn))
     made, others = _outputs(session, subject, prepared)
-    ran = golden.Ran(made, golden.raw(file.signature, made))
+    ran = golden.RanSamples(made, golden.raw(file.signature, made))
     allowed = tolerances.of(
         facts,
         ran.stored,
@@ -138,7 +138,7 @@ def _write(session: Session, subject: _Subject, samples: Answer[Kept], out: Path
     return _render(subject, {"samples": told, "tolerances": allowed}, out)
 
 
-def _render(subject: _Subject, golden: dict[str, Any], out: Path) -> Written:
+def _render(subject: _Subject, golden: dict[str, Any], out: Path) -> BundleCode:
     """Write the code; what it is told of golden vectors is ``golden``."""
     from edgekit.bundles import rendering  # noqa: PLC0415  on a cold path
 
@@ -157,7 +157,7 @@ def _render(subject: _Subject, golden: dict[str, Any], out: Path) -> Written:
         rendering.render(f"{kind}_sample", told, out / "sample-app")
     stem = facts.variant.asset.rpartition(".")[0]
     models = {part: f"{rendering.MODEL_FOLDERS[kind]}{stem}{Path(part).suffix}" for part in subject.model.files}
-    return Written(name=facts.model.pascal, models=models)
+    return BundleCode(name=facts.model.pascal, models=models)
 
 
 def _outputs(
