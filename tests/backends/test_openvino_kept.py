@@ -176,6 +176,29 @@ def test_masks_cost_the_scores_nothing(form: str, value: float, tmp_path: Path) 
     assert made.sqnr_db() > 24
 
 
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("form", ["scaled", "bias", "where"])
+@pytest.mark.parametrize("value", [-1e4, -1e9, LEAST])
+def test_rows_that_two_masks_hide_are_as_near_as_others(form: str, value: float, seed: int, tmp_path: Path) -> None:
+    net = Net((1, TOKENS, 8))
+    q, k, v = (net.dense("x", 8, 8, seed=100 * seed + number) for number in range(3))
+    scores = net("MatMul", q, net("Transpose", k, perm=[0, 2, 1]))
+    hidden = np.triu(np.ones((1, TOKENS, TOKENS), bool), 1)
+    net.inputs["m"] = (1, 1, TOKENS)
+    given = {"m": (np.arange(TOKENS) >= np.arange(24)[:, None] % (TOKENS - 1)).astype(np.float32)[:, None, None]}
+    pad = net("Mul", net("Sub", [1.0], "m"), [value])
+    if form == "where":
+        scores = net("Where", net.constant(hidden, bool), [value], net("Add", scores, pad))
+    else:
+        scores = net("Add", scores, np.where(hidden, value, 0))
+        scores = net("Add", net("Mul", scores, [0.5]) if form == "scaled" else scores, pad)
+        scores = net("Add", scores, np.arange(TOKENS) * 0.25) if form == "bias" else scores
+    made = Built(net, net("MatMul", net("Softmax", scores, axis=-1), v), tmp_path, **given)
+    wanted, got = made.wanted(made.samples), made.outputs(made.samples)
+    rows = np.arange(TOKENS) < np.arange(24)[:, None] % (TOKENS - 1)
+    assert sqnr_db(wanted[:, 0][rows], got[:, 0][rows]) > 24
+
+
 def sampled(net: Net, positions: str) -> str:
     """Linear interpolation in a table at positions [1, n]: FLOOR, CAST, Gather."""
     table = net.constant(np.random.default_rng(5).standard_normal(40))

@@ -1,12 +1,16 @@
 """Attention masks in a form that OpenVINO's own passes leave right.
 
-The CPU plugin makes ``m·(-c) + c`` of ``(1 - m)·c``, and adds up the constants and the scores around it as it likes:
+A row that is masked whole is uniform over what is masked least, so that masks of one depth must stay equal to the last
+bit, and others in their order. The CPU plugin makes ``m·(-c) + c`` of ``(1 - m)·c``, and adds up the constants and the
+scores around it as it likes:
 
 * in ``causal + (1 - m)·c`` with lowest floats ``c + causal`` becomes -inf, and in a row that is masked whole what one
-  mask hides is no longer above what two do;
-* in ``(scores + causal) + (1 - m)·c`` it adds ``m·(-c)`` to the scores, which swallows those that nothing hides.
+  mask hides is no longer above what two do: such depths are brought down, all by one factor;
+* in ``(scores + causal) + (1 - m)·c`` it adds ``m·(-c)`` to the scores, which swallows those that nothing hides: a
+  MAXIMUM behind each product, which changes nothing, keeps it whole;
+* in an integer file the scale of the scores is taken out of the sum, and ``(causal / scale)·scale`` is another number
+  than ``c``: a MAXIMUM between scores and masks keeps the scale with the scores.
 
-So no constant is deeper than `DEEPEST`, and a MAXIMUM behind each product, which changes nothing, keeps it whole.
 In LiteRT's files masks share an integer range with the scores and must be shallow (`edgekit.backends.tflite.masks`);
 here they stay float (`edgekit.backends.openvino.kept`) and may swallow the scores, as they do in the source.
 """
@@ -22,11 +26,13 @@ from edgekit.backends.openvino.wiring import NAMES
 from edgekit.waist.exact import ELEMENTWISE, MOVES
 
 DEEPEST = 2.0**100
-"""It swallows any score, as the lowest float does, and millions of it can be added up.
+"""It swallows any score, as the lowest float does, and millions of it can be added up, or divided by a small scale."""
 
-A power of two: int8 files whose masks are 1e30 deep, or -1e9, come to 17 dB in rows that are masked whole, with this
-to 31 (OpenVINO 2026.4.1).
-"""
+BELOW = 2.0**-28
+"""What brings the lowest float down to `DEEPEST`."""
+
+SURE = 2.0**40
+"""It swallows any score: what is less deep stays as it is."""
 
 _SOFTMAXES = {"Softmax", "LogSoftmax"}
 
@@ -45,12 +51,26 @@ def mend(model: Any) -> None:
         model: float ``openvino.Model``.
     """
     alone = _alone(model)
-    for node in alone:
-        if node.get_type_name() == "Constant" and node.get_element_type() == ov.Type.f32:
+    constants = [n for n in alone if n.get_type_name() == "Constant" and n.get_element_type() == ov.Type.f32]
+    if any(_depth(node) > DEEPEST for node in constants):
+        for node in constants:
             _bound(node)
     for node in alone:
         if NAMES.get(node.get_type_name()) in MOVES or node.get_type_name() in {*_SUMS, "Multiply"}:
             _keep_whole(node.output(0))
+
+
+def part(model: Any) -> None:
+    """Keep the scores of every softmax apart from its masks, in place; for models that are to be quantized.
+
+    Args:
+        model: float ``openvino.Model`` whose masks are mended.
+    """
+    for node in _alone(model):
+        operands = node.input_values() if node.get_type_name() in _SUMS else []
+        hiding = [_hides(value) for value in operands]
+        if sum(hiding) == 1:
+            node.input(hiding.index(False)).replace_source_output(_whole(operands[hiding.index(False)]))
 
 
 def _alone(model: Any) -> list[Any]:
@@ -73,13 +93,20 @@ def _ends(target: Any, alone: dict[str, Any]) -> bool:
     return kind in _SOFTMAXES or (passes and node.get_name() in alone)
 
 
+def _depth(constant: Any) -> float:
+    """The largest finite value by magnitude."""
+    values = np.abs(np.asarray(constant.data))
+    return float(values[np.isfinite(values)].max(initial=0))
+
+
 def _bound(constant: Any) -> None:
-    """Let nothing in a constant be deeper than `DEEPEST`, infinities excepted."""
+    """Bring down what is far deeper than scores, so that what is deeper than another mask stays so."""
     values = np.asarray(constant.data)
-    if not (np.isfinite(values) & (np.abs(values) > DEEPEST)).any():
+    depths = np.abs(values)
+    bounded = np.copysign(np.maximum(np.minimum(depths, SURE), depths * BELOW), values)
+    if np.array_equal(bounded, values):
         return
-    bounded = np.where(np.isfinite(values), np.clip(values, -DEEPEST, DEEPEST), values).astype(np.float32)
-    made = ov.op.Constant(bounded)
+    made = ov.op.Constant(np.asarray(bounded, np.float32))
     made.set_friendly_name(constant.get_friendly_name())
     for target in constant.output(0).get_target_inputs():
         target.replace_source_output(made.output(0))
@@ -90,11 +117,16 @@ def _keep_whole(value: Any) -> None:
     sums = [target for target in value.get_target_inputs() if target.get_node().get_type_name() in _SUMS]
     if not sums or not _hides(value):
         return
-    least = ov.op.Constant(np.array(np.finfo(np.float32).min, np.float32))
-    kept = operators.maximum(value, least)
-    kept.set_friendly_name(f"{value.get_node().get_friendly_name()}/whole")
+    kept = _whole(value)
     for target in sums:
-        target.replace_source_output(kept.output(0))
+        target.replace_source_output(kept)
+
+
+def _whole(value: Any) -> Any:
+    """A value behind a MAXIMUM that changes nothing: the plugin moves nothing past it."""
+    kept = operators.maximum(value, ov.op.Constant(np.array(np.finfo(np.float32).min, np.float32)))
+    kept.set_friendly_name(f"{value.get_node().get_friendly_name()}/whole")
+    return kept.output(0)
 
 
 def _hides(value: Any) -> bool:

@@ -14,6 +14,7 @@ from edgekit.backends.openvino import (
     equalization,
     half_precision,
     kept,
+    masks,
     named,
     sums,
     variables,
@@ -92,6 +93,7 @@ def quantize(model: Any, job: Job, signature: Signature, settings: NncfSettings)
     samples = _samples(model, Path(job.calibration), signature)
     model, held = variables.apart(model)
     samples = variables.carried(model, held, samples, Path(job.source))
+    masks.part(model)
     recurrent = any(node.get_type_name() in RECURRENT for node in model.get_ordered_ops())
     floats = kept.names(model)
     if recurrent or kept.SPECTRA in floats:
