@@ -10,7 +10,8 @@ class Job(Noun, frozen=True, kw_only=True):
 
     ``waist`` is None if a backend that reads the source itself gets a network that has no waist. If it
     ``has_integers``, the source brings those of ``precision`` itself: they are kept, and a waist holds them.
-    ``learned`` is the integer file that a pass has trained for, whose integers and scales are kept; None if none has.
+    ``learned`` is the file of this precision that a pass has trained, whose integers and scales are kept; None if none
+    has.
     ``calibration`` is what `edgekit.waist.tensors.arrays` reads: ``[N, *shape]`` for each input, under the source's
     names, in the source's layout and dtype; None if the precision needs none. ``settings`` are
     the target's, for this backend.

@@ -44,7 +44,8 @@ class Passed(Noun, frozen=True, kw_only=True):
     Attributes:
         file: a float TFLite file in the output folder, with the inputs and outputs of the one before.
         signature: of that file; what it says of the source is as before.
-        learned: a file in the output folder with scales and zero points that quantizers keep to; None if none are.
+        learned: a file of integers in the output folder, in the precision of the pass, whose integers and scales
+            backends keep; None if the pass learned none.
         epochs: of the training, in order; none if nothing was trained.
         figures: what was measured, by name, with units in the names.
         notes: how it was done, for the manifest.

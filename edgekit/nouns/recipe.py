@@ -97,7 +97,7 @@ class Qat(Training, frozen=True, kw_only=True, tag_field="pass", tag="qat"):
     """
 
     epochs: Epochs = 5
-    precision: Literal["int8", "int16x8", "int4"] = "int8"
+    precision: Literal["int8", "int16x8", "int4", "dynamic-int8"] = "int8"
     learn_ranges: bool = True
 
 

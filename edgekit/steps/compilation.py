@@ -53,7 +53,7 @@ def compile_variant(
         source_signature=network.model.signature,
         precision=variant.precision,
         io=variant.io,
-        learned=None if subject.learned is None else str(subject.learned),
+        learned=str(subject.learned[variant.precision]) if variant.precision in subject.learned else None,
         calibration=None if calibration is None else str(calibration.folder / SAMPLES),
         settings=variant.settings,
         keep_layout=network.options.keep_layout,

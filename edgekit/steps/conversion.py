@@ -23,7 +23,7 @@ class Subject(msgspec.Struct, frozen=True):
     ``integers`` is the source in its own precision if that is one of integers: files of this precision
     are made of it, and nothing is quantized a second time. ``no_integers`` says why a source that has some
     has no such file. Once a recipe's passes were ``passed``, the waist is what they made of it, and ``learned`` is
-    the integer file that they have trained for, if they have.
+    the integer file that they have trained for, if they have, by its precision.
     """
 
     network: OpenedNetwork
@@ -33,7 +33,7 @@ class Subject(msgspec.Struct, frozen=True):
     integers: Answer[Waist] | None = None
     no_integers: str = ""
     passed: bool = False
-    learned: Path | None = None
+    learned: dict[Precision, Path] = {}
 
     def read_by(self, variant: Variant) -> bool:
         """Whether the variant's backend reads the source itself, which it may only before any pass."""
@@ -131,23 +131,6 @@ def input_ranges(session: Session, subject: Subject) -> dict[str, tuple[float, f
     question = Question(what="ranges", modules=("edgekit.waist.scaling",), inputs={"file": waist})
     found = session.ask(question, dict[str, tuple[float, float]], read).result
     return {spec.source_name: found[spec.name] for spec in waist.result.signature.inputs if spec.name in found}
-
-
-def ends(session: Session, subject: Subject) -> dict[str, str]:
-    """The operator that computes each output, by source name, for outputs if one does."""
-    waist = subject.waist
-    if waist is None:
-        return {}
-    path = waist.folder / waist.result.file
-
-    def read(_: Path) -> dict[str, str]:
-        from edgekit.waist.ends import ends  # noqa: PLC0415  only needed on a cold path
-
-        return ends(path)
-
-    question = Question(what="ends", modules=("edgekit.waist.ends",), inputs={"file": waist})
-    found = session.ask(question, dict[str, str], read).result
-    return {spec.source_name: found[spec.name] for spec in waist.result.signature.outputs if spec.name in found}
 
 
 def branches(session: Session, subject: Subject) -> dict[str, Made]:

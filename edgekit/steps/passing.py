@@ -101,7 +101,9 @@ def _next(session: Session, stage: Stage, settings: PassSettings, course: Course
         cost=conversion.cost(session, after, doing=""),
         integers=None,
         passed=True,
-        learned=None if made.learned is None else answer.folder / made.learned,
+        learned={settings.precision: answer.folder / made.learned}
+        if isinstance(settings, Qat) and made.learned
+        else {},
     )
     now = weighed(session, subject, course.data.evidence)
     report = PassReport(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.trainable.libraries import tf
-from edgekit.waist import graph
+from edgekit.waist import graph, stored
 from edgekit.waist.tensors import Array
 
 
@@ -76,7 +76,7 @@ class File:
 
     def _values(self, part: int, tensor: int) -> Array:
         described = self.graphs[part].tensors[tensor]
-        values = graph.constant(self.tree, part, tensor)
+        values = stored.integers(self.tree, part, described)
         if values is None and described.variable:
             return np.zeros(described.shape, np.dtype(described.dtype))
         if values is None:

@@ -49,11 +49,22 @@ def add_constant(model: Any, name: str, values: Array, subgraph: int = 0) -> int
 
 
 def set_constant(model: Any, tensor: int, values: Array, subgraph: int = 0) -> None:
-    """Give a constant other values of the same dtype and shape; other tensors on its buffer keep theirs."""
-    buffer = schema.BufferT()
-    buffer.data = np.frombuffer(values.tobytes(), np.uint8)
+    """Give a constant other values of the same dtype and shape; other tensors on its buffer keep theirs.
+
+    Integers of 4 bits are given as int8.
+    """
+    held, buffer = model.subgraphs[subgraph].tensors[tensor], schema.BufferT()
+    packed = _nibbles(values) if held.type == schema.TensorType.INT4 else values
+    buffer.data = np.frombuffer(packed.tobytes(), np.uint8)
     model.buffers.append(buffer)
-    model.subgraphs[subgraph].tensors[tensor].buffer = len(model.buffers) - 1
+    held.buffer = len(model.buffers) - 1
+
+
+def _nibbles(values: Array) -> Array:
+    """Integers of 4 bits two in a byte, the lower half first."""
+    flat = values.reshape(-1).astype(np.uint8) & 15
+    low, high = np.pad(flat, (0, flat.size % 2)).reshape(-1, 2).T
+    return np.asarray(low | (high << 4))
 
 
 def quantization(scales: Any, zero_points: Any, axis: int = 0) -> Any:

@@ -95,7 +95,7 @@ def real(model: Any, subgraph: int, tensor: Tensor) -> Array | None:
     held = model.subgraphs[subgraph].tensors[tensor.index]
     if held.sparsity is not None or (held.quantization is not None and held.quantization.details is not None):
         return None
-    stored = _nibbles(model, held, tensor) if tensor.dtype == "int4" else graph.constant(model, subgraph, tensor.index)
+    stored = integers(model, subgraph, tensor)
     if stored is None:
         return None
     if stored.dtype == np.float16:
@@ -110,11 +110,14 @@ def real(model: Any, subgraph: int, tensor: Tensor) -> Array | None:
     return found
 
 
-def _nibbles(model: Any, held: Any, tensor: Tensor) -> Array | None:
-    """Integers of 4 bits, two in a byte, the lower half first (TFLite's ``UnpackPackedIntToInt8``)."""
-    data = model.buffers[held.buffer].data
-    if data is None:
+def integers(model: Any, subgraph: int, tensor: Tensor) -> Array | None:
+    """The values of a constant as they are stored; those of 4 bits as int8. None for activations and odd dtypes."""
+    if tensor.dtype != "int4":
+        return graph.constant(model, subgraph, tensor.index)
+    data = model.buffers[model.subgraphs[subgraph].tensors[tensor.index].buffer].data
+    if data is None or not graph.is_constant(model, subgraph, tensor.index):
         return None
+    # Two in a byte, the lower half first (TFLite's ``UnpackPackedIntToInt8``).
     packed = np.frombuffer(bytes(data), np.uint8)
     halves = np.stack([packed & 15, packed >> 4], axis=-1).reshape(-1)[: int(np.prod(tensor.shape))]
     found: Array = (halves.astype(np.int8) ^ 8) - np.int8(8)

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from edgekit.backends import Backend
-from edgekit.backends.tflite import aliases, biases, diagnosis, integer, layerwise, others, weight_only, weights
+from edgekit.backends.tflite import aliases, biases, diagnosis, integer, layerwise, weight_only, weights
 from edgekit.backends.tflite.plan import QuantizationSettings
 from edgekit.backends.tflite.range_search import SEARCHED
 from edgekit.backends.tflite.ranges import METHODS
@@ -57,7 +57,7 @@ class TFLiteBackend(Backend):
             content = waist.read_bytes()
         elif job.precision == "float16":
             content, notes = weights.to_float16(waist)
-        elif job.learned is not None and job.precision == "int8":
+        elif job.learned is not None:
             content, notes, placements = _learned(job, Path(job.learned), boundary)
         elif job.precision in CALIBRATED:
             content, notes, placements = _integer(job, waist, boundary)
@@ -91,10 +91,6 @@ class TFLiteBackend(Backend):
         given = each_to_file(signature, arrays(inputs))
         found = run.each(artifact, given, threads=run.host_threads())
         write_rows(outputs, each_to_source(signature, found))
-
-    def run_otherwise(self, artifact: Path, signature: Signature, inputs: Path, outputs: Path, seconds: float) -> None:
-        """Run on LiteRT's own kernels, and on its plain loops; see `Backend.run_otherwise`."""
-        others.run(artifact, signature, inputs, outputs, seconds)
 
     def best_ms(self, artifact: Path) -> float | None:
         """See `Backend.best_ms`."""

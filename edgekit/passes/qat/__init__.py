@@ -3,13 +3,13 @@
 float file + its integer file ── Simulation ──→ trained ──→ integer file that was learned, and its weights as floats
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from edgekit.errors import Unsupported
 from edgekit.host import events, replacing
 from edgekit.nouns.recipe import Qat
 from edgekit.passes import Passed, Task, TrainingPass
@@ -28,6 +28,12 @@ from edgekit.waist.tensors import Array
 LEARNED = "learned.tflite"
 """The integer file that a pass leaves: inputs and outputs are float."""
 
+CLOSE = 0.99
+"""The share of floats that an operator with weights of integers has to compute as LiteRT does, to be trained.
+
+What it reads is rounded as it comes, and now and then a number in the middle between two integers falls to the other.
+"""
+
 COMPARED = 8
 """Samples on which operators are held against LiteRT's."""
 
@@ -39,12 +45,6 @@ class QatPass(TrainingPass):
         """See `TrainingPass.apply`."""
         settings = task.settings
         assert isinstance(settings, Qat)
-        if settings.precision != "int8":
-            raise Unsupported(
-                f"There is no quantization-aware training for {settings.precision} yet.",
-                place=f"qat.precision = {settings.precision}",
-                fix="choose precision = int8, or leave out the pass and quantize after training",
-            )
         assert task.specification is not None, "a step builds it before"
         found, lifted = data.read(task), lift(Path(task.waist))
         samples = found.some(COMPARED)
@@ -55,9 +55,9 @@ class QatPass(TrainingPass):
         content = writing.integer_file(simulation)
         replacing.write(out / LEARNED, content)
         left = writing.give_back(lifted, writing.real(simulation))
-        made = finishing.passed(
-            task, lifted, out, fitted, figures=_figures(simulation, content, samples), notes=_notes(simulation, left)
-        )
+        figures, apart = _compared(simulation, content, samples)
+        notes = _notes(simulation, left, apart)
+        made = finishing.passed(task, lifted, out, fitted, figures=figures, notes=notes)
         return msgspec.structs.replace(made, learned=LEARNED)
 
 
@@ -83,24 +83,29 @@ def proven(content: bytes, lifted: Lifted, samples: Mapping[str, Array], setting
     spec = mended(spec, real)
     made = Simulation(spec, learn_ranges=settings.learn_ranges, real=real)
     shares = agreement.alone(made, agreement.observed(spec.content, samples))
-    wrong = {share.operator for share in shares if share.integers and share.equal < 1}
+    wrong = {share.operator for share in shares if share.reads and share.equal < (1 if share.integers else CLOSE)}
     return Simulation(spec, as_it_is=wrong, learn_ranges=settings.learn_ranges, real=real) if wrong else made
 
 
-def _figures(simulation: Simulation, content: bytes, samples: Mapping[str, Array]) -> dict[str, float]:
-    """How far the file that was learned and the simulation agree, from 0 to 1."""
+def _compared(simulation: Simulation, content: bytes, samples: Mapping[str, Array]) -> tuple[dict[str, float], str]:
+    """How far the file that was learned and the simulation agree, from 0 to 1, and the operators that do not."""
     seen = agreement.observed(content, samples)
-    integers = [share.equal for share in agreement.alone(simulation, seen) if share.integers]
-    return {
-        "equal_integers_of_the_worst_operator": min(integers, default=1.0),
+    found = [share for share in agreement.alone(simulation, seen) if share.reads]
+    judged = [share for share in found if share.integers] or found
+    apart = {share.name: share.equal for share in sorted(found, key=lambda share: -share.equal) if share.equal < 1}
+    figures = {
+        "equal_integers_of_the_worst_operator": min((share.equal for share in judged), default=1.0),
         "equal_output_values": min(agreement.whole(simulation, seen).values()),
     }
+    return figures, ", ".join(f"{name} {math.floor(1e6 * share) / 1e4:g} %" for name, share in apart.items())
 
 
-def _notes(simulation: Simulation, left: list[str]) -> tuple[str, ...]:
+def _notes(simulation: Simulation, left: list[str], apart: str) -> tuple[str, ...]:
     notes = []
     if names := simulation.by_litert:
         notes.append(f"computed by LiteRT while training, on scales that stay: {', '.join(sorted(names))}")
+    if apart:
+        notes.append(f"share of values that training computed as LiteRT does: {apart}; all else to the last integer")
     if left:
         told = ", ".join(left[:5]) + (f" and {len(left) - 5} more" if len(left) > 5 else "")
         notes.append(f"no constant of the integer file has the name of {told}: these stay as they were")

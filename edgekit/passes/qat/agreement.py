@@ -25,6 +25,7 @@ class Share:
         equal: from 0 to 1. Of floats, those that are equal to six digits.
         furthest: the greatest difference.
         integers: whether it makes integers.
+        reads: whether it reads or makes some, such as weights.
     """
 
     operator: int
@@ -32,6 +33,7 @@ class Share:
     equal: float
     furthest: float
     integers: bool
+    reads: bool
 
 
 def observed(content: bytes, samples: Mapping[str, Array]) -> dict[int, Array]:
@@ -76,7 +78,8 @@ def alone(simulation: Simulation, seen: Mapping[int, Array]) -> list[Share]:
             if not one.sampled:
                 values[tensor] = one  # of constants alone: LiteRT may not have kept it
             if one.sampled and tensor in seen:
-                shares.append(_share(operator, main.tensors[tensor], np.asarray(one.values), seen[tensor]))
+                about = operator, main.tensors[tensor], simulation.of_integers(operator)
+                shares.append(_share(*about, np.asarray(one.values), seen[tensor]))
     return shares
 
 
@@ -97,7 +100,7 @@ def given(tensor: graph.Tensor, values: Array) -> Operand:
     return Operand(tf.constant(values.astype(carried(tensor))), sampled=True)
 
 
-def _share(operator: graph.Operator, tensor: graph.Tensor, made: Array, seen: Array) -> Share:
+def _share(operator: graph.Operator, tensor: graph.Tensor, reads: bool, made: Array, seen: Array) -> Share:  # noqa: FBT001  a fact of the operator
     equal = _equal(tensor, made, seen)
     apart = np.abs(made.astype(np.float64) - seen.astype(np.float64))[~equal]
     return Share(
@@ -106,6 +109,7 @@ def _share(operator: graph.Operator, tensor: graph.Tensor, made: Array, seen: Ar
         float(equal.mean()) if equal.size else 1.0,
         float(apart.max(initial=0)),
         bool(tensor.scales),
+        reads,
     )
 
 

@@ -9,7 +9,7 @@ from edgekit.trainable.libraries import tf
 from edgekit.waist import graph
 
 LIMITS = {"int4": (-8, 7)} | {
-    name: (int(np.iinfo(name).min), int(np.iinfo(name).max)) for name in ("int8", "uint8", "int16", "int32")
+    name: (int(np.iinfo(name).min), int(np.iinfo(name).max)) for name in ("int8", "uint8", "int16", "int32", "int64")
 }
 """The least and the greatest integer of each dtype that a tensor with a scale may have."""
 
@@ -50,6 +50,11 @@ class TensorGrid:
     def real(self, integers: Any) -> Any:
         """What integers stand for."""
         return (integers - self.zero_point) * self.lying()
+
+    @property
+    def reach(self) -> int:
+        """The greatest magnitude of an integer less the zero point."""
+        return max(self.high - self.zero_point, self.zero_point - self.low)
 
     def codes(self) -> Any:
         """All integers of it, as float32."""

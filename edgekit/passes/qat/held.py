@@ -24,6 +24,9 @@ CLUSTERS = 256
 MEMBERS = 4
 """How many weights share a value at least, on average."""
 
+WIDEST = 2.0**40
+"""The greatest bias of 64 bits: sums beyond 2^47 are not multiplied right (TFLite, ``kernels/internal/common.cc``)."""
+
 
 def pruned(real: Array) -> bool:
     """Whether weights were pruned."""
@@ -132,17 +135,19 @@ class Bias:
     variable: Any
     unit: float
     wide: bool
+    limits: tuple[float, float]
 
     @classmethod
     def of(cls, integers: Array, scale: Array, unit: float, name: str) -> "Bias":
         """A bias that is rounded to given integers at first; ``scale`` is the product of both factors' scales."""
         wide = bool(np.abs(integers.astype(np.int64)).max(initial=0) >= EXACT / 8)
+        limits = (-(2.0**31), 2.0**31 - 1) if integers.dtype == np.int32 else (-WIDEST, WIDEST)
         start = integers.astype(np.float64) * scale.astype(np.float64)
-        return cls(start, tf.Variable(np.zeros(integers.shape, np.float32), name=name), unit, wide)
+        return cls(start, tf.Variable(np.zeros(integers.shape, np.float32), name=name), unit, wide, limits)
 
     def integers(self, scale: Any) -> Any:
         """Integers as float32, or as float64 if they are large."""
         real = tf.constant(self.start) + tf.cast(self.variable * self.unit, tf.float64)
-        levels = tf.clip_by_value(real / tf.cast(scale, tf.float64), -(2.0**31), 2.0**31 - 1)
+        levels = tf.clip_by_value(real / tf.cast(scale, tf.float64), *self.limits)
         found = through(tf.round(levels), levels)
         return found if self.wide else tf.cast(found, tf.float32)

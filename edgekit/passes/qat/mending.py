@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.passes.qat.grids import LIMITS
 from edgekit.passes.qat.held import clusters, pruned
-from edgekit.passes.qat.specification import Specification
+from edgekit.passes.qat.specification import KERNELS, Specification
 from edgekit.waist import edit, graph
 from edgekit.waist.tensors import Array
 
@@ -28,9 +29,9 @@ def mended(spec: Specification, real: Mapping[int, Array]) -> Specification:
 def _even_out(spec: Specification, tree: Any, tensor: int, values: Array) -> bool:
     """Give clustered weights one scale for all channels, so that they go on sharing values; whether any is."""
     described = spec.main.tensors[tensor]
-    if described.dtype != "int8" or len(described.scales) < 2 or clusters(values) is None:
+    if described.dtype not in KERNELS or len(described.scales) < 2 or clusters(values) is None:
         return False
-    scale = np.float32(np.abs(values).max() / 127)
+    scale = np.float32(np.abs(values).max() / LIMITS[described.dtype][1])
     rounded = np.rint(values.astype(np.float32) / scale).astype(np.int8).reshape(described.shape)
     edit.set_constant(tree, tensor, rounded)
     tree.subgraphs[0].tensors[tensor].quantization.scale = np.full(len(described.scales), scale)
@@ -40,7 +41,7 @@ def _even_out(spec: Specification, tree: Any, tensor: int, values: Array) -> boo
 def _zero(spec: Specification, tree: Any, tensor: int, values: Array) -> bool:
     """Give pruned weights the integer of 0, in place, which learned rounding may have left; whether any has another."""
     described = spec.main.tensors[tensor]
-    if described.dtype != "int8" or not pruned(values):
+    if described.dtype not in KERNELS or not pruned(values):
         return False
     integers, zero = spec.integers(tensor), described.zero_points[0]
     wrong = (values.reshape(integers.shape) == 0) & (integers != zero)

@@ -24,7 +24,9 @@ def rounded(values: Any) -> Any:
 
 def away(values: Any) -> Any:
     """The nearest integer, of two the one that lies away from 0; without a gradient."""
-    return tf.sign(values) * tf.floor(tf.abs(values) + 0.5)
+    magnitude = tf.abs(values)
+    whole = tf.floor(magnitude)  # half of one added beforehand would lift the number below a half to 1
+    return tf.sign(values) * (whole + tf.cast(magnitude - whole >= 0.5, values.dtype))
 
 
 def onto(grid: TensorGrid, values: Any, exact: Any = None, limits: tuple[Any, Any] | None = None) -> Any:
@@ -71,6 +73,14 @@ def fixed_point(values: Any, factor: Any) -> Any:
         int64, without a gradient.
     """
     return shifted(*quantized_factor(factor), values)
+
+
+def rounded_once(values: Any, factor: Any) -> Any:
+    """Integers times a factor of 31 bits, rounded half up; the arguments and the result are those of `fixed_point`."""
+    bits, shift = quantized_factor(factor)
+    right = 31 - shift
+    half = tf.bitwise.left_shift(tf.ones_like(right), right - 1)
+    return tf.bitwise.right_shift(values * bits + half, right)
 
 
 def quantized_factor(factor: Any) -> tuple[Any, Any]:

@@ -10,9 +10,10 @@ from edgekit.passes.qat.call import IntegerCall
 from edgekit.passes.qat.grids import LIMITS, TensorGrid
 from edgekit.passes.qat.held import Bias, Kernel, Scale
 from edgekit.passes.qat.litert import AsItIs
+from edgekit.passes.qat.operators import hybrid
 from edgekit.passes.qat.operators.layers import LAYERS, parts
-from edgekit.passes.qat.operators.table import ROWS
-from edgekit.passes.qat.specification import Specification
+from edgekit.passes.qat.operators.table import row
+from edgekit.passes.qat.specification import WIDE, Specification
 from edgekit.trainable.computing import compute
 from edgekit.trainable.libraries import tf
 from edgekit.trainable.operands import Call, Operand
@@ -49,7 +50,9 @@ class Simulation:
     ) -> None:
         self.spec = spec
         self._stepwise = Stepwise(spec.file.tree)
-        self.refused = {o.index for o in spec.main.operators if o.name not in ROWS and self._of_integers(o)}
+        self.refused = {
+            o.index for o in spec.main.operators if self.of_integers(o) and row(o, spec.main.tensors) is None
+        }
         self._as_it_is = {*as_it_is, *self.refused}
         operators = [o for o in spec.main.operators if o.index not in self._as_it_is]
         given = [o for o in spec.main.operators if o.index in self._as_it_is]
@@ -101,7 +104,7 @@ class Simulation:
     def integers(self, state: RoundedState) -> dict[int, Array]:
         """What the trained constants are in the file, by tensor."""
         return {
-            tensor: np.asarray(state.constants[tensor].values).astype(self.spec.main.tensors[tensor].dtype)
+            tensor: np.asarray(state.constants[tensor].values).astype(self.spec.integers(tensor).dtype)
             for tensor in (*self.kernels, *self.biases, *self.floats)
         }
 
@@ -116,15 +119,16 @@ class Simulation:
         """Compute one operator from activations by tensor."""
         operands = tuple(None if t < 0 else self._operand(t, values, state) for t in operator.inputs)
         call = Call(operator, operands, tuple(self.spec.main.tensors[t] for t in operator.outputs), self.spec.file)
-        if not self._of_integers(operator):
+        if not self.of_integers(operator):
             return compute(call)
         read, made = (tuple(state.grids.get(t) for t in side) for side in (operator.inputs, operator.outputs))
         step = IntegerCall(call, read, made, self._parts.get(operator.index, 1))
-        function = AsItIs(self._stepwise) if operator.index in self._as_it_is else ROWS[operator.name]
-        results = function(step)
+        known = None if operator.index in self._as_it_is else row(operator, self.spec.main.tensors)
+        results = (known or AsItIs(self._stepwise))(step)
         return [Operand(one, call.sampled) for one in (results if isinstance(results, list) else [results])]
 
-    def _of_integers(self, operator: graph.Operator) -> bool:
+    def of_integers(self, operator: graph.Operator) -> bool:
+        """Whether an operator reads or makes integers that have a scale."""
         return any(self.spec.on_grid(tensor) for tensor in (*operator.inputs, *operator.outputs))
 
     def _operand(self, tensor: int, values: Mapping[int, Operand], state: RoundedState) -> Operand:
@@ -135,7 +139,7 @@ class Simulation:
         found = self.spec.file.constant((0, tensor))
         if not self.spec.on_grid(tensor):
             return found
-        wide = self.spec.main.tensors[tensor].dtype == "int32"
+        wide = self.spec.main.tensors[tensor].dtype in WIDE
         return Operand(np.asarray(found.values).astype(np.float64 if wide else np.float32))
 
     def _bias_factors(self, kinds: Mapping[int, str]) -> dict[int, tuple[int, int, int]]:
@@ -184,13 +188,8 @@ class Simulation:
     def _count_parts(self, operator: graph.Operator) -> int:
         """Into how many parts an operator's sums are split."""
         layer = LAYERS.get(operator.name)
-        if layer is None or not self.spec.is_constant(operator.inputs[layer.weights]):
+        if layer is None or not self.spec.is_constant(operator.inputs[layer.weights]) or not self.of_integers(operator):
             return 1
         source = operator.inputs[layer.source]
-        if not self.spec.on_grid(source):
-            return 1
-        return parts(
-            layer.reach(
-                self.spec.integers(operator.inputs[layer.weights]), TensorGrid.of(self.spec.main.tensors[source])
-            )
-        )
+        most = TensorGrid.of(self.spec.main.tensors[source]).reach if self.spec.on_grid(source) else hybrid.REACH
+        return parts(layer.reach(self.spec.integers(operator.inputs[layer.weights]), most))

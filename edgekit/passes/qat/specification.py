@@ -25,6 +25,12 @@ from edgekit.waist.tensors import Array
 SETTLED = frozenset({"SOFTMAX", "LOGISTIC", "TANH", "LOG_SOFTMAX", "L2_NORMALIZATION", "SIN", "COS"})
 """Operators whose kernels take one scale of results alone (TFLite 8-bit quantization specification)."""
 
+KERNELS = frozenset({"int4", "int8"})
+"""Dtypes of weights that are trained."""
+
+WIDE = frozenset({"int32", "int64"})
+"""Dtypes of sums and of their biases."""
+
 
 @dataclass(frozen=True)
 class Specification:
@@ -90,7 +96,7 @@ class Specification:
         return frozenset(self.shared.values()) - settled
 
     def weights(self, operators: Iterable[graph.Operator]) -> dict[int, str]:
-        """Constants that are trained, by tensor: ``kernel``, ``bias`` (int32) or ``float``."""
+        """Constants that are trained, by tensor: ``kernel``, ``bias`` (of integers) or ``float``."""
         found: dict[int, str] = {}
         for operator in operators:
             row, layer = FLOAT_ROWS.get(operator.name), LAYERS.get(operator.name)
@@ -100,9 +106,9 @@ class Specification:
                 if slot not in row.weights and not (slot in row.learnable and self._learned(tensor)):
                     continue
                 described = self.main.tensors[tensor]
-                if layer is not None and slot == layer.bias and described.dtype == "int32":
+                if layer is not None and slot == layer.bias and described.dtype in WIDE:
                     found[tensor] = "bias"
-                elif self.on_grid(tensor) and described.dtype == "int8":
+                elif self.on_grid(tensor) and described.dtype in KERNELS:
                     found[tensor] = "kernel"
                 elif described.dtype == "float32":
                     found[tensor] = "float"
@@ -132,7 +138,7 @@ def _shared(main: graph.Graph) -> dict[int, int]:
         if operator.name not in SHARING:
             continue
         both = [t for t in (*operator.inputs, *operator.outputs) if t >= 0 and main.tensors[t].scales]
-        both = [t for t in both if main.tensors[t].dtype != "int32"]
+        both = [t for t in both if main.tensors[t].dtype not in WIDE]
         for tensor in both:
             found.setdefault(tensor, tensor)
             if grid(tensor) == grid(both[0]):

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from edgekit.backends.tflite import engines
+from edgekit.backends.tflite import engines, weights
 from edgekit.waist import graph
 from tests.lazy import Lazy
 from tests.trainable.lifted import samples
@@ -23,6 +23,11 @@ def quantized(path: Path, activations: str = "int8") -> tuple[bytes, dict[str, A
         if main.tensors[tensor].dtype == "float32"
     }
     return engines.ENGINES["LiteRT"](path, ranges, frozenset(), activations, True), values
+
+
+def with_integer_weights(path: Path, bits: int) -> tuple[bytes, dict[str, Any]]:
+    """The file of a float one whose weights alone are integers, and a few samples."""
+    return weights.to_integer_weights(path, bits, per_channel=True), samples(path, count=COUNT)
 
 
 def simulated(content: bytes, **settings: Any) -> Any:

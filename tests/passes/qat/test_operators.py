@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.lazy import Lazy
-from tests.passes.qat.integers import quantized, simulated
+from tests.passes.qat.integers import quantized, simulated, with_integer_weights
 from tests.trainable import cases
 
 agreement = Lazy("edgekit.passes.qat.agreement")
@@ -39,3 +39,34 @@ def test_what_is_not_simulated_is_computed_by_litert(name: str, tmp_path: Path) 
     simulation, seen = simulated(content), agreement.observed(content, values)
     assert simulation.refused
     assert set(agreement.whole(simulation, seen).values()) == {1.0}
+
+
+WORDS = (
+    "CONV_2D", "CONV_2D_groups", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV_same", "FULLY_CONNECTED", "ADD", "SUB", "MUL", "RELU6",
+    "CONCATENATION", "RESHAPE",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_an_operator_of_16_bits_computes_the_integers_of_its_kernel(name: str, tmp_path: Path) -> None:
+    path = cases.write(name, tmp_path)
+    content, values = quantized(path, "int16")
+    simulation, seen = simulated(content), agreement.observed(content, values)
+    assert not simulation.refused
+    assert [share for share in agreement.alone(simulation, seen) if share.equal < 1] == []
+    assert set(agreement.whole(simulation, seen).values()) == {1.0}
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize(
+    "name", ["CONV_2D", "CONV_2D_valid_strides", "CONV_2D_dilated", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"]
+)
+def test_an_operator_with_integer_weights_computes_what_its_kernel_computes(
+    name: str, bits: int, tmp_path: Path
+) -> None:
+    path = cases.write(name, tmp_path)
+    content, values = with_integer_weights(path, bits)
+    simulation, seen = simulated(content), agreement.observed(content, values)
+    assert simulation.kernels
+    assert not simulation.refused
+    assert [share for share in agreement.alone(simulation, seen) if share.equal < 1] == []

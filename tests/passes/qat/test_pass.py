@@ -7,14 +7,12 @@ import numpy as np
 import pytest
 
 from edgekit.engine import registry
-from edgekit.errors import Unsupported
 from edgekit.nouns.passing import Passed, Task
 from edgekit.nouns.recipe import Qat
-from edgekit.waist import edit, graph, run
-from edgekit.waist.tensors import sqnr_db
+from edgekit.waist import edit, graph, stored
 from tests import networks
 from tests.lazy import Lazy
-from tests.passes.qat.integers import quantized
+from tests.passes.qat.integers import quantized, with_integer_weights
 
 tf = Lazy("tensorflow")
 
@@ -143,22 +141,30 @@ def test_clustered_weights_go_on_sharing_values(tmp_path: Path) -> None:
         assert len(np.unique(values)) <= 7
 
 
-def test_other_precisions_are_refused_by_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["int4", "int16x8"])
+def test_other_precisions_are_trained_and_shipped(precision: str, tmp_path: Path) -> None:
     path = networks.classifier(tmp_path / "float.tflite")
-    with pytest.raises(Unsupported, match="int4"):
-        applied(task(path, precision="int4"), tmp_path / "out")
-
-
-def test_openvino_reads_what_was_learned(tmp_path: Path) -> None:
-    path = networks.classifier(tmp_path / "float.tflite")
-    content, values = quantized(path)
-    (tmp_path / "learned.tflite").write_bytes(content)
-    named = {f"source_{name}": samples for name, samples in values.items()}
-    job = networks.job(path, "int8", learned=str(tmp_path / "learned.tflite"), calibration=named)
-    built = registry.leaf("backends", "openvino").build(job, "model.xml", tmp_path)
-    assert any(kernel.operator == "Convolution" and kernel.status in {"u8", "i8"} for kernel in built.placements)
-    registry.leaf("backends", "openvino").run(
-        tmp_path / "model.xml", built.signature, tmp_path / "calibration.npz", tmp_path / "made.npz"
+    given = task(path, networks.classifier(tmp_path / "teacher.tflite", logits=2.0), precision=precision)
+    made_of = quantized(path, "int16") if precision == "int16x8" else with_integer_weights(path, 4)
+    Path(str(given.specification)).write_bytes(made_of[0])
+    made = applied(given, tmp_path / "out")
+    assert made.figures["equal_integers_of_the_worst_operator"] == 1
+    assert made.learned is not None
+    learned = tmp_path / "out" / made.learned
+    job = networks.job(tmp_path / "out" / made.file, precision, learned=str(learned))
+    (tmp_path / "built").mkdir()
+    registry.leaf("backends", "tflite").build(job, "model.tflite", tmp_path / "built")
+    before, after, built = (
+        weights_of(file) for file in (Path(str(given.specification)), learned, tmp_path / "built/model.tflite")
     )
-    made, right = np.load(tmp_path / "made.npz"), run.run(tmp_path / "learned.tflite", values)
-    assert sqnr_db(right["probabilities"], made["source_probabilities"]) > 25
+    assert before.keys() == after.keys() == built.keys()
+    assert all(np.array_equal(built[name], values) for name, values in after.items())
+    assert any(not np.array_equal(before[name], values) for name, values in after.items())
+
+
+def weights_of(path: Path) -> dict[str, Any]:
+    """Constants with a scale for each channel, by name."""
+    tree = graph.load(path)
+    main = graph.describe(tree)[0]
+    held = [tensor for tensor in main.tensors if tensor.constant_bytes and tensor.dtype in {"int4", "int8"}]
+    return {tensor.name: stored.integers(tree, 0, tensor) for tensor in held}

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from edgekit.passes.qat.call import IntegerCall
-from edgekit.passes.qat.grids import TensorGrid
 from edgekit.passes.qat.rounding import through
 from edgekit.trainable.libraries import tf
 from edgekit.trainable.operands import Operand
@@ -37,21 +36,24 @@ class SumOfProducts:
 
     def __call__(self, step: IntegerCall) -> Any:
         """Its integers."""
-        total = self._sum(step)
+        total = self.sums(step, step.zeroed(self.source))
         if step.call.has(self.bias):
             total = _with_bias(total, step.call.operand(self.bias).values)
         factor = step.grid(self.source).scale * step.grid(self.weights).scale / step.result.scale
         return step.onto(tf.cast(total, tf.float32) * factor)
 
-    def _sum(self, step: IntegerCall) -> Any:
-        """The sums of products, float32 or float64."""
-        function = FLOAT_ROWS[step.call.operator.name].function
-        given, kernel = step.zeroed(self.source), step.zeroed(self.weights)
+    def sums(self, step: IntegerCall, given: Operand) -> Any:
+        """The sums of products of integers less their zero points, float32 or float64.
+
+        Args:
+            step: the operator.
+            given: the integers that it reads.
+        """
+        kernel = step.zeroed(self.weights)
         axis = self.axes[-1]
 
         def summed(x: Any, w: Any) -> Any:
-            operands = {self.source: Operand(x, given.sampled), self.weights: Operand(w, kernel.sampled)}
-            return function(step.ready({self.bias: None, **operands}))
+            return self.product(step, Operand(x, given.sampled), Operand(w, kernel.sampled))
 
         if step.parts == 1:
             return summed(given.values, kernel.values)
@@ -61,14 +63,18 @@ class SumOfProducts:
         pieces = zip(tf.split(given.values, sizes, -1), tf.split(kernel.values, sizes, axis), strict=True)
         return tf.add_n([tf.cast(summed(x, w), tf.float64) for x, w in pieces])
 
-    def reach(self, integers: Array, grid: TensorGrid) -> float:
+    def product(self, step: IntegerCall, given: Operand, kernel: Operand) -> Any:
+        """What the operator makes in TensorFlow of other operands, without its bias and its activation."""
+        function = FLOAT_ROWS[step.call.operator.name].function
+        return function(step.ready({self.bias: None, self.source: given, self.weights: kernel}))
+
+    def reach(self, integers: Array, most: float) -> float:
         """The greatest magnitude that a sum can come to.
 
         Args:
             integers: the weights.
-            grid: of what the operator reads.
+            most: the greatest magnitude of what the operator reads, less its zero point.
         """
-        most = max(grid.high - grid.zero_point, grid.zero_point - grid.low)
         return float(np.abs(integers.astype(np.float64)).sum(self.axes).max(initial=0)) * most
 
 

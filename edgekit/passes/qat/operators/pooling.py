@@ -10,7 +10,7 @@ from edgekit.trainable.operators.convolutions import images
 from edgekit.trainable.operators.pooling import window
 
 
-def _average(step: IntegerCall) -> Any:
+def average(step: IntegerCall) -> Any:
     """Of the raw integers, of two the one away from 0 (TFLite, ``reference_integer_ops::AveragePool``)."""
     size, strides, around = window(step.call)
 
@@ -33,4 +33,4 @@ def _mean(step: IntegerCall) -> Any:
     return step.onto(tf.reduce_sum(x, axes, keepdims=bool(call.options["keepDims"])) * factor)
 
 
-ROWS = {"AVERAGE_POOL_2D": _average, "MEAN": _mean}
+ROWS = {"AVERAGE_POOL_2D": average, "MEAN": _mean}
