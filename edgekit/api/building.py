@@ -234,19 +234,19 @@ def _project(options: Mapping[str, Any]) -> Project:
     Raises:
         InputError: one is wrong.
     """
-    return config.from_keywords({name: _plain(value) for name, value in options.items() if value is not None})
+    return config.from_keywords({name: plain(value) for name, value in options.items() if value is not None})
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Paths as text, tuples as lists, nouns as tables, as a file holds them."""
     if hasattr(value, "__fspath__"):
         return value.__fspath__()
     if isinstance(value, msgspec.Struct):
         value = msgspec.to_builtins(value)
     if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items() if item is not None}
+        return {str(name): plain(item) for name, item in value.items() if item is not None}
     if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value.item() if getattr(value, "ndim", None) == 0 else value  # a number of numpy's
 
 

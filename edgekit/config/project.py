@@ -194,13 +194,17 @@ def project(folder_or_file: Path) -> Project:
     return _project(toml.read(file), file)
 
 
-def from_keywords(content: dict[str, Any]) -> Project:
+def from_keywords(content: dict[str, Any], call: str = "edgekit.build") -> Project:
     """The same from a program's keywords, whose paths are relative to the current folder.
+
+    Args:
+        content: the keywords.
+        call: whose they are, for complaints.
 
     Raises:
         InputError: something in it is wrong.
     """
-    return _project(content, Path("edgekit.build"))
+    return _project(content, Path(call))
 
 
 def _project(content: dict[str, Any], file: Path) -> Project:
