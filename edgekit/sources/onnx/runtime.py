@@ -97,9 +97,8 @@ def _draw(
         return np.asarray(random.integers(0, 2, shape)).astype(np.bool_)
     if np.issubdtype(dtype, np.integer):
         drawn = distinct(random, shape, len(within))
-        return np.asarray(random.integers(0, len(within), shape) if drawn is None else drawn).astype(
-            dtype
-        ) + dtype.type(within.start)
+        drawn = random.integers(0, len(within), shape) if drawn is None else drawn
+        return np.asarray(drawn + within.start).astype(dtype)
     return np.asarray(draw(shape)).astype(dtype)
 
 
