@@ -69,6 +69,8 @@ def build(
     seed: int = 0,
     require_compiled: bool = False,
     embed_preprocessing: bool = False,
+    integration: bool = True,
+    sample_app: bool = False,
     output: str | Path | None = None,
     profile: bool = False,
     device: str | None = None,
@@ -131,6 +133,8 @@ def build(
         seed: drives every random choice.
         require_compiled: fail if a target's compiler is missing, instead of noting it.
         embed_preprocessing: make OpenVINO files that take the bytes of images, and normalize them themselves.
+        integration: write code that takes the files into an app, for targets that have some.
+        sample_app: write a small app of its own beside that code.
         output: where results go, instead of ``dist/MODEL/TARGET``.
         profile: measure what was built on ``device``.
         device: where to measure; this host without.
