@@ -31,7 +31,7 @@ DTYPES = frozenset({"float32", "int8", "uint8", "int16", "int32", "int64", "bool
 
 
 class TensorFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """A tensor of the file, in its order (``index``).
+    """A tensor of the file, in its order (``index``), which calls it ``own_name``.
 
     ``shape`` and ``dtype`` are the file's. ``scale`` is None if stored numbers are what the app means; else
     real = scale * (stored - zero_point). ``source_shape`` is the trained network's; axis *k* of the file's tensor is
@@ -41,6 +41,7 @@ class TensorFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     name: Name
     title: Text
+    own_name: Text
     index: int
     shape: tuple[int, ...]
     dtype: str
@@ -225,6 +226,7 @@ def _tensors(specs: tuple[TensorSpec, ...], role: str) -> tuple[TensorFacts, ...
             TensorFacts(
                 name=one,
                 title=Text(spec.source_name),
+                own_name=Text(spec.name),
                 index=index,
                 shape=spec.shape,
                 dtype=spec.dtype,

@@ -12,6 +12,9 @@ from edgekit.bundles.literals import FILTERS, Text
 
 TEMPLATES = Path(__file__).parent / "templates"
 
+PACKAGE = TEMPLATES.parents[1]
+"""edgekit's own code: a bundle in Python holds the modules of `edgekit.processing` as they are."""
+
 SUFFIX = ".jinja"
 
 
@@ -33,7 +36,7 @@ def render(kind: str, facts: dict[str, Any], out: Path) -> tuple[str, ...]:
     import jinja2  # noqa: PLC0415  only if a bundle is written
 
     environment = jinja2.Environment(  # noqa: S701  code is no HTML: text is refused but for filters
-        loader=jinja2.FileSystemLoader([TEMPLATES / kind, TEMPLATES]),
+        loader=jinja2.FileSystemLoader([TEMPLATES / kind, TEMPLATES, PACKAGE]),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -43,7 +46,7 @@ def render(kind: str, facts: dict[str, Any], out: Path) -> tuple[str, ...]:
     environment.filters |= FILTERS
     written = []
     for file in sorted((TEMPLATES / kind).rglob("*")):
-        if file.is_dir() or file.name[0] == "_":  # a part of other templates
+        if file.is_dir() or (file.name[0] == "_" and not file.name.startswith("__init__")):  # a part of other templates
             continue
         name = file.relative_to(TEMPLATES / kind).as_posix()
         content = file.read_bytes()

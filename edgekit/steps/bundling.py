@@ -156,7 +156,8 @@ def _render(subject: _Subject, golden: dict[str, Any], out: Path) -> BundleCode:
     if manifest.recipe.sample_app and rendering.has(f"{kind}_sample"):
         rendering.render(f"{kind}_sample", told, out / "sample-app")
     stem = facts.variant.asset.rpartition(".")[0]
-    models = {part: f"{rendering.MODEL_FOLDERS[kind]}{stem}{Path(part).suffix}" for part in subject.model.files}
+    own = Path(facts.variant.file).stem  # a compiled part is called after it, too
+    models = {part: f"{rendering.MODEL_FOLDERS[kind]}{stem}{part.removeprefix(own)}" for part in subject.model.files}
     return BundleCode(name=facts.model.pascal, models=models)
 
 
