@@ -97,6 +97,8 @@ class Qat(Training, frozen=True, kw_only=True, tag_field="pass", tag="qat"):
     """
 
     epochs: Epochs = 5
+    learning_rate: Positive = 1e-3
+    rates: Annotated[int, msgspec.Meta(ge=1, le=12)] = 6
     precision: Literal["int8", "int16x8", "int4", "dynamic-int8"] = "int8"
     learn_ranges: bool = True
 

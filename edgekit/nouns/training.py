@@ -23,6 +23,8 @@ class Training(Noun, frozen=True, kw_only=True):
         batch_size: samples in a step.
         optimizer: sgd (with momentum), adam, adamw or rmsprop.
         learning_rate: the largest of the schedule.
+        rates: how many learning rates are tried for a few steps each before training, the largest and others below it,
+            half a power of ten apart; the largest that does not make the held-out loss worse is taken. 1 tries none.
         momentum: of sgd and rmsprop.
         schedule: how the learning rate runs over the steps: constant, step, exponential, cosine, cyclical, one-cycle,
             or plateau (lowered when the held-out loss no longer falls).
@@ -50,6 +52,7 @@ class Training(Noun, frozen=True, kw_only=True):
     batch_size: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 32
     optimizer: Optimizer = "adam"
     learning_rate: Positive = 1e-4
+    rates: Annotated[int, msgspec.Meta(ge=1, le=12)] = 1
     momentum: Share = 0.9
     schedule: Schedule = "cosine"
     warmup: Share = 0.05

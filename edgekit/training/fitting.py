@@ -12,7 +12,7 @@ from edgekit.host import events
 from edgekit.nouns.training import Epoch, Training
 from edgekit.trainable.form import Lifted
 from edgekit.trainable.libraries import tf, tf_keras
-from edgekit.training import schedules
+from edgekit.training import rates, schedules
 from edgekit.training.augmentation import Augmentation
 from edgekit.training.checkpoints import Checkpoint, TrainingState, remedied
 from edgekit.training.data import TrainingData
@@ -86,7 +86,7 @@ class Loop:
         self._factor = tf.Variable(1.0, trainable=False)
         self._model = model_of(lifted, self._teaching.wanted)
         self._trained = _distinct([*lifted.model.trainable_variables, *hooks.variables, *self._teaching.adapters])
-        rate = schedules.schedule(settings, self._steps, self._factor)
+        self._rate = rate = schedules.schedule(settings, self._steps, self._factor)
         kernels = {id(weight.variable) for weight in lifted.weights if is_kernel(weight)}
         self._optimizer = optimizer(settings, rate, [v for v in self._trained if id(v) not in kernels])
         self._optimizer.build(self._trained)
@@ -103,6 +103,7 @@ class Loop:
         progress, warnings = self._checkpoint.load(), list[str]()
         if not progress.epochs:
             progress = self._weighed(progress, self._held_out())
+            self._choose_rate()
         plateau = schedules.Plateau([_judging(epoch) for epoch in progress.epochs])
         while len(progress.epochs) < self._settings.epochs and not self._stale(progress):
             try:
@@ -117,6 +118,26 @@ class Loop:
         for variable, values in zip(self._network, progress.kept, strict=True):
             variable.assign(values)
         return Fitted(progress.epochs, progress.best, self._notes(progress), tuple(warnings))
+
+    def _choose_rate(self) -> None:
+        """Try the learning rates that the settings ask for; the best is gone on with."""
+        count, held_out = self._settings.rates, len(self._data.held_out)
+        if count == 1 or not held_out:
+            return
+        changing = _distinct([*self._network, *self._teaching.adapters, *self._optimizer.variables])
+        share = rates.largest(count, self._try, lambda: self._held_out() or 0.0, changing)
+        self._factor.assign(share)
+
+    def _try(self, share: float) -> None:
+        """Train for the steps of a trial with a share of the largest learning rate."""
+        epochs, size = self._settings.epochs, self._settings.batch_size
+        steps = rates.trial_steps(epochs, self._steps)
+        for step, batch in enumerate(self._feed.epoch(epochs, size).take(steps)):  # in an order that no epoch has
+            self._factor.assign(1.0)
+            usual = float(self._rate(tf.constant(step, tf.int64)))
+            self._factor.assign(share * rates.falling(step, steps) * self._settings.learning_rate / usual)
+            self._step(batch)
+        self._factor.assign(1.0)
 
     def _notes(self, progress: TrainingState) -> tuple[str, ...]:
         done = len(progress.epochs)

@@ -28,7 +28,7 @@ from edgekit.waist.tensors import Array
 LEARNED = "learned.tflite"
 """The integer file that a pass leaves: inputs and outputs are float."""
 
-CLOSE = 0.99
+CLOSE = 0.9
 """The share of floats that an operator with weights of integers has to compute as LiteRT does, to be trained.
 
 What it reads is rounded as it comes, and now and then a number in the middle between two integers falls to the other.
