@@ -27,7 +27,6 @@ from edgekit.api.results import (
     TargetsResult,
 )
 from edgekit.api.running import ProgressEvent
-from edgekit.api.shipping import GateResult, RunResult, gate, run, save_baseline, write_report
 from edgekit.api.surroundings import doctor, targets
 
 __all__ = [
@@ -40,12 +39,10 @@ __all__ = [
     "DevicesResult",
     "DiagnoseResult",
     "DoctorResult",
-    "GateResult",
     "InspectResult",
     "LatencyMs",
     "ProfileResult",
     "ProgressEvent",
-    "RunResult",
     "TargetsResult",
     "build",
     "check",
@@ -54,11 +51,7 @@ __all__ = [
     "devices",
     "diagnose",
     "doctor",
-    "gate",
     "inspect",
     "profile",
-    "run",
-    "save_baseline",
     "targets",
-    "write_report",
 ]

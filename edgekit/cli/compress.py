@@ -30,16 +30,23 @@ from edgekit.verbs.compress import compress
     "--seed", type=click.IntRange(0, 2**32 - 1), metavar="N", help="Seed for every random choice.  [default: 0]"
 )
 @options.source_options
-@click.option("-o", "--output", metavar="FILE", required=True, help="Float TFLite file to write.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    required=True,
+    help="Float TFLite file to write, or .keras: the network as a Keras model.",
+)
 @options.json_option
 def verb(model: str, *, output: str, as_json: bool, **flags: Any) -> int:
     """Train, prune or distill a model, and write the float network that comes of it.
 
     \b
     edgekit compress model.onnx --recipe prune-channels30 --data samples.npz -o smaller.tflite
+    edgekit compress model.onnx -o trainable.keras
     edgekit compress model.keras --prune-channels 0.5 --data train.npz --eval test.npz --metric top1 -o half.tflite
 
-    MODEL is what edgekit build takes, and so is what is written.
+    MODEL is what edgekit build takes, and so is what is written. A .keras file is for training code of your own.
     """
     path = options.existing(model)
     flags = options.ensure_gain(flags | flags.pop("settings"))
@@ -48,7 +55,8 @@ def verb(model: str, *, output: str, as_json: bool, **flags: Any) -> int:
     console = options.stderr()
     with options.session(console, None, project.max_memory, project.max_seconds) as session:
         found = compress(session, project, path, Path(output))
-    console.print(compression.passes(found.recipe.recipe, found.passes))
+    if found.passes:
+        console.print(compression.passes(found.recipe.recipe, found.passes))
     console.print(f"wrote {found.file}")
     if as_json:
         options.print_json({"file": str(found.file), "recipe": found.recipe, "passes": found.passes})

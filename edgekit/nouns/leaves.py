@@ -140,7 +140,7 @@ TRAINING = LeafRow(
 """What all that trains needs."""
 
 PASSES: dict[str, LeafRow] = dict.fromkeys(
-    ("cluster", "distill", "finetune", "prune", "prune_channels", "qat"), TRAINING
+    ("cluster", "distill", "finetune", "keras_form", "prune", "prune_channels", "qat"), TRAINING
 )
 """Each of them is a row ``TRAINING``."""
 

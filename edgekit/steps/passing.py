@@ -13,7 +13,7 @@ from edgekit.engine.store import Answer, digest_of
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.building import Built
 from edgekit.nouns.model import Signature, SourceOptions, TensorSpec, Waist
-from edgekit.nouns.recipe import Distill, PassReport, PassSettings, PruneChannels, Qat, Weighed, name_of
+from edgekit.nouns.recipe import Distill, FineTune, PassReport, PassSettings, PruneChannels, Qat, Weighed, name_of
 from edgekit.nouns.samples import Kept
 from edgekit.nouns.target import Variant
 from edgekit.passes import Passed, Task
@@ -62,17 +62,26 @@ def through(session: Session, subject: Subject, passes: tuple[PassSettings, ...]
         InputError: samples, labels or settings do not fit the network.
         Unsupported: it has no waist, or cannot be trained so.
     """
+    course = msgspec.structs.replace(course, teacher=course.teacher or _float_form(subject))
+    stage = Stage(subject, weighed(session, subject, course.data.evidence))
+    for settings in passes:
+        stage = _next(session, stage, settings, course)
+    return stage
+
+
+def _float_form(subject: Subject) -> Answer[Waist]:
+    """A subject's waist.
+
+    Raises:
+        Unsupported: it has none.
+    """
     if subject.waist is None:
         raise Unsupported(
             f"{subject.network.path.name} has no float form that could be trained: {subject.reason}",
             place=str(subject.network.path),
             fix="give the float model that it was made from, or use --recipe ptq",
         )
-    course = msgspec.structs.replace(course, teacher=course.teacher or subject.waist)
-    stage = Stage(subject, weighed(session, subject, course.data.evidence))
-    for settings in passes:
-        stage = _next(session, stage, settings, course)
-    return stage
+    return subject.waist
 
 
 def _next(session: Session, stage: Stage, settings: PassSettings, course: Course) -> Stage:
@@ -186,6 +195,33 @@ def _passed(
                 seed=course.seed,
             )
             return session.training_pass(name.replace("-", "_")).apply(task, out)
+
+    return session.ask(question, Passed, apply)
+
+
+def keras_form(session: Session, subject: Subject, seed: int) -> Answer[Passed]:
+    """A subject's waist as a Keras model.
+
+    Raises:
+        Unsupported: it has no waist, or none that Keras holds.
+    """
+    waist, settings = _float_form(subject), FineTune(epochs=0)
+    path = str(waist.folder / waist.result.file)
+    signature = waist.result.signature
+    question = Question(
+        what="keras-form",
+        leaf="passes/keras_form",
+        inputs={"waist": waist},
+        doing=f"writing {subject.network.path.name} as a Keras model",
+    )
+
+    def apply(out: Path) -> Passed:
+        with session.unfinished(question) as checkpoints:
+            task = Task(
+                waist=path, signature=signature, teacher=path, teacher_signature=signature, samples="",
+                settings=settings, checkpoints=str(checkpoints), seed=seed,
+            )  # fmt: skip
+            return session.training_pass("keras_form").apply(task, out)
 
     return session.ask(question, Passed, apply)
 

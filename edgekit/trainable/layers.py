@@ -190,3 +190,8 @@ class AsItIsLayer(tf_keras.layers.Layer):  # type: ignore[misc]
     def _run(self, *values: Any) -> list[Array]:
         made = self._stepwise.run(self._operator.operator, dict(zip(self._given, values, strict=True)))
         return [np.ascontiguousarray(made[result.index]) for result in self._operator.results]
+
+
+def custom_objects() -> dict[str, type]:
+    """The layers by the names that saved models use."""
+    return {f"edgekit>{kind.__name__}": kind for kind in (OperatorLayer, FunctionLayer, ConstantLayer, AsItIsLayer)}

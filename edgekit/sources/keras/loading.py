@@ -56,6 +56,8 @@ def _load_file(path: Path, options: SourceOptions, *, zipped: bool, as_saved: bo
         custom = vetting.with_registered_names(described.config, given)
         if wrapped := optimization.wrapped(described.config):
             custom, libraries = optimization.classes() | custom, [_legacy]
+        if any(str(item.get("registered_name")).startswith(OWN) for item in vetting.objects(described.config)):
+            custom, libraries = _trainable_layers() | custom, [_legacy]
         vetting.Vetting(path, frozenset(known(custom)), options.allow_unsafe).check(described.config)
         vetting.check_sizes(described.config, described.stored, path)
         chosen = opened.enter_context(policies.in_float32(file, described, zipped=zipped)) if others else file
@@ -70,6 +72,17 @@ def _load_file(path: Path, options: SourceOptions, *, zipped: bool, as_saved: bo
                 again = partial(_load_file, path, options, zipped=zipped, as_saved=True)
                 return replace(network, policies=others, as_saved=again) if others else network
     raise _unloadable(path, described, failures, optimization.SAVE_AS_HDF5 if wrapped else archive.SAVE_AGAIN)
+
+
+OWN = "edgekit>"
+"""How the layers of a trainable form (``edgekit compress -o model.keras``) are registered."""
+
+
+def _trainable_layers() -> dict[str, Any]:
+    """These layers by the names that files use."""
+    from edgekit.trainable import layers  # noqa: PLC0415 - what only a trainable form that was saved needs
+
+    return layers.custom_objects()
 
 
 def _keras3(file: Path, custom: dict[str, Any], *, safe_mode: bool) -> Any:
