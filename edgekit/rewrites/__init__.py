@@ -79,13 +79,14 @@ def chosen(runtime: Runtime) -> tuple[str, ...]:
 class Optimized(Noun, frozen=True, kw_only=True):
     """What came of a waist: the ``file`` in the output folder, operators before and after, and what was done.
 
-    Without a ``file`` the waist is as good as it is. ``notes`` are for the manifest. ``refused`` counts replacements
-    that were not proven equal, by rule.
+    Without a ``file`` the waist is as good as it is. ``notes`` are for the manifest. ``done`` names the rules that
+    replaced something, and ``refused`` counts replacements that were not proven equal, by rule.
     """
 
     file: str | None
     before: int
     after: int
+    done: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     refused: dict[str, int] = {}
 
@@ -115,3 +116,7 @@ class Optimizer(ABC):
         Raises:
             InputError: ``path`` is no TFLite file, or it is damaged.
         """
+
+    @abstractmethod
+    def is_slower(self, before: Path, after: Path) -> bool:
+        """Whether one TFLite file takes clearly longer on this host's CPU than another; False if LiteRT cannot tell."""

@@ -64,7 +64,12 @@ class WaistOptimizer(rewrites.Optimizer):
         if not written.done:
             made.unlink(missing_ok=True)
             return Optimized(file=None, before=before, after=before, notes=notes, refused=dict(written.refused))
-        return Optimized(file=made.name, before=before, after=written.after, notes=notes, refused=dict(written.refused))
+        done, refused = tuple(written.done), dict(written.refused)
+        return Optimized(file=made.name, before=before, after=written.after, done=done, notes=notes, refused=refused)
+
+    def is_slower(self, before: Path, after: Path) -> bool:
+        """See `edgekit.rewrites.Optimizer.is_slower`."""
+        return timing.is_slower(before, after)
 
 
 @dataclass(frozen=True)

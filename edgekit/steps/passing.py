@@ -138,7 +138,7 @@ def _specified(session: Session, subject: Subject, settings: Qat, course: Course
         precision=settings.precision,
         settings={key: value for key, value in wanted.settings.items() if wanted.base is None},
     )
-    rewritten = optimization.optimized(session, subject, variant, course.data.evidence.probes.kept)
+    rewritten = optimization.optimized(session, subject, variant, course.data.evidence.probes.kept, drafted=False)
     calibration = course.data.calibration
     built = compilation.compile_variant(
         session, rewritten, variant, calibration, course.seed, way="what is to be trained for"
