@@ -15,7 +15,7 @@ from edgekit.nouns.quantization import Settings
 from edgekit.nouns.samples import Kept
 from edgekit.nouns.target import Variant
 from edgekit.rewrites import Optimized, Runtime
-from edgekit.steps import compilation, conversion
+from edgekit.steps import compilation, conversion, sampling
 from edgekit.steps.conversion import Subject
 from edgekit.steps.sampling import SAMPLES, content
 
@@ -99,8 +99,9 @@ def _is_slower(session: Session, before: Subject, after: Subject, variant: Varia
         InputError, Unsupported: a draft cannot be made.
     """
     draft = msgspec.structs.replace(variant, settings=variant.settings | DRAFT)
+    sample = sampling.first(session, probes)
     one, other = (
-        compilation.compile_variant(session, subject, draft, probes, 0, way="a draft") for subject in (before, after)
+        compilation.compile_variant(session, subject, draft, sample, 0, way="a draft") for subject in (before, after)
     )
     question = Question(
         what="timing", leaf="rewrites/optimizer", modules=(__name__,), inputs={"before": one, "after": other}

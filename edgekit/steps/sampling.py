@@ -1,6 +1,8 @@
 """Samples in the cache, and what the source computes on them."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -13,6 +15,9 @@ from edgekit.nouns.description import Description
 from edgekit.nouns.model import Signature
 from edgekit.nouns.samples import Kept
 from edgekit.steps.reading import OpenedNetwork
+
+if TYPE_CHECKING:
+    from edgekit.samples import Samples
 
 SAMPLES = "samples"
 """The folder of an answer that holds samples, as `edgekit.waist.tensors.arrays` reads them; labels: ``labels.npy``."""
@@ -92,17 +97,28 @@ def take(session: Session, every: Answer[Kept], most: int | None) -> Answer[Kept
     if most is None or most >= every.result.total:
         return every
 
+    return _some(session, every, {"most": most}, lambda samples: samples.take(most))
+
+
+def first(session: Session, every: Answer[Kept]) -> Answer[Kept]:
+    """The first sample alone; of probes that is one as they are given."""
+    return _some(session, every, {"first": 1}, lambda samples: samples.rows((0,)))
+
+
+def _some(
+    session: Session, every: Answer[Kept], settings: dict[str, Any], choose: Callable[["Samples"], "Samples"]
+) -> Answer[Kept]:
     def make(out: Path) -> Kept:
         from edgekit.samples import Samples  # noqa: PLC0415  numpy is only needed on a cold path
 
-        taken = Samples.opened(every.result, every.folder).take(most)
+        taken = choose(Samples.opened(every.result, every.folder))
         taken.save(out / SAMPLES, labels=out / "labels.npy")
         return msgspec.structs.replace(taken.kept, total=every.result.total, total_sha256=every.result.sha256)
 
     question = Question(
         what="some samples",
         modules=("edgekit.samples", __name__),
-        settings={"most": most},
+        settings=settings,
         inputs={"samples": content(every), "described": Known(digest_of(every.result))},
     )
     return session.ask(question, Kept, make)
