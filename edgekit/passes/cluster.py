@@ -41,7 +41,7 @@ class ClusterPass(TrainingPass):
 
         hooks = Hooks(after_step=keep)
         fitted = fit(lifted, found, settings, hooks=hooks, checkpoints=Path(task.checkpoints), seed=task.seed)
-        return finishing.passed(task, lifted, out, fitted, figures=finishing.compressed(lifted))
+        return finishing.passed(task, lifted, out, fitted)
 
 
 class Shared:

@@ -55,9 +55,8 @@ class PrunePass(TrainingPass):
         if not settings.epochs:
             pruning.choose(0)
         fitted = fit(lifted, found, settings, hooks=pruning.hooks(), checkpoints=Path(task.checkpoints), seed=task.seed)
-        compressed = finishing.compressed(lifted)
         zeros = sum(int((weight.values() == 0).sum()) for weight in taken)
-        figures = {"sparsity": zeros / max(1, sum(weight.tensor.values.size for weight in taken)), **compressed}
+        figures = {"sparsity": zeros / max(1, sum(weight.tensor.values.size for weight in taken))}
         return finishing.passed(task, lifted, out, fitted, figures=figures, notes=_notes(settings, whole))
 
 

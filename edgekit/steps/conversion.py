@@ -133,6 +133,23 @@ def input_ranges(session: Session, subject: Subject) -> dict[str, tuple[float, f
     return {spec.source_name: found[spec.name] for spec in waist.result.signature.inputs if spec.name in found}
 
 
+def ends(session: Session, subject: Subject) -> dict[str, str]:
+    """The operator that computes each output, by source name, for outputs if one does."""
+    waist = subject.waist
+    if waist is None:
+        return {}
+    path = waist.folder / waist.result.file
+
+    def read(_: Path) -> dict[str, str]:
+        from edgekit.waist.ends import ends  # noqa: PLC0415  only needed on a cold path
+
+        return ends(path)
+
+    question = Question(what="ends", modules=("edgekit.waist.ends",), inputs={"file": waist})
+    found = session.ask(question, dict[str, str], read).result
+    return {spec.source_name: found[spec.name] for spec in waist.result.signature.outputs if spec.name in found}
+
+
 def branches(session: Session, subject: Subject) -> dict[str, Made]:
     """How each output came to be, by source name, as far as the waist tells."""
     waist = subject.waist

@@ -8,7 +8,6 @@ from edgekit.nouns.passing import Passed, Task
 from edgekit.trainable import writing
 from edgekit.trainable.form import Lifted
 from edgekit.training.hooks import Fitted
-from edgekit.waist import cost
 
 FILE = "waist.tflite"
 """The file that a pass leaves."""
@@ -42,9 +41,3 @@ def passed(
         notes=(*notes, *fitted.notes, *lifted.notes),
         warnings=fitted.warnings,
     )
-
-
-def compressed(lifted: Lifted) -> dict[str, float]:
-    """How large the file of a network is once it is compressed, and what share that is of the file before."""
-    after = cost.gzip_bytes(writing.written(lifted))
-    return {"gzip_bytes": float(after), "gzip_share": after / cost.gzip_bytes(lifted.content)}

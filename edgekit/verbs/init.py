@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from edgekit.engine.question import Question
 from edgekit.engine.session import Session
 from edgekit.errors import EdgekitError
 from edgekit.nouns.model import SourceOptions
@@ -24,21 +23,4 @@ def text(session: Session, model: Path, targets: tuple[str, ...]) -> str:
         return head + draft.described(network.model.signature, {}, {})
     subject = Subject(network, waist, None)
     ranges = conversion.input_ranges(session, subject)
-    return head + draft.described(network.model.signature, ranges, _ends(session, subject))
-
-
-def _ends(session: Session, subject: Subject) -> dict[str, str]:
-    """The operator that computes each output, by source name."""
-    waist = subject.waist
-    if waist is None:
-        return {}
-    path, signature = waist.folder / waist.result.file, waist.result.signature
-
-    def read(_: Path) -> dict[str, str]:
-        from edgekit.waist.ends import ends  # noqa: PLC0415  only needed on a cold path
-
-        return ends(path)
-
-    question = Question(what="ends", modules=("edgekit.waist.ends",), inputs={"file": waist})
-    found = session.ask(question, dict[str, str], read).result
-    return {spec.source_name: found[spec.name] for spec in signature.outputs if spec.name in found}
+    return head + draft.described(network.model.signature, ranges, conversion.ends(session, subject))

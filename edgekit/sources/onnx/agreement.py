@@ -38,7 +38,7 @@ SEEDS = (0, 1)
 
 
 HELD_BYTES = 1 << 26
-"""Of a network with larger outputs one run is kept: both sides of all runs would take twenty times as much."""
+"""Of a network with larger inputs and outputs one run is kept: all runs would take twenty times as much."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class ReferenceRun:
         """With the edges that the source takes."""
         names = [output.name for output in running.get_outputs()]
 
-        held = sum(value.nbytes for value in outputs[-1].values())
+        held = _bytes(feeds[-1].values()) + _bytes(outputs[-1].values())
         if held > HELD_BYTES:  # the build's own probes still hold zeros
             feeds, outputs = feeds[:1], outputs[:1]
 
@@ -99,7 +99,7 @@ def reference(
         feed, result = _first_that_runs(running, made_up(shapes, dtypes, seed, limits or {}))
         for name, value in zip(sizes, result, strict=True):
             sizes[name].add(value.shape)
-        if not outputs or sum(value.nbytes for value in result) <= HELD_BYTES:
+        if not outputs or _bytes(feed.values()) + _bytes(result) <= HELD_BYTES:
             feeds.append(feed)
             outputs.append(dict(zip(sizes, result, strict=True)))
         del feed, result
@@ -107,6 +107,10 @@ def reference(
         if len(found) > 1:
             raise refusal.steered_output(name, found, [n for n, t in dtypes.items() if np.issubdtype(t, np.integer)])
     return ReferenceRun.of(running, feeds, outputs)
+
+
+def _bytes(values: Iterable[Array]) -> int:
+    return sum(value.nbytes for value in values)
 
 
 EDGES: dict[str, Callable[[Array], Array]] = {

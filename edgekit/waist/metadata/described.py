@@ -9,9 +9,7 @@ from edgekit.nouns.description import (
     Description,
     DetectionOutput,
     ImageInput,
-    KeypointsOutput,
     Output,
-    RegressionOutput,
     SegmentationOutput,
     TokensInput,
 )
@@ -111,6 +109,8 @@ class _Making:
         name = spec.source_name
         row = next((row for row in self._description.outputs if name in row.reads), None)
         plain = f"{spec.dtype} {list(spec.shape)}"
+        if row is None:
+            return tables.tensor(name, plain, tables.feature())
         if isinstance(row, DetectionOutput):
             return self._detection(row, name, plain)
         if isinstance(row, ClassificationOutput):
@@ -123,9 +123,7 @@ class _Making:
             return tables.tensor(name, said, tables.feature(), units=units, files=self._labels(row, name))
         if isinstance(row, SegmentationOutput):
             return tables.tensor(name, "A class for each pixel.", tables.feature(), files=self._labels(row, name))
-        if isinstance(row, RegressionOutput | KeypointsOutput):
-            return tables.tensor(name, f"{plain}, {_task(row)}", tables.feature(), files=self._labels(row, name))
-        return tables.tensor(name, plain if row is None else f"{plain}, {_task(row)}", tables.feature())
+        return tables.tensor(name, f"{plain}, {_task(row)}", tables.feature(), files=self._labels(row, name))
 
     def _detection(self, row: DetectionOutput, name: str, plain: str) -> Table:
         """One of the outputs that boxes are made of."""

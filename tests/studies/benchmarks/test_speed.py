@@ -58,7 +58,7 @@ def test_models_of_the_conversion_race_are_there(shared: Path) -> None:
 @pytest.mark.shared
 def test_the_straight_script_makes_files_that_compute_what_edgekits_compute(shared: Path, tmp_path: Path) -> None:
     data = speed.resnet_samples(tmp_path)
-    speed.build(shared, data, tmp_path / "cache", (speed.NEAREST,))
+    speed.plain_build(shared, data, tmp_path / "cache")
     speed.straight_script(shared, data, tmp_path)
     for precision in ("int8", "float16"):
         files = tmp_path / f"cache-out/model_{precision}.tflite", tmp_path / f"plain_{precision}.tflite"
