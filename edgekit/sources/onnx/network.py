@@ -1,8 +1,10 @@
 """An ONNX graph while it is being rewritten: nodes in order, constants as arrays, shapes and dtypes by name."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -209,6 +211,23 @@ def _names(graph: onnx.GraphProto) -> Iterable[str]:
             yield from _names(inner)
 
 
+class Uses:
+    """Who makes and who reads the values of a network whose nodes stay as they are; looked up when first asked."""
+
+    def __init__(self, network: Network) -> None:
+        self._nodes = network.nodes
+
+    @cached_property
+    def makers(self) -> dict[str, onnx.NodeProto]:
+        """The node that makes each value."""
+        return {name: node for node in self._nodes for name in node.output}
+
+    @cached_property
+    def readers(self) -> Counter[str]:
+        """How many nodes read each value."""
+        return Counter(name for node in self._nodes for name in set(consumed(node)))
+
+
 class Builder:
     """Collects the nodes that replace one node.
 
@@ -216,8 +235,9 @@ class Builder:
     reader of the result sees where they come from.
     """
 
-    def __init__(self, network: Network, stem: str) -> None:
+    def __init__(self, network: Network, stem: str, uses: Uses | None = None) -> None:
         self.network = network
+        self.uses = uses or Uses(network)
         self.nodes: list[onnx.NodeProto] = []
         self._stem = stem
 
@@ -281,10 +301,10 @@ Rewrite = Callable[[Builder, onnx.NodeProto], bool]
 
 def rewrite(network: Network, rules: dict[str, Rewrite]) -> bool:
     """Apply to every node the rule for its operator (``Kind`` or ``domain:Kind``); True if one applied."""
-    changed, nodes = False, []
+    changed, nodes, uses = False, [], Uses(network)
     for node in network.nodes:
         rule = rules.get(kind(node))
-        builder = Builder(network, node.output[0] if node.output else node.op_type)
+        builder = Builder(network, node.output[0] if node.output else node.op_type, uses)
         if rule is not None and rule(builder, node):
             nodes += builder.nodes
             changed = True

@@ -5,7 +5,7 @@ import string
 import numpy as np
 import onnx
 
-from edgekit.sources.onnx.network import Builder, attributes, consumed, kind
+from edgekit.sources.onnx.network import Builder, attributes, kind
 
 
 def fully_connected(builder: Builder, node: onnx.NodeProto) -> bool:
@@ -26,8 +26,8 @@ def biased(builder: Builder, node: onnx.NodeProto) -> bool:
             continue
         if values.shape[-1:] != result[-1:] or network.shape(node.output[0]) != result or product in network.outputs:
             continue
-        maker = next((other for other in network.nodes if product in other.output), None)
-        if maker is not None and kind(maker) == "MatMul" and sum(product in consumed(n) for n in network.nodes) == 1:
+        maker = builder.uses.makers.get(product)
+        if maker is not None and kind(maker) == "MatMul" and builder.uses.readers[product] == 1:
             return _layer(builder, maker, node.output[0], builder.const(values.reshape(-1)))
     return False
 
