@@ -13,12 +13,28 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgekit import errors
-    from edgekit.api import build, check, compare, compress, devices, diagnose, doctor, inspect, profile, targets
+    from edgekit.api import (
+        build,
+        check,
+        compare,
+        compress,
+        devices,
+        diagnose,
+        doctor,
+        gate,
+        inspect,
+        profile,
+        run,
+        save_baseline,
+        targets,
+        write_report,
+    )
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "build", "check", "compare", "compress", "devices", "diagnose", "doctor", "errors", "inspect", "profile", "targets",
+    "build", "check", "compare", "compress", "devices", "diagnose", "doctor", "errors", "gate", "inspect", "profile",
+    "run", "save_baseline", "targets", "write_report",
 ]  # fmt: skip
 
 

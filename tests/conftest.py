@@ -20,6 +20,7 @@ from edgekit import runner
 from edgekit.engine.session import Session
 from edgekit.engine.worker import Worker
 from edgekit.host.cachedir import cache_folder
+from edgekit.steps import bundling
 from tests.cpu_times import CpuTimes
 from tests.lines import Lines
 from tests.scheduling import WITH_TENSORFLOW, WITH_WORKERS, SharingFiles
@@ -121,6 +122,15 @@ def pytest_collection_finish() -> None:
     """Keep the garbage collector from walking through seven thousand tests and all modules, again and again."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def code_for_apps(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Builds within this process write code for apps in tests of that alone (`pytest.mark.bundles`)."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.node.get_closest_marker("bundles") is None:
+            patch.setattr(bundling, "bundle", lambda *_: None)
+        yield
 
 
 @pytest.fixture(scope="session")

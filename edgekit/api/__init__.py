@@ -27,6 +27,7 @@ from edgekit.api.results import (
     TargetsResult,
 )
 from edgekit.api.running import ProgressEvent
+from edgekit.api.shipping import GateResult, RunResult, gate, run, save_baseline, write_report
 from edgekit.api.surroundings import doctor, targets
 
 __all__ = [
@@ -39,10 +40,12 @@ __all__ = [
     "DevicesResult",
     "DiagnoseResult",
     "DoctorResult",
+    "GateResult",
     "InspectResult",
     "LatencyMs",
     "ProfileResult",
     "ProgressEvent",
+    "RunResult",
     "TargetsResult",
     "build",
     "check",
@@ -51,7 +54,11 @@ __all__ = [
     "devices",
     "diagnose",
     "doctor",
+    "gate",
     "inspect",
     "profile",
+    "run",
+    "save_baseline",
     "targets",
+    "write_report",
 ]

@@ -69,6 +69,8 @@ def build(
     seed: int = 0,
     require_compiled: bool = False,
     embed_preprocessing: bool = False,
+    integration: bool = True,
+    sample_app: bool = False,
     output: str | Path | None = None,
     profile: bool = False,
     device: str | None = None,
@@ -131,6 +133,8 @@ def build(
         seed: drives every random choice.
         require_compiled: fail if a target's compiler is missing, instead of noting it.
         embed_preprocessing: make OpenVINO files that take the bytes of images, and normalize them themselves.
+        integration: write code that takes the files into an app, for targets that have some.
+        sample_app: write a small app of its own beside that code.
         output: where results go, instead of ``dist/MODEL/TARGET``.
         profile: measure what was built on ``device``.
         device: where to measure; this host without.
@@ -234,19 +238,19 @@ def _project(options: Mapping[str, Any]) -> Project:
     Raises:
         InputError: one is wrong.
     """
-    return config.from_keywords({name: _plain(value) for name, value in options.items() if value is not None})
+    return config.from_keywords({name: plain(value) for name, value in options.items() if value is not None})
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Paths as text, tuples as lists, nouns as tables, as a file holds them."""
     if hasattr(value, "__fspath__"):
         return value.__fspath__()
     if isinstance(value, msgspec.Struct):
         value = msgspec.to_builtins(value)
     if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items() if item is not None}
+        return {str(name): plain(item) for name, item in value.items() if item is not None}
     if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value.item() if getattr(value, "ndim", None) == 0 else value  # a number of numpy's
 
 

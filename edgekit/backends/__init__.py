@@ -68,6 +68,14 @@ class Backend(ABC):
             fix="leave the option out, or choose -t openvino-cpu",
         )
 
+    def run_otherwise(self, artifact: Path, signature: Signature, inputs: Path, outputs: Path, seconds: float) -> None:
+        """The same as `run` with every other family of kernels that this host has, in ``outputs/FAMILY.npz``.
+
+        Files hold as many of the first samples as could be run in about ``seconds`` each. Nothing is written of a
+        family that this host lacks, or that does not run the file.
+        """
+        del artifact, signature, inputs, outputs, seconds
+
     def best_ms(self, artifact: Path) -> float | None:  # noqa: ARG002  for leaves that can
         """The best of a few runs on one thread of this host, in ms, within about half a second; None if it cannot."""
         return None

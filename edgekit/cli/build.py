@@ -101,6 +101,14 @@ if TYPE_CHECKING:
     default=None,
     help="Make OpenVINO files that take bytes of images and normalize them, as [[input]] says.",
 )
+@click.option(
+    "--integration/--no-integration",
+    default=None,
+    help="Write code that takes the files into an app, with a test that proves it.  [default: on]",
+)
+@click.option(
+    "--sample-app", is_flag=True, default=None, help="Write a small app of its own beside that code (integration/)."
+)
 @click.option("-o", "--output", "output_folder", metavar="DIR", help="Output folder.  [default: dist/MODEL/TARGET/]")
 @trusting.trust_option
 @click.option(

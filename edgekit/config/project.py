@@ -93,6 +93,9 @@ class Project(Noun, frozen=True, kw_only=True):
         require_compiled: fail (exit 3) if a target's compiler is missing, instead of noting it.
         embed_preprocessing: make OpenVINO files that take the bytes of images, of the network's size, and normalize
             them themselves, as ``[[input]]`` says.
+        integration: write code that takes the files into an app (``integration/``), for targets that have some; true
+            without.
+        sample_app: write a small app of its own beside that code, which shows how it is used.
         output_folder: where results go, instead of ``dist/MODEL/TARGET``.
         profile: measure what was built on ``device``.
         device: where to measure, this host without; ``edgekit devices`` lists them.
@@ -142,6 +145,8 @@ class Project(Noun, frozen=True, kw_only=True):
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)] = 0
     require_compiled: bool = False
     embed_preprocessing: bool = False
+    integration: bool = True
+    sample_app: bool = False
     output_folder: str | None = None
     profile: bool = False
     device: str | None = None
@@ -194,13 +199,17 @@ def project(folder_or_file: Path) -> Project:
     return _project(toml.read(file), file)
 
 
-def from_keywords(content: dict[str, Any]) -> Project:
+def from_keywords(content: dict[str, Any], call: str = "edgekit.build") -> Project:
     """The same from a program's keywords, whose paths are relative to the current folder.
+
+    Args:
+        content: the keywords.
+        call: whose they are, for complaints.
 
     Raises:
         InputError: something in it is wrong.
     """
-    return _project(content, Path("edgekit.build"))
+    return _project(content, Path(call))
 
 
 def _project(content: dict[str, Any], file: Path) -> Project:

@@ -116,7 +116,8 @@ def _listed(folder: Path) -> set[str]:
     try:
         manifest = json.loads((folder / FILE_NAME).read_bytes())
         files = {name for artifact in manifest["artifacts"] for name in artifact["files"]}
-        return {FILE_NAME, *files, *manifest.get("extras", {})}
+        bundle = manifest.get("integration") or {"files": ()}
+        return {FILE_NAME, *files, *bundle["files"], *manifest.get("extras", {})}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return set()
 

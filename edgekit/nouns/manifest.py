@@ -17,13 +17,16 @@ from edgekit.nouns.lineage import Step
 from edgekit.nouns.model import Boundary, Cost, Model, Precision, Signature, SourceOptions
 from edgekit.nouns.profile import DeviceVerification, Profile
 from edgekit.nouns.recipe import PassReport
-from edgekit.nouns.target import BuildOptions
+from edgekit.nouns.target import BuildOptions, IntegrationKind
 from edgekit.nouns.verification import Verification
 
 FILE_NAME = "manifest.json"
 
 PROFILES = "profiles"
 """The folder inside a result in which measurements are recorded; they outlive a rebuild."""
+
+INTEGRATION = "integration"
+"""The folder inside a result that holds its `Bundle`."""
 
 PART = re.compile(r"\.edgekit-[a-z0-9_]{8}\.part")
 """The name of a file of edgekit's that is being written, or that a killed run left."""
@@ -90,16 +93,30 @@ class Extra(FileDigest, frozen=True, kw_only=True):
     by: str
 
 
+class Bundle(Noun, frozen=True, kw_only=True):
+    """Code that takes a file of the folder into an app, in the folder `INTEGRATION`, with a test that proves it.
+
+    ``artifact`` is the file that it carries a copy of; ``files`` are all that belong to it, by their names in the
+    result's folder. ``name`` is what the code calls the network.
+    """
+
+    kind: IntegrationKind
+    name: str
+    artifact: str
+    files: dict[str, FileDigest]
+
+
 class Manifest(Noun, frozen=True, kw_only=True):
     """Everything known about what one folder holds.
 
     ``unavailable`` maps the target's files that could not be made of this source to the reason.
     ``schema_version`` 2 adds to 1 the lineage of each file, 3 adds budgets of SQNR and agreement, and the
-    rungs of a search, 4 the passes of a recipe and the ``description``; all can be read, but for folders whose
-    inputs hold a ``preprocessing`` of their own, from before the latter: they must be built again.
+    rungs of a search, 4 the passes of a recipe, the ``description`` and the ``integration``; all can be read, but for
+    folders whose inputs hold a ``preprocessing`` of their own, from before the latter: they must be built again.
     ``passes`` are what the recipe's passes cost and gained, in order, and ``training`` is what they trained on.
     ``description`` says what inputs and outputs mean to an app, in the source's names and layouts.
     ``profiles`` are those measured of the files that the folder holds now; older ones stay in ``profiles/``.
+    ``integration`` is code for apps; None if the target has none, or nobody wanted it.
     ``extras`` are other files that verbs made of these, by name. What is listed nowhere is the user's own.
     """
 
@@ -117,6 +134,7 @@ class Manifest(Noun, frozen=True, kw_only=True):
     calibration: DataSet | None = None
     evaluation: DataSet | None = None
     description: Description = Description()
+    integration: Bundle | None = None
     profiles: tuple[Profile, ...] = ()
     unavailable: dict[str, str] = {}
     extras: dict[str, Extra] = {}
@@ -154,8 +172,9 @@ def read(path: Path) -> Manifest:
         ) from error
     except msgspec.MsgspecError as error:
         raise InputError(f"{path.name} cannot be read: {error}.", place=str(path), fix="build it again") from error
+    bundled = () if found.integration is None else tuple(found.integration.files)
     for file in (*found.artifacts, None):
-        for name in found.extras if file is None else (file.file, *file.files):
+        for name in (*found.extras, *bundled) if file is None else (file.file, *file.files):
             if not _inside(path.parent, name):
                 raise InputError(
                     f"{path.name} names {name!r}, which lies outside of its folder.",

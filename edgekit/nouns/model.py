@@ -34,8 +34,10 @@ class TensorSpec(Noun, frozen=True, kw_only=True):
     the file's tensor is axis ``permutation[k]`` of the source's; None if they are the same.
     ``scale`` and ``zero_point`` are None for tensors that are not quantized
     (real = scale * (stored - zero_point)). ``index_below`` is set for integer inputs that index a
-    table: the size of the smallest table, which every value must stay below. ``image`` is set if the file takes the
-    bytes of an image (in RGB, or grey) and makes the source's numbers of them itself, as it says.
+    table: the size of the smallest table, which every value must stay below; ``index_from`` is the
+    least, if it is another than 0 (a number of keys, a mask that must not hide any). ``image`` is set if
+    the file takes the bytes of an image (in RGB, or grey) and makes the source's numbers of them
+    itself, as it says.
     """
 
     name: str
@@ -50,6 +52,7 @@ class TensorSpec(Noun, frozen=True, kw_only=True):
     source_layout: str | None = None
     permutation: tuple[int, ...] | None = None
     index_below: int | None = None
+    index_from: int = 0
     image: ImageInput | None = None
 
     @property

@@ -1,6 +1,6 @@
 """What a device can run, as data, and how a model is to be built for it."""
 
-from typing import get_args
+from typing import Literal, get_args
 
 from edgekit.nouns.base import Noun
 from edgekit.nouns.ladder import Effort
@@ -36,11 +36,30 @@ class Variant(Noun, frozen=True, kw_only=True):
     settings: Settings = {}
 
 
+IntegrationKind = Literal["android", "ios", "linux", "openvino", "edgetpu"]
+"""Which templates of `edgekit.bundles` an app's code is made from."""
+
+
+class Coordinate(Noun, frozen=True, kw_only=True):
+    """What a build system fetches (a Maven coordinate, a package with its version), and where that was read."""
+
+    value: str
+    source: str
+
+
+class Integration(Noun, frozen=True, kw_only=True):
+    """How a target's files get into an app: ``kind`` of code, and by name what that depends on."""
+
+    kind: IntegrationKind
+    coordinates: dict[str, Coordinate] = {}
+
+
 class Target(Noun, frozen=True, kw_only=True):
     """What a device can run, as data (one TOML file in ``targets/``).
 
     ``facts`` are the numbers that edgekit relies on, each with its source. ``precisions`` and
-    ``boundaries`` are what ``--precision`` and ``--io`` may ask for.
+    ``boundaries`` are what ``--precision`` and ``--io`` may ask for. ``integration`` says how apps take the files;
+    None: no code is written for them.
     """
 
     name: str
@@ -51,6 +70,7 @@ class Target(Noun, frozen=True, kw_only=True):
     precisions: tuple[Precision, ...] = get_args(Precision)
     boundaries: tuple[Boundary, ...] = get_args(Boundary)
     facts: dict[str, Sourced] = {}
+    integration: Integration | None = None
 
 
 class BuildOptions(Noun, frozen=True, kw_only=True):
@@ -60,7 +80,8 @@ class BuildOptions(Noun, frozen=True, kw_only=True):
     ``precision`` None means what the target proposes. ``calibration_samples`` is the most that are
     used; their contents choose them, not their order. ``seed`` drives every random choice. ``require_compiled``
     makes a missing compiler an error. ``embed_preprocessing`` makes files that take the bytes of images.
-    ``quantization`` is what goes before the targets' own settings.
+    ``quantization`` is what goes before the targets' own settings. ``integration`` makes code for apps of targets that
+    have some, ``sample_app`` a whole app beside it.
     ``effort`` says how far to search for a file that meets the budget, in at most
     ``time_limit_s``; None: each file is built once.
     """
@@ -74,5 +95,7 @@ class BuildOptions(Noun, frozen=True, kw_only=True):
     require_compiled: bool = False
     embed_preprocessing: bool = False
     quantization: Quantization = Quantization()
+    integration: bool = True
+    sample_app: bool = False
     effort: Effort | None = None
     time_limit_s: float | None = None

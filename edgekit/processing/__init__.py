@@ -2,7 +2,7 @@
 
 | module | from | to |
 | --- | --- | --- |
-| `described` | what a user wrote, a signature | the same with nothing left open, or a complaint |
+| `described`, `fits` | what a user wrote, a signature | the same with nothing left open, or a complaint |
 | `resizing`, `placing` | a picture of any size | bytes of the input's size |
 | `images` | a picture | the input's tensor |
 | `audio`, `tokens` | a waveform, ids | the input's tensor |

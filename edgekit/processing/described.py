@@ -22,6 +22,7 @@ from edgekit.nouns.description import (
     TokensInput,
 )
 from edgekit.nouns.model import Signature, TensorSpec
+from edgekit.processing import fits
 
 
 def complete(description: Description, signature: Signature) -> Description:
@@ -175,9 +176,7 @@ def _output(row: Output, signature: Signature, size: tuple[int, int] | None) -> 
     if isinstance(row, DetectionOutput):
         row = msgspec.structs.replace(row, name=spec.source_name)
         specs = (_spec(name, "output", signature.outputs) for name in row.reads)
-        from edgekit.processing import candidates  # noqa: PLC0415  numpy is only needed for boxes
-
-        for wrong, fix in candidates.misfits(row, *specs, size=size):
+        for wrong, fix in fits.misfits(row, *specs, size=size):
             raise _refuse("output", spec, wrong, fix)
         return row
     if isinstance(row, ClassificationOutput):

@@ -91,8 +91,13 @@ def _classes(row: ClassificationOutput, sample: _Sample) -> findings.Finding:
     )
 
 
+def quantities(row: RegressionOutput, values: Array) -> NDArray[np.float32]:
+    """All quantities of a regression, in order."""
+    return np.asarray(values, np.float32).reshape(-1) * np.float32(row.std) + np.float32(row.mean)
+
+
 def _quantities(row: RegressionOutput, sample: _Sample) -> findings.Finding:
-    values = np.asarray(sample.outputs[row.name], np.float32).reshape(-1) * np.float32(row.std) + np.float32(row.mean)
+    values = quantities(row, sample.outputs[row.name])
     told = (
         findings.Quantity(label=label(row.labels, i), value=float(value))
         for i, value in enumerate(values[:MOST_VALUES])

@@ -99,7 +99,7 @@ def _input(spec: TensorSpec, expected: tuple[float, float] | None) -> list[str]:
             return [_shown(spec), *table, f"range = [{low}, {high}]  # as its first layer expects", *choices]
         asked = ["range = [0, 1]   # or [-1, 1], or [0, 255]: what it was trained with", "mean = [0]", "std = [1]"]
         return [_shown(spec), *_commented([*table, *asked]), *choices]
-    if spec.index_below is not None:
+    if spec.index_below is not None and not spec.index_from:
         return [_shown(spec), *_commented(["[[input]]", name, 'kind = "tokens"', 'vocabulary = "vocabulary.txt"'])]
     if _is_waveform(spec):
         return [_shown(spec), *_commented(["[[input]]", name, 'kind = "audio"', "sample_rate = 16000"])]

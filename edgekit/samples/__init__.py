@@ -195,7 +195,9 @@ def _random(generator: np.random.Generator, spec: TensorSpec, n: int) -> Array:
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
         if spec.index_below is not None:
-            return np.stack([_indices(generator, spec, spec.index_below) for _ in range(n)]).astype(dtype)
+            return np.stack([_indices(generator, spec, spec.index_below - spec.index_from) for _ in range(n)]).astype(
+                dtype
+            )
         low, high = (int(limits.min), int(limits.max)) if dtype.itemsize == 1 else (0, 1)
         return generator.integers(low, high, shape, dtype=dtype, endpoint=True)
     if dtype.kind == "b":
@@ -215,6 +217,8 @@ def _uniform(generator: np.random.Generator, shape: tuple[int, ...], dtype: np.d
     return made.reshape(shape)
 
 
-def _indices(generator: np.random.Generator, spec: TensorSpec, below: int) -> Array:
-    drawn = distinct(generator, spec.source_shape, below)
-    return generator.integers(0, below, spec.source_shape) if drawn is None else drawn
+def _indices(generator: np.random.Generator, spec: TensorSpec, count: int) -> Array:
+    """Values of which as few are alike as can be."""
+    drawn = distinct(generator, spec.source_shape, count)
+    drawn = generator.integers(0, count, spec.source_shape) if drawn is None else drawn
+    return drawn + spec.index_from

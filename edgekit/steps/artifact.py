@@ -16,6 +16,7 @@ from edgekit.nouns.manifest import FILE_NAME, ArtifactFile, Manifest, carried
 from edgekit.nouns.model import CALIBRATED, WEIGHTS_ONLY, Waist
 from edgekit.nouns.target import BuildOptions, Target, Variant
 from edgekit.steps import compilation, embedding, evidence, optimization, rungs
+from edgekit.steps.bundling import BundleOf
 from edgekit.steps.conversion import Subject
 from edgekit.steps.data import BuildData
 from edgekit.steps.reading import OpenedNetwork
@@ -150,8 +151,10 @@ def manifest(
     )
 
 
-def write(out: Path, folder: Path, described: Manifest, answers: list[Answer[Built]]) -> Manifest:
-    """Put files and their manifest into a folder that is about to take the place of ``folder``.
+def write(
+    out: Path, folder: Path, described: Manifest, answers: list[Answer[Built]], bundle: BundleOf | None = None
+) -> Manifest:
+    """Put files, code for apps and their manifest into a folder that is about to take the place of ``folder``.
 
     Returns:
         The manifest, with what was measured and made of files that ``folder`` holds already.
@@ -161,6 +164,8 @@ def write(out: Path, folder: Path, described: Manifest, answers: list[Answer[Bui
         for name in answer.files:
             (out / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(answer.folder / name, out / name)
+    if bundle is not None:
+        described = msgspec.structs.replace(described, integration=bundle.write(out))
     for name in described.extras:
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(folder / name, out / name)

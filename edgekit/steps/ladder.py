@@ -121,7 +121,7 @@ class Climb:
         judged = attempt.file.verification
         self._add(attempt.rung, "" if judged is None or judged.metric is None else judged.metric.name)
         self._last = attempt.rung
-        better = self.best is None or attempt.rank < self.best.rank
+        better = rungs.is_better(attempt, self.best)
         if better:
             self.best = attempt
         return better

@@ -53,6 +53,22 @@ SAME_LATENCY = 1.1
 """What lies between latencies of a few runs that may as well be the same."""
 
 
+MEASURABLE_DB = 0.5
+"""What a file must gain by operators that stay float if it misses the budget all the same: less is chance."""
+
+
+def is_better(attempt: Attempt, best: Attempt | None) -> bool:
+    """Whether a rung is to take the place of the best so far; what costs more and gains nothing measurable is not."""
+    if best is None:
+        return True
+    if attempt.rank >= best.rank:
+        return False
+    levels = [None if one.file.verification is None else one.file.verification.sqnr_db for one in (attempt, best)]
+    if attempt.rung.met or attempt.cost <= best.cost or levels[0] is None or levels[1] is None:
+        return True
+    return levels[0] - levels[1] >= MEASURABLE_DB
+
+
 FITTED = (
     Proposal("ranges", {"weights": "nearest"}),
     Proposal("bias correction", {"weights": "bias-correction"}),

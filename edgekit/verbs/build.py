@@ -19,8 +19,9 @@ from edgekit.nouns.model import FLOATS, Waist
 from edgekit.nouns.recipe import PassReport
 from edgekit.nouns.results import Plan, Result
 from edgekit.nouns.target import Target, Variant
-from edgekit.steps import artifact, conversion, data, ladder, optimization, passing, reading, speed
+from edgekit.steps import artifact, bundling, conversion, data, ladder, optimization, passing, reading, speed
 from edgekit.steps import metric as metrics
+from edgekit.steps.bundling import BundleOf
 from edgekit.steps.conversion import Subject
 from edgekit.steps.data import BuildData
 from edgekit.steps.ladder import Search
@@ -57,6 +58,7 @@ class BuiltTarget(msgspec.Struct, frozen=True):
     answers: tuple[Answer[Built], ...] = ()
     error: EdgekitError | None = None
     done: bool = True
+    bundle: BundleOf | None = None
 
 
 class _Prepared(msgspec.Struct, frozen=True):
@@ -105,7 +107,7 @@ def publish(made: BuiltTarget) -> Result:
     described = made.manifest
     try:
         written = replace_folder(
-            made.folder, lambda out: artifact.write(out, made.folder, described, list(made.answers))
+            made.folder, lambda out: artifact.write(out, made.folder, described, list(made.answers), made.bundle)
         )
     except CancelledError:
         raise
@@ -220,7 +222,15 @@ def _files(session: Session, project: Project, prepared: _Prepared, row: Row) ->
         files = speed.compared(session, files)
         described = artifact.manifest(subject.network, target, recipe, data_, [file for file, _ in files])
         described = msgspec.structs.replace(described, unavailable=left_out, passes=reports)
-        return BuiltTarget(target.name, folder, described, tuple(answer for _, answer in files), done=done)
+        answers = [answer for _, answer in files]
+        if not (done and recipe.integration):
+            return BuiltTarget(target.name, folder, described, tuple(answers), done=done)
+        try:
+            bundle = bundling.bundle(session, target, described, answers, data_.evidence.samples)
+        except Unsupported as error:
+            described = bundling.without(described, error)
+            bundle = None
+        return BuiltTarget(target.name, folder, described, tuple(answers), bundle=bundle)
 
     if prepared.search is None:
         files = [make(variant) for variant in variants]

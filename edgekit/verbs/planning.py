@@ -51,6 +51,8 @@ def plan(project: Project, model: Path) -> Plan:
         seed=project.seed,
         require_compiled=project.require_compiled,
         embed_preprocessing=project.embed_preprocessing,
+        integration=project.integration,
+        sample_app=project.sample_app,
         quantization=project.quantization,
         effort=project.effort if limit_s is None else project.effort or "thorough",
         time_limit_s=limit_s,

@@ -41,7 +41,7 @@ def _agreement(name: str, expected: Array, got: Array, made: Mapping[str, Made] 
     return Agreement(
         output=name,
         identical=identical,
-        sqnr_db=None if identical else sqnr_db(expected, got),
+        sqnr_db=None if identical else sqnr_db(expected, got, undefined=True),
         max_abs_error=max((_max_abs_error(a, b) for a, b in blocks(expected, got)), default=0.0),
         cosine=_cosine(expected, got),
         top1_agreement=_top1_agreement(expected, got),

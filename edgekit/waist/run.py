@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
@@ -14,8 +15,19 @@ from edgekit.host import deadline, events
 from edgekit.waist import effort
 from edgekit.waist.tensors import Array, stacked
 
+Kernels = Literal["", "builtin", "reference"]
+"""Which kernels compute: those that phones take by default, TFLite's own without XNNPACK, or its plain loops."""
 
-def interpreter(path: Path, *, threads: int = 1, keep_tensors: bool = False, delegate: bool = True) -> Interpreter:
+RESOLVERS = {
+    "": OpResolverType.AUTO,
+    "builtin": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    "reference": OpResolverType.BUILTIN_REF,
+}
+
+
+def interpreter(
+    path: Path, *, threads: int = 1, keep_tensors: bool = False, delegate: bool = True, kernels: Kernels = ""
+) -> Interpreter:
     """An interpreter with its tensors allocated.
 
     Args:
@@ -23,13 +35,12 @@ def interpreter(path: Path, *, threads: int = 1, keep_tensors: bool = False, del
         threads: CPU threads.
         keep_tensors: every intermediate tensor stays readable after a run (and XNNPACK is off).
         delegate: run on XNNPACK if it takes the operators, as phones do by default.
+        kernels: others than these, without XNNPACK.
 
     Raises:
         Unsupported: LiteRT cannot load the file, or cannot give its tensors memory.
     """
-    resolver = (
-        OpResolverType.AUTO if delegate and not keep_tensors else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    )
+    resolver = RESOLVERS[kernels or ("" if delegate and not keep_tensors else "builtin")]
     try:
         made = Interpreter(
             model_path=str(path),
@@ -71,9 +82,11 @@ def run(path: Path, inputs: Mapping[str, Sequence[Array] | Array], *, threads: i
     return {name: stacked(values) for name, values in collected.items()}
 
 
-def each(path: Path, inputs: Mapping[str, Sequence[Array] | Array], *, threads: int = 1) -> Iterator[dict[str, Array]]:
+def each(
+    path: Path, inputs: Mapping[str, Sequence[Array] | Array], *, threads: int = 1, kernels: Kernels = ""
+) -> Iterator[dict[str, Array]]:
     """The same as `run`, giving the outputs ``[*shape]`` of one sample after another: all may not fit into memory."""
-    made = interpreter(path, threads=threads)
+    made = interpreter(path, threads=threads, kernels=kernels)
     into = {detail["name"]: detail["index"] for detail in made.get_input_details()}
     out = {detail["name"]: detail["index"] for detail in made.get_output_details()}
     count = len(next(iter(inputs.values())))

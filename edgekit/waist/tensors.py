@@ -225,16 +225,17 @@ IDENTICAL_DB = 999.0
 """What stands for an infinite SQNR: no noise at all."""
 
 
-def sqnr_db(reference: Array, output: Array) -> float:
+def sqnr_db(reference: Array, output: Array, *, undefined: bool = False) -> float:
     """Signal-to-quantization-noise ratio in dB, 10·log10(Σ r² / Σ (r − o)²).
 
     Of two arrays of one shape, of any dtype. -inf becomes -999 and +inf `IDENTICAL_DB` (JSON has no
     infinities). Elements that are the same NaN or
-    infinity on both sides do not count; one that is not finite on one side only makes it -999.
+    infinity on both sides do not count; one that is not finite on one side only makes it -999. If ``undefined``, what
+    is NaN in the reference does not count either: whoever divides 0 by 0 wants no number there.
     """
     signal = noise = 0.0
     for r, o in blocks(reference, output):
-        same = (r == o) | (np.isnan(r) & np.isnan(o))
+        same = (r == o) | (np.isnan(r) & (undefined | np.isnan(o)))
         if not np.all(same | (np.isfinite(r) & np.isfinite(o))):
             return -999.0
         signal += float(np.sum(np.square(r[np.isfinite(r)])))

@@ -65,9 +65,13 @@ def test_the_names_that_edgekit_exports() -> None:
         "diagnose",
         "doctor",
         "errors",
+        "gate",
         "inspect",
         "profile",
+        "run",
+        "save_baseline",
         "targets",
+        "write_report",
     ]
     assert all(callable(getattr(edgekit, name)) for name in edgekit.__all__ if name != "errors")
     assert set(edgekit.__all__) - {"errors"} == {name for name in api.__all__ if name[0].islower()}

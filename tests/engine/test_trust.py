@@ -29,6 +29,8 @@ LOOKED_AT = {
     "seed": "data",
     "require_compiled": "data",
     "embed_preprocessing": "data",
+    "integration": "data",
+    "sample_app": "data",
     "output_folder": "a place to write",
     "recipe": "data: it can cost time",
     "passes": "data",

@@ -334,3 +334,21 @@ def test_time_runs_from_the_start_of_the_build() -> None:
     assert ladder.search(BuildOptions(), 5.0) is None
     assert ladder.search(BuildOptions(effort="quick"), 5.0) == ladder.Search("quick", None)
     assert ladder.search(BuildOptions(effort="thorough", time_limit_s=60.0), 5.0) == ladder.Search("thorough", 65.0)
+
+
+def attempt(db: float, cost: float, *, met: bool = False) -> rungs.Attempt:
+    described, answer = file(INT8, judged(db, budget=db - 1 if met else 90.0))
+    return rungs.Attempt(msgspec.structs.replace(RUNG, met=met, sqnr_db=db), described, answer, cost)
+
+
+RUNG = rungs.Rung(name="any")
+
+
+@pytest.mark.parametrize(
+    ("gained_db", "cost", "met", "better"),
+    [(0.2, 5.0, False, False), (0.6, 5.0, False, True), (0.2, 0.0, False, True), (0.2, 5.0, True, True)],
+)
+def test_float_operators_that_gain_nothing_measurable_are_not_kept(
+    gained_db: float, cost: float, met: bool, better: bool
+) -> None:
+    assert rungs.is_better(attempt(30 + gained_db, cost, met=met), attempt(30, 0.0)) is better

@@ -336,13 +336,15 @@ def whole(out: Path) -> bool:
     """All files that the manifest names are there with their digests, and no others."""
     manifest = msgspec.json.decode((out / "manifest.json").read_bytes(), type=Manifest)
     files = {name: digest for artifact in manifest.artifacts for name, digest in artifact.files.items()}
+    files |= {} if manifest.integration is None else manifest.integration.files
     intact = all(file_digest(out / name) == digest for name, digest in files.items())
-    return intact and {path.name for path in out.iterdir()} == {*files, "manifest.json"}
+    there = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    return intact and there == {*files, "manifest.json"}
 
 
 STEPS = (
     "reading sine", "converting sine", "counting", "running sine", "probing sine", "building model_float32",
-    "verifying model_float32",
+    "verifying model_float32", "writing code for android",
 )  # fmt: skip
 """How the lines of a build's steps begin."""
 

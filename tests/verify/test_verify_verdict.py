@@ -117,11 +117,25 @@ def test_a_branch_counts_as_an_output_and_a_column_is_a_warning() -> None:
 @pytest.mark.parametrize("row", [1, 4])
 def test_a_change_in_any_row_of_large_outputs_is_seen(row: int) -> None:
     """They are looked at in blocks, two rows of these at once."""
-    values = np.full((5, 1, BLOCK // 2), np.nan, np.float32)
+    values = np.full((5, 1, BLOCK // 2), np.inf, np.float32)
     values[:, 0, 0] = 3
     assert "same for all samples" in judged(values, values).verification.reason
     values[row, 0, 0] = 4
     assert judged(values, values).verification.verdict == "pass"
+
+
+def test_what_is_nan_in_the_source_is_told_and_not_compared() -> None:
+    source, made = LOGITS.copy(), LOGITS.copy()
+    source[:2] = np.nan
+    made[:2] = 7
+    found = judged(source, made).verification
+    assert found.verdict == "warn"
+    assert found.reason.startswith("the source's own output y has NaN in 2 of")
+    source[:] = np.nan
+    found = judged(source, made).verification
+    assert found.verdict == "warn"
+    assert "same for all samples" not in found.reason
+    assert judged(made, source).verification.verdict == "fail", "nothing excuses a NaN of the file's own"
 
 
 def test_answers_that_never_change() -> None:

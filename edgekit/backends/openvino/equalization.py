@@ -12,17 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.backends.openvino.libraries import ov
+from edgekit.waist import balancing
 
 Floats = NDArray[np.float32]
-
-SWEEPS = 50
-"""The most walks over all pairs; in a chain each pair changes its neighbours."""
-
-SETTLED = 0.01
-"""A walk that changes no channel by more than this part is the last."""
-
-LARGEST_FACTOR = 2.0**20
-"""Of a channel in one step, so that weights stay normal float32 numbers."""
 
 AXES = {"Convolution": (0, 1), "GroupConvolution": (0, 0), "ConvolutionBackpropData": (1, 0)}
 """Which axes of weights count the channels that a layer makes, and those that it reads."""
@@ -71,10 +63,7 @@ def equalized(model: Any) -> tuple[Any, int]:
         if (found := _layer(node)) is not None:
             layers[node.get_friendly_name()] = found
     pairs = [pair for layer in layers.values() if (pair := _pair(layer, layers)) is not None]
-    for _ in range(SWEEPS):
-        changes = [_balanced(pair) for pair in pairs]
-        if all(np.abs(np.log(factors)).max() < SETTLED for factors in changes):
-            break
+    balancing.settle(pairs, _balanced)
     for layer in layers.values():
         _store(layer.node, 1, layer.weights)
     return copy, len(pairs)
@@ -132,9 +121,7 @@ def _bias(node: Any, channels: int, value: Any) -> Any | None:
 def _balanced(pair: _Pair) -> Floats:
     """Divide the channels between two layers so that both have weights of one size, and tell by what."""
     own, behind = pair.first.largest(pair.first.made), pair.second.largest(pair.second.read)
-    both = (own > 0) & (behind > 0)
-    ratio = np.where(both, own, 1) / np.where(both, behind, 1)
-    factors: Floats = np.clip(np.sqrt(ratio), 1 / LARGEST_FACTOR, LARGEST_FACTOR).astype(np.float32)
+    factors: Floats = balancing.factors(own, behind).astype(np.float32)
     pair.first.times(np.float32(1) / factors, pair.first.made)
     pair.second.times(factors, pair.second.read)
     for port in pair.biases:

@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from edgekit.backends.openvino import (
     kept,
     masks,
     named,
+    reached,
     sums,
     variables,
 )
@@ -30,6 +31,7 @@ from edgekit.backends.openvino.libraries import (
     StatisticsType,
     nncf,
 )
+from edgekit.backends.openvino.reached import Reach
 from edgekit.backends.openvino.reading import matched, telling_line
 from edgekit.backends.openvino.settings import NncfSettings
 from edgekit.errors import InputError, Unsupported
@@ -103,10 +105,11 @@ def quantize(model: Any, job: Job, signature: Signature, settings: NncfSettings)
         floats |= {"they were asked for": named.nodes(model, settings.float_operators)}
     options, source = _options(settings, floats, transformer=transformer), Path(job.source)
     with ending.bounded(model, samples, source):
-        trials = [_tried(form, settings, options, samples, source) for form in _forms(model, settings)]
+        forms = [_reaching(form, settings, samples) for form in _forms(model, settings)]
+        trials = [_tried(form, settings, options, samples, source) for form in forms]
         trial = max(trials, key=lambda one: one.level_db)
         quantized, estimator = _first(
-            partial(_made, trial.form.model, settings, options, least_db=settings.least_db), trial.way, samples, source
+            partial(_made, trial.form, settings, options, least_db=settings.least_db), trial.way, samples, source
         )
     notes = _notes(quantized, recurrent=recurrent, transformer=transformer) + _told(model, floats)
     notes += _compared(trial.way, trial.levels_db) + _of_forms(trials, trial)
@@ -116,10 +119,11 @@ def quantize(model: Any, job: Job, signature: Signature, settings: NncfSettings)
 
 
 class _Form(NamedTuple):
-    """A network as it may be quantized; ``pairs`` of layers are equalized."""
+    """A network as it may be quantized; ``pairs`` of layers are equalized, inputs go as far as ``reaches``."""
 
     model: Any
     pairs: int = 0
+    reaches: Mapping[str, Reach] = {}
 
 
 class _Trial(NamedTuple):
@@ -146,10 +150,17 @@ def _forms(model: Any, settings: NncfSettings) -> Iterator[_Form]:
         yield found
 
 
+def _reaching(form: _Form, settings: NncfSettings, samples: list[dict[str, Any]]) -> _Form:
+    """A form with what is known of its layers' inputs: nothing if NNCF aligns channels, since that scales them."""
+    if settings.overflow_fix != "enable" or settings.equalization == "on":
+        return form
+    return form._replace(reaches=reached.inputs(form.model, samples[: settings.subset_size]))
+
+
 def _tried(
     form: _Form, settings: NncfSettings, options: dict[str, Any], samples: list[dict[str, Any]], source: Path
 ) -> _Trial:
-    made = partial(_made, form.model, settings, options)
+    made = partial(_made, form, settings, options)
     return _Trial(form, *_chosen(form.model, lambda way, given: _first(made, way, given, source)[0], settings, samples))
 
 
@@ -162,7 +173,7 @@ def _of_forms(trials: list[_Trial], chosen: _Trial) -> tuple[str, ...]:
 
 
 def _made(
-    model: Any,
+    form: _Form,
     settings: NncfSettings,
     options: dict[str, Any],
     way: Way,
@@ -184,11 +195,11 @@ def _made(
         "fast_bias_correction": bias != "learned",
         "subset_size": min(settings.subset_size, len(given)),
     }
-    guard = sums.bounded() if settings.overflow_fix == "enable" else contextlib.nullcontext()
+    guard = sums.bounded(form.reaches) if settings.overflow_fix == "enable" else contextlib.nullcontext()
     with guard, contextlib.redirect_stdout(io.StringIO()):  # NNCF draws its progress there, terminal or not
         if least_db is not None:
-            return control.quantize(model, given, least_db, **told)
-        return nncf.quantize(model, nncf.Dataset(given), **told)
+            return control.quantize(form.model, given, least_db, **told)
+        return nncf.quantize(form.model, nncf.Dataset(given), **told)
 
 
 def _chosen(

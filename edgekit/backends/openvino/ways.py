@@ -71,6 +71,13 @@ def _check(model: Any, signature: Signature, job: Job) -> None:
     ports = zip(signature.outputs, reading.matched(signature.outputs, compiled.outputs), strict=True)
     found = outputs_to_source(signature, {spec.name: np.array(results[port])[None] for spec, port in ports})
     for name, values in wanted.items():
+        if values.shape != found[name].shape:
+            raise Unsupported(
+                f"OpenVINO reads {Path(job.source).name} as another network ({name} is "
+                f"{list(found[name].shape[1:])} instead of {list(values.shape[1:])}).",
+                place=job.source,
+                fix="choose another target",
+            )
         close = sqnr_db(values, found[name])
         if close < THRESHOLD_DB:
             raise Unsupported(

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from edgekit.backends import Backend
-from edgekit.backends.tflite import aliases, biases, diagnosis, integer, layerwise, weight_only, weights
+from edgekit.backends.tflite import aliases, biases, diagnosis, integer, layerwise, others, weight_only, weights
 from edgekit.backends.tflite.plan import QuantizationSettings
 from edgekit.backends.tflite.range_search import SEARCHED
 from edgekit.backends.tflite.ranges import METHODS
@@ -91,6 +91,10 @@ class TFLiteBackend(Backend):
         given = each_to_file(signature, arrays(inputs))
         found = run.each(artifact, given, threads=run.host_threads())
         write_rows(outputs, each_to_source(signature, found))
+
+    def run_otherwise(self, artifact: Path, signature: Signature, inputs: Path, outputs: Path, seconds: float) -> None:
+        """Run on LiteRT's own kernels, and on its plain loops; see `Backend.run_otherwise`."""
+        others.run(artifact, signature, inputs, outputs, seconds)
 
     def best_ms(self, artifact: Path) -> float | None:
         """See `Backend.best_ms`."""

@@ -11,6 +11,7 @@ So the network is what it was on all of them, and beyond them a cap does what th
 """
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,20 +19,11 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from edgekit.backends.tflite.layerwise.layers import Layer, layer
-from edgekit.waist import edit, graph
+from edgekit.waist import balancing, edit, graph
 from edgekit.waist.exact import Wiring
 from edgekit.waist.tensors import Array
 
 Floats = NDArray[np.float64]
-
-SWEEPS = 50
-"""The most walks over all pairs; in a chain each pair changes its neighbours."""
-
-SETTLED = 0.01
-"""A walk that changes no channel by more than this part is the last."""
-
-LARGEST_FACTOR = 2.0**20
-"""Of a channel in one step, so that weights stay normal float32 numbers."""
 
 CAP = 6.0
 """Of a ReLU6."""
@@ -74,10 +66,7 @@ def equalize(model: Any, kept: frozenset[int] = frozenset(), peaks: Mapping[int,
         How many pairs there are.
     """
     rows = Rows(model, kept, peaks or {})
-    for _ in range(SWEEPS):
-        factors = [_balancing(rows, pair) for pair in rows.pairs]
-        if all(np.abs(np.log(each)).max() < SETTLED for each in factors):
-            break
+    balancing.settle(rows.pairs, partial(_balanced, rows))
     rows.store()
     return len(rows.pairs)
 
@@ -135,13 +124,11 @@ class Rows:
                 edit.set_constant(self._model, found.bias, divided.astype(np.float32))
 
 
-def _balancing(rows: Rows, pair: Pair) -> Floats:
+def _balanced(rows: Rows, pair: Pair) -> Floats:
     """Divide channels so that their largest weights are equal in both layers; by what ``[channels]``."""
     made = np.abs(rows.weights[pair.first.operator.index]).max(2).ravel()
     read = np.abs(rows.read(pair)).max((1, 2)).ravel()
-    alive = (made > 0) & (read > 0)
-    factors: Floats = np.sqrt(np.where(alive, made, 1) / np.where(alive, read, 1))
-    factors = rows.allowed(pair, np.clip(factors, 1 / LARGEST_FACTOR, LARGEST_FACTOR))
+    factors = rows.allowed(pair, balancing.factors(made, read))
     rows.divide(pair, factors)
     return factors
 

@@ -74,8 +74,8 @@ class Opened:
             raise refusal.mended(self.path, self.model, error) from error
 
     @cached_property
-    def limits(self) -> dict[str, int]:
-        """What integer inputs must stay below if they index a table."""
+    def limits(self) -> dict[str, range]:
+        """What integer inputs must stay within if they index a table, or tell a length."""
         return indices.limits(self.model, [name for name, dtype in self.dtypes.items() if dtype.kind in "iu"])
 
     @cached_property
@@ -303,13 +303,17 @@ def source_signature(opened: Opened) -> Signature:
     outputs = [(name, value.shape, str(value.dtype)) for name, value in results.items()]
     return Signature(
         inputs=tuple(
-            msgspec.structs.replace(
-                _same(*value, opened.layouts.get(value[0])), index_below=opened.limits.get(value[0])
-            )
-            for value in inputs
+            _within(_same(*value, opened.layouts.get(value[0])), opened.limits.get(value[0])) for value in inputs
         ),
         outputs=tuple(_same(*value, opened.layouts.get(value[0])) for value in outputs),
     )
+
+
+def _within(spec: TensorSpec, values: range | None) -> TensorSpec:
+    """An input, with what its values must stay within."""
+    if values is None:
+        return spec
+    return msgspec.structs.replace(spec, index_from=values.start, index_below=values.stop)
 
 
 def _same(name: str, shape: tuple[int, ...], dtype: str, layout_: str | None) -> TensorSpec:
@@ -350,14 +354,11 @@ def _bound(spec: TensorSpec, name: str, lowered: Any, permutations: dict[str, tu
     tensor = lowered.tensors[name]
     order = permutations.get(name)
     told = spec.source_layout
-    return TensorSpec(
+    return msgspec.structs.replace(
+        spec,
         name=name,
         shape=tuple(int(dim) for dim in tensor.shape),
         dtype=str(tensor.dtype).lower(),
         layout=told if order is None or told is None else "".join(told[axis] for axis in order),
-        source_name=spec.source_name,
-        source_shape=spec.source_shape,
-        source_dtype=spec.source_dtype,
-        source_layout=told,
         permutation=order,
     )

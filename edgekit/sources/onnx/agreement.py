@@ -79,7 +79,7 @@ def reference(
     running: Running,
     shapes: dict[str, tuple[int, ...]],
     dtypes: dict[str, np.dtype[Any]],
-    limits: Mapping[str, int] | None = None,
+    limits: Mapping[str, range] | None = None,
 ) -> ReferenceRun:
     """Run the source on made-up inputs.
 
@@ -87,7 +87,7 @@ def reference(
         running: the source.
         shapes: of its inputs.
         dtypes: of its inputs.
-        limits: what integer inputs must stay below (`edgekit.sources.onnx.indices`).
+        limits: what integer inputs must stay within (`edgekit.sources.onnx.indices`).
 
     Raises:
         Unsupported: it runs on none of them, or the shape of an output depends on values.

@@ -96,29 +96,53 @@ def rotary(builder: Builder, node: onnx.NodeProto) -> bool:
     if shape is None or held is None or places is None or told.get("is_packed_batching"):
         return False
     batch, rows = (shape[0], shape[2]) if len(shape) == 4 else shape[:2]
-    turned = told.get("rotary_embedding_dim") or 2 * held[1]
     size = shape[3] if len(shape) == 4 else shape[2] // (told.get("num_heads") or shape[2] // (2 * held[1]))
     by_head = x if len(shape) == 4 else builder.transpose(builder.reshape(x, [batch, rows, -1, size]), [0, 2, 1, 3])
     if places != (batch, rows):  # the first position
         steps = builder.const(np.arange(rows).reshape(1, -1), np.int64)
         positions = builder.op("Add", builder.reshape(positions, [-1, 1]), steps)
-    angles = [builder.op("Gather", table, positions, axis=0) for table in (cosines, sines)]
-    cosine, sine = (builder.reshape(angle, [-1, 1, rows, turned // 2]) for angle in angles)
-    moving, *still = builder.split(by_head, 3, [turned, size - turned]) if turned < size else [by_head]
-    even, odd = _halves(builder, moving, (batch, rows, turned), interleaved=bool(told.get("interleaved")))
-    first = builder.op("Sub", builder.op("Mul", even, cosine), builder.op("Mul", odd, sine))
-    second = builder.op("Add", builder.op("Mul", even, sine), builder.op("Mul", odd, cosine))
-    if told.get("interleaved"):
-        last = builder.const([-1], np.int64)
-        pairs = builder.op("Concat", *(builder.op("Unsqueeze", part, last) for part in (first, second)), axis=-1)
-        found = [builder.reshape(pairs, [batch, -1, rows, turned])]
-    else:
-        found = [first, second]
-    whole = builder.op("Concat", *found, *still, axis=3) if len([*found, *still]) > 1 else found[0]
+    whole = turn(
+        builder, by_head, positions, [cosines, sines], (batch, rows, size), interleaved=bool(told.get("interleaved"))
+    )
     if len(shape) == 3:
         whole = builder.reshape(builder.transpose(whole, [0, 2, 1, 3]), list(shape))
     builder.same(whole, node.output[0])
     return True
+
+
+def turn(
+    builder: Builder,
+    by_head: str,
+    positions: str,
+    tables: list[str],
+    sizes: tuple[int, int, int],
+    *,
+    interleaved: bool,
+) -> str:
+    """Values ``[batch, heads, rows, size]`` turned by the angles of positions ``[batch, rows]``, or ``[1, rows]``.
+
+    Args:
+        builder: takes the nodes.
+        by_head: the values; those beyond twice the tables' width stay.
+        positions: rows of the tables.
+        tables: cosines and sines.
+        sizes: batch, rows and size.
+        interleaved: pairs are neighbours, else from either half.
+    """
+    batch, rows, size = sizes
+    turned = 2 * (builder.network.shape(tables[0]) or (0, 0))[1]
+    angles = [builder.op("Gather", table, positions, axis=0) for table in tables]
+    cosine, sine = (builder.reshape(angle, [-1, 1, rows, turned // 2]) for angle in angles)
+    moving, *still = builder.split(by_head, 3, [turned, size - turned]) if turned < size else [by_head]
+    even, odd = _halves(builder, moving, (batch, rows, turned), interleaved=interleaved)
+    first = builder.op("Sub", builder.op("Mul", even, cosine), builder.op("Mul", odd, sine))
+    second = builder.op("Add", builder.op("Mul", even, sine), builder.op("Mul", odd, cosine))
+    found = [first, second]
+    if interleaved:
+        last = builder.const([-1], np.int64)
+        pairs = builder.op("Concat", *(builder.op("Unsqueeze", part, last) for part in found), axis=-1)
+        found = [builder.reshape(pairs, [batch, -1, rows, turned])]
+    return builder.op("Concat", *found, *still, axis=3) if len([*found, *still]) > 1 else found[0]
 
 
 def _halves(builder: Builder, value: str, sizes: tuple[int, int, int], *, interleaved: bool) -> list[str]:

@@ -1,4 +1,4 @@
-"""Which integer inputs are indices, and how far they may go: what an operator's contract asks of made-up inputs."""
+"""Which integer inputs are indices or lengths, and how far they may go: what operators ask of made-up inputs."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,8 +14,12 @@ SAME_VALUES = {"Cast", "Identity", "Reshape", "Unsqueeze", "Squeeze", "Transpose
 Shapes = dict[str, tuple[int, ...]]
 
 
-def limits(model: onnx.ModelProto, inputs: list[str]) -> dict[str, int]:
-    """By input the size of the smallest table that it indexes, which its values must stay below.
+SUMMING = SAME_VALUES | {"ReduceSum", "Sub", "Add"}
+"""Operators that lead from a mask to a number of places that are not masked."""
+
+
+def limits(model: onnx.ModelProto, inputs: list[str]) -> dict[str, range]:
+    """By input the values that it may take: below the size of the smallest table that it indexes, or a length.
 
     Only the main graph is looked at; inputs that index nothing there are left out.
 
@@ -31,7 +35,7 @@ def limits(model: onnx.ModelProto, inputs: list[str]) -> dict[str, int]:
         inferred = model
     shapes = dict(_shapes(inferred.graph))
     constants = {tensor.name: tensor for tensor in inferred.graph.initializer}
-    found: dict[str, int] = {}
+    found = _lengths(inferred.graph, shapes, constants)
     for name in inputs:
         known, sizes = {name}, []
         for node in inferred.graph.node:
@@ -39,7 +43,29 @@ def limits(model: onnx.ModelProto, inputs: list[str]) -> dict[str, int]:
                 known.update(node.output)
             sizes += [size for size in _tables(node, known, shapes, constants) if size > 0]
         if sizes:
-            found[name] = min(sizes)
+            found[name] = range(min(sizes))
+    return {name: values for name, values in found.items() if name in inputs}
+
+
+def _lengths(graph: onnx.GraphProto, shapes: Shapes, constants: dict[str, onnx.TensorProto]) -> dict[str, range]:
+    """Inputs that tell GroupQueryAttention how many keys there are: the last of them, or a mask that hides none.
+
+    What ONNX Runtime gives is undefined for rows without a key of their own, and no other kernel gives the same.
+    """
+    made = {name: node for node in graph.node for name in node.output}
+    found: dict[str, range] = {}
+    for node in graph.node:
+        if node.op_type != "GroupQueryAttention" or len(node.input) < 7:
+            continue
+        name, summed = node.input[5], False
+        while name in made and made[name].op_type in SUMMING and made[name].input:
+            summed |= made[name].op_type == "ReduceSum"
+            name = made[name].input[0]
+        if summed:
+            found[name] = range(1, 2)
+        elif node.input[6] in constants and (rows := shapes.get(node.input[0], ())[1:2]):
+            columns = int(numpy_helper.to_array(constants[node.input[6]]).reshape(-1)[0])
+            found[name] = range(columns - 1 if rows[0] == columns else rows[0] - 1, columns)
     return found
 
 

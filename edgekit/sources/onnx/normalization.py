@@ -93,6 +93,38 @@ def skipped(builder: Builder, node: onnx.NodeProto) -> bool:
     return True
 
 
+def root_mean_square(builder: Builder, node: onnx.NodeProto) -> bool:
+    """ONNX Runtime's SimplifiedLayerNormalization: x / √(mean of squares + ε) · scale."""
+    shape = builder.network.shape(node.input[0])
+    if shape is None or any(node.output[1:]):
+        return False
+    axes = list(range(attributes(node).get("axis", -1) % len(shape), len(shape)))
+    _root_mean_square(builder, node, (node.input[0], node.input[1]), axes)
+    return True
+
+
+def skipped_root_mean_square(builder: Builder, node: onnx.NodeProto) -> bool:
+    """Microsoft's SkipSimplifiedLayerNormalization: the same of the sum of two values (and a bias)."""
+    shape = builder.network.shape(node.input[0])
+    if shape is None or any(node.output[1:3]):
+        return False
+    x, skip, scale, bias = [*node.input, ""][:4]
+    total = builder.op("Add", x, skip)
+    total = builder.op("Add", total, bias) if bias else total
+    if len(node.output) > 3 and node.output[3]:
+        builder.same(total, node.output[3])
+    _root_mean_square(builder, node, (total, scale), [len(shape) - 1])
+    return True
+
+
+def _root_mean_square(builder: Builder, node: onnx.NodeProto, operands: tuple[str, str], axes: list[int]) -> None:
+    """A value, divided by the root of its mean square, times a scale; ε is 1e-5 if not given."""
+    mean = builder.mean(builder.op("Mul", operands[0], operands[0]), axes)
+    epsilon = builder.const(np.float32(attributes(node).get("epsilon", 1e-5)))
+    normed = builder.op("Div", operands[0], builder.op("Sqrt", builder.op("Add", mean, epsilon)))
+    builder.op("Mul", normed, operands[1], out=node.output[0])
+
+
 def _on_last_axis(builder: Builder, node: onnx.NodeProto, value: str, axis: int, affine: tuple[str, str]) -> None:
     """A value, normalized on its last axis, under the node's output name."""
     centred = builder.op("Sub", value, builder.mean(value, [axis]))

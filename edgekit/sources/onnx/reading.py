@@ -23,6 +23,9 @@ STANDARD = {"", "ai.onnx"}
 RUNTIME_DOMAINS = {"com.microsoft"}
 """Domains whose operators ONNX Runtime brings itself; single ones may be missing there."""
 
+RUNTIME_OPERATORS = {"SimplifiedLayerNormalization"}
+"""Operators that ONNX Runtime has put into ONNX's own domain."""
+
 
 def read(path: Path, options: SourceOptions) -> onnx.ModelProto:
     """Parse an ONNX file with its external data, and cut out what is asked for.
@@ -214,7 +217,7 @@ def _refuse_operators(path: Path, model: onnx.ModelProto) -> None:
         if (node.domain, node.op_type) in local or node.domain in RUNTIME_DOMAINS:
             continue
         domain = "" if node.domain in STANDARD else node.domain
-        if not onnx.defs.has(node.op_type, domain=domain):
+        if not onnx.defs.has(node.op_type, domain=domain) and kind(node) not in RUNTIME_OPERATORS:
             unknown.add(kind(node) if domain else node.op_type)
     if unknown:
         error = unsupported_operators(path, sorted(unknown), "is no ONNX operator and has no definition in the file")

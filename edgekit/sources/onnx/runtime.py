@@ -73,30 +73,32 @@ def run(running: Running, feeds: dict[str, Array], names: list[str] | None = Non
 
 
 def made_up(
-    shapes: dict[str, tuple[int, ...]], dtypes: dict[str, np.dtype[Any]], seed: int, limits: Mapping[str, int]
+    shapes: dict[str, tuple[int, ...]], dtypes: dict[str, np.dtype[Any]], seed: int, limits: Mapping[str, range]
 ) -> Iterator[dict[str, Array]]:
     """Inputs to try, the most telling first, deterministic in the seed.
 
-    Floats are normal, then uniform in 0..1 (for logarithms and roots). Integers stay below their
-    ``limits``, and if none is known below 100, 2 and 1, because they may be indices into tables of
+    Floats are normal, then uniform in 0..1 (for logarithms and roots). Integers stay within their
+    ``limits``, and if none are known below 100, 2 and 1, because they may be indices into tables of
     unknown length. They repeat as little as they can.
     """
     for below, positive in ((100, False), (100, True), (2, False), (2, True), (1, False)):
         random = np.random.default_rng(seed)
         draw = random.random if positive else random.standard_normal
         yield {
-            name: _draw(random, draw, shape, dtypes[name], limits.get(name, below)) for name, shape in shapes.items()
+            name: _draw(random, draw, shape, dtypes[name], limits.get(name, range(below)))
+            for name, shape in shapes.items()
         }
 
 
 def _draw(
-    random: np.random.Generator, draw: Callable[..., Any], shape: tuple[int, ...], dtype: np.dtype[Any], below: int
+    random: np.random.Generator, draw: Callable[..., Any], shape: tuple[int, ...], dtype: np.dtype[Any], within: range
 ) -> Array:
     if dtype == np.bool_:
         return np.asarray(random.integers(0, 2, shape)).astype(np.bool_)
     if np.issubdtype(dtype, np.integer):
-        drawn = distinct(random, shape, below)
-        return np.asarray(random.integers(0, below, shape) if drawn is None else drawn).astype(dtype)
+        drawn = distinct(random, shape, len(within))
+        drawn = random.integers(0, len(within), shape) if drawn is None else drawn
+        return np.asarray(drawn + within.start).astype(dtype)
     return np.asarray(draw(shape)).astype(dtype)
 
 

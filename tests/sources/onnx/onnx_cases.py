@@ -284,6 +284,15 @@ CASES: dict[str, onnx.ModelProto] = {
     "rotary_whole": build("float[1,2,5,8] x", "y = RotaryEmbedding(x, c, s)", opset=23, c=(1, 5, 4), s=(1, 5, 4)),
     "ms_multi_head": build("float[1,4,8] q, float[1,6,8] k, float[1,6,8] v, int32[1,6] m", "y = com.microsoft.MultiHeadAttention<num_heads=2>(q, k, v, b, m)", b=(24,)),
     "ms_multi_head_bias": build("float[1,6,8] q, float[1,6,8] k, float[1,6,4] v, float[1,2,6,6] a", "y = com.microsoft.MultiHeadAttention<num_heads=2, unidirectional=1>(q, k, v, , , a)"),
+    "ms_grouped": build("float[1,5,32] q, float[1,5,16] k, float[1,5,16] v, int32[1] s", "y, m, n = com.microsoft.GroupQueryAttention<num_heads=4, kv_num_heads=2, softcap=2.0>(q, k, v, , , s, t)", "float[] y, float[] m, float[] n", t=np.int32(5)),
+    "ms_grouped_packed": build("float[1,5,96] x, int32[1] s", "y, m, n = com.microsoft.GroupQueryAttention<num_heads=4, kv_num_heads=1, do_rotary=1, local_window_size=3>(x, , , , , s, t, c, d)", "float[] y, float[] m, float[] n", t=np.int32(5), c=(9, 8), d=(9, 8)),
+    "ms_grouped_past": build("float[1,3,32] q, float[1,3,16] k, float[1,3,16] v, float[1,1,6,16] a, float[1,1,6,16] b, int32[1] s", "y, m, n = com.microsoft.GroupQueryAttention<num_heads=2, kv_num_heads=1, do_rotary=1, rotary_interleaved=1, local_window_size=4>(q, k, v, a, b, s, t, c, d)", "float[] y, float[] m, float[] n", t=np.int32(9), c=(12, 8), d=(12, 8)),
+    "ms_grouped_buffer": build("float[2,1,32] q, float[2,1,16] k, float[2,1,16] v, float[2,2,12,8] a, float[2,2,12,8] b, int32[2] s", "y, m, n = com.microsoft.GroupQueryAttention<num_heads=4, kv_num_heads=2, scale=0.7, smooth_softmax=1>(q, k, v, a, b, s, t)", "float[] y, float[] m, float[] n", t=np.int32(7)),
+    "ms_grouped_bias": build("float[1,2,32] q, float[1,2,8] k, float[1,2,8] v, float[1,1,4,8] a, float[1,1,4,8] b, float[1,4,2,6] e, int64[1,6] w", """
+        r = Constant<value = int64[1] {1}>() o = Constant<value = int64 {1}>() u = ReduceSum<keepdims=0>(w, r) l = Sub(u, o) s = Cast<to=6>(l)
+        z = Shape(w) i = Constant<value = int64 {1}>() g = Gather(z, i) t = Cast<to=6>(g)
+        y, m, n = com.microsoft.GroupQueryAttention<num_heads=4, kv_num_heads=1>(q, k, v, a, b, s, t, , , , e, h)""", "float[] y, float[] m, float[] n", h=f32(-1, 0, 1, 2)),
+    "ms_root_mean_square": build("float[1,5,8] x, float[1,5,8] r", "p, , , t = com.microsoft.SkipSimplifiedLayerNormalization<epsilon=0.001>(x, r, g, b) q = SimplifiedLayerNormalization<axis=-1>(t, g) y = Add(p, q)", g=(8,), b=(8,)),
     "ms_embedded": build("int32[1,6] ids, int32[1,6] m", "e, n = com.microsoft.EmbedLayerNormalization(ids, , t, p, , g, b, m) f = Cast<to=1>(n) y = Add(e, f)", t=(20, 8), p=(6, 8), g=(8,), b=(8,)),
     "ms_inverse": build("float[1,3,3] x", "y = com.microsoft.Inverse(x)"),
     "ms_inverse_large": build("float[2,20,20] x", "y = com.microsoft.Inverse(x)"),

@@ -35,6 +35,8 @@ def draw(waist: Waist, seed: int = 42) -> dict[str, Array]:
         shape, dtype = (SAMPLES, *spec.source_shape), np.dtype(spec.source_dtype)
         if np.issubdtype(dtype, np.floating):
             drawn[spec.source_name] = random.standard_normal(shape).astype(dtype)
+        elif spec.index_from:  # a length
+            drawn[spec.source_name] = random.integers(spec.index_from, spec.index_below, shape).astype(dtype)
         else:
             drawn[spec.source_name] = random.integers(0, 2, shape).astype(dtype)
     return drawn

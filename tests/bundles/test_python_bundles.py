@@ -1,0 +1,145 @@
+"""Bundles in Python: they run, agree stage by stage with what `edgekit.processing` computes, and name a fault's stage."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgekit.nouns.description import ClassificationOutput, Description, DetectionOutput, ImageInput
+from edgekit.nouns.model import Signature, TensorSpec
+from tests.bundles.made import Maker
+from tests.bundles.written import written
+
+REPLAY = '''"""Gives what the golden vectors hold: one network's outputs after another's."""
+
+from pathlib import Path
+
+import numpy as np
+
+OUTPUTS = {outputs}
+GOLDEN = Path(__file__).parents[2] / "golden"
+
+
+class Engine:
+    accelerator, family = "golden vectors", "other"
+
+    def __init__(self, path: str) -> None:
+        self.samples = iter(sorted(file.name[:2] for file in GOLDEN.glob("*.%s.raw.bin" % OUTPUTS[0][0])))
+
+    def run(self, inputs):
+        sample = next(self.samples)
+        return [
+            np.fromfile(GOLDEN / f"{{sample}}.{{name}}.raw.bin", dtype).reshape(shape) for name, dtype, shape in OUTPUTS
+        ]
+'''
+
+
+def bundle(folder: Path, kind: str, signature: Signature, described: Description, maker: Maker) -> Path:
+    """A bundle whose engine replays; its folder with the Python code."""
+    facts = written(folder, kind, signature, described, lambda _: maker.outputs(signature))
+    outputs = [(tensor.name.snake, tensor.dtype, tensor.shape) for tensor in facts.outputs]
+    (folder / "python" / facts.model.snake / "engine.py").write_text(REPLAY.format(outputs=outputs))
+    return folder / "python"
+
+
+def tried(folder: Path) -> subprocess.CompletedProcess[str]:
+    """The bundle's own tests, as its README says."""
+    return subprocess.run(
+        [sys.executable, "-W", "error::SyntaxWarning", "-m", "unittest", "discover", "-s", "tests", "-t", "."],
+        cwd=folder, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("kind", ["openvino", "edgetpu"])
+def test_every_stage_agrees(kind: str, seed: int, tmp_path: Path) -> None:
+    if (seed % 2 == 0) == (kind == "openvino"):
+        maker = Maker(seed)
+        run = tried(bundle(tmp_path, kind, *maker.network(), maker))
+        assert run.returncode == 0, run.stderr
+
+
+def detector() -> tuple[Signature, Description]:
+    image = TensorSpec(
+        name="image", source_name="image", shape=(1, 24, 20, 3), source_shape=(1, 24, 20, 3), dtype="int8",
+        source_dtype="float32", scale=0.02, zero_point=3,
+    )  # fmt: skip
+    boxes = TensorSpec(
+        name="found", source_name="found", shape=(1, 20, 7), source_shape=(1, 20, 7), dtype="int8",
+        source_dtype="float32", scale=0.01, zero_point=-7,
+    )  # fmt: skip
+    row = ImageInput(size=(24, 20), range=(0, 1), mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.25), fit="letterbox")
+    out = DetectionOutput(box_format="cxcywh", score_threshold=0.1)
+    return Signature(inputs=(image,), outputs=(boxes,)), Description(inputs=(row,), outputs=(out,))
+
+
+FAULTS = {
+    "channel order": ("description.py", lambda text: text.replace('channels="RGB"', 'channels="BGR"'), "preprocess"),
+    "mean": ("description.py", lambda text: text.replace("offsets=(102.0", "offsets=(101.0"), "preprocess"),
+    "resize": ("description.py", lambda text: text.replace("bilinear-antialias", "bilinear"), "preprocess"),
+    "zero point in": ("model.py", lambda text: text.replace("0.02, 3,", "0.02, 4,"), "quantize"),
+    "zero point out": ("model.py", lambda text: text.replace("0.01, -7)", "0.01, -8)"), "dequantize"),
+    "box format": ("description.py", lambda text: text.replace('"cxcywh"', '"xywh"'), "postprocess"),
+}
+"""What people do wrong, and the stage whose test has to fail, alone but for the whole path."""
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_named(fault: str, tmp_path: Path) -> None:
+    file, change, stage = FAULTS[fault]
+    folder = bundle(tmp_path, "edgetpu", *detector(), Maker(1))
+    (code,) = folder.glob(f"*/{file}")
+    _change(code, change)
+    run = tried(folder)
+    assert run.returncode == 1
+    failed = {part.split("'")[0] for part in run.stderr.split("(stage='")[1:]}
+    assert failed - {"whole path"} == {stage}
+    assert "the largest difference is" in run.stderr or "values instead of" in run.stderr
+
+
+def _change(code: Path, change: Callable[[str], str]) -> None:
+    before = code.read_text("utf8")
+    assert change(before) != before
+    code.write_text(change(before), "utf8")
+
+
+@pytest.mark.parametrize("kind", ["openvino", "edgetpu"])
+def test_ruff_has_nothing_to_say(kind: str, tmp_path: Path) -> None:
+    for seed in range(4):
+        maker = Maker(seed)
+        signature, described = maker.network()
+        written(tmp_path / str(seed), kind, signature, described, lambda _, m=maker, s=signature: m.outputs(s))
+    for command in (["check"], ["format", "--check"]):
+        run = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, "--no-cache", "."],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert run.returncode == 0, run.stdout
+
+
+def test_the_same_facts_give_the_same_bytes(tmp_path: Path) -> None:
+    signature, described = detector()
+    described = Description(
+        inputs=described.inputs, outputs=(*described.outputs, ClassificationOutput(name="more", labels=("a", "b")))
+    )
+    more = TensorSpec(
+        name="more", source_name="more", shape=(1, 2), source_shape=(1, 2), dtype="float32", source_dtype="float32"
+    )
+    signature = Signature(inputs=signature.inputs, outputs=(*signature.outputs, more))
+    described = Description(
+        inputs=described.inputs,
+        outputs=(DetectionOutput(name="found", box_format="cxcywh"), described.outputs[1]),
+    )
+    for kind in ("linux", "openvino", "edgetpu"):
+        for name in ("one", "two"):
+            maker = Maker(3)
+            written(tmp_path / name / kind, kind, signature, described, lambda _, m=maker: m.outputs(signature))
+    files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file())
+    assert len(files) > 40
+    for file in files:
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes(), file
