@@ -30,6 +30,8 @@ class Quantization(Noun, frozen=True, kw_only=True):
     ABSENT: ClassVar[dict[str, str]] = {
         "int16_operators": "make a whole file of them with --precision int16x8, or name what loses most in "
         "float_operators: LiteRT has no QUANTIZE from int8 to int16",
+        "block_size": "leave it out: int4 files have a scale for each output channel, since LiteRT's reference kernel "
+        "makes zeros of blocks without an error",
     }
     """What is asked for and is not there, with what to do."""
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from edgekit.backends.tflite import TFLiteBackend, weight_only, weights
 from edgekit.backends.tflite.engines import ENGINES
@@ -137,3 +138,42 @@ def test_a_file_of_integers_holds_a_product_by_several_constants_as_it_was_learn
     learned = graph.constant(model, 0, constant)
     assert integers(written, tensor) * tensor.scales[0] == pytest.approx(learned, rel=1e-5, abs=1e-9)
     assert learned != pytest.approx(networks.weights(3, 8, 8), abs=tensor.scales[0] / 2), "not the nearest level alone"
+
+
+def in_blocks(waist: Path, made: Path) -> Path:
+    """A file with 4-bit weights that have a scale for each 32 of them, by ai-edge-quantizer."""
+    from ai_edge_quantizer import quantizer  # noqa: PLC0415  takes seconds
+
+    tensor = {"num_bits": 4, "symmetric": True, "granularity": "BLOCKWISE_32", "dtype": "INT"}
+    how = {"weight_tensor_config": tensor, "compute_precision": "INTEGER", "explicit_dequantize": False}
+    rule = {
+        "regex": ".*",
+        "operation": "FULLY_CONNECTED",
+        "algorithm_key": "min_max_uniform_quantize",
+        "op_config": how,
+    }
+    made.write_bytes(bytes(quantizer.Quantizer(str(waist), [rule]).quantize().quantized_model or b""))
+    return made
+
+
+def test_blocks_of_weights_become_zeros_in_the_reference_kernel_without_an_error(tmp_path: Path) -> None:
+    """Why there is no `block_size`. If this fails, LiteRT has learned it, and blocks can be offered."""
+    net = networks.Network()
+    x, k = net.input("x", (1, 64)), net.constant("k", networks.weights(32, 64))
+    y = net.operator("FULLY_CONNECTED", [x, k, -1], (1, 32), kind="FullyConnectedOptions")
+    waist = net.save(tmp_path / "waist.tflite", y)
+    inputs = {"x": np.random.default_rng(0).standard_normal((4, 1, 64)).astype(np.float32)}
+    wanted = next(iter(run.run(waist, inputs).values()))
+    file = in_blocks(waist, tmp_path / "made.tflite")
+    levels = {}
+    for kind in (OpResolverType.AUTO, OpResolverType.BUILTIN_REF):
+        interpreter = Interpreter(str(file), experimental_op_resolver_type=kind)
+        interpreter.allocate_tensors()
+        rows = []
+        for row in inputs["x"]:
+            interpreter.set_tensor(interpreter.get_input_details()[0]["index"], row)
+            interpreter.invoke()
+            rows.append(interpreter.get_tensor(interpreter.get_output_details()[0]["index"]))
+        levels[kind] = sqnr_db(wanted, np.stack(rows))
+    assert levels[OpResolverType.AUTO] > 15
+    assert levels[OpResolverType.BUILTIN_REF] == pytest.approx(0, abs=0.01)

@@ -123,6 +123,7 @@ def test_absolute_paths_stay(tmp_path: Path) -> None:
             "quantization.int16_operators",
             "--precision int16x8",
         ),
+        ("[quantization]\nblock_size = 32", "`quantization.block_size`", "quantization.block_size", "leave it out"),
         ("[[input]]\nkind = 'image'\nsise = [1, 1]", "`input[0].sise`", "input[0].sise", "did you mean size?"),
         ("[[input]]\nkind = 'audio'\nmean = [1]", "`input[0].mean`", "input[0].mean", "did you mean name?"),
         ("[[input]]\nkind = 'imgae'", '`input[0].kind` is "imgae"', "input[0].kind", "did you mean image?"),
