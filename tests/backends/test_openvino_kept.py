@@ -267,12 +267,18 @@ def test_an_ordinary_network_stays_in_integers(tmp_path: Path) -> None:
     assert not [note for note in made.made.notes if note.startswith("stays float32")]
 
 
-def test_a_source_that_is_read_as_another_network_comes_through_the_waist(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["Neg", "Concat"])
+def test_a_source_that_is_read_as_another_network_comes_through_the_waist(kind: str, tmp_path: Path) -> None:
+    """With other numbers, and with an output of another shape."""
     waist = networks.element_wise(tmp_path / "w.tflite", "RELU")
     signature = networks.signature(waist)
     (x,), (y,) = signature.inputs, signature.outputs
-    node = helper.make_node("Neg", [x.source_name], [y.source_name])
-    ends = [helper.make_tensor_value_info(spec.source_name, 1, spec.source_shape) for spec in (x, y)]
+    told: dict[str, Any] = {"axis": -1} if kind == "Concat" else {}
+    node = helper.make_node(kind, [x.source_name] * (1 + len(told)), [y.source_name], **told)
+    ends = [
+        helper.make_tensor_value_info(x.source_name, 1, x.source_shape),
+        helper.make_tensor_value_info(y.source_name, 1, None),
+    ]
     made = helper.make_model(
         helper.make_graph([node], "g", ends[:1], ends[1:]), opset_imports=[helper.make_opsetid("", 17)], ir_version=9
     )
