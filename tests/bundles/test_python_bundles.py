@@ -52,6 +52,7 @@ def tried(folder: Path) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # exponentials of random numbers
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("kind", ["openvino", "edgetpu"])
 def test_every_stage_agrees(kind: str, seed: int, tmp_path: Path) -> None:
@@ -105,6 +106,7 @@ def _change(code: Path, change: Callable[[str], str]) -> None:
     code.write_text(change(before), "utf8")
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("kind", ["openvino", "edgetpu"])
 def test_ruff_has_nothing_to_say(kind: str, tmp_path: Path) -> None:
     for seed in range(4):

@@ -14,7 +14,7 @@ import tree_sitter_swift
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
-from tests.studies.apps import maven
+from tests.studies.apps import maven, tflite_library
 
 ROOT = Path(__file__).resolve().parents[3]
 SHAPES = ROOT / "docs" / "examples" / "shapes"
@@ -29,13 +29,6 @@ int main() {{
   std::printf("%d %d %d %.5f", output[0], output[1], output[2], circle);
 }}
 """
-
-OPAQUE = {
-    "core/async/c/types.h": "typedef struct TfLiteAsyncKernel TfLiteAsyncKernel;\n"
-    "typedef struct TfLiteExecutionTask TfLiteExecutionTask;\n",
-    "core/c/registration_external.h": "typedef struct TfLiteRegistrationExternal TfLiteRegistrationExternal;\n",
-}
-"""Headers that the Android archive includes and lacks; all of them declare types that nobody looks into."""
 
 KOTLIN = """import android.content.Context
 import android.graphics.Bitmap
@@ -74,12 +67,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_cpp_computes_what_python_does(built: Path, tmp_path: Path) -> None:
     """On the picture and on noise: to one step, since the library is two versions older than Python's."""
-    headers = maven.unpacked(maven.alone("org.tensorflow:tensorflow-lite:2.16.1:aar", tmp_path)) / "headers"
-    for name, declared in OPAQUE.items():
-        (headers / "tensorflow/lite" / name).parent.mkdir(parents=True, exist_ok=True)
-        (headers / "tensorflow/lite" / name).write_text(declared)
-    jar = maven.alone("org.bytedeco:tensorflow-lite:2.18.0-1.5.11:jar:linux-x86_64", tmp_path)
-    library = next(maven.unpacked(jar).rglob("libjnitensorflowlite.so"))
+    library, headers = tflite_library.fetched(tmp_path)
     lines = block("cpp").splitlines()
     includes = [line for line in lines if line.startswith("#")]
     (tmp_path / "app.cpp").write_text(
