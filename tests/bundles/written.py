@@ -54,6 +54,7 @@ def written(
         "target": target, "coordinates": {}, "bundle": facts, "model": facts.model, "sample_app": False,
     }  # fmt: skip
     rendering.render(kind, context, out)
+    rendering.render(f"{kind}_sample", context, out / "sample-app")
     return facts
 
 
