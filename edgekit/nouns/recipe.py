@@ -89,7 +89,7 @@ class Qat(Training, frozen=True, kw_only=True, tag_field="pass", tag="qat"):
     """Train with the integer arithmetic of the file that is built.
 
     It begins with the weights that the network has, and adds nothing to it: ``dropout``, ``normalization``,
-    ``from_scratch``, ``weight_decay`` and ``l1`` are not heeded.
+    ``from_scratch``, ``weight_decay`` and ``l1`` are refused.
 
     Keys:
         precision: of that file.

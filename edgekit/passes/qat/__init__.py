@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from edgekit.errors import InputError
 from edgekit.host import events, replacing
 from edgekit.nouns.recipe import Qat
 from edgekit.passes import Passed, Task, TrainingPass
@@ -34,6 +35,9 @@ CLOSE = 0.9
 What it reads is rounded as it comes, and now and then a number in the middle between two integers falls to the other.
 """
 
+UNHEEDED = ("dropout", "normalization", "from_scratch", "weight_decay", "l1")
+"""Settings of training that are for networks of floats."""
+
 COMPARED = 8
 """Samples on which operators are held against LiteRT's."""
 
@@ -45,6 +49,7 @@ class QatPass(TrainingPass):
         """See `TrainingPass.apply`."""
         settings = task.settings
         assert isinstance(settings, Qat)
+        _refuse_unheeded(settings)
         assert task.specification is not None, "a step builds it before"
         found, lifted = data.read(task), lift(Path(task.waist))
         samples = found.some(COMPARED)
@@ -59,6 +64,22 @@ class QatPass(TrainingPass):
         notes = _notes(simulation, left, apart)
         made = finishing.passed(task, lifted, out, fitted, figures=figures, notes=notes)
         return msgspec.structs.replace(made, learned=LEARNED)
+
+
+def _refuse_unheeded(settings: Qat) -> None:
+    """Refuse what would change the float network, or its weights, and never reach the integers.
+
+    Raises:
+        InputError: a setting asks for it.
+    """
+    usual = Qat(normalization="off") if settings.normalization == "off" else Qat()
+    for name in UNHEEDED:
+        if getattr(settings, name) != getattr(usual, name):
+            raise InputError(
+                f"Quantization-aware training begins with the weights that there are, and cannot heed {name}.",
+                place=f"qat.{name}",
+                fix=f"leave {name} out, or set it in a pass finetune before qat",
+            )
 
 
 def proven(content: bytes, lifted: Lifted, samples: Mapping[str, Array], settings: Qat) -> Simulation:

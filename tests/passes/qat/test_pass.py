@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from edgekit.engine import registry
+from edgekit.errors import InputError
 from edgekit.nouns.passing import Passed, Task
 from edgekit.nouns.recipe import Qat
 from edgekit.waist import edit, graph, stored
@@ -168,3 +169,9 @@ def weights_of(path: Path) -> dict[str, Any]:
     main = graph.describe(tree)[0]
     held = [tensor for tensor in main.tensors if tensor.constant_bytes and tensor.dtype in {"int4", "int8"}]
     return {tensor.name: stored.integers(tree, 0, tensor) for tensor in held}
+
+
+@pytest.mark.parametrize(("name", "value"), [("dropout", 0.1), ("weight_decay", 1e-4), ("normalization", "on")])
+def test_settings_for_floats_are_refused(name: str, value: Any, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=name):
+        applied(task(networks.classifier(tmp_path / "float.tflite"), **{name: value}), tmp_path / "out")
