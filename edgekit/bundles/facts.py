@@ -12,6 +12,7 @@ from edgekit.errors import Unsupported
 from edgekit.nouns.description import (
     AudioInput,
     Description,
+    DetectionOutput,
     ImageInput,
     Input,
     Output,
@@ -20,6 +21,7 @@ from edgekit.nouns.description import (
 )
 from edgekit.nouns.manifest import ArtifactFile, Manifest
 from edgekit.nouns.model import TensorSpec
+from edgekit.processing import fits
 from edgekit.processing.described import file_layout
 
 Kind = Literal["image", "audio", "tokens", "tensor"]
@@ -88,6 +90,12 @@ class ImageFacts(msgspec.Struct, frozen=True, kw_only=True):
     divisors: tuple[float, ...]
     layout: str
 
+    @property
+    def strides(self) -> dict[str, int]:
+        """How far apart rows (``H``), columns (``W``) and channels (``C``) lie in the file's tensor."""
+        sizes = {"N": 1, "H": self.height, "W": self.width, "C": len(self.channels)}
+        return {axis: math.prod(sizes[inner] for inner in self.layout[i + 1 :]) for i, axis in enumerate(self.layout)}
+
 
 class InputFacts(msgspec.Struct, frozen=True, kw_only=True):
     """An input: its tensor, and by ``kind`` how an app's data gets there."""
@@ -129,6 +137,31 @@ class ResultFacts(msgspec.Struct, frozen=True, kw_only=True):
     def tensor(self) -> TensorFacts:
         """Its first tensor."""
         return self.tensors[0]
+
+    @property
+    def roles(self) -> dict[str, TensorFacts]:
+        """By what the description calls them (``name``, ``scores``, ``classes``, ``count``): its tensors."""
+        keys = [key for key in ("name", "scores", "classes", "count") if getattr(self.row, key, None) is not None]
+        return dict(zip(keys, self.tensors, strict=True)) if self.row is not None else {"name": self.tensor}
+
+    @property
+    def candidates(self) -> int:
+        """Of a detection: how many boxes its tensors hold, before any is left out."""
+        assert isinstance(self.row, DetectionOutput)
+        return fits.count(self.tensor.source_shape, self.row)
+
+    @property
+    def scored(self) -> int:
+        """Of a detection: how many scores stand for each of them, those of the background included."""
+        assert isinstance(self.row, DetectionOutput)
+        if "scores" in self.roles:
+            return self.roles["scores"].elements // self.candidates
+        return self.tensor.elements // self.candidates - 4 - self.row.objectness
+
+    @property
+    def places(self) -> bool:
+        """Whether it tells places in the picture."""
+        return self.task in {"detection", "keypoints"}
 
 
 class VariantFacts(msgspec.Struct, frozen=True, kw_only=True):

@@ -190,7 +190,8 @@ def write(
             _put(folder / f"{number}.{tensor.name.snake}.raw.bin", stored)
             _put(folder / f"{number}.{tensor.name.snake}.real.bin", real(tensor, stored))
         sources = {name: values[i] for name, values in ran.source.items()}
-        finals = {one.name.snake: final(one, description, sources, sample.placed) for one in facts.results}
+        with np.errstate(all="ignore"):  # random pictures may make infinite boxes
+            finals = {one.name.snake: final(one, description, sources, sample.placed) for one in facts.results}
         for name, values in finals.items():
             _put(folder / f"{number}.{name}.final.bin", values)
         told.append(

@@ -72,22 +72,26 @@ def _scalar(character: str) -> int:
 
 def comment(text: str) -> str:
     """Text on one line of a comment: without control characters, and without what ends or begins a comment."""
-    line = "".join(character if character.isprintable() else " " for character in text)
-    return line.replace("*/", "* /").replace("/*", "/ *").replace("\\", "/").replace('"""', "'''").strip()
+    plain = line(text)
+    return plain.replace("*/", "* /").replace("/*", "/ *").replace("\\", "/").replace('"""', "'''").strip()
 
 
 def markdown(text: str) -> str:
     """Text on one line of a page, which reads as it is."""
-    line = "".join(character if character.isprintable() else " " for character in text)
-    return "".join(f"\\{character}" if character in "\\`*_{}[]<>#|!&~" else character for character in line)
+    return "".join(f"\\{character}" if character in "\\`*_{}[]<>#|!&~" else character for character in line(text))
+
+
+def line(text: str) -> str:
+    """Text on a line of its own in a file of lines."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def xml(text: str) -> str:
     """Text in an element or an attribute of XML (Android's resources have rules of their own on top)."""
-    line = "".join(character if character.isprintable() else " " for character in text)
+    plain = line(text)
     for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("'", "&#39;")):
-        line = line.replace(character, entity)
-    return line
+        plain = plain.replace(character, entity)
+    return plain
 
 
 def float32(number: float) -> str:
@@ -108,6 +112,7 @@ FILTERS = {
     "comment": comment,
     "markdown": markdown,
     "xml": xml,
+    "line": line,
     "float32": float32,
     "float64": float64,
 }

@@ -2,9 +2,11 @@
 
 ``templates/KIND/…/{model.snake}.kt.jinja`` becomes ``…/digits.kt``: names of files and folders are filled in by
 `str.format` with the same facts. A template that comes to nothing but white space is no file, so that a whole file may
-depend on what a network has. Files without ``.jinja`` are taken as they are.
+depend on what a network has; one whose name holds ``{result…}`` is filled in for each result. Files without ``.jinja``
+are taken as they are.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -44,21 +46,22 @@ def render(kind: str, facts: dict[str, Any], out: Path) -> tuple[str, ...]:
         finalize=_filtered,
     )
     environment.filters |= FILTERS
+    environment.globals["inverse"] = _inverse
+    environment.filters["product"] = math.prod
     written = []
     for file in sorted((TEMPLATES / kind).rglob("*")):
         if file.is_dir() or (file.name[0] == "_" and not file.name.startswith("__init__")):  # a part of other templates
             continue
         name = file.relative_to(TEMPLATES / kind).as_posix()
-        content = file.read_bytes()
-        if name.endswith(SUFFIX):
-            text = environment.get_template(name).render(facts)
-            if not text.strip():
-                continue
-            name, content = name.removesuffix(SUFFIX), _tidy(text, 2 if ".py" in name else 1).encode()
-        place = out / name.format(**facts)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(content)
-        written.append(place.relative_to(out).as_posix())
+        for told in [facts | {"result": one} for one in facts["bundle"].results] if "{result" in name else [facts]:
+            content = file.read_bytes()
+            if name.endswith(SUFFIX):
+                content = _tidy(environment.get_template(name).render(told), 2 if ".py" in name else 1)
+            if content or not name.endswith(SUFFIX):
+                place = out / name.removesuffix(SUFFIX).format(**told)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(content)
+                written.append(place.relative_to(out).as_posix())
     return tuple(sorted(written))
 
 
@@ -77,17 +80,23 @@ def has(kind: str) -> bool:
     return (TEMPLATES / kind).is_dir()
 
 
+def _inverse(permutation: tuple[int, ...]) -> tuple[int, ...]:
+    """The permutation that undoes one."""
+    return tuple(sorted(range(len(permutation)), key=permutation.__getitem__))
+
+
 def _filtered(value: Any) -> Any:
     if isinstance(value, Text):
         raise ValueError(f"{str(value)!r} is a name that people gave: write it through a filter ({', '.join(FILTERS)})")
     return value
 
 
-def _tidy(text: str, most_empty: int) -> str:
-    """No blanks at the ends of lines, few empty lines in a row, one line break at the end."""
+def _tidy(text: str, most_empty: int) -> bytes:
+    """No blanks at the ends of lines, few empty lines in a row, one line break at the end; nothing if that is all."""
     lines: list[str] = []
     for line in text.split("\n"):
         stripped = line.rstrip()
         if stripped or (any(lines) and any(lines[-most_empty:])):
             lines.append(stripped)
-    return "\n".join(lines).rstrip() + "\n"
+    content = "\n".join(lines).rstrip()
+    return f"{content}\n".encode() if content else b""

@@ -59,9 +59,10 @@ HALF_BITS = 8
 class Tolerances(msgspec.Struct, frozen=True, kw_only=True):
     """All of a bundle's, by `Name.snake`.
 
-    ``preprocess`` of inputs and ``postprocess`` of results are in ulps of float32, ``model`` of outputs by family in
-    the output's own numbers. ``final`` is by how much a result's numbers may differ if the network's differ by one unit
-    of ``model`` (None: by any amount, since a threshold or an order may turn).
+    ``preprocess`` of inputs and ``postprocess`` of results are in ulps of float32 (of a box: of the longest side of the
+    picture and of the input, since places are differences), ``model`` of outputs by family in the output's own numbers.
+    ``final`` is by how much a result's numbers may differ if the network's differ by one unit of ``model`` (None: by
+    any amount, since a threshold or an order may turn).
     """
 
     preprocess: dict[str, int]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from edgekit import config
 from edgekit.bundles import facts as told
 from edgekit.bundles import given, golden, rendering, tolerances
 from edgekit.nouns.description import Description
@@ -51,11 +52,16 @@ def written(
     samples = golden.write(out / golden.FOLDER, facts, manifest.description, prepared, ran)
     context = {
         "samples": samples, "tolerances": tolerances.of(facts, by_name, {}, 0), "edgekit": "0", "runtime": "",
-        "target": target, "coordinates": {}, "bundle": facts, "model": facts.model, "sample_app": False,
+        "target": target, "coordinates": _coordinates(target), "bundle": facts, "model": facts.model, "sample_app": False,
     }  # fmt: skip
     rendering.render(kind, context, out)
     rendering.render(f"{kind}_sample", context, out / "sample-app")
     return facts
+
+
+def _coordinates(target: str) -> dict[str, str]:
+    integration = config.target(target).integration
+    return {} if integration is None else {name: one.value for name, one in integration.coordinates.items()}
 
 
 def _drawn(random: np.random.Generator, dtype: str, shape: tuple[int, ...]) -> Any:
