@@ -132,7 +132,25 @@ class _Choice:
                 family: self._price(family) if family == number or taken % REVIEW == 0 else prices[family]
                 for family in self._open()
             }
+        self._give_back(most)
         return self._gone
+
+    def _give_back(self, most: float) -> None:
+        """Undo steps that later ones have made needless, the dearest first."""
+        taken = [number for number, step in enumerate(self._steps) if step]
+        for number in sorted(taken, key=self._lost, reverse=True):
+            self._steps[number] -= 1
+            fewer = self._gone - self._next(number)
+            if self._spend(Rest(self._dependencies, fewer)) <= most:
+                self._gone = fewer
+            else:
+                self._steps[number] += 1
+
+    def _lost(self, number: int) -> float:
+        """What the last step of a family has lost."""
+        ranking, allowed, step = self._rankings[number], self._counts[number], self._steps[number]
+        whole = len(ranking.family.channels)
+        return float(ranking.losses[whole - allowed[step]] - ranking.losses[whole - allowed[step - 1]])
 
     def _open(self) -> list[int]:
         """Families that may lose more."""

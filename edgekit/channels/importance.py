@@ -75,22 +75,20 @@ def by_activations(dependencies: Dependencies, samples: Mapping[int, Array]) -> 
 def by_error(dependencies: Dependencies, samples: Mapping[int, Array]) -> list[Ranking]:
     """By the error of the network's outputs that is left after a least-squares repair of the next layers."""
     grams = second_order.grams(dependencies, samples)
-    gains = second_order.gains(dependencies, grams, samples)
+    measuring = second_order.Measuring(dependencies, samples)
     found = []
     for number, family in enumerate(dependencies.families):
         events.progress(number / len(dependencies.families), "what the next layers cannot make up for")
+        places = dict.fromkeys(c.place for c in family.contractions if c.place[0] in grams)
         sums = [
-            second_order.Sum(
-                grams[contraction.place[0]],
-                gains[contraction.place[0]],
-                _positions(dependencies, family, contraction.place, grams[contraction.place[0]].layer),
-            )
-            for contraction in family.contractions
-            if contraction.place[0] in grams
+            second_order.Sum(gram, _positions(dependencies, family, place, gram.layer))
+            for place in places
+            for gram in (grams[place[0]],)
         ]
         if sums:
-            order, losses = second_order.eliminated(sums, len(family.channels))
-            found.append(Ranking(family, tuple(family.channels[number] for number in order), losses))
+            made = second_order.eliminated(sums, len(family.channels))
+            order = tuple(family.channels[number] for number in made.order)
+            found.append(Ranking(family, order, measuring.measured(made, sums)))
         else:
             found.append(ranked(family, _norms(dependencies, family, 2)))
     return found

@@ -5,7 +5,6 @@ rows [places, features] · matrix [features, outputs] + bias = what they make, b
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,10 @@ Matrix = NDArray[np.float64]
 Rows = NDArray[np.float32]
 
 PLACES = 48
-"""Places of a map that are looked at for each sample: neighbours tell little more."""
+"""Places of a map that are looked at for each sample at least: neighbours tell little more."""
+
+PLACES_OF_FEATURE = 1000
+"""So many places of all samples are looked at for each number that is read at one, if there are as many."""
 
 
 @dataclass(frozen=True)
@@ -50,42 +52,57 @@ class Linear:
         turned = matrix.reshape([shape[axis] for axis in self.order])
         return np.ascontiguousarray(turned.transpose(np.argsort(self.order)).astype(np.float32))
 
-    def rows(self, values: Array, shape: tuple[int, ...], made: tuple[int, ...], seed: int) -> Rows:
-        """What it reads, at some places of each sample: ``[N · places, features]``.
+    def picked(self, samples: int, features: int, made: tuple[int, ...]) -> NDArray[np.int64]:
+        """Places of a map that are looked at for each sample: enough for its features, the same of all samples.
 
-        Of a depthwise layer ``[N · places, taps, channels]``.
+        Args:
+            samples: how many there are.
+            features: how many it reads at a place.
+            made: the shape of its result.
+        """
+        count = prod(made[:-1])
+        most = max(PLACES, -(-PLACES_OF_FEATURE * features // samples))
+        if count <= most:
+            return np.arange(count)
+        return np.sort(np.random.default_rng(self.operator.index).choice(count, most, replace=False))
+
+    def rows(self, values: Array, shape: tuple[int, ...], made: tuple[int, ...], places: NDArray[np.int64]) -> Rows:
+        """What it reads at some places of each sample: ``[groups, N · places, features]``.
 
         Args:
             values: ``[N, *shape]`` of its operand.
             shape: of its weights.
             made: of its result.
-            seed: the same seed picks the same places.
+            places: as `picked` gives them.
         """
         if self.operator.name in {"CONV_2D", "DEPTHWISE_CONV_2D"}:
-            return self._patches(values, shape, made, seed)
+            return self._patches(values, shape, made, places)
         taps = shape[self.order[0]]
         rows = values.reshape(len(values), -1, taps)
-        return rows[:, _picked(rows.shape[1], seed)].reshape(-1, taps).astype(np.float32)
+        return np.asarray(rows[:, places].reshape(1, -1, taps), np.float32)
 
-    def made(self, values: Array, seed: int) -> Rows:
-        """Of its result ``[N, *shape]`` the same places: ``[N · places, outputs]``."""
-        flat = values.reshape(len(values), -1, values.shape[-1])
-        return flat[:, _picked(flat.shape[1], seed)].reshape(-1, values.shape[-1]).astype(np.float32)
+    def made(self, values: Array, places: NDArray[np.int64]) -> Rows:
+        """Of its result ``[N, *shape]`` the same places: ``[groups, N · places, outputs]``."""
+        flat = values.reshape(len(values), -1, values.shape[-1])[:, places].reshape(-1, values.shape[-1])
+        return np.asarray(flat.T[:, :, None] if self.depthwise else flat[None], np.float32)
 
-    def _patches(self, values: Array, shape: tuple[int, ...], made: tuple[int, ...], seed: int) -> Rows:
-        high, wide = np.divmod(_picked(made[1] * made[2], seed), made[2])
-        found = []
-        for images in values.astype(np.float32, copy=False):  # one at a time: padding takes room
-            windows = windows_of(self.operator, images, shape[1:3], made[1:3])
-            found.append(windows[:, high, wide].transpose(0, 1, 3, 4, 2))  # the channels last
-        taps = (prod(shape[1:3]), values.shape[-1])
-        return np.concatenate(found).reshape(-1, *(taps if self.depthwise else (prod(taps),)))
+    def grouped(self, matrix: Matrix) -> Matrix:
+        """A matrix as ``[groups, features, outputs]``: of a depthwise layer each channel is a group."""
+        return matrix.T[:, :, None] if self.depthwise else matrix[None]
 
+    def together(self, grouped: Matrix) -> Matrix:
+        """The same back."""
+        return grouped[:, :, 0].T if self.depthwise else grouped[0]
 
-def _picked(count: int, seed: int) -> Any:
-    if count <= PLACES:
-        return np.arange(count)
-    return np.sort(np.random.default_rng(seed).choice(count, PLACES, replace=False))
+    def _patches(self, values: Array, shape: tuple[int, ...], made: tuple[int, ...], places: NDArray[np.int64]) -> Rows:
+        high, wide = np.divmod(places, made[2])
+        images = np.asarray(values, np.float32).reshape(-1, *values.shape[-3:])
+        windows = windows_of(self.operator, images, shape[1:3], made[1:3])  # N, places, channels, taps
+        if self.depthwise:
+            found = windows[:, high, wide].transpose(2, 0, 1, 3, 4)
+            return found.reshape(values.shape[-1], -1, prod(shape[1:3]))
+        found = windows.transpose(0, 1, 2, 4, 5, 3)[:, high, wide]
+        return found.reshape(1, -1, prod(shape[1:3]) * values.shape[-1])
 
 
 def described(operator: graph.Operator, tensors: tuple[graph.Tensor, ...]) -> Linear | None:

@@ -6,20 +6,19 @@ very deep neural networks", ICCV 2017). No labels, no gradients: one pass over t
 """
 
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from edgekit.channels import linear
+from edgekit.channels import least_squares, linear
 from edgekit.channels.cutting import Rest
 from edgekit.channels.dependencies import Dependencies
-from edgekit.channels.linear import Linear, Matrix, Rows
+from edgekit.channels.least_squares import PIECE, Moments, parts
+from edgekit.channels.linear import Linear
 from edgekit.channels.walking import ActivationWalk
 from edgekit.waist import edit, graph
 from edgekit.waist.tensors import Array
-
-RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
-"""Weights of the distance to the weights before, beside the mean variance of a feature; held-out samples choose."""
 
 HELD_OUT = 4
 """Every so-manieth sample chooses the ridge."""
@@ -56,36 +55,35 @@ def _repaired(layer: Linear, rest: Rest, tree: Any, before: ActivationWalk, afte
     """Solve one layer, in place; False if nothing has changed for it."""
     operator, old = layer.operator, rest.dependencies.graph.tensors
     source, made = operator.inputs[0], operator.outputs[0]
-    lost = _lost_beside(rest, operator, before, after)
-    if lost is None and np.array_equal(before.values[source], after.values[source]):
+    beside = _lost_beside(rest, operator, before, after)
+    if beside is None and np.array_equal(before.values[source], after.values[source]):
         return False
     kernel, bias = (*after.graph.operators[operator.index].inputs[1:], -1)[:2]
-    weights, current = rest.dependencies.values((operator.index, 1)), _constant(tree, kernel)
-    read = [
-        layer.rows(walk.values[source], shape, old[made].shape, seed=operator.index)
-        for walk, shape in ((before, weights.shape), (after, current.shape))
-    ]
-    kept = rest.kept(rest.dependencies.tensors[made][-1])
-    wanted = product(layer, read[0], layer.matrix(weights)[:, kept], kept)
-    if lost is not None:
-        wanted += layer.made(lost, seed=operator.index)
-    start = layer.matrix(current)
-    problem = _each_channel if layer.depthwise else _together
-    change, offset = problem(
-        read[1], wanted - product(layer, read[1], start), len(before.values[source]), centered=bias >= 0
-    )
+    current, kept = _constant(tree, kernel), rest.kept(rest.dependencies.tensors[made][-1])
+    wanted, has = before.linear(operator.index), after.linear(operator.index)
+    features = prod(current.shape[axis] for axis in layer.order[: layer.features])
+    places = layer.picked(len(has), features, old[made].shape)
+    sums = {judging: Moments() for judging in (False, True)}
+    for judging, part in parts(len(has), max(1, PIECE // (features * len(places))), HELD_OUT):
+        missing = np.subtract(wanted[part][..., kept], has[part])
+        if beside is not None:
+            missing += np.subtract(before.values[beside][part][..., kept], after.values[beside][part])
+        rows = layer.rows(after.values[source][part], current.shape, old[made].shape, places)
+        sums[judging].add(rows, layer.made(missing, places))
+    change, offset = least_squares.solved(sums[False], sums[True], centered=bias >= 0)
     if not np.isfinite(change).all():
         return False
-    edit.set_constant(tree, kernel, layer.weights(start + change, current.shape))
+    moved = layer.matrix(current) + layer.together(change)
+    edit.set_constant(tree, kernel, layer.weights(moved, current.shape))
     if bias >= 0:
-        edit.set_constant(tree, bias, _constant(tree, bias) + offset.astype(np.float32))
+        edit.set_constant(tree, bias, _constant(tree, bias) + offset.ravel().astype(np.float32))
     return True
 
 
-def _lost_beside(rest: Rest, operator: graph.Operator, before: ActivationWalk, after: ActivationWalk) -> Rows | None:
-    """What a residual connection has lost to which the layer's result is added: the layer is to make up for it.
+def _lost_beside(rest: Rest, operator: graph.Operator, before: ActivationWalk, after: ActivationWalk) -> int | None:
+    """The tensor of a residual connection to which the layer's result is added, if it has lost something.
 
-    He et al. call it multi-branch enhancement. None if there is none, or if it is not there yet.
+    The layer is to make up for it: He et al. call it multi-branch enhancement. None if it is not there yet.
     """
     main, (made,), readers = rest.dependencies.graph, operator.outputs, rest.dependencies.readers(operator.outputs[0])
     if len(readers) != 1 or operator.options.get("fusedActivationFunction"):
@@ -96,63 +94,10 @@ def _lost_beside(rest: Rest, operator: graph.Operator, before: ActivationWalk, a
     other = main.operators[reader].inputs[1 - slot]
     if other not in before.values or other not in after.values or main.tensors[other].shape != main.tensors[made].shape:
         return None
-    axes = rest.dependencies.tensors[other]
-    found: Rows = np.subtract(before.values[other][..., rest.kept(axes[-1])], after.values[other])
-    return found
+    return other
 
 
 def _constant(tree: Any, index: int) -> Array:
     found = graph.constant(tree, 0, index)
     assert found is not None, "it is a weight"
     return found
-
-
-def product(layer: Linear, rows: Rows, matrix: Matrix, kept: Array | slice = slice(None)) -> Any:
-    """What a layer makes, without its bias: ``[places, outputs]``."""
-    single = matrix.astype(np.float32)
-    return np.einsum("rtc,tc->rc", rows[:, :, kept], single) if layer.depthwise else rows @ single
-
-
-def _together(rows: Rows, missing: Rows, samples: int, *, centered: bool) -> tuple[Matrix, Matrix]:
-    """The change of a matrix, and an offset, for which ``rows · change + offset`` is nearest to what is missing.
-
-    It is as small as the samples allow (ridge regression): how small is chosen on every fourth sample, by the others.
-
-    Args:
-        rows: ``[places, features]``, as many places of each sample.
-        missing: ``[places, outputs]``.
-        samples: how many samples there are.
-        centered: there is an offset.
-    """
-    means = [m.mean(axis=0) * centered for m in (rows, missing)]
-    rows, missing = rows - means[0], missing - means[1]
-    held_out = np.arange(len(rows)) // (len(rows) // samples) % HELD_OUT == HELD_OUT - 1
-    parts = [_products(rows[chosen], missing[chosen]) for chosen in (~held_out, held_out)]
-    whole = parts[0][0] + parts[1][0], parts[0][1] + parts[1][1]
-    scale = np.trace(whole[0]) / len(whole[0]) + 1e-12
-
-    def solved(moments: tuple[Matrix, Matrix], ridge: float) -> Matrix:
-        gram, against = moments
-        return np.linalg.solve(gram + ridge * scale * np.eye(len(gram)), against)
-
-    def error(ridge: float) -> float:
-        change, (gram, against) = solved(parts[0], ridge), parts[1]
-        return float(np.sum(change * (gram @ change)) - 2 * np.sum(change * against))
-
-    change = solved(whole, min(RIDGES, key=error) if held_out.any() else RIDGES[2])
-    return change, means[1] - means[0] @ change
-
-
-def _products(rows: Rows, missing: Rows) -> tuple[Matrix, Matrix]:
-    return (rows.T @ rows).astype(np.float64), (rows.T @ missing).astype(np.float64)
-
-
-def _each_channel(rows: Rows, missing: Rows, _: int, *, centered: bool) -> tuple[Matrix, Matrix]:
-    """The same for a depthwise layer, whose channels see taps of their own: ``[places, taps, channels]``."""
-    means = [m.mean(axis=0) * centered for m in (rows, missing)]
-    turned = (rows - means[0]).transpose(2, 1, 0).astype(np.float64)
-    grams = turned @ turned.transpose(0, 2, 1)
-    scales = np.trace(grams, axis1=1, axis2=2)[:, None, None] / grams.shape[1] + 1e-12
-    against = turned @ (missing - means[1]).T[:, :, None]
-    change = np.linalg.solve(grams + RIDGES[2] * scales * np.eye(grams.shape[1]), against)[:, :, 0].T
-    return change, means[1] - np.einsum("tc,tc->c", means[0], change)

@@ -3,24 +3,26 @@
 With the second moments H of what a layer reads and its weights W, the least error after the channels S are removed
 and all other weights are solved anew is ‖W_S‖² in the norm of ((H⁻¹)_SS)⁻¹; the weights and H⁻¹ that are left follow by
 one elimination (Hassibi and Stork, "Second order derivatives for network pruning: optimal brain surgeon", 1992; for
-layers, Frantar and Alistarh, "Optimal brain compression", 2022). Its share of the layer's energy, times what noise of
-such a share there does to the outputs, makes it comparable among layers.
+layers, Frantar and Alistarh, "Optimal brain compression", 2022). That gives the order. What the first of it cost is
+then measured: the whole network runs with the weights of a few of these steps, and its outputs tell.
 """
 
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.channels import linear
-from edgekit.channels.dependencies import Dependencies
+from edgekit.channels.dependencies import Dependencies, Use
+from edgekit.channels.least_squares import PIECE, Moments
 from edgekit.channels.linear import Linear, Matrix
 from edgekit.channels.walking import ActivationWalk
-from edgekit.host import events
 from edgekit.waist import edit, graph
+from edgekit.waist.ordering import evenly
 from edgekit.waist.stepwise import Stepwise
 from edgekit.waist.tensors import Array
 
@@ -33,10 +35,11 @@ INDEPENDENT = 0.25
 MOST_FEATURES = 5000
 """A layer that reads more is judged by its weights: the inverse of its moments would take gigabytes."""
 
-NOISE = 1e-2
-"""The share of a layer's energy that noise has while it is seen what becomes of it."""
+MEASURED = 64
+"""Samples on which it is measured what becomes of the outputs."""
 
-NOISY_SAMPLES = 16
+SHARES = (0.08, 0.17, 0.25, 0.375, 0.5, 0.75)
+"""Shares of a family's channels without which the outputs are measured; in between errors are scaled alike."""
 
 STEPS = 48
 """In so many steps about, each taking several channels, a layer is emptied."""
@@ -44,21 +47,36 @@ STEPS = 48
 
 @dataclass(frozen=True)
 class Gram:
-    """Second moments ``[features, features]`` of what a layer reads, its weights, and the energy of what it makes."""
+    """Moments ``[features, features]`` and means of what a layer reads, its weights, the energy of what it makes."""
 
     layer: Linear
     moments: Matrix
+    means: Matrix
     matrix: Matrix
     energy: float
 
 
 @dataclass(frozen=True)
 class Sum:
-    """A sum over channels of a family: the layer, the gain of errors there, and each channel's features."""
+    """A sum over channels of a family: the layer, and each channel's features."""
 
     gram: Gram
-    gain: float
     positions: Sequence[NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class Elimination:
+    """Channels in the order in which they go.
+
+    Attributes:
+        order: their numbers.
+        losses: the error after the first 0, 1, … of them, as a share of the layers' energy.
+        matrices: by how many are gone the weights of all layers that make up for them.
+    """
+
+    order: Sequence[int]
+    losses: NDArray[np.float64]
+    matrices: Mapping[int, Sequence[Matrix]]
 
 
 def grams(dependencies: Dependencies, samples: Mapping[int, Array]) -> dict[int, Gram]:
@@ -71,14 +89,24 @@ def grams(dependencies: Dependencies, samples: Mapping[int, Array]) -> dict[int,
             weights = dependencies.values((operator.index, 1))
             matrix = layer.matrix(weights)
             if len(matrix) <= MOST_FEATURES:
-                made = main.tensors[operator.outputs[0]].shape
-                rows = layer.rows(walk.values[operator.inputs[0]], weights.shape, made, operator.index)
-                rows = rows - rows.mean(axis=0)
-                moments = _shrunk(
-                    (rows.T @ rows).astype(np.float64) / len(rows), len(walk.values[operator.inputs[0]]), len(rows)
+                sums = read(
+                    layer, walk.values[operator.inputs[0]], weights.shape, main.tensors[operator.outputs[0]].shape
                 )
-                found[operator.index] = Gram(layer, moments, matrix, float(np.sum(matrix * (moments @ matrix))) + 1e-30)
+                moments = _shrunk(sums.covariances()[0][0], len(walk.values[operator.inputs[0]]), sums.places)
+                energy = float(np.sum(matrix * (moments @ matrix))) + 1e-30
+                found[operator.index] = Gram(layer, moments, sums.means()[0][0], matrix, energy)
     return found
+
+
+def read(layer: Linear, values: Array, shape: tuple[int, ...], made: tuple[int, ...]) -> Moments:
+    """The moments of what a layer reads; the arguments are those of `Linear.rows`."""
+    features = prod(shape[axis] for axis in layer.order[: layer.features])
+    places, sums = layer.picked(len(values), features, made), Moments()
+    size = max(1, PIECE // (features * len(places)))
+    for start in range(0, len(values), size):
+        rows = layer.rows(values[start : start + size], shape, made, places)
+        sums.add(rows, rows[:, :, :0])
+    return sums
 
 
 def _shrunk(moments: Matrix, samples: int, rows: int) -> Matrix:
@@ -92,58 +120,96 @@ def _shrunk(moments: Matrix, samples: int, rows: int) -> Matrix:
     return np.asarray((1 - share) * moments + share * np.diag(np.diag(moments)))
 
 
-def gains(dependencies: Dependencies, found: Mapping[int, Gram], samples: Mapping[int, Array]) -> dict[int, float]:
-    """By operator the error of the outputs over that of the layer, each as a share of its energy.
+class Measuring:
+    """Tells how far a network's outputs are from its own if layers have other weights.
 
-    It is seen by noise in the layer's weights.
+    Args:
+        dependencies: of the network.
+        samples: inputs by tensor index, ``[N, *shape]``; some of them are run.
     """
-    given = {index: values[:NOISY_SAMPLES] for index, values in samples.items()}
-    clean = _outputs(dependencies.tree, given)
-    made = {}
-    for count, (index, gram) in enumerate(found.items()):
-        events.progress(count / len(found), "what errors of layers do")
-        noise = np.random.default_rng(index).standard_normal(gram.matrix.shape)
-        noise *= np.sqrt(NOISE * gram.energy / (np.sum(noise * (gram.moments @ noise)) + 1e-30))
-        shape = dependencies.graph.tensors[dependencies.operand((index, 1))].shape
-        tree = _with_weights(dependencies, index, gram.layer.weights(gram.matrix + noise, shape))
-        noisy = _outputs(tree, given)
-        shares = [np.mean(np.square(a - b)) / (np.var(a) + 1e-30) for a, b in zip(clean, noisy, strict=True)]
-        made[index] = float(np.mean(shares)) / NOISE
-    return made
+
+    def __init__(self, dependencies: Dependencies, samples: Mapping[int, Array]) -> None:
+        self._dependencies = dependencies
+        chosen = evenly(len(next(iter(samples.values()))), MEASURED)
+        self._samples = {index: values[chosen] for index, values in samples.items()}
+        self._clean = _outputs(dependencies.tree, self._samples)
+
+    def measured(self, found: Elimination, sums: Sequence[Sum]) -> NDArray[np.float64]:
+        """The squared change of the outputs, over their variance, after the first 0, 1, … channels are gone."""
+        if not self._clean:  # outputs of integers tell too little
+            return found.losses
+        counts, factors = [0], [0.0]
+        for count, matrices in sorted(found.matrices.items()):
+            counts.append(count)
+            factors.append(self._change(sums, matrices) / max(found.losses[count], 1e-30))
+        factors[0] = factors[1] if len(factors) > 1 else 1.0
+        scaled = found.losses * np.interp(np.arange(len(found.losses)), counts, factors)
+        return np.asarray(np.maximum.accumulate(scaled))
+
+    def _change(self, sums: Sequence[Sum], matrices: Sequence[Matrix]) -> float:
+        changed: dict[Use, Array] = {}
+        for one, matrix in zip(sums, matrices, strict=True):
+            gram, operator = one.gram, one.gram.layer.operator
+            weights = self._dependencies.values((operator.index, 1))
+            changed[operator.index, 1] = gram.layer.weights(matrix, weights.shape)
+            if len(operator.inputs) > BIAS and operator.inputs[BIAS] >= 0:
+                offset = gram.means @ (gram.matrix - matrix)
+                changed[operator.index, BIAS] = np.add(self._dependencies.values((operator.index, BIAS)), offset)
+        made = _outputs(_with_constants(self._dependencies.tree, changed), self._samples)
+        return float(np.mean([_apart(*two) for two in zip(self._clean, made, strict=True)]))
 
 
-def _with_weights(dependencies: Dependencies, operator: int, weights: Array) -> Any:
-    """The object tree in which one operator has other weights; all else is shared with the original."""
-    tree, main = copy(dependencies.tree), copy(dependencies.tree.subgraphs[0])
+BIAS = 2
+"""The slot of a bias."""
+
+
+def _with_constants(whole: Any, changed: Mapping[Use, Array]) -> Any:
+    """The object tree in which operators read other constants; all else is shared with the original."""
+    tree, main = copy(whole), copy(whole.subgraphs[0])
     tree.subgraphs, tree.buffers = [main, *tree.subgraphs[1:]], list(tree.buffers)
     main.tensors, main.operators = list(main.tensors), list(main.operators)
-    index = edit.add_constant(tree, "noisy", weights)
-    changed = main.operators[operator] = copy(main.operators[operator])
-    inputs = list(graph.ints(changed.inputs))
-    inputs[1] = index
-    changed.inputs = inputs
+    for (operator, slot), values in changed.items():
+        operand = main.operators[operator] = copy(main.operators[operator])
+        inputs = list(graph.ints(operand.inputs))
+        inputs[slot] = edit.add_constant(tree, "changed", values.astype(np.float32))
+        operand.inputs = inputs
     return tree
 
 
-def _outputs(tree: Any, samples: Mapping[int, Array]) -> list[Matrix]:
-    """A network's float outputs, before a last softmax, which hides what is sure."""
+def _outputs(tree: Any, samples: Mapping[int, Array]) -> list[tuple[Matrix, bool]]:
+    """A network's float outputs, and whether a softmax comes behind: before it, since it hides what is sure."""
     stepwise = Stepwise(tree)
     main = stepwise.graph
     makers = {index: operator for operator in main.operators for index in operator.outputs}
-    chosen = [
-        makers[index].inputs[0] if makers[index].name == "SOFTMAX" else index
+    chosen = {
+        (makers[index].inputs[0], True) if makers[index].name == "SOFTMAX" else (index, False)
         for index in main.outputs
         if index in makers and main.tensors[index].dtype == "float32"
-    ]
-    made = stepwise.run_part(main.operators, samples, chosen)
-    return [made[index].astype(np.float64) for index in chosen]
+    }
+    made = stepwise.run_part(main.operators, samples, [index for index, _ in chosen])
+    return [(made[index].astype(np.float64), classes) for index, classes in sorted(chosen)]
 
 
-def eliminated(sums: Sequence[Sum], channels: int) -> tuple[list[int], NDArray[np.float64]]:
-    """The order in which channels go, least error first, and the error after the first 0, 1, … of them."""
+def _apart(whole: tuple[Matrix, bool], cut: tuple[Matrix, bool]) -> float:
+    """The divergence of two outputs that a softmax follows, the squared error over the variance of all others."""
+    (right, classes), (made, _) = whole, cut
+    if not classes:
+        return float(np.mean(np.square(right - made)) / (np.var(right) + 1e-30))
+    one, other = map(_log_softmax, (right, made))
+    return float(np.mean(np.sum(np.exp(one) * (one - other), axis=-1)))
+
+
+def _log_softmax(values: Matrix) -> Matrix:
+    shifted = values - values.max(axis=-1, keepdims=True)
+    return np.asarray(shifted - np.log(np.sum(np.exp(shifted), axis=-1, keepdims=True)))
+
+
+def eliminated(sums: Sequence[Sum], channels: int) -> Elimination:
+    """Let channels go, least error first."""
     states = [_State(one) for one in sums]
     left: NDArray[np.int64] = np.arange(channels)
-    order, losses = list[int](), [0.0]
+    order, losses, matrices = list[int](), [0.0], dict[int, Sequence[Matrix]]()
+    wanted = [share * channels for share in SHARES]
     while len(left) > 1:
         errors = sum((state.errors(left) for state in states), np.zeros(len(left)))
         taken = left[np.argsort(errors, kind="stable")[: max(1, channels // STEPS)]][: len(left) - 1]
@@ -151,7 +217,10 @@ def eliminated(sums: Sequence[Sum], channels: int) -> tuple[list[int], NDArray[n
         losses += [losses[-1] + lost * (number + 1) / len(taken) for number in range(len(taken))]
         order += taken.tolist()
         left = left[~np.isin(left, taken)]
-    return [*order, *left.tolist()], np.array([*losses, losses[-1] * 2 + 1])
+        if wanted and len(order) >= wanted[0]:
+            matrices[len(order)] = [state.matrix.copy() for state in states]
+            wanted = [count for count in wanted if count > len(order)]
+    return Elimination([*order, *left.tolist()], np.array([*losses, losses[-1] * 2 + 1]), matrices)
 
 
 class _State:
@@ -162,14 +231,14 @@ class _State:
         gram = what.gram
         size = len(gram.moments)
         damped = gram.moments + DAMPING * (np.trace(gram.moments) / size + 1e-12) * np.eye(size)
-        self._inverse, self._matrix = np.linalg.inv(damped), gram.matrix.copy()
-        self._scale = what.gain / gram.energy
+        self._inverse, self.matrix = np.linalg.inv(damped), gram.matrix.copy()
+        self._scale = 1 / gram.energy
 
     def errors(self, channels: NDArray[np.int64]) -> NDArray[np.float64]:
         """What each would cost alone."""
         at = self._positions[channels]
         blocks = self._inverse[at[:, :, None], at[:, None, :]]
-        rows = self._matrix[at]
+        rows = self.matrix[at]
         found: NDArray[np.float64] = np.sum(rows * np.linalg.solve(blocks, rows), axis=(1, 2)) * self._scale
         return found
 
@@ -177,10 +246,10 @@ class _State:
         """Remove some, with what all others make up for; what that costs."""
         at = self._positions[channels].ravel()
         across = self._inverse[:, at]
-        solved = np.linalg.solve(self._inverse[np.ix_(at, at)], np.hstack([self._matrix[at], across.T]))
-        outputs = self._matrix.shape[1]
-        lost = float(np.sum(self._matrix[at] * solved[:, :outputs])) * self._scale
-        self._matrix -= across @ solved[:, :outputs]
+        solved = np.linalg.solve(self._inverse[np.ix_(at, at)], np.hstack([self.matrix[at], across.T]))
+        outputs = self.matrix.shape[1]
+        lost = float(np.sum(self.matrix[at] * solved[:, :outputs])) * self._scale
+        self.matrix -= across @ solved[:, :outputs]
         self._inverse -= across @ solved[:, outputs:]
-        self._matrix[at] = 0
+        self.matrix[at] = 0
         return max(0.0, lost)

@@ -12,7 +12,8 @@ from edgekit.channels import budget, cutting, dependencies, latency, linear, pru
 from edgekit.channels.budget import Goal
 from edgekit.channels.cutting import Rest
 from edgekit.channels.dependencies import Dependencies, Family
-from edgekit.channels.walking import ActivationWalk
+from edgekit.channels.least_squares import Moments, parts, solved
+from edgekit.channels.walking import ActivationWalk, mapped
 from edgekit.errors import InputError, Unsupported
 from edgekit.waist import cost, graph, run
 from edgekit.waist.tensors import sqnr_db
@@ -232,9 +233,49 @@ def test_rows_times_matrix_are_what_a_layer_makes(name: str, tmp_path: Path) -> 
     assert layer is not None
     values, weights = correlated(found, 3), found.values((0, 1))
     made = run.run(tmp_path / "network.tflite", {"x": next(iter(values.values()))})
-    rows = layer.rows(next(iter(values.values())), weights.shape, (1, 5, 7, weights.shape[0]), 0)
-    right = layer.made(next(iter(made.values())), 0) - found.values((0, 2))
-    assert np.allclose(repair.product(layer, rows, layer.matrix(weights)), right, atol=1e-4)
+    places = layer.picked(3, layer.matrix(weights).shape[0], (1, 5, 7, weights.shape[0]))
+    assert len(places) == 35
+    rows = layer.rows(next(iter(values.values())), weights.shape, (1, 5, 7, weights.shape[0]), places)
+    right = layer.made(next(iter(made.values())) - found.values((0, 2)), places)
+    assert np.allclose(rows @ layer.grouped(layer.matrix(weights)), right, atol=1e-4)
+    assert np.array_equal(layer.together(layer.grouped(layer.matrix(weights))), layer.matrix(weights))
+
+
+def test_an_operator_without_its_activation_is_as_before_afterwards(channels: Dependencies) -> None:
+    walk = ActivationWalk(channels.tree, correlated(channels, 2))
+    first = channels.graph.operators[0]
+    bare = walk.linear(first.index)
+    walk.run(first.index)
+    (made,) = (walk.values[tensor] for tensor in first.outputs)
+    assert bare.min() < 0
+    assert np.array_equal(np.maximum(bare, 0), made)
+
+
+def test_large_activations_lie_in_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).standard_normal((3, 4, 5)).astype(np.float32)
+    assert mapped(values) is values
+    monkeypatch.setattr("edgekit.channels.walking.LARGE_BYTES", 8)
+    held = mapped(values)
+    assert isinstance(held, np.memmap)
+    assert np.array_equal(held, values)
+
+
+@given(st.integers(1, 3), st.integers(1, 5), st.integers(1, 3), st.booleans(), st.integers(0, 99))
+def test_least_squares_in_pieces_find_what_is_there(
+    groups: int, features: int, outputs: int, centered: bool, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    rows = random.standard_normal((groups, 80, features)).astype(np.float32) + centered
+    right, offset = random.standard_normal((groups, features, outputs)), random.standard_normal((groups, outputs))
+    wanted = (rows @ right + centered * offset[:, None]).astype(np.float32)
+    sums = {judging: Moments() for judging in (False, True)}
+    pieces = parts(80, 7, 4)
+    assert sorted(np.concatenate([numbers for _, numbers in pieces]).tolist()) == list(range(80))
+    for judging, numbers in pieces:
+        sums[judging].add(rows[:, numbers], wanted[:, numbers])
+    found, shift = solved(sums[False], sums[True], centered=centered)
+    assert np.allclose(found, right, atol=1e-2)
+    assert np.allclose(shift, centered * offset, atol=1e-1)
 
 
 def test_a_network_is_narrowed(channels: Dependencies, tmp_path: Path) -> None:
