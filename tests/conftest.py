@@ -125,11 +125,13 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def code_for_apps(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Builds within this process write code for apps in tests of that alone (`pytest.mark.bundles`)."""
+def files_alone(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Builds within this process write code for apps, and reports, in tests of that alone: marked so, for their time."""
     with pytest.MonkeyPatch.context() as patch:
         if request.node.get_closest_marker("bundles") is None:
             patch.setattr(bundling, "bundle", lambda *_: None)
+        if request.node.get_closest_marker("reports") is None:
+            patch.setattr("edgekit.cli.build._explain", lambda _session, _console, results: results)
         yield
 
 

@@ -9,7 +9,7 @@ import msgspec
 from edgekit.cli import as_dict, options, trusting
 from edgekit.cli.console import say, told
 from edgekit.config import FILE_NAME, METRICS, Project, devices, project
-from edgekit.errors import BudgetMissed, InputError
+from edgekit.errors import BudgetMissed, CancelledError, EdgekitError, InputError
 from edgekit.nouns.ladder import Effort
 from edgekit.nouns.model import Precision
 from edgekit.nouns.results import Plan, Result
@@ -117,7 +117,11 @@ if TYPE_CHECKING:
     metavar="SIZE",
     help="Largest size of the cache (50G).  [default: 20G or a tenth of the disk]",
 )
-@click.option("--report", is_flag=True, help="Write report.html into each folder (see edgekit report).")
+@click.option(
+    "--report/--no-report",
+    default=True,
+    help="Write report.html into each folder (see edgekit report).  [default: on]",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be built, and build nothing.")
 @options.json_option
 def verb(
@@ -164,7 +168,7 @@ def verb(
             results, code = after_build.refreshed(results), code or measured.exit_code
         code = code or _judge_budget(console, wanted, results)
         if report:
-            results = _explain(session, results)
+            results = _explain(session, console, results)
     if as_json:
         document: dict[str, Any] = {"results": [_as_dict(result) for result in results]}
         if measured is not None:
@@ -173,13 +177,26 @@ def verb(
     return code
 
 
-def _explain(session: "Session", results: list[Result]) -> list[Result]:
-    """Write a report into each folder; the results with the manifests that list them."""
-    from edgekit.verbs import after_build, report  # noqa: PLC0415  only if it is asked for
+def _explain(session: "Session", console: "Console", results: list[Result]) -> list[Result]:
+    """Write a report into each folder; the results with the manifests that list them.
+
+    A report that cannot be written is said, and takes nothing from what was built.
+    """
+    from edgekit.report import html  # noqa: PLC0415  numpy
+    from edgekit.verbs import after_build, report  # noqa: PLC0415  as above
 
     for result in results:
-        if result.manifest is not None:
-            say(f"wrote {report.report(session, [result.folder])}")
+        if result.manifest is None:
+            continue
+        try:
+            written = report.renewed(session, result.folder)
+        except CancelledError:
+            raise
+        except EdgekitError as error:
+            console.print(f"no {html.NAME}: {error.problem}")
+        else:
+            if written is not None:
+                say(f"wrote {written}")
     return after_build.refreshed(results)
 
 

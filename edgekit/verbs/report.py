@@ -54,6 +54,18 @@ def report(session: Session, folders: list[Path], output: Path | None = None, *,
     return output
 
 
+def renewed(session: Session, folder: Path) -> Path | None:
+    """Write the page of one folder, unless the one that is there was made of the same manifest; the file, or None.
+
+    Raises:
+        InputError: the folder is no artifact, or nothing can be written there.
+    """
+    known = manifests.read(folder / FILE_NAME)
+    if html.NAME in known.extras and html.is_of(folder / html.NAME, known):
+        return None
+    return report(session, [folder])
+
+
 def _view(session: Session, folder: Path, *, with_diagnosis: bool) -> Explained:
     manifest = manifests.read(folder / FILE_NAME)
     raw = {profile.raw: found for profile in manifest.profiles if profile.raw and (found := _raw(folder, profile.raw))}
