@@ -1,7 +1,5 @@
 """How text and numbers stand in code: names of networks are strangers' text, and no language may read them as code."""
 
-import numpy as np
-
 
 class Text(str):
     """What people call something: it gets into code through one of `FILTERS` alone (`edgekit.bundles.rendering`)."""
@@ -96,6 +94,8 @@ def xml(text: str) -> str:
 
 def float32(number: float) -> str:
     """The shortest decimal that reads as this number rounded to float32, with a point or an exponent."""
+    import numpy as np  # noqa: PLC0415  only if code is written
+
     return str(np.float32(number))
 
 

@@ -178,25 +178,24 @@ def verb(
 
 
 def _explain(session: "Session", console: "Console", results: list[Result]) -> list[Result]:
-    """Write a report into each folder; the results with the manifests that list them.
+    """Write a report into each folder that lacks one of its manifest; the results with the manifests that list them.
 
     A report that cannot be written is said, and takes nothing from what was built.
     """
-    from edgekit.report import html  # noqa: PLC0415  numpy
-    from edgekit.verbs import after_build, report  # noqa: PLC0415  as above
+    from edgekit.report import made_of  # noqa: PLC0415  only if it is asked for
 
-    for result in results:
-        if result.manifest is None:
-            continue
+    stale = [one for one in results if one.manifest and not made_of.is_of(one.folder / made_of.NAME, one.manifest)]
+    if not stale:
+        return results
+    from edgekit.verbs import after_build, report  # noqa: PLC0415  numpy
+
+    for result in stale:
         try:
-            written = report.renewed(session, result.folder)
+            say(f"wrote {report.report(session, [result.folder])}")
         except CancelledError:
             raise
         except EdgekitError as error:
-            console.print(f"no {html.NAME}: {error.problem}")
-        else:
-            if written is not None:
-                say(f"wrote {written}")
+            console.print(f"no {made_of.NAME}: {error.problem}")
     return after_build.refreshed(results)
 
 

@@ -15,6 +15,7 @@ from edgekit.nouns.manifest import FILE_NAME, PROFILES, Manifest
 from edgekit.nouns.model import FLOATS
 from edgekit.report import html
 from edgekit.report.html import Explained
+from edgekit.report.made_of import NAME
 from edgekit.verbs.diagnose import DiagnosisRequest, again, diagnose
 from edgekit.waist.tensors import Array
 
@@ -43,8 +44,8 @@ def report(session: Session, folders: list[Path], output: Path | None = None, *,
     views = [_view(session, folder, with_diagnosis=with_diagnosis) for folder in folders]
     content = html.page(views).encode()
     if output is None:
-        record.attach(folders[0] / FILE_NAME, html.NAME, content, "report")
-        return folders[0] / html.NAME
+        record.attach(folders[0] / FILE_NAME, NAME, content, "report")
+        return folders[0] / NAME
     try:
         replacing.write(output, content)
     except OSError as error:
@@ -52,18 +53,6 @@ def report(session: Session, folders: list[Path], output: Path | None = None, *,
             f"The report cannot be written: {error.strerror}.", place=str(output), fix="choose another file with -o"
         ) from error
     return output
-
-
-def renewed(session: Session, folder: Path) -> Path | None:
-    """Write the page of one folder, unless the one that is there was made of the same manifest; the file, or None.
-
-    Raises:
-        InputError: the folder is no artifact, or nothing can be written there.
-    """
-    known = manifests.read(folder / FILE_NAME)
-    if html.NAME in known.extras and html.is_of(folder / html.NAME, known):
-        return None
-    return report(session, [folder])
 
 
 def _view(session: Session, folder: Path, *, with_diagnosis: bool) -> Explained:

@@ -4,23 +4,18 @@ A page takes nothing from a network, and says so by its own content security pol
 would neither run nor load.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from edgekit.nouns.diagnosis import Diagnosed
 from edgekit.nouns.manifest import Manifest
 from edgekit.report.html import facts, pictures
+from edgekit.report.made_of import mark
 from edgekit.report.plain import plain
 from edgekit.waist.tensors import Array
-
-NAME = "report.html"
-"""What the report in an artifact's folder is called."""
 
 
 @dataclass(frozen=True)
@@ -38,20 +33,6 @@ class Explained:
     samples: Mapping[str, Array] = field(default_factory=dict)
     no_samples: str = ""
     diagnoses: Sequence[Diagnosed] = ()
-
-
-def is_of(page: Path, manifest: Manifest) -> bool:
-    """Whether a page is of this manifest alone; when it was built does not matter."""
-    try:
-        return _mark(manifest).encode() in page.read_bytes()[:4096]
-    except OSError:
-        return False
-
-
-def _mark(manifest: Manifest) -> str:
-    """What a page carries of the manifests that it was made of."""
-    plainly = msgspec.structs.replace(manifest, created_utc="", extras={})
-    return f"manifest-{hashlib.sha256(msgspec.json.encode(plainly)).hexdigest()}"
 
 
 def page(views: Sequence[Explained]) -> str:
@@ -74,7 +55,7 @@ def page(views: Sequence[Explained]) -> str:
         style=style,
         artifacts=told,
         title=facts.title(views),
-        marks=" ".join(_mark(view.manifest) for view in views),
+        marks=" ".join(mark(view.manifest) for view in views),
         rows=facts.rows(views),
         pareto=pictures.pareto([view.manifest for view in views]),
     )
