@@ -202,6 +202,8 @@ def aims(rows: list[Row]) -> Iterator[str]:
 
 def _saved(trial: Trial) -> float:
     """Parameters that are not zero, against the source's, less 1."""
+    if not trial.passes:
+        return 0.0
     before, after = trial.passes[0].before, trial.passes[-1].after
     return after.parameters * (1 - after.zeros) / (before.parameters * (1 - before.zeros)) - 1
 
