@@ -16,9 +16,9 @@ from edgekit.engine.store import ANSWER, Store, Stored, file_digest
 from edgekit.engine.worker import Worker
 from edgekit.errors import InputError, Unsupported, full_disk
 from edgekit.nouns.lineage import Step
-from edgekit.nouns.manifest import Manifest
 from tests import networks
 from tests.conftest import ROOT, Disk
+from tests.results import whole
 
 DIGITS = ROOT / "docs" / "examples" / "digits"
 
@@ -53,14 +53,6 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = build(folder / "out", folder / "cache")
     assert run.code == 0, run.err
     return folder / "cache"
-
-
-def whole(out: Path) -> bool:
-    """All files that the manifest names are there with their digests, and no others."""
-    manifest = msgspec.json.decode((out / "manifest.json").read_bytes(), type=Manifest)
-    files = {name: digest for artifact in manifest.artifacts for name, digest in artifact.files.items()}
-    intact = all(file_digest(out / name) == digest for name, digest in files.items())
-    return intact and {path.name for path in out.iterdir()} == {*files, "manifest.json"}
 
 
 def broken(cache: Path) -> list[Path]:

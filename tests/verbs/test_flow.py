@@ -31,6 +31,7 @@ from edgekit.verbs import build as verb
 from edgekit.verbs.planning import plan
 from edgekit.waist import graph
 from tests import networks
+from tests.results import whole
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = ROOT / "docs" / "examples" / "digits"
@@ -330,16 +331,6 @@ def command(
     line = [sys.executable, *python, "build", *(order or (str(DIGITS), "-t", "android")), "-o", str(out)]
     environment = os.environ | {"EDGEKIT_CACHE": str(cache), "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL, stderr=stderr, text=True)
-
-
-def whole(out: Path) -> bool:
-    """All files that the manifest names are there with their digests, and no others."""
-    manifest = msgspec.json.decode((out / "manifest.json").read_bytes(), type=Manifest)
-    files = {name: digest for artifact in manifest.artifacts for name, digest in artifact.files.items()}
-    files |= {} if manifest.integration is None else manifest.integration.files
-    intact = all(file_digest(out / name) == digest for name, digest in files.items())
-    there = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
-    return intact and there == {*files, "manifest.json"}
 
 
 STEPS = (

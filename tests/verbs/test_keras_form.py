@@ -19,7 +19,7 @@ from edgekit.waist import run
 from tests.networks import Network, weights
 from tests.verbs.test_flow import Watch
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("kept_workers")]
+pytestmark = [pytest.mark.slow, pytest.mark.study, pytest.mark.usefixtures("kept_workers")]
 
 OWN_CODE = """
 import sys
