@@ -43,7 +43,11 @@ def places(lifted: Lifted) -> frozenset[int]:
 
 
 def put_back(
-    lifted: Lifted, samples: Mapping[str, Array], *, dropped: Mapping[int, float] = MappingProxyType({})
+    lifted: Lifted,
+    samples: Mapping[str, Array],
+    *,
+    dropped: Mapping[int, float] = MappingProxyType({}),
+    fresh: bool = False,
 ) -> Lifted:
     """The same network, lifted anew, with a BatchNormalization behind each of `places`.
 
@@ -51,9 +55,10 @@ def put_back(
         lifted: without normalizations.
         samples: for each input's name in the file ``[N, *shape]``; what they make sets the normalizations.
         dropped: as for `edgekit.trainable.lifting.lift`.
+        fresh: for weights that were drawn anew: what they compute is nothing to keep, so that γ = 1 and β = 0.
 
     Returns:
-        A form that computes the same, with the weights that ``lifted`` holds now.
+        A form that computes the same (if not ``fresh``), with the weights that ``lifted`` holds now.
     """
     chosen = places(lifted)
     made = lift(lifted.path, normalized=chosen, dropped=dropped)
@@ -63,8 +68,9 @@ def put_back(
         layer = made.normalizations[place]
         layer.moving_mean.assign(mean)
         layer.moving_variance.assign(variance)
-        layer.gamma.assign(_root(layer))
-        layer.beta.assign(mean)
+        if not fresh:
+            layer.gamma.assign(_root(layer))
+            layer.beta.assign(mean)
     return made
 
 

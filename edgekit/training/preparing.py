@@ -47,7 +47,8 @@ def prepared(task: Task, data: TrainingData, *, gains: bool = False, folds: bool
         )
     normalized = {"on": True, "off": False, "auto": gains or settings.from_scratch}[settings.normalization]
     if folds and normalized and normalization.places(lifted):
-        return normalization.put_back(lifted, data.some(MEASURED), dropped=dropped)
+        fresh = settings.from_scratch
+        return normalization.put_back(lifted, data.some(MEASURED), dropped=dropped, fresh=fresh)
     if not dropped:
         return lifted
     made = lift(path, dropped=dropped)

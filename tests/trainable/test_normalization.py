@@ -56,6 +56,17 @@ def test_a_normalization_leaves_the_network_as_it_is_and_is_folded_after_trainin
     assert sqnr_db(expected, np.asarray(call(form, values)[0])) >= 80  # folding changed nothing either
 
 
+def test_behind_weights_that_are_drawn_anew_it_normalizes(tmp_path: Path) -> None:
+    net = Network()
+    path = net.save(tmp_path / "net.tflite", conv((6, 3, 3, 4))(net, net.input("x", IMAGE)))
+    values = {name: 255 * given for name, given in samples(path, count=40).items()}
+    form = normalization.put_back(lifting.lift(path), values, fresh=True)
+    for training in (False, True):
+        made = np.asarray(call(form, values, training=training)[0])
+        assert np.allclose(made.mean((0, 1, 2)), 0, atol=0.01)
+        assert np.allclose(made.std((0, 1, 2)), 1, atol=0.02)
+
+
 def test_only_convolutions_with_weights_of_their_own_are_normalized(tmp_path: Path) -> None:
     lifted = lifting.lift(networks.classifier(tmp_path / "net.tflite"))
     assert normalization.places(lifted) == {0, 1}
