@@ -157,8 +157,15 @@ def _passes(option: str, values: list[str]) -> dict[str, dict[str, Any]]:
         several = isinstance(getattr(Training(), field, None), tuple)
         number = _number(said)
         one = said if number is None else number
-        passes.setdefault(name, {})[field] = [part.strip() for part in said.split(",")] if several else one
+        passes.setdefault(name, {})[field] = _several(said) if several else one
     return passes
+
+
+def _several(said: str) -> list[str]:
+    """What a list holds: ``A,B``, or as a file has it, ``["A", "B"]``."""
+    bare = said[1:-1] if said.startswith("[") and said.endswith("]") else said
+    parts = (part.strip() for part in bare.split(","))
+    return [part[1:-1] if len(part) > 1 and part[0] == part[-1] in "\"'" else part for part in parts]
 
 
 def quantization(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
@@ -177,7 +184,7 @@ def quantization(_: click.Context, parameter: click.Parameter, values: tuple[str
                 fix=f"write for instance {option} weights=learned or {option} float_operators=SOFTMAX,MEAN",
             )
         several = isinstance(getattr(Quantization(), key, None), tuple)
-        numbers = [int(part) if part.isdecimal() else part for part in (part.strip() for part in said.split(","))]
+        numbers = [int(part) if part.isdecimal() else part for part in _several(said)]
         content[key] = numbers if several else {"true": True, "false": False}.get(said.lower(), said)
     checked: Quantization = toml.convert(content, Quantization, Path(option))
     return {key: getattr(checked, key) for key in content}
