@@ -167,8 +167,7 @@ def verb(
             _show_measurements(console, measured)
             results, code = after_build.refreshed(results), code or measured.exit_code
         code = code or _judge_budget(console, wanted, results)
-        if report:
-            results = _explain(session, console, results)
+        results = _explain(session, console, results) if report else results
     if as_json:
         document: dict[str, Any] = {"results": [_as_dict(result) for result in results]}
         if measured is not None:

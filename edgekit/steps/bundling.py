@@ -187,6 +187,16 @@ def _held(found: "dict[str, Array]") -> "dict[str, Array]":
     return {name: values.copy() for name, values in found.items()}
 
 
-def without(described: Manifest, error: Unsupported) -> Manifest:
+def attempt(
+    session: Session, target: Target, described: Manifest, answers: list[Answer[Built]], samples: Answer[Kept]
+) -> tuple[Manifest, BundleOf | None]:
+    """The same as `bundle`, with the manifest; if there can be no code, the manifest says why."""
+    try:
+        return described, bundle(session, target, described, answers, samples)
+    except Unsupported as error:
+        return _without(described, error), None
+
+
+def _without(described: Manifest, error: Unsupported) -> Manifest:
     """A manifest that says why there is no code for apps."""
     return msgspec.structs.replace(described, unavailable=described.unavailable | {f"{INTEGRATION}/": error.problem})

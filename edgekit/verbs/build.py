@@ -225,11 +225,7 @@ def _files(session: Session, project: Project, prepared: _Prepared, row: Row) ->
         answers = [answer for _, answer in files]
         if not (done and recipe.integration):
             return BuiltTarget(target.name, folder, described, tuple(answers), done=done)
-        try:
-            bundle = bundling.bundle(session, target, described, answers, data_.evidence.samples)
-        except Unsupported as error:
-            described = bundling.without(described, error)
-            bundle = None
+        described, bundle = bundling.attempt(session, target, described, answers, data_.evidence.samples)
         return BuiltTarget(target.name, folder, described, tuple(answers), bundle=bundle)
 
     if prepared.search is None:
