@@ -506,16 +506,13 @@ def install(path: Path) -> Path:
 def server(home: Path) -> Iterator[None]:
     """An adb server of its own, apart from the user's: a port, a home; it ends afterwards."""
     home.mkdir(parents=True, exist_ok=True)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     kept = {name: os.environ.get(name) for name in ("ANDROID_ADB_SERVER_PORT", "ANDROID_USER_HOME")}
     # Newer adb connects to every emulator by itself and looks for phones in the network; neither is wanted here.
     own = {"ADB_LOCAL_TRANSPORT_MAX_PORT": "5", "ADB_MDNS_AUTO_CONNECT": "0", "ADB_MDNS_OPENSCREEN": "0"}
     kept |= {name: os.environ.get(name) for name in own}
-    os.environ.update({"ANDROID_ADB_SERVER_PORT": str(port), "ANDROID_USER_HOME": str(home)} | own)
-    at_home = os.environ | {"HOME": str(home)}  # where it keeps its key, whatever its age
+    os.environ.update({"ANDROID_USER_HOME": str(home)} | own)
     try:
-        subprocess.run([adbutils.adb_path(), "start-server"], env=at_home, capture_output=True, check=True, timeout=30)
+        _start(home)
         yield
     finally:
         subprocess.run([adbutils.adb_path(), "kill-server"], capture_output=True, check=False, timeout=30)
@@ -524,6 +521,19 @@ def server(home: Path) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def _start(home: Path, attempts: int = 3) -> None:
+    """Start it at a port that is free; somebody else may take that in between."""
+    for left in reversed(range(attempts)):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            os.environ["ANDROID_ADB_SERVER_PORT"] = str(free.getsockname()[1])
+        at_home = os.environ | {"HOME": str(home)}  # where it keeps its key, whatever its age
+        words = [adbutils.adb_path(), "start-server"]
+        done = subprocess.run(words, env=at_home, capture_output=True, text=True, check=False, timeout=30)
+        if done.returncode == 0:
+            return
+        assert left, done.stderr
 
 
 @contextlib.contextmanager
