@@ -125,7 +125,14 @@ def test_the_waist_computes_what_keras_computes(worker: Worker, models: Path, tm
     assert any("on random samples" in note for note in waist.notes)
 
 
-@pytest.mark.parametrize("name", ["multi", "integers", "masked", "bidirectional", "convlstm"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "multi",
+        "integers",
+        *(pytest.param(name, marks=pytest.mark.study) for name in ("masked", "bidirectional", "convlstm")),
+    ],
+)
 def test_both_kinds_of_file_hold_one_network(worker: Worker, models: Path, tmp_path: Path, name: str) -> None:
     results = []
     for suffix in (".keras", ".h5"):

@@ -142,7 +142,7 @@ def test_clustered_weights_go_on_sharing_values(tmp_path: Path) -> None:
         assert len(np.unique(values)) <= 7
 
 
-@pytest.mark.parametrize("precision", ["int4", "int16x8"])
+@pytest.mark.parametrize("precision", ["int4", pytest.param("int16x8", marks=pytest.mark.study)])
 def test_other_precisions_are_trained_and_shipped(precision: str, tmp_path: Path) -> None:
     path = networks.classifier(tmp_path / "float.tflite")
     given = task(path, networks.classifier(tmp_path / "teacher.tflite", logits=2.0), precision=precision)
