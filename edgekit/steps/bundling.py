@@ -1,5 +1,6 @@
 """Code for apps, made of the files of a target and of what is known about them."""
 
+import math
 import shutil
 import tempfile
 from pathlib import Path
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 SECONDS = 0.5
 """How long other families of kernels are run for the tolerances, each."""
+
+
+MOST_VALUES = 1 << 23
+"""Numbers that a sample's inputs and outputs may have: golden vectors hold eight samples in several forms each."""
 
 
 class BundleCode(Noun, frozen=True, kw_only=True):
@@ -78,7 +83,7 @@ def bundle(
         samples: of the build, of which golden vectors are made.
 
     Raises:
-        Unsupported: this host does not run the file, or it has tensors that no code is written for.
+        Unsupported: this host does not run the file, or it has tensors that no code is written for, or very large ones.
     """
     from edgekit.bundles import facts as told  # noqa: PLC0415  numpy is only needed on a cold path
     from edgekit.bundles import rendering  # noqa: PLC0415
@@ -86,6 +91,13 @@ def bundle(
     if target.integration is None or not rendering.has(target.integration.kind):
         return None
     integration, file = target.integration, told.chosen(described)
+    signature = described.source.signature
+    if (count := sum(math.prod(spec.source_shape) for spec in (*signature.inputs, *signature.outputs))) > MOST_VALUES:
+        raise Unsupported(
+            f"No code for apps: its golden vectors would hold {count:,} numbers for each sample, over {MOST_VALUES:,}.",
+            place=file.file,
+            fix="cut the network where its tensors are smaller: --inputs and --outputs",
+        )
     model = answers[described.artifacts.index(file)]
     known = told.of(described, file)
     sample_app = described.recipe.sample_app
