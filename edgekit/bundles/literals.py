@@ -1,5 +1,8 @@
 """How text and numbers stand in code: names of networks are strangers' text, and no language may read them as code."""
 
+from collections.abc import Callable, Iterable
+from xml.sax.saxutils import escape
+
 
 class Text(str):
     """What people call something: it gets into code through one of `FILTERS` alone (`edgekit.bundles.rendering`)."""
@@ -9,57 +12,43 @@ class Text(str):
 
 def kotlin(text: str) -> str:
     """A literal of Kotlin, whose escapes are units of UTF-16."""
-    body = "".join(_kotlin_character(character) for character in text)
-    return f'"{body}"'
 
+    def escaped(character: str) -> str:
+        units = chr(_scalar(character)).encode("utf-16-be").hex()
+        return "".join(f"\\u{units[i : i + 4].upper()}" for i in range(0, len(units), 4))
 
-def _kotlin_character(character: str) -> str:
-    if character in '"\\$':
-        return f"\\{character}"
-    if " " <= character <= "~":
-        return character
-    units = chr(_scalar(character)).encode("utf-16-be").hex()
-    return "".join(f"\\u{units[i : i + 4].upper()}" for i in range(0, len(units), 4))
+    return _literal(text, '"\\$', escaped)
 
 
 def swift(text: str) -> str:
     """A literal of Swift, whose escapes of Unicode have braces."""
-    body = "".join(_swift_character(character) for character in text)
-    return f'"{body}"'
-
-
-def _swift_character(character: str) -> str:
-    if character in '"\\':
-        return f"\\{character}"
-    return character if " " <= character <= "~" else f"\\u{{{_scalar(character):X}}}"
+    return _literal(text, '"\\', lambda character: f"\\u{{{_scalar(character):X}}}")
 
 
 def c(text: str) -> str:
     """A literal of C++ in UTF-8, byte by byte: octal escapes end after three digits, and trigraphs cannot arise."""
-    body = "".join(_c_byte(byte) for byte in text.encode("utf8", "replace"))
-    return f'"{body}"'
-
-
-def _c_byte(byte: int) -> str:
-    character = chr(byte)
-    if character in '"\\?':
-        return f"\\{character}"
-    return character if " " <= character <= "~" else f"\\{byte:03o}"
+    return _literal(map(chr, text.encode("utf8", "replace")), '"\\?', lambda byte: f"\\{ord(byte):03o}")
 
 
 def python(text: str) -> str:
     """A literal of Python in double quotes, as formatters write it."""
-    body = "".join(_python_character(character) for character in text)
-    return f'"{body}"'
+
+    def escaped(character: str) -> str:
+        code = _scalar(character)
+        return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+    return _literal(text, '"\\', escaped)
 
 
-def _python_character(character: str) -> str:
-    if character in '"\\':
-        return f"\\{character}"
-    code = _scalar(character)
-    if " " <= character <= "~":
-        return character
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+def _literal(text: Iterable[str], special: str, escaped: Callable[[str], str]) -> str:
+    """Characters in double quotes: ``special`` ones behind a backslash, and what is not printable ASCII ``escaped``."""
+
+    def written(character: str) -> str:
+        if character in special:
+            return f"\\{character}"
+        return character if " " <= character <= "~" else escaped(character)
+
+    return f'"{"".join(map(written, text))}"'
 
 
 def _scalar(character: str) -> int:
@@ -86,10 +75,7 @@ def line(text: str) -> str:
 
 def xml(text: str) -> str:
     """Text in an element or an attribute of XML (Android's resources have rules of their own on top)."""
-    plain = line(text)
-    for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("'", "&#39;")):
-        plain = plain.replace(character, entity)
-    return plain
+    return escape(line(text), {'"': "&quot;", "'": "&#39;"})
 
 
 def float32(number: float) -> str:
