@@ -16,7 +16,7 @@ def settle(tree: Any, path: Path) -> None:
     Raises:
         Unsupported: LiteRT cannot load or run the file.
     """
-    made = run.interpreter(path, delegate=False)
+    made = run.interpreter(path, kernels="builtin")
     for detail in made.get_input_details():
         made.set_tensor(detail["index"], np.zeros(detail["shape"], detail["dtype"]))
     run.invoke(made, path)

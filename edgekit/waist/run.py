@@ -25,22 +25,19 @@ RESOLVERS = {
 }
 
 
-def interpreter(
-    path: Path, *, threads: int = 1, keep_tensors: bool = False, delegate: bool = True, kernels: Kernels = ""
-) -> Interpreter:
+def interpreter(path: Path, *, threads: int = 1, keep_tensors: bool = False, kernels: Kernels = "") -> Interpreter:
     """An interpreter with its tensors allocated.
 
     Args:
         path: the TFLite file.
         threads: CPU threads.
         keep_tensors: every intermediate tensor stays readable after a run (and XNNPACK is off).
-        delegate: run on XNNPACK if it takes the operators, as phones do by default.
-        kernels: others than these, without XNNPACK.
+        kernels: on which to run.
 
     Raises:
         Unsupported: LiteRT cannot load the file, or cannot give its tensors memory.
     """
-    resolver = RESOLVERS[kernels or ("" if delegate and not keep_tensors else "builtin")]
+    resolver = RESOLVERS[kernels or ("builtin" if keep_tensors else "")]
     try:
         made = Interpreter(
             model_path=str(path),
