@@ -2,7 +2,8 @@
 
 Usage: python -m tests.compression [PART OF A NETWORK'S OR A RECIPE'S NAME] [--seeds N] [--again] [--page]
 
-Each trial runs in a process of its own, and what came of it stays in build/compression: a study that was killed goes on.
+Each trial runs in a process of its own, and what came of it is kept in tests/studies/compression/outcomes, which is
+committed: a study that was killed goes on, on another machine too.
 With --again what is there of the part is thrown away first; with --page only the page is written.
 """
 

@@ -2,7 +2,6 @@
 
 import datetime
 import importlib.metadata
-import platform
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,13 +11,14 @@ from edgekit.nouns.recipe import name_of
 from tests.studies.compression import bases
 from tests.studies.compression.bases import Base
 from tests.studies.compression.cases import Case
-from tests.studies.compression.trial import Trial
+from tests.studies.compression.trial import Trial, machine
 
 LIBRARIES = ("tensorflow", "tf-keras", "keras", "tensorflow-model-optimization", "ai-edge-litert", "ai-edge-quantizer")
 
 HEAD = """# Compression, measured
 
 Written by `python -m tests.compression` on {date}; do not edit. Machine: {machine}. Libraries: {libraries}.
+Each trial's commit, day, settings and losses stand in `tests/studies/compression/outcomes`.
 
 * Each row is a recipe (`edgekit recipes show NAME`) on a network, built by `edgekit.build` for a float32 and an int8 file, with as
   many seeds as the column says; ± is the 95 % interval of the mean over seeds (Student's t). What judges is never trained on.
@@ -61,7 +61,7 @@ def page(rows: list[Row], pending: int) -> str:
 
     head = HEAD.format(
         date=datetime.datetime.now(datetime.UTC).date(),
-        machine=f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
+        machine="; ".join(sorted({t.machine for row in rows for t in row.good} or {machine()})),
         libraries=", ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES),
         cores=os.cpu_count(),
     )
@@ -82,6 +82,8 @@ def table(rows: list[Row]) -> Iterator[str]:
     first = next((trial for row in rows for trial in row.good), None)
     if first is not None:
         yield f"The float source: top-1 {first.source:.2%} of {first.samples} samples."
+        if len({trial.base for row in rows for trial in row.good}) > 1:
+            yield "Not all rows start from the same training of it: each is compared with its own."
         yield ""
     columns = (
         "recipe",

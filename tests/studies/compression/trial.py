@@ -1,8 +1,12 @@
 """One case with one seed, in a process of its own: what edgekit builds of it, and how good and fast that is."""
 
+import datetime
+import hashlib
 import json
+import os
 import platform
 import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -16,11 +20,15 @@ import edgekit
 from edgekit.nouns.recipe import PassReport
 from tests.shared_folder import ROOT, shared_folder
 from tests.studies.accuracy import running
+from tests.studies.benchmarks.__main__ import processor
 from tests.studies.compression.bases import trained
 from tests.studies.compression.cases import CASES, Case
 
-FOLDER = ROOT / "build/compression"
-"""What is there stays: a study that was killed goes on."""
+BASES = ROOT / "build/compression"
+"""The networks that the study trains."""
+
+FOLDER = Path(__file__).with_name("outcomes")
+"""What came of each trial, in the repository: the whole study takes longer than anybody leaves a machine alone."""
 
 TARGET = Path(__file__).with_name("study.toml")
 
@@ -29,7 +37,8 @@ class Trial(msgspec.Struct, kw_only=True):
     """What came of a case.
 
     ``source``, ``float32`` and ``int8`` are shares of right answers of the samples that judge; ``latency_ms`` and
-    ``ratio`` (over the float source's) are those of the float file and of the int8 file, on one thread.
+    ``ratio`` (over the float source's) are those of the float file and of the int8 file, on one thread. ``base`` is
+    the SHA-256 of the source's file, ``revision`` the commit of edgekit, ``date`` the day it ended.
     """
 
     source: float = 0.0
@@ -46,6 +55,9 @@ class Trial(msgspec.Struct, kw_only=True):
     seconds: float = 0.0
     machine: str = ""
     error: str = ""
+    base: str = ""
+    revision: str = ""
+    date: str = ""
 
 
 def place(case: Case, seed: int) -> Path:
@@ -57,7 +69,7 @@ def place(case: Case, seed: int) -> Path:
 def tried(case: Case, seed: int) -> Trial:
     """Build a case, and measure what was built."""
     shared = shared_folder()
-    sets, model = case.base.data(shared), trained(case.base, shared, FOLDER / "bases")
+    sets, model = case.base.data(shared), trained(case.base, shared, BASES)
     given = {"data": (sets.x, sets.y) if case.labels else sets.x, "eval": (sets.judged_x, sets.judged_y)}
     since = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
@@ -70,7 +82,15 @@ def tried(case: Case, seed: int) -> Trial:
         plain = edgekit.build(
             model, str(TARGET), precision="float32", eval=given["eval"], metric="top1", output=Path(folder) / "plain"
         )
-        return _measured(found["study"], plain["study"], seconds)
+        made = _measured(found["study"], plain["study"], seconds)
+    return msgspec.structs.replace(made, base=hashlib.sha256(model.read_bytes()).hexdigest(), **_when())
+
+
+def _when() -> dict[str, str]:
+    told = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return {"revision": told.stdout.strip(), "date": str(datetime.datetime.now(datetime.UTC).date())}
 
 
 def _file(folder: Path, passes: tuple[dict[str, Any], ...]) -> Path:
@@ -101,8 +121,13 @@ def _measured(found: Any, plain: Any, seconds: float) -> Trial:
         latency_ms=(times[0][0], times[1][0]),
         ratio=(times[0][1], times[1][1]),
         seconds=seconds,
-        machine=f"{platform.processor() or platform.machine()}",
+        machine=machine(),
     )
+
+
+def machine() -> str:
+    """This machine, in words."""
+    return f"{os.cpu_count()} cores of {processor()}, {platform.system()}, Python {platform.python_version()}"
 
 
 def main(number: int, seed: int) -> None:
@@ -110,7 +135,7 @@ def main(number: int, seed: int) -> None:
     try:
         made = tried(CASES[number], seed)
     except edgekit.errors.EdgekitError as error:
-        made = Trial(error=f"{error.problem} ({error.place})")
+        made = Trial(error=f"{error.problem} ({error.place})", **_when())
     file = place(CASES[number], seed)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.with_suffix(".part").write_bytes(msgspec.json.format(msgspec.json.encode(made)))
