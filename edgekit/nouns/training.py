@@ -34,7 +34,8 @@ class Training(Noun, frozen=True, kw_only=True):
         dropout: the share of values that are dropped before the last layer with weights.
         label_smoothing: the share of a label's certainty that is spread over all classes.
         clip_norm: the largest norm of the gradients of a step; 0 clips nothing.
-        holdout: the share of the samples that is held out, to stop early and to keep the best weights.
+        holdout: the share of the samples that is held out, to stop early and to keep the best weights. Those from before
+            training stay unless it gains more on these samples than the standard error of the gain.
         patience: epochs without a better held-out loss after which training ends; 0 never ends early.
         loss: how outputs are held against the teacher's: kl (softmax of both, at a temperature), mse (squared error
             over the teacher's variance), or auto: kl for scores of classes, mse for all else.
@@ -76,10 +77,14 @@ class Epoch(Noun, frozen=True, kw_only=True):
     """What an epoch of training came to.
 
     ``loss`` is the mean over its steps, ``held_out`` that of the samples that are not trained on; None without any.
-    ``learning_rate`` is that of its last step.
+    ``gain`` is by how much that is below what the same samples had before training, and ``gain_error`` the standard
+    error of this difference, taken sample by sample; None if either is not finite. ``learning_rate`` is that of its
+    last step.
     """
 
     loss: float
     held_out: float | None = None
+    gain: float | None = None
+    gain_error: float | None = None
     learning_rate: float
     seconds: float

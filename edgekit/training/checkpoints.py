@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from edgekit.waist.tensors import Array, arrays, write_npz
 
 FILE = "checkpoint.npz"
 
+NOTHING: Array = np.zeros(0, np.float32)
+
 
 @dataclass(frozen=True)
 class TrainingState:
@@ -25,12 +27,14 @@ class TrainingState:
         best: the number of epochs after which the kept weights were; -1: there are none yet.
         best_loss: their held-out loss; infinite without any.
         kept: the values of all variables then; empty if there are none.
+        first: the loss of each held-out sample before training ``[n]``; empty without any.
     """
 
     epochs: tuple[Epoch, ...] = ()
     best: int = -1
     best_loss: float = float("inf")
     kept: tuple[Array, ...] = ()
+    first: Array = field(default_factory=lambda: NOTHING)
 
 
 @contextmanager
@@ -69,7 +73,8 @@ class Checkpoint:
         for number, variable in enumerate(self._variables):
             variable.assign(stored[f"v{number}"])
         kept = [np.array(stored[f"k{number}"]) for number in range(sum(name.startswith("k") for name in stored))]
-        return TrainingState(epochs, best, float("inf") if best_loss is None else best_loss, tuple(kept))
+        least = float("inf") if best_loss is None else best_loss
+        return TrainingState(epochs, best, least, tuple(kept), np.array(stored["first"]))
 
     def save(self, progress: TrainingState) -> None:
         """Write all, whole or not at all.
@@ -80,6 +85,7 @@ class Checkpoint:
         told = (progress.epochs, progress.best, progress.best_loss if np.isfinite(progress.best_loss) else None)
         values = {f"v{number}": variable.numpy() for number, variable in enumerate(self._variables)}
         values |= {f"k{number}": kept for number, kept in enumerate(progress.kept)}
+        values["first"] = progress.first
         values["progress"] = np.frombuffer(msgspec.json.encode(told), np.uint8)
         with remedied(self._path):
             write_npz(self._path, values)

@@ -7,20 +7,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgekit.errors import InputError, Unsupported
 from edgekit.host import events
 from edgekit.nouns.training import Epoch, Training
 from edgekit.trainable.form import Lifted
 from edgekit.trainable.libraries import tf, tf_keras
-from edgekit.training import rates, schedules
+from edgekit.training import gains, rates, schedules
 from edgekit.training.augmentation import Augmentation
-from edgekit.training.checkpoints import Checkpoint, TrainingState, remedied
+from edgekit.training.checkpoints import NOTHING, Checkpoint, TrainingState, remedied
 from edgekit.training.data import TrainingData
 from edgekit.training.feeding import Batch, Feed
 from edgekit.training.hooks import NONE, Fitted, Hooks
 from edgekit.training.optimizers import optimizer
 from edgekit.training.preparing import is_kernel, paces
 from edgekit.training.teaching import Teaching, called, model_of
+from edgekit.waist.tensors import Array
 
 
 def fit(
@@ -102,16 +105,16 @@ class Loop:
         """All epochs that are not done yet."""
         progress, warnings = self._checkpoint.load(), list[str]()
         if not progress.epochs:
-            progress = self._weighed(progress, self._held_out())
+            progress = self._begun()
             self._choose_rate()
         plateau = schedules.Plateau([_judging(epoch) for epoch in progress.epochs])
         while len(progress.epochs) < self._settings.epochs and not self._stale(progress):
             try:
-                epoch = self._epoch(len(progress.epochs))
+                epoch = self._epoch(len(progress.epochs), progress.first)
             except NotFiniteError as error:
                 warnings.append(self._stopped(error, progress))
                 break
-            progress = self._weighed(replace(progress, epochs=(*progress.epochs, epoch)), epoch.held_out)
+            progress = self._weighed(replace(progress, epochs=(*progress.epochs, epoch)))
             if self._settings.schedule == "plateau" and plateau.lowers(_judging(epoch)):
                 self._factor.assign(self._factor * schedules.PLATEAU_FACTOR)
             self._checkpoint.save(progress)
@@ -121,11 +124,11 @@ class Loop:
 
     def _choose_rate(self) -> None:
         """Try the learning rates that the settings ask for; the best is gone on with."""
-        count, held_out = self._settings.rates, len(self._data.held_out)
-        if count == 1 or not held_out:
+        count = self._settings.rates
+        if count == 1 or not len(self._data.held_out):
             return
         changing = _distinct([*self._network, *self._teaching.adapters, *self._optimizer.variables])
-        share = rates.largest(count, self._try, lambda: self._held_out() or 0.0, changing)
+        share = rates.largest(count, self._try, lambda: _mean(self._held_out()), changing)
         self._factor.assign(share)
 
     def _try(self, share: float) -> None:
@@ -144,7 +147,7 @@ class Loop:
         if progress.best == done:
             return ()
         if progress.best == 0:
-            return ("no epoch brought the held-out loss below that before training: the weights are as before",)
+            return (f"{_no_better(progress)}: the weights are as before",)
         return (f"the weights are those after epoch {progress.best} of {done}, whose held-out loss is the least",)
 
     def _stopped(self, error: NotFiniteError, progress: TrainingState) -> str:
@@ -165,18 +168,34 @@ class Loop:
     def _stale(self, progress: TrainingState) -> bool:
         """Whether no epoch has been better for so long that training ends."""
         patience = self._settings.patience
-        waited = len(progress.epochs) - progress.best
-        return bool(patience and len(self._data.held_out) and progress.best >= 0 and waited >= patience)
+        losses = {0: _mean(progress.first)} | {n: _judging(epoch) for n, epoch in enumerate(progress.epochs, 1)}
+        losses = {number: loss for number, loss in losses.items() if self._hooks.counts(number)}
+        if not patience or not len(self._data.held_out) or not losses:
+            return False
+        return len(progress.epochs) - min(losses, key=lambda number: losses[number]) >= patience
 
-    def _weighed(self, progress: TrainingState, held_out: float | None) -> TrainingState:
-        """Keep the weights if they are the best so far, or if nothing judges them."""
-        done = len(progress.epochs)
-        if not self._hooks.counts(done) or (held_out is not None and not held_out < progress.best_loss):
+    def _begun(self) -> TrainingState:
+        """How good the network is before training."""
+        progress = TrainingState(first=self._held_out())
+        return self._kept(progress, _mean(progress.first)) if self._hooks.counts(0) else progress
+
+    def _weighed(self, progress: TrainingState) -> TrainingState:
+        """Keep the weights if they are the best so far, and surely better than none of it; or if nothing judges them."""
+        done, epoch = len(progress.epochs), progress.epochs[-1]
+        if not self._hooks.counts(done):
             return progress
-        loss = math.inf if held_out is None else held_out
-        return TrainingState(progress.epochs, done, loss, tuple(variable.numpy() for variable in self._network))
+        if epoch.held_out is not None:
+            chance = self._hooks.counts(0) and epoch.gain is not None and epoch.gain <= (epoch.gain_error or 0)
+            if chance or not epoch.held_out < progress.best_loss:
+                return progress
+        return self._kept(progress, _judging(epoch))
 
-    def _epoch(self, number: int) -> Epoch:
+    def _kept(self, progress: TrainingState, loss: float) -> TrainingState:
+        """Keep the weights."""
+        values = tuple(variable.numpy() for variable in self._network)
+        return replace(progress, best=len(progress.epochs), best_loss=loss, kept=values)
+
+    def _epoch(self, number: int, first: Array) -> Epoch:
         """Train for an epoch.
 
         Raises:
@@ -193,28 +212,30 @@ class Loop:
             done = (number + (step + 1) / self._steps) / epochs
             events.progress(done, f"epoch {number + 1} of {epochs}, loss {total / seen:.4g}")
         rate = float(self._optimizer.learning_rate)
-        held_out = self._held_out()
+        losses = self._held_out()
         events.metric("loss", total / seen, number)
-        if held_out is not None:
-            events.metric("held-out loss", held_out, number)
+        if len(losses):
+            events.metric("held-out loss", _mean(losses), number)
+        gain, error = (gains.gain(first, losses) if len(losses) else None) or (None, None)
         return Epoch(
-            loss=total / seen, held_out=held_out, learning_rate=rate, seconds=round(time.monotonic() - start, 3)
+            loss=total / seen,
+            held_out=_mean(losses) if len(losses) else None,
+            gain=gain,
+            gain_error=error,
+            learning_rate=rate,
+            seconds=round(time.monotonic() - start, 3),
         )
 
-    def _held_out(self) -> float | None:
-        """The loss of what is held out; None if nothing is."""
-        total, count = 0.0, len(self._data.held_out)
-        if not count:
-            return None
-        for batch in self._feed.of(self._data.held_out, self._settings.batch_size):
-            total += float(self._judge(batch)) * int(batch.given[0].shape[0])
-        return total / count if math.isfinite(total) else math.inf
+    def _held_out(self) -> Array:
+        """The loss of each sample that is held out ``[n]``; empty if none is."""
+        batches = self._feed.of(self._data.held_out, self._settings.batch_size)
+        return np.concatenate([NOTHING, *(self._judge(batch).numpy() for batch in batches)])
 
     def _stepped(self, batch: Batch) -> Any:
         """A step; the loss without what keeps weights small, no number if the gradient is none."""
         step = tf.identity(self._optimizer.iterations)
         with tf.GradientTape() as tape:
-            loss = self._loss(batch, training=True)
+            loss = tf.reduce_mean(self._loss(batch, training=True))
             whole = tf.add_n([loss, *self._penalties()])
         gradients = tape.gradient(whole, self._trained)
         pairs = [(g, v) for g, v in zip(gradients, self._trained, strict=True) if g is not None]
@@ -239,6 +260,7 @@ class Loop:
         return self._loss(batch, training=False)
 
     def _loss(self, batch: Batch, *, training: bool) -> Any:
+        """The loss of each sample ``[n]``; feature maps are compared over all of them."""
         teaching, given, targets = self._teaching, list(batch.given), list(batch.targets)
         if self._hooks.forward is None:
             values = called(self._model, given, training=training)
@@ -261,6 +283,23 @@ class Loop:
         if self._hooks.losses is not None:
             found.append(self._hooks.losses())
         return found
+
+
+def _mean(losses: Array) -> float:
+    """The mean of the losses of samples; infinite if one is no number, or if there are none."""
+    found = float(losses.astype(np.float64).mean()) if len(losses) else math.inf
+    return found if math.isfinite(found) else math.inf
+
+
+def _no_better(progress: TrainingState) -> str:
+    """Why nothing was kept that training made."""
+    best = max(progress.epochs, key=lambda epoch: epoch.gain or 0.0)
+    if (best.gain or 0.0) <= 0:
+        return "no epoch brought the held-out loss below that before training"
+    return (
+        f"the held-out loss fell from {_mean(progress.first):.3g} by {best.gain:.2g} at most, which may be chance"
+        f" (standard error {best.gain_error:.2g} on {len(progress.first)} samples)"
+    )
 
 
 def _judging(epoch: Epoch) -> float:

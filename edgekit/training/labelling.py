@@ -33,7 +33,7 @@ class Labelled:
     classes: int | None = None
 
     def loss(self, values: Sequence[Any], labels: Any, smoothing: float) -> Any:
-        """The labels' loss; ``values`` are those of all points."""
+        """The labels' loss of each sample ``[N]``; ``values`` are those of all points."""
         found = values[self.point]
         mixed = self.classes is not None and labels.shape[-1] == self.classes and len(labels.shape) > 1
         labels = tf.reshape(labels, [-1, *self.shape, *([self.classes] if mixed else [])])

@@ -1,11 +1,17 @@
 """How far a network is from its teacher, or from labels: numbers that are 0 at best, as functions of TensorFlow.
 
-``student`` and ``teacher`` are float32 tensors ``[N, …]`` of one shape throughout; each function gives a scalar.
+``student`` and ``teacher`` are float32 tensors ``[N, …]`` of one shape throughout; each function gives ``[N]``, the mean
+over all places of each sample.
 """
 
 from typing import Any
 
 from edgekit.trainable.libraries import tf
+
+
+def _by_sample(found: Any) -> Any:
+    """The mean of each sample, ``[N]``."""
+    return tf.reduce_mean(found, list(range(1, found.shape.rank)))
 
 
 def divergence(student: Any, teacher: Any, temperature: float) -> Any:
@@ -16,19 +22,19 @@ def divergence(student: Any, teacher: Any, temperature: float) -> Any:
     """
     wanted = tf.nn.log_softmax(teacher / temperature)
     found = tf.nn.log_softmax(student / temperature)
-    return tf.reduce_mean(tf.reduce_sum(tf.exp(wanted) * (wanted - found), -1)) * temperature**2
+    return _by_sample(tf.reduce_sum(tf.exp(wanted) * (wanted - found), -1)) * temperature**2
 
 
 def binary_divergence(student: Any, teacher: Any, temperature: float) -> Any:
     """The same of choices between two, one for each logit."""
     wanted, entropy = tf.sigmoid(teacher / temperature), tf.nn.sigmoid_cross_entropy_with_logits
     rest = entropy(wanted, teacher / temperature)
-    return tf.reduce_mean(entropy(wanted, student / temperature) - rest) * temperature**2
+    return _by_sample(entropy(wanted, student / temperature) - rest) * temperature**2
 
 
 def squared(student: Any, teacher: Any, scale: float) -> Any:
-    """The mean squared error, multiplied by ``scale``, one over the teacher's variance: 1 is as good as the mean."""
-    return tf.reduce_mean(tf.math.squared_difference(student, teacher)) * scale
+    """The squared error, multiplied by ``scale``, one over the teacher's variance: 1 is as good as the mean."""
+    return _by_sample(tf.math.squared_difference(student, teacher)) * scale
 
 
 def class_entropy(logits: Any, labels: Any, smoothing: float) -> Any:
@@ -40,10 +46,10 @@ def class_entropy(logits: Any, labels: Any, smoothing: float) -> Any:
     classes = logits.shape[-1]
     wanted = tf.one_hot(labels, classes) if labels.dtype.is_integer else labels
     wanted = wanted * (1 - smoothing) + smoothing / classes
-    return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(wanted, logits))
+    return _by_sample(tf.nn.softmax_cross_entropy_with_logits(wanted, logits))
 
 
 def binary_entropy(logits: Any, labels: Any, smoothing: float) -> Any:
     """The cross-entropy of labels in 0..1 under logits of the same shape, smoothed towards 1/2."""
     wanted = tf.cast(labels, tf.float32) * (1 - smoothing) + smoothing / 2
-    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(wanted, logits))
+    return _by_sample(tf.nn.sigmoid_cross_entropy_with_logits(wanted, logits))

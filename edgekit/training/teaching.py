@@ -173,7 +173,7 @@ class Teaching:
             aside.replace(path)
 
     def loss(self, values: Sequence[Any], targets: Sequence[Any], labels: Any) -> Any:
-        """How far the network is from teacher and labels: a scalar.
+        """How far the network is from teacher and labels, sample by sample: ``[N]``.
 
         Args:
             values: what the network has at `wanted`, ``[N, …]`` each.

@@ -143,6 +143,28 @@ def test_hooks_are_part_of_the_step(network: Path, tmp_path: Path) -> None:
     assert float(extra) != 1.0
 
 
+@pytest.mark.parametrize(("spread", "kept"), [(0.0, 1), (0.9, 0)])
+def test_what_may_be_chance_does_not_replace_the_weights_before(tmp_path: Path, spread: float, kept: int) -> None:
+    """The loss falls by a twentieth on average: of all samples alike, or much for one half and little less for the other."""
+    network = digits.network(tmp_path / "net.tflite", softmax=False)
+    asked = digits.task(tmp_path, network, FineTune(epochs=1, learning_rate=1e-12))
+    lifted, found, off = lifting.lift(network), data.read(asked), tf.Variable(0.0, trainable=False)
+    bright = digits.digits()[0][: digits.MEMBERS].reshape(digits.MEMBERS, -1).mean(1)
+    middle = np.median(bright[found.held_out])
+
+    def forward(given: Any, wanted: Any, *, training: bool) -> Any:
+        side = tf.sign(tf.reduce_mean(given[0], [1, 2, 3]) - middle)
+        away = tf.sqrt(1 - off * (0.05 + spread * side))
+        return [fitting.model_of(lifted, wanted)(given[0], training=training) + away[:, None]]
+
+    hooks = hooking.Hooks(forward=forward, before_epoch=lambda _: off.assign(1.0), state=[off])
+    fitted = fitting.fit(lifted, found, asked.settings, hooks=hooks, checkpoints=tmp_path / "checkpoints", seed=1)
+    (epoch,) = fitted.epochs
+    assert (epoch.gain > epoch.gain_error, fitted.kept, float(off)) == (bool(kept), kept, kept)
+    assert epoch.gain > 0
+    assert any("may be chance" in note for note in fitted.notes) != bool(kept)
+
+
 def test_a_full_disk_is_told_and_the_checkpoint_before_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     variable = tf.Variable([1.0, 2.0])
     kept = checkpoints.Checkpoint(tmp_path, [variable])

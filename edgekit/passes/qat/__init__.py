@@ -59,7 +59,7 @@ class QatPass(TrainingPass):
         fitted = fit(lifted, found, settings, hooks=hooks, checkpoints=Path(task.checkpoints), seed=task.seed)
         content = writing.integer_file(simulation)
         replacing.write(out / LEARNED, content)
-        left = writing.give_back(lifted, writing.real(simulation))
+        left = writing.give_back(lifted, writing.real(simulation)) if fitted.kept else []
         figures, apart = _compared(simulation, content, samples)
         notes = _notes(simulation, left, apart)
         made = finishing.passed(task, lifted, out, fitted, figures=figures, notes=notes)

@@ -102,6 +102,8 @@ def test_it_is_never_worse_than_what_it_started_from(tmp_path: Path) -> None:
     before = integers(tmp_path / "specification.tflite")
     after = integers(tmp_path / "out" / str(made.learned))
     assert all(np.array_equal(before[name][0], values) for name, (values, _) in after.items())
+    assert any("the weights are as before" in note for note in made.notes)
+    assert (tmp_path / "out" / made.file).read_bytes() == path.read_bytes()
 
 
 def test_zeros_stay_zero(tmp_path: Path) -> None:
