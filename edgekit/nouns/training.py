@@ -34,8 +34,8 @@ class Training(Noun, frozen=True, kw_only=True):
         dropout: the share of values that are dropped before the last layer with weights.
         label_smoothing: the share of a label's certainty that is spread over all classes.
         clip_norm: the largest norm of the gradients of a step; 0 clips nothing.
-        holdout: the share of the samples that is held out, to stop early and to keep the best weights. Those from before
-            training stay unless it gains more on these samples than the standard error of the gain.
+        holdout: the share of the samples that is held out, to stop early and to keep the best weights. Those from
+            before training stay unless it gains more on these samples than the standard error of the gain.
         patience: epochs without a better held-out loss after which training ends; 0 never ends early.
         loss: how outputs are held against the teacher's: kl (softmax of both, at a temperature), mse (squared error
             over the teacher's variance), or auto: kl for scores of classes, mse for all else.

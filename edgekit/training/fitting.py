@@ -180,7 +180,7 @@ class Loop:
         return self._kept(progress, _mean(progress.first)) if self._hooks.counts(0) else progress
 
     def _weighed(self, progress: TrainingState) -> TrainingState:
-        """Keep the weights if they are the best so far, and surely better than none of it; or if nothing judges them."""
+        """Keep the weights if they are the best so far and gain more than chance may, or if nothing judges."""
         done, epoch = len(progress.epochs), progress.epochs[-1]
         if not self._hooks.counts(done):
             return progress

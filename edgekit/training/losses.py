@@ -1,7 +1,7 @@
 """How far a network is from its teacher, or from labels: numbers that are 0 at best, as functions of TensorFlow.
 
-``student`` and ``teacher`` are float32 tensors ``[N, …]`` of one shape throughout; each function gives ``[N]``, the mean
-over all places of each sample.
+``student`` and ``teacher`` are float32 tensors ``[N, …]`` of one shape throughout; each function gives ``[N]``, the
+mean over all places of each sample.
 """
 
 from typing import Any
