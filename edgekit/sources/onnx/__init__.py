@@ -18,27 +18,20 @@ from edgekit.nouns.model import Divergence, Model, Signature, SourceOptions, Ten
 from edgekit.sources import Source
 from edgekit.sources.onnx import (
     agreement,
-    batches,
     channels,
     cutting,
     divergence,
-    dynamic,
     indices,
-    integer_boundary,
-    layout,
     lowering,
     prepare,
-    qoperator,
     quantized,
-    reading,
     refusal,
     runtime,
-    scales,
-    sequences,
-    shapes,
-    sizes,
 )
+from edgekit.sources.onnx.lowering import layout, sequences
 from edgekit.sources.onnx.network import ONNX_ERRORS, Network
+from edgekit.sources.onnx.opening import batches, reading, shapes, sizes
+from edgekit.sources.onnx.quantized import dynamic, integer_boundary, qoperator, scales
 from edgekit.waist.rows import write_rows
 from edgekit.waist.tensors import Array, sqnr_db
 

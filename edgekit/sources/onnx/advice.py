@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 
 from edgekit.errors import Unsupported
-from edgekit.sources.onnx import binding, shapes
 from edgekit.sources.onnx.network import attributes, consumed, every_node, kind
+from edgekit.sources.onnx.opening import binding, shapes
 from edgekit.waist import proposals
 
 HEAVY = {"Attention", "Conv", "ConvTranspose", "Einsum", "GRU", "Gemm", "LSTM", "MatMul", "RNN"}

@@ -6,8 +6,9 @@ import onnx
 from onnx import helper, numpy_helper
 
 from edgekit.nouns.model import Constant, SourceOptions, TensorRow
-from edgekit.sources.onnx import folding, shapes
+from edgekit.sources.onnx import folding
 from edgekit.sources.onnx.network import ONNX_ERRORS, Network, consumed, kind
+from edgekit.sources.onnx.opening import shapes
 from edgekit.waist import naming
 
 GUESSES = (

@@ -13,7 +13,7 @@ from edgekit.sources.onnx import folding
 from edgekit.sources.onnx.control_flow import choose, resolve
 from edgekit.sources.onnx.functions import inline_own, write_out
 from edgekit.sources.onnx.network import ONNX_ERRORS, Network, rewrite
-from edgekit.sources.onnx.rewrites import RULES
+from edgekit.sources.onnx.rules import RULES
 
 OPSET = 13
 """The oldest opset that the rewriting knows: since it, axes of Squeeze, Unsqueeze and ReduceSum are inputs."""

@@ -8,9 +8,10 @@ import onnx
 
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.model import Divergence
-from edgekit.sources.onnx import advice, products
+from edgekit.sources.onnx import advice
 from edgekit.sources.onnx.folding import RANDOM
 from edgekit.sources.onnx.network import Network, attributes, consumed, kind
+from edgekit.sources.onnx.rules import products
 from edgekit.sources.onnx.runtime import complaint
 
 CUT = "replace the operator when exporting, or cut the model before it"

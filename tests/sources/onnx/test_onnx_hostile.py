@@ -11,8 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 from edgekit.engine.worker import Worker
 from edgekit.errors import EdgekitError, InputError, Unsupported
 from edgekit.nouns.model import SourceOptions
-from edgekit.sources.onnx import reading
 from edgekit.sources.onnx.network import every_node
+from edgekit.sources.onnx.opening import reading
 from tests.sources.onnx.onnx_cases import build, f32, i64, save
 from tests.sources.onnx.onnx_mutants import mutants
 from tests.sources.onnx.onnx_proof import assert_faithful, convert

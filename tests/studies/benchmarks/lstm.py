@@ -23,7 +23,8 @@ from edgekit.backends.tflite import TFLiteBackend
 from edgekit.errors import EdgekitError
 from edgekit.nouns.building import Job
 from edgekit.nouns.model import SourceOptions, Waist
-from edgekit.sources.onnx import OnnxSource, sequences
+from edgekit.sources.onnx import OnnxSource
+from edgekit.sources.onnx.lowering import sequences
 from edgekit.waist import run
 from edgekit.waist.tensors import Array, inputs_to_file, outputs_to_source, sqnr_db
 from tests.shared_folder import shared_folder

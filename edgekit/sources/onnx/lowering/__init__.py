@@ -33,8 +33,8 @@ from onnx2tf.tflite_builder.preprocess import register_default_preprocess_rules,
 from onnx2tf.tflite_builder.schema import schema_generated
 
 from edgekit.host import events
-from edgekit.sources.onnx import peephole
-from edgekit.sources.onnx.sharing import share
+from edgekit.sources.onnx.lowering import peephole
+from edgekit.sources.onnx.lowering.sharing import share
 from edgekit.waist import graph, padding, state
 
 CONVERTER_ERRORS = (
@@ -51,7 +51,7 @@ register_default_preprocess_rules()
 ModelIRPassState.snapshot = lambda _: None
 
 # This pass concludes from sizes that a tensor "is probably NHWC", and turns the axis of a Concat or Split: with
-# equal dimensions wrongly so, in every strategy. `edgekit.sources.onnx.moving` needs no guess.
+# equal dimensions wrongly so, in every strategy. `edgekit.sources.onnx.lowering.moving` needs no guess.
 for _module in (terminal_affine_concat_split_recovery_orchestration, terminal_slice_concat_recovery_orchestration):
     _module.sanitize_probable_nhwc_axis_sensitive_ops = lambda _: {
         "sanitized_probable_nhwc_axis_sensitive_ops": 0,

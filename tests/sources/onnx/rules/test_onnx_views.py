@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from onnx.reference import ReferenceEvaluator
 
 from edgekit.engine.worker import Worker
-from edgekit.sources.onnx import indexing
 from edgekit.sources.onnx.network import Network, rewrite
+from edgekit.sources.onnx.rules import indexing
 from edgekit.waist import graph
 from tests.sources.onnx.onnx_cases import build, i64, save
 from tests.sources.onnx.onnx_proof import assert_faithful

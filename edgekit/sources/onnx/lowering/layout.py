@@ -3,7 +3,7 @@
 The converter keeps ONNX's layouts at the boundary and puts a transpose beside it, or behind what stands
 first there, where the inside is channels-last. Moving that transpose through operators that commute with it
 to the boundary, and writing its own permutation into the signature, is sound whatever the dimensions are,
-equal ones too: nothing is guessed from shapes (see `edgekit.sources.onnx.moving`).
+equal ones too: nothing is guessed from shapes (see `edgekit.sources.onnx.lowering.moving`).
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx2tf.tflite_builder.ir import OperatorIR, TensorIR
 
-from edgekit.sources.onnx.moving import rename, settle
+from edgekit.sources.onnx.lowering.moving import rename, settle
 
 CHANNELS_LAST = {3: (0, 2, 1), 4: (0, 2, 3, 1), 5: (0, 2, 3, 4, 1)}
 """By rank: axis *k* of the channels-last tensor is axis ``CHANNELS_LAST[rank][k]`` of the channels-first one."""

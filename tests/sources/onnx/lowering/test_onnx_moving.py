@@ -13,9 +13,9 @@ from onnx2tf.tflite_builder.ir import ModelIR, OperatorIR, TensorIR
 from edgekit.engine.worker import Worker
 from edgekit.nouns.model import SourceOptions
 from edgekit.sources.onnx import lowering
-from edgekit.sources.onnx.commuting import add_constant, inverse, sizes
-from edgekit.sources.onnx.layout import CHANNELS_LAST
-from edgekit.sources.onnx.moving import Region
+from edgekit.sources.onnx.lowering.commuting import add_constant, inverse, sizes
+from edgekit.sources.onnx.lowering.layout import CHANNELS_LAST
+from edgekit.sources.onnx.lowering.moving import Region
 from edgekit.waist import graph
 from edgekit.waist import run as waist_run
 from edgekit.waist.tensors import Array

@@ -13,7 +13,8 @@ from onnxruntime import quantization
 
 from edgekit.errors import Unsupported
 from edgekit.nouns.model import SourceOptions
-from edgekit.sources.onnx import OnnxSource, dynamic, quantized
+from edgekit.sources.onnx import OnnxSource, quantized
+from edgekit.sources.onnx.quantized import dynamic
 from edgekit.waist import graph
 from edgekit.waist.tensors import sqnr_db
 from tests.sources.onnx.onnx_cases import CASES

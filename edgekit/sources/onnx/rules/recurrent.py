@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from edgekit.sources.onnx import sequences
+from edgekit.sources.onnx.lowering import sequences
 from edgekit.sources.onnx.network import Builder, attributes
 
 MAX_OPERATORS = 12_000

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from edgekit.sources.onnx.attention import turn
 from edgekit.sources.onnx.network import Builder, attributes
+from edgekit.sources.onnx.rules.attention import turn
 
 HIDDEN = np.float32(-1e9)
 """What is added to the scores of keys that a row does not see."""

@@ -14,7 +14,7 @@ from edgekit.nouns.model import SourceOptions, Waist
 from edgekit.sources.onnx import OnnxSource
 from edgekit.waist import graph, run, tensors
 from tests.sources.onnx.onnx_cases import build, i64, save
-from tests.sources.onnx.test_onnx_scales import WAYS, made
+from tests.sources.onnx.quantized.test_onnx_scales import WAYS, made
 
 
 def stripped(path: Path) -> str:

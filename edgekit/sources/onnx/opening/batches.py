@@ -8,9 +8,10 @@ import onnx
 from onnx import numpy_helper
 
 from edgekit.errors import InputError
-from edgekit.sources.onnx import indices, reading, shapes
+from edgekit.sources.onnx import indices
 from edgekit.sources.onnx.advice import HEAVY
 from edgekit.sources.onnx.network import Array, every_node, kind
+from edgekit.sources.onnx.opening import reading, shapes
 from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, Running, made_up, run, session
 
 SIZES = {"Reshape": 1, "Expand": 1, "Tile": 1, "ConstantOfShape": 0, "Resize": 3}

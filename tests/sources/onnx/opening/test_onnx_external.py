@@ -14,7 +14,7 @@ from edgekit.engine.store import Store
 from edgekit.engine.worker import Worker
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.model import SourceOptions
-from edgekit.sources.onnx import external
+from edgekit.sources.onnx.opening import external
 from edgekit.steps import conversion, reading
 from tests.sources.onnx.onnx_cases import build, f32
 from tests.sources.onnx.onnx_proof import assert_faithful, computed, describe, draw

@@ -6,7 +6,8 @@ or gives a form that devices run badly.
 
 import onnx
 
-from edgekit.sources.onnx import (
+from edgekit.sources.onnx.network import Builder, Rewrite
+from edgekit.sources.onnx.rules import (
     activations,
     attention,
     contributed,
@@ -18,8 +19,7 @@ from edgekit.sources.onnx import (
     resizing,
     spectral,
 )
-from edgekit.sources.onnx.network import Builder, Rewrite
-from edgekit.sources.onnx.recurrent import unroll
+from edgekit.sources.onnx.rules.recurrent import unroll
 
 
 def _first_of(*rules: Rewrite) -> Rewrite:

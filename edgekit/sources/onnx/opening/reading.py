@@ -15,8 +15,9 @@ from onnx import helper, numpy_helper
 
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.model import SourceOptions
-from edgekit.sources.onnx import advice, cutting, external, functions, quantized
+from edgekit.sources.onnx import advice, cutting, functions, quantized
 from edgekit.sources.onnx.network import ONNX_ERRORS, attributes, consumed, every_graph, every_node, every_tensor, kind
+from edgekit.sources.onnx.opening import external
 from edgekit.sources.onnx.runtime import RUNTIME_ERRORS, Running, complaint, session
 
 STANDARD = {"", "ai.onnx"}

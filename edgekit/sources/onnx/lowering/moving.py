@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from onnx2tf.tflite_builder.ir import OperatorIR, TensorIR
 
-from edgekit.sources.onnx import commuting
-from edgekit.sources.onnx.commuting import Order, add_constant, fresh, inverse, order_of, sizes
+from edgekit.sources.onnx.lowering import commuting
+from edgekit.sources.onnx.lowering.commuting import Order, add_constant, fresh, inverse, order_of, sizes
 
 
 class Links:
