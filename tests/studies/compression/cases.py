@@ -6,6 +6,8 @@ from typing import Any
 from tests.studies.compression import bases
 from tests.studies.compression.bases import Base
 
+PEER = "tfmot"
+
 type Passes = dict[str, dict[str, Any]]
 
 
@@ -16,7 +18,7 @@ class Case:
     Attributes:
         base: the network.
         name: on the page.
-        recipe: one that is built in, or passes as in a file.
+        recipe: one that is built in, or passes as in a file; `PEER` is quantization-aware training by TFMOT instead.
         passes: settings that go before the recipe's own.
         labels: whether it sees labels beside the teacher.
         seeds: with how many it is tried.
@@ -58,6 +60,12 @@ def _scratch(name: str, section: str, **settings: Any) -> Case:
     usual |= {"learning_rate": 0.05, "schedule": "cosine", "normalization": "on", "augmentation": ["flip", "crop"]}
     return Case(bases.RESNET8, name, (usual | settings,), labels=True, section=section)
 
+
+PEERS = [
+    Case(bases.RESNET8, "QAT by TFMOT", PEER),
+    Case(bases.RESNET8, "QAT by TFMOT, with labels", PEER, labels=True),
+]
+"""Of the networks, those that TFMOT takes; ours are the rows "qat" and "qat, with labels"."""
 
 SETUPS = [
     _scratch("fixed", "learning rate", schedule="constant", warmup=0.0),
@@ -102,4 +110,5 @@ CASES = [
         labels=True,
     ),
     *SETUPS,
+    *PEERS,
 ]

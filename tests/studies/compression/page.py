@@ -26,6 +26,8 @@ Each trial's commit, day, settings and losses stand in `tests/studies/compressio
 * **float32** and **int8** are points of top-1 against the float source, whose own top-1 stands above the table.
 * **parameters**, **MACs** and **gzip** (of the float32 file) are against the source; **size** is that of the int8 file against the
   source's float32 file.
+* **QAT by TFMOT** is TensorFlow's Model Optimization Toolkit, as long as `qat`, at the best of three learning rates, on classes or on
+  the network's own scores before; its file is TensorFlow's converter's.
 * **latency** is divided by that of the float source on LiteRT: one thread, the median of seven pairs that took turns.
 * **minutes** are those of the whole build on {cores} cores, other work beside it.
 """
@@ -113,9 +115,11 @@ def _cells(trials: list[Trial]) -> Iterator[str]:
         yield _share([_changed(trial, change) for trial in trials])
     yield _share([trial.bytes[2] / trial.bytes[0] - 1 for trial in trials])
     for attribute in ("float32", "int8"):
-        yield _points([100 * (getattr(trial, attribute) - trial.source) for trial in trials])
+        seen = [(getattr(trial, attribute), trial.source) for trial in trials]
+        yield "" if None in dict(seen) else _points([100 * (value - source) for value, source in seen])
     for index in (0, 1):
-        yield f"{statistics.median(trial.ratio[index] for trial in trials):.2f}"
+        seen = [trial.ratio[index] for trial in trials]
+        yield "" if None in seen else f"{statistics.median(seen):.2f}"
     yield f"{statistics.median(trial.seconds for trial in trials) / 60:.1f}"
 
 

@@ -22,7 +22,8 @@ from tests.shared_folder import ROOT, shared_folder
 from tests.studies.accuracy import running
 from tests.studies.benchmarks.__main__ import processor
 from tests.studies.compression.bases import trained
-from tests.studies.compression.cases import CASES, Case
+from tests.studies.compression.cases import CASES, PEER, Case
+from tests.studies.compression.data import Sets
 
 BASES = ROOT / "build/compression"
 """The networks that the study trains."""
@@ -38,11 +39,12 @@ class Trial(msgspec.Struct, kw_only=True):
 
     ``source``, ``float32`` and ``int8`` are shares of right answers of the samples that judge; ``latency_ms`` and
     ``ratio`` (over the float source's) are those of the float file and of the int8 file, on one thread. ``base`` is
-    the SHA-256 of the source's file, ``revision`` the commit of edgekit, ``date`` the day it ended.
+    the SHA-256 of the source's file, ``revision`` the commit of edgekit, ``date`` the day it ended. A peer has no float
+    file: None.
     """
 
     source: float = 0.0
-    float32: float = 0.0
+    float32: float | None = 0.0
     int8: float = 0.0
     int8_db: float | None = None
     samples: int = 0
@@ -50,8 +52,8 @@ class Trial(msgspec.Struct, kw_only=True):
     parameters: int = 0
     macs: int = 0
     bytes: tuple[int, int, int] = (0, 0, 0)
-    latency_ms: tuple[float, float] = (0.0, 0.0)
-    ratio: tuple[float, float] = (1.0, 1.0)
+    latency_ms: tuple[float | None, float] = (0.0, 0.0)
+    ratio: tuple[float | None, float] = (1.0, 1.0)
     seconds: float = 0.0
     machine: str = ""
     error: str = ""
@@ -70,6 +72,17 @@ def tried(case: Case, seed: int) -> Trial:
     """Build a case, and measure what was built."""
     shared = shared_folder()
     sets, model = case.base.data(shared), trained(case.base, shared, BASES)
+    made = _by_peer(case, seed, sets, model) if case.recipe == PEER else _built(case, seed, sets, model)
+    return msgspec.structs.replace(made, base=hashlib.sha256(model.read_bytes()).hexdigest(), **_when())
+
+
+def _by_peer(case: Case, seed: int, sets: Sets, model: Path) -> Trial:
+    from tests.studies.compression import peers  # noqa: PLC0415  it takes seconds to import, and other cases need it not
+
+    return peers.tried(case, seed, sets, model)
+
+
+def _built(case: Case, seed: int, sets: Sets, model: Path) -> Trial:
     given = {"data": (sets.x, sets.y) if case.labels else sets.x, "eval": (sets.judged_x, sets.judged_y)}
     since = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
@@ -82,8 +95,7 @@ def tried(case: Case, seed: int) -> Trial:
         plain = edgekit.build(
             model, str(TARGET), precision="float32", eval=given["eval"], metric="top1", output=Path(folder) / "plain"
         )
-        made = _measured(found["study"], plain["study"], seconds)
-    return msgspec.structs.replace(made, base=hashlib.sha256(model.read_bytes()).hexdigest(), **_when())
+        return _measured(found["study"], plain["study"], seconds)
 
 
 def _when() -> dict[str, str]:
