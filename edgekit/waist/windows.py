@@ -30,7 +30,8 @@ def windows_of(operator: Operator, images: Floats, kernel: Sequence[int], result
     steps = options["dilationHFactor"], options["dilationWFactor"]
     reach = [(size - 1) * step + 1 for size, step in zip(kernel, steps, strict=True)]
     around = padding.same(options, kernel, images.shape[1:3], result) if same else np.zeros((4, 2), int)
-    windows = _sliding(np.pad(images, around), (reach[0], reach[1]))
+    padded = np.pad(images, around) if np.any(around) else images
+    windows = _sliding(padded, (reach[0], reach[1]))
     return windows[:, :: strides[0], :: strides[1], :, :: steps[0], :: steps[1]]
 
 

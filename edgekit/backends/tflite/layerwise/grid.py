@@ -17,7 +17,7 @@ DAMPING = 0.01
 """Added to the diagonal, as a part of its mean: inputs that nearly depend on one another (GPTQ's ``percdamp``)."""
 
 BLOCK = 64
-"""Columns whose errors are passed on together, for the sake of speed."""
+"""Columns that take up the errors of those before them together, for the sake of speed."""
 
 CLIPS = np.linspace(0.25, 1, 61)
 """Shares of an output's largest weight at which clipping to 4 bits is tried."""
@@ -104,10 +104,11 @@ def learned(weights: Floats, gram: Floats, scale: Floats, top: int) -> Floats:
     sorted_gram = np.take_along_axis(np.take_along_axis(gram, order[:, :, None], 1), order[:, None, :], 2)
     damping = DAMPING * energy.mean(1) + np.finfo(np.float32).tiny
     damped = sorted_gram + damping[:, None, None] * np.eye(gram.shape[1])
-    passing = np.linalg.cholesky(np.linalg.inv(damped)).transpose(0, 2, 1)
+    upper = np.linalg.cholesky(damped[:, ::-1, ::-1])[:, ::-1, ::-1]  # damped = upper · upperᵀ
+    taken_up = upper / np.einsum("gtt->gt", upper)[:, None]
     levels = np.empty_like(weights)
     sorted_weights = np.take_along_axis(weights, order[:, None, :], 2)
-    np.put_along_axis(levels, order[:, None, :], _rounded(sorted_weights, passing, scale[..., 0], top), 2)
+    np.put_along_axis(levels, order[:, None, :], _rounded(sorted_weights, taken_up, scale[..., 0], top), 2)
     near = nearest(weights, scale, top)
     ends = np.abs(weights) >= scale * (top - AT_THE_END)
     found: Floats = np.where(ends, near, levels * scale)
@@ -125,24 +126,22 @@ def _errors(lost: Floats, gram: Floats) -> Floats:
     return found
 
 
-def _rounded(left: Floats, passing: Floats, scale: Floats, top: int) -> Floats:
+def _rounded(weights: Floats, taken_up: Floats, scale: Floats, top: int) -> Floats:
     """Levels ``[groups, outputs, taps]``, in the order of the taps.
 
     Args:
-        left: the weights; overwritten with what is left of them to be rounded.
-        passing: row j of ``[groups, taps, taps]``: how an error of weight j is shared out among those after it.
+        weights: in that order.
+        taken_up: column j of ``[groups, taps, taps]``: what weight j takes up of the errors of those before it.
         scale: ``[groups, outputs]``.
         top: the last level.
     """
-    levels = np.empty_like(left)
-    taps = left.shape[2]
+    levels, lost = np.empty_like(weights), np.empty_like(weights)
+    taps = weights.shape[2]
     for start in range(0, taps, BLOCK):
         end = min(start + BLOCK, taps)
-        errors = np.empty((*left.shape[:2], end - start))
+        wanted = weights[..., start:end] + lost[..., :start] @ taken_up[:, :start, start:end]
         for j in range(start, end):
-            levels[..., j] = np.clip(np.rint(left[..., j] / scale), -top, top)
-            error = (left[..., j] - levels[..., j] * scale) / passing[:, j, j, None]
-            left[..., j + 1 : end] -= error[..., None] * passing[:, None, j, j + 1 : end]
-            errors[..., j - start] = error
-        left[..., end:] -= errors @ passing[:, start:end, end:]
+            levels[..., j] = np.clip(np.rint(wanted[..., j - start] / scale), -top, top)
+            lost[..., j] = weights[..., j] - levels[..., j] * scale
+            wanted[..., j - start + 1 :] += lost[..., j, None] * taken_up[:, None, j, j + 1 : end]
     return levels

@@ -69,13 +69,13 @@ class Layer:
         """
         if self.operator.name == "FULLY_CONNECTED":
             vectors = values.reshape(-1, self.weights.shape[-1])
-            return vectors[evenly(len(vectors), most)][None].astype(np.float32)
+            return vectors[evenly(len(vectors), most)][None].astype(np.float32, copy=False)
         if self.operator.name == "BATCH_MATMUL":
             tables = values if self._taps_last(1) else values.swapaxes(-1, -2)
             grouped = tables.reshape(-1, self.groups, *tables.shape[-2:]).swapaxes(0, 1)
             rows = grouped.reshape(self.groups, -1, tables.shape[-1])
-            return rows[:, evenly(rows.shape[1], most)].astype(np.float32)
-        images = values.reshape(-1, *values.shape[-3:]).astype(np.float32)
+            return rows[:, evenly(rows.shape[1], most)].astype(np.float32, copy=False)
+        images = values.reshape(-1, *values.shape[-3:]).astype(np.float32, copy=False)
         windows = windows_of(self.operator, images, self.weights.shape[1:3], self.result[-3:-1])
         places = evenly(int(np.prod(windows.shape[:3])), most)
         taken = windows[np.unravel_index(places, windows.shape[:3])]  # [rows, channels, height, width]

@@ -30,6 +30,9 @@ ROWS_PER_TAP = 8
 
 LEAST_ROWS = 2048
 
+PIECE = 1 << 16
+"""Values that are rounded together: 256 KiB."""
+
 PATCH_VALUES = 1 << 25
 """The most values of all patches of a layer: 128 MiB."""
 
@@ -94,15 +97,20 @@ def _coarse(values: Mapping[int, Array], ranges: Mapping[int, Range], last: int)
 
 
 def _stepped(values: Array, low: float, high: float, last: int) -> NDArray[np.float32]:
-    """What `edgekit.backends.tflite.ranges.rounded` gives, in float32 and in one place: activations are large."""
+    """What `edgekit.backends.tflite.ranges.rounded` gives, in float32, by pieces that a CPU's cache holds."""
     scale = max((high - low) / last, 1e-30)
     zero = round(-low / scale)
-    found = np.clip(values.astype(np.float32), low - scale, high + scale)  # masks are too large to be divided
-    found /= scale
-    np.rint(found, out=found)
-    np.clip(found, -zero, last - zero, out=found)
-    found *= scale
-    return found
+    made = np.empty(values.shape, np.float32)
+    given, found = np.ascontiguousarray(values).reshape(-1), made.reshape(-1)
+    for start in range(0, len(found), PIECE):
+        piece = found[start : start + PIECE]
+        # Masks are too large to be divided.
+        np.clip(given[start : start + PIECE], low - scale, high + scale, out=piece, casting="same_kind")
+        piece /= scale
+        np.rint(piece, out=piece)
+        np.clip(piece, -zero, last - zero, out=piece)
+        piece *= scale
+    return made
 
 
 def layer_constants(model: Any, found: Layer, values: Array, scheme: Scheme) -> Mapping[int, Array]:
@@ -133,7 +141,10 @@ def layer_constants(model: Any, found: Layer, values: Array, scheme: Scheme) -> 
 def _products(reads: NDArray[np.float32], removed: NDArray[np.float64] | float) -> NDArray[np.float64]:
     """The mean of ``x·xᵀ`` over patches ``[groups, rows, taps]``, from which something is taken off first."""
     taken = reads[:, :: max(1, reads.shape[1] // max(LEAST_ROWS, ROWS_PER_TAP * reads.shape[2]))]
-    centred = np.ascontiguousarray(taken - np.float32(removed))
-    found = np.stack([one.T @ one for one in centred])  # of a matrix and itself BLAS computes one half
-    mean: NDArray[np.float64] = found.astype(np.float64) / centred.shape[1]
+    less = np.broadcast_to(np.asarray(removed, np.float32), (len(taken), 1, taken.shape[2]))
+    found = np.empty((len(taken), taken.shape[2], taken.shape[2]), np.float32)
+    for one, off, product in zip(taken, less, found, strict=True):  # group by group: all at once may be 128 MiB
+        centred = np.subtract(one, off, order="C")
+        np.matmul(centred.T, centred, out=product)  # of a matrix and itself BLAS computes one half
+    mean: NDArray[np.float64] = found.astype(np.float64) / taken.shape[1]
     return mean
