@@ -1,5 +1,6 @@
 """OpenVINO's int8 by the words that users know: ranges, weights, operators that stay float, decibels."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgekit.backends.openvino import choice, control, quantization
-from edgekit.backends.openvino.libraries import CORE, operators
+from edgekit.backends.openvino.libraries import CORE, operators, ov
 from edgekit.backends.openvino.settings import NncfSettings
 from edgekit.engine.worker import Worker
 from edgekit.errors import InputError, Unsupported
@@ -78,6 +79,8 @@ def test_trials_are_judged_on_other_samples_by_what_goes_into_the_softmax(waist:
     assert (len(calibrating), len(judging)) == (20, 10)
     assert choice.held_out(samples, in_order=True) == (samples[:20], samples[20:])
     assert choice.held_out(samples[:5], in_order=False) == (samples[:5], samples[:5])
+    parts = choice.Trials(calibrating, judging, choice.between(judging, 1.0))
+    assert len(parts.between) == control.SAMPLES
     asked: list[choice.Way] = []
 
     def make(way: choice.Way, given: list[choice.Sample]) -> Any:
@@ -85,12 +88,12 @@ def test_trials_are_judged_on_other_samples_by_what_goes_into_the_softmax(waist:
         asked.append(way)
         return floats
 
-    chosen, levels = choice.best(floats, make, ("a", "b"), ("x", "y"), (calibrating, judging))
+    chosen, levels = choice.best(floats, make, ("a", "b"), ("x", "y"), parts)
     assert (chosen, asked) == (("a", "x"), [("a", "x"), ("b", "x"), ("a", "y")])
     assert set(levels.values()) == {control.MOST_DB}
-    assert choice.best(floats, make, ("b",), ("y",), (calibrating, judging)) == (("b", "y"), {})
+    assert choice.best(floats, make, ("b",), ("y",), parts) == (("b", "y"), {})
     assert len(choice._told(floats, list(choice._saturated(floats))).outputs) == len(floats.outputs) + 1
-    assert control.is_small(floats)
+    assert control.macs(floats) < control.MOST_MACS
 
 
 @pytest.mark.parametrize(("noise", "taken"), [(1e-4, True), (9.7e-4, False)])
@@ -109,10 +112,57 @@ def test_what_nncf_does_untold_is_tried_and_must_be_clearly_better(waist: Path, 
         return made
 
     biases, estimators = ("nearest", "bias-correction"), ("histogram", "nncf")
-    chosen, levels = choice.best(floats, make, biases, estimators, (samples, samples))
+    chosen, levels = choice.best(floats, make, biases, estimators, choice.Trials(samples, samples, []))
     assert chosen == (choice.DEFAULT if taken else ("nearest", "histogram"))
     assert choice.DEFAULT in levels
     assert any(note.startswith("NNCF's default") for note in quantization._compared(chosen, levels))
+
+
+def line(*shape: int) -> Any:
+    """A network that gives its input back, through a product with 1."""
+    x = operators.parameter(list(shape), np.float32, name="x")
+    return ov.Model([operators.multiply(x, operators.constant(np.float32(1)))], [x])
+
+
+def off(floats: Any, by: Callable[[Any], Any]) -> Any:
+    """The same with something added to its result."""
+    made = floats.clone()
+    (result,) = made.get_results()
+    value = result.input_value(0)
+    result.input(0).replace_source_output(operators.add(value, by(value)).output(0))
+    return made
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_mixtures_tell_what_few_samples_hide(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    shape = tuple(int(size) for size in random.integers(1, 5, 2))
+    floats = line(*shape)
+    samples = [{"x": random.integers(-5, 5, shape).astype(np.float32)} for _ in range(8)]
+    waves, noise = (operators.constant(np.float32(value)) for value in (2 * np.pi, 1e-2))
+    ways = {
+        "nearest": off(floats, lambda value: operators.sin(operators.multiply(value, waves))),  # nothing at integers
+        "learned": off(floats, lambda _: noise),
+    }
+    chosen = {
+        len(mixed): choice.best(
+            floats, lambda way, _: ways[way[0]], tuple(ways), ("histogram",), choice.Trials(samples, samples, mixed)
+        )[0][0]
+        for mixed in ([], choice.between(samples, 1.0))
+    }
+    assert chosen == {0: "nearest", control.SAMPLES: "learned"}
+
+
+def test_samples_that_give_nan_in_the_float_network_do_not_blind_the_choice() -> None:
+    x = operators.parameter([3], np.float32, name="x")
+    floats = ov.Model([operators.sqrt(x)], [x])
+    good = [{"x": np.full(3, value, np.float32)} for value in (1, 2, 3)]
+    bad = [{"x": np.array([1, -1, 2], np.float32)}, {"x": np.full(3, np.inf, np.float32)}]
+    made = off(floats, lambda value: operators.multiply(value, operators.constant(np.float32(0.01))))
+    assert control.closeness(floats, [bad[0], *good, bad[1]])(made) == pytest.approx(40.0, abs=0.01)
+    assert control.closeness(floats, bad)(made) == control.MOST_DB
+    broken = off(floats, lambda value: operators.log(operators.subtract(value, operators.constant(np.float32(1.5)))))
+    assert control.closeness(floats, good)(broken) == -control.MOST_DB
 
 
 def test_what_a_target_says_of_biases_stands() -> None:

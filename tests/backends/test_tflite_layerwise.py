@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edgekit.backends.tflite import integer
 from edgekit.backends.tflite.engines import ENGINES
-from edgekit.backends.tflite.layerwise import fitting, grid, holdout, layers
+from edgekit.backends.tflite.layerwise import fitting, grid, layers
 from edgekit.backends.tflite.layerwise.grid import Scheme
 from edgekit.backends.tflite.layerwise.holdout import Holdout
 from edgekit.backends.tflite.layerwise.reconstruction import reconstruct
@@ -211,29 +211,6 @@ def test_fitted_files_agree_better_on_inputs_that_nobody_saw(tmp_path: Path) -> 
     )
     assert min(fitted.sqnr_db(fresh).values()) > min(plain.sqnr_db(fresh).values()) + 0.5
     assert "learned rounding" in fitted.made.notes[0]
-
-
-@given(count=st.integers(1, 40), held=st.integers(1, 9))
-def test_mixtures_lie_between_two_samples(count: int, held: int) -> None:
-    random = np.random.default_rng(held)
-    samples = {
-        "x": random.standard_normal((held, 2, 3)).astype(np.float32),
-        "ids": random.integers(0, 9, (held, 4)).astype(np.int32),
-    }
-    made = holdout.mixtures(samples, count)
-    assert not holdout.mixtures({"ids": samples["ids"]}, count)
-    if held == 1:
-        assert not made
-        return
-    assert made["x"].shape == (count, 2, 3)
-    assert made["x"].dtype == np.float32
-    for number, (mixed, ids) in enumerate(zip(made["x"], made["ids"], strict=True)):
-        one = samples["x"][number % held]
-        assert np.array_equal(ids, samples["ids"][number % held])
-        apart = samples["x"] - one
-        parts = ((mixed - one) * apart).sum((1, 2)) / np.maximum((apart**2).sum((1, 2)), 1e-12)
-        fits = [k for k in range(held) if np.allclose(one + parts[k] * apart[k], mixed, atol=1e-5)]
-        assert any(0.29 < parts[k] < 0.71 for k in fits)
 
 
 def test_the_best_of_fitted_and_unfitted_files_is_kept(tmp_path: Path) -> None:

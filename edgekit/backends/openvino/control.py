@@ -34,23 +34,26 @@ LAYERS = frozenset({"Convolution", "GroupConvolution", "ConvolutionBackpropData"
 """Operators that multiply and accumulate."""
 
 
-def is_small(model: Any) -> bool:
-    """Whether several ways to quantize a model can be tried (`MOST_MACS`)."""
-    macs = 0
+def macs(model: Any) -> float:
+    """Multiply-accumulates of one run of a model; layers whose shapes are not fixed count as none."""
+    found = 0.0
     for node in model.get_ordered_ops():
         if node.get_type_name() in LAYERS and all(port.get_partial_shape().is_static for port in node.inputs()):
             weights, output = node.input(1).get_shape(), node.output(0).get_shape()
             per_value = prod(weights) / max(1, output[1] if len(output) > 2 else output[-1])
-            macs += prod(output) * per_value
-    return macs <= MOST_MACS
+            found += prod(output) * per_value
+    return found
 
 
-def distance_db(floats: Any, made: Any, samples: list[dict[str, Array]]) -> float:
-    """The SQNR of a model against the float one on some of the samples, the mean over their outputs' errors, in dB."""
+def closeness(floats: Any, samples: list[dict[str, Array]]) -> Callable[[Any], float]:
+    """What tells the SQNR of a model against the float one on some of the samples, in dB.
+
+    It is that of the mean over the outputs' relative errors. Samples that drive the float network to NaN or infinity
+    do not count; a model that gives such elsewhere has -`MOST_DB`.
+    """
     few = _few(samples)
-    return _closeness(CORE.compile_model(floats, "CPU", EXACT), few, MOST_DB)(
-        CORE.compile_model(made, "CPU", EXACT), few
-    )
+    told = _closeness(CORE.compile_model(floats, "CPU", EXACT), few, MOST_DB)
+    return lambda made: told(CORE.compile_model(made, "CPU", EXACT), few)
 
 
 def _few(samples: list[dict[str, Array]]) -> list[dict[str, Array]]:
@@ -94,17 +97,20 @@ def quantize(model: Any, samples: list[dict[str, Array]], least_db: float, **opt
 def _closeness(floats: Any, samples: list[dict[str, Array]], least_db: float) -> Callable[[Any, Iterable[Any]], float]:
     """SQNR in dB of a model's outputs on samples; ``least_db`` for all that are closer, as the float network is."""
     wanted = [_outputs(floats, sample) for sample in samples]
-    power = np.sum([[np.square(values).sum() for values in outputs] for outputs in wanted], axis=0)
+    finite = [all(np.isfinite(values).all() for values in outputs) for outputs in wanted]
+    power = np.zeros(len(wanted[0]))
+    for outputs in (outputs for outputs, good in zip(wanted, finite, strict=True) if good):
+        power += [np.square(values).sum() for values in outputs]
 
     def sqnr_db(compiled: Any, given: Iterable[Any]) -> float:
         """NNCF asks for some of the samples, in their order, or for all."""
         places = {id(sample): place for place, sample in enumerate(samples)}
         errors = np.zeros(len(power))
-        for sample in given:
-            pairs = zip(_outputs(compiled, sample), wanted[places[id(sample)]], strict=True)
+        for place in (places[id(sample)] for sample in given if finite[places[id(sample)]]):
+            pairs = zip(_outputs(compiled, samples[place]), wanted[place], strict=True)
             errors += [np.square(made - values).sum() for made, values in pairs]
         noise = float(np.mean(errors / np.maximum(power, 1e-30)))
-        return min(least_db, float(-10 * np.log10(max(noise, 1e-12))))
+        return min(least_db, float(-10 * np.log10(max(noise, 1e-12)))) if np.isfinite(noise) else -MOST_DB
 
     return sqnr_db
 

@@ -209,11 +209,13 @@ def _chosen(
     samples: list[dict[str, Any]],
 ) -> tuple[Way, dict[Way, float]]:
     """The way that comes closest on samples that were held out, with what each gave; a large network is not tried."""
-    if not control.is_small(model):
+    macs, in_order = control.macs(model), bool(model.get_variables())
+    if macs > control.MOST_MACS:
         usual = "bias-correction"
         return (usual if usual in settings.biases else settings.biases[0], settings.estimators[0]), {}
-    parts = choice.held_out(samples, in_order=bool(model.get_variables()))
-    return choice.best(model, make, settings.biases, settings.estimators, parts)
+    calibrating, judging = choice.held_out(samples, in_order=in_order)
+    between = [] if in_order else choice.between(judging, macs)
+    return choice.best(model, make, settings.biases, settings.estimators, choice.Trials(calibrating, judging, between))
 
 
 def _compared(way: Way, levels_db: dict[Way, float]) -> tuple[str, ...]:
