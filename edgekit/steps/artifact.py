@@ -10,10 +10,11 @@ from edgekit import __version__ as edgekit_version
 from edgekit.engine.fingerprint import tool_versions
 from edgekit.engine.session import Session
 from edgekit.engine.store import Answer
-from edgekit.errors import BudgetMissed, MissingTool, Unsupported
+from edgekit.errors import BudgetMissed, EndlessError, MissingTool, Unsupported
 from edgekit.nouns.building import Built
 from edgekit.nouns.manifest import FILE_NAME, ArtifactFile, Manifest, carried
 from edgekit.nouns.model import CALIBRATED, WEIGHTS_ONLY, Waist
+from edgekit.nouns.samples import Kept
 from edgekit.nouns.target import BuildOptions, Target, Variant
 from edgekit.steps import compilation, embedding, evidence, optimization, rungs
 from edgekit.steps.bundling import BundleOf
@@ -35,7 +36,9 @@ def require_form(subject: Subject, variant: Variant) -> None:
             subject.no_integers, place=place, fix="build from the float model, or choose --precision float16"
         )
     if subject.waist is None and not direct and subject.own(variant.precision) is None:
-        raise Unsupported(subject.reason, place=place, fix="choose a target that reads the source itself")
+        raise Unsupported(
+            subject.reason, place=place, fix=subject.fix or "choose a target that reads the source itself"
+        )
 
 
 def possible(subject: Subject, variants: tuple[Variant, ...]) -> tuple[tuple[Variant, ...], dict[str, str]]:
@@ -65,7 +68,7 @@ def made(
     fitted = variant.precision in WEIGHTS_ONLY and variant.backend in rungs.FITTING
     calibrated = (variant.precision in CALIBRATED or fitted) and subject.own(variant.precision) is None
     calibration = prepared.calibration if calibrated else None
-    built = compilation.compile_variant(session, subject, variant, calibration, recipe.seed, way=way)
+    built = _compiled(session, subject, variant, calibration, recipe.seed, way)
     built = embedding.embedded(session, built, prepared.loaded.description, subject.network.model.name)
     if recipe.require_compiled and "compiled" in built.result.unavailable:
         raise MissingTool(
@@ -100,6 +103,20 @@ def made(
         unavailable=result.unavailable | ({} if subject.cost is not None else {"cost": subject.reason}),
     )
     return described, built
+
+
+def _compiled(
+    session: Session, subject: Subject, variant: Variant, calibration: Answer[Kept] | None, seed: int, way: str
+) -> Answer[Built]:
+    """The files of a variant; where the source has no waist, what would give it one helps its other readers too."""
+    try:
+        return compilation.compile_variant(session, subject, variant, calibration, seed, way=way)
+    except EndlessError:
+        raise
+    except Unsupported as error:
+        if subject.waist is not None or "--" not in subject.fix:
+            raise
+        raise Unsupported(error.problem, place=error.place, fix=subject.fix) from error
 
 
 def _origin(subject: Subject, variant: Variant) -> Waist | None:

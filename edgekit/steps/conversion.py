@@ -18,7 +18,7 @@ from edgekit.steps.sampling import SAMPLES, content
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """A source with its waist and what that needs; both None if it has no waist, for a ``reason``.
+    """A source with its waist and what that needs; both None if it has no waist, for a ``reason`` that has a ``fix``.
 
     ``integers`` is the source in its own precision if that is one of integers: files of this precision
     are made of it, and nothing is quantized a second time. ``no_integers`` says why a source that has some
@@ -30,6 +30,7 @@ class Subject(msgspec.Struct, frozen=True):
     waist: Answer[Waist] | None
     cost: Cost | None
     reason: str = ""
+    fix: str = ""
     integers: Answer[Waist] | None = None
     no_integers: str = ""
     passed: bool = False
@@ -185,8 +186,8 @@ def subject(
         if integers is None and not any(network.read_by(variant) for variant in variants):
             raise
         counted = None if integers is None else cost(session, integers)
-        return Subject(network, None, counted, error.problem, integers, no_integers)
-    return Subject(network, waist, cost(session, waist), "", integers, no_integers)
+        return Subject(network, None, counted, error.problem, error.fix, integers, no_integers)
+    return Subject(network, waist, cost(session, waist), integers=integers, no_integers=no_integers)
 
 
 def _integers(

@@ -10,6 +10,7 @@ import pytest
 from edgekit import cli
 from edgekit.waist import graph
 from tests import networks
+from tests.sources.onnx.onnx_cases import build, i64, save
 
 pytestmark = pytest.mark.usefixtures("kept_workers")
 
@@ -34,6 +35,25 @@ def test_a_custom_operator_at_the_end_of_a_tflite_file(tmp_path: Path, capfd: py
     left = _built(path, tmp_path, capfd)
     assert left.operators
     assert not [operator for operator in left.operators if operator.name.startswith("CUSTOM")]
+
+
+def test_what_finds_boxes_for_several_targets(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """OpenVINO reads the source itself, but what gives as many results as it finds has no fixed shape there either."""
+    path = save(
+        tmp_path,
+        build(
+            "float[1,6,4] x, float[1,2,6] scores",
+            "boxes = MatMul(x, b) s = Sigmoid(scores) t = NonMaxSuppression(boxes, s, most) found = Identity(t)",
+            "int64[n,3] found, float[1,6,4] boxes",
+            b=(4, 4),
+            most=i64(3),
+        ),
+    )
+    arguments = ["build", str(path), "-t", "android", "-t", "openvino-cpu", "--precision", "float16"]
+    assert cli.run([*arguments, "-o", str(tmp_path / "no")]) == 4
+    commands = re.findall(r"fix: cut them off [^`]*`edgekit ([^`]*)`", capfd.readouterr().err)
+    assert len(commands) == 2
+    assert cli.run([*shlex.split(commands[0]), "-o", str(tmp_path / "part")]) == 0
 
 
 @pytest.mark.slow
