@@ -46,6 +46,17 @@ def _near(value: float, other: float) -> bool:
     return value == other or abs(value - other) <= TOLERANCE
 
 
+def elu(builder: Builder, node: onnx.NodeProto) -> bool:
+    """Elu with a slope of its own as max(x, 0) + α · elu(min(x, 0)); TFLite's has α = 1."""
+    alpha = attributes(node).get("alpha", 1.0)
+    if alpha == 1:
+        return False
+    below = builder.op("Elu", builder.op("Neg", builder.op("Relu", builder.op("Neg", node.input[0]))))
+    scaled = builder.op("Mul", below, builder.const(np.float32(alpha)))
+    builder.op("Add", builder.op("Relu", node.input[0]), scaled, out=node.output[0])
+    return True
+
+
 def asinh(builder: Builder, node: onnx.NodeProto) -> bool:
     """Asinh as sign(x) · log(|x| + √(x² + 1)): without the sign, the sum cancels far below zero."""
     x = node.input[0]

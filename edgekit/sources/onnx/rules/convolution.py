@@ -44,20 +44,65 @@ def _as_2d(attrs: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-def transposed_1d(builder: Builder, node: onnx.NodeProto) -> bool:
-    """ConvTranspose on [N, C, L] by the same on [N, C, 1, L]."""
-    shape, weights = builder.network.shape(node.input[0]), builder.network.constants.get(node.input[1])
-    result = builder.network.shape(node.output[0])
-    if shape is None or weights is None or result is None or len(shape) != 3:
+def grouped_1d(builder: Builder, node: onnx.NodeProto) -> bool:
+    """Conv on [N, C, L] in groups of several channels by the same on [N, C, 1, L]."""
+    shape = builder.network.shape(node.input[0])
+    group = attributes(node).get("group", 1)
+    return shape is not None and len(shape) == 3 and 1 < group < shape[1] and on_image(builder, node)
+
+
+def on_image(builder: Builder, node: onnx.NodeProto) -> bool:
+    """A convolution or pooling on [N, C, L] by the same on [N, C, 1, L]."""
+    shape, result = builder.network.shape(node.input[0]), builder.network.shape(node.output[0])
+    if shape is None or result is None or len(shape) != 3:
         return False
-    image = builder.reshape(node.input[0], [shape[0], shape[1], 1, shape[2]])
-    inputs = [image, builder.const(weights[:, :, None, :]), *node.input[2:]]
-    builder.reshape(builder.op("ConvTranspose", *inputs, **_as_2d(attributes(node))), result, out=node.output[0])
+    inputs = [builder.reshape(node.input[0], [shape[0], shape[1], 1, shape[2]]), *node.input[1:]]
+    if len(inputs) > 1:
+        weights = builder.network.constants.get(inputs[1])
+        if weights is None:
+            return False
+        inputs[1] = builder.const(weights[:, :, None, :])
+    builder.reshape(builder.op(node.op_type, *inputs, **_as_2d(attributes(node))), result, out=node.output[0])
+    return True
+
+
+def padded_lp(builder: Builder, node: onnx.NodeProto) -> bool:
+    """LpPool with pads, which count as zeros, behind a Pad."""
+    attrs, shape = attributes(node), builder.network.shape(node.input[0])
+    pads = attrs.get("pads", [])
+    if shape is None or not any(pads) or attrs.get("ceil_mode"):
+        return False
+    rank = len(shape) - 2
+    around = builder.const([0, 0, *pads[:rank], 0, 0, *pads[rank:]], np.int64)
+    kept = {key: value for key, value in attrs.items() if key != "pads"}
+    builder.op("LpPool", builder.op("Pad", node.input[0], around), out=node.output[0], **kept)
+    return True
+
+
+def sized_transposed(builder: Builder, node: onnx.NodeProto) -> bool:
+    """ConvTranspose with ``output_shape`` as one with the pads that lead to it (the formula is that of ONNX's)."""
+    attrs, shape = attributes(node), builder.network.shape(node.input[0])
+    sizes = attrs.get("output_shape")
+    if not sizes or shape is None or (kernel := builder.network.shape(node.input[1])) is None:
+        return False
+    rank = len(shape) - 2
+    each = (attrs.get(key, [first] * rank) for key, first in (("strides", 1), ("dilations", 1), ("output_padding", 0)))
+    before, after = [], []
+    for size, wanted, k, stride, dilation, more in zip(shape[2:], sizes[-rank:], kernel[2:], *each, strict=True):
+        total = stride * (size - 1) + more + (k - 1) * dilation + 1 - wanted
+        if total < 0:
+            return False
+        small, large = total // 2, total - total // 2
+        upper = attrs.get("auto_pad") == "SAME_UPPER"
+        before.append(small if upper else large)
+        after.append(large if upper else small)
+    kept = {key: value for key, value in attrs.items() if key not in {"auto_pad", "output_shape", "pads"}}
+    builder.op("ConvTranspose", *node.input, out=node.output[0], **{**kept, "pads": before + after})
     return True
 
 
 def dilated_pooling(builder: Builder, node: onnx.NodeProto) -> bool:
-    """MaxPool with dilation as the maximum of strided slices, one for each place in the window."""
+    """Pooling with dilation as the maximum (or the mean) of strided slices, one for each place in the window."""
     attrs = attributes(node)
     shape, result = builder.network.shape(node.input[0]), builder.network.shape(node.output[0])
     dilations, kernel = attrs.get("dilations", [1]), attrs["kernel_shape"]
@@ -66,12 +111,14 @@ def dilated_pooling(builder: Builder, node: onnx.NodeProto) -> bool:
         return False
     if attrs.get("auto_pad", "NOTSET") not in {"NOTSET", "VALID"}:
         return False
-    rank = len(kernel)
+    rank, largest = len(kernel), node.op_type == "MaxPool"
     pads, strides = attrs.get("pads", [0] * 2 * rank), attrs.get("strides", [1] * rank)
+    if any(pads) and not largest and not attrs.get("count_include_pad"):
+        return False  # windows at the border have fewer places
     value = node.input[0]
     if any(pads):
         around = [0, 0, *pads[:rank], 0, 0, *pads[rank:]]
-        lowest = builder.const(np.float32(np.finfo(np.float32).min))
+        lowest = builder.const(np.float32(np.finfo(np.float32).min if largest else 0))
         value = builder.op("Pad", value, builder.const(around, np.int64), lowest)
     axes, steps = builder.const(list(range(2, rank + 2)), np.int64), builder.const(strides, np.int64)
     slices = []
@@ -80,7 +127,7 @@ def dilated_pooling(builder: Builder, node: onnx.NodeProto) -> bool:
         ends = [s + (size - 1) * t + 1 for s, size, t in zip(starts, (result or ())[2:], strides, strict=True)]
         bounds = (builder.const(starts, np.int64), builder.const(ends, np.int64))
         slices.append(builder.op("Slice", value, *bounds, axes, steps))
-    builder.op("Max", *slices, out=node.output[0])
+    builder.op("Max" if largest else "Mean", *slices, out=node.output[0])
     return True
 
 

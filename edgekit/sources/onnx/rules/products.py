@@ -63,8 +63,6 @@ def einsum(builder: Builder, node: onnx.NodeProto) -> bool:
     if any(shape is None for shape in shapes):
         return False
     terms, result = _parsed(attributes(node)["equation"], [len(shape or ()) for shape in shapes])
-    if any(len(set(term)) < len(term) for term in terms):
-        return False  # a diagonal
     sizes: dict[str, int] = {}
     for term, shape in zip(terms, shapes, strict=True):
         for letter, size in zip(term, shape or (), strict=True):
@@ -73,7 +71,8 @@ def einsum(builder: Builder, node: onnx.NodeProto) -> bool:
     operands = []
     for i, (term, name) in enumerate(zip(terms, node.input, strict=True)):
         elsewhere = set(result).union(*(t for j, t in enumerate(terms) if j != i))
-        operands.append(_summed(builder, name, term, [x for x in term if x not in elsewhere], sizes))
+        letters, value = _diagonal(builder, name, term, sizes)
+        operands.append(_summed(builder, value, letters, [x for x in letters if x not in elsewhere], sizes))
     letters, value = operands[0]
     for i, operand in enumerate(operands[1:], 1):
         kept = result + "".join(term for term, _ in operands[i + 1 :])
@@ -99,6 +98,21 @@ def _parsed(equation: str, ranks: list[int]) -> tuple[list[str], str]:
         return terms, right.replace("...", longest)
     letters = "".join(terms)
     return terms, longest + "".join(sorted({x for x in letters if letters.count(x) == 1 and x not in longest}))
+
+
+def _diagonal(builder: Builder, value: str, term: str, sizes: dict[str, int]) -> tuple[str, str]:
+    """An operand in which no letter stands twice: of those that do, the places where their indices are the same."""
+    for letter in dict.fromkeys(term):
+        if (times := term.count(letter)) > 1:
+            others, size = [i for i, x in enumerate(term) if x != letter], sizes[letter]
+            term = "".join(x for x in term if x != letter)
+            places = [i for i in range(len(term) + times) if i not in others]
+            last = builder.transpose(value, [*others, *places])
+            flat = builder.reshape(last, [*(sizes[x] for x in term), size**times])
+            step = sum(size**power for power in range(times))
+            along = builder.const(np.arange(size) * step, np.int64)
+            term, value = term + letter, builder.op("Gather", flat, along, axis=len(term))
+    return term, value
 
 
 def _summed(builder: Builder, value: str, term: str, over: list[str], sizes: dict[str, int]) -> tuple[str, str]:

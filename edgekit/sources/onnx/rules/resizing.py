@@ -45,8 +45,20 @@ def resize(builder: Builder, node: onnx.NodeProto) -> bool:
     value = node.input[0]
     for axis, matrix in sorted(matrices.items()):
         value = _applied(builder, value, axis, matrix, len(shape))
-    builder.same(value, node.output[0])
+    beyond = attributes(node).get("extrapolation_value", 0) * _outside(matrices, len(shape))
+    if beyond.any():
+        builder.op("Add", value, builder.const(beyond, np.float32), out=node.output[0])
+    else:
+        builder.same(value, node.output[0])
     return True
+
+
+def _outside(matrices: dict[int, Array], rank: int) -> Array:
+    """1 at places that take nothing of the image (``tf_crop_and_resize``), 0 at others; broadcast over other axes."""
+    inside = np.ones((1,) * rank, np.float32)
+    for axis, matrix in matrices.items():
+        inside = inside * np.expand_dims(matrix.any(axis=1), [a for a in range(rank) if a != axis])
+    return 1 - inside
 
 
 def _matrices(
@@ -56,7 +68,7 @@ def _matrices(
     given = [network.constants.get(name) if name else np.zeros(0) for name in [*node.input[1:], "", "", ""][:3]]
     attrs = attributes(node)
     crop = attrs.get("coordinate_transformation_mode") == "tf_crop_and_resize"
-    if any(value is None for value in given) or (crop and attrs.get("extrapolation_value", 0)):
+    if any(value is None for value in given):
         return None
     roi, scales, sizes = ([float(x) for x in value.reshape(-1)] for value in given if value is not None)
     axes = [axis % len(shape) for axis in attrs.get("axes", range(len(shape)))]

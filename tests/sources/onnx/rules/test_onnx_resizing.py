@@ -90,6 +90,7 @@ OTHERS: dict[str, onnx.ModelProto] = {
     "rank 5": build("float[1,2,4,5,6] x", 'y = Resize<mode="linear">(x, , s)', s=f32(1, 1, 2, 1.5, 2)),
     "crop": build("float[1,3,6,8] x", CROP.format(mode="linear"), s=i64(1, 3, 5, 5), r=f32(0, 0, 0.2, 0.3, 1, 1, 0.7, 0.9)),
     "crop outside": build("float[1,3,6,8] x", CROP.format(mode="nearest"), s=i64(1, 3, 5, 5), r=f32(0, 0, -0.2, 0.3, 1, 1, 0.7, 1.3)),
+    "crop to a value": build("float[1,3,6,8] x", CROP.format(mode="linear").replace(">", ", extrapolation_value=-2.0>"), s=i64(1, 3, 5, 5), r=f32(0, 0, -0.2, 0.3, 1, 1, 0.7, 1.3)),
     "between convolutions": build("float[1,3,6,8] x", 't = Conv(x, w) r = Resize<mode="linear", antialias=1>(t, , , s) y = Conv(r, v)', opset=18, s=i64(1, 4, 3, 4), w=(4, 3, 3, 3), v=(2, 4, 3, 3)),
 }  # fmt: skip
 

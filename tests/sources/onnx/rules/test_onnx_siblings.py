@@ -109,3 +109,58 @@ def test_attention_of_onnx_in_its_forms(heads: int, worker: Worker, tmp_path: Pa
     constants: dict[str, object] = {"mask": mask, "lower": np.tril(np.ones((6, 6), bool))}
     inputs = {"q": (1, 4, 6, 8), "k": (1, heads, 6, 8), "v": (1, heads, 6, 8)}
     _assert_faithful(forms, inputs, constants, worker, tmp_path, opset=23)
+
+
+def test_scattering_with_a_reduction(worker: Worker, tmp_path: Path) -> None:
+    """Places that are met once or several times, counted from either end, single values or slices."""
+    random = np.random.default_rng(0)
+    constants: dict[str, object] = {
+        "rows": np.asarray([[0, 1], [0, 4], [0, 1], [0, -1]]), "some": random.standard_normal((4, 4, 5)).astype(np.float32),
+        "points": np.asarray([[[0, 1, 2, 3], [0, 1, 2, 3]], [[0, 5, 0, 0], [0, 1, -1, 0]]]),
+        "two": random.standard_normal((2, 2)).astype(np.float32), "along": random.integers(-4, 4, (1, 6, 3, 5)),
+        "three": random.standard_normal((1, 6, 3, 5)).astype(np.float32),
+    }  # fmt: skip
+    forms: list[Form] = []
+    for reduction in ("add", "mul", "max", "min"):
+        forms += [
+            ("ScatterND", ["x", *names], {"reduction": reduction}) for names in (("rows", "some"), ("points", "two"))
+        ]
+        forms.append(("ScatterElements", ["x", "along", "three"], {"axis": -2, "reduction": reduction}))
+    _assert_faithful(forms, {"x": (1, 6, 4, 5)}, constants, worker, tmp_path, opset=18)
+
+
+def test_layers_over_time(worker: Worker, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    constants: dict[str, object] = {
+        f"w{group}": random.standard_normal((12, 8 // group, 3)).astype(np.float32) for group in (2, 4)
+    } | {f"t{group}": random.standard_normal((8, 8 // group, 5)).astype(np.float32) for group in (1, 2)}
+    convolutions: list[dict[str, object]] = [
+        {"group": 2, "dilations": [3], "pads": [1, 4]}, {"group": 4, "strides": [3], "auto_pad": "SAME_LOWER"},
+        {"group": 4, "strides": [2], "auto_pad": "SAME_UPPER"}, {"group": 2},
+    ]  # fmt: skip
+    transposed: list[dict[str, object]] = [
+        {"strides": [2], "output_shape": [34]}, {"strides": [2], "output_shape": [35], "auto_pad": "SAME_UPPER"},
+        {"strides": [3], "output_shape": [49], "auto_pad": "SAME_LOWER"}, {"strides": [2], "output_padding": [1], "group": 2},
+    ]  # fmt: skip
+    pooling: list[dict[str, object]] = [
+        {"kernel_shape": [3], "strides": [2], "p": 2}, {"kernel_shape": [2], "pads": [1, 0], "p": 1},
+    ]  # fmt: skip
+    forms: list[Form] = [("Conv", ["x", f"w{attrs['group']}"], attrs) for attrs in convolutions]
+    forms += [("ConvTranspose", ["x", f"t{attrs.get('group', 1)}"], attrs) for attrs in transposed]
+    forms += [("LpPool", ["x"], attrs) for attrs in pooling]
+    forms += [("Elu", ["x"], {"alpha": alpha}) for alpha in (0.5, 2.0, -1.0)]
+    _assert_faithful(forms, {"x": (1, 8, 17)}, constants, worker, tmp_path)
+
+
+def test_windows_and_diagonals(worker: Worker, tmp_path: Path) -> None:
+    constants: dict[str, object] = {"t": np.random.default_rng(0).standard_normal((4, 4, 4, 4)).astype(np.float32)}
+    forms: list[Form] = [
+        ("AveragePool", ["x"], {"kernel_shape": [2, 2], "dilations": [2, 2]}),
+        ("AveragePool", ["x"], {
+            "kernel_shape": [2, 2], "dilations": [2, 1], "strides": [2, 1], "pads": [1, 0, 1, 0], "count_include_pad": 1,
+        }),
+        *(("ConvTranspose", ["x", "t"], {"strides": [2, 2], "output_shape": sizes}) for sizes in ([8, 8], [9, 8])),
+        *(("Einsum", ["x"], {"equation": equation}) for equation in ("aabb->ab", "abcb->ac", "aaaa->a", "abbc")),
+        ("Einsum", ["x", "t"], {"equation": "abcc,dcee->abde"}),
+    ]  # fmt: skip
+    _assert_faithful(forms, {"x": (4, 4, 4, 4)}, constants, worker, tmp_path, opset=19)
