@@ -68,7 +68,7 @@ def made(
     fitted = variant.precision in WEIGHTS_ONLY and variant.backend in rungs.FITTING
     calibrated = (variant.precision in CALIBRATED or fitted) and subject.own(variant.precision) is None
     calibration = prepared.calibration if calibrated else None
-    built = _compiled(session, subject, variant, calibration, recipe.seed, way)
+    built = _compiled(session, subject, variant, calibration, recipe.seed, way=way)
     built = embedding.embedded(session, built, prepared.loaded.description, subject.network.model.name)
     if recipe.require_compiled and "compiled" in built.result.unavailable:
         raise MissingTool(
@@ -106,7 +106,7 @@ def made(
 
 
 def _compiled(
-    session: Session, subject: Subject, variant: Variant, calibration: Answer[Kept] | None, seed: int, way: str
+    session: Session, subject: Subject, variant: Variant, calibration: Answer[Kept] | None, seed: int, *, way: str
 ) -> Answer[Built]:
     """The files of a variant; where the source has no waist, what would give it one helps its other readers too."""
     try:

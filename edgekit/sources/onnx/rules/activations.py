@@ -47,7 +47,7 @@ def _near(value: float, other: float) -> bool:
 
 
 def elu(builder: Builder, node: onnx.NodeProto) -> bool:
-    """Elu with a slope of its own as max(x, 0) + α · elu(min(x, 0)); TFLite's has α = 1."""
+    """An Elu whose α is not TFLite's 1, as max(x, 0) + α · elu(min(x, 0))."""
     alpha = attributes(node).get("alpha", 1.0)
     if alpha == 1:
         return False
