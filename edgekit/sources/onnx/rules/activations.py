@@ -47,7 +47,7 @@ def _near(value: float, other: float) -> bool:
 
 
 def elu(builder: Builder, node: onnx.NodeProto) -> bool:
-    """An Elu whose α is not TFLite's 1, as max(x, 0) + α · elu(min(x, 0))."""
+    """An Elu with another slope than 1, which TFLite lacks: from its two halves."""
     alpha = attributes(node).get("alpha", 1.0)
     if alpha == 1:
         return False
