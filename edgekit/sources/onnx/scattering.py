@@ -47,11 +47,12 @@ def reduced(builder: Builder, node: onnx.NodeProto) -> bool:
 def _places(node: onnx.NodeProto, shape: tuple[int, ...], indices: NDArray[Any]) -> NDArray[np.int64]:
     """For every update the place in the flat data that it goes to, ``[updates]``."""
     every = np.arange(np.prod(shape, dtype=np.int64)).reshape(shape)
-    if node.op_type == "ScatterND":
-        return every[tuple(np.moveaxis(indices, -1, 0))].reshape(-1)
-    where: list[Any] = list(np.indices(indices.shape))
-    where[attributes(node).get("axis", 0)] = indices
-    return every[tuple(where)].reshape(-1)
+    where: list[Any] = list(np.moveaxis(indices, -1, 0))
+    if node.op_type == "ScatterElements":
+        where = list(np.indices(indices.shape))
+        where[attributes(node).get("axis", 0)] = indices
+    places: NDArray[np.int64] = every[tuple(where)].reshape(-1)
+    return places
 
 
 def _turns(places: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -135,6 +135,7 @@ CASES: dict[str, onnx.ModelProto] = {
     "mean_of_two": build("float[1,4] a, float[1,4] b", "y = Mean(a, b)"),
     "sum_of_three": build("float[1,4] a, float[1,4] b, float[4] c", "y = Sum(a, b, c)"),
     "where": build("float[1,4,5] x, float[1,4,5] z", "c = Greater(x, z) y = Where(c, x, z)"),
+    "where_of_integers": build("float[6,6] x", "i = Cast<to=7>(x) c = Greater(i, k) y = Where(c, i, v) z = Where(r, i, k)", "int64[] y, int64[] z", k=np.int64(-1), v=i64(3, 1, 4, 1, 5, 9), r=np.asarray([1, 0, 1, 0, 0, 1], bool)),
     "where_broadcast": build("float[1,4,5] x", "c = Greater(x, k) y = Where(c, x, k)", k=np.float32(0.1)),
     "logic": build("float[1,4] x, float[1,4] z", "a = Less(x, z) b = Greater(x, o) c = And(a, b) d = Or(c, a) e = Xor(d, b) f = Not(e) y = Cast<to=1>(f)", o=np.float32(0)),
     "less_or_equal": build("float[1,4] x, float[1,4] z", "a = LessOrEqual(x, z) b = GreaterOrEqual(x, z) c = Equal(a, b) y = Cast<to=1>(c)"),

@@ -23,6 +23,7 @@ def fuse(lowered: Any) -> None:
     a / √b, b > 0 for sure    a · RSQRT(b)                DIV has no integer kernel
     log(softmax(x))           LOG_SOFTMAX(x)              finite also where the softmax rounds to 0
     c · x + (1 − c) · y       SELECT_V2(c, x, y)          0 · ∞ is NaN, and c chooses that it is not taken
+    SELECT(c, x, y)           SELECT_V2(c, x, y)          SELECT does not broadcast; a vector c chooses rows
     ========================  ==========================  ============================================
 
     Args:
@@ -38,6 +39,8 @@ def fuse(lowered: Any) -> None:
             _multiply(lowered, operator, makers)
         elif operator.op_type == "ADD":
             _select(lowered, operator, makers)
+        elif operator.op_type == "SELECT" and len({tuple(lowered.tensors[name].shape) for name in operator.inputs}) > 1:
+            operator.op_type, operator.options = "SELECT_V2", {}
     _drop_unread(lowered)
 
 
