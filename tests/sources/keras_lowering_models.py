@@ -43,6 +43,12 @@ def main() -> None:
         "leap_depthwise": applied(layers.DepthwiseConv2D((1, 3), strides=2, padding="same"), (8, 8, 3)),
         "antialiased": resized(4, 4, "bilinear", antialias=True),
     }
+    volume = keras.Input((4, 6, 5, 2), name="x")
+    pools = [
+        layers.AveragePooling3D(2, padding="same"), layers.AveragePooling3D((2, 3, 1), strides=(1, 2, 2)),
+        layers.MaxPooling3D(3, strides=2, padding="same"), layers.MaxPooling3D(2),
+    ]  # fmt: skip
+    networks["volumes"] = keras.Model(volume, [pool(volume) for pool in pools])
     for name, network in networks.items():
         network.save(FOLDER / f"{name}.keras")
     cells = {"gru": layers.GRU(4, return_sequences=True), "simple": layers.SimpleRNN(4), "lstm": layers.LSTM(3)}

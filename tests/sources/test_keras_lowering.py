@@ -56,6 +56,13 @@ def test_every_resizing_is_a_product_for_each_axis(worker: Worker, models: Path,
     assert {"BATCH_MATMUL", "FULLY_CONNECTED"} & set(kinds)
 
 
+def test_pooling_of_volumes_is_pooling_of_images_twice(worker: Worker, models: Path, tmp_path: Path) -> None:
+    kinds, wanted, found = outputs(worker, models / "volumes.keras", tmp_path)
+    assert len(wanted) == 4
+    assert all(sqnr_db(w, f) >= 100 for w, f in zip(wanted, found, strict=True))
+    assert kinds.count("AVERAGE_POOL_2D") == kinds.count("MAX_POOL_2D") == 4
+
+
 @pytest.mark.parametrize("name", ["leap", "leap_depthwise"])
 def test_strides_that_leap_over_the_end_are_right_on_xnnpack(
     worker: Worker, models: Path, tmp_path: Path, name: str

@@ -6,6 +6,8 @@
   operator that looks at bits; the two zeros are equal then, as they are to ``tf.argmax`` itself.
 * **Resizing** that TFLite has no operator for (bicubic, Lanczos, antialiased): it is linear and separable, so each axis
   is one product with a constant matrix, which is what TensorFlow makes of the unit vectors.
+* **Pooling of volumes.** The largest of a box, or its mean, is that of its sheets' largest, or means: pooling of images
+  twice, first within each sheet and then across them.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,12 +36,12 @@ LISTS = {"TensorListReserve": 0, "TensorListFromTensor": 1, "TensorListStack": 1
 def lowered(function: Any) -> Any:
     """The concrete function, with what the converter refuses rewritten; itself if there is nothing of that."""
     graph = function.graph.as_graph_def()
-    if not any(node.op in LISTS or node.op in RESIZING or node.op == "Bitcast" for node in definitions.nodes(graph)):
+    if not any(node.op in LISTS or node.op in IN_PLACE or node.op == "Bitcast" for node in definitions.nodes(graph)):
         return function
     frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
     definition = frozen.graph.as_graph_def()
     changed = [_close_lists(nodes) for nodes in (definition.node, *(f.node_def for f in definition.library.function))]
-    changed += [_forget_negative_zeros(definition), _resize(definition, frozen.graph)]
+    changed += [_forget_negative_zeros(definition), _replaced(definition, frozen.graph)]
     if not any(changed):
         return function
     _rename_functions(definition)
@@ -184,19 +186,54 @@ RESIZING = {"ResizeBicubic": _bicubic, "ScaleAndTranslate": _translated}
 """Operators of which TFLite has none → how they are read."""
 
 
-def _resize(definition: Any, graph: Any) -> bool:
-    """Resizing as matrix products, if sizes are constants; whether there was any."""
+POOLING = {"AvgPool3D": "avg_pool2d", "MaxPool3D": "max_pool2d"}
+"""Operators of which TFLite has none → the functions of ``tf.nn`` that do the same to images."""
+
+IN_PLACE = {*RESIZING, *POOLING}
+"""Operators on one image or volume that others take the place of."""
+
+
+def _replaced(definition: Any, graph: Any) -> bool:
+    """Others in the place of operators on images and volumes, if sizes are constants; whether there was any."""
     nodes, changed = {node.name: node for node in graph.as_graph_def().node}, False
-    for node in [node for node in definition.node if node.op in RESIZING]:
+    for node in [node for node in definition.node if node.op in IN_PLACE]:
         image = graph.get_operation_by_name(node.name).inputs[0]
-        found = RESIZING[node.op](node, [_computed(nodes, name, graph) for name in node.input])
-        if found is None or not image.shape.is_fully_defined() or image.dtype != tf.float32:
+        if not image.shape.is_fully_defined() or image.dtype != tf.float32:
             continue
-        before = image.shape.as_list()[1:3]
-        if max(max(a, b) * b for a, b in zip(found.size, before, strict=True)) <= MAX_ELEMENTS:
-            _splice(definition, node, image, _products(found, before))
+        call = _pooled(node, image) if node.op in POOLING else _resized(nodes, node, graph, image)
+        if call is not None:
+            _splice(definition, node, image, call)
             changed = True
     return changed
+
+
+def _resized(nodes: dict[str, Any], node: Any, graph: Any, image: Any) -> Callable[[Any], Any] | None:
+    """Resizing as matrix products; None if a size is computed or a matrix too large."""
+    found = RESIZING[node.op](node, [_computed(nodes, name, graph) for name in node.input])
+    before = image.shape.as_list()[1:3]
+    if found is None or max(max(a, b) * b for a, b in zip(found.size, before, strict=True)) > MAX_ELEMENTS:
+        return None
+    return _products(found, before)
+
+
+def _pooled(node: Any, volume: Any) -> Callable[[Any], Any] | None:
+    """Pooling of ``[N, depth, height, width, C]`` as pooling of its sheets, then across them."""
+    if node.attr["data_format"].s not in {b"", b"NDHWC"}:
+        return None
+    window, strides = (list(node.attr[name].list.i)[1:4] for name in ("ksize", "strides"))
+    padding, pool = node.attr["padding"].s.decode(), getattr(tf.nn, POOLING[node.op])
+    n, depth, height, width, channels = volume.shape.as_list()
+
+    def call(value: Any) -> Any:
+        """The operators in its place."""
+        sheets = tf.reshape(value, [n * depth, height, width, channels])
+        flat = pool(sheets, window[1:], strides[1:], padding)
+        rows, columns = flat.shape.as_list()[1:3]
+        tall = tf.reshape(flat, [n, depth, rows * columns, channels])
+        across = pool(tall, [window[0], 1], [strides[0], 1], padding)
+        return tf.reshape(across, [n, across.shape[1], rows, columns, channels])
+
+    return call
 
 
 def _computed(nodes: dict[str, Any], name: str, graph: Any) -> Array | None:
