@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edgekit.errors import InputError
 from edgekit.host import events
-from edgekit.waist import run
+from edgekit.waist import fusing, run
 from edgekit.waist.graph import Graph
 from edgekit.waist.tensors import Array
 
@@ -237,9 +237,15 @@ def right_factors(graph: Graph) -> set[int]:
             continue
         found.add(tensor)
         producer = producers.get(tensor)
-        if producer is not None and producer.name in SAME_RANGE:
+        if producer is not None and producer.name in fusing.JOINS:
+            waiting += producer.inputs
+        elif producer is not None and producer.name in UNCHANGED:
             waiting.append(producer.inputs[1 if producer.name == "SPLIT" else 0])
     return found
+
+
+UNCHANGED = (fusing.MOVES - fusing.CLAMPS) | fusing.SAME_GRID
+"""Operators of one operand whose integers lie on its grid, whatever range was found for them."""
 
 
 def _extremes(seen: Observed) -> Range:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.backends.tflite import aliases, casts, heads, masks
+from edgekit.backends.tflite import aliases, casts, factors, heads, masks
 from edgekit.backends.tflite.aliases import Aliases
 from edgekit.backends.tflite.ranges import Observation, Range, observe
 from edgekit.waist import graph, run
@@ -65,6 +65,7 @@ def ready(path: Path, inputs: dict[str, Array], used: Used, seed: int, folder: P
     model = graph.load(path)
     taken = aliases.take_off(model)
     integers, fixed = casts.take_off(model)
+    factors.exchange(model)
     inputs = {name: values.astype(np.float32) if name in integers else values for name, values in inputs.items()}
     made = folder / "ready.tflite"
     made.write_bytes(graph.pack(model))
