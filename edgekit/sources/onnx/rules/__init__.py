@@ -38,7 +38,7 @@ RULES: dict[str, Rewrite] = {
     "Asinh": activations.asinh,
     "BatchNormalization": _first_of(normalization.without_statistics, normalization.of_the_batch),
     "Clip": activations.clip,
-    "Conv": _first_of(convolution.explicit_padding, convolution.grouped_1d),
+    "Conv": _first_of(convolution.explicit_padding, convolution.by_activations, convolution.grouped_1d),
     "ConvTranspose": _first_of(convolution.sized_transposed, convolution.on_image),
     "DFT": spectral.dft,
     "DeformConv": convolution.deformable,

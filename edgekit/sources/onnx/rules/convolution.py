@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from edgekit.sources.onnx.network import Builder, attributes
+from edgekit.sources.onnx.network import Builder, attributes, kind
 
 MAX_WINDOW = 64
 """Largest dilated pooling window that becomes that many slices."""
@@ -66,6 +66,50 @@ def on_image(builder: Builder, node: onnx.NodeProto) -> bool:
     return True
 
 
+def by_activations(builder: Builder, node: onnx.NodeProto) -> bool:
+    """Conv whose weights are computed (a tracker's correlation) as a product of them with the windows of the image.
+
+    One image at a time; ``[C / group · taps, places]`` for each group are gathered by a slice for each tap.
+    """
+    attrs = attributes(node)
+    shape, weights, result = (builder.network.shape(name) for name in (*node.input[:2], node.output[0]))
+    if node.input[1] in builder.network.constants or shape is None or weights is None or result is None:
+        return False
+    rank, group, taps = len(shape) - 2, attrs.get("group", 1), int(np.prod(weights[2:]))
+    plain, maker = attrs.get("auto_pad", "NOTSET") in {"NOTSET", "VALID"}, builder.uses.makers.get(node.input[1])
+    if shape[0] != 1 or taps > MAX_WINDOW or not plain or (maker is not None and kind(maker) == "DequantizeLinear"):
+        return False
+    pads, value = attrs.get("pads", [0] * 2 * rank), node.input[0]
+    if any(pads):
+        value = builder.op("Pad", value, builder.const([0, 0, *pads[:rank], 0, 0, *pads[rank:]], np.int64))
+    slices = _windows(builder, value, attrs, weights[2:], result[2:])
+    places = int(np.prod(result[2:]))
+    each = [builder.reshape(part, [group, weights[1], 1, places]) for part in slices]
+    windows = builder.op("Concat", *each, axis=2) if taps > 1 else each[0]
+    columns = builder.reshape(windows, [group, weights[1] * taps, places])
+    rows = builder.reshape(node.input[1], [group, weights[0] // group, weights[1] * taps])
+    made = builder.reshape(builder.op("MatMul", rows, columns), result)
+    if len(node.input) > 2 and node.input[2]:
+        made = builder.op("Add", made, builder.reshape(node.input[2], [1, weights[0], *[1] * rank]))
+    builder.same(made, node.output[0])
+    return True
+
+
+def _windows(
+    builder: Builder, value: str, attrs: dict[str, Any], kernel: Sequence[int], sizes: Sequence[int]
+) -> list[str]:
+    """For each place in a window the slice of an image (padded already) that all windows have there."""
+    dilations, strides = (attrs.get(key, [1] * len(kernel)) for key in ("dilations", "strides"))
+    axes = builder.const(list(range(2, len(kernel) + 2)), np.int64)
+    steps, slices = builder.const(list(strides), np.int64), []
+    for place in np.ndindex(*kernel):
+        starts = [p * d for p, d in zip(place, dilations, strict=True)]
+        ends = [s + (size - 1) * t + 1 for s, size, t in zip(starts, sizes, strides, strict=True)]
+        bounds = (builder.const(starts, np.int64), builder.const(ends, np.int64))
+        slices.append(builder.op("Slice", value, *bounds, axes, steps))
+    return slices
+
+
 def padded_lp(builder: Builder, node: onnx.NodeProto) -> bool:
     """LpPool with pads, which count as zeros, behind a Pad."""
     attrs, shape = attributes(node), builder.network.shape(node.input[0])
@@ -112,7 +156,7 @@ def dilated_pooling(builder: Builder, node: onnx.NodeProto) -> bool:
     if attrs.get("auto_pad", "NOTSET") not in {"NOTSET", "VALID"}:
         return False
     rank, largest = len(kernel), node.op_type == "MaxPool"
-    pads, strides = attrs.get("pads", [0] * 2 * rank), attrs.get("strides", [1] * rank)
+    pads = attrs.get("pads", [0] * 2 * rank)
     if any(pads) and not largest and not attrs.get("count_include_pad"):
         return False  # windows at the border have fewer places
     value = node.input[0]
@@ -120,13 +164,7 @@ def dilated_pooling(builder: Builder, node: onnx.NodeProto) -> bool:
         around = [0, 0, *pads[:rank], 0, 0, *pads[rank:]]
         lowest = builder.const(np.float32(np.finfo(np.float32).min if largest else 0))
         value = builder.op("Pad", value, builder.const(around, np.int64), lowest)
-    axes, steps = builder.const(list(range(2, rank + 2)), np.int64), builder.const(strides, np.int64)
-    slices = []
-    for place in np.ndindex(*kernel):
-        starts = [p * d for p, d in zip(place, dilations, strict=True)]
-        ends = [s + (size - 1) * t + 1 for s, size, t in zip(starts, (result or ())[2:], strides, strict=True)]
-        bounds = (builder.const(starts, np.int64), builder.const(ends, np.int64))
-        slices.append(builder.op("Slice", value, *bounds, axes, steps))
+    slices = _windows(builder, value, attrs, kernel, (result or ())[2:])
     builder.op("Max" if largest else "Mean", *slices, out=node.output[0])
     return True
 
