@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from edgekit.bundles.literals import Text
-from edgekit.bundles.naming import Name, name, names
+from edgekit.bundles.naming import Name, name, names, tells_nothing
 from edgekit.errors import Unsupported
 from edgekit.nouns.description import (
     AudioInput,
@@ -226,12 +226,14 @@ def of(manifest: Manifest, file: ArtifactFile) -> BundleFacts:
         Unsupported: a tensor's dtype is none that apps fill or read.
     """
     told, card = manifest.description, manifest.description.card
-    model = name(card.name or manifest.source.name, "model")
     inputs = _tensors(file.signature.inputs, "input")
     outputs = _tensors(file.signature.outputs, "output")
+    results = tuple(_results(told, outputs))
+    title = card.name or _title(manifest.source.name, results)
+    model = name(title, "model")
     return BundleFacts(
         model=model,
-        title=Text(card.name or manifest.source.name),
+        title=Text(title),
         summary=Text(card.description),
         source=Text(manifest.source.file),
         variant=_variant(model, file),
@@ -241,8 +243,25 @@ def of(manifest: Manifest, file: ArtifactFile) -> BundleFacts:
             for tensor, spec in zip(inputs, file.signature.inputs, strict=True)
         ),
         outputs=outputs,
-        results=tuple(_results(told, outputs)),
+        results=results,
     )
+
+
+CALLED: dict[Task, str] = {
+    "classification": "classifier",
+    "regression": "regressor",
+    "embedding": "embedder",
+    "segmentation": "segmenter",
+    "detection": "detector",
+    "keypoints": "keypoint finder",
+}
+"""By task: what people call a network that does it."""
+
+
+def _title(source: str, results: tuple[ResultFacts, ...]) -> str:
+    """What a network is called that nobody gave a name: as its file is, or if that says nothing, as what it does."""
+    done = (CALLED[one.task] for one in results if one.task in CALLED)
+    return next(done, source) if tells_nothing(source) else source
 
 
 def _tensors(specs: tuple[TensorSpec, ...], role: str) -> tuple[TensorFacts, ...]:

@@ -19,6 +19,18 @@ RESERVED = frozenset(
 """Words of the languages, and of the templates' own code, in lower case."""
 
 
+GENERIC = re.compile(
+    r"best|checkpoint|ckpt|export|exported|final|frozen|graph|inference|keras|last|latest|model|net|network|new|old|onnx"
+    r"|saved|savedmodel|tf|tflite|trained|untitled|weights|v?\d+"
+)
+"""Words of file names that tell nothing of what a network does."""
+
+
+def tells_nothing(text: str) -> bool:
+    """Whether a file's name says nothing of what its network does: ``model``, ``saved_model``, ``best-2``."""
+    return all(GENERIC.fullmatch(word) for word in _words(text))
+
+
 class Name(msgspec.Struct, frozen=True):
     """An identifier in the ways in which languages write it; ``snake`` is unique without its underscores."""
 

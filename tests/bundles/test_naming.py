@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekit.bundles.naming import LONGEST, RESERVED, name, names
+from edgekit.bundles.naming import LONGEST, RESERVED, name, names, tells_nothing
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,18 @@ from edgekit.bundles.naming import LONGEST, RESERVED, name, names
 )
 def test_names(text: str, snake: str) -> None:
     assert name(text, "input").snake == snake
+
+
+@pytest.mark.parametrize(
+    "text", ["model", "saved_model", "SavedModel", "best-2", "model_v3", "Model.final", "", "数字"]
+)
+def test_names_that_say_nothing(text: str) -> None:
+    assert tells_nothing(text)
+
+
+@pytest.mark.parametrize("text", ["digits", "model_digits", "yolov8n_best", "net10t"])
+def test_names_that_say_something(text: str) -> None:
+    assert not tells_nothing(text)
 
 
 def test_ways_of_writing() -> None:
