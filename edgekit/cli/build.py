@@ -168,6 +168,7 @@ def verb(
             results, code = after_build.refreshed(results), code or measured.exit_code
         code = code or _judge_budget(console, wanted, results)
         results = _explain(session, console, results) if report else results
+        _show_next(results)
     if as_json:
         document: dict[str, Any] = {"results": [_as_dict(result) for result in results]}
         if measured is not None:
@@ -190,12 +191,22 @@ def _explain(session: "Session", console: "Console", results: list[Result]) -> l
 
     for result in stale:
         try:
-            say(f"wrote {report.report(session, [result.folder])}")
+            report.report(session, [result.folder])
         except CancelledError:
             raise
         except EdgekitError as error:
             console.print(f"no {made_of.NAME}: {error.problem}")
     return after_build.refreshed(results)
+
+
+def _show_next(results: list[Result]) -> None:
+    """Which files of each folder to open next."""
+    from edgekit.report import made_of  # noqa: PLC0415  as above
+
+    for result in results:
+        explained = result.manifest is not None and made_of.is_of(result.folder / made_of.NAME, result.manifest)
+        if step := screens.next_step(result, explained=explained):
+            say(step)
 
 
 def _judge_budget(console: "Console", wanted: Project, results: list[Result]) -> int:

@@ -11,11 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from edgekit.nouns import recipe as recipes
-from edgekit.nouns.manifest import ArtifactFile, Manifest
+from edgekit.nouns.manifest import INTEGRATION, ArtifactFile, Manifest
 from edgekit.nouns.model import FLOATS, Signature, TensorRow, TensorSpec
 from edgekit.nouns.results import Check, Inspection, Plan, Result
 from edgekit.nouns.target import Target
 from edgekit.nouns.verification import TaskMetric, Verification
+from edgekit.report import made_of
 
 if TYPE_CHECKING:
     from edgekit.nouns.results import Health  # only its own verb examines
@@ -99,6 +100,20 @@ def _result(row: Result, manifest: Manifest) -> Iterable[Text]:
     yield Text.assemble((f"{row.folder}/", "bold"))
     for remark in dict.fromkeys([*_remarks(manifest), *_beside(row)]):
         yield Text(f"  {remark}")
+
+
+def next_step(row: Result, *, explained: bool) -> str:
+    """Which files to open next: the page that explains a result, and the way into an app; "" if neither is there."""
+    manifest = row.manifest
+    if manifest is None:
+        return ""
+    told = {}
+    if explained:
+        told[made_of.NAME] = "explains it"
+    if manifest.integration is not None:
+        told[f"{INTEGRATION}/README.md"] = "takes it into an app"
+    steps = ", ".join(f"{name} {what}" for name, what in told.items())
+    return f"next, in {row.folder}/: {steps}" if told else ""
 
 
 NAMED = 5

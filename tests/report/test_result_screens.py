@@ -7,8 +7,9 @@ import msgspec
 import pytest
 from rich.console import Console
 
+from edgekit.errors import InputError
 from edgekit.nouns.base import FileDigest
-from edgekit.nouns.manifest import ArtifactFile, DataSet, Manifest
+from edgekit.nouns.manifest import ArtifactFile, Bundle, DataSet, Manifest
 from edgekit.nouns.model import Model, Precision, Signature, SourceOptions
 from edgekit.nouns.results import Result
 from edgekit.nouns.target import BuildOptions
@@ -31,14 +32,17 @@ def file(precision: Precision, name: str, metric: TaskMetric | None) -> Artifact
     )  # fmt: skip
 
 
-def shown(files: list[ArtifactFile], width: int, **data: DataSet) -> list[str]:
+def made(files: list[ArtifactFile], **data: DataSet) -> Manifest:
     model = Model(name="m", file="m.onnx", sha256="0" * 64, format="onnx", bytes=1, signature=SIGNATURE)
-    manifest = Manifest(
+    return Manifest(
         edgekit="0", tools={}, created_utc="", source=model, recipe=BuildOptions(), source_options=SourceOptions(),
         target="android", artifacts=tuple(files), **data,
     )  # fmt: skip
+
+
+def shown(files: list[ArtifactFile], width: int, **data: DataSet) -> list[str]:
     console = Console(width=width, record=True, file=Path("/dev/null").open("w"), markup=False)  # noqa: SIM115
-    console.print(screens.results([Result("android", Path("dist/m/android"), manifest=manifest)]))
+    console.print(screens.results([Result("android", Path("dist/m/android"), manifest=made(files, **data))]))
     console.file.close()
     return [line.rstrip() for line in console.export_text().splitlines()]
 
@@ -73,3 +77,18 @@ def test_what_was_guessed_of_the_data_is_told_before_what_is_doubted() -> None:
         "calibration: only 9 samples",
         "evaluation: column 1 was read as the label",
     ]
+
+
+@pytest.mark.parametrize("explained", [True, False])
+@pytest.mark.parametrize("bundled", [True, False])
+def test_the_next_step_names_what_is_there(explained: bool, bundled: bool) -> None:
+    manifest = made([file("int8", "model_int8.tflite", None)])
+    code = Bundle(kind="android", name="M", artifact="model_int8.tflite", files={}) if bundled else None
+    row = Result("android", Path("dist/m/android"), manifest=msgspec.structs.replace(manifest, integration=code))
+    step = screens.next_step(row, explained=explained)
+    assert ("report.html explains it" in step) is explained
+    assert ("integration/README.md takes it into an app" in step) is bundled
+    assert step.startswith("next, in dist/m/android/: ") is (explained or bundled)
+    assert (
+        screens.next_step(Result("android", Path("x"), error=InputError("", place="", fix="")), explained=False) == ""
+    )
