@@ -208,3 +208,18 @@ class Maker:
             return self.random.integers(0, 2 if spec.dtype == "bool" else 9, spec.shape).astype(spec.dtype)
         limits = np.iinfo(spec.dtype)
         return self.random.integers(limits.min // 2, limits.max // 2, spec.shape).astype(spec.dtype)
+
+
+def detector() -> tuple[Signature, Description]:
+    """A network that finds boxes of three classes in a letterboxed picture, all of it int8."""
+    image = TensorSpec(
+        name="image", source_name="image", shape=(1, 24, 20, 3), source_shape=(1, 24, 20, 3), dtype="int8",
+        source_dtype="float32", scale=0.02, zero_point=3,
+    )  # fmt: skip
+    boxes = TensorSpec(
+        name="found", source_name="found", shape=(1, 20, 7), source_shape=(1, 20, 7), dtype="int8",
+        source_dtype="float32", scale=0.01, zero_point=-7,
+    )  # fmt: skip
+    row = ImageInput(size=(24, 20), range=(0, 1), mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.25), fit="letterbox")
+    out = DetectionOutput(box_format="cxcywh", score_threshold=0.1)
+    return Signature(inputs=(image,), outputs=(boxes,)), Description(inputs=(row,), outputs=(out,))

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.nouns.description import ClassificationOutput, Description, DetectionOutput, ImageInput
+from edgekit.nouns.description import ClassificationOutput, Description, DetectionOutput
 from edgekit.nouns.model import Signature, TensorSpec
-from tests.bundles.made import Maker
+from tests.bundles.made import Maker, detector
 from tests.bundles.written import written
 
 REPLAY = '''"""Gives what the golden vectors hold: one network's outputs after another's."""
@@ -60,20 +60,6 @@ def test_every_stage_agrees(kind: str, seed: int, tmp_path: Path) -> None:
         maker = Maker(seed)
         run = tried(bundle(tmp_path, kind, *maker.network(), maker))
         assert run.returncode == 0, run.stderr
-
-
-def detector() -> tuple[Signature, Description]:
-    image = TensorSpec(
-        name="image", source_name="image", shape=(1, 24, 20, 3), source_shape=(1, 24, 20, 3), dtype="int8",
-        source_dtype="float32", scale=0.02, zero_point=3,
-    )  # fmt: skip
-    boxes = TensorSpec(
-        name="found", source_name="found", shape=(1, 20, 7), source_shape=(1, 20, 7), dtype="int8",
-        source_dtype="float32", scale=0.01, zero_point=-7,
-    )  # fmt: skip
-    row = ImageInput(size=(24, 20), range=(0, 1), mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.25), fit="letterbox")
-    out = DetectionOutput(box_format="cxcywh", score_threshold=0.1)
-    return Signature(inputs=(image,), outputs=(boxes,)), Description(inputs=(row,), outputs=(out,))
 
 
 FAULTS = {

@@ -1,4 +1,4 @@
-"""Kotlin on this machine: its compiler, ktlint and JUnit, Android's classes, and TFLite for this machine's JVM."""
+"""Kotlin and Java on this machine: compilers, ktlint, JUnit, Android's classes, and TFLite for this machine's JVM."""
 
 import os
 import subprocess
@@ -6,11 +6,19 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgekit import config
 from tests.studies.apps import maven
 
 STUBS = Path(__file__).parent / "stubs"
 
 DESKTOP = "2.18.0-1.5.11"
+
+integration = config.target("android").integration
+assert integration is not None
+COORDINATES = {name: one.value for name, one in integration.coordinates.items()}
+"""What generated Gradle files ask for."""
+
+ANDROIDX = (COORDINATES["androidx_runner"], COORDINATES["androidx_junit"], "androidx.test:monitor:1.8.0")
 
 
 @dataclass(frozen=True)
@@ -24,15 +32,17 @@ class Toolchain:
     @staticmethod
     def fetched(folder: Path) -> "Toolchain":
         """Fetch all of it, or take it from Maven's own cache."""
-        compiler = maven.with_dependencies("org.jetbrains.kotlin:kotlin-compiler-embeddable:2.1.0", folder)
+        version = COORDINATES["kotlin"]
+        compiler = maven.with_dependencies(f"org.jetbrains.kotlin:kotlin-compiler-embeddable:{version}", folder)
         parts = [
             next(path for path in compiler.split(os.pathsep) if "kotlin-stdlib" in path),
-            maven.with_dependencies("junit:junit:4.13.2", folder),
+            maven.with_dependencies(COORDINATES["junit"], folder),
             str(maven.alone("org.robolectric:android-all:14-robolectric-10818077:jar", folder)),
         ]
-        for name in ("tensorflow-lite", "tensorflow-lite-api"):  # the Interpreter is split over both
-            archive = maven.alone(f"org.tensorflow:{name}:2.16.1:aar", folder)
-            parts.append(str(maven.unpacked(archive) / "classes.jar"))
+        # TFLite's Interpreter is split over both.
+        tflite = (f"org.tensorflow:{name}:2.16.1" for name in ("tensorflow-lite", "tensorflow-lite-api"))
+        archives = (maven.alone(f"{name}:aar", folder) for name in (*tflite, *ANDROIDX))
+        parts += [str(maven.unpacked(archive) / "classes.jar") for archive in archives]
         for artifact in (f"tensorflow-lite:{DESKTOP}", f"javacpp:{DESKTOP.split('-')[1]}"):
             parts += [str(maven.alone(f"org.bytedeco:{artifact}:jar{kind}", folder)) for kind in ("", ":linux-x86_64")]
         ktlint = maven.with_dependencies("com.pinterest.ktlint:ktlint-cli:1.5.0", folder)
@@ -52,6 +62,23 @@ class Toolchain:
         ]
         run = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
         assert run.returncode == 0, run.stderr[-8000:]
+
+    def compile_java(self, sources: list[Path], classes: Path) -> None:
+        """Compile Java files against Kotlin's classes, and beside them; warnings are errors."""
+        path = os.pathsep.join([str(classes), self.libraries])
+        # Libraries name annotations and archives that nobody needs.
+        options = [
+            "--release",
+            "17",
+            "-Xlint:all,-classfile,-path,-processing",
+            "-Werror",
+            "-cp",
+            path,
+            "-d",
+            str(classes),
+        ]
+        run = subprocess.run(["javac", *options, *map(str, sources)], capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stderr[-8000:] + run.stdout
 
     def test(self, classes: list[Path], *names: str) -> dict[str, str]:
         """Run JUnit tests by the names of their classes; the failures by test, with their messages.

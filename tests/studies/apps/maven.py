@@ -12,9 +12,13 @@ COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy"
 LIST = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:build-classpath"
 
 PROJECT = """<project><modelVersion>4.0.0</modelVersion><groupId>pages</groupId><artifactId>pages</artifactId>
-<version>1</version><dependencies><dependency><groupId>{0}</groupId><artifactId>{1}</artifactId><version>{2}</version>
+<version>1</version><repositories><repository><id>google</id><url>https://maven.google.com</url></repository></repositories>
+<dependencies><dependency><groupId>{0}</groupId><artifactId>{1}</artifactId><version>{2}</version>
 </dependency></dependencies></project>"""
 """A project that depends on one artifact: how Maven tells with what else that comes."""
+
+ALONE = PROJECT.partition("<dependencies>")[0] + "</project>"
+"""A project that depends on nothing, and knows the same repositories."""
 
 
 def maven(*arguments: str, folder: Path) -> None:
@@ -29,6 +33,7 @@ def maven(*arguments: str, folder: Path) -> None:
 
 def alone(artifact: str, folder: Path) -> Path:
     """One artifact's file (GROUP:NAME:VERSION:PACKAGING[:CLASSIFIER]), without what it depends on."""
+    (folder / "pom.xml").write_text(ALONE)
     maven(COPY, f"-Dartifact={artifact}", f"-DoutputDirectory={folder}", folder=folder)
     _group, name, version, packaging, *classifier = artifact.split(":")
     return folder / f"{'-'.join([name, version, *classifier])}.{packaging}"

@@ -1,6 +1,6 @@
 """Android bundles on a JVM: Kotlin's compiler, Android's and TFLite's classes, and TFLite for this machine as the engine.
 
-LiteRT's `CompiledModel` and androidx.test are on Google's Maven only: what uses them is compiled against `stubs`.
+LiteRT's library is on no registry that these tests reach: what uses it is compiled against `stubs`.
 """
 
 import os
@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.bundles.made import Maker
+from tests.bundles.made import Maker, detector
 from tests.bundles.written import written
 from tests.conftest import ROOT
+from tests.studies.apps.java_caller import caller
 from tests.studies.apps.jvm import STUBS, Toolchain, parts, resources
 
 SHAPES = ROOT / "docs" / "examples" / "shapes"
@@ -70,6 +71,28 @@ def test_the_whole_path_of_a_real_build(toolchain: Toolchain, shapes: Path, tmp_
     assert toolchain.lint(shapes) == ""
 
 
+JAVA = """import android.content.Context;
+import android.graphics.Bitmap;
+import com.google.ai.edge.litert.LiteRtException;
+import edgekit.shapes.*;
+
+class App {
+    ShapesResult classify(Context context, Bitmap bitmap) throws LiteRtException {
+        LINES
+    }
+}
+"""
+
+
+def test_the_readme_s_lines_for_java(toolchain: Toolchain, shapes: Path, tmp_path: Path) -> None:
+    found = re.search(r"```java\n(.+?)```", (shapes / "README.md").read_text("utf8"), flags=re.DOTALL)
+    assert found is not None
+    lines = found[1].replace("ShapesResult result =", "return")
+    (tmp_path / "App.java").write_text(JAVA.replace("LINES", lines))
+    toolchain.compile([*parts(shapes), STUBS], tmp_path / "classes")
+    toolchain.compile_java([tmp_path / "App.java"], tmp_path / "classes")
+
+
 STAGE_TESTS = {"preprocess", "quantize", "model", "dequantize", "postprocess", "wholePath", "wholePathRecorded"}
 
 FAULTS: dict[str, tuple[str, str, str, str]] = {
@@ -113,9 +136,40 @@ def test_a_planted_fault_is_named(fault: str, toolchain: Toolchain, shapes: Path
     assert ("wholePathRecorded" in found) is (fault != "zero point of the output")
 
 
+CENTRES = (r"\((\w) - (\w) \* 0\.5f\)", r"(\1)"), (r"\((\w) \+ (\w) \* 0\.5f\)", r"(\1 + \2)")
+"""Boxes by their centre, read as if by their upper left corner."""
+
+BOX_FAULTS = {
+    "corner for centre": CENTRES,
+    "y for x": ((r"\(a ([-+]) c", r"(B \1 D"), (r"\(b ([-+]) d", r"(a \1 c"), (r"\(B ([-+]) D", r"(b \1 d")),
+}
+
+
+@pytest.mark.parametrize("fault", [None, *BOX_FAULTS])
+def test_a_wrong_box_format_is_named(fault: str | None, toolchain: Toolchain, tmp_path: Path) -> None:
+    """On a network that finds boxes, whose outputs are made up: no file gives them."""
+    signature, described = detector()
+    maker = Maker(1)
+    written(tmp_path / "net", "android", signature, described, lambda _: maker.outputs(signature), target="android")
+    source = next((tmp_path / "net/src/main").rglob("Postprocessing.kt"))
+    text = source.read_text("utf8")
+    for pattern, put in () if fault is None else BOX_FAULTS[fault]:
+        text, count = re.subn(pattern, put, text)
+        assert count == 2
+    source.write_text(text, "utf8")
+    found = failing(toolchain, tmp_path / "net", tmp_path / "classes")
+    stages = {test: told for test, told in found.items() if test not in {"model", "wholePath"}}
+    if fault is None:
+        assert stages == {}
+        return
+    assert stages.keys() == {"postprocess", "wholePathRecorded"}
+    assert "postprocess differs in" in stages["postprocess"]
+
+
 def test_random_networks_compile_and_agree(toolchain: Toolchain, tmp_path: Path) -> None:
-    """Every kind of input and every task, names that are no identifiers: one run of the compiler for all."""
-    seeds = range(24)
+    """Every kind of input and every task, names that are no identifiers: one run of each compiler for all."""
+    seeds, callers = range(24), tmp_path / "callers"
+    callers.mkdir()
     for seed in seeds:
         maker = Maker(seed)
         signature, described = maker.network()
@@ -123,13 +177,18 @@ def test_random_networks_compile_and_agree(toolchain: Toolchain, tmp_path: Path)
         def made_up(_: object, made: Callable[[], object] = lambda: maker.outputs(signature)) -> object:
             return made()
 
-        written(tmp_path / str(seed), "android", signature, described, made_up, name=f"net {seed}", target="android")
+        facts = written(
+            tmp_path / str(seed), "android", signature, described, made_up, name=f"net {seed}", target="android"
+        )
+        (callers / f"Net{seed}Caller.java").write_text(caller(facts), "utf8")
     assert toolchain.lint(tmp_path) == ""
     classes = tmp_path / "classes"
     toolchain.compile([*(part for seed in seeds for part in parts(tmp_path / str(seed))), STUBS], classes)
+    toolchain.compile_java(sorted(callers.iterdir()), classes)
     wrong = {}
     for seed in seeds:
-        found = toolchain.test([classes, *resources(tmp_path / str(seed))], f"edgekit.net{seed}.GoldenTest")
+        tests = (f"edgekit.net{seed}.GoldenTest", f"callers.Net{seed}Caller")
+        found = toolchain.test([classes, *resources(tmp_path / str(seed))], *tests)
         # These outputs were made up: there is no file that gives them.
         if own := {test: told for test, told in found.items() if not test.startswith(("model(", "wholePath("))}:
             wrong[seed] = own

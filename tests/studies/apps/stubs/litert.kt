@@ -1,49 +1,65 @@
-// The documented surface of LiteRT's Kotlin API (2.1), without anything behind it: its library is not in a registry that
-// tests reach, so that code which uses it is compiled against this and never run.
+// The surface of LiteRT's Kotlin API as its sources declare it (Model.kt, TensorBuffer.kt, LiteRtException.kt), without
+// anything behind it: its library is not in a registry that tests reach, so that code which uses it is compiled against
+// this and never run.
 package com.google.ai.edge.litert
 
 import android.content.res.AssetManager
 
 enum class Accelerator { NONE, CPU, GPU, NPU }
 
-class LiteRtException(message: String) : Exception(message)
+class LiteRtException(val code: Int, message: String) : Exception(message)
 
 class Environment
 
-class TensorBuffer : AutoCloseable {
-    fun writeInt(data: IntArray): Unit = TODO()
-
-    fun writeFloat(data: FloatArray): Unit = TODO()
-
-    fun writeInt8(data: ByteArray): Unit = TODO()
-
-    fun writeBoolean(data: BooleanArray): Unit = TODO()
-
-    fun readInt(): IntArray = TODO()
-
-    fun readFloat(): FloatArray = TODO()
-
-    fun readInt8(): ByteArray = TODO()
-
-    fun readBoolean(): BooleanArray = TODO()
-
-    override fun close() = TODO()
+abstract class JniHandle : AutoCloseable {
+    override fun close(): Unit = TODO()
 }
 
-class CompiledModel : AutoCloseable {
+class TensorBuffer : JniHandle() {
+    @Throws(LiteRtException::class)
+    fun writeInt(data: IntArray): Unit = TODO()
+
+    @Throws(LiteRtException::class)
+    fun writeFloat(data: FloatArray): Unit = TODO()
+
+    @Throws(LiteRtException::class)
+    fun writeInt8(data: ByteArray): Unit = TODO()
+
+    @Throws(LiteRtException::class)
+    fun writeBoolean(data: BooleanArray): Unit = TODO()
+
+    @Throws(LiteRtException::class)
+    fun readInt(): IntArray = TODO()
+
+    @Throws(LiteRtException::class)
+    fun readFloat(): FloatArray = TODO()
+
+    @Throws(LiteRtException::class)
+    fun readInt8(): ByteArray = TODO()
+
+    @Throws(LiteRtException::class)
+    fun readBoolean(): BooleanArray = TODO()
+}
+
+class CompiledModel : JniHandle() {
     class Options(vararg val accelerators: Accelerator)
 
-    fun createInputBuffers(): List<TensorBuffer> = TODO()
+    @Throws(LiteRtException::class)
+    @JvmOverloads
+    fun createInputBuffers(signatureIndex: Int = 0): List<TensorBuffer> = TODO()
 
-    fun createOutputBuffers(): List<TensorBuffer> = TODO()
+    @Throws(LiteRtException::class)
+    @JvmOverloads
+    fun createOutputBuffers(signatureIndex: Int = 0): List<TensorBuffer> = TODO()
 
-    fun run(inputs: List<TensorBuffer>, outputs: List<TensorBuffer>): Unit = TODO()
-
-    override fun close() = TODO()
+    @Throws(LiteRtException::class)
+    @JvmOverloads
+    fun run(inputs: List<TensorBuffer>, outputs: List<TensorBuffer>, signatureIndex: Int = 0): Unit = TODO()
 
     companion object {
         @JvmStatic
         @JvmOverloads
+        @Throws(LiteRtException::class)
         fun create(
             assetManager: AssetManager,
             assetName: String,
