@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.bundles.made import Maker
+from edgekit.nouns.description import Description
+from edgekit.nouns.model import Signature
+from tests.bundles.made import Maker, detector
 from tests.bundles.written import written
 from tests.studies.apps import tflite_library
 
@@ -89,37 +91,64 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     env = os.environ | {"EDGEKIT_CACHE": str(folder / "cache"), "NO_COLOR": "1"}
     targets = [part for name in ("linux-arm64", "openvino-cpu", "edgetpu") for part in ("-t", name)]
-    for command in (["shapes/draw.py"], ["-m", "edgekit", "build", "shapes", "--precision", "int8", *targets]):
+    for command in (
+        ["shapes/draw.py"],
+        ["-m", "edgekit", "build", "shapes", "--precision", "int8", "--sample-app", *targets],
+    ):
         subprocess.run([sys.executable, *command], cwd=folder, env=env, capture_output=True, check=True)
     return folder / "dist" / "model"
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # exponentials of random numbers
 def test_random_networks_compile_and_agree(library: tflite_library.Library, tmp_path: Path) -> None:
-    cases = []
     for seed in range(CASES):
         maker = Maker(seed)
         signature, described = maker.network()
-        facts = written(
-            tmp_path / str(seed), "linux", signature, described, lambda _, m=maker, s=signature: m.outputs(s),
-            name=f"case {seed}",
-        )  # fmt: skip
-        ns = facts.model.snake
-        outputs = (f'{ns}::Bytes(files.Of<std::uint8_t>("{tensor.name.snake}.raw"))' for tensor in facts.outputs)
-        cases.append(CASE.format(seed=seed, ns=ns, outputs=", ".join(outputs)))
-    calls = "".join(f"  failed += test_{seed}::Test();\n" for seed in range(CASES))
-    includes = "".join(f"#include <{name}>\n" for name in INCLUDES)
-    (tmp_path / "all.cpp").write_text(
-        f"{includes}#define main unused_main\n{''.join(cases)}#undef main\nint main() {{\n  int failed = 0;\n{calls}  return failed;\n}}\n"
+        bundled(tmp_path / str(seed), signature, described, maker)
+    run = replayed(tmp_path, [str(seed) for seed in range(CASES)], library)
+    assert run.returncode == 0, run.stderr
+
+
+def bundled(folder: Path, signature: Signature, described: Description, maker: Maker) -> None:
+    """A bundle whose network's outputs are made up, and beside it what tests it on an engine that replays them."""
+    facts = written(
+        folder, "linux", signature, described, lambda _: maker.outputs(signature), name=f"case {folder.name}"
     )
-    folders = [f"-I{seed}/include" for seed in range(CASES)]
+    ns = facts.model.snake
+    outputs = (f'{ns}::Bytes(files.Of<std::uint8_t>("{tensor.name.snake}.raw"))' for tensor in facts.outputs)
+    folder.with_suffix(".case").write_text(CASE.format(seed=folder.name, ns=ns, outputs=", ".join(outputs)))
+
+
+def replayed(folder: Path, cases: list[str], library: tflite_library.Library) -> subprocess.CompletedProcess[str]:
+    """Compile several such bundles in one run, and test them."""
+    includes = "".join(f"#include <{name}>\n" for name in INCLUDES)
+    code = "".join((folder / f"{case}.case").read_text() for case in cases)
+    calls = "".join(f"  failed += test_{case}::Test();\n" for case in cases)
+    (folder / "all.cpp").write_text(
+        f"{includes}#define main unused_main\n{code}#undef main\nint main() {{\n  int failed = 0;\n{calls}  return failed;\n}}\n"
+    )
+    folders = [f"-I{case}/include" for case in cases]
     command = ["g++", *FLAGS, "-Wno-unused-function", "-isystem", library.headers, *folders, "all.cpp", library.file]
     made = subprocess.run(
-        [*command, f"-Wl,-rpath,{library.file.parent}", "-ldl", "-o", "all"], cwd=tmp_path, capture_output=True, text=True, check=False
+        [*command, f"-Wl,-rpath,{library.file.parent}", "-ldl", "-o", "all"], cwd=folder, capture_output=True, text=True, check=False
     )  # fmt: skip
     assert made.returncode == 0, made.stderr[:4000]
-    run = subprocess.run(["./all"], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
+    return subprocess.run(["./all"], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_a_wrong_box_format_is_named(library: tflite_library.Library, tmp_path: Path) -> None:
+    """On a network that finds boxes: read rightly, from another corner, and with x for y."""
+    formats = {"0": "kCxcywh", "1": "kXywh", "2": "kCycxhw"}
+    for case, put in formats.items():
+        signature, described = detector()
+        bundled(tmp_path / case, signature, described, Maker(1))
+        (code,) = (tmp_path / case / "include").rglob("model.hpp")
+        before = code.read_text("utf8")
+        assert before.count("BoxFormat::kCxcywh") == 1
+        code.write_text(before.replace("kCxcywh", put), "utf8")
+        run = replayed(tmp_path, [case], library)
+        failed = {line.split(":")[0] for line in run.stderr.splitlines() if line.startswith("FAILED")}
+        assert failed == (set() if case == "0" else {"FAILED postprocess", "FAILED whole path"})
 
 
 def cmake(folder: Path, build: Path, library: tflite_library.Library) -> None:
@@ -167,14 +196,18 @@ FAULTS = {
 def test_a_fault_is_named(fault: str, bundles: Path, library: tflite_library.Library, tmp_path: Path) -> None:
     before, after, stage = FAULTS[fault]
     folder = shutil.copytree(bundles / "linux-arm64/integration", tmp_path / "bundle")
-    code = folder / "include/model/model.hpp"
+    code = folder / "include/classifier/model.hpp"
     text, count = re.subn(before, after, code.read_text("utf8"))
     assert count
     code.write_text(text, "utf8")
     command = ["g++", *FLAGS, "-isystem", library.headers, "-Iinclude", "tests/golden_test.cpp", library.file]
     subprocess.run([*command, f"-Wl,-rpath,{library.file.parent}", "-o", "golden_test"], cwd=folder, check=True)
     run = subprocess.run(
-        ["./golden_test", "model/model_int8.tflite", "golden"], cwd=folder, capture_output=True, text=True, check=False
+        ["./golden_test", "model/classifier_int8.tflite", "golden"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert run.returncode == 1
     failed = {line.split(":")[0] for line in run.stderr.splitlines() if line.startswith("FAILED")}
@@ -183,33 +216,125 @@ def test_a_fault_is_named(fault: str, bundles: Path, library: tflite_library.Lib
 
 
 PROGRAM = """#include <iostream>
-#include "model/model.hpp"
+#include "classifier/model.hpp"
 
 int main() {
-  model::Picture image{40, 50, std::vector<std::uint8_t>(40 * 50 * 3, 200)};
+  classifier::Picture image{40, 50, std::vector<std::uint8_t>(40 * 50 * 3, 200)};
   LINES
-  std::cout << found.scores_output.front().label << "\\n";
+  std::cout << found.scores_output.front().label << "\\n" << model.Accelerator() << "\\n";
 }
 """
+
+PYTHON_PROGRAM = """import numpy as np
+image = np.full((40, 50, 3), 200, np.uint8)
+LINES
+print(found.scores_output[0].label)
+print(model.accelerator)
+"""
+
+LABELS = {"circle", "square", "triangle"}
+
+DELEGATE = """#include <cstdio>
+#include "tensorflow/lite/c/common.h"
+
+namespace {
+TfLiteStatus Prepare(TfLiteContext*, TfLiteDelegate*) { std::puts("prepared"); return kTfLiteOk; }
+}  // namespace
+
+extern "C" TfLiteDelegate* tflite_plugin_create_delegate(char**, char**, size_t, void (*)(const char*)) {
+  std::puts("created");
+  static TfLiteDelegate delegate{};
+  delegate.Prepare = Prepare;
+  return &delegate;
+}
+
+extern "C" void tflite_plugin_destroy_delegate(TfLiteDelegate*) { std::puts("destroyed"); std::fflush(stdout); }
+"""
+"""In the place of libedgetpu: a delegate that leaves all operators to the CPU, and says what is done with it."""
+
+
+def lines_of(page: str, language: str, folder: Path) -> str:
+    """What a README gives to paste, with the place of the network's file."""
+    found = re.findall(rf"```{language}\n(.+?)```", page, flags=re.DOTALL)
+    lines = found[0].split("\n", 1)[1] if language == "cpp" else found[0]
+    return str(lines).replace('"model/', f'"{folder}/model/')
+
+
+def fresh_program(folder: Path) -> str:
+    """A program in C++ with the lines of a bundle's README, in the folder above; the page."""
+    page = (folder / "README.md").read_text("utf8")
+    made = re.search(r"found\.(\w+)`", page)
+    assert made is not None
+    program = PROGRAM.replace("LINES", lines_of(page, "cpp", folder)).replace("scores_output", made[1])
+    (folder.parent / "main.cpp").write_text(program)
+    build = re.findall(r"```cmake\n(.+?)```", page, flags=re.DOTALL)[0]
+    (folder.parent / "CMakeLists.txt").write_text(
+        f"cmake_minimum_required(VERSION 3.16)\nproject(my_app LANGUAGES CXX)\nadd_executable(my_app main.cpp)\n{build}"
+    )
+    return page
 
 
 @pytest.mark.parametrize("target", ["linux-arm64", "openvino-cpu"])
 def test_the_readme_is_enough(target: str, bundles: Path, library: tflite_library.Library, tmp_path: Path) -> None:
     """A fresh program, with the lines that the README gives to paste."""
-    folder = shutil.copytree(bundles / target / "integration", tmp_path / "app" / "model")
-    page = (folder / "README.md").read_text("utf8")
-    build, code = (re.findall(rf"```{kind}\n(.+?)```", page, flags=re.DOTALL)[0] for kind in ("cmake", "cpp"))
-    made = re.search(r"found\.(\w+)`", page)
-    assert made is not None
-    lines = code.split("\n", 1)[1].replace('"model/', f'"{folder}/model/')
-    program = PROGRAM.replace("LINES", lines).replace("scores_output", made[1])
-    (tmp_path / "app/main.cpp").write_text(program)
-    (tmp_path / "app/CMakeLists.txt").write_text(
-        f"cmake_minimum_required(VERSION 3.16)\nproject(my_app LANGUAGES CXX)\nadd_executable(my_app main.cpp)\n{build}"
-    )
+    folder = shutil.copytree(bundles / target / "integration", tmp_path / "app" / "classifier")
+    page = fresh_program(folder)
     cmake(tmp_path / "app", tmp_path / "build", library)
     run = subprocess.run([tmp_path / "build/my_app"], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() in {"circle", "square", "triangle"}
+    assert run.stdout.splitlines()[0] in LABELS
+    if target == "openvino-cpu":
+        run = python_program(folder, page, {})
+        assert run.stdout.splitlines()[0] in LABELS
+
+
+def python_program(folder: Path, page: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """A fresh program in Python beside the bundle's package, with the lines of its README."""
+    shutil.copytree(folder / "python/classifier", folder.parent / "classifier_app/classifier")
+    made = re.search(r"found\.(\w+)`", page)
+    assert made is not None
+    program = PYTHON_PROGRAM.replace("LINES", lines_of(page, "python", folder)).replace("scores_output", made[1])
+    (folder.parent / "classifier_app/app.py").write_text(program)
+    command = [sys.executable, folder.parent / "classifier_app/app.py"]
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | env)
+
+
+def test_the_readme_is_enough_for_an_edge_tpu(bundles: Path, library: tflite_library.Library, tmp_path: Path) -> None:
+    """With a delegate of our own in the place of libedgetpu, and a file that says that it is compiled."""
+    folder = shutil.copytree(bundles / "edgetpu/integration", tmp_path / "app" / "classifier")
+    plain = (folder / "model/classifier_int8.tflite").read_bytes()
+    (folder / "model/classifier_int8_edgetpu.tflite").write_bytes(plain + b"edgetpu-custom-op")
+    (tmp_path / "delegate.cpp").write_text(DELEGATE)
+    command = ["g++", "-shared", "-fPIC", "-isystem", library.headers, "delegate.cpp", "-o", "libedgetpu.so.1"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    page = fresh_program(folder)
+    cmake(tmp_path / "app", tmp_path / "build", library)
+    env = {"LD_LIBRARY_PATH": str(tmp_path)}
+    app = tmp_path / "build/my_app"
+    run = subprocess.run([app], capture_output=True, text=True, check=True, env=os.environ | env)
+    created, prepared, label, accelerator, destroyed = run.stdout.splitlines()
+    assert (created, prepared, destroyed) == ("created", "prepared", "destroyed")
+    assert label in LABELS
+    assert accelerator.startswith("Edge TPU")
+    alone = subprocess.run([app], capture_output=True, text=True, check=False)
+    assert "libedgetpu.so.1 cannot be loaded" in alone.stderr
+    run = python_program(folder, page, env)
+    assert {"created", "prepared", "Edge TPU"} < set(run.stdout.splitlines())
+    assert LABELS & set(run.stdout.splitlines())
+
+
+@pytest.mark.parametrize("target", ["linux-arm64", "openvino-cpu", "edgetpu"])
+def test_sample_apps_run(target: str, bundles: Path, library: tflite_library.Library, tmp_path: Path) -> None:
+    """On a golden sample, and on a picture."""
+    folder = bundles / target / "integration/sample-app"
+    cmake(folder, tmp_path / "build", library)
+    (tmp_path / "photo.ppm").write_bytes(b"P6 3 2 255\n" + bytes(range(18)))
+    for given in ([], [tmp_path / "photo.ppm"], [tmp_path / "none.ppm"]):
+        run = subprocess.run([tmp_path / "build/classifier_app", *given], capture_output=True, text=True, check=False)
+        assert run.returncode == ("none" in str(given)), run.stderr
+        assert any(label in run.stdout for label in LABELS) is (run.returncode == 0)
+    if target != "linux-arm64":
+        run = subprocess.run([sys.executable, folder / "app.py"], capture_output=True, text=True, check=True)
+        assert any(label in run.stdout for label in LABELS)
 
 
 def test_formatted_as_clang_format_does(bundles: Path) -> None:
@@ -220,3 +345,35 @@ def test_formatted_as_clang_format_does(bundles: Path) -> None:
     command = ["uv", "tool", "run", "clang-format@21.1.2", "--dry-run", "-Werror", *files]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr[:3000]
+
+
+CHECKS = (
+    "-*,bugprone-*,clang-analyzer-*,concurrency-*,misc-unused-*,modernize-*,performance-*,portability-*"
+    # Fixed-point arithmetic and rounding are Pillow's; the others are matters of taste.
+    ",-bugprone-signed-bitwise,-bugprone-incorrect-roundings,-bugprone-easily-swappable-parameters"
+    ",-modernize-use-trailing-return-type,-performance-enum-size,-portability-avoid-pragma-once"
+)
+
+
+def test_clang_tidy_has_nothing_to_say(library: tflite_library.Library, tmp_path: Path) -> None:
+    """Of three networks that have every kind of input and task between them, one for each engine."""
+    import openvino  # noqa: PLC0415  large
+
+    if shutil.which("uv") is None:
+        pytest.skip("there is no uv to fetch clang-tidy")
+    for kind, seed in {"linux": 21, "edgetpu": 12, "openvino": 11}.items():
+        maker = Maker(seed)
+        signature, described = maker.network()
+        written(
+            tmp_path / kind, kind, signature, described, lambda _, m=maker, s=signature: m.outputs(s), name=f"case {seed}"
+        )  # fmt: skip
+    files = [*tmp_path.rglob("golden_test.cpp"), *tmp_path.rglob("main.cpp")]
+    assert len(files) == 6
+    system = [library.headers, Path(openvino.__path__[0]) / "include"]
+    flags = ["-std=c++17", '-DBUNDLE=".."', *(f"-I{folder}" for folder in tmp_path.rglob("include"))]
+    command = ["uv", "tool", "run", "clang-tidy@23.1.4", "--quiet", f"--checks={CHECKS}", "--warnings-as-errors=*"]
+    run = subprocess.run(
+        [*command, f"--header-filter={tmp_path}.*", *files, "--", *flags, *(f"-isystem{folder}" for folder in system)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout[-4000:]
