@@ -20,7 +20,7 @@ def test_the_same_network_gives_the_same_bytes(seed: int, tmp_path: Path) -> Non
     made = bundle(tmp_path / "one", seed)
     assert made == bundle(tmp_path / "two", seed)
     code = {name: content.decode() for name, content in made.items() if name.endswith((".kt", ".kts"))}
-    assert {"src/main/kotlin/edgekit/net/Net.kt", "src/test/kotlin/edgekit/net/GoldenTest.kt"} <= code.keys()
+    assert {"src/main/kotlin/edgekit/wren/Wren.kt", "src/test/kotlin/edgekit/wren/GoldenTest.kt"} <= code.keys()
     for name, text in code.items():
         assert text == f"{text.rstrip()}\n", name
         assert not [line for line in text.split("\n") if line != line.rstrip()], name

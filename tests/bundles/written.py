@@ -24,7 +24,7 @@ def written(
     description: Description,
     run: Callable[[list[Any]], list[Any]],
     *,
-    name: str = "net",
+    name: str = "wren",
     file: str = "model.tflite",
     target: str = "linux-arm64",
 ) -> told.BundleFacts:

@@ -178,16 +178,16 @@ def test_random_networks_compile_and_agree(toolchain: Toolchain, tmp_path: Path)
             return made()
 
         facts = written(
-            tmp_path / str(seed), "android", signature, described, made_up, name=f"net {seed}", target="android"
+            tmp_path / str(seed), "android", signature, described, made_up, name=f"wren {seed}", target="android"
         )
-        (callers / f"Net{seed}Caller.java").write_text(caller(facts), "utf8")
+        (callers / f"Wren{seed}Caller.java").write_text(caller(facts), "utf8")
     assert toolchain.lint(tmp_path) == ""
     classes = tmp_path / "classes"
     toolchain.compile([*(part for seed in seeds for part in parts(tmp_path / str(seed))), STUBS], classes)
     toolchain.compile_java(sorted(callers.iterdir()), classes)
     wrong = {}
     for seed in seeds:
-        tests = (f"edgekit.net{seed}.GoldenTest", f"callers.Net{seed}Caller")
+        tests = (f"edgekit.wren{seed}.GoldenTest", f"callers.Wren{seed}Caller")
         found = toolchain.test([classes, *resources(tmp_path / str(seed))], *tests)
         # These outputs were made up: there is no file that gives them.
         if own := {test: told for test, told in found.items() if not test.startswith(("model(", "wholePath("))}:
