@@ -1,5 +1,6 @@
 """Task metrics of labelled samples, and what they are for an answer that knows nothing."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,9 @@ from edgekit.waist.rows import pieces
 from edgekit.waist.tensors import Array, arrays, load_array
 
 LOWER_IS_BETTER = frozenset({"mae", "mse"})
+
+IGNORED = 255
+"""What masks of classes hold where nobody says which class it is (Pascal VOC's and Cityscapes' convention)."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +41,10 @@ def metric(name: str, outputs: dict[str, Array], labels: Array) -> float:
 
     Args:
         name: one of `edgekit.config.METRICS`; for mae and mse lower is better.
-        outputs: ``[N, 1, C]`` scores (top1, top5), ``[N, 1, 1]`` or ``[N, 1, 2]`` scores (auc), or
-            values of the labels' shape (mae, mse).
-        labels: ``[N]`` class indices or ``[N, C]`` one-hot rows, 0/1 for auc, or ``[N, ...]`` values for mae and
-            mse.
+        outputs: ``[N, 1, C]`` scores (top1, top5), ``[N, 1, 1]`` or ``[N, 1, 2]`` scores (auc), values of the
+            labels' shape (mae, mse), or masks (miou: see `masks`).
+        labels: ``[N]`` class indices or ``[N, C]`` one-hot rows, 0/1 for auc, ``[N, ...]`` values for mae and
+            mse, or ``[N, H, W]`` classes for miou, `IGNORED` where there is none.
 
     Raises:
         InputError: the output or the labels do not fit the metric.
@@ -54,6 +58,8 @@ def metric(name: str, outputs: dict[str, Array], labels: Array) -> float:
         return _top(scores.reshape(len(scores), -1), labels, k=int(name[3:]))
     if name == "auc":
         return _auc(scores.reshape(len(scores), -1), labels)
+    if name == "miou":
+        return _miou(scores, labels)
     if scores[0].size != labels[0].size:
         raise InputError(
             f"{name} compares values, but an output holds {scores[0].size} and a label {labels[0].size}.",
@@ -111,6 +117,51 @@ def _auc(scores: Array, labels: Array) -> float:
     return float((ranks[positive].sum() - n * (n + 1) / 2.0) / (n * m))
 
 
+def masks(scores: Array, shape: tuple[int, ...]) -> tuple[Array, int]:
+    """The class of each pixel ``[*shape]`` in one sample's output, and how many classes there are.
+
+    Args:
+        scores: of each class, before or behind the pixels (``[1, C, H, W]``, ``[1, H, W, C]``), the first of several
+            highest ones being chosen; or, of the size of a label, classes as integers, or the second of two classes:
+            from 0.5 on if all values are probabilities, else from 0 on.
+        shape: of a label, ``(H, W)``, with or without axes of one.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    plain, wanted = scores.squeeze(), tuple(n for n in shape if n > 1)
+    if plain.shape == wanted:
+        if plain.dtype.kind in "iub":
+            return plain.astype(np.int64).reshape(shape), max(2, int(plain.max(initial=0)) + 1)
+        values = plain.astype(np.float64)
+        probable = values.min(initial=0.0) >= 0.0 and values.max(initial=0.0) <= 1.0
+        return (values >= (0.5 if probable else 0.0)).astype(np.int64).reshape(shape), 2
+    for axis in (plain.ndim - 1, 0):
+        if plain.ndim == len(wanted) + 1 and plain.shape[:axis] + plain.shape[axis + 1 :] == wanted:
+            return plain.argmax(axis).reshape(shape), plain.shape[axis]
+    raise InputError(
+        f"miou compares masks, but a label is {list(shape)} and the first output {list(scores.shape)}.",
+        place="--metric",
+        fix="give labels [N, H, W] of the output's height and width, each pixel a class",
+    )
+
+
+def _miou(scores: Array, labels: Array) -> float:
+    """Intersection over union of all samples' pixels, mean over the classes that occur (Everingham et al. 2010)."""
+    together: dict[int, list[int]] = {}
+    for row, label in zip(scores, labels, strict=True):
+        given, _ = masks(row, label.shape)
+        counted = label != IGNORED
+        given, true = given[counted], label[counted].astype(np.int64)
+        for one in np.union1d(given, true):
+            found = together.setdefault(int(one), [0, 0])
+            found[0] += int(((given == one) & (true == one)).sum())
+            found[1] += int(((given == one) | (true == one)).sum())
+    if not together:
+        raise InputError("No label names a class.", place="--eval", fix=f"mark only what is unknown by {IGNORED}")
+    return float(np.mean([both / either for both, either in together.values()]))
+
+
 def chance(name: str, outputs: dict[str, Array], labels: Array) -> float | None:
     """What an answer reaches that knows nothing of the sample: any class; the labels' own mean or median.
 
@@ -123,12 +174,23 @@ def chance(name: str, outputs: dict[str, Array], labels: Array) -> float | None:
         return min(1.0, int(name[3:]) / int(scores[0].size))
     if name == "auc":
         return 0.5
+    if name == "miou":
+        return _miou_of_one_class(labels)
     values, total = labels.reshape(len(labels), -1), 0.0
     for columns in pieces(values.T):  # each holds all samples' labels of some places
         part = values[:, columns].astype(np.float64)
         middle = np.median(part, axis=0) if name == "mae" else part.mean(axis=0)
         total += _error(name, part, middle)
     return total / values.size if total > 0 else None
+
+
+def _miou_of_one_class(labels: Array) -> float | None:
+    """What an answer reaches that gives every pixel the class that most of them have; None if there is but one."""
+    total: Counter[int] = Counter()
+    for label in labels:
+        classes, counts = np.unique(label[label != IGNORED], return_counts=True)
+        total.update(dict(zip(map(int, classes), map(int, counts), strict=True)))
+    return max(total.values()) / total.total() / len(total) if len(total) > 1 else None
 
 
 def is_chance(measured: TaskMetric, value: float) -> bool:
@@ -150,9 +212,13 @@ def is_skilled(measured: TaskMetric) -> bool:
 
 def odd_labels(name: str, outputs: dict[str, Array], labels: Array) -> str:
     """What is wrong with class labels that no output can be: labels that count from 1 are; "" if nothing is."""
-    if name not in {"top1", "top5"}:
+    if name not in {"top1", "top5", "miou"}:
         return ""
-    classes, indices = next(iter(outputs.values()))[0].size, class_indices(labels)
+    scores = next(iter(outputs.values()))
+    if name == "miou":
+        classes, indices = masks(scores[0], labels[0].shape)[1], labels[labels != IGNORED]
+    else:
+        classes, indices = scores[0].size, class_indices(labels)
     low, high = float(indices.min()), float(indices.max())
     if low >= 0 and high < classes:
         return ""

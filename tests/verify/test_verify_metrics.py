@@ -109,3 +109,52 @@ def test_values_are_measured_against_the_labels_own_middle(name: str) -> None:
     assert metrics.is_chance(measured, measured.source + 1e-9)
     assert not metrics.is_chance(measured, measured.artifact)
     assert verify.task_metric(name, constant, constant, np.full((40, 1), 3.0)).chance is None
+
+
+MASKS = np.array([[[0, 0, 1], [2, 255, 1]], [[1, 1, 1], [0, 0, 2]]])
+
+
+def shaped(values: np.ndarray, layout: str) -> np.ndarray:
+    """Scores ``[N, 1, ...]`` of three classes that are highest for the given ones."""
+    scores = np.eye(3)[values % 3][:, None]
+    return scores if layout == "NHWC" else np.moveaxis(scores, -1, 2)
+
+
+@pytest.mark.parametrize("layout", ["NHWC", "NCHW"])
+def test_miou_of_class_scores(layout: str) -> None:
+    given = MASKS.copy()
+    given[0, 0, 0] = 1  # one of four pixels of class 0, one more of class 1
+    given[0, 1, 1] = 2  # nobody says what is there
+    expected = np.mean([3 / 4, 5 / 6, 1.0])
+    assert verify.metric("miou", {"y": shaped(given, layout)}, MASKS) == pytest.approx(expected)
+    assert verify.metric("miou", {"y": given[:, None, ..., None]}, MASKS) == pytest.approx(expected)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 4))
+def test_miou_is_scikit_learns(seed: int, classes: int) -> None:
+    random = np.random.default_rng(seed)
+    labels, given = random.integers(0, classes, (2, 3, 5, 4))
+    got = verify.metric("miou", {"y": given[:, None]}, labels)
+    assert got == pytest.approx(scikit.jaccard_score(labels.ravel(), given.ravel(), average="macro"))
+
+
+@pytest.mark.parametrize(("values", "edge"), [((0.0, 0.49, 0.5, 1.0), 0.5), ((-3.0, -0.1, 0.0, 2.0), 0.0)])
+def test_miou_of_one_channel(values: tuple[float, ...], edge: float) -> None:
+    outputs = np.array(values).reshape(1, 1, 2, 2, 1)
+    labels = (outputs >= edge).astype(int).reshape(1, 2, 2)
+    assert verify.metric("miou", {"y": outputs}, labels) == 1
+
+
+def test_miou_refuses_other_shapes() -> None:
+    with pytest.raises(InputError, match="miou compares masks"):
+        verify.metric("miou", {"y": np.zeros((2, 1, 4, 4, 3))}, MASKS)
+    with pytest.raises(InputError, match="No label names a class"):
+        verify.metric("miou", {"y": shaped(MASKS, "NHWC")}, np.full_like(MASKS, 255))
+
+
+def test_miou_by_chance_and_odd_labels() -> None:
+    outputs = {"y": shaped(MASKS, "NHWC")}
+    assert metrics.chance("miou", outputs, MASKS) == pytest.approx(5 / 11 / 3)
+    assert metrics.chance("miou", outputs, np.zeros_like(MASKS)) is None
+    assert metrics.odd_labels("miou", outputs, MASKS) == ""
+    assert "labels run from 1 to 3" in metrics.odd_labels("miou", outputs, np.where(MASKS == 255, 255, MASKS + 1))
