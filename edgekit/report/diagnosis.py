@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from edgekit.nouns.diagnosis import SHOWN, Diagnosed, Diagnosis, OperatorDiagnosis, Value
+from edgekit.report import nodes
 from edgekit.report.screens import plain_table
 
 NAME = 32
@@ -96,21 +97,15 @@ def _remarks(seen: Diagnosis, shown: int) -> Iterable[str]:
 
 
 def node_data(found: Diagnosed, value: Value) -> dict[str, Any]:
-    """A Model Explorer node-data file (``GraphNodeData`` of its package's ``node_data_builder``), for the file's graph.
+    """A Model Explorer node-data file (`edgekit.report.nodes`), for the file's graph.
 
     Args:
         found: the diagnosis.
         value: which figure stands on the nodes. What is exact has none.
     """
     rows = ((row, _value(row, value)) for row in found.diagnosis.operators)
-    results = {row.tensor: {"value": round(figure, 3)} for row, figure in rows if figure is not None}
-    good, bad = "#d8f0d8", "#e06666"
-    ends = (good, bad) if value == "share" else (bad, good)
-    return {
-        "name": f"edgekit: {VALUES[value]}",
-        "results": results,
-        "gradient": [{"stop": stop, "bgColor": colour} for stop, colour in zip((0, 1), ends, strict=True)],
-    }
+    results = {row.tensor: round(figure, 3) for row, figure in rows if figure is not None}
+    return nodes.node_data(VALUES[value], results, high_is_bad=value == "share")
 
 
 def _value(row: OperatorDiagnosis, value: Value) -> float | None:
