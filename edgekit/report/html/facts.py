@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from edgekit.nouns.description import ImageInput
-from edgekit.nouns.manifest import ArtifactFile, DataSet, Manifest
+from edgekit.nouns.manifest import INTEGRATION, ArtifactFile, DataSet, Manifest
 from edgekit.nouns.model import Signature
 from edgekit.nouns.profile import Energy, Profile
 from edgekit.nouns.recipe import name_of
@@ -101,12 +101,24 @@ def artifact(view: "Explained", number: int) -> dict[str, Any]:
             )
             if data is not None
         ],
+        "code": _code(manifest),
         "inputs": _inputs(view),
         "no_samples": view.no_samples or "no calibration data was used",
         "settings": _settings(manifest),
         "command": command(manifest),
         "left_out": list(manifest.unavailable.items()),
     }
+
+
+def _code(manifest: Manifest) -> str:
+    """What takes a file into an app, and where to begin; "" if there is nothing."""
+    made = manifest.integration
+    if made is None:
+        return ""
+    return (
+        f"{INTEGRATION}/ takes {made.artifact} into an app ({made.kind}, where it is called {made.name}), with a test "
+        f"that proves its numbers there: begin with {INTEGRATION}/README.md."
+    )
 
 
 def _remarks(manifest: Manifest) -> list[str]:
@@ -278,4 +290,10 @@ def command(manifest: Manifest) -> str:
     words += [word for option, data in roles.items() if data is not None for word in (option, data.origin)]
     metric = next((f.verification.metric for f in manifest.artifacts if f.verification and f.verification.metric), None)
     words += ["--metric", metric.name] if metric is not None else []
+    judged = next((file.verification for file in manifest.artifacts if file.verification is not None), None)
+    demands = {} if judged is None else {
+        "--max-drop": judged.max_drop, "--min-agreement": judged.min_agreement, "--min-sqnr": judged.min_sqnr_db,
+    }  # fmt: skip
+    words += [word for option, least in demands.items() if least is not None for word in (option, f"{least:g}")]
+    words += ["--sample-app"] if said.sample_app else []
     return shlex.join(words)

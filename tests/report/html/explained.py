@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 
 from edgekit.nouns.description import Description, ImageInput
+from edgekit.nouns.manifest import Bundle
 from edgekit.nouns.profile import OperatorTime
 from edgekit.nouns.recipe import FineTune, PassReport, Weighed
 from edgekit.report.html import Explained
@@ -30,6 +31,7 @@ def full(name: str = "net") -> Explained:
         calibration=made.evaluation and msgspec.structs.replace(made.evaluation, origin=name, warnings=(name,)),
         source=msgspec.structs.replace(made.source, warnings=(name,), producer=name, signature=msgspec.structs.replace(
             made.source.signature, inputs=(spec("x", 1, 8, 8, 3),))),
+        integration=Bundle(kind="android", name=name, artifact=file.file, files={}),
         description=Description(inputs=(ImageInput(name="x", channels="BGR"),)),
     )  # fmt: skip
     blocks = {f"latencies_ms_{i}": np.full(40, 1.0 + 0.1 * i) for i in range(6)}

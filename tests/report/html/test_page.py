@@ -21,7 +21,7 @@ from tests.report.html.explained import HOSTILE, bare, full
 
 SECTIONS = (
     "Files", "Size against latency", "What it was built from", "Recipe", "Where the error is born",
-    "Operators, and where they run", "Latency, memory and energy", "Data", "Remarks", "Settings", "Build it again",
+    "Operators, and where they run", "Latency, memory and energy", "Data", "Into an app", "Remarks", "Settings", "Build it again",
 )  # fmt: skip
 
 
