@@ -50,18 +50,21 @@ def render(kind: str, facts: dict[str, Any], out: Path) -> tuple[str, ...]:
     environment.filters["product"] = math.prod
     written = []
     for file in sorted((TEMPLATES / kind).rglob("*")):
-        if file.is_dir() or (file.name[0] == "_" and not file.name.startswith("__init__")):  # a part of other templates
+        place = file.relative_to(TEMPLATES / kind)
+        name = place.as_posix()
+        if file.is_dir() or any(folder.startswith(".") for folder in place.parts[:-1]):  # a linter's cache
             continue
-        name = file.relative_to(TEMPLATES / kind).as_posix()
+        if file.name[0] == "_" and not file.name.startswith("__init__"):  # a part of other templates
+            continue
         for told in [facts | {"result": one} for one in facts["bundle"].results] if "{result" in name else [facts]:
             content = file.read_bytes()
             if name.endswith(SUFFIX):
                 content = _tidy(environment.get_template(name).render(told), 2 if ".py" in name else 1)
             if content or not name.endswith(SUFFIX):
-                place = out / name.removesuffix(SUFFIX).format(**told)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_bytes(content)
-                written.append(place.relative_to(out).as_posix())
+                made = out / name.removesuffix(SUFFIX).format(**told)
+                made.parent.mkdir(parents=True, exist_ok=True)
+                made.write_bytes(content)
+                written.append(made.relative_to(out).as_posix())
     return tuple(sorted(written))
 
 

@@ -72,6 +72,8 @@ def test_rendering_is_tidy_and_names_files(tmp_path, monkeypatch: pytest.MonkeyP
     (folder / "none.kt.jinja").write_text("{% if not package %}a{% endif %}\n")
     (folder / "raw.bin").write_bytes(b"\x00 {{")
     (folder / "_part.kt.jinja").write_text("part")
+    (folder / ".cache").mkdir()
+    (folder / ".cache" / "of_a_linter").write_text("no template")
     monkeypatch.setattr(rendering, "TEMPLATES", tmp_path)
     for out in ("one", "two"):
         assert rendering.render("kind", {"package": "net"}, tmp_path / out) == ("net/net.kt", "net/raw.bin")
