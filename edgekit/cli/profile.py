@@ -18,7 +18,7 @@ from edgekit.verbs.profile import profile
 @click.argument("artifact")
 @measuring.measuring_options
 @click.option("--ops", is_flag=True, help="Time every operator too, in a separate run.")
-@click.option("-o", "--output", metavar="FILE", help="Write the times of --ops as Model Explorer node data (.json).")
+@click.option("--node-data", metavar="FILE", help="Write the times of --ops for Model Explorer (.json).")
 @click.option("--model-energy", is_flag=True, help="If energy is not measured, estimate it from MACs and bytes moved.")
 @options.MAX_SECONDS
 @options.json_option
@@ -30,12 +30,12 @@ def verb(artifact: str, *, as_json: bool, device: str | None, **flags: Any) -> i
     edgekit profile dist/model/android/model_int8.tflite --device 8A2X0Y --ops
     edgekit profile dist/model/linux-arm64/ --device pi5 --energy
     edgekit profile model.tflite --quick --json
-    edgekit profile model.tflite --ops --delegate none -o times.json     (for Model Explorer)
+    edgekit profile model.tflite --device 8A2X0Y --ops --delegate none --node-data times.json
 
     ARTIFACT is a folder that edgekit build wrote, or a .tflite, .xml or .onnx file. The device is this
     host unless --device names another; edgekit devices lists them.
     """
-    path, nodes = options.existing(artifact), _nodes(flags.pop("output"), timed=bool(flags["ops"]))
+    path, nodes = options.existing(artifact), _nodes(flags.pop("node_data"), timed=bool(flags["ops"]))
     settings = measuring.wanted(flags)
     console = options.stderr()
     with options.session(console, max_seconds=flags["max_seconds"]) as session:
@@ -58,8 +58,10 @@ def _nodes(output: str | None, *, timed: bool) -> Path | None:
     if output is None:
         return None
     if not timed:
-        raise InputError("-o writes the times of operators, and they are not timed.", place="-o", fix="add --ops")
-    check_place(Path(output), "-o", "times.json")
+        raise InputError(
+            "--node-data takes the times of operators, and they are not timed.", place="--node-data", fix="add --ops"
+        )
+    check_place(Path(output), "--node-data", "times.json")
     return Path(output)
 
 
@@ -74,8 +76,8 @@ def _write_nodes(place: Path, measured: list[Measured]) -> None:
 
     if len(measured) != 1:
         raise InputError(
-            f"-o takes the times of one file, and {len(measured)} were measured.",
-            place="-o",
+            f"--node-data takes the times of one file, and {len(measured)} were measured.",
+            place="--node-data",
             fix="name the file itself",
         )
     write(place, msgspec.json.format(msgspec.json.encode(nodes.latency(measured[0].profile))) + b"\n")

@@ -46,7 +46,7 @@ def latency(profile: Profile) -> dict[str, Any]:
         raise Unsupported(
             f"No operator of {profile.artifact} is known by its place: XNNPACK and other runtimes tell kinds alone.",
             place=profile.artifact,
-            fix="time LiteRT's own kernels: edgekit profile FILE.tflite --ops --delegate none",
+            fix="time LiteRT's own kernels on a phone: edgekit profile FILE.tflite --device ID --ops --delegate none",
         )
     return node_data(
         "time of each operator, in ms", {name: round(ms, 6) for name, ms in times.items()}, high_is_bad=True
