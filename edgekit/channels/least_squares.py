@@ -29,11 +29,12 @@ class Moments:
         self._read: Matrix = np.zeros((1, 1))
         self._wanted: Matrix = np.zeros((1, 1))
 
-    def add(self, rows: Rows, wanted: Rows) -> None:
-        """Add some places, of any samples."""
+    def add(self, rows: Rows, wanted: Rows, *, squares: bool = True) -> None:
+        """Add some places, of any samples; without ``squares`` only what is read with what is wanted."""
         turned = rows.transpose(0, 2, 1)
         self.places += rows.shape[1]
-        self._squares = self._squares + (turned @ rows).astype(np.float64)
+        if squares:
+            self._squares = self._squares + (turned @ rows).astype(np.float64)
         self._products = self._products + (turned @ wanted).astype(np.float64)
         self._read = self._read + rows.sum(axis=1, dtype=np.float64)
         self._wanted = self._wanted + wanted.sum(axis=1, dtype=np.float64)
@@ -51,13 +52,17 @@ class Moments:
 
     def covariances(self, *, centered: bool = True) -> tuple[Matrix, Matrix]:
         """What is read with itself ``[groups, features, features]``, and with what is wanted, over all places."""
-        read, wanted = (mean * centered for mean in self.means())
+        return self.covariances_with(self, centered=centered)
+
+    def covariances_with(self, other: "Moments", *, centered: bool = True) -> tuple[Matrix, Matrix]:
+        """The same with what others want, at the same places."""
+        read, wanted = self.means()[0] * centered, other.means()[1] * centered
         own = self._squares / self.places - read[:, :, None] * read[:, None, :]
-        return own, self._products / self.places - read[:, :, None] * wanted[:, None, :]
+        return own, other._products / self.places - read[:, :, None] * wanted[:, None, :]
 
 
-def solved(fitting: Moments, judging: Moments, *, centered: bool) -> tuple[Matrix, Matrix]:
-    """The matrices ``[groups, features, outputs]`` and offsets ``[groups, outputs]`` nearest to what is wanted.
+class Ridge:
+    """Solves for matrices ``[groups, features, outputs]`` and offsets ``[groups, outputs]`` near to what is wanted.
 
     They are as small as the samples allow: how small is chosen on those that judge, by the others.
 
@@ -66,22 +71,28 @@ def solved(fitting: Moments, judging: Moments, *, centered: bool) -> tuple[Matri
         judging: of the others; of none if there are too few.
         centered: there are offsets; they are 0 if not.
     """
-    whole = fitting + judging if judging.places else fitting
-    ridge = _chosen(fitting, judging, centered=centered) if judging.places else USUAL
-    change = _ridge(*whole.covariances(centered=centered), ridge)
-    read, wanted = whole.means()
-    return change, (wanted - (read[:, None, :] @ change)[:, 0]) * centered
 
+    def __init__(self, fitting: Moments, judging: Moments, *, centered: bool) -> None:
+        self._centered = centered
+        self.weight = self._chosen(fitting, judging) if judging.places else USUAL
+        self._whole = fitting + judging if judging.places else fitting
 
-def _chosen(fitting: Moments, judging: Moments, *, centered: bool) -> float:
-    own, across = judging.covariances(centered=centered)
-    found = fitting.covariances(centered=centered)
+    def solved(self, wanted: Moments) -> tuple[Matrix, Matrix]:
+        """Those nearest to what is wanted at all places that were read."""
+        own, across = self._whole.covariances_with(wanted, centered=self._centered)
+        change = _ridge(own, across, self.weight)
+        read, means = self._whole.means()[0], wanted.means()[1]
+        return change, (means - (read[:, None, :] @ change)[:, 0]) * self._centered
 
-    def error(ridge: float) -> float:
-        change = _ridge(*found, ridge)
-        return float(np.sum(change * (own @ change)) - 2 * np.sum(change * across))
+    def _chosen(self, fitting: Moments, judging: Moments) -> float:
+        own, across = judging.covariances(centered=self._centered)
+        found = fitting.covariances(centered=self._centered)
 
-    return min(RIDGES, key=error)
+        def error(ridge: float) -> float:
+            change = _ridge(*found, ridge)
+            return float(np.sum(change * (own @ change)) - 2 * np.sum(change * across))
+
+        return min(RIDGES, key=error)
 
 
 def _ridge(own: Matrix, across: Matrix, ridge: float) -> Matrix:

@@ -19,7 +19,7 @@ Rows = NDArray[np.float32]
 PLACES = 48
 """Places of a map that are looked at for each sample at least: neighbours tell little more."""
 
-PLACES_OF_FEATURE = 1000
+PLACES_OF_FEATURE = 250
 """So many places of all samples are looked at for each number that is read at one, if there are as many."""
 
 

@@ -21,8 +21,8 @@ from edgekit.waist.tensors import Array
 MOST_SAMPLES = 4096
 """So many samples solve layers anew: a thousand and less cost points, many more cost minutes."""
 
-RANKING_SAMPLES = 1024
-"""So many of them settle the second moments of layers with a thousand features, which tell what goes."""
+RANKING_SAMPLES = 2048
+"""So many of them settle the second moments of layers with a thousand features, and what outputs lose."""
 
 ROOM_BYTES = 12 << 30
 """What the activations of all samples may take at once, in the whole network and in the cut one, on the disk."""

@@ -1,27 +1,32 @@
 """Weights solved anew by least squares, so that each layer of a cut network makes what it made before.
 
 Layer by layer in the order of execution: what the layer reads in the cut network, behind layers that are repaired
-already, against what it made in the whole one, before its activation (He et al., "Channel pruning for accelerating
-very deep neural networks", ICCV 2017). No labels, no gradients: one pass over the samples.
+already, against what it made in the whole one (He et al., "Channel pruning for accelerating very deep neural
+networks", ICCV 2017). Where a ReLU follows, only what passes it counts, as in Zhang et al., "Accelerating very deep
+convolutional networks for classification and detection", 2015; see `edgekit.channels.targets`. No labels, no gradients.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from edgekit.channels import least_squares, linear
+from edgekit.channels import linear, targets
 from edgekit.channels.cutting import Rest
 from edgekit.channels.dependencies import Dependencies
-from edgekit.channels.least_squares import PIECE, Moments, parts
-from edgekit.channels.linear import Linear
+from edgekit.channels.least_squares import PIECE, Moments, Ridge, Rows, parts
+from edgekit.channels.linear import Linear, Matrix
 from edgekit.channels.walking import ActivationWalk
 from edgekit.waist import edit, graph
 from edgekit.waist.tensors import Array
 
 HELD_OUT = 4
 """Every so-manieth sample chooses the ridge."""
+
+ROUNDS = 6
+"""How often a layer in front of an activation is solved once more, each time nearer to what passes it."""
 
 
 def repair(rest: Rest, tree: Any, samples: Mapping[int, Array]) -> int:
@@ -53,24 +58,14 @@ def _alone(whole: Dependencies, operator: graph.Operator) -> bool:
 
 def _repaired(layer: Linear, rest: Rest, tree: Any, before: ActivationWalk, after: ActivationWalk) -> bool:
     """Solve one layer, in place; False if nothing has changed for it."""
-    operator, old = layer.operator, rest.dependencies.graph.tensors
-    source, made = operator.inputs[0], operator.outputs[0]
-    beside = _lost_beside(rest, operator, before, after)
-    if beside is None and np.array_equal(before.values[source], after.values[source]):
+    operator = layer.operator
+    beside = _beside(rest, operator, before, after)
+    if beside is None and np.array_equal(before.values[operator.inputs[0]], after.values[operator.inputs[0]]):
         return False
     kernel, bias = (*after.graph.operators[operator.index].inputs[1:], -1)[:2]
-    current, kept = _constant(tree, kernel), rest.kept(rest.dependencies.tensors[made][-1])
-    wanted, has = before.linear(operator.index), after.linear(operator.index)
-    features = prod(current.shape[axis] for axis in layer.order[: layer.features])
-    places = layer.picked(len(has), features, old[made].shape)
-    sums = {judging: Moments() for judging in (False, True)}
-    for judging, part in parts(len(has), max(1, PIECE // (features * len(places))), HELD_OUT):
-        missing = np.subtract(wanted[part][..., kept], has[part])
-        if beside is not None:
-            missing += np.subtract(before.values[beside][part][..., kept], after.values[beside][part])
-        rows = layer.rows(after.values[source][part], current.shape, old[made].shape, places)
-        sums[judging].add(rows, layer.made(missing, places))
-    change, offset = least_squares.solved(sums[False], sums[True], centered=bias >= 0)
+    current = _constant(tree, kernel)
+    problem = _Problem(layer, rest, current.shape, beside, (before, after))
+    change, offset = problem.solved(centered=bias >= 0)
     if not np.isfinite(change).all():
         return False
     moved = layer.matrix(current) + layer.together(change)
@@ -80,21 +75,89 @@ def _repaired(layer: Linear, rest: Rest, tree: Any, before: ActivationWalk, afte
     return True
 
 
-def _lost_beside(rest: Rest, operator: graph.Operator, before: ActivationWalk, after: ActivationWalk) -> int | None:
-    """The tensor of a residual connection to which the layer's result is added, if it has lost something.
+@dataclass(frozen=True)
+class Piece:
+    """Some samples: what the layer reads, what it is to make and makes, at the same places ``[groups, places, …]``."""
 
-    The layer is to make up for it: He et al. call it multi-branch enhancement. None if it is not there yet.
+    judging: bool
+    rows: Rows
+    wanted: Rows
+    has: Rows
+
+
+class _Problem:
+    """What one layer of a cut network is to make of what it reads.
+
+    Args:
+        layer: its operator in the whole network.
+        rest: what is left.
+        shape: of its weights in the cut one.
+        beside: the tensor to which its result is added, if that is there already.
+        walks: through the whole network and the cut one, just before the layer.
     """
-    main, (made,), readers = rest.dependencies.graph, operator.outputs, rest.dependencies.readers(operator.outputs[0])
-    if len(readers) != 1 or operator.options.get("fusedActivationFunction"):
+
+    def __init__(
+        self,
+        layer: Linear,
+        rest: Rest,
+        shape: tuple[int, ...],
+        beside: int | None,
+        walks: tuple[ActivationWalk, ActivationWalk],
+    ) -> None:
+        before, after = walks
+        index, (made,) = layer.operator.index, layer.operator.outputs
+        self._layer, self._shape, self._made = layer, shape, rest.dependencies.graph.tensors[made].shape
+        self._kept = rest.kept(rest.dependencies.tensors[made][-1])
+        self._wanted, self._has = before.linear(index), after.linear(index)
+        self._sides = None if beside is None else (before.values[beside], after.values[beside])
+        self._source = after.values[layer.operator.inputs[0]]
+        self._nearest = targets.behind(rest.dependencies, layer.operator, added=beside is not None)
+        features = prod(shape[axis] for axis in layer.order[: layer.features])
+        self._places = layer.picked(len(self._has), features, self._made)
+        self._size = max(1, PIECE // (features * len(self._places)))
+
+    def solved(self, *, centered: bool) -> tuple[Matrix, Matrix]:
+        """The change of its matrix ``[groups, features, outputs]`` and of its bias ``[groups, outputs]``."""
+        sums = {judging: Moments() for judging in (False, True)}
+        for piece in self._pieces():
+            sums[piece.judging].add(piece.rows, piece.wanted - piece.has)
+        ridge = Ridge(sums[False], sums[True], centered=centered)
+        change, offset = ridge.solved(sums[False] + sums[True])
+        nearest, rounds = self._nearest, ROUNDS
+        while nearest is not None and rounds:
+            rounds -= 1
+            nearer = Moments()
+            for piece in self._pieces():
+                now = piece.has + (piece.rows @ change.astype(np.float32) + offset[:, None].astype(np.float32))
+                nearer.add(piece.rows, nearest(piece.wanted, now) - piece.has, squares=False)
+            change, offset = ridge.solved(nearer)
+        return change, offset
+
+    def _pieces(self) -> Iterator[Piece]:
+        layer, places = self._layer, self._places
+        for judging, part in parts(len(self._has), self._size, HELD_OUT):
+            wanted, has = self._wanted[part][..., self._kept], self._has[part]
+            if self._sides is not None:
+                wanted = np.add(wanted, self._sides[0][part][..., self._kept])
+                has = np.add(has, self._sides[1][part])
+            rows = layer.rows(self._source[part], self._shape, self._made, places)
+            yield Piece(judging, rows, layer.made(wanted, places), layer.made(has, places))
+
+
+def _beside(rest: Rest, operator: graph.Operator, before: ActivationWalk, after: ActivationWalk) -> int | None:
+    """The tensor of a residual connection to which the layer's result is added.
+
+    The layer is to make up for what it has lost: He et al. call it multi-branch enhancement. None if it is not there
+    yet.
+    """
+    main, (made,) = rest.dependencies.graph, operator.outputs
+    reader = targets.added(rest.dependencies, operator)
+    if reader is None:
         return None
-    ((reader, slot),) = readers
-    if main.operators[reader].name != "ADD":
+    others = [tensor for tensor in reader.inputs if tensor != made]
+    if len(others) != 1 or main.tensors[others[0]].shape != main.tensors[made].shape:
         return None
-    other = main.operators[reader].inputs[1 - slot]
-    if other not in before.values or other not in after.values or main.tensors[other].shape != main.tensors[made].shape:
-        return None
-    return other
+    return others[0] if others[0] in before.values and others[0] in after.values else None
 
 
 def _constant(tree: Any, index: int) -> Array:

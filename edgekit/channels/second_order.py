@@ -21,7 +21,7 @@ from edgekit.channels.dependencies import Dependencies, Use
 from edgekit.channels.least_squares import PIECE, Moments
 from edgekit.channels.linear import Linear, Matrix
 from edgekit.channels.walking import ActivationWalk
-from edgekit.waist import edit, graph
+from edgekit.waist import cost, edit, graph
 from edgekit.waist.ordering import evenly
 from edgekit.waist.stepwise import Stepwise
 from edgekit.waist.tensors import Array
@@ -35,8 +35,10 @@ INDEPENDENT = 0.25
 MOST_FEATURES = 5000
 """A layer that reads more is judged by its weights: the inverse of its moments would take gigabytes."""
 
-MEASURED = 64
-"""Samples on which it is measured what becomes of the outputs."""
+MEASURED, MEASURED_MACS = 64, 1 << 36
+"""On so many samples at least, or as many as take so many multiply-adds, it is measured what becomes of the outputs.
+
+What layers lose is compared by it; on few samples chance decides between them."""
 
 SHARES = (0.08, 0.17, 0.25, 0.375, 0.5, 0.75)
 """Shares of a family's channels without which the outputs are measured; in between errors are scaled alike."""
@@ -130,7 +132,8 @@ class Measuring:
 
     def __init__(self, dependencies: Dependencies, samples: Mapping[int, Array]) -> None:
         self._dependencies = dependencies
-        chosen = evenly(len(next(iter(samples.values()))), MEASURED)
+        most = max(MEASURED, MEASURED_MACS // max(1, _macs(dependencies)))
+        chosen = evenly(len(next(iter(samples.values()))), most)
         self._samples = {index: values[chosen] for index, values in samples.items()}
         self._clean = _outputs(dependencies.tree, self._samples)
 
@@ -161,6 +164,11 @@ class Measuring:
 
 BIAS = 2
 """The slot of a bias."""
+
+
+def _macs(dependencies: Dependencies) -> int:
+    """The multiply-adds of a sample."""
+    return int(sum(cost.macs(dependencies.graph, operator) for operator in dependencies.graph.operators))
 
 
 def _with_constants(whole: Any, changed: Mapping[Use, Array]) -> Any:

@@ -12,7 +12,7 @@ from edgekit.channels import budget, cutting, dependencies, latency, linear, pru
 from edgekit.channels.budget import Goal
 from edgekit.channels.cutting import Rest
 from edgekit.channels.dependencies import Dependencies, Family
-from edgekit.channels.least_squares import Moments, parts, solved
+from edgekit.channels.least_squares import Moments, Ridge, parts
 from edgekit.channels.walking import ActivationWalk, mapped
 from edgekit.errors import InputError, Unsupported
 from edgekit.waist import cost, graph, run
@@ -273,7 +273,8 @@ def test_least_squares_in_pieces_find_what_is_there(
     assert sorted(np.concatenate([numbers for _, numbers in pieces]).tolist()) == list(range(80))
     for judging, numbers in pieces:
         sums[judging].add(rows[:, numbers], wanted[:, numbers])
-    found, shift = solved(sums[False], sums[True], centered=centered)
+    ridge = Ridge(sums[False], sums[True], centered=centered)
+    found, shift = ridge.solved(sums[False] + sums[True])
     assert np.allclose(found, right, atol=1e-2)
     assert np.allclose(shift, centered * offset, atol=1e-1)
 
