@@ -315,17 +315,17 @@ def recipe_options[F: Callable[..., Any]](command: F) -> F:
 def ensure_gain(flags: dict[str, Any]) -> dict[str, Any]:
     """The flags without ``yes``, which ``prune`` asks for: zeros are rarely what its user has in mind.
 
-    Sources: XNNPACK's ``src/subgraph.c`` rewrites a network for sparse kernels if more than two thirds of the weights
-    of its 1×1 convolutions are zero; "Accelerating Neural Networks on Mobile and Web with Sparse Inference" (Google AI
-    blog, 2021). All other kernels that edgekit's targets have multiply zeros, too.
+    XNNPACK's sparse kernels for 1×1 convolutions want a format that edgekit does not write, and are never taken on x86
+    with AVX (``src/subgraph.c``, ``xnn_is_chw_compatible_config``). All other kernels that edgekit's targets have
+    multiply zeros, too.
 
     Raises:
         InputError: the user has not said yes.
     """
     if flags.get("prune") is not None and not flags.get("yes"):
         raise InputError(
-            "Zeros make a file smaller only once it is compressed, and faster only if kernels skip them: XNNPACK's do "
-            "in float32 if two thirds or more of the weights of its 1×1 convolutions are zero.",
+            "Zeros make a file smaller only once it is compressed, and not faster: no kernel of edgekit's targets "
+            "skips them in the files that it writes.",
             place=f"--prune {flags['prune']:g}",
             fix=f"remove whole channels (--prune-channels {flags['prune']:g}), or add --yes",
         )

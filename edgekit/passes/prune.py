@@ -29,10 +29,11 @@ HALF = 0.5
 """The largest share of zeros in the pattern 2:4."""
 
 GAIN = (
-    "zeros make a file smaller once it is compressed; LiteRT computes with them as with other numbers, but for 1×1"
-    " convolutions in XNNPACK's sparse format, of which two thirds and more must be zero"
+    "zeros make a file smaller once it is compressed, and none faster: LiteRT multiplies by them; XNNPACK's sparse"
+    " kernels read another format, which is not written, and are never taken on x86 with AVX"
 )
-"""Source: tensorflow/lite/delegates/xnnpack/README.md, "Sparse Inference"."""
+"""Sources: XNNPACK, src/subgraph.c (xnn_subgraph_rewrite_for_nchw), and xnn_is_chw_compatible_config;
+docs/explanation/training.md, "Zeros", has what was seen."""
 
 
 class PrunePass(TrainingPass):
