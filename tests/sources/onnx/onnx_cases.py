@@ -52,6 +52,7 @@ CASES: dict[str, onnx.ModelProto] = {
     "conv_depthwise_multiplier": build("float[1,4,8,8] x", "y = Conv<group=4>(x, w)", w=(8, 1, 3, 3)),
     "conv_batch": build("float[4,3,8,8] x", "y = Conv(x, w)", w=(4, 3, 3, 3)),
     "conv_dynamic_weights": build("float[2,3,8,8] x, float[4,3,3,3] w", "y = Conv(x, w)"),
+    "flatten_of_reshape": build("float[4,9,20] x", "r = Relu(x) t = Reshape(r, s) u = Flatten(t) v = Reshape(u, w) y = Flatten<axis=2>(v) z = Add(t, t)", "float[] y, float[] z", s=i64(1, 36, 4, 5), w=i64(2, 3, 8, 15)),
     "correlation": build("float[1,4,9,8] x, float[1,4,3,3] z", "w = Reshape(z, s) t = Conv<group=4, pads=[1,0,0,1], strides=[2,1]>(x, w) u = Relu(z) v = Conv<dilations=[2,2]>(x, u, b) y = Relu(t) q = Sigmoid(v)", "float[] y, float[] q", s=i64(4, 1, 3, 3), b=(1,)),
     "conv1d": build("float[1,4,16] x", "y = Conv<pads=[1,1]>(x, w, b)", w=(8, 4, 3), b=(8,)),
     "conv1d_equal": build("float[1,8,8] x", "y = Conv<pads=[1,1]>(x, w)", w=(8, 8, 3)),

@@ -44,6 +44,7 @@ RULES: dict[str, Rewrite] = {
     "DeformConv": convolution.deformable,
     "Einsum": products.einsum,
     "Elu": activations.elu,
+    "Flatten": indexing.flattened_view,
     "GRU": unroll,
     "Gather": indexing.gather,
     "GatherElements": indexing.positive_indices,

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edgekit.sources.onnx.network import Builder, attributes
+from edgekit.sources.onnx.network import Builder, attributes, kind
 
 
 def split_sizes(builder: Builder, node: onnx.NodeProto) -> bool:
@@ -94,6 +94,15 @@ def _counted_from_start(node: onnx.NodeProto, shape: tuple[int, ...], indices: N
     else:
         sizes = shape[attrs.get("axis", 0)]
     return np.where(indices < 0, indices + sizes, indices)
+
+
+def flattened_view(builder: Builder, node: onnx.NodeProto) -> bool:
+    """Flatten of a Reshape as one Reshape: the converter reshapes to an image, and then flattens another one."""
+    maker, result = builder.uses.makers.get(node.input[0]), builder.network.shape(node.output[0])
+    if maker is None or kind(maker) != "Reshape" or result is None or builder.network.shape(maker.input[0]) is None:
+        return False
+    builder.reshape(maker.input[0], result, out=node.output[0])
+    return True
 
 
 def second_output(builder: Builder, node: onnx.NodeProto) -> bool:
