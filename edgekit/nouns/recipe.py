@@ -25,6 +25,7 @@ class Distill(Training, frozen=True, kw_only=True, tag_field="pass", tag="distil
 
     epochs: Epochs = 30
     learning_rate: Positive = 3e-3
+    rates: Annotated[int, msgspec.Meta(ge=1, le=12)] = 4
     width: Kept = 0.5
     student: str | None = None
 

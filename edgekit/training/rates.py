@@ -19,6 +19,10 @@ HARMLESS = 0.25
 """By how much the held-out loss may grow in a trial (about 1 dB): over a whole schedule it falls again."""
 
 
+HALVED = 0.5
+"""From this share of the first held-out loss on, a trial shows what trains best, and not only what does no harm."""
+
+
 def trial_steps(epochs: int, epoch_steps: int) -> int:
     """How many steps a learning rate is tried for."""
     return min(epoch_steps, max(LEAST, round(SHARE * epochs * epoch_steps)))
@@ -30,11 +34,15 @@ def falling(step: int, steps: int) -> float:
 
 
 def largest(count: int, train: Callable[[float], None], judge: Callable[[], float], variables: Sequence[Any]) -> float:
-    """The largest share of a learning rate that does not make the held-out loss worse; the smallest if all do.
+    """The largest share of a learning rate that does no harm or, far from the end, does nearly best.
+
+    The smallest if all do harm.
 
     A few steps show what harms, and not what helps most in the end: small rates look best in them, since they change
     next to nothing. So the largest harmless one is taken, as in a range test ("Cyclical Learning Rates for Training
-    Neural Networks", Smith, 2017).
+    Neural Networks", Smith, 2017). A student that has most to learn is another matter: if a trial halves the loss, the
+    largest rate counts that comes as near as the best. Smaller ones than one that does worse than its next larger are
+    not tried.
 
     Args:
         count: how many are tried, from the whole on.
@@ -42,13 +50,15 @@ def largest(count: int, train: Callable[[float], None], judge: Callable[[], floa
         judge: the held-out loss.
         variables: what a trial changes, TensorFlow's; they hold what they held before.
     """
-    held, limit = [variable.numpy() for variable in variables], (1 + HARMLESS) * judge()
+    held, first, losses = [variable.numpy() for variable in variables], judge(), list[float]()
     for number in range(count):
         events.progress(None, f"trying learning rate {number + 1} of {count}")
         train(BETWEEN**number)
-        loss = judge()
+        losses.append(judge())
         for variable, values in zip(variables, held, strict=True):
             variable.assign(values)
-        if loss <= limit:
-            return BETWEEN**number
-    return BETWEEN ** (count - 1)
+        if number and losses[-2] <= (1 + HARMLESS) * first and not losses[-1] < losses[-2]:
+            break
+    best = min(loss for loss in [math.inf, *losses] if not math.isnan(loss))
+    limit = (1 + HARMLESS) * (best if best <= HALVED * first else first)
+    return BETWEEN ** next((number for number, loss in enumerate(losses) if loss <= limit), count - 1)

@@ -34,7 +34,7 @@ def distilled(folder: Path, waist: Path, asked: Distill, **given: Any) -> tuple[
 
 
 def test_a_student_of_half_the_width_learns_from_its_teacher(teacher: Path, tmp_path: Path) -> None:
-    asked = Distill(width=0.5, epochs=6, learning_rate=5e-3, features=("auto",))
+    asked = Distill(width=0.5, epochs=6, rates=1, learning_rate=5e-3, features=("auto",))
     passed, file = distilled(tmp_path, teacher, asked)
     shapes = {tensor.name: tensor.shape for tensor in graph.read(file)[0].tensors}
     assert (shapes["kernel0"], shapes["kernel1"], shapes["dense"]) == ((4, 3, 3, 1), (8, 3, 3, 4), (10, 128))

@@ -15,9 +15,10 @@ rates = Lazy("edgekit.training.rates")
         ([3.0, 1.2, 0.9], 1),  # the first that harms by less than a quarter, though a smaller one looks better
         ([float("nan"), float("inf"), 1.0], 2),
         ([3.0, 3.0, 3.0], 2),  # all harm
+        ([0.8, 0.4, 0.19, 0.16, 0.3], 2),  # far from the end: the largest that comes near the best
     ],
 )
-def test_the_largest_harmless_rate_is_taken(losses: list[float], chosen: int) -> None:
+def test_the_largest_rate_is_taken_that_does_no_harm_or_nearly_best(losses: list[float], chosen: int) -> None:
     weight, told = tf.Variable(1.0), iter([1.0, *losses])
     shares = []
 
@@ -29,7 +30,13 @@ def test_the_largest_harmless_rate_is_taken(losses: list[float], chosen: int) ->
     found = rates.largest(len(losses), train, lambda: next(told), [weight])
     assert found == pytest.approx(10 ** (-chosen / 2))
     assert float(weight) == 1
-    assert len(shares) == chosen + 1
+    assert len(shares) <= len(losses)
+
+
+def test_rates_that_do_less_and_less_are_not_tried() -> None:
+    tried, told = list[float](), iter([1.0, 3.0, 1.1, 1.2])
+    assert rates.largest(6, tried.append, lambda: next(told), []) == pytest.approx(10**-0.5)
+    assert len(tried) == 3
 
 
 def test_a_trial_comes_to_rest() -> None:
