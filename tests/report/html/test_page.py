@@ -15,7 +15,7 @@ from PIL import Image
 
 from edgekit.nouns.profile import Estimate
 from edgekit.report import html
-from edgekit.report.html import Explained, pictures
+from edgekit.report.html import Explained, facts, pictures
 from tests.measure.gated_folders import artifact, manifest, profile, spec
 from tests.report.html.explained import HOSTILE, bare, full
 
@@ -137,3 +137,11 @@ def test_a_contact_sheet_shows_the_channels_as_they_are_named(channels: str) -> 
     nchw = pictures.sheet(spec("x", 1, 3, 4, 4), np.moveaxis(red, -1, 2), channels)
     assert nchw == url
     assert pictures.sheet(spec("x", 1, 7), np.zeros((2, 1, 7), np.float32), channels) == ""
+
+
+def test_the_command_holds_what_was_demanded() -> None:
+    file = artifact()
+    judged = msgspec.structs.replace(file.verification, max_drop=0.01, min_sqnr_db=20.0)
+    made = manifest(msgspec.structs.replace(file, verification=judged))
+    made = msgspec.structs.replace(made, recipe=msgspec.structs.replace(made.recipe, sample_app=True))
+    assert facts.command(made).endswith("--max-drop 0.01 --min-sqnr 20 --sample-app")
