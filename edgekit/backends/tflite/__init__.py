@@ -35,7 +35,8 @@ class TFLiteBackend(Backend):
     * ``ranges`` (``auto``): how activations' ranges are chosen, one of `ranges.METHODS`, or
       ``searched`` (`range_search`).
     * ``weights`` (``auto``): what is done to weights and biases before, one of `layerwise.WAYS`.
-    * ``equalization`` (``auto``): whether weights of layers in a row are brought to one scale (`equalization`).
+    * ``equalization`` (``auto``): whether weights of layers in a row are brought to one scale (`equalization`), or
+      activations (`evening`).
     * ``float_operators`` (none): operators that stay float, see `edgekit.waist.named`.
     """
 

@@ -12,6 +12,7 @@ So the network is what it was on all of them, and beyond them a cap does what th
 
 from collections.abc import Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,9 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from edgekit.backends.tflite.layerwise.layers import Layer, layer
-from edgekit.waist import balancing, edit, graph
+from edgekit.backends.tflite.plan import QuantizationSettings
+from edgekit.backends.tflite.ranges import observe
+from edgekit.waist import balancing, edit, graph, named
 from edgekit.waist.exact import Wiring
 from edgekit.waist.tensors import Array
 
@@ -53,6 +56,12 @@ def capped(main: graph.Graph) -> frozenset[int]:
     return frozenset(operator.outputs[0] for operator in main.operators if _is_capped(operator))
 
 
+def between(model: Any) -> frozenset[int]:
+    """The tensors that lie between layers in a row: what the first ones make, and what is capped of it."""
+    pairs = list(_pairs(model, graph.describe(model)[0], frozenset()))
+    return frozenset(tensor for pair in pairs for tensor in (pair.first.operator.outputs[0], *pair.capped))
+
+
 def equalize(model: Any, kept: frozenset[int] = frozenset(), peaks: Mapping[int, Array] | None = None) -> int:
     """Equalize the weights of all pairs of layers in a float network, in place.
 
@@ -69,6 +78,30 @@ def equalize(model: Any, kept: frozenset[int] = frozenset(), peaks: Mapping[int,
     balancing.settle(rows.pairs, partial(_balanced, rows))
     rows.store()
     return len(rows.pairs)
+
+
+def equalized(path: Path, inputs: dict[str, Array], settings: QuantizationSettings, folder: Path) -> Path | None:
+    """A float network's file with equalized weights, if that is wanted and there are layers in a row.
+
+    Args:
+        path: the float TFLite file.
+        inputs: samples, for each input's name ``[N, *shape]``.
+        settings: what is wanted; operators that stay float are left alone.
+        folder: where a folder for the file is made.
+    """
+    if settings.equalization == "off" or (settings.equalization == "auto" and settings.per_channel):
+        return None
+    model = graph.load(path)
+    main = graph.describe(model)[0]
+    kept, cut = named.makers(main, settings.floats), capped(main)
+    seen = observe(path, main, inputs, np.arange(1), settings.seed, by_channel=cut).activations if cut else {}
+    peaks = {tensor: one.channels[1] for tensor, one in seen.items() if one.channels is not None}
+    if not equalize(model, kept, peaks):
+        return None
+    (folder / "even").mkdir()
+    even = folder / "even" / path.name
+    even.write_bytes(graph.pack(model))
+    return even
 
 
 class Rows:

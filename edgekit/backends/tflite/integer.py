@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from edgekit.backends.tflite import effort, engines, equalization, norms, parts, range_search, scales, search
+from edgekit.backends.tflite import effort, engines, equalization, evening, norms, parts, range_search, scales, search
 from edgekit.backends.tflite.aliases import Aliases
 from edgekit.backends.tflite.engines import ENGINES, FAILURES
 from edgekit.backends.tflite.judge import (
@@ -33,7 +33,7 @@ from edgekit.backends.tflite.judge import (
 )
 from edgekit.backends.tflite.layerwise import fitting
 from edgekit.backends.tflite.plan import QuantizationPlan, QuantizationSettings
-from edgekit.backends.tflite.ranges import METHODS, Observation, Range, choose, observe, saturated
+from edgekit.backends.tflite.ranges import METHODS, Observation, Range, choose, saturated
 from edgekit.backends.tflite.ready import Ready, Used, ready
 from edgekit.errors import EndlessError, Unsupported, first_line
 from edgekit.host import events
@@ -109,15 +109,22 @@ def quantize(path: Path, inputs: dict[str, Array], trial: Trial, settings: Quant
         notes += (fitting.NOT_FITTED,)
     with TemporaryDirectory() as folder:
         whole = settings.full_integer or settings.activations == "int16"  # 16 bits hold channels that are apart
-        made = ready(path, inputs, Used(seen, judging), settings.seed, Path(folder), whole=whole)
+        used = Used(seen, judging)
+        channels = evening.is_tried(settings, size.macs * len(seen))
+        made = ready(path, inputs, used, settings.seed, Path(folder), whole=whole, by_channel=channels)
         shown = {name: values[judging] for name, values in made.inputs.items()}
         judge = Judge(trial, made.path, shown, made.seen.outputs)
         most = effort.candidates(size, len(judging) + EDGES)
         found = _found(_Attempts(made, judge, settings, most), made, Path(folder))
-        even = _equalized(path, {name: values[seen] for name, values in inputs.items()}, settings, Path(folder))
+        even = equalization.equalized(
+            path, {name: values[seen] for name, values in inputs.items()}, settings, Path(folder)
+        )
         if even is not None:
-            form = ready(even, inputs, Used(seen, judging), settings.seed, even.parent, whole=whole)
+            form = ready(even, inputs, used, settings.seed, even.parent, whole=whole)
             found = _evener(found, _Attempts(form, judge, settings, most), form, made.seen)
+        if channels:
+            alike = evening.evened(made, used, settings, Path(folder) / "even")
+            found = _with_even_channels(found, alike, judge, settings)
         if settings.method == range_search.SEARCHED:
             chosen, told = range_search.searched(found.candidate, judge, made.inputs, fold, settings, most=most)
             found = replace(found, candidate=chosen, notes=(*found.notes, *told))
@@ -130,23 +137,6 @@ def _found(attempts: "_Attempts", made: Ready, folder: Path) -> Quantized:
     """The best file of one form of the network."""
     fused = _with_norms(made, folder) if attempts.settings.activations == "int8" else None
     return attempts.run(folder) if fused is None else _better(attempts, fused, folder)
-
-
-def _equalized(path: Path, inputs: dict[str, Array], settings: QuantizationSettings, folder: Path) -> Path | None:
-    """The float network with equalized weights, if that is wanted and there are layers in a row."""
-    if settings.equalization == "off" or (settings.equalization == "auto" and settings.per_channel):
-        return None
-    model = graph.load(path)
-    main = graph.describe(model)[0]
-    kept, capped = named.makers(main, settings.floats), equalization.capped(main)
-    seen = observe(path, main, inputs, np.arange(1), settings.seed, by_channel=capped).activations if capped else {}
-    peaks = {tensor: one.channels[1] for tensor, one in seen.items() if one.channels is not None}
-    if not equalization.equalize(model, kept, peaks):
-        return None
-    (folder / "even").mkdir()
-    even = folder / "even" / path.name
-    even.write_bytes(graph.pack(model))
-    return even
 
 
 def _evener(plain: Quantized, attempts: "_Attempts", form: Ready, seen: Observation) -> Quantized:
@@ -163,6 +153,22 @@ def _evener(plain: Quantized, attempts: "_Attempts", form: Ready, seen: Observat
     ):
         return plain
     return replace(made, notes=(*made.notes, "weights of layers in a row are equalized"))
+
+
+def _with_even_channels(
+    plain: Quantized, form: Ready | None, judge: Judge, settings: QuantizationSettings
+) -> Quantized:
+    """A network's file, or that of a form with evened channels of activations, if this is clearly better."""
+    if form is None:
+        return plain
+    try:
+        found = _Attempts(form, judge, settings, effort.FEWEST_CANDIDATES).run(form.path.parent)
+    except Unsupported:
+        return plain
+    fewer = len(found.candidate.floats) <= len(plain.candidate.floats)
+    if not fewer or found.candidate.sqnr_db < plain.candidate.sqnr_db + fitting.TIED_DB:
+        return plain
+    return replace(found, notes=(*plain.notes, "channels of activations are brought nearer to one size"))
 
 
 def _with_norms(made: Ready, folder: Path) -> Ready | None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.backends.tflite import aliases, casts, factors, heads, masks
+from edgekit.backends.tflite import aliases, casts, equalization, factors, heads, masks
 from edgekit.backends.tflite.aliases import Aliases
 from edgekit.backends.tflite.ranges import Observation, Range, observe
 from edgekit.waist import graph, run
@@ -47,7 +47,16 @@ class Ready:
     integers: dict[str, str]
 
 
-def ready(path: Path, inputs: dict[str, Array], used: Used, seed: int, folder: Path, *, whole: bool = False) -> Ready:
+def ready(
+    path: Path,
+    inputs: dict[str, Array],
+    used: Used,
+    seed: int,
+    folder: Path,
+    *,
+    whole: bool = False,
+    by_channel: bool = False,
+) -> Ready:
     """Rewrite a float file for quantization, and look at its activations.
 
     Args:
@@ -57,6 +66,7 @@ def ready(path: Path, inputs: dict[str, Array], used: Used, seed: int, folder: P
         seed: drives which values are remembered.
         folder: where the rewritten file goes.
         whole: all is to be integers, so that nothing is rewritten to stay float at the outputs.
+        by_channel: whether extremes of activations between layers in a row are kept for each channel.
 
     Raises:
         InputError: a sample drives the network to NaN or infinity.
@@ -71,6 +81,7 @@ def ready(path: Path, inputs: dict[str, Array], used: Used, seed: int, folder: P
     made.write_bytes(graph.pack(model))
     main = graph.describe(model)[0]
     watched = frozenset() if whole else heads.watched(main)
+    watched |= equalization.between(model) if by_channel else frozenset()
     seen = observe(made, main, inputs, used.scored, seed, rows=used.rows, by_channel=watched)
     if any(one.masked or one.unbounded for one in seen.activations.values()):
         seen = Observation(seen.activations, _outputs(made, inputs, used.scored))
@@ -109,7 +120,8 @@ def _rewritten(
             break
         path = made.with_name(f"clamped_{levels}.tflite")
         path.write_bytes(graph.pack(model))
-        again = observe(path, graph.describe(model)[0], inputs, used.scored, seed, rows=used.rows)
+        watched = {tensor for tensor, one in seen.activations.items() if one.channels is not None}
+        again = observe(path, graph.describe(model)[0], inputs, used.scored, seed, rows=used.rows, by_channel=watched)
         same = min(sqnr_db(seen.outputs[name], values) for name, values in again.outputs.items())
         if same >= (closest if clamped else SAME_DB):
             found, closest = (path, Observation(again.activations, seen.outputs), floats), same

@@ -1,0 +1,97 @@
+"""Channels of activations brought nearer to one size, so that they use more of the levels that all of them share.
+
+A channel that goes to a tenth of its activation's range has 25 of 256 levels. It may be divided by a number, and the
+next layer's weights for it multiplied by the same, as in `equalization`, whose rows of layers these are. That evens
+weights out; where each channel's weights have a scale of their own, activations are coarser than weights, and it is
+their sizes that count: "Same, Same But Different: Recovering Neural Network Quantization Error Through Weight
+Factorization" (Meller et al., 2019). What activations gain, the weights behind them lose, so that channels go half of
+the way.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekit.backends.tflite.equalization import Floats, Rows
+from edgekit.backends.tflite.plan import QuantizationSettings
+from edgekit.backends.tflite.ranges import Observation, Observed, observe
+from edgekit.backends.tflite.ready import Ready, Used
+from edgekit.waist import graph, named
+from edgekit.waist.tensors import Array, sqnr_db
+
+SAME_DB = 80.0
+"""What an evened float network must reach against the original, on the calibration samples."""
+
+PART = 0.5
+"""Of the way to one size, as a power. All of it costs DS-CNN 5 dB, and half of it gains 2 (weights to the nearest)."""
+
+SMALLEST = 1 / 64
+"""The least part of an activation's range that counts: what samples hardly reach, other inputs may."""
+
+WORTH = 0.9
+"""A network none of whose activations has channels that are divided by less than this, on average, is left alone."""
+
+
+LOOKED_AT_MACS = 2e10
+"""Multiply-accumulates of another look at all samples that is still worth it: three seconds on LiteRT's own kernels."""
+
+
+def is_tried(settings: QuantizationSettings, macs: float) -> bool:
+    """Whether channels are evened if that is better; ``macs`` are those of a look at all samples."""
+    even = settings.per_channel and settings.equalization == "auto" and settings.activations == "int8"
+    return even and macs <= LOOKED_AT_MACS
+
+
+def evened(made: Ready, used: Used, settings: QuantizationSettings, folder: Path) -> Ready | None:
+    """A network with evened channels, and its activations; None if there is nothing to gain.
+
+    Args:
+        made: the network, with the extremes of each channel for the tensors that `equalization.between` names.
+        used: the samples that are looked at.
+        settings: operators that stay float are left alone.
+        folder: where the file goes.
+
+    Raises:
+        InputError: a sample drives the evened network to NaN or infinity.
+        Unsupported: LiteRT cannot run it.
+    """
+    model, channels = graph.load(made.path), _channels(made.seen.activations)
+    rows = Rows(model, named.makers(graph.describe(model)[0], settings.floats), {t: c[1] for t, c in channels.items()})
+    if not _divided(rows, channels):
+        return None
+    rows.store()
+    folder.mkdir()
+    path = folder / made.path.name
+    path.write_bytes(graph.pack(model))
+    main = graph.describe(model)[0]
+    seen = observe(path, main, made.inputs, used.scored, settings.seed, rows=used.rows)
+    same = min(sqnr_db(made.seen.outputs[name], values) for name, values in seen.outputs.items())
+    if same < SAME_DB:
+        return None
+    return replace(made, path=path, seen=Observation(seen.activations, made.seen.outputs))
+
+
+def _channels(activations: Mapping[int, Observed]) -> dict[int, Array]:
+    return {tensor: one.channels for tensor, one in activations.items() if one.channels is not None}
+
+
+def _divided(rows: Rows, channels: Mapping[int, Array]) -> bool:
+    """Divide the channels between all layers in a row; whether that is worth it."""
+    means = [1.0]
+    for pair in rows.pairs:
+        ends = channels.get(pair.first.operator.outputs[0])
+        if ends is None or ends.shape[1] != np.prod(rows.weights[pair.first.operator.index].shape[:2]):
+            continue
+        factors = rows.allowed(pair, _factors(np.abs(ends).max(0)))
+        rows.divide(pair, factors)
+        means.append(float(factors.mean()))
+    return min(means) < WORTH
+
+
+def _factors(peaks: Any) -> Floats:
+    """By what channels are divided whose largest values these are ``[channels]``; those that give 0 alone stay."""
+    parts = np.asarray(peaks, np.float64) / max(float(peaks.max()), 1e-30)
+    return np.where(parts > 0, parts.clip(SMALLEST, 1) ** PART, 1.0)

@@ -1,0 +1,70 @@
+"""Channels of activations brought nearer to one size: the same float network, and integers that err less."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgekit.backends.tflite import equalization, evening
+from edgekit.waist import graph
+from tests import networks
+from tests.backends.integers import Quantized, normal
+
+RELU, RELU6 = 1, 3
+
+
+def apart(path: Path, seed: int, *, activation: int = RELU, depthwise: bool = True) -> Path:
+    """Convolutions in a row whose activations have channels up to 30:1 apart, which the layers behind make up for."""
+    random = np.random.default_rng(seed)
+    sizes = 10 ** random.uniform(-1.5, 0, 16)
+    net = networks.Network()
+    x = net.input("x", (1, 8, 8, 3))
+    options: dict[str, Any] = {
+        "strideH": 1,
+        "strideW": 1,
+        "padding": networks.SAME,
+        "fusedActivationFunction": activation,
+    }
+    options |= {"dilationHFactor": 1, "dilationWFactor": 1}
+
+    def constants(name: str, weights: Any, count: int) -> list[int]:
+        return [net.constant(f"{name}k", weights.astype(np.float32)), net.constant(f"{name}b", np.zeros(count, "f"))]
+
+    first = random.standard_normal((16, 3, 3, 3)) * sizes[:, None, None, None] / 3
+    h = net.operator("CONV_2D", [x, *constants("a", first, 16)], (1, 8, 8, 16), kind="Conv2DOptions", **options)
+    if depthwise:
+        middle = random.standard_normal((1, 3, 3, 16))
+        depth = options | {"depthMultiplier": 1, "kind": "DepthwiseConv2DOptions"}
+        h = net.operator("DEPTHWISE_CONV_2D", [h, *constants("d", middle, 16)], (1, 8, 8, 16), **depth)
+    last = random.standard_normal((8, 1, 1, 16)) / sizes
+    linear = options | {"fusedActivationFunction": 0}
+    return net.save(
+        path, net.operator("CONV_2D", [h, *constants("z", last, 8)], (1, 8, 8, 8), kind="Conv2DOptions", **linear)
+    )
+
+
+@pytest.mark.parametrize(("seed", "depthwise", "activation"), [(0, True, RELU), (1, False, RELU), (2, True, RELU6)])
+def test_evened_channels_err_less_on_inputs_that_nobody_saw(
+    tmp_path: Path, seed: int, *, depthwise: bool, activation: int
+) -> None:
+    waist = apart(tmp_path / "model.tflite", seed, depthwise=depthwise, activation=activation)
+    fresh = normal(waist, 32, seed=7)
+    levels = {}
+    for way in ("auto", "off"):
+        made = Quantized(waist, normal(waist, 48), tmp_path / way, settings={"weights": "nearest", "equalization": way})
+        levels[way] = min(made.sqnr_db(fresh).values())
+        assert not any("large network" in note for note in made.made.notes)
+        assert any("nearer to one size" in note for note in made.made.notes) == (way == "auto")
+    assert levels["auto"] > levels["off"] + 2
+
+
+def test_what_lies_between_layers_in_a_row_is_looked_at_by_channel(tmp_path: Path) -> None:
+    model = graph.load(apart(tmp_path / "model.tflite", 0))
+    main = graph.describe(model)[0]
+    assert equalization.between(model) == {operator.outputs[0] for operator in main.operators[:2]}
+
+
+def test_channels_go_half_of_the_way_and_those_of_zeros_stay() -> None:
+    found = evening._factors(np.array([4.0, 1.0, 0.0, 1e-6]))
+    assert found == pytest.approx([1.0, 0.5, 1.0, 0.125])
