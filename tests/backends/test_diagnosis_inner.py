@@ -13,7 +13,7 @@ from edgekit.backends.tflite.diagnosis.matching import Side
 from edgekit.nouns.model import Waist
 from edgekit.waist import graph
 from tests import networks
-from tests.backends.test_tflite_diagnosis_recurrent import built, recurrent
+from tests.backends.tflite.test_tflite_diagnosis_recurrent import built, recurrent
 
 SIZE = 64
 

@@ -178,7 +178,7 @@ def test_a_network_that_is_unrolled_for_ever_is_refused(tmp_path: Path) -> None:
 
 
 def _ir(path: Path, times: int, **options: float) -> Path:
-    from tests.backends.looped_ir import looped, saved  # noqa: PLC0415  heavy
+    from tests.backends.openvino.looped_ir import looped, saved  # noqa: PLC0415  heavy
 
     return saved(looped(times, **options), path)
 

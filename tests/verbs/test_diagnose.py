@@ -170,7 +170,7 @@ def test_a_file_that_rounds_nothing(folder: Path) -> None:
 
 
 def test_a_file_of_openvino_is_held_against_its_float_ir(folder: Path, tmp_path: Path) -> None:
-    """Its weights are so few that float16 rounds none; tests/backends/test_openvino_diagnosis.py has what is found."""
+    """Its weights are so few that float16 rounds none; tests/backends/openvino/test_openvino_diagnosis.py has what is found."""
     edgekit.build(folder / "net.tflite", "openvino-cpu", precision="float16", output=tmp_path)
     with pytest.raises(InputError, match="nothing in it is rounded"):
         edgekit.diagnose(tmp_path / "model_float16.xml", folder / "net.tflite")

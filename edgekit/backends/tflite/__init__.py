@@ -9,10 +9,11 @@ from typing import ClassVar
 import numpy as np
 
 from edgekit.backends import Backend
-from edgekit.backends.tflite import aliases, biases, diagnosis, integer, layerwise, others, weight_only, weights
+from edgekit.backends.tflite import biases, diagnosis, integer, layerwise, others, weight_only, weights
 from edgekit.backends.tflite.plan import QuantizationSettings
 from edgekit.backends.tflite.range_search import SEARCHED
 from edgekit.backends.tflite.ranges import METHODS
+from edgekit.backends.tflite.ready import aliases
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.building import Built, Job, Placement
 from edgekit.nouns.diagnosis import Diagnosis

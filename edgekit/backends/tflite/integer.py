@@ -18,8 +18,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from edgekit.backends.tflite import effort, engines, equalization, evening, norms, parts, range_search, scales, search
-from edgekit.backends.tflite.aliases import Aliases
+from edgekit.backends.tflite import effort, engines, equalization, evening, range_search, search
 from edgekit.backends.tflite.engines import ENGINES, FAILURES
 from edgekit.backends.tflite.judge import (
     CLEARLY_WORSE_DB,
@@ -34,7 +33,8 @@ from edgekit.backends.tflite.judge import (
 from edgekit.backends.tflite.layerwise import fitting
 from edgekit.backends.tflite.plan import QuantizationPlan, QuantizationSettings
 from edgekit.backends.tflite.ranges import METHODS, Observation, Range, choose, saturated
-from edgekit.backends.tflite.ready import Ready, Used, ready
+from edgekit.backends.tflite.ready import Ready, Used, norms, parts, ready, scales
+from edgekit.backends.tflite.ready.aliases import Aliases
 from edgekit.errors import EndlessError, Unsupported, first_line
 from edgekit.host import events
 from edgekit.waist import cost, exact, graph, named, state

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.backends.tflite.parts import Parts
 from edgekit.backends.tflite.plan import QuantizationPlan
+from edgekit.backends.tflite.ready.parts import Parts
 from edgekit.errors import Unsupported
 from edgekit.waist import cost, graph
 from edgekit.waist.holding import float_operators

@@ -230,7 +230,7 @@ WAYS: dict[Runtime, dict[str, Maker]] = {
 ENVIRONMENT = {"NNCF, CPU without VNNI": {"ONEDNN_MAX_CPU_ISA": "AVX2"}}
 """What ways set before they begin. OpenVINO's kernels then run as on CPUs that add two products in 16 bits: the file is
 the same, and what it computes may be another thing. edgekit's files compute the same there (tests/backends/
-test_openvino_sums.py)."""
+openvino/test_openvino_sums.py)."""
 
 OURS = "edgekit, auto"
 """The way that is compared with peers."""

@@ -9,8 +9,8 @@ import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
 
-from edgekit.backends.openvino import masks
 from edgekit.backends.openvino.libraries import CORE, EXACT, ov
+from edgekit.backends.openvino.reading import masks
 from edgekit.waist.tensors import sqnr_db
 
 LEAST = float(np.finfo(np.float32).min)

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from edgekit.backends.openvino import reached, sums
+from edgekit.backends.openvino.quantization import reached, sums
 from edgekit.waist.tensors import sqnr_db
 from tests.lazy import Lazy
 

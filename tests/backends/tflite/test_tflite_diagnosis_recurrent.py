@@ -15,7 +15,7 @@ from edgekit.nouns.model import Waist
 from edgekit.waist import graph, run, state
 from edgekit.waist.tensors import dequantize, quantize, sqnr_db
 from tests import networks
-from tests.backends.test_openvino_variables import echo
+from tests.backends.openvino.test_openvino_variables import echo
 from tests.trainable.cases import lstm
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgekit.backends.openvino import OpenVINOBackend
-from edgekit.backends.openvino.equalization import equalized
+from edgekit.backends.openvino.quantization.equalization import equalized
 from edgekit.waist import graph
 from edgekit.waist.tensors import arrays, sqnr_db
 from tests import networks

@@ -11,7 +11,7 @@ from edgekit.backends.openvino import effort
 from edgekit.backends.openvino.libraries import operators as op
 from edgekit.backends.openvino.libraries import ov
 from edgekit.waist.effort import MOST_TRIPS
-from tests.backends.looped_ir import looped, saved, sliced
+from tests.backends.openvino.looped_ir import looped, saved, sliced
 
 
 def given(*shape: int) -> Any:

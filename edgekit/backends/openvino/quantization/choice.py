@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from edgekit.backends.openvino import control
+from edgekit.backends.openvino.quantization import control
 from edgekit.waist.mixtures import mixtures
 from edgekit.waist.ordering import evenly
 from edgekit.waist.tensors import Array

@@ -9,8 +9,9 @@ import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
 
-from edgekit.backends.openvino import OpenVINOBackend, kept, waist_aliases
+from edgekit.backends.openvino import OpenVINOBackend, kept
 from edgekit.backends.openvino.libraries import ov
+from edgekit.backends.openvino.reading import waist_aliases
 from edgekit.nouns.building import Job
 from edgekit.nouns.model import Signature, TensorSpec
 from edgekit.waist import graph, run

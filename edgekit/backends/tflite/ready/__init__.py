@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.backends.tflite import aliases, casts, equalization, factors, heads, masks
-from edgekit.backends.tflite.aliases import Aliases
+from edgekit.backends.tflite import equalization
 from edgekit.backends.tflite.ranges import Observation, Range, observe
+from edgekit.backends.tflite.ready import aliases, casts, factors, heads, masks
+from edgekit.backends.tflite.ready.aliases import Aliases
 from edgekit.waist import graph, run
 from edgekit.waist.tensors import Array, sqnr_db
 

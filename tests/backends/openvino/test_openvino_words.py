@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.backends.openvino import choice, control, quantization
+from edgekit.backends.openvino import quantization
 from edgekit.backends.openvino.libraries import CORE, operators, ov
+from edgekit.backends.openvino.quantization import choice, control
 from edgekit.backends.openvino.settings import NncfSettings
 from edgekit.engine.worker import Worker
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.building import Job
 from tests import networks
-from tests.backends.test_openvino import build
+from tests.backends.openvino.test_openvino import build
 
 
 @pytest.fixture(scope="module")

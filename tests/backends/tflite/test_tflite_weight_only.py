@@ -17,7 +17,7 @@ from edgekit.waist import graph, run, trial
 from edgekit.waist.tensors import sqnr_db
 from tests import networks
 from tests.backends.integers import normal
-from tests.backends.test_tflite_weights import KERNELS
+from tests.backends.tflite.test_tflite_weights import KERNELS
 
 LAYERS = sorted(KERNELS.keys() - {"embedding", "gather"})
 

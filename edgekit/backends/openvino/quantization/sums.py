@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.backends.openvino.libraries import MinMaxQuantization, ov
-from edgekit.backends.openvino.reached import LARGEST, LAYERS, Reach
+from edgekit.backends.openvino.quantization.reached import LARGEST, LAYERS, Reach
 
 Floats = NDArray[np.float32]
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.backends.tflite import integer, norms, ranges
+from edgekit.backends.tflite import integer, ranges
 from edgekit.backends.tflite.plan import QuantizationSettings
+from edgekit.backends.tflite.ready import norms
 from edgekit.waist import graph, run
 from edgekit.waist.tensors import sqnr_db
 from edgekit.waist.trial import Trial

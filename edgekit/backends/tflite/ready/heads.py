@@ -1,7 +1,7 @@
 """Layers at an output whose channels differ in range: an age beside a probability, from one dense layer.
 
 One scale cannot hold both. The weights and biases of large channels are divided by powers of 2, and a product
-behind the layer, which stays float (`edgekit.backends.tflite.parts`), multiplies again: the same function.
+behind the layer, which stays float (`edgekit.backends.tflite.ready.parts`), multiplies again: the same function.
 
 Scores of classes are compared with one another, and one scale is right for them. They may differ as much on the
 samples, since a class that none of them shows has small scores; but its weights are as large as those of the

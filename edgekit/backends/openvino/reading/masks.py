@@ -11,8 +11,9 @@ scores around it as it likes:
 * in an integer file the scale of the scores is taken out of the sum, and ``(causal / scale)·scale`` is another number
   than ``c``: a MAXIMUM between scores and masks keeps the scale with the scores.
 
-In LiteRT's files masks share an integer range with the scores and must be shallow (`edgekit.backends.tflite.masks`);
-here they stay float (`edgekit.backends.openvino.kept`) and may swallow the scores, as they do in the source.
+In LiteRT's files masks share an integer range with the scores and must be shallow
+(`edgekit.backends.tflite.ready.masks`); here they stay float (`edgekit.backends.openvino.kept`) and may swallow the
+scores, as they do in the source.
 """
 
 from collections.abc import Iterator

@@ -8,13 +8,13 @@ import pytest
 
 from edgekit.backends.openvino import OpenVINOBackend
 from edgekit.backends.openvino.diagnosis import diagnose
-from edgekit.backends.openvino.stretches import IrNetwork, Quantizer
+from edgekit.backends.openvino.diagnosis.stretches import IrNetwork, Quantizer
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.diagnosis import Diagnosis
 from edgekit.nouns.model import Signature, Waist
 from edgekit.waist.tensors import arrays, sqnr_db
 from tests import networks
-from tests.backends.test_openvino_variables import echo
+from tests.backends.openvino.test_openvino_variables import echo
 from tests.lazy import Lazy
 
 libraries = Lazy("edgekit.backends.openvino.libraries")

@@ -23,7 +23,7 @@ from edgekit import samples, verify
 from edgekit.backends.openvino.half_precision import FLOOR_DB, SMALLEST, loses
 from edgekit.backends.openvino.libraries import CORE
 from edgekit.backends.openvino.npu import compile_blob
-from edgekit.backends.openvino.waist_scalars import mend
+from edgekit.backends.openvino.reading.waist_scalars import mend
 from edgekit.engine.worker import Worker
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.building import Built, Job
@@ -232,7 +232,7 @@ def largest_weights(file: Path) -> list[int]:
 def test_products_may_overflow_16_bits_if_wished(
     worker: Worker, waist: Path, tmp_path: Path, fix: str, half: tuple[int, ...]
 ) -> None:
-    """What is built otherwise, and why: tests/backends/test_openvino_sums.py."""
+    """What is built otherwise, and why: tests/backends/openvino/test_openvino_sums.py."""
     build(worker, calibrated(waist, settings={"overflow_fix": fix}), tmp_path / "out")
     convolution_depthwise_dense = largest_weights(tmp_path / "out" / "model.xml")
     assert len(convolution_depthwise_dense) == 3

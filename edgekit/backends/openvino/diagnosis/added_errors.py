@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from edgekit.backends.openvino.diagnosis.stretches import Floats, IrNetwork, Point, compiled
 from edgekit.backends.openvino.libraries import operators
-from edgekit.backends.openvino.stretches import Floats, IrNetwork, Point, compiled
 from edgekit.waist.causes import level_db, noise
 from edgekit.waist.tensors import Array
 

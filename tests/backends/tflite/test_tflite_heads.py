@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.backends.tflite import heads, ranges
+from edgekit.backends.tflite import ranges
+from edgekit.backends.tflite.ready import heads
 from edgekit.waist import graph, run
 from edgekit.waist.tensors import sqnr_db
 from tests import networks

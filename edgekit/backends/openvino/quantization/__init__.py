@@ -7,20 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from edgekit.backends.openvino import (
-    choice,
-    control,
-    ending,
-    equalization,
-    half_precision,
-    kept,
-    masks,
-    named,
-    reached,
-    sums,
-    variables,
-)
-from edgekit.backends.openvino.choice import Way
+from edgekit.backends.openvino import ending, half_precision, kept
 from edgekit.backends.openvino.libraries import (
     FAILURES,
     AggregatorType,
@@ -31,8 +18,10 @@ from edgekit.backends.openvino.libraries import (
     StatisticsType,
     nncf,
 )
-from edgekit.backends.openvino.reached import Reach
-from edgekit.backends.openvino.reading import matched, telling_line
+from edgekit.backends.openvino.quantization import choice, control, equalization, named, reached, sums
+from edgekit.backends.openvino.quantization.choice import Way
+from edgekit.backends.openvino.quantization.reached import Reach
+from edgekit.backends.openvino.reading import masks, matched, telling_line, variables
 from edgekit.backends.openvino.settings import NncfSettings
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.building import Job

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.backends.tflite import integer, norms
+from edgekit.backends.tflite import integer
+from edgekit.backends.tflite.ready import norms
 from edgekit.errors import Unsupported
 from edgekit.waist import exact, graph
 from edgekit.waist.tensors import sqnr_db

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.backends.tflite.parts import APART
 from edgekit.backends.tflite.ranges import Range
+from edgekit.backends.tflite.ready.parts import APART
 from edgekit.waist import edit, graph
 from edgekit.waist.exact import Wiring
 from edgekit.waist.graph import Operator

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.backends.tflite import masks, ranges
+from edgekit.backends.tflite import ranges
+from edgekit.backends.tflite.ready import masks
 from edgekit.waist import graph, run
 from tests import networks
 from tests.backends.integers import Quantized, normal

@@ -15,9 +15,9 @@ import msgspec
 import numpy as np
 
 from edgekit.backends.openvino import effort, holding, reading
-from edgekit.backends.openvino.added_errors import AddedErrors
+from edgekit.backends.openvino.diagnosis.added_errors import AddedErrors
+from edgekit.backends.openvino.diagnosis.stretches import Floats, IrNetwork, Point, Quantizer, Stretch, compiled
 from edgekit.backends.openvino.libraries import CORE, FAILURES
-from edgekit.backends.openvino.stretches import Floats, IrNetwork, Point, Quantizer, Stretch, compiled
 from edgekit.errors import InputError, Unsupported
 from edgekit.host import deadline, events
 from edgekit.nouns.diagnosis import Cause, Diagnosis, Help, OperatorDiagnosis, Unmatched

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from edgekit.backends.openvino import masks, recurrent, variables, waist_aliases, waist_scalars
 from edgekit.backends.openvino.libraries import FAILURES, ov
+from edgekit.backends.openvino.reading import masks, recurrent, variables, waist_aliases, waist_scalars
 from edgekit.errors import Unsupported
 from edgekit.nouns.building import Job
 from edgekit.nouns.model import Signature, TensorSpec
