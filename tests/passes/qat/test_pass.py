@@ -99,9 +99,7 @@ def test_the_float_file_has_the_learned_integers_times_their_scale(tmp_path: Pat
 def test_it_is_never_worse_than_what_it_started_from(tmp_path: Path) -> None:
     path = networks.classifier(tmp_path / "float.tflite")
     made = applied(task(path, learning_rate=10.0, clip_norm=0), tmp_path / "out")
-    before = integers(tmp_path / "specification.tflite")
-    after = integers(tmp_path / "out" / str(made.learned))
-    assert all(np.array_equal(before[name][0], values) for name, (values, _) in after.items())
+    assert made.learned is None
     assert any("the weights are as before" in note for note in made.notes)
     assert (tmp_path / "out" / made.file).read_bytes() == path.read_bytes()
 
