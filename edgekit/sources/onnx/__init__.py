@@ -23,6 +23,7 @@ from edgekit.sources.onnx import (
     divergence,
     indices,
     lowering,
+    narrowing,
     prepare,
     quantized,
     refusal,
@@ -162,7 +163,7 @@ class OnnxSource(Source):
                     f"converted by onnx2tf ({strategy.name})",
                     *grown,
                 )
-                warnings = read + quantized.warning(opened.model)
+                warnings = read + quantized.warning(opened.model) + narrowing.warning(network)
                 return Waist(file="waist.tflite", signature=signature, notes=notes, warnings=warnings)
         raise refusal.cannot_convert(path, opened.model, network, complaints)
 
