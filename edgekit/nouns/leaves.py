@@ -69,7 +69,7 @@ SOURCES = {
 }
 
 BACKENDS = {
-    "tflite": LeafRow(distributions=("ai-edge-quantizer",)),
+    "tflite": LeafRow(distributions=("ai-edge-quantizer", "threadpoolctl")),
     "openvino": LeafRow(extra="openvino", modules=("openvino", "nncf"), distributions=("nncf", "openvino")),
 }
 

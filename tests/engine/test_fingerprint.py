@@ -73,7 +73,7 @@ def changed_by(house: Path, name: str, content: str = "\n# changed\n") -> set[st
         ("sources/tflite.py", {"sources/tflite"}),
         ("backends/openvino/npu.py", {"backends/openvino"}),
         ("backends/edgetpu/rules.py", {"backends/edgetpu"}),
-        ("backends/tflite/scales.py", {"backends/tflite", "verify"}),
+        ("backends/tflite/ready/scales.py", {"backends/tflite", "verify"}),
         ("samples/images.py", {"samples", "probes", "verify"}),
         ("verify/verdict.py", {"probes", "verify"}),
         ("steps/evidence.py", {"probes", "verify"}),
