@@ -241,7 +241,7 @@ def _each(path: Path, opened: Opened, inputs: Path) -> Iterator[dict[str, Array]
             raise refusal.refused_sample(path, number, error) from error
         for name, values in made.items():
             if shapes.setdefault(name, values.shape) != values.shape:
-                raise refusal.varying_output(path, name)
+                raise refusal.mended(path, opened.model, refusal.varying_output(path, name))
         yield made
 
 
