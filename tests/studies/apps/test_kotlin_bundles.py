@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -58,16 +59,48 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out" / "integration"
 
 
-def failing(toolchain: Toolchain, bundle: Path, out: Path) -> dict[str, str]:
+@dataclass(frozen=True)
+class Compiled:
+    """Bundles by what is wrong with them ("": nothing), and the classes of all of them."""
+
+    bundles: dict[str, Path]
+    classes: Path
+
+
+@pytest.fixture(scope="module")
+def compiled(toolchain: Toolchain, shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Compiled:
+    """The real bundle, and one for each fault in a package of its own: Kotlin's compiler is slow to start."""
+    folder = tmp_path_factory.mktemp("compiled")
+    bundles = {"": shapes}
+    for number, fault in enumerate(FAULTS):
+        bundles[fault] = moved(shapes, folder / f"shapes{number}")
+        plant(bundles[fault], fault)
+    for number, (fault, changes) in enumerate(BOX_FAULTS.items()):
+        bundles[fault] = detecting(folder / f"boxes{number}", changes)
+    toolchain.compile([*(part for bundle in bundles.values() for part in parts(bundle)), STUBS], folder / "classes")
+    return Compiled(bundles, folder / "classes")
+
+
+def moved(bundle: Path, to: Path) -> Path:
+    """A copy whose code is in a package of its folder's name."""
+    shutil.copytree(bundle, to)
+    for file in to.rglob("*.kt"):
+        file.write_text(re.sub(r"\bedgekit\.shapes\b", f"edgekit.{to.name}", file.read_text("utf8")), "utf8")
+    for folder in list(to.rglob("kotlin/edgekit/shapes")):
+        folder.rename(folder.with_name(to.name))
+    return to
+
+
+def failing(toolchain: Toolchain, compiled: Compiled, fault: str) -> dict[str, str]:
     """The tests of a bundle that fail, by their names alone."""
-    toolchain.compile([*parts(bundle), STUBS], out)
+    bundle = compiled.bundles[fault]
     package = next((bundle / "src/main/kotlin/edgekit").iterdir()).name
-    found = toolchain.test([out, *resources(bundle)], f"edgekit.{package}.GoldenTest")
+    found = toolchain.test([compiled.classes, *resources(bundle)], f"edgekit.{package}.GoldenTest")
     return {test.partition("(")[0]: message for test, message in found.items()}
 
 
-def test_the_whole_path_of_a_real_build(toolchain: Toolchain, shapes: Path, tmp_path: Path) -> None:
-    assert failing(toolchain, shapes, tmp_path / "classes") == {}
+def test_the_whole_path_of_a_real_build(toolchain: Toolchain, shapes: Path, compiled: Compiled) -> None:
+    assert failing(toolchain, compiled, "") == {}
     assert toolchain.lint(shapes) == ""
 
 
@@ -84,13 +117,12 @@ class App {
 """
 
 
-def test_the_readme_s_lines_for_java(toolchain: Toolchain, shapes: Path, tmp_path: Path) -> None:
+def test_the_readme_s_lines_for_java(toolchain: Toolchain, shapes: Path, compiled: Compiled, tmp_path: Path) -> None:
     found = re.search(r"```java\n(.+?)```", (shapes / "README.md").read_text("utf8"), flags=re.DOTALL)
     assert found is not None
     lines = found[1].replace("ShapesResult result =", "return")
     (tmp_path / "App.java").write_text(JAVA.replace("LINES", lines))
-    toolchain.compile([*parts(shapes), STUBS], tmp_path / "classes")
-    toolchain.compile_java([tmp_path / "App.java"], tmp_path / "classes")
+    toolchain.compile_java([tmp_path / "App.java"], compiled.classes)
 
 
 STAGE_TESTS = {"preprocess", "quantize", "model", "dequantize", "postprocess", "wholePath", "wholePathRecorded"}
@@ -121,15 +153,18 @@ internal fun nearest(pixels: Pixels, height: Int, width: Int): Pixels {
 """
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_planted_fault_is_named(fault: str, toolchain: Toolchain, shapes: Path, tmp_path: Path) -> None:
-    bundle = Path(shutil.copytree(shapes, tmp_path / "bundle"))
-    file, pattern, put, stage = FAULTS[fault]
+def plant(bundle: Path, fault: str) -> None:
+    """Make a fault in a bundle."""
+    file, pattern, put, _ = FAULTS[fault]
     source = next((bundle / "src" / "main").rglob(file))
     text, count = re.subn(pattern, put, source.read_text())
     assert count, source.read_text()
     source.write_text(text + NEAREST * (fault == "resize mode"))
-    found = failing(toolchain, bundle, tmp_path / "classes")
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_named(fault: str, toolchain: Toolchain, compiled: Compiled) -> None:
+    found, stage = failing(toolchain, compiled, fault), FAULTS[fault][-1]
     assert {test for test in found if not test.startswith("whole")} == {stage}, found
     assert f"{stage} differs in" in found[stage]
     # A softmax behind it takes the same from all scores away again.
@@ -139,27 +174,39 @@ def test_a_planted_fault_is_named(fault: str, toolchain: Toolchain, shapes: Path
 CENTRES = (r"\((\w) - (\w) \* 0\.5f\)", r"(\1)"), (r"\((\w) \+ (\w) \* 0\.5f\)", r"(\1 + \2)")
 """Boxes by their centre, read as if by their upper left corner."""
 
-BOX_FAULTS = {
+NO_FAULT = "none, in boxes"
+
+BOX_FAULTS: dict[str, tuple[tuple[str, str], ...]] = {
+    NO_FAULT: (),
     "corner for centre": CENTRES,
     "y for x": ((r"\(a ([-+]) c", r"(B \1 D"), (r"\(b ([-+]) d", r"(a \1 c"), (r"\(B ([-+]) D", r"(b \1 d")),
 }
 
 
-@pytest.mark.parametrize("fault", [None, *BOX_FAULTS])
-def test_a_wrong_box_format_is_named(fault: str | None, toolchain: Toolchain, tmp_path: Path) -> None:
-    """On a network that finds boxes, whose outputs are made up: no file gives them."""
+def detecting(folder: Path, changes: tuple[tuple[str, str], ...]) -> Path:
+    """The bundle of a network that finds boxes, whose outputs are made up, with changes of its post-processing."""
     signature, described = detector()
     maker = Maker(1)
-    written(tmp_path / "net", "android", signature, described, lambda _: maker.outputs(signature), target="android")
-    source = next((tmp_path / "net/src/main").rglob("Postprocessing.kt"))
+
+    def outputs(_: object) -> object:
+        return maker.outputs(signature)
+
+    written(folder, "android", signature, described, outputs, name=folder.name, target="android")
+    source = next((folder / "src/main").rglob("Postprocessing.kt"))
     text = source.read_text("utf8")
-    for pattern, put in () if fault is None else BOX_FAULTS[fault]:
+    for pattern, put in changes:
         text, count = re.subn(pattern, put, text)
         assert count == 2
     source.write_text(text, "utf8")
-    found = failing(toolchain, tmp_path / "net", tmp_path / "classes")
+    return folder
+
+
+@pytest.mark.parametrize("fault", BOX_FAULTS)
+def test_a_wrong_box_format_is_named(fault: str, toolchain: Toolchain, compiled: Compiled) -> None:
+    found = failing(toolchain, compiled, fault)
+    # No file gives these outputs.
     stages = {test: told for test, told in found.items() if test not in {"model", "wholePath"}}
-    if fault is None:
+    if fault == NO_FAULT:
         assert stages == {}
         return
     assert stages.keys() == {"postprocess", "wholePathRecorded"}
