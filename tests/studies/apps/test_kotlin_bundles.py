@@ -213,9 +213,10 @@ def test_a_wrong_box_format_is_named(fault: str, toolchain: Toolchain, compiled:
     assert "postprocess differs in" in stages["postprocess"]
 
 
-def test_random_networks_compile_and_agree(toolchain: Toolchain, tmp_path: Path) -> None:
+@pytest.mark.parametrize("seeds", [range(8), pytest.param(range(8, 24), marks=pytest.mark.long)], ids=["few", "many"])
+def test_random_networks_compile_and_agree(seeds: range, toolchain: Toolchain, tmp_path: Path) -> None:
     """Every kind of input and every task, names that are no identifiers: one run of each compiler for all."""
-    seeds, callers = range(24), tmp_path / "callers"
+    callers = tmp_path / "callers"
     callers.mkdir()
     for seed in seeds:
         maker = Maker(seed)
