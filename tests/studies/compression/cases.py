@@ -44,7 +44,9 @@ def _on(base: Base, *, epochs: int, rate: float) -> list[Case]:
         Case(base, "prune-channels50", "prune-channels50", cut),
         Case(base, "prune-channels50, with labels", "prune-channels50", cut, labels=True),
         Case(base, "prune-channels50-qat", "prune-channels50-qat", cut),
+        Case(base, "prune40", "prune50", {"prune": longer | {"sparsity": 0.4}}),
         Case(base, "prune50", "prune50", zero),
+        Case(base, "dynamic-prune45", "prune50", {"prune": longer | {"sparsity": 0.45, "dynamic": True}}),
         Case(base, "dynamic-prune50-qat", "dynamic-prune50-qat", zero),
         Case(base, "sparse24-qat", "sparse24-qat", zero),
         Case(base, "cluster-qat", "cluster-qat", group),
@@ -101,6 +103,7 @@ CASES = [
     Case(bases.EFFICIENTNET, "qat", "qat", {"qat": {"epochs": 2, "batch_size": 8}}, seeds=1),
     Case(bases.BERT, "source, int8 after training", "ptq", seeds=1),
     Case(bases.BERT, "distill-half", "distill-half", {"distill": STUDENT}),
+    Case(bases.BERT, "distill-quarter", "distill-half", {"distill": STUDENT | {"width": 0.25}}),
     Case(bases.BERT, "distill-half with feature maps", "distill-half", {"distill": STUDENT | {"features": ["auto"]}}),
     Case(
         bases.BERT,

@@ -37,7 +37,7 @@ TARGET = Path(__file__).with_name("study.toml")
 class Trial(msgspec.Struct, kw_only=True):
     """What came of a case.
 
-    ``source``, ``float32`` and ``int8`` are shares of right answers of the samples that judge; ``latency_ms`` and
+    ``source``, ``float32``, ``int8`` and ``dynamic`` (dynamic-int8) are shares of right answers of the samples that judge; ``latency_ms`` and
     ``ratio`` (over the float source's) are those of the float file and of the int8 file, on one thread. ``base`` is
     the SHA-256 of the source's file, ``revision`` the commit of edgekit, ``date`` the day it ended. A peer has no float
     file: None.
@@ -46,6 +46,7 @@ class Trial(msgspec.Struct, kw_only=True):
     source: float = 0.0
     float32: float | None = 0.0
     int8: float = 0.0
+    dynamic: float | None = None
     int8_db: float | None = None
     samples: int = 0
     passes: tuple[PassReport, ...] = ()
@@ -124,6 +125,7 @@ def _measured(found: Any, plain: Any, seconds: float) -> Trial:
         source=floats.verification.metric.source,
         float32=floats.verification.metric.artifact,
         int8=integers.verification.metric.artifact,
+        dynamic=files["dynamic-int8"].verification.metric.artifact,
         int8_db=integers.verification.sqnr_db,
         samples=floats.verification.metric.samples,
         passes=found.manifest.passes,
