@@ -42,7 +42,8 @@ class Training(Noun, frozen=True, kw_only=True):
             over the teacher's variance), or auto: kl for scores of classes, mse for all else.
         temperature: of kl.
         alpha: the share of the labels' loss in the whole, if samples have labels; the rest is the teacher's.
-        augmentation: what is done to samples at random, by name, in order.
+        augmentation: what is done to samples at random, by name, in order. ``auto`` flips and shifts pictures in colour
+            if the teacher alone says what is right, and does nothing to all else.
         normalization: put a batch normalization behind each convolution while training: on, off, or auto, if the pass
             knows that it gains.
         from_scratch: draw all weights anew before training.
@@ -68,7 +69,7 @@ class Training(Noun, frozen=True, kw_only=True):
     loss: Loss = "auto"
     temperature: Positive = 1.0
     alpha: Share = 0.5
-    augmentation: tuple[str, ...] = ()
+    augmentation: tuple[str, ...] = ("auto",)
     normalization: Literal["auto", "on", "off"] = "auto"
     from_scratch: bool = False
     features: tuple[str, ...] = ()

@@ -214,6 +214,9 @@ IDS: Mapping[str, Callable[[str], Change]] = {
 MIXUP = "mixup"
 """Takes two samples of any kind but ids, and mixes their labels as well."""
 
+AUTO = "auto"
+"""What is surely of use: `chosen` says what."""
+
 KINDS = {"images": IMAGES, "series": SERIES, "token ids": IDS}
 
 
@@ -222,6 +225,23 @@ def kind_of(shape: Sequence[int], dtype: Any) -> str:
     if dtype.is_integer:
         return "token ids"
     return "images" if len(shape) == 3 and shape[-1] in {1, 3, 4} and shape[0] * 4 > shape[1] else "series"
+
+
+def chosen(names: Sequence[str], inputs: Sequence[Any], *, labelled: bool) -> tuple[str, ...]:
+    """The names with what ``auto`` stands for.
+
+    Pictures in colour are flipped and shifted, as ResNet's were (He et al., 2015), if there are no labels: a mirrored
+    letter or a shifted box no longer is what its label says, but the teacher is asked about what became of the picture
+    (Beyer et al., 2021, "A good teacher is patient and consistent").
+
+    Args:
+        names: as a recipe has them.
+        inputs: of the model: Keras tensors ``[None, …]``.
+        labelled: whether labels teach.
+    """
+    shapes = [tuple(value.shape[1:]) for value in inputs if kind_of(tuple(value.shape[1:]), value.dtype) == "images"]
+    fit = not labelled and any(shape[-1] == 3 for shape in shapes)
+    return tuple(one for name in names for one in ((("flip", "crop") if fit else ()) if name == AUTO else (name,)))
 
 
 class Augmentation:
@@ -248,7 +268,7 @@ class Augmentation:
             if self._kinds and self._kinds[0] == "token ids":
                 found = dict(list(found.items())[:1])  # what follows are masks and kinds of the same tokens
             if not found and name != MIXUP:
-                known = sorted({known for kind in self._kinds for known in KINDS[kind]} | {MIXUP})
+                known = sorted({known for kind in self._kinds for known in KINDS[kind]} | {MIXUP, AUTO})
                 raise InputError(
                     f"No augmentation of {' and '.join(dict.fromkeys(self._kinds))} is called {name}.",
                     place="augmentation",

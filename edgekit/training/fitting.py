@@ -14,8 +14,7 @@ from edgekit.host import events
 from edgekit.nouns.training import Epoch, Training
 from edgekit.trainable.form import Lifted
 from edgekit.trainable.libraries import tf, tf_keras
-from edgekit.training import gains, rates, schedules
-from edgekit.training.augmentation import Augmentation
+from edgekit.training import augmentation, gains, rates, schedules
 from edgekit.training.checkpoints import NOTHING, Checkpoint, TrainingState, remedied
 from edgekit.training.data import TrainingData
 from edgekit.training.feeding import Batch, Feed
@@ -76,11 +75,10 @@ class Loop:
         self._lifted, self._data, self._settings, self._hooks = lifted, data, settings, hooks
         self._teaching = Teaching(lifted, data, settings, seed)
         checkpoints.mkdir(parents=True, exist_ok=True)
-        augment = None
-        if settings.augmentation:
-            labelled = self._teaching.labelled
-            classes = None if labelled is None else labelled.classes
-            augment = Augmentation(settings.augmentation, lifted.model.inputs, classes)
+        augment, labelled, inputs = None, self._teaching.labelled, lifted.model.inputs
+        self._changes = augmentation.chosen(settings.augmentation, inputs, labelled=labelled is not None)
+        if self._changes:
+            augment = augmentation.Augmentation(self._changes, inputs, None if labelled is None else labelled.classes)
         with remedied(checkpoints):
             once = self._teaching.taught and augment is None and not self._teaching.features
             stored = self._teaching.stored(checkpoints) if once else []
@@ -144,11 +142,13 @@ class Loop:
 
     def _notes(self, progress: TrainingState) -> tuple[str, ...]:
         done = len(progress.epochs)
+        changed = (f"samples were changed at random while training: {', '.join(self._changes)}",)
+        notes = changed if self._changes else ()
         if progress.best == done:
-            return ()
+            return notes
         if progress.best == 0:
-            return (f"{_no_better(progress)}: the weights are as before",)
-        return (f"the weights are those after epoch {progress.best} of {done}, whose held-out loss is the least",)
+            return (*notes, f"{_no_better(progress)}: the weights are as before")
+        return (*notes, f"the weights are those after epoch {progress.best} of {done}, whose held-out loss is the least")
 
     def _stopped(self, error: NotFiniteError, progress: TrainingState) -> str:
         """What is told of numbers that are not finite.

@@ -83,6 +83,26 @@ def test_what_is_nothing_for_an_input_is_refused(name: str, problem: str) -> Non
         changed("span-mask", TOKENS)
 
 
+@pytest.mark.parametrize(
+    ("shape", "dtype", "labelled", "found"),
+    [
+        ((32, 32, 3), "float32", False, ("flip", "crop")),
+        ((32, 32, 3), "float32", True, ()),
+        ((28, 28, 1), "float32", False, ()),
+        ((49, 10, 1), "float32", False, ()),
+        ((40, 3), "float32", False, ()),
+        ((32, 32, 3), "int32", False, ()),
+    ],
+)
+def test_pictures_in_colour_are_flipped_and_shifted_if_only_the_teacher_teaches(
+    shape: tuple[int, ...], dtype: str, labelled: bool, found: tuple[str, ...]
+) -> None:
+    inputs = [tf_keras.Input(shape, dtype=dtype)]
+    assert augmentation.chosen(("auto",), inputs, labelled=labelled) == found
+    assert augmentation.chosen(("mixup", "auto"), inputs, labelled=labelled) == ("mixup", *found)
+    assert augmentation.chosen((), inputs, labelled=labelled) == ()
+
+
 @pytest.mark.study
 def test_a_killed_run_draws_the_same(tmp_path: Path) -> None:
     network = digits.network(tmp_path / "net.tflite", width=4)
