@@ -148,7 +148,8 @@ class Loop:
             return notes
         if progress.best == 0:
             return (*notes, f"{_no_better(progress)}: the weights are as before")
-        return (*notes, f"the weights are those after epoch {progress.best} of {done}, whose held-out loss is the least")
+        told = f"the weights are those after epoch {progress.best} of {done}, whose held-out loss is the least"
+        return (*notes, told)
 
     def _stopped(self, error: NotFiniteError, progress: TrainingState) -> str:
         """What is told of numbers that are not finite.
