@@ -61,6 +61,8 @@ def session(model: onnx.ModelProto, *, optimize: bool = True) -> Running:
     options.enable_cpu_mem_arena = False  # which keeps what the largest run took, while other processes work
     levels = onnxruntime.GraphOptimizationLevel
     options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
+    # Else its optimizer makes of DequantizeLinear and MatMul what rounds activations to 8 bits.
+    options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
     made = Running(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     made.network = model
     return made

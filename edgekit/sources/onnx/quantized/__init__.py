@@ -15,6 +15,7 @@ import onnx
 from edgekit.errors import Unsupported
 from edgekit.nouns.model import Precision
 from edgekit.sources.onnx.network import every_node, kind
+from edgekit.sources.onnx.quantized.dynamic import rounds
 
 DYNAMIC = {
     "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger", "com.microsoft:DynamicQuantizeMatMul",
@@ -73,7 +74,11 @@ def _static(model: onnx.ModelProto) -> Iterator[str]:
 
 def _dynamic(model: onnx.ModelProto) -> Iterator[str]:
     known = constants(model)
-    return (kind(node) for node in every_node(model.graph) if kind(node) in DYNAMIC and not is_static(node, known))
+    return (
+        kind(node)
+        for node in every_node(model.graph)
+        if (kind(node) in DYNAMIC and not is_static(node, known)) or rounds(node)
+    )
 
 
 def refuse_dynamic(path: Path, model: onnx.ModelProto) -> None:
@@ -108,12 +113,29 @@ def refused_static(path: Path, model: onnx.ModelProto, reason: str) -> Unsupport
 
 def warning(model: onnx.ModelProto) -> tuple[str, ...]:
     """What whoever uses files must know that are made, in floats or anew, of a model with scales of its own."""
-    if not (found := Counter(_static(model))):
-        return ()
-    return (
-        f"the source is quantized already ({_shown(found)} between its own scales): float32 and float16 repeat its "
-        "roundings in floats, every other precision than int8 rounds a second time",
-    )
+    if found := Counter(_static(model)):
+        return (
+            f"the source is quantized already ({_shown(found)} between its own scales): float32 and float16 repeat its "
+            "roundings in floats, every other precision than int8 rounds a second time",
+        )
+    if found := Counter(_weights(model)):
+        return (
+            f"the source's weights are quantized already ({_shown(found)}): float32 and float16 hold what they stand "
+            "for, every precision of integers rounds them a second time",
+        )
+    return ()
+
+
+PACKED = {"com.microsoft:MatMulNBits", "com.microsoft:GatherBlockQuantized"}
+"""Operators whose weights lie packed in blocks."""
+
+
+def _weights(model: onnx.ModelProto) -> Iterator[str]:
+    """What makes floats of weights that are stored as integers."""
+    known = constants(model)
+    for node in every_node(model.graph):
+        if kind(node) in PACKED or (node.op_type == "DequantizeLinear" and node.input[0] in known):
+            yield kind(node)
 
 
 def _shown(found: Counter[str]) -> str:

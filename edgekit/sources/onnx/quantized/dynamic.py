@@ -34,6 +34,23 @@ def as_floats(model: onnx.ModelProto) -> onnx.ModelProto:
     return copy
 
 
+def rounds(node: onnx.NodeProto) -> bool:
+    """Whether a product by packed weights rounds its activations to 8 bits, as ``accuracy_level`` 4 asks for."""
+    return kind(node) == "com.microsoft:MatMulNBits" and attributes(node).get("accuracy_level", 0) == EIGHT_BITS
+
+
+EIGHT_BITS = 4
+"""MatMulNBits' level of accuracy for 8-bit activations."""
+
+
+def _without(node: onnx.NodeProto, attribute: str) -> onnx.NodeProto:
+    made = onnx.NodeProto()
+    made.CopyFrom(node)
+    del made.attribute[:]
+    made.attribute.extend(told for told in node.attribute if told.name != attribute)
+    return made
+
+
 class _Decoding:
     """One pass in order. ``real`` are the values that took the place of integers."""
 
@@ -63,6 +80,8 @@ class _Decoding:
     def _contributed(self, node: onnx.NodeProto, name: str, given: list[str]) -> list[onnx.NodeProto]:
         if name == "com.microsoft:DynamicQuantizeMatMul":
             return self._product(node, given[0], self._weights(node, given[1], given[3], given[2]), given[4])
+        if rounds(node):
+            return [_without(node, "accuracy_level")]
         if name == "com.microsoft:QAttention" and given[0] in self.real:
             return self._attention(node, given)
         if name == "com.microsoft:QEmbedLayerNormalization":

@@ -10,6 +10,7 @@ from edgekit.sources.onnx.network import Builder, Rewrite
 from edgekit.sources.onnx.rules import (
     activations,
     attention,
+    blockwise,
     contributed,
     convolution,
     grouped,
@@ -75,8 +76,10 @@ RULES: dict[str, Rewrite] = {
     "com.microsoft:BiasGelu": contributed.gelu,
     "com.microsoft:EmbedLayerNormalization": normalization.embedded,
     "com.microsoft:FastGelu": contributed.fast_gelu,
+    "com.microsoft:GatherBlockQuantized": blockwise.gather_blocks,
     "com.microsoft:GroupQueryAttention": grouped.grouped_query,
     "com.microsoft:Inverse": products.inverse,
+    "com.microsoft:MatMulNBits": blockwise.matmul_nbits,
     "com.microsoft:MultiHeadAttention": attention.multi_head,
     "com.microsoft:QuickGelu": contributed.quick_gelu,
     "com.microsoft:RotaryEmbedding": attention.rotary,
