@@ -18,8 +18,8 @@ class Outcome(msgspec.Struct, kw_only=True):
 
     ``noise`` holds for each output its squared error of each sample, against ``signal`` of the float network. ``classes``
     are those chosen, if the network classifies. ``correlation`` is that of a detector's scores with the float network's.
-    ``ratio`` is the latency divided by that of the float file on the same runtime. ``commit`` is the last that changed edgekit.
-    ``error`` says why there is no file.
+    ``ratio`` is the latency divided by that of the float file on the same runtime. ``commit`` is the last that changed edgekit,
+    ``date`` the day it was measured. ``error`` says why there is no file.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     correlation: float | None = None
     notes: tuple[str, ...] = ()
     commit: str = ""
+    date: str = ""
     error: str = ""
 
     @property

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from tests.studies.accuracy.kept import FLOAT
 from tests.studies.accuracy.outcome import Interval, Outcome, sqnr_difference, top1_difference
 from tests.studies.accuracy.tasks import Task
-from tests.studies.accuracy.trial import FLOAT
 from tests.studies.accuracy.ways import OURS, WAYS
 
 LIBRARIES = (
@@ -21,8 +21,9 @@ LIBRARIES = (
 
 HEAD = """# Int8 against its peers
 
-Written by `python -m tests.studies.accuracy` on {date}, edgekit at {commits}; do not edit. Machine: {machine}. Libraries:
-{libraries}.
+Written by `python -m tests.studies.accuracy` on {date}; do not edit. What came of every way stands in
+`tests/studies/accuracy/outcomes`, since the whole study takes longer than anybody leaves a machine alone: each row names the
+commit of edgekit that it was measured with. Machine: {machine}. Libraries of the newest rows: {libraries}.
 
 Every tool gets the same network, the same calibration samples and the same inputs that judge it, none of which calibrated.
 TFLiteConverter begins at a Keras model where there is one, onnx2tf and NNCF at an ONNX model; else all begin at edgekit's
@@ -36,6 +37,8 @@ float network before graph optimization. Each peer is called as its guide says, 
   for edgekit the step `build`, for a search all of its rungs.
 * **CPU without VNNI**: the same file on kernels that add two products in 16 bits, as CPUs with AVX2 or SSE do. edgekit's files
   compute the same on both.
+* **edgekit, nearest** rounds weights to the nearest level and leaves channels as they are, as builds did before they fitted
+  anything.
 * **latency** is divided by that of the float file on the same runtime: one thread, the median of seven pairs that took turns.
 
 Left out, because the shared folder holds no real inputs for them: the networks for sound (basic_pitch, DTLN, Silero VAD, the
@@ -85,23 +88,33 @@ class Subject:
         return 100 * float(np.mean(np.asarray(found.classes) == self.outcomes["LiteRT"][FLOAT].classes))
 
 
-def page(subjects: list[Subject], pending: list[str]) -> str:
-    """The page in Markdown; ``pending`` are networks that a study that has not ended did not get to."""
-    commits = sorted(
-        {found.commit for one in subjects for ways in one.outcomes.values() for found in ways.values() if found.commit}
-    )
+def page(subjects: list[Subject], networks: list[str]) -> str:
+    """The page in Markdown; ``networks`` are the names of all that the study is to get to."""
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES)
     head = HEAD.format(
         date=datetime.datetime.now(datetime.UTC).date(),
-        commits=", ".join(commits),
         machine=f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
         libraries=versions,
     )
     parts = {"Aims": aims(subjects), "Edgekit against each": against(subjects), "Not ahead": behind(subjects)}
-    head += f"\nThe study did not get to: {'; '.join(pending)}.\n" if pending else ""
+    if left := list(pending(subjects, networks)):
+        head += "\nNot measured yet:\n\n" + "\n".join(left) + "\n"
     texts = [f"## {title}\n\n" + "\n".join(lines) for title, lines in parts.items()]
     texts += [f"## {one.task.name}\n\n" + "\n".join(table(one)) for one in subjects]
     return "\n\n".join([head.rstrip(), *texts]) + "\n"
+
+
+def pending(subjects: list[Subject], networks: list[str]) -> Iterator[str]:
+    """What is not measured yet: networks, and ways of those that are there."""
+    known = {one.task.name: one for one in subjects}
+    if unknown := [name for name in networks if name not in known]:
+        yield f"* all of: {'; '.join(unknown)}"
+    for name, one in known.items():
+        for runtime, ways in WAYS.items():
+            missing = [way for way in ways if way not in one.outcomes[runtime]]
+            if missing:
+                told = "all ways" if len(missing) == len(ways) else "; ".join(missing)
+                yield f"* {name}, {runtime}: {told}"
 
 
 def _median(values: list[float]) -> float:
@@ -235,7 +248,7 @@ def table(one: Subject) -> Iterator[str]:
     labelled = one.labels is not None
     scores = one.task.scores is not None
     columns = ["runtime", "way", *(("top-1", "ahead, points", "agrees") if labelled else ()), "SQNR", "ahead, dB"]
-    columns += [*(("scores correlate",) if scores else ()), "s", "KiB", "latency"]
+    columns += [*(("scores correlate",) if scores else ()), "s", "KiB", "latency", "at"]
     samples = len(one.outcomes["LiteRT"][FLOAT].signal[0])
     yield f"`{one.task.model.removeprefix('models/')}`, {samples} inputs judge.\n"
     yield f"| {' | '.join(columns)} |\n|{' --- |' * 2}{' ---: |' * (len(columns) - 2)}"
@@ -256,6 +269,7 @@ def table(one: Subject) -> Iterator[str]:
                 "" if way == FLOAT else f"{found.seconds:.0f}",
                 f"{found.size_bytes / 1024:.0f}",
                 f"{found.ratio:.2f}",
+                found.commit,
             ]
             yield f"| {' | '.join(cells)} |"
 

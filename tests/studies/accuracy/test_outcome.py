@@ -1,11 +1,12 @@
 """Paired comparisons of int8 files, and the page that they make."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.studies.accuracy import page, running
+from tests.studies.accuracy import kept, page, running
 from tests.studies.accuracy.outcome import Outcome, sqnr_difference, top1_difference
 from tests.studies.accuracy.tasks import Task
 
@@ -59,6 +60,24 @@ def test_outputs_are_told_apart_by_their_values(form: str) -> None:
         running.matched(wanted, [other[..., :2]])
 
 
+def test_outcomes_survive_their_file_with_four_digits(tmp_path: Path) -> None:
+    file, random = tmp_path / "net.jsonl", np.random.default_rng(0)
+    floats, ours = (outcome(random.exponential(0.01, 50), [1] * 50) for _ in range(2))
+    floats.name, ours.name = kept.FLOAT, "edgekit, auto"
+    for runtime, one in (("LiteRT", floats), ("OpenVINO", ours), ("LiteRT", ours), ("LiteRT", ours)):
+        kept.keep(file, runtime, one)
+    found = kept.read(file)
+    assert {runtime: [*ways] for runtime, ways in found.items()} == {
+        "LiteRT": ["float32", "edgekit, auto"],
+        "OpenVINO": ["edgekit, auto"],
+    }
+    for runtime in found:
+        assert found[runtime]["edgekit, auto"].sqnr_db == pytest.approx(ours.sqnr_db, abs=0.01)
+    assert file.read_text().count("[1.0") == 1, "the float network's squares stand there once"
+    kept.drop(file, "LiteRT", "")
+    assert kept.read(file)["OpenVINO"]["edgekit, auto"].sqnr_db == pytest.approx(ours.sqnr_db, abs=0.01)
+
+
 def test_the_page_tells_where_a_peer_is_ahead() -> None:
     labels = np.arange(200) % 2
     right, wrong = labels, np.where(np.arange(200) < 40, 1 - labels, labels)
@@ -71,8 +90,10 @@ def test_the_page_tells_where_a_peer_is_ahead() -> None:
         "edgekit, nearest": outcome([0.02] * 200, wrong),
         "edgekit, auto": outcome([0.01] * 200, wrong),
     }
-    told = page.page([page.Subject(TASK, labels, {"LiteRT": ways, "OpenVINO": {}})], ["other net"])
-    assert "did not get to: other net." in told
+    told = page.page([page.Subject(TASK, labels, {"LiteRT": ways, "OpenVINO": {}})], ["net", "other net"])
+    assert "* all of: other net\n" in told
+    assert "* net, OpenVINO: all ways" in told
+    assert "* net, LiteRT: edgekit, bias-correction; edgekit, learned" in told
     assert "TFLiteConverter has 20.00 points of top-1 more (proven" in told
     assert "TFLiteConverter has 10.00 dB more (proven" in told
     assert "ai-edge-quantizer has 20.00 points" in told

@@ -2,9 +2,10 @@
 
 Usage: python -m tests.studies.accuracy.trial FOLDER NUMBER RUNTIME WAY
 
-NUMBER is the network's place in `NETWORKS`. What came of it is written to FOLDER as JSON.
+NUMBER is the network's place in `NETWORKS`. What came of it is written to `told_in(FOLDER)`.
 """
 
+import datetime
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from edgekit.waist import graph, run
 from edgekit.waist.tensors import to_source
 from tests.shared_folder import ROOT, shared_folder
 from tests.studies.accuracy import running, ways
+from tests.studies.accuracy.kept import FLOAT
 from tests.studies.accuracy.networks import APART, NETWORKS, channels_apart
 from tests.studies.accuracy.outcome import Outcome
 from tests.studies.accuracy.tasks import Task
@@ -33,13 +35,9 @@ def evenly(rows: Any) -> Any:
     return rows[np.linspace(0, len(rows) - 1, min(MOST, len(rows))).round().astype(int)]
 
 
-FLOAT = "float32"
-"""The name of the way that keeps the floats."""
-
-
-def written(folder: Path, runtime: str, way: str) -> Path:
-    """Where the outcome of a way stands."""
-    return folder / f"{runtime} {way}.json".replace(" ", "_")
+def told_in(folder: Path) -> Path:
+    """Where a process writes what came of its way."""
+    return folder / "outcome.json"
 
 
 def _known(file: Path) -> Signature | None:
@@ -141,9 +139,19 @@ def main(folder: str, number: str, runtime: ways.Runtime, way: str) -> None:
         outcome = Trial(task, Path(folder)).run(runtime, way)
     except ways.UnreadError as error:
         outcome = Outcome(name=way, error=str(error))
-    asked = ["git", "log", "-1", "--format=%h", "--", "edgekit", "targets"]
-    outcome.commit = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
-    written(Path(folder), runtime, way).write_bytes(msgspec.json.encode(outcome))
+    told_in(Path(folder)).write_bytes(msgspec.json.encode(outcome))
+
+
+def dated(outcome: Outcome) -> Outcome:
+    """An outcome with this day, and the last commit that changed edgekit; "+" if there are other changes."""
+    changed = _git("status", "--porcelain", "--", "edgekit", "targets")
+    outcome.commit = _git("log", "-1", "--format=%h", "--", "edgekit", "targets") + ("+" if changed else "")
+    outcome.date = str(datetime.datetime.now(datetime.UTC).date())
+    return outcome
+
+
+def _git(*words: str) -> str:
+    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
 
 
 if __name__ == "__main__":

@@ -208,11 +208,13 @@ def by_edgekit(target: str, quantization: dict[str, Any], **search: Any) -> Make
 
 
 RUNGS = ("nearest", "bias-correction", "learned", "auto")
-"""What edgekit does to weights, from cheap to dear; the last is what a build does that is told nothing."""
+"""What edgekit does to weights, from cheap to dear. The first leaves activations alone too, as builds did before any of it was
+there; the last is what a build does that is told nothing."""
 
 
 def _rungs(target: str) -> dict[str, Maker]:
-    return {f"edgekit, {way}": by_edgekit(target, {} if way == "auto" else {"weights": way}) for way in RUNGS}
+    plain = {"nearest": {"weights": "nearest", "equalization": "off"}, "auto": dict[str, Any]()}
+    return {f"edgekit, {way}": by_edgekit(target, plain.get(way, {"weights": way})) for way in RUNGS}
 
 
 WAYS: dict[Runtime, dict[str, Maker]] = {
