@@ -34,9 +34,11 @@ SMALLEST = 1 / 64
 WORTH = 0.9
 """A network none of whose activations has channels that are divided by less than this, on average, is left alone."""
 
-
 LOOKED_AT_MACS = 2e10
 """Multiply-accumulates of another look at all samples that is still worth it: three seconds on LiteRT's own kernels."""
+
+FITTED_FLOPS = 1.5e11
+"""Weights that take more are fitted once, with evened channels or without: a quarter of `fitting.LEARNED_FLOPS`."""
 
 
 def is_tried(settings: QuantizationSettings, macs: float) -> bool:

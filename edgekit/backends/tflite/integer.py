@@ -99,9 +99,8 @@ def quantize(path: Path, inputs: dict[str, Array], trial: Trial, settings: Quant
     given = len(next(iter(inputs.values())))
     order = np.arange(given) if kept else by_content(inputs)  # a state goes on from one sample to the next
     seen = order[effort.observed(size, given, in_order=kept)]
-    notes: tuple[str, ...] = ()
-    if len(seen) < given:
-        notes = (f"a large network: ranges are of {len(seen)} of {given} samples",)
+    few = len(seen) < given
+    notes: tuple[str, ...] = (f"a large network: ranges are of {len(seen)} of {given} samples",) if few else ()
     judging = scored(path, main, len(seen), most=8 if settings.activations == "int16" else SCORED_SAMPLES)
     judging = seen[: len(judging)] if kept else seen[judging]
     fold = fitting.split(judging, seen, kept=kept)
@@ -122,15 +121,14 @@ def quantize(path: Path, inputs: dict[str, Array], trial: Trial, settings: Quant
         if even is not None:
             form = ready(even, inputs, used, settings.seed, even.parent, whole=whole)
             found = _evener(found, _Attempts(form, judge, settings, most), form, made.seen)
-        if channels:
-            alike = evening.evened(made, used, settings, Path(folder) / "even")
-            found = _with_even_channels(found, alike, judge, settings)
+        alike = evening.evened(made, used, settings, Path(folder) / "even") if channels else None
+        files = _with_even_channels(found, alike, judge, settings)
         if settings.method == range_search.SEARCHED:
-            chosen, told = range_search.searched(found.candidate, judge, made.inputs, fold, settings, most=most)
-            found = replace(found, candidate=chosen, notes=(*found.notes, *told))
-        writer = fitting.integers(found.candidate, settings)
-        fitted = fitting.fitted(found.candidate, judge, made.inputs, fold, writer)
-    return replace(found, candidate=fitted, notes=(*notes, *found.notes))
+            chosen, told = range_search.searched(files[0].candidate, judge, made.inputs, fold, settings, most=most)
+            files = [replace(files[0], candidate=chosen, notes=(*files[0].notes, *told))]
+        forms = [fitting.Form(one.candidate, fitting.integers(one.candidate, settings)) for one in files]
+        fitted, place = fitting.fitted(forms, judge, made.inputs, fold)
+    return replace(files[place], candidate=fitted, notes=(*notes, *files[place].notes))
 
 
 def _found(attempts: "_Attempts", made: Ready, folder: Path) -> Quantized:
@@ -157,18 +155,24 @@ def _evener(plain: Quantized, attempts: "_Attempts", form: Ready, seen: Observat
 
 def _with_even_channels(
     plain: Quantized, form: Ready | None, judge: Judge, settings: QuantizationSettings
-) -> Quantized:
-    """A network's file, or that of a form with evened channels of activations, if this is clearly better."""
+) -> list[Quantized]:
+    """A network's file, that of a form with evened channels of activations, or both if fitted weights are to decide."""
     if form is None:
-        return plain
+        return [plain]
     try:
-        found = _Attempts(form, judge, settings, effort.FEWEST_CANDIDATES).run(form.path.parent)
+        even = _Attempts(form, judge, settings, effort.FEWEST_CANDIDATES).run(form.path.parent)
     except Unsupported:
-        return plain
-    fewer = len(found.candidate.floats) <= len(plain.candidate.floats)
-    if not fewer or found.candidate.sqnr_db < plain.candidate.sqnr_db + fitting.TIED_DB:
-        return plain
-    return replace(found, notes=(*plain.notes, "channels of activations are brought nearer to one size"))
+        return [plain]
+    even = replace(even, notes=(*plain.notes, "channels of activations are brought nearer to one size"))
+    gain = even.candidate.sqnr_db - plain.candidate.sqnr_db
+    if len(even.candidate.floats) > len(plain.candidate.floats) or gain < -CLEARLY_WORSE_DB:
+        return [plain]
+    dear = (
+        fitting.flops(plain.candidate.plan, fitting.integers(plain.candidate, settings).schemes) > evening.FITTED_FLOPS
+    )
+    if gain < CLEARLY_WORSE_DB and not dear and settings.method != range_search.SEARCHED:
+        return [plain, even]
+    return [even] if gain >= fitting.TIED_DB else [plain]
 
 
 def _with_norms(made: Ready, folder: Path) -> Ready | None:

@@ -85,7 +85,8 @@ def quantize(
             raise
         except engines.FAILURES:  # it does not run on these samples: whoever verifies it says so
             return plain, ()
-        best = fitting.fitted(found, judge, inputs, fold, fitting.Writer(write, schemes, {}, wanted=wanted))
+        form = fitting.Form(found, fitting.Writer(write, schemes, {}, wanted=wanted))
+        best, _ = fitting.fitted([form], judge, inputs, fold)
     left = tuple(f"rounded to the nearest level, its samples are not finite: {name}" for name in best.plan.unfitted)
     return best.content, (f"{WAYS[best.plan.weights]}: {best.sqnr_db:.1f} dB on the samples", *left)
 

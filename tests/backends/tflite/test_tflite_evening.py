@@ -1,12 +1,16 @@
 """Channels of activations brought nearer to one size: the same float network, and integers that err less."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from edgekit.backends.tflite import equalization, evening
+from edgekit.backends.tflite.judge import Candidate
+from edgekit.backends.tflite.layerwise import fitting
+from edgekit.backends.tflite.plan import QuantizationPlan
 from edgekit.waist import graph
 from tests import networks
 from tests.backends.integers import Quantized, normal
@@ -68,3 +72,22 @@ def test_what_lies_between_layers_in_a_row_is_looked_at_by_channel(tmp_path: Pat
 def test_channels_go_half_of_the_way_and_those_of_zeros_stay() -> None:
     found = evening._factors(np.array([4.0, 1.0, 0.0, 1e-6]))
     assert found == pytest.approx([1.0, 0.5, 1.0, 0.125])
+
+
+@pytest.mark.parametrize(("even_db", "place"), [(29.0, 0), (30.1, 0), (30.3, 1), (33.0, 1)])
+def test_samples_that_nothing_is_fitted_to_choose_the_form(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, even_db: float, place: int
+) -> None:
+    waist = apart(tmp_path / "model.tflite", 0)
+    levels = {"plain": 30.0, "even": even_db}
+    monkeypatch.setattr(fitting, "Holdout", lambda *_: SimpleNamespace(expected_db=lambda one: levels[one.method]))
+    forms = [
+        fitting.Form(
+            Candidate(b"", "", name, np.zeros(1), (), QuantizationPlan(waist, lambda _: {})),
+            fitting.Writer(lambda _: b"", {}, {}, wanted="nearest"),
+        )
+        for name in levels
+    ]
+    fold = fitting.Fold(np.arange(8), np.arange(8, 16))
+    best, found = fitting.fitted(forms, SimpleNamespace(), normal(waist, 16), fold)
+    assert (found, best.method) == (place, [*levels][place])

@@ -1,6 +1,6 @@
 """Which samples the layers are fitted to, and which ways of doing so are worth their time."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -49,6 +49,9 @@ NOT_FITTED = "weights are rounded to the nearest level: to fit them takes 8 samp
 
 TIED_DB = 0.4
 """Files no further apart than this are equally good, and the simpler one is kept: rounding moves levels by 0.2 dB."""
+
+SAME_DB = 0.2
+"""What another form of the network must be better by: what chance in rounding comes to."""
 
 
 class Fold(NamedTuple):
@@ -107,39 +110,58 @@ def integers(found: Candidate, settings: QuantizationSettings) -> Writer:
     )
 
 
-def fitted(found: Candidate, judge: Judge, inputs: Mapping[str, Array], fold: Fold, writer: Writer) -> Candidate:
-    """A file with its weights and biases fitted as wanted; under ``auto`` the best of what was tried, and of itself.
+class Form(NamedTuple):
+    """A file whose weights may be fitted, and how another one is written."""
+
+    found: Candidate
+    writer: Writer
+
+
+def fitted(forms: Sequence[Form], judge: Judge, inputs: Mapping[str, Array], fold: Fold) -> tuple[Candidate, int]:
+    """A file with its weights and biases fitted as wanted, and which form it has.
+
+    Under ``auto`` the best of what was tried, and of the file as it was. Of several forms of one network the first is
+    taken unless another one is better by `SAME_DB`.
 
     Args:
-        found: the file as it is.
+        forms: files as they are.
         judge: of files.
         inputs: all samples, for each input's name ``[N, *shape]``.
         fold: which of them fit and which check.
-        writer: of files.
     """
-    chosen = _chosen(found.plan.path, fold)
+    chosen = _chosen(forms[0].found.plan.path, fold)
     taken = {name: values[chosen] for name, values in inputs.items()}
-    good = [found]
-    for way in _ways(found.plan, writer) if len(chosen) else ():
+    tried = [list(_tried(form, judge, taken)) if len(chosen) else [form.found] for form in forms]
+    if sum(len(files) for files in tried) == 1:
+        return tried[0][0], 0
+    events.progress(None, "comparing ways to round weights")
+    count = holdout.most(forms[0].found.plan.path)
+    rows = _held(fold, chosen, count)
+    score = Holdout(judge, {name: values[rows] for name, values in inputs.items()}, count)
+    best = [_simplest(files, [score.expected_db(one) for one in files]) for files in tried]
+    place = max(range(len(best)), key=lambda form: (best[form][1] - (SAME_DB if form else 0), -form))
+    return best[place][0], place
+
+
+def _tried(form: Form, judge: Judge, taken: Mapping[str, Array]) -> Iterator[Candidate]:
+    """The file as it is and with its weights fitted in each way; in the one that is wanted, if that can be made."""
+    made = {"nearest": form.found}
+    for way in _ways(form.found.plan, form.writer):
         try:
-            plan = _plan(found.plan, taken, writer, way)
+            plan = _plan(form.found.plan, taken, form.writer, way)
             events.progress(None, f"quantizing with {WAYS[way]}")
-            made = judge(writer.write(plan), found.engine, found.method, plan)
+            made[way] = judge(form.writer.write(plan), form.found.engine, form.found.method, plan)
         except EndlessError:
             raise
         except engines.FAILURES:
             continue  # an operator does not run alone, or not with these weights: the file is there without
-        if writer.wanted == way:
-            return made
-        good.append(made)
-    if len(good) == 1:
-        return found
-    events.progress(None, "comparing ways to round weights")
-    count = holdout.most(found.plan.path)
-    rows = _held(fold, chosen, count)
-    score = Holdout(judge, {name: values[rows] for name, values in inputs.items()}, count)
-    levels = [score.expected_db(one) for one in good]
-    return next(one for one, level in zip(good, levels, strict=True) if level >= max(levels) - TIED_DB)
+    wanted = made.get(form.writer.wanted)
+    yield from made.values() if wanted is None else [wanted]
+
+
+def _simplest(files: list[Candidate], levels: list[float]) -> tuple[Candidate, float]:
+    """The first of the files that are about as good as the best, and its level in dB."""
+    return next(pair for pair in zip(files, levels, strict=True) if pair[1] >= max(levels) - TIED_DB)
 
 
 def _held(fold: Fold, chosen: NDArray[np.int_], most: int) -> NDArray[np.int_]:
@@ -152,7 +174,7 @@ def _ways(plan: QuantizationPlan, writer: Writer) -> Iterator[str]:
     for way in WAYS:
         if way == "nearest" or writer.wanted not in {"auto", way}:
             continue
-        if writer.wanted == "auto" and way == "learned" and _flops(plan, writer.schemes) > LEARNED_FLOPS:
+        if writer.wanted == "auto" and way == "learned" and flops(plan, writer.schemes) > LEARNED_FLOPS:
             continue
         yield way
 
@@ -193,7 +215,7 @@ def _bytes(main: graph.Graph, tensor: int) -> int:
     return 0 if found is None or found.constant_bytes else 4 * int(np.prod(found.shape, dtype=np.int64))
 
 
-def _flops(plan: QuantizationPlan, schemes: Mapping[int, Scheme]) -> float:
+def flops(plan: QuantizationPlan, schemes: Mapping[int, Scheme]) -> float:
     """Floating-point operations of learned rounding: the products of taps, their inverse, and the errors passed on."""
     model = graph.load(plan.path)
     main, total = graph.describe(model)[0], 0.0
