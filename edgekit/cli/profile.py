@@ -30,7 +30,7 @@ def verb(artifact: str, *, as_json: bool, device: str | None, **flags: Any) -> i
     edgekit profile dist/model/android/model_int8.tflite --device 8A2X0Y --ops
     edgekit profile dist/model/linux-arm64/ --device pi5 --energy
     edgekit profile model.tflite --quick --json
-    edgekit profile model.tflite --device 8A2X0Y --ops --delegate none --node-data times.json
+    edgekit profile model.tflite --ops --node-data times.json
 
     ARTIFACT is a folder that edgekit build wrote, or a .tflite, .xml or .onnx file. The device is this
     host unless --device names another; edgekit devices lists them.
@@ -40,10 +40,11 @@ def verb(artifact: str, *, as_json: bool, device: str | None, **flags: Any) -> i
     console = options.stderr()
     with options.session(console, max_seconds=flags["max_seconds"]) as session:
         chosen = measuring.chosen(session, device, settings, trusted=flags["trust_project"])
-        measured = profile(session, chosen, measuring.subjects_of(session, path, chosen, flags), settings)
+        subjects = measuring.subjects_of(session, path, chosen, flags)
+        measured = profile(session, chosen, subjects, settings)
     measuring.show(console, measured)
     if nodes is not None:
-        _write_nodes(nodes, measured)
+        _write_nodes(nodes, measured, [subject.path for subject in subjects])
     if as_json:
         options.print_json({"profiles": [measuring.document(row) for row in measured]})
     return measuring.exit_code(measured)
@@ -65,7 +66,7 @@ def _nodes(output: str | None, *, timed: bool) -> Path | None:
     return Path(output)
 
 
-def _write_nodes(place: Path, measured: list[Measured]) -> None:
+def _write_nodes(place: Path, measured: list[Measured], files: list[Path]) -> None:
     """Write the node data of the one file that was measured.
 
     Raises:
@@ -80,5 +81,12 @@ def _write_nodes(place: Path, measured: list[Measured]) -> None:
             place="--node-data",
             fix="name the file itself",
         )
-    write(place, msgspec.json.format(msgspec.json.encode(nodes.latency(measured[0].profile))) + b"\n")
+    (profile,), (file,) = (row.profile for row in measured), files
+    from edgekit.waist import graph  # noqa: PLC0415  as above
+
+    times = nodes.latency(profile, graph.read(file)[0] if file.suffix == ".tflite" else None)
+    write(place, msgspec.json.format(msgspec.json.encode(times.data)) + b"\n")
     say(f"{place}: time of each operator, for Model Explorer")
+    if times.unplaced:
+        kinds = ", ".join(times.unplaced)
+        say(f"  its nodes hold {times.share:.1%} of the time; not known by their nodes: {kinds}")

@@ -23,7 +23,7 @@ FILE_NAME = "edgekit.toml"
 """What a project's file is called inside its folder."""
 
 
-METRICS = ("top1", "top5", "auc", "mae", "mse", "miou")
+METRICS = ("top1", "top5", "auc", "mae", "mse", "miou", "map", "map50")
 """The task metrics that are built in."""
 
 
@@ -55,8 +55,9 @@ class Project(Noun, frozen=True, kw_only=True):
         teacher: another network, a path, whose outputs training is to meet; the source itself without.
         calibration: samples for quantization, a path or ``module:function``.
         eval: labelled samples for the task metric, a path or ``module:function``.
-        metric: top1, top5, auc, mae, mse or miou; or ``module:function``, called with the outputs (arrays
-            ``[N, *shape]`` by name) and the labels, which returns a number and has an attribute ``higher_is_better``.
+        metric: top1, top5, auc, mae, mse, miou (masks), map or map50 (boxes); or ``module:function``, called with the
+            outputs (arrays ``[N, *shape]`` by name) and the labels, which returns a number and has an attribute
+            ``higher_is_better``.
         budget: what is demanded of each file, ``[budget]``, and of those of one target, ``[budget.TARGET]``; its keys
             are those of `edgekit.nouns.budget.Demands`.
         max_drop: short for that key of ``[budget]``: the largest loss of the metric that is no failure, 0 or more

@@ -21,7 +21,7 @@ targets = [{targets}]
 
 # Labelled samples and the metric that counts, with the largest drop that is no failure.
 # eval = "test.npz"
-# metric = "top1"        # or top5, auc, mae, mse, miou (of masks), or module:function
+# metric = "top1"        # or top5, auc, mae, mse, miou (of masks), map (of boxes), or module:function
 # max_drop = 0.01
 # min_agreement = 0.98   # the least share of top-1 classes that are the source's
 # min_sqnr = 20.0        # dB, of the worst output

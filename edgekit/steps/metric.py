@@ -10,6 +10,9 @@ import msgspec
 from edgekit import config
 from edgekit.engine.origin import changed
 from edgekit.engine.session import Session
+from edgekit.engine.store import digest_of
+from edgekit.errors import InputError
+from edgekit.nouns.description import Description, DetectionOutput
 from edgekit.nouns.verification import MetricScore
 from edgekit.steps import sampling
 
@@ -29,7 +32,11 @@ class Wanted(msgspec.Struct, frozen=True):
     load: "Callable[[], Metric]"
 
 
-def wanted(session: Session, given: str | Function) -> Wanted:
+OF_BOXES = ("map", "map50")
+"""Metrics that are taken of what a detector's outputs mean, not of the outputs themselves."""
+
+
+def wanted(session: Session, given: str | Function, description: Description) -> Wanted:
     """What a user asks for.
 
     A function in a file is called in a worker process, and is known by that file and what it imports from beside it.
@@ -39,10 +46,16 @@ def wanted(session: Session, given: str | Function) -> Wanted:
     Args:
         session: of the build.
         given: the name of a built-in metric, ``module:function``, or a function.
+        description: of the network, which says how boxes come out of it.
+
+    Raises:
+        InputError: boxes are to be compared, and nobody said which output holds them.
     """
     if callable(given):
         name, function = getattr(given, "__name__", type(given).__name__), given
         return Wanted(name, {"name": name, "once": uuid.uuid4().hex}, lambda: _held(name, function))
+    if given in OF_BOXES:
+        return _of_boxes(given, description)
     if not config.is_function(given):
         return Wanted(given, given, lambda: _built_in(given))
     found = sampling.digest_of_named(given)
@@ -53,6 +66,25 @@ def _built_in(name: str) -> "Metric":
     from edgekit.verify import metrics  # noqa: PLC0415  numpy is only needed on a cold path
 
     return metrics.built_in(name)
+
+
+def _of_boxes(name: str, description: Description) -> Wanted:
+    """A metric of a detector's boxes."""
+    row = next((row for row in description.outputs if isinstance(row, DetectionOutput)), None)
+    if row is None:
+        raise InputError(
+            f"{name} compares boxes, and no output is said to hold any.",
+            place=f"--metric {name}",
+            fix='say which one does in edgekit.toml: [[output]] with task = "detection" and its box_format',
+        )
+    size = None if description.picture is None else description.picture.size
+
+    def load() -> "Metric":
+        from edgekit.verify import detections, metrics  # noqa: PLC0415  as above
+
+        return metrics.of_boxes(name, detections.Detector(row, size))
+
+    return Wanted(name, {"name": name, "boxes": digest_of([row, size])}, load)
 
 
 def _named(session: Session, name: str, found: str) -> "Metric":

@@ -161,7 +161,7 @@ def _prepare(session: Session, project: Project, model: Path, planned: Plan, in_
         )
     optimization.require_named(session, subject, planned.variants)
     named = in_memory.metric or project.metric
-    metric = None if named is None else metrics.wanted(session, named)
+    metric = None if named is None else metrics.wanted(session, named, loaded.description)
     prepared = data.prepare(session, project, subject, loaded, metric)
     search = ladder.search(planned.recipe, started)
     return _Prepared(planned, subject, prepared, search, passing.teacher(session, project, subject))

@@ -49,7 +49,7 @@ def compress(session: Session, project: Project, model: Path, out: Path, in_memo
     loaded = data.load(session, project, network.model.signature, in_memory.files)
     subject = conversion.subject(session, network, (), loaded.samples)
     named = in_memory.metric or project.metric
-    metric = None if named is None else metrics.wanted(session, named)
+    metric = None if named is None else metrics.wanted(session, named, loaded.description)
     prepared = data.prepare(session, project, subject, loaded, metric)
     stage = _trained(session, project, subject, loaded, prepared)
     made = passing.keras_form(session, stage.subject, project.seed) if as_keras else stage.subject.waist

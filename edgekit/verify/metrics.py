@@ -10,6 +10,7 @@ import numpy as np
 from edgekit.config import METRICS
 from edgekit.errors import InputError
 from edgekit.nouns.verification import MetricScore, TaskMetric
+from edgekit.verify.detections import OVERLAPS, Detector, mean_average_precision
 from edgekit.waist.rows import pieces
 from edgekit.waist.tensors import Array, arrays, load_array
 
@@ -32,6 +33,17 @@ def built_in(name: str) -> Metric:
     return Metric(name, lambda outputs, labels: _score(name, arrays(outputs), load_array(labels)))
 
 
+def of_boxes(name: str, detector: Detector) -> Metric:
+    """``map`` or ``map50`` of what a detector finds (`edgekit.verify.detections.mean_average_precision`)."""
+
+    def score(outputs: Path, labels: Path) -> MetricScore:
+        return MetricScore(
+            mean_average_precision(name, detector, arrays(outputs), load_array(labels)), higher_is_better=True
+        )
+
+    return Metric(name, score)
+
+
 def _score(name: str, outputs: dict[str, Array], labels: Array) -> MetricScore:
     return MetricScore(metric(name, outputs, labels), higher_is_better=name not in LOWER_IS_BETTER)
 
@@ -40,7 +52,7 @@ def metric(name: str, outputs: dict[str, Array], labels: Array) -> float:
     """A task metric of the first output.
 
     Args:
-        name: one of `edgekit.config.METRICS`; for mae and mse lower is better.
+        name: one of `edgekit.config.METRICS` but map and map50 (`of_boxes`); for mae and mse lower is better.
         outputs: ``[N, 1, C]`` scores (top1, top5), ``[N, 1, 1]`` or ``[N, 1, 2]`` scores (auc), values of the
             labels' shape (mae, mse), or masks (miou: see `masks`).
         labels: ``[N]`` class indices or ``[N, C]`` one-hot rows, 0/1 for auc, ``[N, ...]`` values for mae and
@@ -176,6 +188,8 @@ def chance(name: str, outputs: dict[str, Array], labels: Array) -> float | None:
         return 0.5
     if name == "miou":
         return _miou_of_one_class(labels)
+    if name in OVERLAPS:
+        return 0.0  # boxes anywhere find nothing
     values, total = labels.reshape(len(labels), -1), 0.0
     for columns in pieces(values.T):  # each holds all samples' labels of some places
         part = values[:, columns].astype(np.float64)
