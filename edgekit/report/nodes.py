@@ -7,11 +7,13 @@ their first outputs.
 import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgekit.errors import Unsupported
 from edgekit.nouns.profile import OperatorTime, Profile
-from edgekit.waist.graph import Graph
+
+if TYPE_CHECKING:
+    from edgekit.waist.graph import Graph
 
 GOOD, BAD = "#d8f0d8", "#e06666"
 """Colours of the two ends of a scale."""
@@ -84,7 +86,7 @@ def node_data(title: str, figures: Mapping[str, float], *, high_is_bad: bool) ->
     }
 
 
-def latency(profile: Profile, graph: Graph | None = None) -> Times:
+def latency(profile: Profile, graph: "Graph | None" = None) -> Times:
     """Each operator's time in ms.
 
     LiteRT's own kernels say which node they are. XNNPACK's tell their kinds alone, in the order in which they run,
@@ -123,7 +125,7 @@ def latency(profile: Profile, graph: Graph | None = None) -> Times:
 
 
 def _placed(
-    rest: Mapping[str, list[OperatorTime]], graph: Graph, known: Collection[str]
+    rest: Mapping[str, list[OperatorTime]], graph: "Graph", known: Collection[str]
 ) -> dict[str, dict[str, float]]:
     """By kind, the times of XNNPACK's operators by first output, for kinds of which there are as many nodes."""
     nodes = [(one.name, graph.tensors[one.outputs[0]].name) for one in graph.operators if one.outputs]

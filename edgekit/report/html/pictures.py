@@ -28,12 +28,21 @@ SIDE = 112
 NAME_LENGTH = 40
 """Most letters of a name in a picture."""
 
+NARROW = (5.2, 3.2)
+"""Inches of a picture that a phone shows whole."""
+
 RANGES = 64
 """Most samples whose ranges are drawn."""
 
 
-def inline(document: str, words: str) -> str:
-    """A file of matplotlib's as part of a page: without prolog and metadata, ids of its own, described in words."""
+def inline(document: str, words: str, kind: str = "wide") -> str:
+    """A file of matplotlib's as part of a page: without prolog and metadata, ids of its own, described in words.
+
+    Args:
+        document: the file.
+        words: what is to be seen, for those who do not see it.
+        kind: ``narrow`` if it can be read at a phone's width; ``wide`` pictures scroll there.
+    """
     number = hashlib.sha256((words + document).encode()).hexdigest()[:10]
     body = document[document.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
@@ -41,7 +50,7 @@ def inline(document: str, words: str) -> str:
     body = re.sub(r"(?<=url\(#)|(?<=href=\"#)", f"p{number}-", body)
     body = re.sub(r'^<svg ([^>]*?)width="[^"]*"', r"<svg \1", body, count=1)
     body = re.sub(r'^<svg ([^>]*?)height="[^"]*"', r"<svg \1", body, count=1)
-    return body.replace("<svg ", f'<svg role="img" aria-label="{escape(plain(words))}" ', 1)
+    return body.replace("<svg ", f'<svg class="{kind}" role="img" aria-label="{escape(plain(words))}" ', 1)
 
 
 def _short(name: str) -> str:
@@ -58,7 +67,7 @@ def _drawn(words: str, size: tuple[float, float], draw: Callable[[Any], None]) -
             axes = figure.add_subplot()
             draw(axes)
             axes.spines[["top", "right"]].set_visible(False)
-            return inline(svg.written(figure), words)
+            return inline(svg.written(figure), words, "narrow")
     except ImportError:
         return None
 
@@ -77,6 +86,7 @@ def pareto(manifests: Sequence[Manifest]) -> str | None:
     devices = list(dict.fromkeys(device for *_, device in points))
 
     by, unit = (1.0, "ms") if max(found.value or 0.0 for _, found, *_ in points) >= 0.1 else (1000.0, "µs")
+    most_x = max(by * max(found.value or 0.0, found.high or 0.0) for _, found, *_ in points)
 
     def draw(axes: Any) -> None:
         for device in devices:
@@ -89,19 +99,19 @@ def pareto(manifests: Sequence[Manifest]) -> str | None:
                 x, y, xerr=[low, high], fmt=mark, color=f"C{devices.index(device) % 10}", label=_short(device)
             )
             for at_x, at_y, point in zip(x, y, own, strict=True):
-                named = axes.annotate(_short(point[2]), (at_x, at_y), (5, 4), textcoords="offset points", fontsize=7)
-                named.set_in_layout(False)
+                side, shift = ("right", -5) if at_x > most_x / 2 else ("left", 5)
+                where = {"textcoords": "offset points", "fontsize": 7, "ha": side}
+                axes.annotate(_short(point[2]), (at_x, at_y), (shift, 5), **where).set_in_layout(False)
         axes.set_xlabel(f"median latency in {unit}, with its 95 % interval")
         axes.set_ylabel("size in KiB")
-        axes.set_xlim(left=0)
-        axes.set_ylim(bottom=0)
-        axes.margins(0.2)
-        axes.legend(frameon=False, fontsize=8, title="device")
+        axes.set_xlim(0, 1.05 * most_x)
+        axes.set_ylim(0, 1.2 * max(point[0] for point in points))
+        axes.legend(frameon=False, fontsize=8, title="device", loc="lower left")
 
     told = "; ".join(
         f"{name} on {device}: {median.value:.3g} ms, {kib:.0f} KiB" for kib, median, name, device in points
     )
-    return _drawn(f"Size against latency. {told}", (8, 3.6), draw)
+    return _drawn(f"Size against latency. {told}", NARROW, draw)
 
 
 def latency(profile: Profile, arrays: Mapping[str, Array]) -> dict[str, str]:
@@ -134,12 +144,12 @@ def ranges(name: str, values: Array) -> str | None:
         axes.plot(at, mean, ".", color=svg.INK, markersize=4)
         axes.set_xlabel("sample")
         axes.set_ylabel("values")
-        axes.set_title(plain(f"{_short(name)}: from the least to the greatest value, dots are means"))
+        axes.set_title(plain(f"{_short(name)}: least to greatest value, dots are means"), fontsize=9)
 
     words = (
         f"Ranges of the calibration samples of {name}: {least.min():.4g} to {most.max():.4g}, mean {mean.mean():.4g}"
     )
-    return _drawn(words, (8, 2.2), draw)
+    return _drawn(words, (NARROW[0], 2.0), draw)
 
 
 def sheet(spec: TensorSpec, values: Array, channels: str) -> str:
