@@ -165,10 +165,12 @@ def read(path: Path) -> Manifest:
     try:
         found = decoded(path.read_bytes(), Manifest)
     except OSError as error:
+        given = path.parent
+        fix = "name a .tflite, .xml or .onnx file, or a folder that edgekit build wrote"
         raise InputError(
-            f"{path.parent} is no artifact folder: it has no {path.name}.",
-            place=str(path.parent),
-            fix="name a .tflite, .xml or .onnx file, or a folder that edgekit build wrote",
+            f"{given} is no artifact folder: it has no {path.name}.",
+            place=str(given),
+            fix=f"name the folder in which edgekit build wrote it: {given.parent}" if given.is_file() else fix,
         ) from error
     except msgspec.MsgspecError as error:
         raise InputError(f"{path.name} cannot be read: {error}.", place=str(path), fix="build it again") from error
