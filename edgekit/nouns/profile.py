@@ -195,7 +195,7 @@ class Memory(Noun, frozen=True, kw_only=True):
 
 
 class OperatorTime(Noun, frozen=True, kw_only=True):
-    """Time of one operator, mean over the runs of an ``operators`` block."""
+    """Time of one operator, mean over the calmer half of the runs of an ``operators`` block."""
 
     name: str
     kind: str

@@ -167,7 +167,7 @@ def idle_block(order: dict[str, Any], out: Path) -> dict[str, Any]:
 
 
 def operators(order: dict[str, Any], made: Any) -> list[dict[str, Any]]:
-    """Mean time by operator over the runs of the block."""
+    """Mean time by operator over the calmer half of the runs of the block."""
     if not hasattr(made, "operators"):
         raise Refusal("Unsupported", "This runtime does not time operators.", "leave out --ops")
     attempt(made)

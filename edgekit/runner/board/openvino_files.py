@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .loop import calm_means
 from .refusal import OTHER, Refusal, first_line
 
 SETTINGS = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "INFERENCE_PRECISION_HINT": "f32"}
@@ -39,16 +40,21 @@ class OpenVINO:
         return {name: self._request.get_tensor(port).data.copy() for name, port in self._outputs.items()}
 
     def operators(self, runs: int) -> list[dict[str, Any]]:
-        """Mean time by operator, as fields of ``edgekit.nouns.profile.OperatorTime``."""
+        """Mean time by operator (`calm_means`), as fields of ``edgekit.nouns.profile.OperatorTime``."""
         rows: dict[str, dict[str, Any]] = {}
+        times: list[dict[str, float]] = []
         for _ in range(runs):
             self.invoke()
+            times.append({})
             for node in self._request.get_profiling_info():
                 if "NOT_RUN" in str(node.status):
                     continue
                 plain = {"name": node.node_name, "kind": node.node_type, "mean_ms": 0.0, "runs_on": node.exec_type}
-                row = rows.setdefault(node.node_name, plain)
-                row["mean_ms"] += node.real_time.total_seconds() * 1000 / runs
+                rows.setdefault(node.node_name, plain)
+                took_ms = node.real_time.total_seconds() * 1000
+                times[-1][node.node_name] = times[-1].get(node.node_name, 0.0) + took_ms
+        for name, mean_ms in calm_means(times).items():
+            rows[name]["mean_ms"] = mean_ms
         return list(rows.values())
 
 

@@ -11,6 +11,7 @@ import ctypes
 from pathlib import Path
 from typing import Any
 
+from .loop import calm_means
 from .machine import version_of
 from .refusal import OTHER, Refusal
 
@@ -123,18 +124,19 @@ class Profiler:
         self._call("LiteRtRunCompiledModel", self._compiled, ctypes.c_size_t(0), *sides)
 
     def operators(self, runs: int) -> list[dict[str, Any]]:
-        """Mean time by operator, in the order of execution; events come in whole µs."""
+        """Mean time by operator (`calm_means`), in the order of execution; events come in whole µs."""
         rows: list[dict[str, Any]] = []
-        for run in range(runs):
+        times: list[dict[int, float]] = []
+        for _ in range(runs):
             self._call("LiteRtResetProfiler", self._profiler)
             self._call("LiteRtStartProfiler", self._profiler)
             self.invoke()
             self._call("LiteRtStopProfiler", self._profiler)
             seen = self._events()
-            if run == 0:
-                rows = [self._row(event, i) for i, event in enumerate(seen)]
-            for row, event in zip(rows, seen):
-                row["mean_ms"] += event.elapsed_us / 1000 / runs
+            rows = rows or [self._row(event, i) for i, event in enumerate(seen)]
+            times.append({i: event.elapsed_us / 1000 for i, event in enumerate(seen[: len(rows)])})
+        for i, mean_ms in calm_means(times).items():
+            rows[i]["mean_ms"] = mean_ms
         return rows
 
     def _events(self) -> list[_Event]:
