@@ -33,7 +33,11 @@ def misfits(output: DetectionOutput, *specs: TensorSpec, size: tuple[int, int] |
     """
     shape = specs[0].source_shape
     if output.scores is None and (len(shape) < 2 or math.prod(shape[:-2]) != 1):
-        yield "boxes with their scores are [1, N, values]", "name the outputs that hold boxes and scores"
+        told, fix = "boxes with their scores are [1, N, values]", "name the outputs that hold boxes and scores"
+        if len(shape) >= 4:
+            told += ", and this is a map: heads of several maps are not read one by one"
+            fix = "export the network with its head, which joins the maps to one output, or join them there yourself"
+        yield told, fix
         return
     if output.scores is not None and math.prod(shape) % 4:
         yield f"{math.prod(shape)} numbers are no boxes of 4", "name the output that holds the boxes"
