@@ -49,6 +49,15 @@ def main() -> None:
         layers.MaxPooling3D(3, strides=2, padding="same"), layers.MaxPooling3D(2),
     ]  # fmt: skip
     networks["volumes"] = keras.Model(volume, [pool(volume) for pool in pools])
+    volume = keras.Input((6, 7, 8, 4), name="x")
+    networks["sparse_volumes"] = keras.Model(volume, [layer(volume) for layer in [
+        layers.Conv3D(3, 3, dilation_rate=2), layers.Conv3D(3, (2, 3, 1), dilation_rate=(3, 2, 1), padding="same"),
+        layers.Conv3D(6, 2, groups=2, strides=2), layers.Conv3D(4, 3, groups=4, dilation_rate=2, padding="same"),
+    ]])  # fmt: skip
+    image = keras.Input((7, 6, 3), name="x")
+    networks["sparse_transposed"] = keras.Model(image, [layer(image) for layer in [
+        layers.Conv2DTranspose(4, 3, dilation_rate=2), layers.Conv2DTranspose(2, (2, 3), dilation_rate=(3, 2), padding="same"),
+    ]])  # fmt: skip
     for name, network in networks.items():
         network.save(FOLDER / f"{name}.keras")
     cells = {"gru": layers.GRU(4, return_sequences=True), "simple": layers.SimpleRNN(4), "lstm": layers.LSTM(3)}

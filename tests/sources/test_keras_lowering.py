@@ -63,6 +63,15 @@ def test_pooling_of_volumes_is_pooling_of_images_twice(worker: Worker, models: P
     assert kinds.count("AVERAGE_POOL_2D") == kinds.count("MAX_POOL_2D") == 4
 
 
+@pytest.mark.parametrize(("name", "count"), [("sparse_volumes", 4), ("sparse_transposed", 2)])
+def test_dilations_and_groups_are_what_image_operators_do(
+    worker: Worker, models: Path, tmp_path: Path, name: str, count: int
+) -> None:
+    _, wanted, found = outputs(worker, models / f"{name}.keras", tmp_path)
+    assert len(wanted) == count
+    assert all(sqnr_db(w, f) >= 100 for w, f in zip(wanted, found, strict=True))
+
+
 @pytest.mark.parametrize("name", ["leap", "leap_depthwise"])
 def test_strides_that_leap_over_the_end_are_right_on_xnnpack(
     worker: Worker, models: Path, tmp_path: Path, name: str

@@ -6,18 +6,18 @@
   operator that looks at bits; the two zeros are equal then, as they are to ``tf.argmax`` itself.
 * **Resizing** that TFLite has no operator for (bicubic, Lanczos, antialiased): it is linear and separable, so each axis
   is one product with a constant matrix, which is what TensorFlow makes of the unit vectors.
-* **Pooling of volumes.** The largest of a box, or its mean, is that of its sheets' largest, or means: pooling of images
-  twice, first within each sheet and then across them.
+* **Convolution and pooling** of volumes and with dilations: see `volumes`.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from edgekit.sources.keras import definitions
+from edgekit.sources.keras import definitions, volumes
 from edgekit.sources.keras.definitions import source
 from edgekit.sources.keras.libraries import tf
 from edgekit.waist.tensors import Array
@@ -186,10 +186,7 @@ RESIZING = {"ResizeBicubic": _bicubic, "ScaleAndTranslate": _translated}
 """Operators of which TFLite has none → how they are read."""
 
 
-POOLING = {"AvgPool3D": "avg_pool2d", "MaxPool3D": "max_pool2d"}
-"""Operators of which TFLite has none → the functions of ``tf.nn`` that do the same to images."""
-
-IN_PLACE = {*RESIZING, *POOLING}
+IN_PLACE = {*RESIZING, *volumes.RULES}
 """Operators on one image or volume that others take the place of."""
 
 
@@ -197,43 +194,34 @@ def _replaced(definition: Any, graph: Any) -> bool:
     """Others in the place of operators on images and volumes, if sizes are constants; whether there was any."""
     nodes, changed = {node.name: node for node in graph.as_graph_def().node}, False
     for node in [node for node in definition.node if node.op in IN_PLACE]:
-        image = graph.get_operation_by_name(node.name).inputs[0]
+        position, rule = volumes.RULES.get(node.op, (0, None))
+        image = graph.get_operation_by_name(node.name).inputs[position]
         if not image.shape.is_fully_defined() or image.dtype != tf.float32:
             continue
-        call = _pooled(node, image) if node.op in POOLING else _resized(nodes, node, graph, image)
+        held = partial(_input, nodes, graph, list(node.input))
+        call = (
+            _resized(node, image, [held(i) for i in range(len(node.input))])
+            if rule is None
+            else rule(node, image, held)
+        )
         if call is not None:
-            _splice(definition, node, image, call)
+            _splice(definition, node, position, image, call)
             changed = True
     return changed
 
 
-def _resized(nodes: dict[str, Any], node: Any, graph: Any, image: Any) -> Callable[[Any], Any] | None:
+def _resized(node: Any, image: Any, constants: Sequence[Array | None]) -> Callable[[Any], Any] | None:
     """Resizing as matrix products; None if a size is computed or a matrix too large."""
-    found = RESIZING[node.op](node, [_computed(nodes, name, graph) for name in node.input])
+    found = RESIZING[node.op](node, constants)
     before = image.shape.as_list()[1:3]
     if found is None or max(max(a, b) * b for a, b in zip(found.size, before, strict=True)) > MAX_ELEMENTS:
         return None
     return _products(found, before)
 
 
-def _pooled(node: Any, volume: Any) -> Callable[[Any], Any] | None:
-    """Pooling of ``[N, depth, height, width, C]`` as pooling of its sheets, then across them."""
-    if node.attr["data_format"].s not in {b"", b"NDHWC"}:
-        return None
-    window, strides = (list(node.attr[name].list.i)[1:4] for name in ("ksize", "strides"))
-    padding, pool = node.attr["padding"].s.decode(), getattr(tf.nn, POOLING[node.op])
-    n, depth, height, width, channels = volume.shape.as_list()
-
-    def call(value: Any) -> Any:
-        """The operators in its place."""
-        sheets = tf.reshape(value, [n * depth, height, width, channels])
-        flat = pool(sheets, window[1:], strides[1:], padding)
-        rows, columns = flat.shape.as_list()[1:3]
-        tall = tf.reshape(flat, [n, depth, rows * columns, channels])
-        across = pool(tall, [window[0], 1], [strides[0], 1], padding)
-        return tf.reshape(across, [n, across.shape[1], rows, columns, channels])
-
-    return call
+def _input(nodes: dict[str, Any], graph: Any, names: Sequence[str], position: int) -> Array | None:
+    """The value of the input at a position; None if it is computed."""
+    return _computed(nodes, names[position], graph)
 
 
 def _computed(nodes: dict[str, Any], name: str, graph: Any) -> Array | None:
@@ -267,11 +255,11 @@ def _products(resizing: _Resizing, before: Sequence[int]) -> Callable[[Any], Any
     return call
 
 
-def _splice(definition: Any, node: Any, value: Any, call: Callable[[Any], Any]) -> None:
-    """Put the operators of a function of one tensor in a node's place."""
+def _splice(definition: Any, node: Any, position: int, value: Any, call: Callable[[Any], Any]) -> None:
+    """Put the operators of a function of one tensor, the input at a position, in a node's place."""
     spec = tf.TensorSpec(value.shape, value.dtype, name="value")
     traced = tf.function(call, autograph=False).get_concrete_function(spec)
-    taken = node.input[0]
+    taken = node.input[position]
     for inner in traced.graph.as_graph_def().node:
         if inner.op == "Placeholder":
             continue
