@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
 
-from edgekit.backends.openvino.libraries import CORE, EXACT, ov
+from edgekit.backends.openvino.libraries import CORE, EXACT, operators, ov
 from edgekit.backends.openvino.reading import masks
 from edgekit.waist.tensors import sqnr_db
 
@@ -75,18 +75,72 @@ def test_rows_that_two_masks_hide_come_to_the_source(tmp_path: Path, value: floa
 
 
 def test_a_large_constant_that_something_else_reads_is_left_alone() -> None:
-    x = masks.operators.parameter([4], np.float32)
+    x = operators.parameter([4], np.float32)
     large = ov.op.Constant(np.full(4, LEAST, np.float32))
-    model = ov.Model([masks.operators.softmax(masks.operators.add(x, large), 0), masks.operators.relu(large)], [x])
+    model = ov.Model([operators.softmax(operators.add(x, large), 0), operators.relu(large)], [x])
     masks.mend(model)
     assert min(float(np.min(n.data)) for n in model.get_ordered_ops() if n.get_type_name() == "Constant") == LEAST
 
 
 def test_masks_that_are_added_are_kept_apart_from_the_scores() -> None:
-    x, y = (masks.operators.parameter([4], np.float32) for _ in range(2))
-    scores = masks.operators.matmul(masks.operators.multiply(x, y), np.eye(4, dtype=np.float32), False, False)
+    x, y = (operators.parameter([4], np.float32) for _ in range(2))
+    scores = operators.matmul(operators.multiply(x, y), np.eye(4, dtype=np.float32), False, False)
     mask = ov.op.Constant(np.array([0, 0, -1e9, -1e9], np.float32))
-    model = ov.Model([masks.operators.softmax(masks.operators.add(scores, mask), 0)], [x, y])
+    model = ov.Model([operators.softmax(operators.add(scores, mask), 0)], [x, y])
     masks.part(model)
     (total,) = (node for node in model.get_ordered_ops() if node.get_type_name() == "Add")
     assert [value.get_node().get_type_name() for value in total.input_values()] == ["Maximum", "Constant"]
+
+
+HEADS, DEPTH = 2, 4
+
+
+def _product(x: Any, width: int, seed: int, reach: float | None) -> Any:
+    """A layer of int8 weights, whose result is rounded to int8 if ``reach`` says how far it goes."""
+    op = operators
+    weights = np.random.default_rng(seed).integers(-127, 128, (width, width)).astype(np.int8)
+    scale = ov.op.Constant(np.full((1, width), 1 / 127 / width**0.5, np.float32))
+    made = op.matmul(x, op.multiply(op.convert(ov.op.Constant(weights), "f32"), scale), False, False)
+    return made if reach is None else _rounded(made, reach)
+
+
+def _rounded(value: Any, reach: float) -> Any:
+    low, high = np.float32(-reach), np.float32(reach * 127 / 128)
+    return operators.fake_quantize(value, low, high, low, high, 256)
+
+
+def _integer_attention(mask: tuple[int, ...], *, fused: bool) -> Any:
+    """Attention of int8 queries and keys under a mask, as an int8 IR has it."""
+    op, width = operators, HEADS * DEPTH
+    x = op.parameter([1, TOKENS, width], np.float32, name="x")
+    given = op.parameter(list(mask), np.float32, name="m")
+    rounded = _rounded(x, 3)
+    q, k, v = (
+        op.transpose(
+            op.reshape(_product(rounded, width, seed, reach), np.array([1, TOKENS, HEADS, DEPTH]), False),
+            np.array([0, 2, 1, 3]),
+        )
+        for seed, reach in ((1, 4.0), (2, 4.0), (3, None))
+    )
+    if fused:
+        made = op.scaled_dot_product_attention(q, k, v, given)
+    else:
+        scores = op.multiply(op.matmul(q, k, False, True), np.float32(DEPTH**-0.5))
+        made = op.matmul(op.softmax(op.add(scores, given), -1), v, False, False)
+    return ov.Model([made], [x, given])
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("mask", [(1, 1, 1, TOKENS), (1, 1, TOKENS, TOKENS), (1, HEADS, 1, TOKENS), (1, TOKENS)])
+def test_integer_attention_reads_its_mask_alone(mask: tuple[int, ...], fused: bool) -> None:
+    """OpenVINO's kernel gave 1e35, and another value at every run, of a mask whose one row serves all."""
+    random = np.random.default_rng(2)
+    model = _integer_attention(mask, fused=fused)
+    exact = CORE.compile_model(model, "CPU", {**EXACT, "LP_TRANSFORMS_MODE": "NO"})
+    masks.mend(model)
+    request = CORE.compile_model(model, "CPU", EXACT).create_infer_request()
+    for _ in range(3):
+        x = random.standard_normal((1, TOKENS, HEADS * DEPTH)).astype(np.float32)
+        m = np.where(random.random(mask) < 0.3, np.float32(-1e4), np.float32(0))
+        wanted = exact({"x": x, "m": m})[0]
+        assert sqnr_db(np.asarray(wanted), request.infer({"x": x, "m": m})[0]) >= 25

@@ -9,7 +9,9 @@ scores around it as it likes:
 * in ``(scores + causal) + (1 - m)·c`` it adds ``m·(-c)`` to the scores, which swallows those that nothing hides: a
   MAXIMUM behind each product, which changes nothing, keeps it whole;
 * in an integer file the scale of the scores is taken out of the sum, and ``(causal / scale)·scale`` is another number
-  than ``c``: a MAXIMUM between scores and masks keeps the scale with the scores.
+  than ``c``: a MAXIMUM between scores and masks keeps the scale with the scores;
+* in an integer file its kernel for attention (2026.4 on AVX-512) reads memory that is not the mask's if one row of a
+  mask serves all: a MAXIMUM with a column gives each row of the scores one of its own.
 
 In LiteRT's files masks share an integer range with the scores and must be shallow
 (`edgekit.backends.tflite.ready.masks`); here they stay float (`edgekit.backends.openvino.kept`) and may swallow the
@@ -56,7 +58,12 @@ def mend(model: Any) -> None:
     if any(_depth(node) > DEEPEST for node in constants):
         for node in constants:
             _bound(node)
+    for node in model.get_ordered_ops():
+        if node.get_type_name() == "ScaledDotProductAttention" and node.get_input_size() > _MASK_OPERAND:
+            _spread(node.input(_MASK_OPERAND), node.input_value(0))
     for node in alone:
+        for target in node.inputs() if node.get_type_name() in _SUMS else []:
+            _spread(target, node.output(0))
         if NAMES.get(node.get_type_name()) in MOVES or node.get_type_name() in {*_SUMS, "Multiply"}:
             _keep_whole(node.output(0))
 
@@ -111,6 +118,24 @@ def _bound(constant: Any) -> None:
     made.set_friendly_name(constant.get_friendly_name())
     for target in constant.output(0).get_target_inputs():
         target.replace_source_output(made.output(0))
+
+
+def _spread(target: Any, scores: Any) -> None:
+    """Give each row of the scores a row of the mask, if one serves all; ``scores`` has their rows last but one."""
+    value = target.get_source_output()
+    sizes = [value.get_partial_shape(), scores.get_partial_shape()]
+    if any(size.is_dynamic or len(size) < ROWS for size in sizes):
+        return
+    mask, whole = (size.to_shape() for size in sizes)
+    if mask[-ROWS] == 1 < whole[-ROWS] and mask[-1] > 1:
+        column = np.full([*[1] * (len(mask) - ROWS), whole[-ROWS], 1], np.finfo(np.float32).min, np.float32)
+        kept = operators.maximum(value, ov.op.Constant(column))
+        kept.set_friendly_name(f"{value.get_node().get_friendly_name()}/rows")
+        target.replace_source_output(kept.output(0))
+
+
+ROWS = 2
+"""The place of the rows of scores, from the end."""
 
 
 def _keep_whole(value: Any) -> None:
