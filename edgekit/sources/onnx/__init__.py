@@ -163,7 +163,9 @@ class OnnxSource(Source):
                     f"converted by onnx2tf ({strategy.name})",
                     *grown,
                 )
-                warnings = read + quantized.warning(opened.model) + narrowing.warning(network)
+                warnings = (
+                    read + quantized.warning(opened.model) + narrowing.warning(network, sampled=samples is not None)
+                )
                 return Waist(file="waist.tflite", signature=signature, notes=notes, warnings=warnings)
         raise refusal.cannot_convert(path, opened.model, network, complaints)
 
@@ -278,6 +280,8 @@ def _told(error: Exception, opened: Opened, signature: Signature, file: Path) ->
     if not isinstance(error, agreement.Disagreement):
         return error
     try:
+        if beyond := divergence.beyond_32_bits(opened.model, error.feed):
+            return refusal.too_wide(error.output, *beyond)
         found = divergence.first(opened.model, signature, file, error.feed, agreement.EDGE_DB)
     except (Unsupported, *lowering.CONVERTER_ERRORS):
         return error

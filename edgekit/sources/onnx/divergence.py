@@ -59,6 +59,17 @@ def first(
     return None
 
 
+def beyond_32_bits(model: onnx.ModelProto, sample: dict[str, Array]) -> tuple[str, int] | None:
+    """The first whole number of the source that 32 bits do not hold, with the name of its tensor."""
+    limits = np.iinfo(np.int32)
+    for name, value in _source_values(model, sample).items():
+        if value.dtype.kind in "iu" and value.size:
+            furthest = max(int(value.max()), int(value.min()), key=abs)
+            if not limits.min <= furthest <= limits.max:
+                return name, furthest
+    return None
+
+
 def _source_values(model: onnx.ModelProto, sample: dict[str, Array]) -> dict[str, Array]:
     """Every value that the source computes, by name; of subgraphs only what they give."""
     exposed = onnx.ModelProto()

@@ -149,7 +149,7 @@ def cannot_convert(
     error = Unsupported(
         f"{path.name} cannot be converted to TFLite{f' at the operator {operator}' if operator else ''}: {plain}.",
         place=str(path),
-        fix=CUT,
+        fix=last.fix if isinstance(last, Unsupported) else CUT,
     )
     return advice.mended(error, advice.cut_off(path, model, lambda node: kind(node) == operator))
 
@@ -166,6 +166,17 @@ def disagreement(output: str, detail: str, first: Divergence | None = None) -> U
         f"The converted model disagrees with ONNX Runtime at the output {output!r}: {detail}{begins}.",
         place=output,
         fix=CUT,
+    )
+
+
+def too_wide(output: str, tensor: str, value: int) -> Unsupported:
+    """A file whose integers of 32 bits wrap round where those of the source do not."""
+    return Unsupported(
+        f"The converted model disagrees with ONNX Runtime at the output {output!r}: {tensor!r} reaches {value:,}, and "
+        "most operators of TFLite compute integers with 32 bits.",
+        place=output,
+        fix=f"compute {tensor!r} in floats (a Cast to float32 before it), or give samples without such numbers if none "
+        "occur (--calibration)",
     )
 
 
