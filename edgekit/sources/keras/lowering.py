@@ -40,12 +40,34 @@ def lowered(function: Any) -> Any:
         return function
     frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
     definition = frozen.graph.as_graph_def()
+    if _opened(definition):
+        frozen = convert_variables_to_constants_v2(_function(definition, frozen), lower_control_flow=False)
+        definition = frozen.graph.as_graph_def()
     changed = [_close_lists(nodes) for nodes in (definition.node, *(f.node_def for f in definition.library.function))]
     changed += [_forget_negative_zeros(definition), _replaced(definition, frozen.graph)]
     if not any(changed):
         return function
     _rename_functions(definition)
     return _function(definition, frozen)
+
+
+def _opened(definition: Any) -> bool:
+    """Let functions that Keras keeps for XLA (convolution in groups) be written out; whether there was one."""
+    calls = [
+        node for node in definitions.nodes(definition) if node.op in {"PartitionedCall", "StatefulPartitionedCall"}
+    ]
+    held = [*calls, *definition.library.function]
+    found = [part for part in held if any(name in part.attr for name in FOR_XLA)]
+    for part in found:
+        for name in FOR_XLA:
+            part.attr.pop(name, None)
+    if found:
+        _rename_functions(definition)
+    return bool(found)
+
+
+FOR_XLA = ("_XlaMustCompile", "_noinline")
+"""What keeps a function from being written out."""
 
 
 def _rename_functions(definition: Any) -> None:
