@@ -174,11 +174,15 @@ def _require_finite(spec: TensorSpec, values: Array, place: str) -> None:
         return
     bad = np.concatenate([~np.isfinite(values[r]).reshape(len(values[r]), -1).all(axis=1) for r in pieces(values)])
     if bad.any():
+        masks = all(np.all(np.isfinite(values[r]) | np.isneginf(values[r])) for r in pieces(values))
         raise InputError(
             f"Input {spec.source_name}: {int(bad.sum())} of {len(values)} samples hold NaN or infinity "
             f"(the first is sample {int(np.argmax(bad))}).",
             place=place,
-            fix="remove or repair these samples",
+            fix="give -10000 in place of -inf, here and in the app: a softmax makes 0 of either, and integers have no "
+            "infinity"
+            if masks
+            else "remove or repair these samples",
         )
 
 

@@ -229,8 +229,9 @@ def test_a_cast_never_changes_a_value(tmp_path: Path, values: np.ndarray, dtype:
 def test_values_that_are_not_finite_are_refused(tmp_path: Path, bad: float) -> None:
     values = np.ones((5, 4), np.float32)
     values[3, 1] = bad
-    with pytest.raises(InputError, match=r"1 of 5 samples hold NaN or infinity \(the first is sample 3\)"):
+    with pytest.raises(InputError, match=r"1 of 5 samples hold NaN or infinity \(the first is sample 3\)") as caught:
         samples.load(saved(tmp_path / "s.npz", x=values), signature())
+    assert ("-10000" in caught.value.fix) == (bad == -np.inf)  # only a mask is -inf alone
 
 
 def test_floats_too_large_for_the_model_are_refused(tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ from tests.studies.coverage.rows import PRECISIONS, Row, measure
 
 PAGE = ROOT / "docs/reference/coverage.md"
 
-SECONDS = 240.0
-"""Limit for one model in one precision."""
+SECONDS = 900.0
+"""Limit for one model in one precision, on a machine that is busy with other work."""
 
 
 def rows(shared: Path, names: list[str]) -> list[Row]:
