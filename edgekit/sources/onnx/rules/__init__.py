@@ -67,7 +67,7 @@ RULES: dict[str, Rewrite] = {
     "Resize": resizing.resize,
     "STFT": spectral.stft,
     "ScatterElements": _first_of(scattering.reduced, indexing.positive_indices),
-    "ScatterND": _first_of(scattering.reduced, indexing.positive_indices),
+    "ScatterND": _first_of(scattering.reduced, scattering.added, indexing.positive_indices),
     "Softplus": activations.softplus,
     "SimplifiedLayerNormalization": normalization.root_mean_square,
     "Slice": indexing.backward_slice,

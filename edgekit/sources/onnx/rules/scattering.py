@@ -1,4 +1,4 @@
-"""ScatterND and ScatterElements that reduce what they scatter, at constant places."""
+"""ScatterND and ScatterElements that reduce what they scatter."""
 
 from typing import Any
 
@@ -41,6 +41,44 @@ def reduced(builder: Builder, node: onnx.NodeProto) -> bool:
         both = builder.op("Concat", value, combined, axis=0)
         value = builder.op("Gather", both, builder.const(taken, np.int64), axis=0)
     builder.reshape(value, shape, out=node.output[0])
+    return True
+
+
+MOST_PAIRS = 1 << 22
+"""The most pairs of a row and an update: their matrix is 16 MiB."""
+
+
+def added(builder: Builder, node: onnx.NodeProto) -> bool:
+    """ScatterND that adds rows at computed places, as graph networks do: a product with the matrix of who goes where.
+
+    ``y[row] = data[row] + Σ updates[i] over all i with place[i] = row``. Places are counted in floats, which hold them
+    exactly.
+    """
+    network = builder.network
+    shape, places = network.shape(node.input[0]), network.shape(node.input[1])
+    if (
+        attributes(node).get("reduction", "none") != "add"
+        or not shape
+        or not places
+        or node.input[1] in network.constants
+    ):
+        return False
+    depth, updates = places[-1], int(np.prod(places[:-1]))
+    rows, width = int(np.prod(shape[:depth])), int(np.prod(shape[depth:]))
+    if network.dtype(node.input[0]) != np.float32 or not 0 < rows * updates <= MOST_PAIRS:
+        return False
+    strides = np.array([np.prod(shape[axis + 1 : depth]) for axis in range(depth)], np.float32)
+    given = builder.op("Cast", builder.reshape(node.input[1], [updates, depth]), to=onnx.TensorProto.FLOAT)
+    below = builder.op("Less", given, builder.const(np.float32(0)))
+    counted = builder.op("Where", below, builder.op("Add", given, builder.const(shape[:depth], np.float32)), given)
+    place = builder.sum(builder.op("Mul", counted, builder.const(strides)), [1])
+    every = builder.const(np.arange(rows, dtype=np.float32)[:, np.newaxis])
+    hits = builder.op("Equal", builder.reshape(place, [1, updates]), every)
+    sums = builder.op(
+        "MatMul", builder.op("Cast", hits, to=onnx.TensorProto.FLOAT), builder.reshape(node.input[2], [updates, width])
+    )
+    whole = builder.op("Add", builder.reshape(node.input[0], [rows, width]), sums)
+    builder.reshape(whole, shape, out=node.output[0])
     return True
 
 
