@@ -125,12 +125,16 @@ class SourceOptions(Noun, frozen=True, kw_only=True):
 
 
 class Waist(Noun, frozen=True, kw_only=True):
-    """What every source becomes: a float TFLite file. ``warnings`` are what whoever uses it must know or do."""
+    """What every source becomes: a float TFLite file. ``warnings`` are what whoever uses it must know or do.
+
+    ``unshown`` is what may be wrong in it without being seen on made-up inputs.
+    """
 
     file: str
     signature: Signature
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    unshown: tuple[str, ...] = ()
 
 
 class Divergence(Noun, frozen=True, kw_only=True):

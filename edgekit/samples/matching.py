@@ -174,7 +174,7 @@ def _require_finite(spec: TensorSpec, values: Array, place: str) -> None:
         return
     bad = np.concatenate([~np.isfinite(values[r]).reshape(len(values[r]), -1).all(axis=1) for r in pieces(values)])
     if bad.any():
-        masks = all(np.all(np.isfinite(values[r]) | np.isneginf(values[r])) for r in pieces(values))
+        masks = all(np.all(np.isfinite(part) | (part == -np.inf)) for part in map(values.__getitem__, pieces(values)))
         raise InputError(
             f"Input {spec.source_name}: {int(bad.sum())} of {len(values)} samples hold NaN or infinity "
             f"(the first is sample {int(np.argmax(bad))}).",

@@ -243,6 +243,7 @@ def _judged(
             coverage=coverage.of(built.result, built.folder, _accelerator(variant), evidence.min_mapped),
             min_mapped=evidence.min_mapped,
             trained=trained,
+            unshown=() if subject.waist is None else subject.waist.result.unshown,
         )
         names, unavailable = probed.kept.result.names, probed.unavailable
         sides = files.Sides(

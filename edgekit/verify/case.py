@@ -51,6 +51,7 @@ class Case:
     ``made`` is by output how it came to be; ``constant_data``: calibration saw one value only.
     ``labels`` belong to the task metric ``measured``. ``source`` is the source's own precision. ``trained``: the
     network was pruned or trained since, so that a float file computes only about what the source computes.
+    ``unshown`` is what may be wrong without being seen on made-up inputs.
     """
 
     precision: Precision
@@ -65,6 +66,7 @@ class Case:
     coverage: Coverage | None = None
     min_mapped: float | None = None
     trained: bool = False
+    unshown: tuple[str, ...] = ()
 
     @property
     def exact(self) -> bool:

@@ -104,6 +104,8 @@ def _about_inputs(case: Case, seen: Probes | None) -> Iterator[Finding]:
     """What calibration saw, and what the probes say of a float file."""
     if case.constant_data:
         yield "fail", "it was calibrated on data of one value, which shows no range"
+    if case.use == "random" and case.unshown:
+        yield "warn", case.unshown[0]
     if seen is not None and case.exact and seen.sqnr_db is not None and seen.sqnr_db < probes.FAR_OFF_DB:
         yield "warn", f"it comes within {seen.sqnr_db:.1f} dB only on {seen.worst}"
 

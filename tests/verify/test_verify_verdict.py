@@ -8,7 +8,7 @@ import pytest
 
 from edgekit import verify
 from edgekit.nouns.model import Precision
-from edgekit.nouns.verification import Budget, Coverage, Judged, Made, TaskMetric
+from edgekit.nouns.verification import Budget, Coverage, Judged, Made, SamplesUse, TaskMetric
 from edgekit.verify.probes import Probed
 from edgekit.waist.tensors import BLOCK, Array
 
@@ -36,6 +36,12 @@ def test_sqnr_decides(precision: Precision, db: float, verdict: str) -> None:
     assert found.verification.verdict == verdict
     assert not found.refusal
     assert (found.verification.reason == "") == (verdict == "pass")
+
+
+@pytest.mark.parametrize(("use", "verdict"), [("random", "warn"), ("calibration", "pass"), ("evaluation", "pass")])
+def test_what_random_inputs_cannot_show_is_no_pass_on_them(use: SamplesUse, verdict: str) -> None:
+    found = judged(LOGITS, LOGITS, "float32", use=use, unshown=("sums may wrap round",)).verification
+    assert (found.verdict, "wrap" in found.reason) == (verdict, verdict == "warn")
 
 
 @pytest.mark.parametrize(("precision", "db"), [("float32", 59), ("float16", 39), ("float32", -3)])

@@ -163,10 +163,9 @@ class OnnxSource(Source):
                     f"converted by onnx2tf ({strategy.name})",
                     *grown,
                 )
-                warnings = (
-                    read + quantized.warning(opened.model) + narrowing.warning(network, sampled=samples is not None)
-                )
-                return Waist(file="waist.tflite", signature=signature, notes=notes, warnings=warnings)
+                wrapping = narrowing.warning(network, sampled=samples is not None) if narrowing.narrows(file) else ()
+                warnings = read + quantized.warning(opened.model) + wrapping
+                return Waist(file="waist.tflite", signature=signature, notes=notes, warnings=warnings, unshown=wrapping)
         raise refusal.cannot_convert(path, opened.model, network, complaints)
 
     def as_it_is(self, path: Path, options: SourceOptions, out: Path) -> Waist | None:
