@@ -4,10 +4,11 @@ Native code cannot be interrupted. So a process that serves requests (`edgekit.h
 whether what it is at takes longer than it may; then it says so to its parent and ends. Elsewhere nobody looks.
 """
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -41,6 +42,9 @@ What a loop collects step by step may grow by gigabytes within the seconds that 
 MOST_S = 3600.0
 """The most seconds that operators can earn a network: a file can declare any amount of work."""
 
+FRESH_S = 0.05
+"""How long a look at this process's memory holds: it takes longer than the run of a small network."""
+
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 _DAMAGES = (
@@ -67,7 +71,10 @@ class Effort(msgspec.Struct, frozen=True):
 
 
 class _Step:
-    """Something that is under way; ``most_s`` is asked once it has taken ``least_s``, and ``swells`` at every look."""
+    """Something that is under way while it is open.
+
+    ``most_s`` is asked once it has taken ``least_s``, and ``swells`` at every look.
+    """
 
     def __init__(
         self,
@@ -80,6 +87,12 @@ class _Step:
         self._limit_s: float | None = None
         self._begun, self._computing = time.monotonic(), time.process_time()
         self.stopped_s = 0.0
+
+    def __enter__(self) -> None:
+        _under_way.append(self)
+
+    def __exit__(self, *_: object) -> None:
+        _under_way.remove(self)
 
     def overdue(self) -> EdgekitError | None:
         """What to say if it takes too long, or too much memory."""
@@ -97,6 +110,8 @@ class _Step:
 _base_s = BASE_S
 _about = ""
 _under_way: list[_Step] = []
+_looked: tuple[int, float] = 0, -math.inf
+"""Memory that this process alone had, and when."""
 
 
 def allow(seconds: float) -> None:
@@ -135,9 +150,10 @@ def overdue() -> EdgekitError | None:
     return next((said for step in list(_under_way) if (said := step.overdue()) is not None), None)
 
 
-@contextmanager
-def inference(effort: Callable[[], Effort], *, file: str = "the network", runs: int = 1) -> Iterator[None]:
-    """While open, a network runs.
+def inference(
+    effort: Callable[[], Effort], *, file: str = "the network", runs: int = 1
+) -> AbstractContextManager[None]:
+    """While open, which is at once, a network runs.
 
     Args:
         file: which one, if nobody said what it is `about`.
@@ -146,7 +162,7 @@ def inference(effort: Callable[[], Effort], *, file: str = "the network", runs: 
     """
     place = _about or file
     known: list[Effort] = []
-    before = _private_bytes()
+    before = _bytes_before()
 
     def ask() -> Effort:
         if not known:
@@ -165,8 +181,7 @@ def inference(effort: Callable[[], Effort], *, file: str = "the network", runs: 
     def late(limit_s: float) -> EdgekitError:
         return _endless(f"did not end within {limit_s:,.0f} s", place, ask().loops, limit_s)
 
-    with _watched(_Step(_base_s, lambda: _base_s + runs * ask().seconds, late, swollen)):
-        yield
+    return _Step(_base_s, lambda: _base_s + runs * ask().seconds, late, swollen)
 
 
 def _endless(what: str, place: str, loops: tuple[str, ...], limit_s: float) -> EdgekitError:
@@ -189,8 +204,16 @@ def _private_bytes() -> int:
     return (int(resident) - int(shared)) * PAGE_BYTES
 
 
-@contextmanager
-def step(doing: str, place: str, share: float) -> Iterator[None]:
+def _bytes_before() -> int:
+    """Memory that this process alone has now, or had less than `FRESH_S` ago."""
+    global _looked  # noqa: PLW0603  of what a process has there is one
+    now = time.monotonic()
+    if not 0 <= now - _looked[1] < FRESH_S:
+        _looked = _private_bytes(), now
+    return _looked[0]
+
+
+def step(doing: str, place: str, share: float) -> AbstractContextManager[None]:
     """While open, something else is done with a model.
 
     Args:
@@ -207,17 +230,7 @@ def step(doing: str, place: str, share: float) -> Iterator[None]:
         )
 
     limit_s = _base_s * share
-    with _watched(_Step(limit_s, lambda: limit_s, late)):
-        yield
-
-
-@contextmanager
-def _watched(begun: _Step) -> Iterator[None]:
-    _under_way.append(begun)
-    try:
-        yield
-    finally:
-        _under_way.remove(begun)
+    return _Step(limit_s, lambda: limit_s, late)
 
 
 def _more(limit_s: float) -> int:

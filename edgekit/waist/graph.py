@@ -3,8 +3,9 @@
 Source of the schema: the TFLite schema v3 as generated in ``ai_edge_litert.schema_py_generated``.
 """
 
+import pickle
 import struct
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,9 @@ DTYPES: dict[int, str] = {
     schema.TensorType.COMPLEX128: "complex128",
 }
 """TFLite tensor types by their numpy names (``int4`` and ``uint4`` are packed, two to a byte)."""
+
+SMALL_BYTES = 1 << 18
+"""Files up to this size are kept once they are read: their trees take longer than their constants."""
 
 BORDER = frozenset({"QUANTIZE", "DEQUANTIZE"})
 """Operators between integers and the reals that they stand for; they compute nothing."""
@@ -122,13 +126,24 @@ def parse(content: bytes, path: Path) -> Any:
     if content[4:8] != b"TFL3":
         raise InputError(f"{path.name} is no TFLite file.", place=str(path), fix="export it again")
     try:
-        model = flatbuffer_utils.convert_bytearray_to_object(content)
-        _take_in(model, content)
+        model = pickle.loads(_kept(bytes(content))) if len(content) <= SMALL_BYTES else _tree(content)  # noqa: S301  own
     except (struct.error, IndexError, TypeError, ValueError, AttributeError, MemoryError, OverflowError) as error:
         raise _damaged(path, str(error)) from error
     if not model.subgraphs or model.operatorCodes is None or model.buffers is None:
         raise _damaged(path, "it holds no graph")
     return model
+
+
+def _tree(content: bytes) -> Any:
+    model = flatbuffer_utils.convert_bytearray_to_object(content)
+    _take_in(model, content)
+    return model
+
+
+@lru_cache(maxsize=64)
+def _kept(content: bytes) -> bytes:
+    """A file's tree, of which each caller gets a copy: a build reads the same file a dozen times."""
+    return pickle.dumps(_tree(content), pickle.HIGHEST_PROTOCOL)
 
 
 def pack(model: Any) -> bytes:

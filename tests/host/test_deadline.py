@@ -1,5 +1,6 @@
 """How long something may take: decided by the seconds that it computes, and by what is known of its work."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 
@@ -26,6 +27,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     made = Clock()
     monkeypatch.setattr(time, "monotonic", lambda: made.passed)
     monkeypatch.setattr(time, "process_time", lambda: made.computed)
+    monkeypatch.setattr(deadline, "_looked", (0, -math.inf))
     deadline.about("somewhere/net.onnx")
     yield made
     deadline.about("")

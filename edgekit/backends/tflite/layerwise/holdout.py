@@ -4,6 +4,7 @@ Samples and mixtures (`edgekit.waist.mixtures`) count alike, since nobody says t
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -58,5 +59,10 @@ class Holdout:
 def _expected_db(noise: Noise) -> float:
     if not len(noise):  # all of these inputs drive the float network to NaN or infinity
         return 0.0
-    places: NDArray[np.int_] = np.random.default_rng(0).integers(0, len(noise), (DRAWS, len(noise)))
-    return float(-10 * np.log10(np.maximum(noise[places].sum(1), 1e-12)).mean())
+    return float(-10 * np.log10(np.maximum(noise[_draws(len(noise))].sum(1), 1e-12)).mean())
+
+
+@lru_cache(maxsize=2)  # samples and mixtures, for one file after another
+def _draws(count: int) -> NDArray[np.int_]:
+    found: NDArray[np.int_] = np.random.default_rng(0).integers(0, count, (DRAWS, count))
+    return found
