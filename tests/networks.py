@@ -181,7 +181,12 @@ def samples(described: Signature, count: int, seed: int = 0) -> dict[str, Any]:
 def job(
     path: Path, precision: Any, *, nchw: bool = False, calibration: dict[str, Any] | None = None, **fields: Any
 ) -> Job:
-    """A job for a waist; ``calibration`` is written beside it."""
+    """A job for a waist; ``calibration`` is written beside it.
+
+    Weights are rounded to the nearest level unless ``settings`` say otherwise: to try every way, which is the default,
+    takes many times as long, and few tests are about that.
+    """
+    fields["settings"] = {"weights": "nearest"} | fields.get("settings", {})
     made = signature(path, nchw=nchw)
     stored = None
     if calibration is not None:

@@ -9,14 +9,15 @@ import re
 from xdist.scheduler import LoadFileScheduling
 
 WITH_TENSORFLOW = re.compile(
-    r"tests/(sources/test_(keras|endless|saved_model|proposals|cutting)|(trainable|training|passes)/test_"
-    r"|waist/test_loops)\w*\.py"
+    r"tests/(sources/test_(keras|endless|saved_model|cutting|conformance|tflite)|(trainable|training|passes(/qat)?)/test_"
+    r"|waist/test_loops|backends/tflite/test_tflite_recurrent)\w*\.py"
 )
 """Files of tests that import it, or ask the Keras leaf in the session's own worker."""
 
 
 WITH_WORKERS = re.compile(
-    r"tests/(verbs/test_(build|flow|search)|cli/test_(init|model_screens)|steps/test_(evidence|optimization))\.py"
+    r"tests/(verbs/test_(build|flow|keras_form|recipes|run|search)|cli/test_(init|model_screens|screens)"
+    r"|sources/test_proposals_pasted|steps/test_(evidence|optimization))\.py"
 )
 """Files of tests with `tests.conftest.kept_workers`."""
 

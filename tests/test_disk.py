@@ -5,10 +5,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from edgekit.engine.publish import publish
@@ -57,6 +59,21 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = build(folder / "out", folder / "cache")
     assert run.code == 0, run.err
     return folder / "cache"
+
+
+@pytest.fixture(scope="module")
+def answered(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Callable[..., Run]]:
+    """A cache that holds every answer of a TFLite file's build, and that build: where to, with which cache, and how."""
+    folder = tmp_path_factory.mktemp("answered")
+    model, samples = networks.classifier(folder / "model.tflite"), folder / "samples.npz"
+    np.savez(samples, **networks.samples(networks.signature(model), 32))
+
+    def again(out: Path, cache: Path, *more: str, **environment: str) -> Run:
+        return build(out, cache, "-t", "android", "--calibration", str(samples), *more, model=model, **environment)
+
+    run = again(folder / "out", folder / "cache")
+    assert run.code == 0, run.err
+    return folder / "cache", again
 
 
 def broken(cache: Path) -> list[Path]:
@@ -216,13 +233,16 @@ def test_no_space_for_temporary_files_is_not_the_models_fault(
 
 
 @pytest.mark.slow
-def test_a_read_only_cache_that_holds_every_answer_serves_a_build(disk: Disk, warm: Path, tmp_path: Path) -> None:
+def test_a_read_only_cache_that_holds_every_answer_serves_a_build(
+    disk: Disk, answered: tuple[Path, Callable[..., Run]], tmp_path: Path
+) -> None:
+    cache, again = answered
     disk.resize(10_000)
-    shutil.copytree(warm, disk.path / "cache")
+    shutil.copytree(cache, disk.path / "cache")
     disk.protect()
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    run = build(tmp_path / "out", disk.path / "cache", TMPDIR=str(scratch))
+    run = again(tmp_path / "out", disk.path / "cache", TMPDIR=str(scratch))
     assert run.code == 0, run.err
     steps = [line for line in run.err.splitlines() if line.split(" ")[0].endswith("ing")]
     assert len(steps) > 5
@@ -233,11 +253,14 @@ def test_a_read_only_cache_that_holds_every_answer_serves_a_build(disk: Disk, wa
 
 
 @pytest.mark.slow
-def test_a_read_only_cache_without_an_answer_is_refused_before_the_work(disk: Disk, warm: Path, tmp_path: Path) -> None:
+def test_a_read_only_cache_without_an_answer_is_refused_before_the_work(
+    disk: Disk, answered: tuple[Path, Callable[..., Run]], tmp_path: Path
+) -> None:
+    cache, again = answered
     disk.resize(10_000)
-    shutil.copytree(warm, disk.path / "cache")
+    shutil.copytree(cache, disk.path / "cache")
     disk.protect()
-    run = build(tmp_path / "out", disk.path / "cache", "--seed", "7")
+    run = again(tmp_path / "out", disk.path / "cache", "--seed", "7")
     assert run.code == 2, run.err
     assert f"at: {disk.path / 'cache'}" in run.err
     assert "EDGEKIT_CACHE" in run.err

@@ -157,6 +157,7 @@ def screen(desk: Path, arguments: list[str], capfd: pytest.CaptureFixture[str]) 
     return re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE)
 
 
+@pytest.mark.usefixtures("kept_workers")
 @pytest.mark.parametrize("name", PLAIN)
 def test_screen(name: str, desk: Path, capfd: pytest.CaptureFixture[str], request: pytest.FixtureRequest) -> None:
     before = files(desk)

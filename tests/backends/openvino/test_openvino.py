@@ -68,7 +68,7 @@ def test_a_permutation_of_samples_gives_the_same_weights_and_ranges(worker: Work
     for seed in range(3):
         order = np.arange(24) if not seed else np.random.default_rng(seed).permutation(24)
         given = {name: values[order] for name, values in samples.items()}
-        job = networks.job(waist, "int8", calibration=given, settings={"subset_size": 10})
+        job = networks.job(waist, "int8", calibration=given, settings={"weights": "auto", "subset_size": 10})
         made = build(worker, job, tmp_path / f"out{seed}")
         contents.add((tmp_path / f"out{seed}" / made.files[1]).read_bytes())
     assert len(contents) == 1
@@ -128,7 +128,7 @@ def test_float16_halves_and_int8_quarters_large_weights(worker: Worker, tmp_path
 
 @pytest.mark.study
 def test_the_same_job_gives_the_same_network(worker: Worker, waist: Path, tmp_path: Path) -> None:
-    job = calibrated(waist)
+    job = calibrated(waist, settings={"weights": "auto"})
     for name in ("one", "two"):
         build(worker, job, tmp_path / name)
     assert (tmp_path / "one" / "model.bin").read_bytes() == (tmp_path / "two" / "model.bin").read_bytes()
@@ -211,7 +211,13 @@ def test_only_vectors_are_mended(tmp_path: Path, waist: Path) -> None:
     ("estimator", "preset"), [("histogram", "mixed"), ("minmax", "performance"), ("nncf", "mixed")]
 )
 def test_every_setting_builds(worker: Worker, waist: Path, tmp_path: Path, estimator: str, preset: str) -> None:
-    wishes = {"range_estimator": estimator, "preset": preset, "fast_bias_correction": False, "subset_size": 20}
+    wishes = {
+        "weights": "auto",
+        "range_estimator": estimator,
+        "preset": preset,
+        "fast_bias_correction": False,
+        "subset_size": 20,
+    }
     build(worker, calibrated(waist, settings=wishes), tmp_path / "out")
     text = (tmp_path / "out" / "model.xml").read_text()
     assert f'<preset value="{preset}" />' in text
@@ -388,7 +394,8 @@ def test_recurrent_networks_keep_their_accuracy_in_int8(worker: Worker, shared: 
     calibration.save(tmp_path / "c.npz")
     expected = reference(worker, path, SourceOptions(), calibration.inputs, tmp_path)
     floats = build(worker, direct(model, path, "float32"), tmp_path / "float32")
-    made = build(worker, direct(model, path, "int8", calibration=str(tmp_path / "c.npz")), tmp_path / "out")
+    job = direct(model, path, "int8", calibration=str(tmp_path / "c.npz"), settings={"weights": "nearest"})
+    made = build(worker, job, tmp_path / "out")
     found = outputs(worker, made, tmp_path / "out", calibration.inputs)
     assert min(tensors.sqnr_db(expected[name], found[name]) for name in expected) > 30
     assert any("recurrent operators stay float" in note for note in made.notes)

@@ -43,7 +43,7 @@ def test_words_reach_nncf(worker: Worker, waist: Path, tmp_path: Path, settings:
 
 
 def test_the_way_that_errs_least_on_samples_held_out_stays(worker: Worker, waist: Path, tmp_path: Path) -> None:
-    made = build(worker, job(waist), tmp_path / "out")
+    made = build(worker, job(waist, weights="auto"), tmp_path / "out")
     (biases,) = [note for note in made.notes if note.startswith("biases are")]
     (ranges,) = [note for note in made.notes if note.startswith("ranges are found by")]
     for told, ways in ((biases, quantization.BIASES.values()), (ranges, ("histogram", "minmax", "nncf"))):

@@ -10,9 +10,8 @@ import pytest
 from edgekit.backends.tflite import integer, ranges
 from edgekit.backends.tflite.plan import QuantizationSettings
 from edgekit.backends.tflite.ready import norms
-from edgekit.waist import graph, run
+from edgekit.waist import graph, run, trial
 from edgekit.waist.tensors import sqnr_db
-from edgekit.waist.trial import Trial
 from tests import networks
 
 ROWS, WIDTH = 3, 16
@@ -78,8 +77,7 @@ FORMS = [
 @pytest.mark.parametrize("squares", ["SQUARE", "MUL"])
 def test_norms_are_of_integers_for_inputs_of_every_size(form: str, squares: str, tmp_path: Path) -> None:
     path = Division(tmp_path / "waist.tflite", form, squares=squares).path
-    with Trial() as trial:
-        made = integer.quantize(path, inputs(), trial, QuantizationSettings()).candidate
+    made = integer.quantize(path, inputs(), trial.kept(), QuantizationSettings(weights="nearest")).candidate
     assert not made.floats
     assert made.sqnr_db > 30
     file = tmp_path / "made.tflite"
@@ -147,9 +145,12 @@ def test_wide_norms_stay_a_chain_where_one_scale_for_all_loses_them(tmp_path: Pa
     root = net.operator("SQRT", [bound], (1, 1))
     path = net.save(tmp_path / "waist.tflite", net.operator("DIV", [x, root], (1, wide), kind="DivOptions"))
     samples = {"x": np.random.default_rng(0).standard_normal((20, 1, 8)).astype(np.float32)}
-    with Trial() as trial:
-        made = integer.quantize(path, samples, trial, QuantizationSettings()).candidate
-        whole = integer.quantize(path, samples, trial, QuantizationSettings(full_integer=True)).candidate
+    made, whole = (
+        integer.quantize(
+            path, samples, trial.kept(), QuantizationSettings(full_integer=full, weights="nearest")
+        ).candidate
+        for full in (False, True)
+    )
     assert made.sqnr_db > 30
     assert made.floats
     assert (whole.floats, whole.sqnr_db > 10) == ((), True)

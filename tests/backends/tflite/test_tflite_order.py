@@ -36,7 +36,9 @@ def test_a_permutation_gives_the_same_file(tmp_path: Path, precision: Precision,
     for seed in range(3):
         order = np.arange(count) if not seed else np.random.default_rng(seed).permutation(count)
         given = {name: values[order] for name, values in samples.items()}
-        tflite.TFLiteBackend().build(networks.job(waist, precision, calibration=given), "m.tflite", tmp_path)
+        tflite.TFLiteBackend().build(
+            networks.job(waist, precision, calibration=given, settings={"weights": "auto"}), "m.tflite", tmp_path
+        )
         contents.add((tmp_path / "m.tflite").read_bytes())
     assert len(contents) == 1
 

@@ -83,15 +83,13 @@ def test_fitted_weights_serve_inputs_that_nobody_saw(precision: Any, gain_db: fl
 def test_the_order_of_samples_changes_nothing_and_too_few_are_told(tmp_path: Path) -> None:
     waist = chain(tmp_path / "waist.tflite")
     values = next(iter(normal(waist, 24).values()))
-    with trial.Trial() as runs:
-        files = {
-            weight_only.quantize(waist, 4, {"x": rows}, runs, per_channel=True)[0] for rows in (values, values[::-1])
-        }
-        assert len(files) == 1
-        for inputs in (None, {"x": values[:5]}):
-            plain, notes = weight_only.quantize(waist, 4, inputs, runs, per_channel=True, wanted="learned")
-            assert notes == (fitting.NOT_FITTED,)
-            assert plain == weights.to_integer_weights(waist, 4, per_channel=True)
+    runs = trial.kept()
+    files = {weight_only.quantize(waist, 4, {"x": rows}, runs, per_channel=True)[0] for rows in (values, values[::-1])}
+    assert len(files) == 1
+    for inputs in (None, {"x": values[:5]}):
+        plain, notes = weight_only.quantize(waist, 4, inputs, runs, per_channel=True, wanted="learned")
+        assert notes == (fitting.NOT_FITTED,)
+        assert plain == weights.to_integer_weights(waist, 4, per_channel=True)
 
 
 def test_samples_that_drive_the_network_to_infinity_fit_nothing(tmp_path: Path) -> None:
@@ -101,9 +99,8 @@ def test_samples_that_drive_the_network_to_infinity_fit_nothing(tmp_path: Path) 
     waist = net.save(
         tmp_path / "waist.tflite", net.operator("FULLY_CONNECTED", [x, *dense], (1, 4), kind="FullyConnectedOptions")
     )
-    with trial.Trial() as runs:
-        inputs: dict[str, Any] = {"x": np.zeros((24, 1, 8), np.float32)}  # log 0
-        content, notes = weight_only.quantize(waist, 8, inputs, runs, per_channel=True)
+    inputs: dict[str, Any] = {"x": np.zeros((24, 1, 8), np.float32)}  # log 0
+    content, notes = weight_only.quantize(waist, 8, inputs, trial.kept(), per_channel=True)
     assert (content, notes) == (weights.to_integer_weights(waist, 8, per_channel=True), ())
 
 

@@ -67,28 +67,33 @@ def changed(path: Path, change: Any) -> Path:
     return made
 
 
-def test_the_file_that_is_built_is_the_one_that_was_trained(tmp_path: Path) -> None:
-    path = networks.classifier(tmp_path / "float.tflite")
-    made = applied(task(path, networks.classifier(tmp_path / "teacher.tflite", logits=2.0)), tmp_path / "out")
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Passed]:
+    """A folder with ``specification.tflite`` and ``out``, and what came out: trained by a teacher."""
+    folder = tmp_path_factory.mktemp("trained")
+    teacher = networks.classifier(folder / "teacher.tflite", logits=2.0)
+    return folder, applied(task(networks.classifier(folder / "float.tflite"), teacher), folder / "out")
+
+
+def test_the_file_that_is_built_is_the_one_that_was_trained(trained: tuple[Path, Passed], tmp_path: Path) -> None:
+    folder, made = trained
     assert made.figures["equal_integers_of_the_worst_operator"] == 1
     assert made.figures["equal_output_values"] == 1
     assert made.learned is not None
-    job = networks.job(tmp_path / "out" / made.file, "int8", learned=str(tmp_path / "out" / made.learned))
-    (tmp_path / "built").mkdir()
-    registry.leaf("backends", "tflite").build(job, "model.tflite", tmp_path / "built")
-    built, learned = integers(tmp_path / "built/model.tflite"), integers(tmp_path / "out" / made.learned)
+    job = networks.job(folder / "out" / made.file, "int8", learned=str(folder / "out" / made.learned))
+    registry.leaf("backends", "tflite").build(job, "model.tflite", tmp_path)
+    built, learned = integers(tmp_path / "model.tflite"), integers(folder / "out" / made.learned)
     assert built.keys() == learned.keys()
     assert all(np.array_equal(built[name][0], values) for name, (values, _) in learned.items())
-    before = integers(tmp_path / "specification.tflite")
+    before = integers(folder / "specification.tflite")
     assert any(not np.array_equal(before[name][0], values) for name, (values, _) in learned.items())
 
 
-def test_the_float_file_has_the_learned_integers_times_their_scale(tmp_path: Path) -> None:
-    path = networks.classifier(tmp_path / "float.tflite")
-    made = applied(task(path, networks.classifier(tmp_path / "teacher.tflite", logits=2.0)), tmp_path / "out")
-    tree = graph.load(tmp_path / "out" / made.file)
+def test_the_float_file_has_the_learned_integers_times_their_scale(trained: tuple[Path, Passed]) -> None:
+    folder, made = trained
+    tree = graph.load(folder / "out" / made.file)
     floats = {tensor.name: graph.constant(tree, 0, tensor.index) for tensor in graph.describe(tree)[0].tensors}
-    learned = integers(tmp_path / "out" / str(made.learned))
+    learned = integers(folder / "out" / str(made.learned))
     assert learned
     for name, (values, scales) in learned.items():
         shape = [1] * values.ndim

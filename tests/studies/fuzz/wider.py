@@ -56,7 +56,11 @@ def _tflite(_: str, scratch: Path) -> Iterator[Seed]:
     waist = networks.classifier(scratch / "classifier.tflite")
     samples = networks.samples(networks.signature(waist), 4)
     for precision in ("int8", "int16x8", "float16", "dynamic-int8"):
-        backend.build(networks.job(waist, precision, calibration=samples), f"{precision}.tflite", scratch)
+        backend.build(
+            networks.job(waist, precision, calibration=samples, settings={"weights": "auto"}),
+            f"{precision}.tflite",
+            scratch,
+        )
         yield Seed("tflite", f"{precision}.tflite", (scratch / f"{precision}.tflite").read_bytes(), mutators.flatbuffer)
     eye = tf.eye(8)
     bodies = {
