@@ -143,11 +143,20 @@ def main(folder: str, number: str, runtime: ways.Runtime, way: str) -> None:
 
 
 def dated(outcome: Outcome) -> Outcome:
-    """An outcome with this day, and the last commit that changed edgekit; "+" if there are other changes."""
-    changed = _git("status", "--porcelain", "--", "edgekit", "targets")
-    outcome.commit = _git("log", "-1", "--format=%h", "--", "edgekit", "targets") + ("+" if changed else "")
-    outcome.date = str(datetime.datetime.now(datetime.UTC).date())
+    """An outcome with this day and edgekit's revision."""
+    outcome.commit, outcome.date = revision(), today()
     return outcome
+
+
+def revision() -> str:
+    """The last commit that changed edgekit; "+" if there are other changes."""
+    changed = _git("status", "--porcelain", "--", "edgekit", "targets")
+    return _git("log", "-1", "--format=%h", "--", "edgekit", "targets") + ("+" if changed else "")
+
+
+def today() -> str:
+    """The day, in UTC."""
+    return str(datetime.datetime.now(datetime.UTC).date())
 
 
 def _git(*words: str) -> str:
