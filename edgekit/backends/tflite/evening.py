@@ -37,6 +37,9 @@ WORTH = 0.9
 LOOKED_AT_MACS = 2e10
 """Multiply-accumulates of another look at all samples that is still worth it: three seconds on LiteRT's own kernels."""
 
+GAIN_DB = 0.4
+"""What evened channels must gain on the samples that were looked at, where fitted weights do not decide."""
+
 FITTED_FLOPS = 1.5e11
 """Weights that take more are fitted once, with evened channels or without: a quarter of `fitting.LEARNED_FLOPS`."""
 

@@ -172,7 +172,7 @@ def _with_even_channels(
     )
     if gain < CLEARLY_WORSE_DB and not dear and settings.method != range_search.SEARCHED:
         return [plain, even]
-    return [even] if gain >= fitting.TIED_DB else [plain]
+    return [even] if gain >= evening.GAIN_DB else [plain]
 
 
 def _with_norms(made: Ready, folder: Path) -> Ready | None:

@@ -137,6 +137,22 @@ def test_a_file_of_integers_holds_a_product_by_several_constants_as_it_was_learn
     assert learned != pytest.approx(networks.weights(3, 8, 8), abs=tensor.scales[0] / 2), "not the nearest level alone"
 
 
+@pytest.mark.parametrize("slot", [0, 1])
+def test_constants_of_products_have_16_bits_beside_activations_of_16(slot: int, tmp_path: Path) -> None:
+    """Why nothing is fitted to them: LiteRT's kernel takes two factors of one width."""
+    net = networks.Network()
+    x, constant = net.input("x", (3, 8, 8)), net.constant("k", networks.weights(3, 8, 8))
+    y = net.operator("BATCH_MATMUL", [x, constant][:: 1 if slot else -1], (3, 8, 8), kind="BatchMatMulOptions")
+    waist = net.save(tmp_path / "waist.tflite", y)
+    job = networks.job(waist, "int16x8", calibration=normal(waist, 24))
+    TFLiteBackend().build(job, "made.tflite", tmp_path)
+    tensor = next(one for one in graph.read(tmp_path / "made.tflite")[0].tensors if one.constant_bytes == 2 * 3 * 64)
+    assert tensor.dtype == "int16"
+    inputs = {"x": np.random.default_rng(1).standard_normal((8, 3, 8, 8)).astype(np.float32)}
+    wanted, got = (next(iter(run.run(tmp_path / name, inputs).values())) for name in ("waist.tflite", "made.tflite"))
+    assert sqnr_db(wanted, got) > 70
+
+
 def in_blocks(waist: Path, made: Path) -> Path:
     """A file with 4-bit weights that have a scale for each 32 of them, by ai-edge-quantizer."""
     from ai_edge_quantizer import quantizer  # noqa: PLC0415  takes seconds

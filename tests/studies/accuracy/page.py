@@ -23,7 +23,8 @@ HEAD = """# Int8 against its peers
 
 Written by `python -m tests.studies.accuracy` on {date}; do not edit. What came of every way stands in
 `tests/studies/accuracy/outcomes`, since the whole study takes longer than anybody leaves a machine alone: each row names the
-commit of edgekit that it was measured with. Machine: {machine}. Libraries of the newest rows: {libraries}.
+commit of edgekit that it was measured with. Machine: {machine}. Libraries of
+the newest rows: {libraries}.
 
 Every tool gets the same network, the same calibration samples and the same inputs that judge it, none of which calibrated.
 TFLiteConverter begins at a Keras model where there is one, onnx2tf and NNCF at an ONNX model; else all begin at edgekit's
@@ -96,8 +97,13 @@ def page(subjects: list[Subject], networks: list[str]) -> str:
         machine=f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
         libraries=versions,
     )
-    parts = {"Aims": aims(subjects), "Edgekit against each": against(subjects), "Not ahead": behind(subjects)}
-    if left := list(pending(subjects, networks)):
+    left = list(pending(subjects, networks))
+    parts = {
+        "Aims": aims(subjects, whole=not left),
+        "Edgekit against each": against(subjects),
+        "Not ahead": behind(subjects),
+    }
+    if left:
         head += "\nNot measured yet:\n\n" + "\n".join(left) + "\n"
     texts = [f"## {title}\n\n" + "\n".join(lines) for title, lines in parts.items()]
     texts += [f"## {one.task.name}\n\n" + "\n".join(table(one)) for one in subjects]
@@ -105,16 +111,16 @@ def page(subjects: list[Subject], networks: list[str]) -> str:
 
 
 def pending(subjects: list[Subject], networks: list[str]) -> Iterator[str]:
-    """What is not measured yet: networks, and ways of those that are there."""
+    """What is not measured yet: ways by runtime, and the networks that miss them."""
     known = {one.task.name: one for one in subjects}
-    if unknown := [name for name in networks if name not in known]:
-        yield f"* all of: {'; '.join(unknown)}"
-    for name, one in known.items():
+    missing: dict[str, list[str]] = {}
+    for name in networks:
         for runtime, ways in WAYS.items():
-            missing = [way for way in ways if way not in one.outcomes[runtime]]
-            if missing:
-                told = "all ways" if len(missing) == len(ways) else "; ".join(missing)
-                yield f"* {name}, {runtime}: {told}"
+            left = [way for way in ways if name not in known or way not in known[name].outcomes[runtime]]
+            if left:
+                told = f"{runtime}, {'all ways' if len(left) == len(ways) else '; '.join(left)}"
+                missing.setdefault(told, []).append(name)
+    return (f"* {told}, of {'; '.join(names)}" for told, names in missing.items())
 
 
 def _median(values: list[float]) -> float:
@@ -133,6 +139,8 @@ def against(subjects: list[Subject]) -> Iterator[str]:
     yield "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"
     for runtime, other, way in PAIRS:
         both = _both(subjects, runtime, other, way)
+        if not both:
+            continue
         found = [one.ahead(runtime, other, way) for one in subjects]
         decibels = [each[0] for each in found if each is not None]
         yield (
@@ -171,11 +179,11 @@ def _said(found: Interval, unit: str) -> str:
     return f"{-found.difference:.2f} {unit} more ({proven}: {-found.high:.2f} to {-found.low:.2f})"
 
 
-def aims(subjects: list[Subject]) -> Iterator[str]:
-    """What is aimed at, what was seen, and whether it is met."""
+def aims(subjects: list[Subject], *, whole: bool) -> Iterator[str]:
+    """What is aimed at, what was seen, and whether it is met; only so far if that is not the ``whole`` study."""
     yield "| aim | seen | met |\n| --- | --- | --- |"
     for aim, seen, met in (*_medians(subjects), _nowhere_worse(subjects), *_single(subjects)):
-        yield f"| {aim} | {seen} | {'yes' if met else '**no**'} |"
+        yield f"| {aim} | {seen} | {('yes' if whole else 'so far') if met else '**no**'} |"
 
 
 def _medians(subjects: list[Subject]) -> Iterator[tuple[str, str, bool]]:
@@ -192,13 +200,14 @@ def _medians(subjects: list[Subject]) -> Iterator[tuple[str, str, bool]]:
 
 def _nowhere_worse(subjects: list[Subject]) -> tuple[str, str, bool]:
     """By top-1 where there are labels, else by SQNR."""
-    worse = []
+    worse, compared = [], 0
     for one in subjects:
         for runtime, way in peers():
             found = one.ahead(runtime, runtime, way)
+            compared += found is not None
             if found is not None and (found[0] if found[1] is None else found[1]).high < 0:
                 worse.append(f"{one.task.name} ({way}{_faithful(one, runtime, way)})")
-    seen = "; ".join(worse) or "none"
+    seen = f"{'; '.join(worse) or 'none'}, of {compared} files of peers"
     return "no set worse than any peer beyond the paired interval: top-1, or SQNR without labels", seen, not worse
 
 

@@ -91,9 +91,10 @@ def test_the_page_tells_where_a_peer_is_ahead() -> None:
         "edgekit, auto": outcome([0.01] * 200, wrong),
     }
     told = page.page([page.Subject(TASK, labels, {"LiteRT": ways, "OpenVINO": {}})], ["net", "other net"])
-    assert "* all of: other net\n" in told
-    assert "* net, OpenVINO: all ways" in told
-    assert "* net, LiteRT: edgekit, bias-correction; edgekit, learned" in told
+    assert "* LiteRT, all ways, of other net\n" in told
+    assert "* OpenVINO, all ways, of net; other net\n" in told
+    assert "* LiteRT, edgekit, bias-correction; edgekit, learned" in told
+    assert "in the median network, of 1 | so far |" in told
     assert "TFLiteConverter has 20.00 points of top-1 more (proven" in told
     assert "TFLiteConverter has 10.00 dB more (proven" in told
     assert "ai-edge-quantizer has 20.00 points" in told
