@@ -23,8 +23,12 @@ class _Face:
     options: tuple[Any, Any, Any, Any]
 
 
+NARROW = {schema.TensorType.INT8, schema.TensorType.INT16}
+"""Types of which the quantizer takes it that they have a scale, and dies if they are integers of the network's own."""
+
+
 class Veil:
-    """Operators of a file under another name, and its further subgraphs put aside.
+    """Operators of a file under another name, and its further subgraphs put aside; narrow integers as wide ones.
 
     Args:
         model: the object tree, changed in place.
@@ -55,6 +59,7 @@ class Veil:
             operator.builtinOptions = operator.builtinOptions2 = None
             model.operatorCodes.append(_cover())
         used = {operator.opcodeIndex for operator in main.operators}
+        self._narrow = _widened(main)
         self._idle = set(range(len(self._known))) - used
         for index in self._idle:  # it fails on codes that no operator uses
             model.operatorCodes[index] = model.operatorCodes[max(used)]
@@ -74,9 +79,23 @@ class Veil:
                     operator.builtinOptions2Type,
                     operator.builtinOptions2,
                 ) = face.options
+        for tensor in model.subgraphs[0].tensors:
+            if tensor.type == schema.TensorType.INT32:
+                tensor.type = self._narrow.get(bytes(tensor.name or b""), tensor.type)
         for index in self._idle:
             model.operatorCodes[index] = self._known[index]
         model.subgraphs = [model.subgraphs[0], *self._others]
+
+
+def _widened(main: Any) -> dict[bytes, int]:
+    """Let computed integers of 8 and 16 bits pass for ones of 32; their types by name."""
+    made = {int(index) for operator in main.operators for index in operator.outputs} | set(map(int, main.inputs))
+    found = {}
+    for tensor in (main.tensors[index] for index in sorted(made)):
+        if tensor.type in NARROW and (tensor.quantization is None or tensor.quantization.scale is None):
+            found[bytes(tensor.name or b"")] = tensor.type
+            tensor.type = schema.TensorType.INT32
+    return found
 
 
 def _own_constants(model: Any, kept: set[int] | frozenset[int]) -> None:

@@ -101,9 +101,25 @@ def test_a_cast_of_pixels_is_the_quantization(dtype: str, steps: Any, casts: int
     assert min(made.sqnr_db({"source_pixels": loud}).values()) > 8  # the layer's own range saturates, the pixels do not
 
 
-def test_integers_of_another_kind_keep_their_cast(tmp_path: Path) -> None:
-    path = camera(tmp_path / "waist.tflite", "int32", (("MUL", 1 / 255),))
-    pixels = np.random.default_rng(0).integers(0, 256, (32, 1, 8, 8, 3)).astype(np.int32)
+@pytest.mark.parametrize("dtype", ["int32", "int16"])
+def test_integers_of_another_kind_keep_their_cast(dtype: str, tmp_path: Path) -> None:
+    """LiteRT's quantizer dies of integers of 16 bits that have no scale, such as samples of sound."""
+    path = camera(tmp_path / "waist.tflite", dtype, (("MUL", 1 / 255),))
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 1, 8, 8, 3)).astype(dtype)
     made = Quantized(path, {"source_pixels": pixels}, tmp_path / "out")
-    assert made.made.signature.inputs[0].dtype == "int32"
+    assert made.made.signature.inputs[0].dtype == dtype
     assert min(made.sqnr_db().values()) > 25
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16"])
+def test_narrow_integers_that_the_network_makes_stay_what_they_are(dtype: str, tmp_path: Path) -> None:
+    """LiteRT's quantizer dies of a result that is cast to them."""
+    net = networks.Network()
+    x = net.input("x", (1, 6))
+    weights, bias = net.constant("w", networks.weights(4, 6) * 9), net.constant("b", np.zeros(4, np.float32))
+    y = net.operator("FULLY_CONNECTED", [x, weights, bias], (1, 4), kind="FullyConnectedOptions")
+    cast = net.operator("CAST", [y], (1, 4), name="whole", dtype=dtype, kind="CastOptions")
+    path = net.save(tmp_path / "waist.tflite", y, cast)
+    made = Quantized(path, normal(path), tmp_path / "out")
+    assert [spec.dtype for spec in made.made.signature.outputs][1] == dtype
+    assert min(made.sqnr_db().values()) > 12

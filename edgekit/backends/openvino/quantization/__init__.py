@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from edgekit.backends.openvino import ending, half_precision, kept
 from edgekit.backends.openvino.libraries import (
     FAILURES,
@@ -17,6 +19,8 @@ from edgekit.backends.openvino.libraries import (
     StatisticsCollectorParameters,
     StatisticsType,
     nncf,
+    operators,
+    ov,
 )
 from edgekit.backends.openvino.quantization import choice, control, equalization, named, reached, sums
 from edgekit.backends.openvino.quantization.choice import Way
@@ -85,6 +89,7 @@ def quantize(model: Any, job: Job, signature: Signature, settings: NncfSettings)
     model, held = variables.apart(model)
     samples = variables.carried(model, held, samples, Path(job.source))
     masks.part(model)
+    _apart_from_odd_inputs(model)
     recurrent = any(node.get_type_name() in RECURRENT for node in model.get_ordered_ops())
     floats = kept.names(model)
     if recurrent or kept.SPECTRA in floats:
@@ -105,6 +110,23 @@ def quantize(model: Any, job: Job, signature: Signature, settings: NncfSettings)
     if estimator != trial.way[1]:
         notes += (f"ranges by {estimator}: an activation varies too little for a {trial.way[1]}",)
     return variables.joined(quantized, held) if held else quantized, notes
+
+
+PLAIN = frozenset({"f32", "f16", "bf16", "i8", "u8", "i32", "i64", "boolean"})
+"""Element types of inputs that the CPU's integer kernels read."""
+
+
+def _apart_from_odd_inputs(model: Any) -> None:
+    """Keep rounding apart from inputs of other types (16 bits, doubles): the plugin would fuse both, and then fails."""
+    for parameter in model.get_parameters():
+        if parameter.get_element_type().get_type_name() in PLAIN:
+            continue
+        for target in parameter.output(0).get_target_inputs():
+            node = target.get_node()
+            if node.get_type_name() == "Convert" and node.get_output_element_type(0) == ov.Type.f32:
+                least = ov.op.Constant(np.array(np.finfo(np.float32).min, np.float32))
+                for reader in node.output(0).get_target_inputs():
+                    reader.replace_source_output(operators.maximum(node.output(0), least).output(0))
 
 
 class _Form(NamedTuple):
