@@ -32,6 +32,10 @@ DTYPES = frozenset({"float32", "int8", "uint8", "int16", "int32", "int64", "bool
 """Of tensors that code for apps fills and reads."""
 
 
+COMPILED = frozenset({"float32", "int8", "int32", "bool"})
+"""Of tensors that LiteRT's ``CompiledModel`` fills and reads in Kotlin (TensorBuffer.kt in LiteRT's repository)."""
+
+
 class TensorFacts(msgspec.Struct, frozen=True, kw_only=True):
     """A tensor of the file, in its order (``index``), which calls it ``own_name``.
 
@@ -188,6 +192,17 @@ class BundleFacts(msgspec.Struct, frozen=True, kw_only=True):
     inputs: tuple[InputFacts, ...]
     outputs: tuple[TensorFacts, ...]
     results: tuple[ResultFacts, ...]
+
+    @property
+    def compiled(self) -> bool:
+        """Whether Android's ``CompiledModel`` takes all tensors of the file that the bundle carries."""
+        return {tensor.dtype for tensor in (*self.variant.inputs, *self.variant.outputs)} <= COMPILED
+
+    @property
+    def compiled_always(self) -> bool:
+        """The same of all files that fit the code."""
+        tensors = (tensor for one in self.variants for tensor in (*one.inputs, *one.outputs))
+        return {tensor.dtype for tensor in tensors} <= COMPILED
 
     @property
     def picture(self) -> InputFacts | None:

@@ -1,10 +1,11 @@
 """Android bundles without a compiler: whole, the same in each run, and inert to whatever tensors are called."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from tests.bundles.made import Maker
+from tests.bundles.made import Maker, detector
 from tests.bundles.written import written
 
 
@@ -26,3 +27,20 @@ def test_the_same_network_gives_the_same_bytes(seed: int, tmp_path: Path) -> Non
         assert not [line for line in text.split("\n") if line != line.rstrip()], name
         assert not {"{{", "{%"} & set(text.split()), name
     assert len({name.partition(".")[0] for name in made if name.startswith("golden/0")}) == 8
+
+
+def test_numbers_that_compiled_model_lacks_are_the_interpreter_s(tmp_path: Path) -> None:
+    """A network of words takes int64: the line that apps paste must not throw."""
+    main, device = "src/main/kotlin/edgekit/wren/", "src/androidTest/kotlin/edgekit/wren/GoldenOnDeviceTest.kt"
+    for folder, (signature, described) in {"odd": Maker(0).network(), "plain": detector()}.items():
+        place = tmp_path / folder
+        written(
+            place, "android", signature, described, lambda _, s=signature: Maker(0).outputs(s), target="android"
+        )  # fmt: skip
+        variants = (place / f"{main}Engine.kt").read_text().partition("enum class Variant")[2]
+        taken = not re.search("INT16|UINT8|INT64", variants)
+        assert taken is (folder == "plain")
+        opened = "InterpreterEngine.open(context.assets, variant, 2," in (place / f"{main}WrenOnAndroid.kt").read_text()
+        assert opened is not taken
+        assert ("compiledModelOnCpu" in (place / device).read_text()) is taken
+        assert ("and `fallback` says so" in (place / "README.md").read_text()) is not taken

@@ -356,6 +356,7 @@ CHECKS = (
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 def test_clang_tidy_has_nothing_to_say(library: tflite_library.Library, tmp_path: Path) -> None:
     """Of three networks that have every kind of input and task between them, one for each engine."""
     import openvino  # noqa: PLC0415  large
