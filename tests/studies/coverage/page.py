@@ -29,11 +29,13 @@ the artifact's outputs against those of the source in its own runtime, the worst
 inputs, so it shows that the network can be quantized and how coarse that is on noise, not how accurate
 it is on its task (for that see the accuracy tests). "exact" means equal to the bit.
 
-Where int8 is below 25 dB, this is why, beside the verdict that the table tells:
+Low int8 figures that were looked into (a verdict in the table tells of others):
 
 * Attention_torch2: 128 keys share a probability of 1, and TFLite's integer SOFTMAX has steps of 1/256. Those steps alone
   leave 20.5 dB on such inputs.
 * silero_vad: noise is no speech, so that its output stays below 0.05.
+* GridSample_16 adds up four products of values and weights. Their ranges clip outliers of the normal values that were
+  drawn (`edgekit diagnose`).
 """
 
 
