@@ -1,5 +1,6 @@
 """What is done to which network: a recipe, its settings, and whether it sees labels."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,7 @@ class Case:
         labels: whether it sees labels beside the teacher.
         seeds: with how many it is tried.
         section: on which table of the page it stands.
+        student: builds the network that `distill` trains in place of the source narrowed; None: it is narrowed.
     """
 
     base: Base
@@ -32,6 +34,7 @@ class Case:
     labels: bool = False
     seeds: int = 3
     section: str = "recipes"
+    student: Callable[[], Any] | None = None
 
 
 def _on(base: Base, *, epochs: int, rate: float) -> list[Case]:
@@ -104,6 +107,13 @@ CASES = [
     Case(bases.BERT, "source, int8 after training", "ptq", seeds=1),
     Case(bases.BERT, "distill-half", "distill-half", {"distill": STUDENT}),
     Case(bases.BERT, "distill-quarter", "distill-half", {"distill": STUDENT | {"width": 0.25}}),
+    Case(
+        bases.BERT,
+        "two blocks of width 48, distilled",
+        "distill-half",
+        {"distill": STUDENT | {"epochs": 20, "rates": 4}},
+        student=lambda: bases.transformer(blocks=2, width=48, heads=3),
+    ),
     Case(bases.BERT, "distill-half with feature maps", "distill-half", {"distill": STUDENT | {"features": ["auto"]}}),
     Case(
         bases.BERT,

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +89,11 @@ def _built(case: Case, seed: int, sets: Sets, model: Path) -> Trial:
     since = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         recipe = case.recipe if isinstance(case.recipe, str) else _file(Path(folder), case.recipe)
+        passes = case.passes
+        if case.student is not None:
+            passes = passes | {"distill": passes["distill"] | {"student": _student(case.student, seed)}}
         found = edgekit.build(
-            model, str(TARGET), recipe=recipe, passes=case.passes, metric="top1", allow_loss=True, seed=seed,
+            model, str(TARGET), recipe=recipe, passes=passes, metric="top1", allow_loss=True, seed=seed,
             output=Path(folder) / "out", **given,
         )  # fmt: skip
         seconds = time.monotonic() - since
@@ -97,6 +101,17 @@ def _built(case: Case, seed: int, sets: Sets, model: Path) -> Trial:
             model, str(TARGET), precision="float32", eval=given["eval"], metric="top1", output=Path(folder) / "plain"
         )
         return _measured(found["study"], plain["study"], seconds)
+
+
+def _student(architecture: Callable[[], Any], seed: int) -> str:
+    """The file of a network that is not trained yet, from the repository's root."""
+    import keras  # noqa: PLC0415  as heavy as TensorFlow
+
+    keras.utils.set_random_seed(seed)
+    file = BASES / "student.keras"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    architecture().save(file)
+    return str(file.relative_to(ROOT))
 
 
 def _when() -> dict[str, str]:
