@@ -22,10 +22,14 @@ WITH_WORKERS = re.compile(
 """Files of tests with `tests.conftest.kept_workers`."""
 
 
+WITH_MODELS = re.compile(r"tests/studies/(channels|trainable)/test_shared_models\.py")
+"""Studies that convert every shared model, in one session."""
+
+
 class SharingFiles(LoadFileScheduling):  # type: ignore[misc]
     """All tests of a file in one process, and all files that share something dear."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = str(super()._split_scope(nodeid))
-        groups = {"TensorFlow": WITH_TENSORFLOW, "workers": WITH_WORKERS}
+        groups = {"TensorFlow": WITH_TENSORFLOW, "workers": WITH_WORKERS, "models": WITH_MODELS}
         return next((name for name, files in groups.items() if files.fullmatch(file)), file)
