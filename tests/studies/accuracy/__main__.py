@@ -56,7 +56,7 @@ def _tried(task: Task, runtime: str, way: str) -> Outcome:
         return Outcome(name=way, error=f"more than {MOST_S} s")
     if done.returncode:
         return Outcome(name=way, error=telling(done.stderr))
-    return msgspec.json.decode(told_in(folder).read_bytes(), type=Outcome)
+    return msgspec.json.decode(told_in(folder, runtime, way).read_bytes(), type=Outcome)
 
 
 def study(part: str, runtimes: tuple[str, ...], wanted: list[str]) -> Iterator[tuple[Task, str, Outcome]]:

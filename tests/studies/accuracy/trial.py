@@ -2,7 +2,7 @@
 
 Usage: python -m tests.studies.accuracy.trial FOLDER NUMBER RUNTIME WAY
 
-NUMBER is the network's place in `NETWORKS`. What came of it is written to `told_in(FOLDER)`.
+NUMBER is the network's place in `NETWORKS`. What came of it is written to `told_in(FOLDER, RUNTIME, WAY)`.
 """
 
 import datetime
@@ -35,9 +35,9 @@ def evenly(rows: Any) -> Any:
     return rows[np.linspace(0, len(rows) - 1, min(MOST, len(rows))).round().astype(int)]
 
 
-def told_in(folder: Path) -> Path:
+def told_in(folder: Path, runtime: str, way: str) -> Path:
     """Where a process writes what came of its way."""
-    return folder / "outcome.json"
+    return folder / f"{runtime} {way}.json".replace(" ", "_")
 
 
 def _known(file: Path) -> Signature | None:
@@ -139,7 +139,7 @@ def main(folder: str, number: str, runtime: ways.Runtime, way: str) -> None:
         outcome = Trial(task, Path(folder)).run(runtime, way)
     except ways.UnreadError as error:
         outcome = Outcome(name=way, error=str(error))
-    told_in(Path(folder)).write_bytes(msgspec.json.encode(outcome))
+    told_in(Path(folder), runtime, way).write_bytes(msgspec.json.encode(outcome))
 
 
 def dated(outcome: Outcome) -> Outcome:
