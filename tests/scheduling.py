@@ -16,7 +16,7 @@ WITH_TENSORFLOW = re.compile(
 
 
 WITH_WORKERS = re.compile(
-    r"tests/(verbs/test_(build|flow|keras_form|recipes|run|search)|cli/test_(init|model_screens|screens)"
+    r"tests/(verbs/test_(build|diagnose|flow|keras_form|recipes|run|search)|cli/test_(init|model_screens|screens)"
     r"|sources/test_proposals_pasted|steps/test_(evidence|optimization))\.py"
 )
 """Files of tests with `tests.conftest.kept_workers`."""

@@ -18,6 +18,8 @@ from edgekit.nouns.diagnosis import Help
 from edgekit.waist import graph
 from tests import networks
 
+pytestmark = pytest.mark.usefixtures("kept_workers")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
