@@ -111,7 +111,7 @@ CASES = [
         bases.BERT,
         "two blocks of width 48, distilled",
         "distill-half",
-        {"distill": STUDENT | {"epochs": 20, "rates": 4}},
+        {"distill": STUDENT | {"epochs": 20, "augmentation": ["swap", "span-mask=1"]}},
         student=lambda: bases.transformer(blocks=2, width=48, heads=3),
     ),
     Case(bases.BERT, "distill-half with feature maps", "distill-half", {"distill": STUDENT | {"features": ["auto"]}}),
