@@ -29,6 +29,7 @@ from tests.scheduling import WITH_MODELS, WITH_TENSORFLOW, WITH_WORKERS, Sharing
 # on the change and not on the draw; elsewhere every run draws anew.
 settings.register_profile(
     "edgekit",
+    max_examples=50,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large],
     derandomize=bool(os.environ.get("CI")),

@@ -73,7 +73,13 @@ def _run(path: Path, leaf: str, samples: Path, out: Path, *, seconds: float = 1.
         )
 
 
-@pytest.mark.parametrize("name", ENDLESS)
+MORE = ("billion", "products", "nested")
+"""Loops of the kinds that others have too."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.study] if name in MORE else []) for name in ENDLESS]
+)
 def test_a_tflite_loop_is_named(name: str, samples: Path, tmp_path: Path) -> None:
     path = _tflite(tmp_path / f"{name}.tflite", ENDLESS[name])
     with pytest.raises(EndlessError, match=r"loop.*WHILE") as refused:

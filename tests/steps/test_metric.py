@@ -12,6 +12,7 @@ import pytest
 from edgekit.engine.session import Session
 from edgekit.engine.store import Store
 from edgekit.errors import InputError
+from edgekit.nouns.description import Description
 from edgekit.nouns.verification import MetricScore
 from edgekit.steps.metric import wanted
 from edgekit.waist.tensors import write_npz
@@ -52,8 +53,8 @@ def test_a_function_in_a_file_is_known_by_its_content_and_called_in_a_worker(
     desk: Path, session: Session, files: tuple[Path, Path]
 ) -> None:
     desk.write_text(MODULE)
-    first = wanted(session, "own_metric:score")
-    assert wanted(session, "own_metric:score").question == first.question
+    first = wanted(session, "own_metric:score", Description())
+    assert wanted(session, "own_metric:score", Description()).question == first.question
     assert first.load().score(*files) == MetricScore(1.0, higher_is_better=False)
     assert int(Path("called").read_text()) != os.getpid()
     assert "own_metric" not in sys.modules
@@ -61,7 +62,7 @@ def test_a_function_in_a_file_is_known_by_its_content_and_called_in_a_worker(
     with pytest.raises(InputError, match="changed"):
         first.load().score(*files)
     with Session(session.store, session.log) as later:
-        second = wanted(later, "own_metric:score")
+        second = wanted(later, "own_metric:score", Description())
         assert second.question != first.question
         assert second.load().score(*files).value == 2.0
 
@@ -73,7 +74,7 @@ def test_a_held_function_is_called_here_and_computed_anew_in_each_build(
         return float((outputs["y"].mean(axis=(1, 2)) != labels).mean())
 
     recall.higher_is_better = True  # type: ignore[attr-defined]
-    first, second = wanted(session, recall), wanted(session, recall)
+    first, second = (wanted(session, recall, Description()) for _ in range(2))
     assert first.name == "recall"
     assert first.question != second.question
     assert first.load().score(*files) == MetricScore(1.0, higher_is_better=True)
@@ -86,17 +87,17 @@ def test_a_metric_may_change_what_it_is_given(desk: Path, session: Session, file
     named: dict[str, Any] = {}
     exec(desk.read_text(), named)
     for given in ("own_metric:score", named["score"]):
-        assert wanted(session, given).load().score(*files) == MetricScore(8.0 + 12.0, higher_is_better=True)
+        assert wanted(session, given, Description()).load().score(*files) == MetricScore(8.0 + 12.0, higher_is_better=True)
     assert [file.read_bytes() for file in files] == before
 
 
 def test_a_built_in_metric_is_its_name(session: Session, files: tuple[Path, Path]) -> None:
-    found = wanted(session, "mae")
+    found = wanted(session, "mae", Description())
     assert found.question == "mae"
     np.save(files[1], np.ones((4, 2)))
     assert found.load().score(*files) == MetricScore(1.0, higher_is_better=False)
     np.save(files[1], np.ones(4))
-    assert wanted(session, "top1").load().score(*files) == MetricScore(0.0, higher_is_better=True)
+    assert wanted(session, "top1", Description()).load().score(*files) == MetricScore(0.0, higher_is_better=True)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,7 @@ def test_a_faulty_metric_is_a_complaint(
     declared = "" if "better" in problem else "score.higher_is_better = True"
     desk.write_text(f"def score(outputs, labels):\n    {body}\n\n{declared}\n")
     with pytest.raises(InputError, match=problem) as error:
-        wanted(session, "own_metric:score").load().score(*files)
+        wanted(session, "own_metric:score", Description()).load().score(*files)
     where = f", {desk}:2" if "Zero" in problem or "Key" in problem or "Exit" in problem else ""
     assert error.value.place == f"--metric{where}"
 
@@ -124,7 +125,7 @@ def test_a_faulty_metric_is_a_complaint(
 def test_a_crash_in_a_metric_is_a_complaint(desk: Path, session: Session, files: tuple[Path, Path]) -> None:
     desk.write_text("import os\ndef score(outputs, labels):\n    os.abort()\nscore.higher_is_better = True\n")
     with pytest.raises(InputError, match="the process died while computing the metric") as error:
-        wanted(session, "own_metric:score").load().score(*files)
+        wanted(session, "own_metric:score", Description()).load().score(*files)
     assert error.value.place == "own_metric:score"
 
 
@@ -132,10 +133,10 @@ def test_a_crash_in_a_metric_is_a_complaint(desk: Path, session: Session, files:
 def test_a_module_that_fails_is_a_complaint(line: str, desk: Path, session: Session, files: tuple[Path, Path]) -> None:
     desk.write_text(f"{line}\n")
     with pytest.raises(InputError, match="own_metric:score cannot be imported"):
-        wanted(session, "own_metric:score").load().score(*files)
+        wanted(session, "own_metric:score", Description()).load().score(*files)
 
 
 @pytest.mark.usefixtures("desk")
 def test_a_missing_module_is_a_complaint(session: Session, files: tuple[Path, Path]) -> None:
     with pytest.raises(InputError, match="nowhere:score cannot be imported: ModuleNotFoundError"):
-        wanted(session, "nowhere:score").load().score(*files)
+        wanted(session, "nowhere:score", Description()).load().score(*files)

@@ -44,10 +44,11 @@ class Weather(Silent):
             [True, False, False, True],
             "the device throttled (thermal status 2 (moderate)) in blocks 2–3; they are not counted",
         ),
-        (
+        pytest.param(
             {"block 1 of": "2"},
             [False] * 4,
             "the device throttled (thermal status 2 (moderate)) in blocks 1–4; they are not counted",
+            marks=pytest.mark.study,
         ),
     ],
     ids=["two", "all"],

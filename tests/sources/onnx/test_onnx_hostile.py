@@ -46,6 +46,7 @@ def test_mutants_end_with_a_file_or_a_remedy(worker: Worker, tmp_path: Path) -> 
     assert {"made", "InputError", "Unsupported"} <= set(outcomes)
 
 
+@pytest.mark.study
 @pytest.mark.shared
 def test_reported_files_end_with_a_file_or_a_remedy(worker: Worker, tmp_path: Path, shared: Path) -> None:
     paths = sorted((shared / "models" / "hostile").glob("*.onnx"))
