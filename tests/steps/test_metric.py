@@ -87,7 +87,9 @@ def test_a_metric_may_change_what_it_is_given(desk: Path, session: Session, file
     named: dict[str, Any] = {}
     exec(desk.read_text(), named)
     for given in ("own_metric:score", named["score"]):
-        assert wanted(session, given, Description()).load().score(*files) == MetricScore(8.0 + 12.0, higher_is_better=True)
+        assert wanted(session, given, Description()).load().score(*files) == MetricScore(
+            8.0 + 12.0, higher_is_better=True
+        )
     assert [file.read_bytes() for file in files] == before
 
 
