@@ -117,12 +117,17 @@ def test_a_product_whose_first_factor_is_constant_stays_float(bits: int, tmp_pat
     assert sqnr_db(*(next(iter(run.run(path, inputs).values())) for path in (waist, made))) > 100
 
 
-@pytest.mark.parametrize("slot", [0, 1])
-def test_a_file_of_integers_holds_a_product_by_several_constants_as_it_was_learned(slot: int, tmp_path: Path) -> None:
+def product_by_constants(folder: Path, slot: int) -> tuple[Path, int]:
+    """A network whose factor in a slot is three constants ``[8, 8]``, and the number of their tensor."""
     net = networks.Network()
     x, constant = net.input("x", (3, 8, 8)), net.constant("k", networks.weights(3, 8, 8))
     y = net.operator("BATCH_MATMUL", [x, constant][:: 1 if slot else -1], (3, 8, 8), kind="BatchMatMulOptions")
-    waist = net.save(tmp_path / "waist.tflite", y)
+    return net.save(folder / "waist.tflite", y), constant
+
+
+@pytest.mark.parametrize("slot", [0, 1])
+def test_a_file_of_integers_holds_a_product_by_several_constants_as_it_was_learned(slot: int, tmp_path: Path) -> None:
+    waist, constant = product_by_constants(tmp_path, slot)
     inputs = {"x": np.random.default_rng(0).standard_normal((24, 3, 8, 8)).astype(np.float32)}
     main = graph.read(waist)[0]
     ranges = choose(main, observe(waist, main, inputs, np.arange(4), 0).activations, "minmax")
@@ -140,10 +145,7 @@ def test_a_file_of_integers_holds_a_product_by_several_constants_as_it_was_learn
 @pytest.mark.parametrize("slot", [0, 1])
 def test_constants_of_products_have_16_bits_beside_activations_of_16(slot: int, tmp_path: Path) -> None:
     """Why nothing is fitted to them: LiteRT's kernel takes two factors of one width."""
-    net = networks.Network()
-    x, constant = net.input("x", (3, 8, 8)), net.constant("k", networks.weights(3, 8, 8))
-    y = net.operator("BATCH_MATMUL", [x, constant][:: 1 if slot else -1], (3, 8, 8), kind="BatchMatMulOptions")
-    waist = net.save(tmp_path / "waist.tflite", y)
+    waist, _ = product_by_constants(tmp_path, slot)
     job = networks.job(waist, "int16x8", calibration=normal(waist, 24))
     TFLiteBackend().build(job, "made.tflite", tmp_path)
     tensor = next(one for one in graph.read(tmp_path / "made.tflite")[0].tensors if one.constant_bytes == 2 * 3 * 64)

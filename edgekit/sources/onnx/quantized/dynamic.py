@@ -11,9 +11,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from edgekit.sources.onnx.network import attributes, kind
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from edgekit.sources.onnx.network import Array, attributes, kind
 
 PRODUCTS = {"MatMulInteger": "MatMul", "ConvInteger": "Conv"}
 """Operators on integers that give int32, by their float ones."""

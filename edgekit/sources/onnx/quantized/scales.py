@@ -13,12 +13,10 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from edgekit.sources.onnx.network import attributes, consumed
+from edgekit.sources.onnx.network import Array, attributes, consumed
 from edgekit.sources.onnx.quantized import not_carried
 from edgekit.waist import edit, fusing, graph
 from edgekit.waist.fusing import Grid
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 _MOVES = {
     "DepthToSpace", "Flatten", "Gather", "Identity", "MaxPool", "Reshape", "Slice", "SpaceToDepth", "Split", "Squeeze",

@@ -3,14 +3,10 @@
 Their packing: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md.
 """
 
-from typing import Any
-
 import numpy as np
 import onnx
 
-from edgekit.sources.onnx.network import Builder, attributes
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from edgekit.sources.onnx.network import Array, Builder, attributes
 
 
 def matmul_nbits(builder: Builder, node: onnx.NodeProto) -> bool:
