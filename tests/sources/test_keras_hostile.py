@@ -82,7 +82,8 @@ GET_FILE = {"class_name": "function", "module": "keras.utils", "config": "get_fi
         {"module": "keras.utils", "class_name": "get_file", "config": {"origin": "file:///etc/passwd"}},
         {"module": "keras.models", "class_name": "load_model", "config": {"filepath": "other.keras"}},
         {"module": "tensorflow", "class_name": "Module", "config": {}},
-        {"class_name": "TensorFlowOpLayer", "config": {"name": "l", "node_def": json.dumps({"op": "WriteFile"})}},
+        {"class_name": "TensorFlowOpLayer", "config": {"name": "l", "node_def": {"op": "WriteFile"}}},
+        {"class_name": "TensorFlowOpLayer", "config": {"name": "l", "node_def": json.dumps({"op": "Relu"})}},
         {"class_name": "Activation", "config": {"name": "l", "activation": GET_FILE}},
     ],
 )  # fmt: skip
@@ -125,6 +126,26 @@ def test_a_lambdas_shape_may_be_code_too(worker: Worker, tmp_path: Path) -> None
     hidden = config | {"output_shape": ["4wEA", None, None], "output_shape_type": "lambda"}
     path = hdf5(tmp_path / "model.h5", legacy({"class_name": "Lambda", "config": hidden}))
     assert "bytecode" in refused(worker, path, SourceOptions(custom_objects="functions_of_mine:objects")).problem
+
+
+@pytest.mark.parametrize("kind", ["lambda", "function"])
+@pytest.mark.parametrize(("wrapper", "setting"), [("ResidualWrapper", "residual_fn"), ("DropoutWrapper", "dropout_fn")])
+def test_a_function_of_a_cells_wrapper_may_be_code_too(
+    worker: Worker, tmp_path: Path, wrapper: str, setting: str, kind: str
+) -> None:
+    """In HDF5 the library runs it unasked: there its safe mode does not hold."""
+    cell = {"class_name": "SimpleRNNCell", "config": {"name": "cell", "units": 4}}
+    code = {setting: ["4wEA", None, None] if kind == "lambda" else "system", f"{setting}_type": kind}
+    wrapped = {"class_name": wrapper, "config": {"name": "w", "cell": cell, f"{setting}_module": "os", **code}}
+    path = hdf5(tmp_path / "model.h5", legacy({"class_name": "RNN", "config": {"name": "r", "cell": wrapped}}))
+    told = {"lambda": "holds Python bytecode", "function": "calls the function system"}[kind]
+    assert f"The {wrapper} layer w of model.h5 {told}" in refused(worker, path).problem
+
+
+def test_an_operator_of_a_graph_that_computes_passes(worker: Worker, tmp_path: Path) -> None:
+    config = {"name": "l", "node_def": {"name": "l", "op": "Relu"}}
+    path = hdf5(tmp_path / "model.h5", legacy({"class_name": "TensorFlowOpLayer", "config": config}))
+    assert "does nothing" not in refused(worker, path).problem
 
 
 def test_the_users_own_code_is_walled_in_too(worker: Worker, tmp_path: Path) -> None:

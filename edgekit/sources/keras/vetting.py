@@ -5,11 +5,10 @@ both Keras libraries import whatever module a configuration names. So every obje
 that `edgekit.sources.keras.allowed` lists, or the user's own; ``--allow-unsafe`` lets the rest through.
 """
 
-import json
 import math
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +53,7 @@ class Vetting:
                     item.get("config"), dict
                 ):
                     self._check_words(item["config"])
+                    self._check_functions(item, [key for key in item["config"] if f"{key}_type" in item["config"]])
 
     def _check_object(self, item: dict[str, Any]) -> None:
         name = item["class_name"]
@@ -61,7 +61,7 @@ class Vetting:
             if not isinstance(item.get(key), str | None):
                 raise containers.refused(self.path, f"has a {key} that is no text")
         if name == "Lambda":
-            self._check_lambda(item)
+            self._check_functions(item, _LAMBDA)
         elif name in {"TFOpLambda", "SlicingOpLambda"}:
             self._check_function_of_tensorflow(item)
         elif name == "TensorFlowOpLayer":
@@ -84,20 +84,22 @@ class Vetting:
             fix=_UNASKED,
         )
 
-    def _check_lambda(self, item: dict[str, Any]) -> None:
+    def _check_functions(self, item: dict[str, Any], keys: Iterable[str]) -> None:
+        """Settings that are functions: a Lambda's, and those of cells' wrappers, with a ``…_type`` beside them."""
         config = item["config"] if isinstance(item.get("config"), dict) else {}
         if self.allow_unsafe:
             return
-        for key in ("function", "output_shape", "mask"):
+        for key in keys:
             code, kind = _function(config.get(key)), config.get(f"{key}_type")
             plain = code is None or (key == "output_shape" and _is_shape(code))
             if (plain and key != "function") or (isinstance(code, str) and code in self.known and kind != "lambda"):
                 continue
             holds = f"calls the function {code}" if isinstance(code, str) else "holds Python bytecode"
             raise InputError(
-                f"The Lambda layer {_name(item)} of {self.path.name} {holds}, which edgekit does not run unasked.",
+                f"The {item['class_name']} layer {_name(item)} of {self.path.name} {holds}, which edgekit does not run "
+                "unasked.",
                 place=f"{self.path}: layer {_name(item)}",
-                fix=f"{_UNASKED}; better: replace the Lambda by a layer class and save again",
+                fix=f"{_UNASKED}; better: replace the {item['class_name']} by a layer class and save again",
             )
 
     def _check_function_of_tensorflow(self, item: dict[str, Any]) -> None:
@@ -107,12 +109,10 @@ class Vetting:
             self._unless_allowed(item, f"calls tf.{symbol}", "which edgekit does not know to do nothing but compute")
 
     def _check_operator_of_tensorflow(self, item: dict[str, Any]) -> None:
-        """A layer of early Keras 2 around one operator of a graph, which is written as JSON."""
+        """A layer of early Keras 2 around one operator of a graph; a node in another form than a table is not read."""
         config = item.get("config")
-        try:
-            operator = str(json.loads(config["node_def"])["op"])  # type: ignore[index]
-        except (ValueError, TypeError, KeyError):
-            operator = "an operator that it does not name"
+        node = config.get("node_def") if isinstance(config, dict) else None
+        operator = str(node["op"]) if isinstance(node, dict) and "op" in node else "an operator that it does not name"
         if operator not in operators.PURE:
             self._unless_allowed(item, f"runs {operator}", "which edgekit does not know to do nothing but compute")
 
@@ -168,6 +168,9 @@ class Vetting:
                     fix=f"save the model with its vocabulary inside; {_UNASKED}",
                 )
 
+
+_LAMBDA = ("function", "output_shape", "mask")
+"""Settings of a Lambda layer that are functions."""
 
 _ATTRIBUTES = {"weight_attrs", "activation_attrs"}
 """Settings of the Model Optimization Toolkit: attributes of a layer, which it reads and writes."""
