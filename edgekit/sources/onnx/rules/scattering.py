@@ -47,12 +47,16 @@ def reduced(builder: Builder, node: onnx.NodeProto) -> bool:
 MOST_PAIRS = 1 << 22
 """The most pairs of a row and an update: their matrix is 16 MiB."""
 
+MOST_CHOSEN = 1 << 20
+"""The most values that are chosen pair by pair, which are 4 MiB."""
+
 
 def added(builder: Builder, node: onnx.NodeProto) -> bool:
-    """ScatterND that adds rows at computed places, as graph networks do: a product with the matrix of who goes where.
+    """ScatterND that adds rows at computed places, as graph networks do: a sum over the matrix of who goes where.
 
     ``y[row] = data[row] + Σ updates[i] over all i with place[i] = row``. Places are counted in floats, which hold them
-    exactly.
+    exactly. What goes elsewhere is left out; in a large network, a product with the matrix takes it times 0, so that an
+    infinite update makes NaN of all rows.
     """
     network = builder.network
     shape, places = network.shape(node.input[0]), network.shape(node.input[1])
@@ -74,9 +78,13 @@ def added(builder: Builder, node: onnx.NodeProto) -> bool:
     place = builder.sum(builder.op("Mul", counted, builder.const(strides)), [1])
     every = builder.const(np.arange(rows, dtype=np.float32)[:, np.newaxis])
     hits = builder.op("Equal", builder.reshape(place, [1, updates]), every)
-    sums = builder.op(
-        "MatMul", builder.op("Cast", hits, to=onnx.TensorProto.FLOAT), builder.reshape(node.input[2], [updates, width])
-    )
+    if rows * updates * width <= MOST_CHOSEN:
+        hit, given = builder.reshape(hits, [rows, updates, 1]), builder.reshape(node.input[2], [1, updates, width])
+        chosen = builder.op("Where", hit, given, builder.const(np.float32(0)))
+        sums = builder.reshape(builder.sum(chosen, [1]), [rows, width])
+    else:
+        matrix = builder.op("Cast", hits, to=onnx.TensorProto.FLOAT)
+        sums = builder.op("MatMul", matrix, builder.reshape(node.input[2], [updates, width]))
     whole = builder.op("Add", builder.reshape(node.input[0], [rows, width]), sums)
     builder.reshape(whole, shape, out=node.output[0])
     return True

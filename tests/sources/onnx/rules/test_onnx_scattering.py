@@ -1,6 +1,9 @@
 """Rows that are added at places which the network computes, as in networks on graphs."""
 
+from typing import Any
+
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
@@ -12,6 +15,7 @@ FORMS = {
     "an element each": ((5, 3), (20, 2), (20,)),
     "planes": ((4, 3, 2), (2, 5, 1), (2, 5, 3, 2)),
     "two of three axes": ((4, 3, 2), (7, 2), (7, 2)),
+    "a product": ((300, 64), (64, 1), (64, 64)),
 }
 """Shapes of what is added to, of the places and of what is added."""
 
@@ -34,8 +38,14 @@ def test_rows_are_added_where_the_network_says(name: str) -> None:
         "at": random.integers(-sizes, sizes, places),  # many meet, and some count from the end
         "u": random.standard_normal(updates).astype(np.float32),
     }
-    wanted, found = (
-        onnxruntime.InferenceSession(one.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, feed)[0]
-        for one in (model, floats)
-    )
-    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    np.testing.assert_allclose(_run(floats, feed), _run(model, feed), atol=1e-5)
+    if name != "a product":
+        feed["u"].flat[::7] = np.inf
+        feed["u"].flat[1] = np.nan
+        np.testing.assert_allclose(_run(floats, feed), _run(model, feed), atol=1e-5)
+
+
+def _run(model: onnx.ModelProto, feed: dict[str, Any]) -> Any:
+    return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, feed)[
+        0
+    ]
