@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edgekit import cli
+from edgekit.sources.onnx import advice
 from edgekit.waist import graph
 from tests import networks
 from tests.sources.onnx.onnx_cases import build, i64, save
@@ -87,3 +88,9 @@ def test_what_tflite_lacks_in_a_savedmodel(where: str, tmp_path: Path, capfd: py
     network = Network()
     tf.saved_model.save(network, str(tmp_path / "saved"), signatures=network.__call__)
     assert "FULLY_CONNECTED" in [operator.name for operator in _built(tmp_path / "saved", tmp_path, capfd).operators]
+
+
+def test_a_cut_asks_for_no_shape_that_inference_knows() -> None:
+    model = build("uint8[1,8] x", "m = BitwiseAnd(x, x) f = Cast<to=1>(m) y = MatMul(f, w)", opset=18, w=(8, 4))
+    fix = advice.cut_off(Path("model.onnx"), model, lambda node: node.op_type == "BitwiseAnd")
+    assert fix.endswith("--inputs m`")

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 
 from edgekit.errors import Unsupported
-from edgekit.sources.onnx.network import attributes, consumed, every_node, kind
+from edgekit.sources.onnx.network import ONNX_ERRORS, attributes, consumed, every_node, inferred, kind
 from edgekit.sources.onnx.opening import binding, shapes
 from edgekit.waist import proposals
 
@@ -48,13 +48,21 @@ def _open_shapes(model: onnx.ModelProto, cut: proposals.Cut | None) -> Sequence[
     """Typical shapes for new inputs whose own nothing tells: they come out of custom operators."""
     if cut is None:
         return ()
-    graph = model.graph
+    graph = _with_shapes(model).graph
     declared = {value.name: shapes.dims(value) for value in (*graph.value_info, *graph.input, *graph.output)}
     return [
         shapes.example(name, declared.get(name)).removeprefix("--shape ")
         for name in cut.inputs
         if declared.get(name) is None or any(isinstance(size, str) for size in (declared[name] or [])[1:])
     ]
+
+
+def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with what ONNX's inference tells of shapes; as it is if it does not take the model."""
+    try:
+        return inferred(model)
+    except ONNX_ERRORS:
+        return model
 
 
 def steering(model: onnx.ModelProto, reached: Callable[[onnx.NodeProto], Sequence[int]]) -> list[str]:
