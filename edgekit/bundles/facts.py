@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from edgekit.bundles.literals import Text
+from edgekit.bundles.literals import Text, entry
 from edgekit.bundles.naming import Name, name, names, tells_nothing
 from edgekit.errors import Unsupported
 from edgekit.nouns.description import (
@@ -382,7 +382,7 @@ def _results(told: Description, outputs: tuple[TensorFacts, ...]) -> Iterable[Re
             task="tensor" if row is None else msgspec.to_builtins(row)["task"],
             row=row,
             tensors=(tensor,) if row is None else tuple(by_title[Text(name)] for name in row.reads),
-            labels=tuple(Text(label) for label in getattr(row, "labels", ())),
+            labels=tuple(Text(entry(label)) for label in getattr(row, "labels", ())),
             unit=Text(row.unit if isinstance(row, RegressionOutput) else ""),
             size=None if picture is None else picture.size,
             in_picture=picture is not None,

@@ -11,6 +11,8 @@ Files lie side by side in one folder, little-endian, in C order, without a heade
 | ``NN.OUT.raw.bin`` | what the file gives, in its dtype |
 | ``NN.OUT.real.bin`` | that, dequantized: float32 unless whole numbers are what the app means |
 | ``NN.OUT.final.bin`` | what the app is told: see `final` |
+| ``CASE.OUT.….bin`` | the last two, of outputs that are made up (`edgekit.bundles.decisions`) |
+| ``OUT.labels.txt`` | the names of its classes, one on a line |
 | ``golden.json`` | all sizes, and the tolerances (`edgekit.bundles.tolerances`) |
 """
 
@@ -22,6 +24,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.bundles import decisions
 from edgekit.bundles.facts import BundleFacts, InputFacts, ResultFacts, TensorFacts
 from edgekit.bundles.given import Given
 from edgekit.nouns import findings
@@ -147,7 +150,10 @@ def _rows(finding: findings.Finding) -> NDArray[np.float32]:
 
 
 class SampleFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a generated test knows of a sample without reading ``golden.json``; shapes by `Name.snake`."""
+    """What a generated test knows of a sample without reading ``golden.json``; shapes by `Name.snake`.
+
+    ``number`` is a case's name if outputs are made up; their picture is as large as the first sample's.
+    """
 
     number: str
     origin: str
@@ -173,11 +179,30 @@ class RanSamples(NamedTuple):
     stored: Mapping[str, Array]
 
 
+class _Made(NamedTuple):
+    """Outputs of a sample or a case, in the source's terms."""
+
+    number: str
+    origin: str
+    sources: dict[str, Array]
+
+
+class Vectors(NamedTuple):
+    """What tests are told of vectors: of samples, and of made-up outputs."""
+
+    samples: list[SampleFacts]
+    decisions: list[SampleFacts]
+
+
 def write(
     folder: Path, facts: BundleFacts, description: Description, samples: list[Prepared], ran: RanSamples
-) -> list[SampleFacts]:
+) -> Vectors:
     """Write all vectors into a folder, which is made, and return what tests are told of them."""
     folder.mkdir(parents=True)
+    for result in facts.results:
+        if result.labels:
+            names = "".join(f"{label}\n" for label in result.labels)
+            (folder / f"{result.name.snake}.labels.txt").write_bytes(names.encode())
     told = []
     for i, sample in enumerate(samples):
         number = f"{i:02}"
@@ -190,19 +215,34 @@ def write(
             _put(folder / f"{number}.{tensor.name.snake}.raw.bin", stored)
             _put(folder / f"{number}.{tensor.name.snake}.real.bin", real(tensor, stored))
         sources = {name: values[i] for name, values in ran.source.items()}
-        with np.errstate(all="ignore"):  # random pictures may make infinite boxes
-            finals = {one.name.snake: final(one, description, sources, sample.placed) for one in facts.results}
-        for name, values in finals.items():
-            _put(folder / f"{number}.{name}.final.bin", values)
-        told.append(
-            SampleFacts(
-                number=number,
-                origin=sample.origin,
-                given={one.name.snake: sample.given[one.title].shape for one in facts.inputs},
-                final={name: values.shape for name, values in finals.items()},
-            )
-        )
+        told.append(_written(folder, facts, description, sample, _Made(number, sample.origin, sources)))
+    return Vectors(told, _decisions(folder, facts, description, samples[0]))
+
+
+def _decisions(folder: Path, facts: BundleFacts, description: Description, sample: Prepared) -> list[SampleFacts]:
+    """Write made-up outputs near thresholds, and what becomes of them in a sample's picture."""
+    told = []
+    for case, sources in decisions.of(facts):
+        for tensor in facts.outputs:
+            moved = decisions.stored(tensor, sources[tensor.title])
+            _put(folder / f"{case}.{tensor.name.snake}.real.bin", moved)
+        told.append(_written(folder, facts, description, sample, _Made(case, decisions.ORIGINS[case], sources)))
     return told
+
+
+def _written(folder: Path, facts: BundleFacts, description: Description, sample: Prepared, made: _Made) -> SampleFacts:
+    """Write what an app is told of outputs."""
+    number, origin, sources = made
+    with np.errstate(all="ignore"):  # random pictures may make infinite boxes
+        finals = {one.name.snake: final(one, description, sources, sample.placed) for one in facts.results}
+    for name, values in finals.items():
+        _put(folder / f"{number}.{name}.final.bin", values)
+    return SampleFacts(
+        number=number,
+        origin=origin,
+        given={one.name.snake: sample.given[one.title].shape for one in facts.inputs},
+        final={name: values.shape for name, values in finals.items()},
+    )
 
 
 def real(tensor: TensorFacts, stored: Array) -> Array:
@@ -217,7 +257,7 @@ def _put(path: Path, values: Array) -> None:
     path.write_bytes(np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes())
 
 
-def document(facts: BundleFacts, samples: list[SampleFacts], tolerances: Any, sha256: str) -> bytes:
+def document(facts: BundleFacts, vectors: Vectors, tolerances: Any, sha256: str) -> bytes:
     """``golden.json``: for people, and for tests in languages that read JSON."""
 
     def told(tensor: TensorFacts) -> dict[str, Any]:
@@ -240,7 +280,8 @@ def document(facts: BundleFacts, samples: list[SampleFacts], tolerances: Any, sh
         },
         "outputs": {one.name.snake: told(one) for one in facts.outputs},
         "results": {one.name.snake: {"name": one.title, "task": one.task} for one in facts.results},
-        "samples": samples,
+        "samples": vectors.samples,
+        "decisions": vectors.decisions,
         "tolerances": tolerances,
     }
     return msgspec.json.format(msgspec.json.encode(content, enc_hook=str)) + b"\n"

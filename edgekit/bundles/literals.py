@@ -73,6 +73,11 @@ def line(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
 
 
+def entry(text: str) -> str:
+    """Text as a line of a file holds it: no line breaks, no blanks at its ends, no halves of pairs of UTF-16."""
+    return "".join(" " if character in "\r\n" else chr(_scalar(character)) for character in text).strip()
+
+
 def xml(text: str) -> str:
     """Text in an element or an attribute of XML (Android's resources have rules of their own on top)."""
     return escape(line(text), {'"': "&quot;", "'": "&#39;"})
@@ -99,6 +104,7 @@ FILTERS = {
     "markdown": markdown,
     "xml": xml,
     "line": line,
+    "entry": entry,
     "float32": float32,
     "float64": float64,
 }

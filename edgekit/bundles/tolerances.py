@@ -14,6 +14,7 @@ from typing import Literal
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from edgekit.bundles.facts import BundleFacts, ResultFacts, TensorFacts
 from edgekit.nouns.description import ClassificationOutput, RegressionOutput
@@ -54,6 +55,9 @@ without fused multiply-add. A rule of thumb, since no bound holds for all networ
 
 HALF_BITS = 8
 """Likewise of kernels that compute in float16, whose numbers have 11."""
+
+MOST = float(np.finfo(np.float32).max)
+"""The widest tolerance."""
 
 
 class Tolerances(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,11 +126,8 @@ def _slope(result: ResultFacts) -> float | None:
 
 def _model(tensor: TensorFacts, stored: Array, kernels: Mapping[Family, Array], operators: int) -> dict[Family, float]:
     whole, steps = tensor.dtype != "float32", tensor.scale is not None
-    largest = float(np.abs(stored.astype(np.float64)).max(initial=0.0))
-    seen = {
-        family: float(np.abs(found.astype(np.float64) - stored[: len(found)].astype(np.float64)).max(initial=0.0))
-        for family, found in kernels.items()
-    }
+    largest = _largest(stored.astype(np.float64))
+    seen = {family: _largest(_difference(found, stored[: len(found)])) for family, found in kernels.items()}
     least = float(steps) if whole else largest * 2.0**-FLOAT_BITS
     other = max(least, MARGIN * max(seen.values(), default=0.0))
     # Errors of operators add up like a random walk; an integer output spans what a float one would.
@@ -135,4 +136,17 @@ def _model(tensor: TensorFacts, stored: Array, kernels: Mapping[Family, Array], 
     limits: dict[Family, float] = {"same": 0.0 if whole else least, "other": other, "half": half}
     for family in KERNELS:
         limits[family] = max(least, MARGIN * seen[family]) if family in seen else other
-    return {family: float(math.ceil(value) if whole else np.float32(value)) for family, value in limits.items()}
+    return {
+        family: float(math.ceil(value) if whole else np.float32(min(value, MOST))) for family, value in limits.items()
+    }
+
+
+def _difference(found: Array, stored: Array) -> NDArray[np.float64]:
+    """By how much numbers differ; infinite ones that are the same do not."""
+    one, other = found.astype(np.float64), stored.astype(np.float64)
+    return np.subtract(one, other, out=np.zeros_like(one), where=one != other)
+
+
+def _largest(values: NDArray[np.float64]) -> float:
+    """The largest size of those that are finite: no tolerance is so wide that an infinite number is near another."""
+    return float(np.abs(values).max(initial=0.0, where=np.isfinite(values)))

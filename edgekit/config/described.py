@@ -142,7 +142,7 @@ def _check_names(row: Input | Output, file: Path, key: str) -> None:
     """Refuse names that are none, or more than one, on a line of a file."""
     for name in ("labels", "vocabulary"):
         for place, text in enumerate(getattr(row, name, ())):
-            if len(text.splitlines()) != 1:
+            if len(text.splitlines()) != 1 or not text.strip():
                 raise toml.wrong(file, f"{key}.{name}[{place}]", toml.shown(text), "a text of one line")
 
 

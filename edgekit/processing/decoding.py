@@ -51,7 +51,7 @@ def decoded(given: Floats, output: DetectionOutput, size: tuple[int, int] | None
         raise ValueError("the size of the input is not known")
     if output.decoding == "ssd":
         return _in_pixels(_ssd(given, output), size)
-    cells, strides, anchors = _grids(output, size)
+    cells, strides, anchors = grids(output, size)
     if output.decoding == "ltrb":
         middle = cells + np.float32(0.5)
         return np.concatenate([(middle - given[:, :2]) * strides, (middle + given[:, 2:]) * strides], 1)
@@ -82,7 +82,7 @@ def _ssd(given: Floats, output: DetectionOutput) -> Floats:
     return corners(np.concatenate([centre, extent], 1), "cxcywh")
 
 
-def _grids(output: DetectionOutput, size: tuple[int, int]) -> tuple[Floats, Floats, Floats]:
+def grids(output: DetectionOutput, size: tuple[int, int]) -> tuple[Floats, Floats, Floats]:
     """Of each candidate its point (x, y) in cells ``[N, 2]``, stride ``[N, 1]`` and anchor's size ``[N, 2]``."""
     cells, strides, anchors = [], [], []
     for i, stride in enumerate(output.strides):

@@ -151,7 +151,7 @@ def _write(session: Session, subject: _Subject, samples: Answer[Kept], out: Path
     )
     told = golden.write(out / golden.FOLDER, facts, description, prepared, ran)
     (out / golden.FOLDER / golden.DOCUMENT).write_bytes(golden.document(facts, told, allowed, file.sha256))
-    return _render(subject, {"samples": told, "tolerances": allowed}, out)
+    return _render(subject, told._asdict() | {"tolerances": allowed}, out)
 
 
 def _render(subject: _Subject, golden: dict[str, Any], out: Path) -> BundleCode:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from edgekit import sources
 from edgekit.config import targets
 from edgekit.engine.session import Session
 from edgekit.engine.store import Answer, file_digest
@@ -111,6 +112,12 @@ def _refused(target: str, file: str) -> frozenset[str]:
 
 def _subject(request: DiagnosisRequest) -> _Subject:
     path = request.artifact
+    if _of_framework(path):
+        raise InputError(
+            f"{path.name} is a model to build from, not a file that was built: there is nothing to compare it with.",
+            place=str(path),
+            fix=f"build it and diagnose what comes out: edgekit build {path} -t TARGET",
+        )
     if path.is_dir():
         return _in_folder(path, manifests.read(path / manifests.FILE_NAME), request.file)
     if request.file is not None:
@@ -124,6 +131,14 @@ def _subject(request: DiagnosisRequest) -> _Subject:
             if described.file == path.name:
                 return _confirmed(_Subject(path, described, known))
     return _Subject(path)
+
+
+def _of_framework(path: Path) -> bool:
+    """Whether it is in a format that no build writes."""
+    try:
+        return sources.sniff(path) in {"savedmodel", "hdf5", "keras"}
+    except InputError:  # a folder of results, a file of OpenVINO's
+        return False
 
 
 def _in_folder(folder: Path, known: Manifest, name: str | None) -> _Subject:
@@ -186,7 +201,7 @@ def source(session: Session, request: DiagnosisRequest, subject: _Subject) -> tu
         raise InputError(
             f"Nothing says what {subject.path.name} was built from: there is no manifest beside it.",
             place=str(subject.path),
-            fix="name its source: --against MODEL",
+            fix="name its source: --against MODEL; if it is the source, build it first, and diagnose what comes out",
         )
     for path in _places(subject.path, known.source.file):
         network = reading.open_network(session, path, options)

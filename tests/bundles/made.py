@@ -221,5 +221,5 @@ def detector() -> tuple[Signature, Description]:
         source_dtype="float32", scale=0.01, zero_point=-7,
     )  # fmt: skip
     row = ImageInput(size=(24, 20), range=(0, 1), mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.25), fit="letterbox")
-    out = DetectionOutput(box_format="cxcywh", score_threshold=0.1)
+    out = DetectionOutput(box_format="cxcywh", score_threshold=0.1, max_boxes=15, labels=("tree", "car", "dog"))
     return Signature(inputs=(image,), outputs=(boxes,)), Description(inputs=(row,), outputs=(out,))

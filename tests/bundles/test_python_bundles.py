@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgekit.nouns.description import ClassificationOutput, Description, DetectionOutput
@@ -69,6 +70,23 @@ FAULTS = {
     "zero point in": ("model.py", lambda text: text.replace("0.02, 3,", "0.02, 4,"), "quantize"),
     "zero point out": ("model.py", lambda text: text.replace("0.01, -7)", "0.01, -8)"), "dequantize"),
     "box format": ("description.py", lambda text: text.replace('"cxcywh"', '"xywh"'), "postprocess"),
+    "score threshold": (
+        "description.py",
+        lambda text: text.replace("score_threshold=0.1,", "score_threshold=0.11,"),
+        "postprocess",
+    ),
+    "iou threshold": (
+        "description.py",
+        lambda text: text.replace("iou_threshold=0.5,", "iou_threshold=0.45,"),
+        "postprocess",
+    ),
+    "most boxes": ("description.py", lambda text: text.replace("max_boxes=15,", "max_boxes=16,"), "postprocess"),
+    "labels exchanged": (
+        "description.py",
+        lambda text: text.replace('"tree",', '"x",').replace('"car",', '"tree",'),
+        "postprocess",
+    ),
+    "labels shifted": ("description.py", lambda text: text.replace('    "tree",\n', ""), "postprocess"),
 }
 """What people do wrong, and the stage whose test has to fail, alone but for the whole path."""
 
@@ -83,13 +101,35 @@ def test_a_fault_is_named(fault: str, tmp_path: Path) -> None:
     assert run.returncode == 1
     failed = {part.split("'")[0] for part in run.stderr.split("(stage='")[1:]}
     assert failed - {"whole path"} == {stage}
-    assert "the largest difference is" in run.stderr or "values instead of" in run.stderr
+    assert "labels" not in fault or "found: labels" in run.stderr
+    assert any(words in run.stderr for words in ("the largest difference is", "values instead of", "found: labels"))
 
 
 def _change(code: Path, change: Callable[[str], str]) -> None:
     before = code.read_text("utf8")
     assert change(before) != before
     code.write_text(change(before), "utf8")
+
+
+def test_infinite_numbers_agree_with_themselves_alone(tmp_path: Path) -> None:
+    """A logarithm of nothing is an answer, too; but none that a wide tolerance makes equal to any other."""
+    tensors = [
+        TensorSpec(
+            name=name, source_name=name, shape=(1, 4), source_shape=(1, 4), dtype="float32", source_dtype="float32"
+        )
+        for name in ("image", "found")
+    ]
+    signature = Signature(inputs=(tensors[0],), outputs=(tensors[1],))
+    outputs = np.array([[np.inf, -np.inf, np.nan, 1]], np.float32)
+    described = Description(outputs=(ClassificationOutput(activation="sigmoid"),))
+    facts = written(tmp_path, "edgetpu", signature, described, lambda _: [outputs])
+    told = [(tensor.name.snake, tensor.dtype, tensor.shape) for tensor in facts.outputs]
+    (tmp_path / "python" / facts.model.snake / "engine.py").write_text(REPLAY.format(outputs=told))
+    run = tried(tmp_path / "python")
+    assert run.returncode == 0, run.stderr
+    (code,) = tmp_path.glob("python/*/model.py")
+    _change(code, lambda text: text.replace("float(shares[i])", "float(shares[i]) * float('inf')"))
+    assert "the largest difference is inf" in tried(tmp_path / "python").stderr
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")

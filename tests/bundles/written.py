@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from edgekit import config
-from edgekit.bundles import facts as told
 from edgekit.bundles import given, golden, rendering, tolerances
+from edgekit.bundles.facts import BundleFacts
+from edgekit.bundles.facts import of as facts_of
 from edgekit.nouns.description import Description
 from edgekit.nouns.manifest import ArtifactFile, Manifest
 from edgekit.nouns.model import Model, Signature, SourceOptions
@@ -27,18 +28,10 @@ def written(
     name: str = "wren",
     file: str = "model.tflite",
     target: str = "linux-arm64",
-) -> told.BundleFacts:
+) -> BundleFacts:
     """Write a bundle with its golden vectors; ``run`` computes the file's outputs of the file's inputs."""
-    artifact = ArtifactFile(
-        file=file, precision="int8", backend="tflite", use="", delegate=None, io=None, files={}, signature=signature,
-        cost=None, verification=None,
-    )  # fmt: skip
-    manifest = Manifest(
-        edgekit="0", tools={}, created_utc="", target=target, artifacts=(artifact,),
-        source=Model(name=name, file="net.h5", sha256="", format="keras", bytes=0, signature=signature),
-        recipe=BuildOptions(), source_options=SourceOptions(), description=complete(description, signature),
-    )  # fmt: skip
-    facts = told.of(manifest, artifact)
+    manifest = _manifest(signature, description, name=name, file=file, target=target)
+    facts = facts_of(manifest, manifest.artifacts[0])
     random = np.random.default_rng(0)
     drawn = {
         spec.source_name: np.stack([_drawn(random, spec.source_dtype, spec.source_shape) for _ in range(4)])
@@ -49,14 +42,39 @@ def written(
     by_name = {spec.source_name: np.stack([row[i] for row in stored]) for i, spec in enumerate(signature.outputs)}
     source = {spec.source_name: to_source(spec, by_name[spec.source_name]) for spec in signature.outputs}
     ran = golden.RanSamples(source, by_name)
-    samples = golden.write(out / golden.FOLDER, facts, manifest.description, prepared, ran)
-    context = {
-        "samples": samples, "tolerances": tolerances.of(facts, by_name, {}, 0), "edgekit": "0", "runtime": "",
+    vectors = golden.write(out / golden.FOLDER, facts, manifest.description, prepared, ran)
+    context = vectors._asdict() | {
+        "tolerances": tolerances.of(facts, by_name, {}, 0), "edgekit": "0", "runtime": "",
         "target": target, "coordinates": _coordinates(target), "bundle": facts, "model": facts.model, "sample_app": False,
     }  # fmt: skip
     rendering.render(kind, context, out)
     rendering.render(f"{kind}_sample", context, out / "sample-app")
     return facts
+
+
+def told(signature: Signature, description: Description) -> BundleFacts:
+    """What templates are told of a network."""
+    manifest = _manifest(signature, description)
+    return facts_of(manifest, manifest.artifacts[0])
+
+
+def _manifest(
+    signature: Signature,
+    description: Description,
+    *,
+    name: str = "wren",
+    file: str = "model.tflite",
+    target: str = "linux-arm64",
+) -> Manifest:
+    artifact = ArtifactFile(
+        file=file, precision="int8", backend="tflite", use="", delegate=None, io=None, files={}, signature=signature,
+        cost=None, verification=None,
+    )  # fmt: skip
+    return Manifest(
+        edgekit="0", tools={}, created_utc="", target=target, artifacts=(artifact,),
+        source=Model(name=name, file="net.h5", sha256="", format="keras", bytes=0, signature=signature),
+        recipe=BuildOptions(), source_options=SourceOptions(), description=complete(description, signature),
+    )  # fmt: skip
 
 
 def _coordinates(target: str) -> dict[str, str]:

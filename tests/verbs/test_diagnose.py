@@ -100,6 +100,17 @@ def test_arrays_of_a_program_and_a_file_without_a_manifest(folder: Path, tmp_pat
     assert "random values" in " ".join(random.notes)
 
 
+def test_a_source_is_no_file_that_was_built(tmp_path: Path) -> None:
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved/saved_model.pb").write_bytes(b"x")
+    (tmp_path / "net.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
+    (tmp_path / "net.keras").write_bytes(b"PK\x03\x04")
+    for name in ("saved", "net.h5", "net.keras"):
+        with pytest.raises(InputError, match=f"{name} is a model to build from") as refused:
+            edgekit.diagnose(tmp_path / name)
+        assert f"edgekit build {tmp_path / name} -t" in refused.value.fix
+
+
 def test_the_command_line_prints_and_writes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     wanted = ["--max-samples", "9", "--top", "2", "--value", "alone", "-o", "data.json", "--plot", "sqnr.svg"]
     assert cli.run(["diagnose", "out", "--json", *wanted]) == 0
