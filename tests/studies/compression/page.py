@@ -85,9 +85,8 @@ def page(rows: list[Row], pending: int) -> str:
         own = [row for row in rows if row.case.base == base and row.case.section == "recipes"]
         if own:
             parts.append(f"## {base.name}\n\n" + "\n".join(table(own)))
-    for section in dict.fromkeys(row.case.section for row in rows if row.case.section != "recipes"):
-        own = [row for row in rows if row.case.section == section]
-        parts.append(f"## ResNet-8 from nothing: {section}\n\n" + "\n".join(setups(own)))
+    if own := [row for row in rows if row.case.section != "recipes"]:
+        parts.append("## ResNet-8 from nothing\n\n" + "\n".join(setups(own)))
     return "\n\n".join([*parts, ELSEWHERE])
 
 
@@ -154,17 +153,18 @@ def _points(values: list[float]) -> str:
 
 
 def setups(rows: list[Row]) -> Iterator[str]:
-    """Ways of training from nothing."""
+    """Ways of training from nothing, each beside the usual one."""
     yield "| way | seeds | top-1 in float32 | loss of the last epoch | minutes |"
     yield "| --- | ---: | ---: | ---: | ---: |"
     for row in rows:
+        way = f"{row.case.section}: {row.case.name}"
         if not row.good:
-            yield f"| {row.case.name} | {row.trials[0].error if row.trials else 'not done'} | | | |"
+            yield f"| {way} | {row.trials[0].error if row.trials else 'not done'} | | | |"
             continue
         mean, half = interval([100 * trial.float32 for trial in row.good])
         losses = [trial.passes[-1].epochs[-1].loss for trial in row.good if trial.passes and trial.passes[-1].epochs]
         cells = (
-            row.case.name,
+            way,
             len(row.good),
             f"{mean:.2f}" + ("" if half is None else f" ± {half:.2f}"),
             f"{statistics.fmean(losses):.3f}" if losses else "",
