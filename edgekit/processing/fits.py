@@ -36,7 +36,10 @@ def misfits(output: DetectionOutput, *specs: TensorSpec, size: tuple[int, int] |
         told, fix = "boxes with their scores are [1, N, values]", "name the outputs that hold boxes and scores"
         if len(shape) >= 4:
             told += ", and this is a map: heads of several maps are not read one by one"
-            fix = "export the network with its head, which joins the maps to one output, or join them there yourself"
+            fix = (
+                "export the network with its head, or join the maps to one output with the script on "
+                "docs/how-to/join-detection-heads.md, or leave the table out and read the map as a tensor"
+            )
         yield told, fix
         return
     if output.scores is not None and math.prod(shape) % 4:

@@ -114,7 +114,7 @@ BOXES = (tensor("b", (1, 30, 4)), tensor("s", (1, 30, 3)))
         (DetectionOutput(), [tensor("y", (1, 30, 4))], "no score is left", "transposed"),
         (DetectionOutput(), [tensor("y", (2, 30, 8))], "[1, N, values]", "name the outputs"),
         (DetectionOutput(), [tensor("y", (1, 255, 80, 80))], "several maps", "export the network with its head"),
-        (DetectionOutput(), [tensor("y", (1, 3, 80, 80, 85))], "several maps", "join them"),
+        (DetectionOutput(), [tensor("y", (1, 3, 80, 80, 85))], "several maps", "join the maps"),
         (DetectionOutput(name="b", scores="s", classes="b"), BOXES, "30 boxes, 90 scores and 120 classes", "belong"),
     ],
 )  # fmt: skip
