@@ -130,7 +130,8 @@ def test_the_waist_computes_what_keras_computes(worker: Worker, models: Path, tm
     [
         "multi",
         "integers",
-        *(pytest.param(name, marks=pytest.mark.study) for name in ("masked", "bidirectional", "convlstm")),
+        pytest.param("bidirectional", marks=pytest.mark.study),
+        *(pytest.param(name, marks=[pytest.mark.study, pytest.mark.long]) for name in ("masked", "convlstm")),
     ],
 )
 def test_both_kinds_of_file_hold_one_network(worker: Worker, models: Path, tmp_path: Path, name: str) -> None:

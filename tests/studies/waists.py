@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from edgekit.engine.session import Session
 from edgekit.errors import EdgekitError
 from edgekit.nouns.model import SourceOptions
@@ -16,6 +18,11 @@ SHARED = Path(os.environ.get("EDGEKIT_SHARED", ROOT.parent / "shared")).resolve(
 CASES = (
     [case for case in found(SHARED, ("phone", *FOLDERS)) if case.folder != "onnx_invalid"] if SHARED.is_dir() else []
 )
+
+PARAMETERS = [
+    pytest.param(case, id=case.name, marks=pytest.mark.long if case.folder == "onnx_ops" else []) for case in CASES
+]
+"""For tests; single operators take as long as all networks, and have tests of their own."""
 
 
 def converted(session: Session, case: Case) -> Subject | str:

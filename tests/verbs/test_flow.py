@@ -453,6 +453,7 @@ def test_the_linter_knows_what_the_first_layer_expects(cache: Path, tmp_path: Pa
 
 
 @pytest.mark.study
+@pytest.mark.long
 def test_a_prune_at_any_moment_ends_no_build(cache: Path, first: tuple[Result, Watch], tmp_path: Path) -> None:
     """Builds while `edgekit cache prune` runs over and over, until it dropped something three times."""
     shared, told = tmp_path / "cache", tmp_path / "told"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 Split = tuple[Any, Any, Any]
@@ -153,3 +154,9 @@ TASKS = (
     ),
 )
 """What is demanded of int8 on the device runtime."""
+
+SOON = ("LeNet MNIST", "gesture key points", "ResNet-8 CIFAR-10-JPEG")
+"""Those that CI has time for, one of each kind."""
+
+PARAMETERS = [pytest.param(task, id=task.name, marks=[] if task.name in SOON else pytest.mark.long) for task in TASKS]
+"""For tests."""

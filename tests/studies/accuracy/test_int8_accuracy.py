@@ -7,14 +7,14 @@ import pytest
 from edgekit.engine.worker import Worker
 from tests.studies.accuracy.rows import Column, Row, mcnemar, measure
 from tests.studies.accuracy.table import markdown
-from tests.studies.accuracy.tasks import TASKS, Task
+from tests.studies.accuracy.tasks import PARAMETERS, Task
 
 SIGNIFICANT = 0.05
 """A p-value below this is a difference that the samples prove."""
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+@pytest.mark.parametrize("task", PARAMETERS)
 def test_int8_keeps_the_accuracy(
     task: Task, worker: Worker, shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

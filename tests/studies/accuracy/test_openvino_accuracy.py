@@ -6,14 +6,14 @@ import pytest
 
 from edgekit.engine.worker import Worker
 from tests.studies.accuracy.rows import edgekit_classes, mcnemar
-from tests.studies.accuracy.tasks import TASKS, Task
+from tests.studies.accuracy.tasks import PARAMETERS, Task
 
 WITHIN = 0.5
 """Points of top-1 below the float network."""
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+@pytest.mark.parametrize("task", PARAMETERS)
 def test_int8_keeps_the_accuracy_on_openvino(
     task: Task, worker: Worker, shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

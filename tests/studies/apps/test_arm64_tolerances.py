@@ -94,7 +94,9 @@ def names(bundle: Bundle, side: str) -> list[str]:
 
 
 @pytest.mark.parametrize("precision", ["int8", "float32"])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name", ["shapes", "kws", *(pytest.param(name, marks=pytest.mark.long) for name in ("vww", "ad01"))]
+)
 def test_arm_computes_within_the_tolerance(name: str, precision: str, tmp_path: Path) -> None:
     bundle = built(name, precision, tmp_path)
     with bench_emulated.bench(tmp_path) as made:

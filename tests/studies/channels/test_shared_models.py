@@ -9,11 +9,11 @@ from edgekit.engine.session import Session
 from edgekit.waist import graph
 from tests.channels.generated import agreement_db, drawn
 from tests.studies.coverage.cases import Case
-from tests.studies.waists import CASES, converted, file_of
+from tests.studies.waists import PARAMETERS, converted, file_of
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+@pytest.mark.parametrize("case", PARAMETERS)
 def test_channels_go(case: Case, session: Session, tmp_path: Path) -> None:
     subject = converted(session, case)
     if isinstance(subject, str):

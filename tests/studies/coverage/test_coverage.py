@@ -100,6 +100,7 @@ def test_a_model_builds_in_float32_and_int8(
     assert (row.outcomes["int8"].sqnr_db or 0) >= INT8_FLOOR_DB[name]
 
 
+@pytest.mark.long  # tests/sources/onnx/test_onnx_shared.py converts them in every run of CI
 @pytest.mark.shared
 @pytest.mark.parametrize("name", OPERATORS)
 def test_an_operator_builds_in_float32(name: str, session: Session, cases: dict[str, Case], tmp_path: Path) -> None:

@@ -36,7 +36,13 @@ def verified(file: Path, device: Device, run_device: agreement.Runs, folder: Pat
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("name", INT8)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.long if "ad" in name or "vww" in name or "str" in name else [])
+        for name in INT8
+    ],
+)
 def test_integer_files_are_bit_identical_on_arm_kernels(
     name: str, device: Device, shared: Path, tmp_path: Path
 ) -> None:

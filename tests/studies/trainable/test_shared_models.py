@@ -8,7 +8,7 @@ from edgekit.trainable.lifting import lift
 from edgekit.trainable.writing import written
 from edgekit.waist import graph, tensors
 from tests.studies.coverage.cases import Case, inputs
-from tests.studies.waists import CASES, converted, file_of
+from tests.studies.waists import PARAMETERS, converted, file_of
 from tests.trainable.lifted import agreement_db
 
 MOST_SAMPLES = 4
@@ -30,7 +30,7 @@ UNDEFINED = {"onnx_ops/ArgMax_17.onnx"}
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+@pytest.mark.parametrize("case", PARAMETERS)
 def test_a_model_is_lifted_and_written_back(case: Case, session: Session) -> None:
     subject = converted(session, case)
     if isinstance(subject, str):
