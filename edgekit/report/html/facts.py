@@ -1,6 +1,5 @@
 """What a report says: nouns as plain tables, each section with its rows or with the reason why there are none."""
 
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from edgekit.nouns.manifest import INTEGRATION, ArtifactFile, DataSet, Manifest
 from edgekit.nouns.model import Signature
 from edgekit.nouns.profile import Energy, Profile
 from edgekit.nouns.recipe import name_of
-from edgekit.report.html import pictures
+from edgekit.report.html import again, pictures
 from edgekit.report.profiles import figure, how, milliseconds
 from edgekit.report.screens import agreement, count, dims, scores, size, sqnr
 
@@ -105,7 +104,7 @@ def artifact(view: "Explained", number: int) -> dict[str, Any]:
         "inputs": _inputs(view),
         "no_samples": view.no_samples or "no calibration data was used",
         "settings": _settings(manifest),
-        "command": command(manifest),
+        "command": again.command(manifest),
         "left_out": list(manifest.unavailable.items()),
     }
 
@@ -268,6 +267,7 @@ def _settings(manifest: Manifest) -> list[tuple[str, str]]:
     plain = {
         **msgspec.to_builtins(manifest.recipe),
         "source": msgspec.to_builtins(manifest.source_options),
+        "description": msgspec.to_builtins(manifest.description),
         "tools": dict(manifest.tools),
     }
     return [(name, _setting(value)) for name, value in plain.items()]
@@ -275,25 +275,3 @@ def _settings(manifest: Manifest) -> list[tuple[str, str]]:
 
 def _setting(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
-
-
-def command(manifest: Manifest) -> str:
-    """The command that builds it again, as far as its options are recorded."""
-    said, usual = manifest.recipe, type(manifest.recipe)()
-    words = ["edgekit", "build", manifest.source.file, "--target", manifest.target]
-    for key in ("recipe", "precision", "io", "calibration_samples", "seed", "effort"):
-        if getattr(said, key) != getattr(usual, key):
-            words += [f"--{key.replace('_', '-')}", str(getattr(said, key))]
-    if said.time_limit_s is not None:
-        words += ["--time-limit", f"{said.time_limit_s:g}s"]
-    roles = {"--data": manifest.training, "--calibration": manifest.calibration, "--eval": manifest.evaluation}
-    words += [word for option, data in roles.items() if data is not None for word in (option, data.origin)]
-    metric = next((f.verification.metric for f in manifest.artifacts if f.verification and f.verification.metric), None)
-    words += ["--metric", metric.name] if metric is not None else []
-    judged = next((file.verification for file in manifest.artifacts if file.verification is not None), None)
-    demands = {} if judged is None else {
-        "--max-drop": judged.max_drop, "--min-agreement": judged.min_agreement, "--min-sqnr": judged.min_sqnr_db,
-    }  # fmt: skip
-    words += [word for option, least in demands.items() if least is not None for word in (option, f"{least:g}")]
-    words += ["--sample-app"] if said.sample_app else []
-    return shlex.join(words)

@@ -4,6 +4,7 @@ import base64
 import io
 import itertools
 import re
+import shlex
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,9 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgekit.cli.build import verb as build_verb
+from edgekit.nouns.description import Description, ImageInput
+from edgekit.nouns.model import SourceOptions
 from edgekit.nouns.profile import Estimate
+from edgekit.nouns.quantization import Quantization
 from edgekit.report import html
-from edgekit.report.html import Explained, facts, pictures
+from edgekit.report.html import Explained, again, pictures
 from tests.measure.gated_folders import artifact, manifest, profile, spec
 from tests.report.html.explained import HOSTILE, bare, full
 
@@ -144,4 +149,34 @@ def test_the_command_holds_what_was_demanded() -> None:
     judged = msgspec.structs.replace(file.verification, max_drop=0.01, min_sqnr_db=20.0)
     made = manifest(msgspec.structs.replace(file, verification=judged))
     made = msgspec.structs.replace(made, recipe=msgspec.structs.replace(made.recipe, sample_app=True))
-    assert facts.command(made).endswith("--max-drop 0.01 --min-sqnr 20 --sample-app")
+    line = again.command(made)
+    assert {"--max-drop 0.01", "--min-sqnr 20", "--sample-app"} <= set(re.findall(r"--\S+(?: [^- ]\S*)?", line))
+
+
+def test_the_command_is_one_that_builds_the_same() -> None:
+    """What the command line reads of it is what was said of source and quantization."""
+    source = SourceOptions(
+        shapes={"x": (1, 3, 8, 8)}, constants={"sr": (16000,), "on": (True, False)}, inputs=("a", "b"), outputs=("c",),
+        keep_layout=True,
+    )  # fmt: skip
+    quantization = Quantization(ranges="minmax", per_channel=False, float_operators=(3, "SOFTMAX"))
+    made = manifest(artifact())
+    made = msgspec.structs.replace(
+        made, source_options=source,
+        recipe=msgspec.structs.replace(made.recipe, quantization=quantization, embed_preprocessing=True),
+    )  # fmt: skip
+    words = shlex.split(again.command(made), comments=True)
+    context = build_verb.make_context("build", words[2:], resilient_parsing=False)
+    said = {key: context.params[key] for key in SourceOptions.__struct_fields__ if context.params[key]}
+    assert SourceOptions(**said) == source
+    assert context.params["embed_preprocessing"]
+    settings = context.params["settings"]["quantization"]
+    assert settings == {"ranges": "minmax", "per_channel": False, "float_operators": (3, "SOFTMAX")}
+
+
+def test_the_command_says_that_there_was_a_description() -> None:
+    plain = manifest(artifact())
+    described = msgspec.structs.replace(plain, description=Description(inputs=(ImageInput(name="x"),)))
+    bare = msgspec.structs.replace(plain, description=Description())
+    assert "[[input]]" in again.command(described)
+    assert "[[input]]" not in again.command(bare)
