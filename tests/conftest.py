@@ -80,7 +80,7 @@ def compile_modules() -> None:
     if os.access(sys.prefix, os.W_OK) and (
         not stamp.exists() or stamp.stat().st_mtime_ns < installed.stat().st_mtime_ns
     ):
-        commands = ["-W", "ignore", "-c", IMPORT_ALL], ["-m", "pytest", "--collect-only", "-q", "-n", "0"]
+        commands = ["-W", "ignore", "-c", IMPORT_ALL], ["-m", "pytest", "--collect-only", "-q", "-n", "0", "-m", ""]
         quiet = {"cwd": ROOT, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         for process in [subprocess.Popen([sys.executable, *command], **quiet) for command in commands]:
             process.wait()
@@ -98,6 +98,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SharingFiles:
     return SharingFiles(config, log)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Import no study in a run that leaves them out: each process of pytest-xdist imports all that is collected."""
+    return True if collection_path == STUDIES and config.option.markexpr == "not study" else None
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
@@ -120,6 +125,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """Keep the garbage collector from walking through seven thousand tests and all modules, again and again."""
+    assert "tensorflow" not in sys.modules, "a file of tests imports TensorFlow for every process: use tests.lazy.Lazy"
     gc.collect()
     gc.freeze()
 

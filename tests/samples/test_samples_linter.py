@@ -1,6 +1,7 @@
 """The linter warns of what would spoil calibration, and is silent about real data."""
 
 import io
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -31,6 +32,7 @@ def of(values: np.ndarray, name: str = "x") -> samples.Samples:
     return samples.Samples.of({name: values}, None, origin="test")
 
 
+@cache
 def scenes(n: int = 128, size: int = 32) -> Floats:
     """Smooth coloured pictures ``[n, 1, size, size, 3]``, 0..255: sums of a few random waves."""
     generator = np.random.default_rng(0)

@@ -113,13 +113,14 @@ def test_every_policy_is_found_and_names_are_left_alone(tmp_path: Path) -> None:
     assert names == ["float16", None, "mixed_float16"]
 
 
-@pytest.mark.parametrize("kind", sorted(policies.QUANTIZED))
-def test_what_keras_quantized_is_refused_by_name(kind: str) -> None:
-    policy = {"class_name": kind, "config": {"mode": "int8", "source_name": "float32"}}
-    layer = {"class_name": "Dense", "config": {"dtype": policy}}
-    described = archive.Archive("3.15", {"class_name": "Sequential", "config": {"layers": [layer, layer]}}, 0)
-    with pytest.raises(Unsupported, match=r"quantized already.*int8; 2 layers"):
-        policies.refuse_quantized(Path("net.keras"), described)
+def test_what_keras_quantized_is_refused_by_name() -> None:
+    assert policies.QUANTIZED
+    for kind in policies.QUANTIZED:
+        policy = {"class_name": kind, "config": {"mode": "int8", "source_name": "float32"}}
+        layer = {"class_name": "Dense", "config": {"dtype": policy}}
+        described = archive.Archive("3.15", {"class_name": "Sequential", "config": {"layers": [layer, layer]}}, 0)
+        with pytest.raises(Unsupported, match=r"quantized already.*int8; 2 layers"):
+            policies.refuse_quantized(Path("net.keras"), described)
 
 
 def test_a_float32_network_is_not_touched() -> None:

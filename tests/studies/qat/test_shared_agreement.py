@@ -10,12 +10,14 @@ from edgekit.engine import registry
 from edgekit.engine.session import Session
 from edgekit.errors import EdgekitError
 from edgekit.nouns.building import Job
-from edgekit.passes.qat import agreement
-from edgekit.passes.qat.simulation import Simulation
-from edgekit.passes.qat.specification import Specification
 from edgekit.waist import tensors
+from tests.lazy import Lazy
 from tests.studies.coverage.cases import Case, inputs
 from tests.studies.waists import CASES, converted, file_of
+
+agreement: Any = Lazy("edgekit.passes.qat.agreement")
+simulation: Any = Lazy("edgekit.passes.qat.simulation")
+specification: Any = Lazy("edgekit.passes.qat.specification")
 
 pytestmark = pytest.mark.long
 
@@ -49,15 +51,14 @@ def test_the_integers_of_a_model_are_those_of_litert(
         pytest.skip(f"it has no int8 file: {error.problem}")
     content = (tmp_path / "model.tflite").read_bytes()
     samples = {name: np.asarray(v[:SAMPLES]) for name, v in tensors.inputs_to_file(signature, values).items()}
-    seen, spec = agreement.observed(content, samples), Specification.read(content)
-    simulation = Simulation(spec)
-    shares = [share for share in agreement.alone(simulation, seen) if share.integers]
+    seen, spec = agreement.observed(content, samples), specification.Specification.read(content)
+    shares = [share for share in agreement.alone(simulation.Simulation(spec), seen) if share.integers]
     apart = [share for share in shares if share.equal < 1]
     for share in apart:
         record_property(
             f"{share.name} {share.operator}", f"{share.equal:.4%} equal, others to {share.furthest:g} apart"
         )
-    proven = Simulation(spec, as_it_is={share.operator for share in apart})
+    proven = simulation.Simulation(spec, as_it_is={share.operator for share in apart})
     outputs = agreement.whole(proven, seen)
     record_property("by LiteRT", sorted(proven.by_litert))
     record_property("outputs", outputs)

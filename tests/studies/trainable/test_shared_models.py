@@ -1,15 +1,19 @@
 """Every shared model that has a waist is lifted, computes what it computed, and is written back bit for bit."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from edgekit.engine.session import Session
-from edgekit.trainable.lifting import lift
-from edgekit.trainable.writing import written
 from edgekit.waist import graph, tensors
+from tests.lazy import Lazy
 from tests.studies.coverage.cases import Case, inputs
 from tests.studies.waists import PARAMETERS, converted, file_of
 from tests.trainable.lifted import agreement_db
+
+lifting: Any = Lazy("edgekit.trainable.lifting")
+writing: Any = Lazy("edgekit.trainable.writing")
 
 MOST_SAMPLES = 4
 
@@ -37,8 +41,8 @@ def test_a_model_is_lifted_and_written_back(case: Case, session: Session) -> Non
         assert case.name not in TRAINED
         pytest.skip(f"it has no waist: {subject}")
     path = file_of(subject)
-    lifted = lift(path)
-    assert written(lifted) == path.read_bytes()
+    lifted = lifting.lift(path)
+    assert writing.written(lifted) == path.read_bytes()
     tree = graph.load(path)
     for weight in lifted.weights:
         for part, tensor in weight.tensor.places:
