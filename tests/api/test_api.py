@@ -1,11 +1,7 @@
 """edgekit as a Python package: small builds from arrays, what they return, and what they leave behind."""
 
 import inspect
-import multiprocessing
-import os
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +19,7 @@ from edgekit.measure.protocol import QUICK
 from edgekit.measure.statistics import FEWEST_BLOCKS
 from tests import networks
 
+pytestmark = pytest.mark.usefixtures("kept_workers")
 X = np.random.default_rng(0).random((32, 1, 8, 8, 3), dtype=np.float32)
 
 
@@ -240,31 +237,6 @@ def test_a_metric_of_ones_own(samples: Any) -> None:
     assert verification.metric.name == "error"
     assert verification.metric.drop == verification.metric.artifact - verification.metric.source
     assert "error" in str(result)
-
-
-def command(pid: str) -> bytes:
-    return Path(f"/proc/{pid}/cmdline").read_bytes()
-
-
-@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="children are read from /proc")
-@pytest.mark.usefixtures("built")
-def workers() -> set[str]:
-    children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-    return {pid for file in children for pid in file.read_text().split() if b"edgekit" in command(pid)}
-
-
-def test_threads_and_a_quiet_end(samples: Any, capfd: pytest.CaptureFixture[str]) -> None:
-    def one(i: int) -> str:
-        made = edgekit.build("model.tflite", "android", calibration=samples, output=f"thread-{i}", seed=i)
-        return made["android"]["int8"].verification.verdict  # type: ignore[union-attr]
-
-    before = workers()  # of other tests in this process
-    with ThreadPoolExecutor(2) as pool:
-        assert len(list(pool.map(one, range(2)))) == 2
-    assert capfd.readouterr() == ("", "")
-    assert workers() == before
-    assert not multiprocessing.active_children()
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("edgekit")]
 
 
 def test_check_and_inspect(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Measuring as a user does it: real blocks on this host, what is recorded, and what an interruption leaves."""
 
+import io
 import json
 import os
 import re
@@ -9,8 +10,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import replace
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from edgekit.engine.session import Session
 from edgekit.engine.store import Store
 from edgekit.host.ownership import unheld
 from edgekit.measure import agreement, protocol
-from edgekit.measure.protocol import QUICK
+from edgekit.measure.protocol import QUICK, Arm, Bench, Observations
 from edgekit.measure.statistics import FEWEST_BLOCKS, compare
 from edgekit.nouns.manifest import Manifest
 from edgekit.verbs.build import build
@@ -37,23 +38,27 @@ from tests.waiting import until
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with two networks, as the current one."""
-    desk = tmp_path / "desk"
+def prepared(folder: Path, patch: pytest.MonkeyPatch) -> Path:
+    """A folder with two networks, as the current one; quick measurements are as short as can be."""
+    desk = folder / "desk"
     desk.mkdir()
     networks.classifier(desk / "model.tflite")
     networks.classifier(desk / "twin.tflite")
-    monkeypatch.chdir(desk)
-    monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("EDGEKIT_CONFIG", str(tmp_path / "config"))
-    monkeypatch.setenv("EDGEKIT_SENSORS", str(tmp_path / "none"))  # whatever this host has
-    monkeypatch.setenv("COLUMNS", "100")
+    patch.chdir(desk)
+    patch.setenv("EDGEKIT_CACHE", str(folder / "cache"))
+    patch.setenv("EDGEKIT_CONFIG", str(folder / "config"))
+    patch.setenv("EDGEKIT_SENSORS", str(folder / "none"))  # whatever this host has
+    patch.setenv("COLUMNS", "100")
     short = msgspec.structs.replace(QUICK.run, warm_up_s=0.01, min_s=0.05)
     few = msgspec.structs.replace(QUICK.protocol, blocks=FEWEST_BLOCKS)
     for user in ("edgekit.cli.measuring", "edgekit.verbs.after_build"):
-        monkeypatch.setattr(f"{user}.QUICK", replace(QUICK, run=short, protocol=few, idle_s=2.0))
+        patch.setattr(f"{user}.QUICK", replace(QUICK, run=short, protocol=few, idle_s=2.0))
     return desk
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return prepared(tmp_path, monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +77,32 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def artifact(made: Path, desk: Path) -> Path:
     """A copy of it, beside the model."""
     return shutil.copytree(made, desk / "built")
+
+
+CORE = min(os.sched_getaffinity(0))
+
+
+@dataclass(frozen=True)
+class Profiled:
+    """An artifact folder that was measured: what was told, on the screen and as JSON."""
+
+    folder: Path
+    document: Any
+    screen: str
+
+    @property
+    def file(self) -> Path:
+        return self.folder.parent / self.document["profiles"][0]["file"]
+
+
+@pytest.fixture(scope="module")
+def profiled(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Profiled:
+    """One measurement for all tests that only look at it."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        folder = shutil.copytree(made, prepared(tmp_path_factory.mktemp("profiled"), patch) / "built")
+        assert cli.run(["profile", "built", "--quick", "--model-energy", "--cores", str(CORE), "--json"]) == 0
+    return Profiled(folder, json.loads(out.getvalue()), err.getvalue())
 
 
 def run(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, Any, str]:
@@ -114,24 +145,22 @@ def test_a_quick_profile_says_what_it_saw_and_keeps_every_sample(
     assert (desk / "model.tflite").stat().st_nlink == 1
 
 
-def test_a_profile_stands_in_the_manifest_and_outlives_a_rebuild(
-    artifact: Path, desk: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    code, document, _ = run(capfd, "profile", "built", "--quick")
-    assert code == 0
+def test_a_profile_stands_in_the_manifest_and_outlives_a_rebuild(profiled: Profiled, desk: Path) -> None:
+    artifact = shutil.copytree(profiled.folder, desk / "built")
     manifest = msgspec.json.decode((artifact / "manifest.json").read_bytes(), type=Manifest)
-    assert [profile.session for profile in manifest.profiles] == [document["profiles"][0]["session"]]
+    assert [profile.session for profile in manifest.profiles] == [profiled.document["profiles"][0]["session"]]
+    kept = artifact / profiled.file.relative_to(profiled.folder)
     build = ["build", "model.tflite", "-t", "linux-arm64", "--precision", "float32", "-o", "built"]
     assert cli.run(build) == 0
     again = msgspec.json.decode((artifact / "manifest.json").read_bytes(), type=Manifest)
     assert again.profiles == manifest.profiles
-    assert Path(document["profiles"][0]["file"]).is_file()
+    assert kept.is_file()
     # Another network in the same place: the old profile stays on the disk, and is not claimed by the new file.
     (desk / "model.tflite").write_bytes(networks.classifier(desk / "other.tflite", logits=2.0).read_bytes())
     assert cli.run(build) == 0
     other = msgspec.json.decode((artifact / "manifest.json").read_bytes(), type=Manifest)
     assert other.profiles == ()
-    assert Path(document["profiles"][0]["file"]).is_file()
+    assert kept.is_file()
 
 
 def test_a_build_can_measure_what_it_made(desk: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -163,9 +192,10 @@ def test_two_files_are_measured_in_turns_and_judged_by_their_pairs(
     assert again["comparison"]["ratio"] == found["ratio"]
 
 
-def test_profiles_of_two_sessions_are_not_compared(desk: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    first = Path(run(capfd, "profile", "model.tflite", "--quick")[1]["profiles"][0]["file"])
-    second = first.with_name("another.json")
+def test_profiles_of_two_sessions_are_not_compared(
+    profiled: Profiled, desk: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    first, second = profiled.file, desk / "another.json"
     second.write_text(json.dumps(json.loads(first.read_text()) | {"session": "another"}))
     code, document, _ = run(capfd, "compare", str(first), str(second))
     assert code == 2
@@ -195,7 +225,14 @@ def started(desk: Path) -> subprocess.Popen[bytes]:
     return process
 
 
-@pytest.mark.parametrize(("how", "whom"), [("SIGINT", "all"), ("SIGINT", "one"), ("SIGTERM", "one")])
+@pytest.mark.parametrize(
+    ("how", "whom"),
+    [
+        ("SIGINT", "all"),
+        pytest.param("SIGINT", "one", marks=[pytest.mark.study, pytest.mark.long]),  # as SIGTERM to one
+        ("SIGTERM", "one"),
+    ],
+)
 def test_an_interrupted_profile_leaves_nothing(how: str, whom: str, desk: Path) -> None:
     process = started(desk)
     number = getattr(signal, how)
@@ -297,11 +334,9 @@ def test_without_a_sensor_energy_is_unavailable_and_says_why(desk: Path, capfd: 
     assert "energy unavailable" in screen
 
 
-def test_an_estimate_says_that_it_is_one(artifact: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    code, document, screen = run(capfd, "profile", "built", "--quick", "--model-energy")
-    assert code == 0
-    assert document["profiles"][0]["energy"]["provenance"] == "modelled_estimate"
-    assert "modelled_estimate" in screen
+def test_an_estimate_says_that_it_is_one(profiled: Profiled) -> None:
+    assert profiled.document["profiles"][0]["energy"]["provenance"] == "modelled_estimate"
+    assert "modelled_estimate" in profiled.screen
 
 
 @pytest.fixture
@@ -408,13 +443,10 @@ def test_no_profile_is_lost_that_is_recorded_while_its_folder_is_built_anew(arti
 def test_a_file_that_changes_while_it_is_measured_gives_no_profile(
     artifact: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = protocol.observe
-
-    def observe(*given: Any) -> Any:
-        seen = real(*given)
+    def observe(_bench: Bench, made: list[Arm], *_: Any) -> Observations:
         with (artifact / "model_float32.tflite").open("ab") as file:
             file.write(b"more")
-        return seen
+        return protocol.nothing(len(made))
 
     monkeypatch.setattr(protocol, "observe", observe)
     code, document, _ = run(capfd, "profile", "built", "--quick")
@@ -468,11 +500,10 @@ record.write(made, {}, {}, subject, record.folder(subject))
 """
 
 
-def test_cores_are_pinned_and_wrong_ones_are_refused(desk: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    core = min(os.sched_getaffinity(0))
-    code, document, _ = run(capfd, "profile", "model.tflite", "--quick", "--cores", str(core))
-    assert code == 0
-    assert document["profiles"][0]["run"]["cores"] == [core]
+def test_cores_are_pinned_and_wrong_ones_are_refused(
+    profiled: Profiled, desk: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert profiled.document["profiles"][0]["run"]["cores"] == [CORE]
     code, document, _ = run(capfd, "profile", "model.tflite", "--quick", "--cores", "99")
     assert code == 2
     assert "99" in document["error"]["problem"]
