@@ -13,22 +13,35 @@ import msgspec
 
 from edgekit.errors import InputError
 
+LARGEST_BYTES = 1 << 20
+"""The largest file that is read: ten thousand names of classes take a few hundred KiB."""
+
+_PART = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
+
+_DEEP = re.compile(rf"(?:^|[\[{{,])[ \t]*+{_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{8}}", re.MULTILINE)
+"""A key of more than 8 parts: for those, `tomllib` takes memory with the square of their number."""
+
 
 def read(file: Path) -> dict[str, Any]:
     """A TOML file's tables.
 
     Raises:
-        InputError: it cannot be read or is no TOML; the line is named if there is one.
+        InputError: it cannot be read, is too large or is no TOML; the line is named if there is one.
     """
     try:
-        return tomllib.loads(file.read_text(encoding="utf8"))
+        if (size := file.stat().st_size) > LARGEST_BYTES:
+            raise ValueError(f"it has {size:,} bytes, more than the {LARGEST_BYTES:,} that settings may take")
+        text = file.read_text(encoding="utf8")
+        if deep := _DEEP.search(text):
+            raise ValueError(f"line {text.count('\n', 0, deep.start()) + 1} has a key of more than 8 parts")
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{file.name} is no valid TOML: {error}.", place=str(file), fix="mend that line") from error
     except UnicodeDecodeError as error:
         raise InputError(
             f"{file.name} is no text in UTF-8 (byte {error.start}).", place=str(file), fix="save it as UTF-8"
         ) from error
-    except (RecursionError, ValueError) as error:  # nested too deeply; a number of thousands of digits
+    except (RecursionError, ValueError) as error:  # too large, nested too deeply, a number of thousands of digits
         raise InputError(f"{file.name} cannot be read: {error}.", place=str(file), fix="simplify it") from error
     except OSError as error:
         raise InputError(f"{file.name} cannot be read: {error.strerror}.", place=str(file), fix="check it") from error

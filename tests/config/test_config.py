@@ -307,9 +307,30 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
         config.project(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["x = " + "[" * 100_000, "x = " + "9" * 5000])
+DEEP = ".".join(["a", "'b'", '"c"'] * 10_000)
+"""A key that takes gigabytes to parse."""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("x = " + "[" * 100_000, "x = " + "9" * 5000, "#" * (1 << 20) + "\n"),
+        *(
+            f"{DEEP} = 1",
+            f"seed = 1\n[ {DEEP} ]",
+            f"[[{DEEP}]]",
+            f"x = [1, {{{DEEP} = 1}}]",
+            f"x = {{y = 1, {DEEP} = 1}}",
+        ),
+    ],
+)
 def test_a_file_beyond_the_parser(tmp_path: Path, text: str) -> None:
     assert "cannot be read" in complaint(tmp_path, text).problem
+
+
+def test_texts_with_many_dots_are_no_keys(tmp_path: Path) -> None:
+    (tmp_path / "edgekit.toml").write_text('# a.b.c.d.e.f.g.h.i.j\nmodel = "a.b.c.d.e.f.g.h.i.onnx"\n')
+    assert config.project(tmp_path).model == str(tmp_path / "a.b.c.d.e.f.g.h.i.onnx")
 
 
 def test_a_folder_without_a_file(tmp_path: Path) -> None:
