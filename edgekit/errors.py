@@ -181,5 +181,6 @@ def too_large(place: str, limit: int | None) -> InputError:
     return InputError(
         f"It needs more than {most}." if limit is not None else f"It needs more {most}.",
         place=place,
-        fix="if the model is to be trusted, raise the limit with --max-memory (such as 24G), or use a larger machine",
+        fix="if the model is to be trusted, raise the limit with --max-memory (such as 24G; and ulimit -v, if it is "
+        "set), or use a larger machine",
     )

@@ -216,11 +216,11 @@ class Store:
             nowhere = isinstance(error, FileNotFoundError) and not (self.root / "tmp").is_dir()
             if not nowhere and (mended is None or elsewhere):
                 raise
-            full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+            limited = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE}
             raise InputError(
                 f"The cache cannot be written to: {error.strerror}.",
                 place=str(self.root),
-                fix=mended.fix if mended and full else "set EDGEKIT_CACHE to a folder that you can write to",
+                fix=mended.fix if mended and limited else "set EDGEKIT_CACHE to a folder that you can write to",
             ) from error
 
     def scratch(self) -> Scratch:

@@ -42,9 +42,17 @@ def claim(folder: Path) -> None:
     """Make a folder the cache, or see that it is.
 
     Raises:
-        InputError: it holds what edgekit did not put there.
+        InputError: it holds what edgekit did not put there, or its name is no text.
         OSError: it cannot be made, read or written to.
     """
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError as error:  # paths in it could not be told to worker processes
+        raise InputError(
+            "The name of the folder for the cache is no text in UTF-8.",
+            place=ascii(str(folder)),
+            fix="set EDGEKIT_CACHE to a folder whose name is plain text",
+        ) from error
     if _tagged(folder):
         return
     folder.mkdir(parents=True, exist_ok=True)

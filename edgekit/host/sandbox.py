@@ -93,8 +93,18 @@ def _group_limits() -> Iterator[int]:
 
 
 def default_memory() -> int:
-    """Bytes of memory that a process gets unless the user says otherwise."""
-    return int(machine_memory() * MEMORY_SHARE)
+    """Bytes of memory that a process gets unless the user says otherwise, at most ``ulimit -v``."""
+    share = int(machine_memory() * MEMORY_SHARE)
+    limit = shell_limit()
+    return share if limit is None else min(share, limit)
+
+
+def shell_limit() -> int | None:
+    """Bytes of address space that whoever started edgekit left to it (``ulimit -v``); None if there is no limit."""
+    if resource is None or sys.platform != "linux":
+        return None
+    soft = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return None if soft == resource.RLIM_INFINITY else soft
 
 
 def memory_limit() -> int | None:

@@ -26,10 +26,13 @@ MOST_ARRAYS = 256
 """Far more than a network has inputs: each is a file that stays open."""
 
 MOST_PACKED = 100
-"""How many times its own size an archive may unpack to, unless memory holds all of it.
+"""How many times its own size an archive may unpack to, unless it is small.
 
 Deflate packs zeros 1032 to 1 (zlib's manual), numbers of which something can be learnt hardly 10 to 1.
 """
+
+SMALL_BYTES = 1 << 30
+"""What any archive may unpack to, if memory holds it."""
 
 UNPACKED_BYTES = 1 << 20
 """How much is unpacked at once: zlib holds several times as much."""
@@ -86,8 +89,8 @@ def _require_sane(path: Path, archive: zipfile.ZipFile) -> None:
     """Refuse, before anything is unpacked, what a few KiB declare to be terabytes.
 
     Raises:
-        InputError: it is more than memory holds, and far more than there can be in a file of this size; or it is
-            more arrays than a process may hold open.
+        InputError: it is more than `SMALL_BYTES` or memory, and far more than there can be in a file of this size;
+            or it is more arrays than a process may hold open.
     """
     if len(archive.infolist()) > MOST_ARRAYS:
         raise InputError(
@@ -96,7 +99,7 @@ def _require_sane(path: Path, archive: zipfile.ZipFile) -> None:
             fix="save one array for each input, all samples in it: numpy.savez(path, name=numpy.stack(samples))",
         )
     size, packed = sum(_declared(archive, entry) for entry in archive.infolist()), path.stat().st_size
-    limit = max(MOST_PACKED * packed, sandbox.memory_limit() or sandbox.default_memory())
+    limit = max(MOST_PACKED * packed, min(SMALL_BYTES, sandbox.memory_limit() or sandbox.default_memory()))
     if size > limit:
         raise InputError(
             f"{path.name}, a file of {packed / 2**20:.1f} MiB, says that it holds {size / 2**30:.1f} GiB of numbers.",

@@ -63,6 +63,8 @@ def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
         ("edgekit build model.tflite -t $'a\\e[2J'", 2, "a\\x1b[2J"),
         ("edgekit inspect $'a\\nError: b'", 2, "a\\nError: b"),
         ("ulimit -f 1; edgekit inspect model.tflite", 2, "File too large"),
+        ("ulimit -n 8; edgekit inspect model.tflite", 2, "ulimit -n"),
+        ("EDGEKIT_CACHE=$PWD/$'\\xff' edgekit inspect model.tflite", 2, "set EDGEKIT_CACHE"),
         ("mkdir mine; touch mine/thesis; EDGEKIT_CACHE=$PWD/mine edgekit inspect model.tflite", 2, "did not make: thesis"),
         ("edgekit build model.tflite -t linux-arm64 --precision float32 -o cache/out", 2, "cannot share a folder"),
         ("edgekit build model.tflite -t linux-arm64 --precision float32 -o .", 2, "folder that you are in"),

@@ -129,3 +129,14 @@ def test_a_system_without_walls_is_told_so_and_goes_on(tmp_path: Path) -> None:
 
 def test_the_default_leaves_memory_to_the_machine() -> None:
     assert 0 < sandbox.default_memory() < sandbox.machine_memory()
+
+
+def test_the_default_is_no_more_than_the_shell_leaves() -> None:
+    command = "import resource; from edgekit.host import sandbox; resource.setrlimit(resource.RLIMIT_AS, (2**30,) * 2)"
+    told = subprocess.run(
+        [sys.executable, "-c", f"{command}; print(sandbox.default_memory())"],
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert int(told.stdout) <= 2**30

@@ -42,11 +42,14 @@ def bomb(path: Path, size: int, *, declared: int) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("size", "declared"), [(1 << 20, 2**44), (64 << 20, 64 << 20), (64 << 20, 1 << 20)])
+@pytest.mark.parametrize(
+    ("size", "declared", "memory"),
+    [(1 << 20, 2**44, 2**34), (64 << 20, 64 << 20, 2**25), (64 << 20, 1 << 20, 2**25), (64 << 20, 2**32, 2**34)],
+)
 def test_an_archive_is_weighed_before_it_is_unpacked(
-    tmp_path: Path, size: int, declared: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, size: int, declared: int, memory: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sandbox, "default_memory", lambda: 32 << 20)
+    monkeypatch.setattr(sandbox, "default_memory", lambda: memory)
     path = bomb(tmp_path / "s.npz", size, declared=declared)
     assert path.stat().st_size < 1 << 20
     monkeypatch.setattr(Place, "empty", lambda *_: pytest.fail("it was unpacked"))
