@@ -181,7 +181,7 @@ def source(session: Session, request: DiagnosisRequest, subject: _Subject) -> tu
     """The model that the file was made from.
 
     Raises:
-        InputError: it is not found, or it is another one.
+        InputError: it is not found, or it is another one, or of integers.
     """
     known = subject.manifest
     options = request.options if known is None else known.source_options
@@ -189,6 +189,12 @@ def source(session: Session, request: DiagnosisRequest, subject: _Subject) -> tu
         return _trained(session, request, subject, known)
     if request.against is not None:
         network = reading.open_network(session, request.against, options)
+        if network.model.format == "tflite" and network.model.precision in {"int8", "int16x8"}:
+            raise InputError(
+                f"{request.against.name} is quantized itself: it does not show what a float network computes.",
+                place=f"--against {request.against}",
+                fix="name the float model that the file was made from: --against MODEL",
+            )
         if known is not None and network.model.sha256 != known.source.sha256:
             raise InputError(
                 f"{subject.path.name} was not built from this {request.against.name}, but from one with the SHA-256 "

@@ -177,6 +177,12 @@ def test_what_a_target_refuses_or_the_file_has_already_is_not_proposed(found: Di
     assert not any(one.setting.startswith("ranges=") for one in unknown)
 
 
+def test_a_file_of_integers_is_held_against_none(folder: Path) -> None:
+    with pytest.raises(InputError, match="is quantized itself") as refused:
+        edgekit.diagnose(folder / "out/model_int8.tflite", folder / "out/model_int8.tflite")
+    assert "against=MODEL" in refused.value.fix
+
+
 def test_a_file_that_rounds_nothing(folder: Path) -> None:
     with pytest.raises(InputError, match="nothing in it is rounded"):
         edgekit.diagnose(folder / "net.tflite", folder / "net.tflite")
