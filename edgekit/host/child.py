@@ -99,7 +99,7 @@ class Child:
             CancelledError: `close` was called meanwhile.
         """
         with self._asking:
-            since = self._log.stat().st_size
+            since = self._said()
             until = None if limit_s is None else time.monotonic() + limit_s
             try:
                 reply = self._reply(request, tell, until)
@@ -165,10 +165,20 @@ class Child:
         line, _, self._rest = b"".join(parts).partition(b"\n")
         return line
 
+    def _said(self) -> int:
+        """Bytes of the log; none if it is gone: other runs in the same cache remove old ones."""
+        try:
+            return self._log.stat().st_size
+        except FileNotFoundError:
+            return 0
+
     def _words(self, since: int) -> str:
-        with self._log.open("rb") as file:
-            file.seek(max(since, file.seek(0, os.SEEK_END) - LAST_WORDS))
-            return file.read(LAST_WORDS).decode("utf8", "replace")
+        try:
+            with self._log.open("rb") as file:
+                file.seek(max(since, file.seek(0, os.SEEK_END) - LAST_WORDS))
+                return file.read(LAST_WORDS).decode("utf8", "replace")
+        except FileNotFoundError:
+            return ""
 
     @property
     def alive(self) -> bool:

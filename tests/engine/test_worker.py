@@ -197,6 +197,14 @@ def test_a_bug_is_a_crash_with_its_traceback_in_the_log(rogue: Worker, tmp_path:
     assert "ZeroDivisionError: a bug" in (tmp_path / "log.txt").read_text()
 
 
+def test_a_log_that_another_run_removed_is_no_bug(rogue: Worker, tmp_path: Path) -> None:
+    """Twenty runs that begin meanwhile are enough: a cache keeps as many logs."""
+    for name, kind in (("refused", InputError), ("refused", InputError), ("abort", Unsupported)):
+        with pytest.raises(kind):
+            describe(rogue, name)
+        (tmp_path / "log.txt").unlink(missing_ok=True)
+
+
 def test_a_full_disk_is_the_users_to_mend(rogue: Worker) -> None:
     with pytest.raises(InputError, match="no space left") as full:
         describe(rogue, "full")
