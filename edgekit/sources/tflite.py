@@ -70,7 +70,8 @@ class TfliteSource(Source):
             tree, content = graph.load(file), file.read_bytes()
             decoded = stored.decode(tree)
             _refuse_quantized(graph.describe(tree)[0], path)
-            _refuse_unloadable(file, main, path)
+            with _naming_what_lacks(file, main, path):
+                interpreter(file)
             signature = _signature(main, path)
             out.mkdir(parents=True, exist_ok=True)
             changed: tuple[str, ...] = (
@@ -105,7 +106,8 @@ class TfliteSource(Source):
                     )
                 samples[spec.name] = held[spec.name]
             try:
-                write_rows(outputs, each_to_source(signature, each(file, each_to_file(signature, samples))))
+                with _naming_what_lacks(file, main, path):
+                    write_rows(outputs, each_to_source(signature, each(file, each_to_file(signature, samples))))
             except DAMAGES as error:  # a name that is no UTF-8, a size that is not the declared one
                 raise Unsupported(
                     f"{path.name} does not run as it declares its inputs and outputs: {error}",
@@ -366,13 +368,17 @@ def _refuse_quantized(main: graph.Graph, path: Path) -> None:
         )
 
 
-def _refuse_unloadable(file: Path, main: graph.Graph, path: Path) -> None:
-    """Load the file in LiteRT; the complaint names the operators that TFLite has no code for."""
+@contextmanager
+def _naming_what_lacks(file: Path, main: graph.Graph, path: Path) -> Iterator[None]:
+    """If LiteRT does not load a file, name the operators that TFLite has no code for, and the cut before them."""
     try:
-        interpreter(file)
+        yield
     except Unsupported as error:
-        custom = sorted({operator.name for operator in main.operators if operator.name.startswith("CUSTOM:")})
-        named = f" It holds the operators {', '.join(custom)}." if custom else ""
+        if type(error) is not Unsupported:  # it runs too long
+            raise
+        unknown = "cannot load" in error.problem  # LiteRT has code for some, and they may fail
+        custom = {operator.name for operator in main.operators if unknown and operator.name.startswith("CUSTOM:")}
+        named = f" It holds the operators {', '.join(sorted(custom))}." if custom else ""
         cut = cutting.cut_off(path, main, _boundary_names(main), lambda operator: operator.name in custom)
         raise Unsupported(
             error.problem.replace(file.name, path.name) + named, place=str(path), fix=cut or error.fix

@@ -9,7 +9,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edgekit.nouns.model import SourceOptions, TensorRow
-from edgekit.waist import graph, naming, proposals
+from edgekit.waist import graph, naming, proposals, stored
 from edgekit.waist.edit import set_constant
 from edgekit.waist.tensors import Array
 
@@ -130,7 +130,8 @@ def cut_off(path: Path, main: graph.Graph, ends: dict[int, str], bad: Callable[[
     found = [i for i, operator in enumerate(main.operators) if bad(operator)]
     cut = proposals.around(steps, found, [called[index] for index in main.outputs]) if found else None
     named = cut is not None and "" not in (*cut.inputs, *cut.outputs)
-    return proposals.advice(path, cut) if named else ""
+    finished = any(tensor.scales and tensor.dtype in stored.INTEGERS for tensor in main.tensors)
+    return proposals.advice(path, cut, finished=finished) if named else ""
 
 
 def rows(main: graph.Graph, ends: dict[int, str]) -> tuple[TensorRow, ...]:

@@ -67,21 +67,25 @@ def _closure(start: int, beside: Callable[[int], list[int]]) -> set[int]:
     return found
 
 
-def command(path: Path, cut: Cut, shapes: Sequence[str] = ()) -> str:
+def command(path: Path, cut: Cut, shapes: Sequence[str] = (), *, finished: bool = False) -> str:
     """A command that builds what is left; it needs no data.
 
     Args:
         path: the model.
         cut: where to cut.
         shapes: for ``--shape``, of inputs whose sizes nothing tells.
+        finished: the model is of integers, and stays in its precision.
     """
-    words = ["edgekit", "build", str(path), "-t", "android", "--precision", "float32"]
+    words = ["edgekit", "build", str(path), "-t", "android"]
+    words += [] if finished else ["--precision", "float32"]
     words += ["--inputs", ",".join(cut.inputs)] if cut.inputs else []
     words += [word for shape in shapes for word in ("--shape", shape)]
     words += ["--outputs", ",".join(cut.outputs)] if cut.outputs else []
     return shlex.join(words)
 
 
-def advice(path: Path, cut: Cut | None, shapes: Sequence[str] = ()) -> str:
-    """What a message's fix says of a cut; empty if there is none."""
-    return "" if cut is None else f"cut them off and do them in the app: `{command(path, cut, shapes)}`"
+def advice(path: Path, cut: Cut | None, shapes: Sequence[str] = (), *, finished: bool = False) -> str:
+    """What a message's fix says of a cut (see `command`); empty if there is none."""
+    if cut is None:
+        return ""
+    return f"cut them off and do them in the app: `{command(path, cut, shapes, finished=finished)}`"

@@ -1,8 +1,10 @@
 """The verbs on TFLite files that are integers already: they are taken as they are, or not at all."""
 
+import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
@@ -80,6 +82,19 @@ def test_any_file_of_integers_is_forecast(session: Session, tmp_path: Path, kind
     assert where.pop("CONV_2D") == "Edge TPU"
     last = {"float": "DEQUANTIZE", "int32": "ARG_MAX", "int64": "ARG_MAX", "custom": "CUSTOM:PoseDecoder"}
     assert where == ({last[kind]: "CPU"} if kind in last else {})
+
+
+def test_what_decodes_at_the_end_is_cut_off_as_the_refusal_proposes(session: Session, tmp_path: Path) -> None:
+    """LiteRT has no code for it, so that what is published could not be verified."""
+    project = Project(targets=("android",), output_folder=str(tmp_path / "out"))
+    with pytest.raises(Unsupported, match="PoseDecoder") as refused:
+        build(session, project, written(tmp_path / "pose.tflite", "custom"))
+    assert "--precision" not in refused.value.fix
+    (names,) = re.findall(r"--outputs (\S+)`", refused.value.fix)
+    cut = msgspec.structs.replace(project, outputs=tuple(names.split(",")))
+    (result,) = build(session, cut, tmp_path / "pose.tflite")
+    assert result.manifest is not None, result.error
+    assert result.manifest.artifacts[0].precision == "int8"
 
 
 def test_a_file_that_is_compiled_already_is_not_forecast(session: Session, tmp_path: Path) -> None:
