@@ -31,7 +31,7 @@ import msgspec
 from edgekit.engine import unfinished
 from edgekit.errors import InputError, from_os
 from edgekit.host import cachedir
-from edgekit.host.ownership import Scratch
+from edgekit.host.ownership import Scratch, there
 from edgekit.nouns.base import FileDigest, decoded
 from edgekit.nouns.lineage import Step, chain
 
@@ -144,7 +144,8 @@ class Store:
         with self._writing(), self.scratch() as scratch:
             temporary = scratch.path
             since = time.monotonic()
-            result = make(temporary)
+            with there(temporary):
+                result = make(temporary)
             seconds = time.monotonic() - since
             files = {
                 str(path.relative_to(temporary)): file_digest(path)

@@ -23,7 +23,7 @@ from edgekit.host import deadline, death, sandbox
 from edgekit.host.cachedir import cache_folder
 from edgekit.host.child import Child, DiedError, GarbledError, OverdueError
 from edgekit.host.events import Listener, ignore
-from edgekit.host.ownership import Scratch, temporary, temporary_place
+from edgekit.host.ownership import Scratch, temporary, temporary_place, there
 
 BENCH = {"drivers", "meters"}
 """Rooms whose leaves load no model: if one dies, the bench is to be looked at."""
@@ -121,7 +121,8 @@ class Worker:
 
         Raises:
             EdgekitError: as the leaf raised it.
-            InputError: a file's name is no text, or a model needs more memory than it may have.
+            InputError: a file's name is no text, a model needs more memory than it may have, or the child's folder was
+                removed.
             Unsupported: the child died, for instance of a fault in a native library that read a model; or it took
                 too long.
             DeviceError: it did so while it was busy with a device or a meter.
@@ -131,19 +132,21 @@ class Worker:
         trusted = room in TRUSTED
         limit_s = LIMITS_S.get(method) if limit_s is None else limit_s
         child = self._running(trusted=trusted)
-        with _aside(arguments, self._own(), trusted=trusted) as given:
-            request = calls.Request(room, leaf, method, given)
-            try:
-                return calls.result(child.ask(calls.encoded(request), tell=tell, limit_s=limit_s), request)
-            except DiedError as died:
-                raise self._died(died, request, arguments) from died
-            except OverdueError as error:
-                raise _overdue(request, limit_s or 0) from error
-            except (msgspec.MsgspecError, GarbledError) as error:
-                raise _garbled(request, error, self._log) from error
-            finally:
-                if not child.alive:
-                    self.close()
+        own = self._own()
+        try:
+            with there(own), _aside(arguments, own, trusted=trusted) as given:
+                request = calls.Request(room, leaf, method, given)
+                try:
+                    return calls.result(child.ask(calls.encoded(request), tell=tell, limit_s=limit_s), request)
+                except DiedError as died:
+                    raise self._died(died, request, arguments) from died
+                except OverdueError as error:
+                    raise _overdue(request, limit_s or 0) from error
+                except (msgspec.MsgspecError, GarbledError) as error:
+                    raise _garbled(request, error, self._log) from error
+        finally:
+            if not child.alive:
+                self.close()
 
     def _died(self, died: DiedError, request: calls.Request, arguments: dict[str, Any]) -> Exception:
         place = str(getattr(arguments.get("device"), "id", request.place))

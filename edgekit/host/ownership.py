@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from edgekit.errors import InputError
+from edgekit.errors import CancelledError, EdgekitError, InputError
 
 RANDOM = r"[a-z0-9_]{8}"
 """What `tempfile.mkdtemp` puts behind a prefix."""
@@ -184,6 +184,25 @@ def _is(handle: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(handle), os.lstat(path))
     except OSError:
         return False
+
+
+@contextmanager
+def there(folder: Path) -> Iterator[None]:
+    """What fails in the block fails because this folder of edgekit's own was removed, if it is gone.
+
+    Raises:
+        InputError: it was, as by what clears old temporary files or the cache.
+    """
+    try:
+        yield
+    except (OSError, EdgekitError) as error:
+        if isinstance(error, CancelledError) or folder.is_dir():
+            raise
+        raise InputError(
+            "A folder of edgekit's own was removed while it worked.",
+            place=str(folder),
+            fix="run it again, and let nothing clear the cache or temporary files meanwhile",
+        ) from error
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The child process: its death, its chatter, its end; with leaves that misbehave on purpose."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -203,6 +204,16 @@ def test_a_log_that_another_run_removed_is_no_bug(rogue: Worker, tmp_path: Path)
         with pytest.raises(kind):
             describe(rogue, name)
         (tmp_path / "log.txt").unlink(missing_ok=True)
+
+
+def test_a_folder_that_is_cleared_away_is_no_bug(rogue: Worker, tmp_path: Path) -> None:
+    """As systems do with old temporary files, and users with caches."""
+    with pytest.raises(InputError, match="wrong"):
+        describe(rogue, "refused")
+    shutil.rmtree(rogue._own())
+    with pytest.raises(InputError, match="was removed while it worked") as cleared:
+        rogue.call("sources", "rogue", "to_waist", path=Path("net"), options=SourceOptions(), out=tmp_path / "out")
+    assert "run it again" in cleared.value.fix
 
 
 def test_a_full_disk_is_the_users_to_mend(rogue: Worker) -> None:
