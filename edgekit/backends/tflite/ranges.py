@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edgekit.errors import InputError
 from edgekit.host import events
 from edgekit.waist import fusing, run
-from edgekit.waist.graph import Graph
+from edgekit.waist.graph import Graph, Operator
 from edgekit.waist.tensors import Array
 
 Floats = NDArray[np.floating[Any]]
@@ -197,15 +197,29 @@ def choose(
         low, high = max(min(low, 0.0), -WIDEST), min(max(high, 0.0), WIDEST)
         ranges[index] = (low, high) if high - low >= NARROWEST else (low, low + NARROWEST)
     for operator in graph.operators:
-        if operator.name == "HARD_SWISH" and operator.inputs[0] in ranges and operator.outputs[0] in ranges:
-            least = (ranges[operator.inputs[0]][1] - ranges[operator.inputs[0]][0]) / HARD_SWISH_STEPS
-            low, high = ranges[operator.outputs[0]]
-            ranges[operator.outputs[0]] = low, max(high, low + least)
+        if operator.inputs[0] in ranges and operator.outputs[0] in ranges:
+            _relate(operator, ranges)
     ranges |= {index: (min(low, 0.0), max(high, 0.0)) for index, (low, high) in (fixed or {}).items()}
     for index in right_factors(graph) & ranges.keys():
         largest = max(-ranges[index][0], ranges[index][1])
         ranges[index] = -largest * 128 / 127, largest  # zero point 0 to the bit
     return ranges
+
+
+def _relate(operator: Operator, ranges: dict[int, Range]) -> None:
+    """Widen the range of an operator's operand or result where its kernel relates the two."""
+    (least, most), (low, high) = ranges[operator.inputs[0]], ranges[operator.outputs[0]]
+    if operator.name == "HARD_SWISH":
+        ranges[operator.outputs[0]] = low, max(high, low + (most - least) / HARD_SWISH_STEPS)
+    elif operator.name == "PADV2":  # the value of the padding is clipped to the operand's range
+        whole = min(least, low), max(most, high)
+        if whole[1] - whole[0] <= MOST_PADDED * (most - least):
+            ranges[operator.inputs[0]] = whole
+
+
+MOST_PADDED = 2.0
+"""How many times wider an operand's range may become for the value that it is padded with: one bit of its values. What
+lies beyond, such as -1e9 before a maximum, is clipped."""
 
 
 def _finite(rows: list[Floats]) -> Floats:

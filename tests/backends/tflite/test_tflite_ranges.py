@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edgekit.backends.tflite import ranges
+from edgekit.waist import graph
 from edgekit.waist.graph import Graph
 from tests import networks
 from tests.backends.integers import Quantized, normal
@@ -72,3 +73,18 @@ def test_activations_of_any_magnitude(scale: float, tmp_path: Path) -> None:
     path = net.save(tmp_path / "waist.tflite", y)
     samples: dict[str, Any] = {name: (values * scale).astype(np.float32) for name, values in normal(path).items()}
     assert Quantized(path, samples, tmp_path / "out").sqnr_db()["y"] > (30 if scale > 1e-20 else -1)
+
+
+@pytest.mark.parametrize("value", [5.0, -7.0, -1e9])
+def test_what_is_padded_with_lies_in_the_operands_range(value: float, tmp_path: Path) -> None:
+    """LiteRT clips the padding to that range; what would cost more than a bit is clipped."""
+    net = networks.Network()
+    x = net.input("x", (1, 6, 6, 2))
+    pads = net.constant("pads", np.array([[0, 0], [1, 1], [1, 1], [0, 0]], np.int32))
+    padded = net.operator("PADV2", [x, pads, net.constant("v", np.float32(value))], (1, 8, 8, 2), kind="PadV2Options")
+    path = net.save(tmp_path / "waist.tflite", net.operator("RELU", [padded], (1, 8, 8, 2), name="y"))
+    samples = {"x": normal(path)["source_x"]}
+    main = graph.read(path)[0]
+    found = ranges.choose(main, ranges.observe(path, main, samples, np.arange(2), 0).activations, "minmax")
+    (low, high), (least, most) = (found[main.operators[0].inputs[0]], (samples["x"].min(), samples["x"].max()))
+    assert (low, high) == pytest.approx((least, most) if value == -1e9 else (min(least, value), max(most, value)))
