@@ -23,7 +23,7 @@ from edgekit.host.cachedir import cache_folder
 from edgekit.steps import bundling
 from tests.cpu_times import CpuTimes
 from tests.lines import Lines
-from tests.scheduling import WITH_MODELS, WITH_TENSORFLOW, WITH_WORKERS, SharingFiles
+from tests.scheduling import TOGETHER, SharingFiles
 
 # A busy machine is no failure, and neither is a fixture that all examples share. Whether a change lands depends
 # on the change and not on the draw; elsewhere every run draws anew.
@@ -112,8 +112,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("study")
     # What one process does alone first, then files of slow tests, so that all processes end together.
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    together = WITH_TENSORFLOW, WITH_WORKERS, WITH_MODELS
-    alone = {item.path for item in items if any(files.search(item.path.as_posix()) for files in together)}
+    alone = {item.path for item in items if any(files.search(item.path.as_posix()) for files in TOGETHER.values())}
     items.sort(key=lambda item: (item.path not in alone, item.path not in slow))
     folder = Path(os.environ.get("EDGEKIT_SHARED", ROOT.parent / "shared"))
     if folder.is_dir():

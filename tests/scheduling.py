@@ -1,18 +1,22 @@
 """How pytest-xdist deals out files of tests: one at a time, but for those that share what is dear.
 
-Files that import TensorFlow take turns in one process, which imports it once and has one worker that does; so do
-those whose sessions share workers.
+Files that import TensorFlow take turns in two processes, one for what reads networks of Keras, whose worker imports it
+too, and one for what trains; so do those whose sessions share workers, in a third.
 """
 
 import re
 
 from xdist.scheduler import LoadFileScheduling
 
-WITH_TENSORFLOW = re.compile(
-    r"tests/(sources/test_(keras|endless|saved_model|cutting|conformance|tflite)|(trainable|training|passes(/qat)?)/test_"
-    r"|waist/test_loops|backends/tflite/test_tflite_recurrent)\w*\.py"
+WITH_KERAS = re.compile(
+    r"tests/(sources/test_(keras|endless|saved_model|cutting|conformance|tflite)|waist/test_loops"
+    r"|backends/tflite/test_tflite_recurrent)\w*\.py"
 )
-"""Files of tests that import it, or ask the Keras leaf in the session's own worker."""
+"""Files of tests that ask the Keras leaf in the session's own worker, or write networks with TensorFlow."""
+
+
+WITH_TRAINING = re.compile(r"tests/(trainable|training|passes(/qat)?)/test_\w+\.py")
+"""Files of tests that lift and train networks, in this process."""
 
 
 WITH_WORKERS = re.compile(
@@ -26,10 +30,13 @@ WITH_MODELS = re.compile(r"tests/studies/(channels|trainable)/test_shared_models
 """Studies that convert every shared model, in one session."""
 
 
+TOGETHER = {"Keras": WITH_KERAS, "training": WITH_TRAINING, "workers": WITH_WORKERS, "models": WITH_MODELS}
+"""What one process does alone, one after another."""
+
+
 class SharingFiles(LoadFileScheduling):  # type: ignore[misc]
     """All tests of a file in one process, and all files that share something dear."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = str(super()._split_scope(nodeid))
-        groups = {"TensorFlow": WITH_TENSORFLOW, "workers": WITH_WORKERS, "models": WITH_MODELS}
-        return next((name for name, files in groups.items() if files.fullmatch(file)), file)
+        return next((name for name, files in TOGETHER.items() if files.fullmatch(file)), file)

@@ -11,6 +11,8 @@ from edgekit.api import BuildResult
 from edgekit.errors import InputError
 from tests import networks
 
+pytestmark = pytest.mark.usefixtures("kept_workers")
+
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BuildResult]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.scheduling import WITH_TENSORFLOW
+from tests.scheduling import WITH_KERAS
 from tests.sources.keras_files import SCRIPTS
 
 
@@ -16,7 +16,7 @@ from tests.sources.keras_files import SCRIPTS
 def keras_files(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """The folder of that name which `tests/sources/keras_files.py` writes; all are written at once if many are needed."""
     top = tmp_path_factory.mktemp("keras")
-    files = {item.path.name for item in request.session.items if WITH_TENSORFLOW.search(item.path.as_posix())}
+    files = {item.path.name for item in request.session.items if WITH_KERAS.search(item.path.as_posix())}
 
     def folder(name: str) -> Path:
         if not (top / name).exists():

@@ -16,6 +16,10 @@ from edgekit.waist.tensors import inputs_to_file, outputs_to_source, sqnr_db
 pytestmark = pytest.mark.slow
 LIBRARIES = ["k3", "legacy"]
 PLAIN = SourceOptions()
+IN_ONE = pytest.mark.parametrize(
+    "models", ["k3", pytest.param("legacy", marks=[pytest.mark.study, pytest.mark.long])], indirect=True, scope="module"
+)
+"""For what does not depend on the library: of Keras 2 a study tries it."""
 
 
 @pytest.fixture(scope="module", params=LIBRARIES)
@@ -171,6 +175,7 @@ def test_converting_leaves_the_reference_as_it_was(worker: Worker, models: Path,
     assert all(np.array_equal(results[0][name], results[1][name]) for name in results[0])
 
 
+@IN_ONE
 def test_samples_of_a_network_that_mixes_its_batch_are_run_alone(
     worker: Worker, models: Path, tmp_path: Path, own: SourceOptions
 ) -> None:
@@ -179,6 +184,7 @@ def test_samples_of_a_network_that_mixes_its_batch_are_run_alone(
     assert all(np.allclose(values, 1.0) for values in reference.values())
 
 
+@IN_ONE
 @pytest.mark.parametrize("samples", [1, 2, 130])
 def test_every_number_of_samples_is_run(worker: Worker, models: Path, tmp_path: Path, samples: int) -> None:
     _, reference, found = both(worker, models / "multi.keras", tmp_path, samples=samples)
@@ -197,6 +203,7 @@ def test_open_dimensions_need_a_shape(worker: Worker, models: Path, tmp_path: Pa
     assert agree(reference, found)
 
 
+@IN_ONE
 @pytest.mark.parametrize("shape", [(1, 20, 16), (1, 20, 16, 4), (1, 0, 16, 3), (1, 2, 2, 3)])
 def test_shapes_that_do_not_fit_are_explained(worker: Worker, models: Path, shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError) as caught:
@@ -205,6 +212,7 @@ def test_shapes_that_do_not_fit_are_explained(worker: Worker, models: Path, shap
     assert "--shape" in caught.value.fix
 
 
+@IN_ONE
 def test_a_larger_batch_is_possible(worker: Worker, models: Path, tmp_path: Path) -> None:
     options = SourceOptions(shapes={"signal": (3, 20, 4)})
     waist, reference, found = both(worker, models / "conv1d.keras", tmp_path, options)
@@ -239,6 +247,7 @@ def test_a_saved_model_of_keras_is_read_by_its_signature(worker: Worker, models:
     assert describe(worker, models / "exported").format == "savedmodel"
 
 
+@IN_ONE
 @pytest.mark.parametrize("name", ["plain", "other_name"])
 def test_a_saved_model_of_tensorflow_keeps_its_names(worker: Worker, models: Path, tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError) as caught:
@@ -251,6 +260,7 @@ def test_a_saved_model_of_tensorflow_keeps_its_names(worker: Worker, models: Pat
     assert agree(reference, found)
 
 
+@IN_ONE
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.99])
 def test_a_truncated_saved_model_is_refused(worker: Worker, models: Path, tmp_path: Path, share: float) -> None:
     cut = shutil.copytree(models / "plain", tmp_path / "cut")
@@ -268,6 +278,7 @@ def test_a_saved_model_without_its_weights_is_refused(worker: Worker, models: Pa
     assert "variables" in caught.value.fix
 
 
+@IN_ONE
 def test_a_changed_file_is_read_again(worker: Worker, models: Path, tmp_path: Path) -> None:
     path = tmp_path / "model.keras"
     path.write_bytes((models / "lstm.keras").read_bytes())
@@ -276,6 +287,7 @@ def test_a_changed_file_is_read_again(worker: Worker, models: Path, tmp_path: Pa
     assert [spec.shape for spec in describe(worker, path).signature.inputs] == [(1, 20, 4)]
 
 
+@IN_ONE
 def test_the_first_layer_that_differs_is_named(worker: Worker, models: Path, tmp_path: Path) -> None:
     """The waist of one network against another that differs from one layer on."""
     waist, _, _ = both(worker, models / "attention.keras", tmp_path)
@@ -318,12 +330,14 @@ def test_what_a_library_saves_but_nobody_can_build_from(worker: Worker, models: 
         describe(worker, models / "strings")
 
 
+@IN_ONE
 def test_operators_that_tflite_lacks_are_named(worker: Worker, models: Path, tmp_path: Path) -> None:
     with pytest.raises(Unsupported, match="Svd"):
         worker.call("sources", "keras", "to_waist", path=models / "svd", options=PLAIN, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
+@IN_ONE
 def test_custom_objects_must_be_a_dict(worker: Worker, models: Path, own: SourceOptions) -> None:
     reference = str(own.custom_objects).replace(":objects", ":no_dict")
     with pytest.raises(InputError, match="no dict"):

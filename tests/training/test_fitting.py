@@ -40,6 +40,15 @@ def trained(folder: Path, waist: Path, settings: FineTune = QUICK, **given: Any)
     return passed, (out / passed.file).read_bytes()
 
 
+@pytest.fixture(scope="module")
+def taught(network: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
+    """What labels taught the network: what the pass returned, and the file."""
+    folder = tmp_path_factory.mktemp("taught")
+    settings = FineTune(epochs=4, learning_rate=5e-3, alpha=1.0, schedule="plateau")
+    passed, _ = trained(folder, network, settings, labels=True)
+    return passed, folder / "out" / passed.file
+
+
 class Stopped(Exception):
     """Stands for a kill."""
 
@@ -52,29 +61,28 @@ def killed_in(epoch: int) -> Any:
     return events.told_to(listen)
 
 
-def test_labels_teach_and_a_killed_run_goes_on_to_the_same_file(network: Path, tmp_path: Path) -> None:
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    whole.mkdir(), killed.mkdir()
+def test_labels_teach_and_a_killed_run_goes_on_to_the_same_file(
+    network: Path, taught: tuple[Any, Path], tmp_path: Path
+) -> None:
     settings = FineTune(epochs=4, learning_rate=5e-3, alpha=1.0, schedule="plateau")
-    passed, content = trained(whole, network, settings, labels=True)
-    assert digits.accuracy(whole / "out" / passed.file) > 0.85
+    passed, file = taught
+    assert digits.accuracy(file) > 0.85
     assert [epoch.held_out is not None for epoch in passed.epochs] == [True] * 4
     with pytest.raises(Stopped), killed_in(3):
-        trained(killed, network, settings, labels=True)
-    again, same = trained(killed, network, settings, labels=True)
-    assert same == content
+        trained(tmp_path, network, settings, labels=True)
+    again, same = trained(tmp_path, network, settings, labels=True)
+    assert same == file.read_bytes()
     assert [e.loss for e in again.epochs] == [e.loss for e in passed.epochs]
     assert again.epochs[0].seconds != passed.epochs[0].seconds  # it is the first run's, not done again
 
 
-def test_a_teacher_alone_teaches_a_network_that_was_random(network: Path, tmp_path: Path) -> None:
-    taught, right = tmp_path / "right", tmp_path / "taught"
-    taught.mkdir(), right.mkdir()
-    passed, _ = trained(taught, network, labels=True)
-    teacher = taught / "out" / passed.file
-    passed, _ = trained(right, network, teacher=teacher)
+def test_a_teacher_alone_teaches_a_network_that_was_random(
+    network: Path, taught: tuple[Any, Path], tmp_path: Path
+) -> None:
+    teacher = taught[1]
+    passed, _ = trained(tmp_path, network, teacher=teacher)
     assert passed.epochs[-1].loss < 0.1 * passed.epochs[0].loss
-    assert digits.accuracy(right / "out" / passed.file) > digits.accuracy(teacher) - 0.05
+    assert digits.accuracy(tmp_path / "out" / passed.file) > digits.accuracy(teacher) - 0.05
 
 
 def test_its_own_teacher_leaves_a_network_as_it_is(network: Path, tmp_path: Path) -> None:

@@ -356,11 +356,16 @@ MODELS = ["FastestDet", "basic_pitch_nmp", "deeploy_autoencoder1d", "deeploy_cct
           "espcn_subpixel_float", "mnist-8_cntk", "ppocrv4_cls", "silero_vad_v5_16k_op15", "super_resolution_10",
           "tract_byte_sb_bidi_lstm", "tract_keras_tf2_example", "ultraface_version-RFB-320_without_postprocessing",
           "ultraface_version-slim-320"]  # fmt: skip
+SIBLINGS = {"basic_pitch_nmp", "super_resolution_10", "ultraface_version-RFB-320_without_postprocessing"}
+"""Dear ones that show no more than others; a study builds them."""
 
 
 @pytest.mark.shared
 @pytest.mark.slow
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.study, pytest.mark.long] if name in SIBLINGS else []) for name in MODELS],
+)
 def test_real_onnx_models_are_read_directly_and_agree_with_onnx_runtime(
     worker: Worker, shared: Path, tmp_path: Path, name: str
 ) -> None:

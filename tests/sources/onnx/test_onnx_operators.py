@@ -1,6 +1,7 @@
 """Every small model converts and computes what ONNX Runtime computes, or is refused by name."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +15,32 @@ REFUSED = {"conv_dynamic_weights": "Conv"}
 """Case → the operator that the refusal names."""
 
 
+TYPICAL = {"conv_bn", "einsum_attention", "layer_norm", "matmul_add"}
+"""What is converted even if slow tests are left out."""
+
+SIBLINGS = {
+    "acos", "asin", "asinh", "atan", "atanh", "cosh", "log", "sin", "sinh", "tan", "arg_min", "average_pool",
+    "average_pool_ceil", "batch_norm1d", "batch_norm_training_flat", "ceil", "celu", "clip_low", "concat_negative",
+    "conv", "conv1d", "conv1d_depthwise", "conv1d_equal", "conv_relu", "conv_same_lower", "conv_transpose", "cumsum",
+    "deform_conv", "deform_conv_strided", "depth_to_space", "einsum_four", "einsum_sum", "gather_scalar", "gelu",
+    "gelu_erf", "gemm", "global_average_pool1d", "group_norm_18", "instance_norm1d", "lp_norm_1", "matmul",
+    "matmul_batched", "matmul_square", "max_pool", "max_pool1d", "max_pool_ceil", "ms_attention", "ms_attention_causal",
+    "ms_attention_ends", "ms_attention_rows", "ms_gelu", "ms_grouped", "ms_grouped_bias", "ms_grouped_past",
+    "ms_inverse", "ms_inverse_large", "ms_multi_head", "ms_multi_head_bias", "outer_difference", "pad_constant",
+    "pad_edge", "reduce_l1", "reduce_logsum", "reduce_max_20", "reduce_mean", "reduce_min", "reduce_prod",
+    "reduce_sum_all", "reduce_sumsquare", "resize_1d", "resize_linear_aligned", "resize_linear_down",
+    "resize_linear_half_pixel", "resize_nearest", "resize_nearest_half_pixel", "selu", "slice", "softmax",
+    "softmax_channels", "split", "split_num_outputs", "sum_of_three", "swish", "top_k", "trilu", "where",
+}  # fmt: skip
+"""Cases whose kind another case shows; a study converts them."""
+
+
+def marked(name: str) -> Any:
+    return pytest.param(name, marks=[pytest.mark.study, pytest.mark.long] if name in SIBLINGS else [])
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(set(CASES) - set(REFUSED)))
+@pytest.mark.parametrize("name", map(marked, sorted(set(CASES) - set(REFUSED) - TYPICAL)))
 def test_small_models_convert_faithfully(name: str, worker: Worker, tmp_path: Path) -> None:
     assert_faithful(worker, save(tmp_path, CASES[name]), tmp_path)
 
@@ -48,6 +73,6 @@ def test_what_cannot_be_converted_is_refused_by_operator(name: str, worker: Work
         convert(worker, save(tmp_path, CASES[name]), tmp_path / "waist")
 
 
-@pytest.mark.parametrize("name", ["conv_bn", "layer_norm", "einsum_attention", "matmul_add"])
+@pytest.mark.parametrize("name", sorted(TYPICAL))
 def test_typical_models_convert_faithfully(name: str, worker: Worker, tmp_path: Path) -> None:
     assert_faithful(worker, save(tmp_path, CASES[name]), tmp_path)
