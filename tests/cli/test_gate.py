@@ -9,6 +9,8 @@ from junitparser import JUnitXml
 from edgekit import cli
 from tests.measure.gated_folders import artifact, folder, manifest, profile
 
+pytestmark = pytest.mark.usefixtures("kept_workers")
+
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -26,6 +26,8 @@ from edgekit.nouns.verification import Agreement, TaskMetric, Verification
 from edgekit.steps import ladder, mixed, rungs
 from edgekit.steps.conversion import Subject
 
+pytestmark = pytest.mark.usefixtures("kept_workers")
+
 NOTHING = Signature(inputs=(), outputs=())
 INT8 = Variant(file="model_int8.tflite", backend="tflite", precision="int8", use="")
 FLOAT_SOURCE = cast("Subject", SimpleNamespace(own=lambda _: None, waist=None))

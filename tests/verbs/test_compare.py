@@ -21,6 +21,8 @@ from edgekit.nouns.target import BuildOptions
 from edgekit.verbs import compare
 from tests import networks
 
+pytestmark = pytest.mark.usefixtures("kept_workers")
+
 HOST = Device(id="local", kind="local", title="this host", runs=(".tflite",))
 
 

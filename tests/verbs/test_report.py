@@ -17,6 +17,8 @@ from edgekit.verbs.report import report
 from tests import networks
 from tests.measure.gated_folders import artifact, folder, manifest, profile
 
+pytestmark = pytest.mark.usefixtures("kept_workers")
+
 
 @pytest.fixture
 def session(tmp_path: Path) -> Iterator[Session]:
