@@ -159,7 +159,7 @@ def test_steady_power_is_told_exactly(load_w: float, idle_w: float, runs: int, s
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [6, 10])
+@pytest.mark.parametrize("count", [6, pytest.param(10, marks=[pytest.mark.study, pytest.mark.long])])
 def test_the_interval_holds_the_truth_as_often_as_it_says(count: int) -> None:
     inside = 0
     for trial in range(400):

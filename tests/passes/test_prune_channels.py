@@ -17,7 +17,9 @@ from tests.training import digits
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network that knows its digits."""
     folder = tmp_path_factory.mktemp("digits")
-    asked = digits.task(folder, digits.network(folder / "random.tflite", width=16), FineTune(epochs=6), labels=True)
+    asked = digits.task(
+        folder, digits.network(folder / "random.tflite", width=16), FineTune(epochs=6, rates=1), labels=True
+    )
     made = registry.leaf("passes", "finetune").apply(asked, folder)
     return folder / made.file
 

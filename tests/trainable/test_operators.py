@@ -15,7 +15,23 @@ ROUNDED = {"QUANTIZE"}
 """Cases whose slope is 0 almost everywhere, and that pass the gradient of what they round."""
 
 
-@pytest.mark.parametrize("name", cases.CASES)
+SIBLINGS = {
+    "RELU_N1_TO_1", "RELU_0_TO_1", "TANH", "ELU", "NEG", "SQUARE", "SIN", "COS", "RSQRT_of_positives", "SUB", "MINIMUM",
+    "GELU_approximate", "PRELU_of_rows", "CONV_2D", "CONV_2D_dilated", "CONV_2D_places", "DEPTHWISE_CONV_2D",
+    "DEPTHWISE_CONV_2D_dilated", "TRANSPOSE_CONV_places", "TRANSPOSE_CONV_same", "FULLY_CONNECTED_rows", "BATCH_MATMUL",
+    "AVERAGE_POOL_2D_valid", "MAX_POOL_2D_same", "L2_POOL_2D_valid", "SUM_kept", "REDUCE_MIN_of_channels", "SPLIT", "PAD",
+    "SPACE_TO_DEPTH", "SPACE_TO_BATCH_ND", "RESIZE_BILINEAR", "LSTM", "LSTM_time_major", "RNN",
+}  # fmt: skip
+"""Cases whose kind another case shows; a study lifts them."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.study, pytest.mark.long] if name in SIBLINGS else [])
+        for name in cases.CASES
+    ],
+)
 def test_an_operator_is_lifted(name: str, tmp_path: Path) -> None:
     path = cases.write(name, tmp_path)
     lifted = lifting.lift(path)
