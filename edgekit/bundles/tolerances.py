@@ -41,7 +41,8 @@ EXP_ULPS = 8
 
 SOFTMAX_ULPS = 32
 """numpy adds 128 numbers in 8 sums of 16, and pairs of such blocks (``numpy/_core/src/umath/loops_utils.h.src``): at
-most 16 + 3 + log2(n / 128) roundings, with those of two `exp` and a division; enough for a million classes."""
+most 16 + 3 + log2(n / 128) roundings, with those of two `exp` and a division; enough for a million classes. Code for
+apps adds up in double precision: in float32, one number after another, thousands of roundings go the same way."""
 
 NORM_ULPS = 32
 """Of a vector's length: the same sum, a root and a division."""

@@ -6,11 +6,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from edgekit.nouns.description import Description
-from edgekit.nouns.model import Signature
+from edgekit.nouns.description import ClassificationOutput, Description, EmbeddingOutput
+from edgekit.nouns.model import Signature, TensorSpec
 from tests.bundles.made import Maker, detector
 from tests.bundles.written import written
 from tests.studies.apps import tflite_library
@@ -165,6 +167,36 @@ def test_wrong_boxes_are_named(library: tflite_library.Library, tmp_path: Path) 
         stages = failed - {"FAILED whole path"}  # samples of a build seldom come near a threshold
         assert stages == (set() if case == "none" else {"FAILED postprocess"}), (case, part)
         assert ("labels" in case) <= ("found, labels" in part)
+
+
+class Drifting(Maker):
+    """Outputs whose numbers are nearly all the same: adding them up in float32, each sum is rounded to the same side."""
+
+    def outputs(self, signature: Signature) -> list[Any]:
+        made = [np.full(spec.shape, -2.3, np.float32) for spec in signature.outputs]
+        for values in made:
+            values[0, 0] = 0
+        return made
+
+
+def test_long_sums_agree(library: tflite_library.Library, tmp_path: Path) -> None:
+    """Of thousands of classes, and of the length of a long vector."""
+    specs = [
+        TensorSpec(
+            name=name,
+            source_name=name,
+            shape=(1, 5000),
+            source_shape=(1, 5000),
+            dtype="float32",
+            source_dtype="float32",
+        )
+        for name in ("image", "classes", "vector")
+    ]
+    rows = ClassificationOutput(name="classes", activation="softmax"), EmbeddingOutput(name="vector", normalize=True)
+    signature = Signature(inputs=tuple(specs[:1]), outputs=tuple(specs[1:]))
+    bundled(tmp_path / "sums", signature, Description(outputs=rows), Drifting(1))
+    run = replayed(tmp_path, ["sums"], library)
+    assert run.returncode == 0, run.stderr
 
 
 def cmake(folder: Path, build: Path, library: tflite_library.Library) -> None:
