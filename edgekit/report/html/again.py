@@ -2,20 +2,32 @@
 
 import shlex
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
+from edgekit.config import recipes
 from edgekit.nouns.manifest import Manifest
 from edgekit.nouns.model import SourceOptions
+from edgekit.nouns.recipe import name_of
+from edgekit.nouns.target import BuildOptions
 
 DESCRIBED = "# beside an edgekit.toml with the same [[input]] and [[output]] tables (description, in every setting)\n"
 
+OWN = "# with a recipe {}.toml of the same [[passes]] (passes, in every setting)\n"
+
 
 def command(manifest: Manifest) -> str:
-    """One line for a shell, behind a comment if the build had a description, which flags cannot say."""
+    """One line for a shell, behind comments on what flags cannot say: a description, a recipe that is not built in."""
     words = ["edgekit", "build", manifest.source.file, "--target", manifest.target]
     words += [*_source(manifest.source_options), *_recipe(manifest), *_data(manifest)]
-    return ("" if manifest.description.empty else DESCRIBED) + shlex.join(words)
+    told = "" if manifest.description.empty else DESCRIBED
+    told += "" if _built_in(manifest.recipe) else OWN.format(manifest.recipe.recipe)
+    return told + shlex.join(words)
+
+
+def _built_in(said: BuildOptions) -> bool:
+    return said.recipe in recipes.recipe_names()
 
 
 def _source(said: SourceOptions) -> Iterator[str]:
@@ -31,13 +43,12 @@ def _source(said: SourceOptions) -> Iterator[str]:
 
 def _recipe(manifest: Manifest) -> Iterator[str]:
     said, usual = manifest.recipe, type(manifest.recipe)()
-    for key in ("recipe", "precision", "io", "calibration_samples", "seed", "effort"):
+    if said.recipe != usual.recipe:
+        yield from ("--recipe", said.recipe if _built_in(said) else f"{said.recipe}.toml")
+    for key in ("precision", "io", "calibration_samples", "seed", "effort"):
         if getattr(said, key) != getattr(usual, key):
             yield from (f"--{key.replace('_', '-')}", str(getattr(said, key)))
-    for key, value in msgspec.to_builtins(said.quantization).items():
-        if value != getattr(usual.quantization, key):
-            text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-            yield from ("--set", f"{key}={text.lower() if isinstance(value, bool) else text}")
+    yield from _settings(said)
     yield from ("--time-limit", f"{said.time_limit_s:g}s") if said.time_limit_s is not None else ()
     yield from _flags(
         {
@@ -47,6 +58,28 @@ def _recipe(manifest: Manifest) -> Iterator[str]:
             "--sample-app": said.sample_app,
         }
     )
+
+
+def _settings(said: BuildOptions) -> Iterator[str]:
+    """What goes before the settings of quantization, and before those of the recipe's passes."""
+    usual = BuildOptions()
+    yield from _changed("", said.quantization, usual.quantization)
+    if _built_in(said):
+        known = {name_of(one): one for one in recipes.recipe(said.recipe).passes}
+        for one in {name_of(one): one for one in said.passes}.values():
+            yield from _changed(f"{name_of(one)}.", one, known.get(name_of(one), one))
+
+
+def _changed(prefix: str, said: msgspec.Struct, usual: msgspec.Struct) -> Iterator[str]:
+    for key, value in msgspec.structs.asdict(said).items():
+        if value != getattr(usual, key):
+            yield from ("--set", f"{prefix}{key}={_text(value)}")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _data(manifest: Manifest) -> Iterator[str]:

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from edgekit.cli.build import verb as build_verb
+from edgekit.config import recipes
 from edgekit.nouns.description import Description, ImageInput
 from edgekit.nouns.model import SourceOptions
 from edgekit.nouns.profile import Estimate
@@ -172,6 +173,20 @@ def test_the_command_is_one_that_builds_the_same() -> None:
     assert context.params["embed_preprocessing"]
     settings = context.params["settings"]["quantization"]
     assert settings == {"ranges": "minmax", "per_channel": False, "float_operators": (3, "SOFTMAX")}
+
+
+def test_the_command_says_what_was_set_of_a_recipe() -> None:
+    overrides = {"prune-channels": {"remove": 0.4, "repair": False, "augmentation": ["flip", "crop"]}}
+    asked = recipes.recipe("prune-channels50", overrides)
+    made = manifest(artifact())
+    options = msgspec.structs.replace(made.recipe, recipe=asked.name, passes=asked.passes)
+    words = shlex.split(again.command(msgspec.structs.replace(made, recipe=options)), comments=True)
+    context = build_verb.make_context("build", words[2:], resilient_parsing=False)
+    assert recipes.recipe(context.params["recipe"], context.params["settings"]["passes"]) == asked
+    own = msgspec.structs.replace(options, recipe="mine")
+    line = again.command(msgspec.structs.replace(made, recipe=own))
+    assert "mine.toml of the same [[passes]]" in line
+    assert "--recipe mine.toml" in line
 
 
 def test_the_command_says_that_there_was_a_description() -> None:
