@@ -197,13 +197,17 @@ def choose(
         low, high = max(min(low, 0.0), -WIDEST), min(max(high, 0.0), WIDEST)
         ranges[index] = (low, high) if high - low >= NARROWEST else (low, low + NARROWEST)
     for operator in graph.operators:
-        if operator.inputs[0] in ranges and operator.outputs[0] in ranges:
+        if operator.name in RELATED and operator.inputs[0] in ranges and operator.outputs[0] in ranges:
             _relate(operator, ranges)
     ranges |= {index: (min(low, 0.0), max(high, 0.0)) for index, (low, high) in (fixed or {}).items()}
     for index in right_factors(graph) & ranges.keys():
         largest = max(-ranges[index][0], ranges[index][1])
         ranges[index] = -largest * 128 / 127, largest  # zero point 0 to the bit
     return ranges
+
+
+RELATED = {"HARD_SWISH", "PADV2"}
+"""Operators whose kernels relate the range of the first operand to that of the result."""
 
 
 def _relate(operator: Operator, ranges: dict[int, Range]) -> None:
