@@ -143,8 +143,8 @@ def main(folder: str, number: str, runtime: ways.Runtime, way: str) -> None:
 
 
 def dated(outcome: Outcome) -> Outcome:
-    """An outcome with this day and edgekit's revision."""
-    outcome.commit, outcome.date = revision(), today()
+    """An outcome with this day and the revision of edgekit that made it."""
+    outcome.commit, outcome.date = ways.EARLIER if outcome.name == ways.BEFORE else revision(), today()
     return outcome
 
 

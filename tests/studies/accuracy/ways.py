@@ -4,11 +4,14 @@ Tools that read TFLite begin at the waist that edgekit's sources make, without i
 TFLiteConverter begins at a Keras model itself, onnx2tf and NNCF at an ONNX model.
 """
 
+import io
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -80,15 +83,15 @@ def tensorflow(ground: Ground, folder: Path) -> Made:
     return _timed(make)
 
 
-def _ran(words: list[Any], folder: Path) -> str:
-    """What a Python command says.
+def _ran(words: list[Any], folder: Path, **environment: str) -> str:
+    """What a Python command says; ``environment`` goes before this process's.
 
     Raises:
         RuntimeError: it failed; the last line that tells of an error.
     """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # onnx2tf calls onnxsim
     done = subprocess.run(
-        [sys.executable, *words], cwd=folder, env=os.environ | {"PATH": path}, check=False,
+        [sys.executable, *words], cwd=folder, env=os.environ | {"PATH": path} | environment, check=False,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     if done.returncode:
@@ -207,6 +210,40 @@ def by_edgekit(target: str, quantization: dict[str, Any], **search: Any) -> Make
     return maker
 
 
+EARLIER = "4217eb8"
+"""The last commit of edgekit that left weights as they were rounded, ranges to one of four schemes for a whole network,
+and the graph to the converter."""
+
+
+BEFORE = "edgekit, before"
+"""The way of that commit."""
+
+
+def earlier(ground: Ground, folder: Path) -> Made:
+    """``edgekit build`` as it was at `EARLIER`, from this repository's history."""
+    if not ground.task.per_channel:
+        raise UnreadError("it knew no single scale for the weights of a layer")
+    words = ["git", "archive", EARLIER, "edgekit", "targets", "calibration_data"]
+    archive = subprocess.run(words, cwd=ROOT, check=True, capture_output=True).stdout
+    code, samples, out = (folder / name for name in ("code", "calibration.npz", "out"))
+    with tarfile.open(fileobj=io.BytesIO(archive)) as file:
+        file.extractall(code, filter="data")
+    (spec,) = ground.signature.inputs
+    np.savez(samples, **{spec.source_name: ground.calibration})
+    shapes = [f"--shape={name}={','.join(map(str, shape))}" for name, shape in ground.task.shapes.items()]
+    asked = ["--precision", "int8", "--calibration", samples, "--allow-loss", "-o", out, *shapes]
+    _ran(
+        ["-m", "edgekit", "build", ground.source, "-t", "android", *asked],
+        folder,
+        PYTHONPATH=str(code),
+        EDGEKIT_CACHE=str(folder / "cache"),
+    )
+    (file,) = json.loads((out / "manifest.json").read_text())["artifacts"]
+    return Made(
+        out / file["file"], sum(step.get("seconds") or 0 for step in file["lineage"] if step["what"] == "build")
+    )
+
+
 RUNGS = ("nearest", "bias-correction", "learned", "auto")
 """What edgekit does to weights, from cheap to dear. The first leaves activations alone too, as builds did before any of it was
 there; the last is what a build does that is told nothing."""
@@ -222,6 +259,7 @@ WAYS: dict[Runtime, dict[str, Maker]] = {
         "TFLiteConverter": tensorflow,
         "ai-edge-quantizer": ai_edge,
         "onnx2tf -oiqt": onnx2tf,
+        BEFORE: earlier,
         **_rungs("android"),
         "edgekit, --min-sqnr 40 --time-limit 1m": by_edgekit("android", {}, min_sqnr=40.0, time_limit="1m"),
     },
