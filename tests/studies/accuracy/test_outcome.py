@@ -87,6 +87,7 @@ def test_the_page_tells_where_a_peer_is_ahead() -> None:
         "TFLiteConverter": outcome([0.001] * 200, right),
         "ai-edge-quantizer": outcome([0.1] * 200, right),
         "onnx2tf -oiqt": Outcome(name="", error="ValueError: no"),
+        "edgekit, before": outcome([0.02] * 200, wrong),
         "edgekit, nearest": outcome([0.02] * 200, wrong),
         "edgekit, auto": outcome([0.01] * 200, wrong),
     }
