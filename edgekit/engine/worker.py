@@ -135,18 +135,23 @@ class Worker:
         own = self._own()
         try:
             with there(own), _aside(arguments, own, trusted=trusted) as given:
-                request = calls.Request(room, leaf, method, given)
-                try:
-                    return calls.result(child.ask(calls.encoded(request), tell=tell, limit_s=limit_s), request)
-                except DiedError as died:
-                    raise self._died(died, request, arguments) from died
-                except OverdueError as error:
-                    raise _overdue(request, limit_s or 0) from error
-                except (msgspec.MsgspecError, GarbledError) as error:
-                    raise _garbled(request, error, self._log) from error
+                return self._answer(child, calls.Request(room, leaf, method, given), arguments, tell, limit_s)
         finally:
             if not child.alive:
                 self.close()
+
+    def _answer(
+        self, child: Child, request: calls.Request, arguments: dict[str, Any], tell: Listener, limit_s: float | None
+    ) -> Any:
+        """What the child answers, or in edgekit's words why it does not."""
+        try:
+            return calls.result(child.ask(calls.encoded(request), tell=tell, limit_s=limit_s), request)
+        except DiedError as died:
+            raise self._died(died, request, arguments) from died
+        except OverdueError as error:
+            raise _overdue(request, limit_s or 0) from error
+        except (msgspec.MsgspecError, GarbledError) as error:
+            raise _garbled(request, error, self._log) from error
 
     def _died(self, died: DiedError, request: calls.Request, arguments: dict[str, Any]) -> Exception:
         place = str(getattr(arguments.get("device"), "id", request.place))

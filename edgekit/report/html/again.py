@@ -32,23 +32,24 @@ def _built_in(said: BuildOptions) -> bool:
 
 def _source(said: SourceOptions) -> Iterator[str]:
     for name, sizes in said.shapes.items():
-        yield from ("--shape", f"{name}={','.join(map(str, sizes))}")
+        yield from ("--shape", f"{name}={_text(sizes)}")
     for name, values in said.constants.items():
-        yield from ("--constant", f"{name}={','.join(str(value).lower() for value in values)}")
+        yield from ("--constant", f"{name}={_text(values)}")
     for option, names in {"--inputs": said.inputs, "--outputs": said.outputs}.items():
-        yield from (option, ",".join(names)) if names else ()
+        yield from (option, _text(names)) if names else ()
     yield from ("--custom-objects", said.custom_objects) if said.custom_objects else ()
     yield from _flags({"--keep-layout": said.keep_layout, "--allow-unsafe": said.allow_unsafe})
 
 
 def _recipe(manifest: Manifest) -> Iterator[str]:
-    said, usual = manifest.recipe, type(manifest.recipe)()
+    said, usual = manifest.recipe, BuildOptions()
     if said.recipe != usual.recipe:
         yield from ("--recipe", said.recipe if _built_in(said) else f"{said.recipe}.toml")
     for key in ("precision", "io", "calibration_samples", "seed", "effort"):
         if getattr(said, key) != getattr(usual, key):
             yield from (f"--{key.replace('_', '-')}", str(getattr(said, key)))
-    yield from _settings(said)
+    yield from _changed("", said.quantization, usual.quantization)
+    yield from _passes(said)
     yield from ("--time-limit", f"{said.time_limit_s:g}s") if said.time_limit_s is not None else ()
     yield from _flags(
         {
@@ -60,10 +61,8 @@ def _recipe(manifest: Manifest) -> Iterator[str]:
     )
 
 
-def _settings(said: BuildOptions) -> Iterator[str]:
-    """What goes before the settings of quantization, and before those of the recipe's passes."""
-    usual = BuildOptions()
-    yield from _changed("", said.quantization, usual.quantization)
+def _passes(said: BuildOptions) -> Iterator[str]:
+    """What goes before the settings of a recipe that is built in; those of another stand in its file."""
     if _built_in(said):
         known = {name_of(one): one for one in recipes.recipe(said.recipe).passes}
         for one in {name_of(one): one for one in said.passes}.values():
@@ -77,8 +76,9 @@ def _changed(prefix: str, said: msgspec.Struct, usual: msgspec.Struct) -> Iterat
 
 
 def _text(value: Any) -> str:
+    """A value as flags take it."""
     if isinstance(value, list | tuple):
-        return ",".join(map(str, value))
+        return ",".join(map(_text, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
