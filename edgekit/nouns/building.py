@@ -4,6 +4,9 @@ from edgekit.nouns.base import Noun
 from edgekit.nouns.model import Boundary, Precision, Signature
 from edgekit.nouns.quantization import Settings
 
+CPU = "CPU"
+"""Where all operators run that no accelerator takes (`Placement.runs_on`)."""
+
 
 class Job(Noun, frozen=True, kw_only=True):
     """What a backend is asked to build. Paths are absolute.
@@ -33,7 +36,11 @@ class Job(Noun, frozen=True, kw_only=True):
 
 
 class Placement(Noun, frozen=True, kw_only=True):
-    """Where an operator of an artifact will run, and why not where it was meant to."""
+    """Where an operator of an artifact will run, and why not where it was meant to.
+
+    ``runs_on`` names an accelerator, ``CPU``, ``GPU delegate, else CPU`` where a delegate decides on the device, or
+    ``?``. What runs but once, when a file is loaded, is left out.
+    """
 
     index: int
     operator: str

@@ -16,7 +16,7 @@ from edgekit.nouns.manifest import FILE_NAME, ArtifactFile, Manifest, carried
 from edgekit.nouns.model import CALIBRATED, WEIGHTS_ONLY, Waist
 from edgekit.nouns.samples import Kept
 from edgekit.nouns.target import BuildOptions, Target, Variant
-from edgekit.steps import compilation, embedding, evidence, optimization, rungs
+from edgekit.steps import compilation, embedding, evidence, optimization, placing, rungs
 from edgekit.steps.bundling import BundleOf
 from edgekit.steps.conversion import Subject
 from edgekit.steps.data import BuildData
@@ -94,7 +94,7 @@ def made(
         signature=result.signature,
         cost=None if subject.cost is None else msgspec.structs.replace(subject.cost, bytes=size),
         verification=judged.result.verification,
-        placements=result.placements,
+        placements=placing.placed(result, variant),
         conversion=() if waist is None else waist.notes,
         notes=result.notes,
         warnings=(*(() if waist is None else waist.warnings), *result.warnings),

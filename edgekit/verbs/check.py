@@ -12,7 +12,7 @@ from edgekit.nouns.model import CALIBRATED
 from edgekit.nouns.results import Check
 from edgekit.nouns.samples import Kept
 from edgekit.nouns.target import Variant
-from edgekit.steps import artifact, compilation, conversion, data, reading
+from edgekit.steps import artifact, compilation, conversion, data, placing, reading
 from edgekit.steps.conversion import Subject
 from edgekit.verbs.planning import plan
 
@@ -62,4 +62,4 @@ def _check(
         raise
     except EdgekitError as error:
         return Check(target=target, file=file, works=False, reason=error.problem)
-    return Check(target=target, file=file, works=True, placements=built.result.placements)
+    return Check(target=target, file=file, works=True, placements=placing.placed(built.result, variant))

@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-from edgekit.nouns.building import Built
+from edgekit.nouns.building import CPU, Built
 from edgekit.nouns.verification import Coverage
 from edgekit.waist import cost, graph
-
-CPU = "CPU"
 
 MOST = 0.5
 """Below this share the network runs on the CPU, and the accelerator beside it."""

@@ -95,6 +95,8 @@ def test_a_build_leaves_what_its_manifest_says(first: tuple[Result, Watch]) -> N
     told = {name for artifact in manifest.artifacts for name in artifact.files} | {"manifest.json"}
     assert {path.name for path in result.folder.iterdir()} == told
     assert watch.cached == []
+    where = {file.precision: {place.runs_on for place in file.placements} for file in manifest.artifacts}
+    assert where == {"int8": {"CPU"}, "float16": {"GPU delegate, else CPU"}}
 
 
 def test_the_second_build_runs_nothing(first: tuple[Result, Watch], cache: Path, tmp_path: Path) -> None:

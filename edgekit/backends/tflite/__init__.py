@@ -15,7 +15,7 @@ from edgekit.backends.tflite.range_search import SEARCHED
 from edgekit.backends.tflite.ranges import METHODS
 from edgekit.backends.tflite.ready import aliases
 from edgekit.errors import InputError, Unsupported
-from edgekit.nouns.building import Built, Job, Placement
+from edgekit.nouns.building import CPU, Built, Job, Placement
 from edgekit.nouns.diagnosis import Diagnosis
 from edgekit.nouns.model import CALIBRATED, Boundary, Precision, Signature, Waist
 from edgekit.waist import edit, graph, holding, named, run, trial
@@ -52,17 +52,16 @@ class TFLiteBackend(Backend):
         waist = _waist(job)
         boundary = _boundary(job)
         notes: tuple[str, ...] = ()
-        placements: tuple[Placement, ...] = ()
         if job.has_integers:
-            content, notes, placements = _finished(job, waist)
+            content, notes = _finished(job, waist)
         elif job.precision == "float32":
             content = waist.read_bytes()
         elif job.precision == "float16":
             content, notes = weights.to_float16(waist)
         elif job.learned is not None:
-            content, notes, placements = _learned(job, Path(job.learned), boundary)
+            content, notes = _learned(job, Path(job.learned), boundary)
         elif job.precision in CALIBRATED:
-            content, notes, placements = _integer(job, waist, boundary)
+            content, notes = _integer(job, waist, boundary)
         else:
             content, notes = weight_only.quantize(
                 waist,
@@ -75,15 +74,16 @@ class TFLiteBackend(Backend):
             )
         signature = _tried(content, job.signature, file)
         (out / file).write_bytes(content)
+        model = graph.parse(content, Path(file))
         tools = {name: version(name) for name in ("ai-edge-litert", "ai-edge-quantizer")}
         return Built(
             files=(file,),
             signature=signature,
-            placements=placements,
+            placements=_placements(job, graph.describe(model)[0]),
             notes=notes,
             warnings=(
                 *(() if boundary == "float32" else _floats_at_the_boundary(signature)),
-                *holding.told(job.precision, graph.parse(content, Path(file))),
+                *holding.told(job.precision, model),
             ),
             tools=tools,
         )
@@ -135,10 +135,10 @@ def _boundary(job: Job) -> Boundary:
     return "float32"
 
 
-def _finished(job: Job, waist: Path) -> tuple[bytes, tuple[str, ...], tuple[Placement, ...]]:
+def _finished(job: Job, waist: Path) -> tuple[bytes, tuple[str, ...]]:
     """The source's own integers: a TFLite file as it is, any other source with the boundary that is wanted."""
     if job.source_format == "tflite":
-        return waist.read_bytes(), ("finished already: copied as it is",), _placements(graph.read(waist)[0])
+        return waist.read_bytes(), ("finished already: copied as it is",)
     model = graph.load(waist)
     set_boundary(model, _boundary(job))
     main = graph.describe(model)[0]
@@ -151,10 +151,10 @@ def _finished(job: Job, waist: Path) -> tuple[bytes, tuple[str, ...], tuple[Plac
     if job.io and (own := [s for s in specs if s.source_dtype in {"int8", "uint8"} and s.dtype != job.io]):
         told = ", ".join(f"{spec.name} ({spec.dtype})" for spec in own)
         notes.append(f"has the source's own integers, whatever io says: {told}")
-    return graph.pack(model), tuple(notes), _placements(main)
+    return graph.pack(model), tuple(notes)
 
 
-def _integer(job: Job, waist: Path, boundary: Boundary) -> tuple[bytes, tuple[str, ...], tuple[Placement, ...]]:
+def _integer(job: Job, waist: Path, boundary: Boundary) -> tuple[bytes, tuple[str, ...]]:
     settings = QuantizationSettings(
         activations="int16" if job.precision == "int16x8" else "int8",
         per_channel=_flag(job, "per_channel", default=True),
@@ -184,10 +184,10 @@ def _integer(job: Job, waist: Path, boundary: Boundary) -> tuple[bytes, tuple[st
     notes += [f"stays float32: {', '.join(sorted(set(untold)))}"] if untold else []
     notes += [f"stays float32: {reason}" for reason in found.plan.reasons]
     notes += [f"rounded to the nearest level, its samples are not finite: {name}" for name in found.plan.unfitted]
-    return graph.pack(model), tuple(notes), _placements(graph.describe(model)[0])
+    return graph.pack(model), tuple(notes)
 
 
-def _learned(job: Job, path: Path, boundary: Boundary) -> tuple[bytes, tuple[str, ...], tuple[Placement, ...]]:
+def _learned(job: Job, path: Path, boundary: Boundary) -> tuple[bytes, tuple[str, ...]]:
     """The integers and scales that a pass has trained, to the last one, with the boundary that is wanted."""
     model = graph.load(path)
     main = graph.describe(model)[0]
@@ -200,7 +200,7 @@ def _learned(job: Job, path: Path, boundary: Boundary) -> tuple[bytes, tuple[str
     notes = ["the integers and scales that were trained: no calibration was used"]
     if left := ", ".join(sorted({operator.name for operator in floats})):
         notes.append(f"stays float32: {left}")
-    return graph.pack(model), tuple(notes), _placements(graph.describe(model)[0])
+    return graph.pack(model), tuple(notes)
 
 
 def _refuse_floats(job: Job, main: graph.Graph, floats: tuple[graph.Operator, ...]) -> None:
@@ -219,17 +219,22 @@ def _refuse_floats(job: Job, main: graph.Graph, floats: tuple[graph.Operator, ..
         )
 
 
-def _placements(made: graph.Graph) -> tuple[Placement, ...]:
-    floats = {operator.index for operator in float_operators(made)}
+def _placements(job: Job, made: graph.Graph) -> tuple[Placement, ...]:
+    """Every operator that runs, in a file of integers with those that stay float.
+
+    A DEQUANTIZE of a constant, which each weight of a float16 file has, runs once when the file is loaded.
+    """
+    floats = {operator.index for operator in float_operators(made)} if job.precision in CALIBRATED else set()
     return tuple(
         Placement(
             index=operator.index,
             operator=operator.name,
             name=made.tensors[operator.outputs[0]].name if operator.outputs else "",
-            runs_on="CPU",
+            runs_on=CPU,
             status="stays float32" if operator.index in floats else "",
         )
         for operator in made.operators
+        if operator.name != "DEQUANTIZE" or made.tensors[operator.inputs[0]].constant_bytes == 0
     )
 
 

@@ -55,6 +55,10 @@ def test_every_precision_computes_what_the_waist_computes(precision: str, waist:
     assert found.shape == (16, 1, 5)
     assert found.dtype == np.float32
     assert sqnr_db(reference, found) > ENOUGH_DB[precision]
+    inner = [place for place in made.placements if place.operator not in graph.BORDER]
+    assert [place.operator for place in inner] == [operator.name for operator in graph.read(waist)[0].operators]
+    assert len(made.placements) <= len(inner) + 2, "what unpacks a constant does not run"
+    assert {(place.runs_on, place.status) for place in made.placements} == {("CPU", "")}
 
 
 def test_float32_is_the_waist_byte_for_byte(waist: Path, tmp_path: Path) -> None:

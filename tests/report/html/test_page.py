@@ -16,6 +16,7 @@ from PIL import Image
 
 from edgekit.cli.build import verb as build_verb
 from edgekit.config import recipes
+from edgekit.nouns.building import Placement
 from edgekit.nouns.description import Description, ImageInput
 from edgekit.nouns.model import SourceOptions
 from edgekit.nouns.profile import Estimate
@@ -101,6 +102,13 @@ def test_figures_are_told_as_on_the_screen() -> None:
     text = Outline(html.page([view])).text
     assert "1.2 ms (≥ 1.1)" in text
     assert "1 thread, litert 2, full" in text  # only LiteRT has delegates
+
+
+@pytest.mark.parametrize("where", ["CPU", "GPU delegate, else CPU"])
+def test_where_operators_run_is_told_of_every_file(where: str) -> None:
+    places = tuple(Placement(index=i, operator="ADD", name="y", runs_on=where) for i in range(7))
+    file = msgspec.structs.replace(artifact(), placements=places)
+    assert f"7 on {where}." in Outline(html.page([Explained(Path("out"), manifest(file))])).text
 
 
 def test_a_page_takes_nothing_from_elsewhere(page: str) -> None:
