@@ -146,13 +146,13 @@ class Maker:
         return rows.get(task, classes), [spec]
 
     def ended(self) -> tuple[Any, list[TensorSpec]]:
-        """Outputs of a network that ends with suppression."""
+        """Outputs of a network that ends with suppression, some of whose classes have no names."""
         shapes = {"boxes": (1, 10, 4), "classes": (1, 10), "scores": (1, 10), "count": (1,)}
         specs = {key: self.whole(shape, "float32") for key, shape in shapes.items()}
         names = {key: spec.source_name for key, spec in specs.items()}
         row = DetectionOutput(
             name=names["boxes"], scores=names["scores"], classes=names["classes"], count=names["count"],
-            box_format="yxyx", suppression="none", score_threshold=0.3,
+            box_format="yxyx", suppression="none", score_threshold=0.3, labels=LABELS[:2],
         )  # fmt: skip
         return row, list(specs.values())
 
