@@ -7,21 +7,7 @@ import pytest
 
 from edgekit.waist import graph, run, state
 from tests import networks
-
-
-def summing(path: Path, layers: int = 1) -> Path:
-    """A network whose output is the running sum of its inputs, as often as it has layers."""
-    net = networks.Network()
-    value = net.input("x", (1, 1, 2))
-    same = net.constant("same", np.eye(2, dtype=np.float32))
-    bias = net.constant("bias", np.zeros(2, np.float32))
-    for number in range(layers):
-        kept = net.tensor(f"state_{number}", (1, 2), variable=True)
-        value = net.operator(
-            "UNIDIRECTIONAL_SEQUENCE_RNN", [value, same, same, bias, kept], (1, 1, 2),
-            name=f"total_{number}", kind="SequenceRNNOptions",
-        )  # fmt: skip
-    return net.save(path, value)
+from tests.stateful import summing
 
 
 def totals(path: Path) -> np.ndarray:

@@ -13,8 +13,11 @@ import pytest
 
 from edgekit.nouns.description import ClassificationOutput, Description, EmbeddingOutput
 from edgekit.nouns.model import Signature, TensorSpec
+from tests import networks
 from tests.bundles.made import Maker, detector
+from tests.bundles.test_state import on_litert
 from tests.bundles.written import written
+from tests.stateful import summing
 from tests.studies.apps import tflite_library
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -261,6 +264,33 @@ def test_a_fault_is_named(fault: str, bundles: Path, library: tflite_library.Lib
     failed = {line.split(":")[0] for line in run.stderr.splitlines() if line.startswith("FAILED")}
     assert failed - {"FAILED whole path"} == {f"FAILED {stage}"}
     assert f"DIFFERS {stage}" in run.stdout
+
+
+@pytest.mark.parametrize("carried", [True, False])
+def test_a_state_that_is_not_carried_is_named(
+    *, carried: bool, library: tflite_library.Library, tmp_path: Path
+) -> None:
+    path = summing(tmp_path / "model.tflite")
+    facts = written(tmp_path, "linux", networks.signature(path), Description(), on_litert(path))
+    if not carried:
+        code = tmp_path / "include" / facts.model.snake / "tflite_engine.hpp"
+        text, invoke = code.read_text("utf8"), "    Require(TfLiteInterpreterInvoke("
+        assert text.count(invoke) == 1
+        reset = "TfLiteInterpreterResetVariableTensors(interpreter_.get());\n"
+        text = text.replace(invoke, f"    {reset}{invoke}").replace("\nnamespace", f"\n{DECLARED}\nnamespace", 1)
+        code.write_text(text, "utf8")
+    command = ["g++", *FLAGS, "-isystem", library.headers, "-Iinclude", "tests/golden_test.cpp", library.file]
+    subprocess.run([*command, f"-Wl,-rpath,{library.file.parent}", "-o", "golden_test"], cwd=tmp_path, check=True)
+    run = subprocess.run(
+        ["./golden_test", "model.tflite", "golden"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    failed = {line.split(":")[0] for line in run.stderr.splitlines() if line.startswith("FAILED")}
+    assert failed == (set() if carried else {"FAILED model"}), run.stderr
+    assert run.returncode == (not carried)
+
+
+DECLARED = 'extern "C" TfLiteStatus TfLiteInterpreterResetVariableTensors(TfLiteInterpreter*);'
+"""Of `c_api_experimental.h`, which the library exports, and its headers here lack."""
 
 
 PROGRAM = """#include <iostream>
