@@ -153,8 +153,9 @@ def verb(
         said = {name for name, value in flags.items() if value not in (None, (), {})}
         trusting.ensure(file, given, trusted=trust_project, said=said, devices=_used(given, wanted))
     with options.session(console, cache_limit, wanted.max_memory, wanted.max_seconds) as session:
-        measured = None
-        if wanted.profile or wanted.verify_on:
+        measured: Measurements | None = None
+        measures = wanted.profile or wanted.verify_on
+        if measures:
             from edgekit.verbs import after_build  # noqa: PLC0415  statistics and plots, which few builds need
 
             devices_found = after_build.find_devices(session, wanted, _places(flags))
@@ -162,7 +163,7 @@ def verb(
         console.print(screens.results(results))
         _show_passes(console, results)
         code = _exit_code(results)
-        if wanted.profile or wanted.verify_on:
+        if measures:
             measured = after_build.measure_built(session, wanted, devices_found, results)
             _show_measurements(console, measured)
             results, code = after_build.refreshed(results), code or measured.exit_code
@@ -170,11 +171,14 @@ def verb(
         results = _explain(session, console, results) if report else results
         _show_next(results)
     if as_json:
-        document: dict[str, Any] = {"results": [_as_dict(result) for result in results]}
-        if measured is not None:
-            document["measuring_errors"] = [as_dict(error) for error in measured.errors]
-        options.print_json(document)
+        options.print_json(_document(results, measured))
     return code
+
+
+def _document(results: list[Result], measured: "Measurements | None") -> dict[str, Any]:
+    """What ``--json`` prints: all results, and what went wrong when they were measured."""
+    errors = {} if measured is None else {"measuring_errors": [as_dict(error) for error in measured.errors]}
+    return {"results": [_as_dict(result) for result in results]} | errors
 
 
 def _explain(session: "Session", console: "Console", results: list[Result]) -> list[Result]:

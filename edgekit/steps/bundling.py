@@ -99,29 +99,12 @@ def bundle(
             fix="cut the network where its tensors are smaller: --inputs and --outputs",
         )
     model = answers[described.artifacts.index(file)]
-    known = told.of(described, file)
+    subject = _Subject(integration, described, file, told.of(described, file), model)
 
     def write(out: Path) -> BundleCode:
-        return _write(session, _Subject(integration, described, file, known, model), samples, out)
+        return _write(session, subject, samples, out)
 
-    question = Question(
-        what="bundle",
-        leaf=f"backends/{file.backend}",
-        modules=("edgekit.bundles", "edgekit.bundles.rendering", "edgekit.bundles.tolerances", __name__),
-        settings={
-            "target": target.name,
-            "integration": msgspec.to_builtins(integration),
-            "sample_app": described.recipe.sample_app,
-            "file": file.file,
-        },
-        inputs={
-            "file": model,
-            "facts": Known(digest_of([repr(known), described.description])),
-            "samples": content(samples),
-        },
-        doing=f"writing code for {target.name}",
-    )
-    return BundleOf(integration, file, session.ask(question, BundleCode, write), model)
+    return BundleOf(integration, file, session.ask(_question(subject, samples), BundleCode, write), model)
 
 
 class _Subject(msgspec.Struct, frozen=True):
@@ -132,6 +115,28 @@ class _Subject(msgspec.Struct, frozen=True):
     file: ArtifactFile
     facts: "BundleFacts"
     model: Answer[Built]
+
+
+def _question(subject: _Subject, samples: Answer[Kept]) -> Question:
+    """What decides the code: the file, what is known about it, and the samples that golden vectors are made of."""
+    manifest, file = subject.manifest, subject.file
+    return Question(
+        what="bundle",
+        leaf=f"backends/{file.backend}",
+        modules=("edgekit.bundles", "edgekit.bundles.rendering", "edgekit.bundles.tolerances", __name__),
+        settings={
+            "target": manifest.target,
+            "integration": msgspec.to_builtins(subject.integration),
+            "sample_app": manifest.recipe.sample_app,
+            "file": file.file,
+        },
+        inputs={
+            "file": subject.model,
+            "facts": Known(digest_of([repr(subject.facts), manifest.description])),
+            "samples": content(samples),
+        },
+        doing=f"writing code for {manifest.target}",
+    )
 
 
 def _write(session: Session, subject: _Subject, samples: Answer[Kept], out: Path) -> BundleCode:

@@ -10,7 +10,7 @@ from edgekit.engine.session import Session
 from edgekit.engine.store import Answer, digest_of
 from edgekit.host import compilers
 from edgekit.nouns.building import Built, Job
-from edgekit.nouns.model import CALIBRATED
+from edgekit.nouns.model import CALIBRATED, Signature
 from edgekit.nouns.samples import Kept
 from edgekit.nouns.target import Variant
 from edgekit.steps.conversion import Subject
@@ -34,29 +34,19 @@ def compile_variant(
     Raises:
         Unsupported: the network cannot be built so; the operators are named.
     """
-    network, own = subject.network, subject.own(variant.precision)
+    network, direct = subject.network, subject.read_by(variant)
+    own = subject.own(variant.precision)
     waist = subject.waist if own is None else own
-    direct = subject.read_by(variant)
     signature = waist.result.signature if waist is not None else network.model.signature
     basis: Answer[Any] | None = waist
     base_file = None if waist is None else waist.folder / waist.result.file
     if variant.base is not None and not (own is not None and subject.finished):
         basis = built = compile_variant(session, subject, _base_of(variant), calibration, seed, way=way)
         signature, base_file = built.result.signature, built.folder / built.result.files[0]
-    job = Job(
+    job = msgspec.structs.replace(
+        _job(subject, variant, signature),
         waist=None if base_file is None else str(base_file),
-        has_integers=own is not None or (direct and variant.precision in CALIBRATED & {network.model.precision}),
-        source=str(network.path),
-        # Of what was cut or trained the waist is all there is.
-        source_format=network.model.format if network.whole and not subject.passed else "tflite",
-        signature=signature,
-        source_signature=network.model.signature,
-        precision=variant.precision,
-        io=variant.io,
-        learned=str(subject.learned[variant.precision]) if variant.precision in subject.learned else None,
         calibration=None if calibration is None else str(calibration.folder / SAMPLES),
-        settings=variant.settings,
-        keep_layout=network.options.keep_layout,
         seed=seed,
     )
     read = None if direct and own is None else basis
@@ -69,6 +59,26 @@ def compile_variant(
         msgspec.structs.replace(question, doing=f"{way}: {question.doing}") if way else question,
         Built,
         network.origin.reading(build) if direct else build,
+    )
+
+
+def _job(subject: Subject, variant: Variant, signature: Signature) -> Job:
+    """What a variant's backend is asked, but for the files that it reads; ``signature`` is that of its basis."""
+    network, precision = subject.network, variant.precision
+    whole_integers = subject.read_by(variant) and precision in CALIBRATED & {network.model.precision}
+    return Job(
+        waist=None,
+        has_integers=subject.own(precision) is not None or whole_integers,
+        source=str(network.path),
+        # Of what was cut or trained the waist is all there is.
+        source_format=network.model.format if network.whole and not subject.passed else "tflite",
+        signature=signature,
+        source_signature=network.model.signature,
+        precision=precision,
+        io=variant.io,
+        learned=str(subject.learned[precision]) if precision in subject.learned else None,
+        settings=variant.settings,
+        keep_layout=network.options.keep_layout,
     )
 
 

@@ -5,7 +5,7 @@ One pass over the samples observes every float activation; ranges are then chose
 function: a logit of -700 matters no more than one of -20, yet would take nearly all 256 levels.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -98,37 +98,48 @@ def observe(
         InputError: a sample drives the network into NaN or infinity.
         Unsupported: LiteRT cannot run the file.
     """
-    made = run.interpreter(path, threads=run.host_threads(), keep_tensors=True)
-    into = {detail["name"]: detail["index"] for detail in made.get_input_details()}
-    outs = {detail["name"]: detail["index"] for detail in made.get_output_details()}
     watched = {t.index: Observed() for t in graph.tensors if t.dtype == "float32" and not t.constant_bytes}
     functions = saturating(graph)
     most = min(KEPT_ROWS, ALL_ROWS // max(1, len(functions)))
     taken = np.arange(len(next(iter(inputs.values())))) if rows is None else rows
     samples = len(taken)
     random = np.random.default_rng(seed)
-    outputs: dict[str, list[Array]] = {name: [] for name in outs}
-    for place, sample in enumerate(taken):
-        events.progress(place / samples, "observing calibration samples")
-        for name, index in into.items():
-            made.set_tensor(index, inputs[name][sample])
-        run.invoke(made, path)
+    outputs: dict[str, list[Array]] = {}
+    for sample, made in _runs(path, inputs, taken):
         for index, seen in watched.items():
             values = run.value(made, index)
             if values is not None:
                 _look(seen, cast("Floats", values), samples, random, rows=most if index in functions else 0)
                 if index in by_channel:
                     _look_by_channel(seen, cast("Floats", values))
-        for name, index in outs.items():
-            result = made.get_tensor(index)
-            if result.dtype == np.float32 and not np.isfinite(result).all():
-                raise _not_finite(name, int(sample))
+        for name, result in _finite_outputs(made, sample):
             if sample in scored:
-                outputs[name].append(result)
+                outputs.setdefault(name, []).append(result)
     return Observation(
         activations={index: seen for index, seen in watched.items() if seen.low <= seen.high},
         outputs={name: np.stack(kept) for name, kept in outputs.items()},
     )
+
+
+def _runs(path: Path, inputs: Mapping[str, Array], taken: NDArray[np.int_]) -> Iterator[tuple[int, Any]]:
+    """Run samples in order: the number of each, and the interpreter, which holds all tensors until the next."""
+    made = run.interpreter(path, threads=run.host_threads(), keep_tensors=True)
+    into = {detail["name"]: detail["index"] for detail in made.get_input_details()}
+    for place, sample in enumerate(taken):
+        events.progress(place / len(taken), "observing calibration samples")
+        for name, index in into.items():
+            made.set_tensor(index, inputs[name][sample])
+        run.invoke(made, path)
+        yield int(sample), made
+
+
+def _finite_outputs(made: Any, sample: int) -> Iterator[tuple[str, Array]]:
+    """Every output of the run of a sample, by its name in the file."""
+    for detail in made.get_output_details():
+        result = made.get_tensor(detail["index"])
+        if result.dtype == np.float32 and not np.isfinite(result).all():
+            raise _not_finite(detail["name"], sample)
+        yield detail["name"], result
 
 
 def _look(seen: Observed, values: Floats, samples: int, random: np.random.Generator, *, rows: int) -> None:

@@ -62,15 +62,27 @@ def quantize(
     plain = write(QuantizationPlan(path, lambda _: {}))
     if wanted == "nearest":
         return plain, ()
-    asked = () if wanted == "auto" else (fitting.NOT_FITTED,)
+    unfitted = plain, () if wanted == "auto" else (fitting.NOT_FITTED,)
     if inputs is None or state.note(graph.load(path)):  # a state goes on from one sample to the next
-        return plain, asked
+        return unfitted
+    schemes = stored(path, plain)
+    if not schemes:
+        return unfitted
+    return _fitted(path, plain, fitting.Writer(write, schemes, {}, wanted=wanted), inputs, trial) or unfitted
+
+
+def _fitted(
+    path: Path, plain: bytes, writer: fitting.Writer, inputs: dict[str, Array], trial: Trial
+) -> tuple[bytes, tuple[str, ...]] | None:
+    """The best that comes of weights which are fitted to samples, and notes; None if these samples fit none.
+
+    ``plain`` is the file whose weights are rounded to the nearest level, which is left if it does not run on them.
+    """
     rows = by_content(inputs)
     judging = rows[scored(path, graph.read(path)[0], len(rows))]
     fold = fitting.split(judging, rows, kept=False)
-    schemes = stored(path, plain)
-    if not schemes or not len(fold.fit):
-        return plain, asked
+    if not len(fold.fit):
+        return None
     with TemporaryDirectory() as folder:
         copied = Path(folder) / path.name
         copied.write_bytes(path.read_bytes())
@@ -78,15 +90,14 @@ def quantize(
         try:
             outputs = trial.run(path.read_bytes(), shown)
             if not all(np.isfinite(values).all() for values in outputs.values()):
-                return plain, asked
+                return None
             judge = Judge(trial, path, shown, outputs)
             found = judge(plain, WRITER, "", QuantizationPlan(copied, lambda _: {}))
         except EndlessError:
             raise
         except engines.FAILURES:  # it does not run on these samples: whoever verifies it says so
             return plain, ()
-        form = fitting.Form(found, fitting.Writer(write, schemes, {}, wanted=wanted))
-        best, _ = fitting.fitted([form], judge, inputs, fold)
+        best, _ = fitting.fitted([fitting.Form(found, writer)], judge, inputs, fold)
     left = tuple(f"rounded to the nearest level, its samples are not finite: {name}" for name in best.plan.unfitted)
     return best.content, (f"{WAYS[best.plan.weights]}: {best.sqnr_db:.1f} dB on the samples", *left)
 
