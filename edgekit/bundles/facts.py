@@ -325,6 +325,7 @@ def _fits(file: ArtifactFile, other: ArtifactFile) -> bool:
     """Whether code for one file fills and reads another: the same tensors in the same order, in whatever precision."""
 
     def form(specs: Iterable[TensorSpec]) -> list[tuple[object, ...]]:
+        """What code depends on: names, shapes, orders of axes and normalization, and no dtype."""
         return [(spec.source_name, spec.shape, spec.permutation, spec.image) for spec in specs]
 
     kinds = {spec.dtype for spec in (*file.signature.inputs, *file.signature.outputs)}

@@ -261,6 +261,7 @@ def document(facts: BundleFacts, vectors: Vectors, tolerances: Any, sha256: str)
     """``golden.json``: for people, and for tests in languages that read JSON."""
 
     def told(tensor: TensorFacts) -> dict[str, Any]:
+        """How a tensor's files are read; real = scale * (stored - zero_point), and ``seen`` is what an app gets."""
         return {
             "name": tensor.title,
             "shape": tensor.shape,

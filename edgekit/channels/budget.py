@@ -118,6 +118,11 @@ class _Choice:
         self._whole = wanted.whole
 
     def until(self, most: float) -> set[int]:
+        """The channels to take, so that the network costs ``most`` at most; steps that became needless are undone.
+
+        Raises:
+            InputError: it cannot be had; what can is named.
+        """
         prices = {family: self._price(family) for family in self._open()}
         taken = 0
         while self._now > most:

@@ -130,6 +130,7 @@ class _Finder:
         self.shared: dict[tuple[int, tuple[int, ...]], Axes] = {}
 
     def found(self) -> Dependencies:
+        """Follow every operator once, in the order of execution; which cells stay or go together is settled then."""
         for index in self.graph.inputs:
             shape = self.graph.tensors[index].shape
             self.tensors[index] = tuple(self.cells.fixed(size, "it is an input of the network") for size in shape)

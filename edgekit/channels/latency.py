@@ -35,6 +35,7 @@ def table(dependencies: Dependencies) -> Spend:
         times.append({operator: alone_ms(tree, operator) for operator in sizes[0]})
 
     def predicted(rest: Rest) -> float:
+        """Of each operator the line through its two measurements, in ms, and nothing below 0."""
         total = 0.0
         for operator, size in _sizes(dependencies, rest).items():
             wide, narrow = sizes[0][operator], sizes[1][operator]

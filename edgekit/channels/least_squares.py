@@ -89,6 +89,7 @@ class Ridge:
         found = fitting.covariances(centered=self._centered)
 
         def error(ridge: float) -> float:
+            """The squared error on the rows that judge, less what no change alters."""
             change = _ridge(*found, ridge)
             return float(np.sum(change * (own @ change)) - 2 * np.sum(change * across))
 

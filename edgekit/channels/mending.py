@@ -36,6 +36,7 @@ def _shape_in(slot: int) -> Mending:
     """An operand is the shape of the result."""
 
     def mended(what: "Rest", operator: Operator, tree: Any) -> Iterator[tuple[int, Array]]:
+        """The operand by its slot; the same shape in RESHAPE's options is changed in place."""
         if not _changed(what, operator.outputs[0]):
             return
         shape = _result(what, operator)

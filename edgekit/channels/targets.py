@@ -40,6 +40,7 @@ def nearest(low: float, high: float) -> Nearest:
     """What is as good in front of an activation with two bounds."""
 
     def found(wanted: Rows, now: Rows) -> Rows:
+        """``[rows, channels]``: what is wanted; beyond a bound what is there now, or the bound itself."""
         made = np.where(wanted <= low, np.minimum(now, low), wanted)
         return np.asarray(np.where(wanted >= high, np.maximum(now, high), made), np.float32)
 

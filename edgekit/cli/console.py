@@ -27,11 +27,18 @@ class _Stream:
         self._needed = needed
 
     def write(self, text: str) -> int:
+        """Write text; how much of it. A line for people that nothing takes is dropped, and counts as written.
+
+        Raises:
+            ClosedPipeError: whoever read it has gone.
+            InputError: standard output takes nothing.
+        """
         with self._refusing():
             return int(self._stream.write(text))
         return len(text)
 
     def flush(self) -> None:
+        """As `write`, with the same errors."""
         with self._refusing():
             self._stream.flush()
 

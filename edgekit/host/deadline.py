@@ -165,6 +165,7 @@ def inference(
     before = _bytes_before()
 
     def ask() -> Effort:
+        """What one run takes, found once; a damaged file has no loops and takes nothing."""
         if not known:
             try:
                 known.append(effort())
@@ -173,6 +174,7 @@ def inference(
         return known[0]
 
     def swollen() -> EdgekitError | None:
+        """The error of a process that has grown by more than all values of the runs; None of one without loops."""
         grown, usual = _private_bytes() - before, LOOP_BYTES_PER_S * _base_s
         if grown <= usual or not ask().loops or grown <= usual + VALUE_BYTES * runs * ask().values:
             return None

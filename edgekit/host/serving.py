@@ -67,12 +67,14 @@ class _Writer:
         self._lock = threading.Lock()
 
     def tell(self, event: events.Event) -> None:
+        """Send an event; what no encoding has in names and texts of a stranger's file is replaced."""
         if isinstance(event, events.Scalar):
             self.write(msgspec.structs.replace(event, name=readable(event.name)))
         else:
             self.write(msgspec.structs.replace(event, text=readable(event.text)))
 
     def write(self, frame: Frame) -> None:
+        """Send one line whole, whatever other threads send."""
         with self._lock:
             self._write(frame)
 

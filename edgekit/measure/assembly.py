@@ -181,6 +181,7 @@ def _memory(blocks: tuple[Block, ...]) -> Memory:
     """The largest of each figure over the blocks."""
 
     def largest(field: str) -> int | None:
+        """Of all blocks that tell it, in bytes; None if none does."""
         return max((v for b in blocks if (v := getattr(b.memory, field)) is not None), default=None)
 
     return Memory(**{field: largest(field) for field in ("loaded_bytes", "steady_bytes", "peak_bytes", "arena_bytes")})

@@ -56,6 +56,7 @@ def _levels(axes: Any, found: Diagnosed) -> None:
     exact = top + 0.1 * (top - bottom)
 
     def at(level: float | None) -> float:
+        """Where a level in dB is drawn, at the picture's ends if it is beyond them; None is exact, above the top."""
         return exact if level is None else min(max(level, bottom), top)
 
     numbers = range(len(rows))

@@ -34,6 +34,11 @@ def read(path: Path, signature: Signature, description: Description, place: Plac
     """
 
     def stack(files: list[Path], spec: TensorSpec) -> folders.Stack:
+        """Recordings as ``[N, *source_shape]`` in float32.
+
+        Raises:
+            InputError: the input is not described as audio, or a file is no recording of its rate.
+        """
         told = description.input(spec.source_name)
         if not isinstance(told, AudioInput):
             raise InputError(

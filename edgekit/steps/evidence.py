@@ -226,6 +226,7 @@ def _judged(
     made = branches(session, subject)
 
     def run(out: Path) -> Judged:
+        """Run the file on samples and probes, hold both against the source's outputs, and keep the verdict alone."""
         from edgekit import verify  # noqa: PLC0415  numpy is only needed on a cold path
         from edgekit.verify import coverage, files  # noqa: PLC0415  as above
 

@@ -88,6 +88,7 @@ def _moments(lifted: Lifted, chosen: list[int], samples: Mapping[str, Array]) ->
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def sums(given: Any) -> Any:
+        """For each layer by channel the sum and the sum of squares of a batch, in float64, and of how many numbers."""
         made = inner(given, training=False)
         wide = [tf.cast(values, tf.float64) for values in (made if isinstance(made, list) else [made])]
         return [(tf.reduce_sum(x, (0, 1, 2)), tf.reduce_sum(x * x, (0, 1, 2)), tf.size(x) // x.shape[-1]) for x in wide]

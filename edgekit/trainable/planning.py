@@ -72,6 +72,7 @@ def plan(file: File, found: tuple[WeightTensor, ...], stepwise: Stepwise) -> Mod
     flowing = {*main.inputs, *(tensor for operator in main.operators for tensor in operator.outputs)}
 
     def operand(tensor: int) -> Operand | None:
+        """What an operator reads: a constant, a weight's form, or samples ``[None, *shape]``; None for no tensor."""
         described = main.tensors[tensor]
         if tensor < 0:
             return None

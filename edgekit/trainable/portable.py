@@ -62,6 +62,7 @@ def unpacked(text: str, weights: Collection[int]) -> Call:
     (operator,) = main.operators
 
     def operand(slot: int, tensor: int) -> Operand | None:
+        """What an operator reads: a weight's form, samples ``[None, *shape]``, or a constant; None for no tensor."""
         if tensor < 0:
             return None
         described = main.tensors[tensor]

@@ -122,6 +122,7 @@ def _span_masked(value: str) -> Change:
     stand_in = _number("span-mask", value)
 
     def change(ids: Any, seed: Any) -> Any:
+        """Token ids ``[N, length]``; as many are hidden as by single masks, in spans of `SPAN`, and no padding (0)."""
         starts = _chosen(ids, seed, TOKENS / SPAN)
         inside = starts
         for step in range(1, SPAN):
@@ -156,6 +157,7 @@ def _synonyms(value: str) -> Change:
             table[one] = other
 
     def change(ids: Any, seed: Any) -> Any:
+        """Token ids ``[N, length]``; ids beyond the table stay."""
         known = tf.minimum(tf.cast(ids, tf.int64), len(table) - 1)
         other = tf.where(tf.cast(ids, tf.int64) < len(table), tf.gather(table, known), tf.cast(ids, tf.int64))
         return tf.where(_chosen(ids, seed, TOKENS), tf.cast(other, ids.dtype), ids)
@@ -178,6 +180,7 @@ def _of_keras(layer: Any) -> Change:
     layer._random_generator._maybe_init()
 
     def change(x: Any, seed: Any) -> Any:
+        """A batch ``[N, ...]``, changed by the seed alone: the layer's generator would go on from batch to batch."""
         layer._random_generator._generator.reset(tf.concat([seed, seed[:1]], 0))
         return layer(x, training=True)
 
@@ -295,6 +298,7 @@ class Augmentation:
         share = _uniform(seed, [tf.shape(batch.given[0])[0]], 0.0, 1.0)
 
         def mixed(x: Any) -> Any:
+            """Numbers ``[N, ...]``, by the same shares whether they are inputs or labels."""
             own = tf.reshape(share, _per_sample(x))
             return own * x + (1 - own) * tf.roll(x, 1, 0)
 

@@ -33,6 +33,7 @@ def of(lifted: Lifted, variables: Sequence[Any], data: TrainingData, seed: int) 
 
     @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
     def squares(given: Any, first: Any) -> Any:
+        """For each variable the mean of the squared gradient of a batch; ``first`` seeds the signs."""
         with tf.GradientTape() as tape:
             made = called(model, given)
             signs = [

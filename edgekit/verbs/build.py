@@ -219,6 +219,7 @@ def _files(session: Session, project: Project, prepared: _Prepared, row: Row) ->
         return artifact.made(session, subject, recipe, variant, data_, way=way)
 
     def built(files: list[File], *, done: bool) -> BuiltTarget:
+        """What there is of a target until now; it gets code for apps once it is done."""
         files = speed.compared(session, files)
         described = artifact.manifest(subject.network, target, recipe, data_, [file for file, _ in files])
         described = msgspec.structs.replace(described, unavailable=left_out, passes=reports)

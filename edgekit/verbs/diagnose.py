@@ -85,6 +85,7 @@ def _to_be_followed(seen: Diagnosis, subject: _Subject) -> Diagnosis:
     refused = _refused(known.target, described.file)
 
     def followed(help_: Help) -> Help:
+        """A help without its setting, if the file was built with that already."""
         method = help_.setting.removeprefix("ranges=")
         had = help_.remedy == "ranges" and any(f" {method} ranges" in note for note in described.notes)
         return msgspec.structs.replace(help_, setting="") if had else help_

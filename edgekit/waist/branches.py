@@ -66,6 +66,7 @@ class _Search:
                 self._known[tensor] = {axis: cuts for axis, cuts in inside.items() if cuts}
 
     def shape(self, tensor: int) -> tuple[int, ...]:
+        """The shape of a tensor of the main graph; empty for a single number."""
         return self._main.tensors[tensor].shape
 
     def depends(self, tensor: int) -> bool:

@@ -36,6 +36,7 @@ def of(path: Path) -> Effort:
     longest = max((size for tensor in main.inputs for size in main.tensors[tensor].shape), default=1)
 
     def total(rule: cost.Rule) -> int:
+        """Of the whole model, bodies of loops as often as they run; ``WHILE`` of unknown length once for each step."""
         return cost.repeated(model, rule, most_trips=MOST_TRIPS, unknown_trips=max(1, longest))
 
     return Effort(macs=total(cost.macs), values=total(_values), loops=loops)

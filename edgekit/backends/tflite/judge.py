@@ -156,6 +156,7 @@ def edges(inputs: dict[str, Array]) -> dict[str, Array]:
     """
 
     def at_edges(values: Array) -> Array:
+        """Of one input, ``[N, *shape]`` to ``[EDGES, *shape]``."""
         if values.dtype != np.float32:
             return np.stack([values[0]] * EDGES)
         low, high = values.min(), values.max()

@@ -66,6 +66,7 @@ def distribution(fields: dict[str, float]) -> Distribution | None:
         return None
 
     def ms(name: str) -> float | None:
+        """In ms, from the tool's µs; None if it does not tell it."""
         return fields[name] / 1000 if name in fields else None
 
     return Distribution(

@@ -70,6 +70,7 @@ class AsItIs:
         dtypes = [call.file.graphs[0].tensors[tensor].dtype for tensor in tensors]
 
         def run(*values: Any) -> list[Array]:
+            """Its results ``[N, *shape]``; sample by sample if it keeps a state, which begins anew with each."""
             every = [slice(row, row + 1) for row in range(len(values[0]))] if _keeps_state(call) else [slice(None)]
             made = [
                 self._stepwise.run(call.operator, {t: v[rows] for t, v in zip(tensors, values, strict=True)})

@@ -124,11 +124,13 @@ def _shared(main: graph.Graph) -> dict[int, int]:
     makers = {tensor: operator for operator in main.operators for tensor in operator.outputs}
 
     def first(tensor: int) -> int:
+        """The tensor that stands for all on its grid."""
         while found[tensor] != tensor:
             tensor = found[tensor]
         return tensor
 
     def grid(tensor: int) -> Any:
+        """What tensors must have in common to be on one grid."""
         described = main.tensors[tensor]
         return described.scales, described.zero_points, described.dtype
 

@@ -89,6 +89,7 @@ def pareto(manifests: Sequence[Manifest]) -> str | None:
     most_x = max(by * max(found.value or 0.0, found.high or 0.0) for _, found, *_ in points)
 
     def draw(axes: Any) -> None:
+        """A series for each device, with the intervals of its medians."""
         for device in devices:
             own = [point for point in points if point[3] == device]
             x, y = [by * (point[1].value or 0.0) for point in own], [point[0] for point in own]

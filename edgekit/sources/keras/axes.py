@@ -30,6 +30,7 @@ def known(function: Any) -> tuple[list[str | None], list[str | None]]:
     found = spread(told, list(_steps(definition.node, "", library, told)))
 
     def of(tensors: list[Any]) -> list[str | None]:
+        """The layout of each tensor; None too for one of another rank."""
         layouts = [(found.get(_named(tensor.name)), tensor.shape.rank) for tensor in tensors]
         return [layout if layout is not None and len(layout) == rank else None for layout, rank in layouts]
 

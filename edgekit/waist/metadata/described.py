@@ -76,6 +76,11 @@ class _Making:
         self.parser = PARSER
 
     def input(self, spec: TensorSpec) -> Table:
+        """What metadata says of an input.
+
+        What it cannot say goes into `notes`, files that it names into `files`; `parser` becomes the version that
+        reads all of it.
+        """
         told, name = self._description.input(spec.source_name), spec.source_name
         if isinstance(told, ImageInput) and told.size is not None:
             return self._image(spec, told, *told.size)
@@ -106,6 +111,7 @@ class _Making:
         )
 
     def output(self, spec: TensorSpec) -> Table:
+        """The same of an output; one that nobody described has dtype and shape alone."""
         name = spec.source_name
         row = next((row for row in self._description.outputs if name in row.reads), None)
         plain = f"{spec.dtype} {list(spec.shape)}"

@@ -106,6 +106,7 @@ def best(
     counts = [min(len(found), control.SAMPLES) for found in sets]
 
     def tried(way: Way) -> None:
+        """Quantize in a way and note its SQNR in dB, the mean of both sets by their numbers of samples."""
         made = _told(make(way, samples.calibrating), seen)
         levels[way] = float(np.average([judge(made) for judge in judges], weights=counts))
 

@@ -43,6 +43,7 @@ def bounded(reaches: Mapping[str, Reach]) -> Iterator[None]:
     plain = MinMaxQuantization.apply
 
     def apply(*given: Any, **named: Any) -> Any:
+        """NNCF's own choice of ranges, whose weights are widened before its correction of biases reads them."""
         made = plain(*given, **named)
         widen(made, reaches)
         return made

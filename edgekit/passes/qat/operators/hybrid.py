@@ -63,6 +63,7 @@ def _convolved(layer: SumOfProducts) -> Any:
     """What computes a convolution: floats."""
 
     def made(step: IntegerCall) -> Any:
+        """Each image has a scale of its own; in which order scales are multiplied shows in the last bit."""
         source = step.call.operand(layer.source)
         values = tf.convert_to_tensor(source.values)
         integers, scale = by_image(values, range(int(source.sampled) + 1, len(values.shape)))

@@ -19,6 +19,7 @@ def _sum(sign: int) -> Any:
     """Both operands times factors of about 20 bits, and one rounding shift, in int32."""
 
     def made(step: IntegerCall) -> Any:
+        """Steps of the result's grid: in float32 for gradients, and the kernel's integers as the value."""
         (x, one), (y, other) = _both(step)
         ratios = one.scale / step.result.scale, sign * other.scale / step.result.scale
         smooth = (x - one.zero_point) * ratios[0] + (y - other.zero_point) * ratios[1]

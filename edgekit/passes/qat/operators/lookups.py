@@ -15,6 +15,7 @@ def _looked_up(function: Real, nearest: Real = tf.round) -> Callable[[IntegerCal
     """A function of one operand, tabulated in float32 for all integers."""
 
     def made(step: IntegerCall) -> Any:
+        """The function itself for gradients, its table's entry as the value."""
         x, grid = step.call.stacked(0), step.grid(0)
         real = tf.cast(grid.real(grid.codes()), tf.float64)
         table = tf.cast(function(real), tf.float32) * (1.0 / step.result.scale)

@@ -55,6 +55,7 @@ def _resized(step: IntegerCall) -> Any:
     corners, centers = bool(options["alignCorners"]), bool(options["halfPixelCenters"])
 
     def resized(x: Any) -> Any:
+        """Images ``[N, H, W, C]`` of integers as floats, to ``[N, *size, C]``."""
         rows, columns = (
             _between(x.shape[axis], made, corners=corners, centers=centers)
             for axis, made in zip((1, 2), size, strict=True)

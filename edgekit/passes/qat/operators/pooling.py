@@ -15,6 +15,7 @@ def average(step: IntegerCall) -> Any:
     size, strides, around = window(step.call)
 
     def pooled(x: Any) -> Any:
+        """Means ``[N, H, W, C]`` of the integers of each window, padding not counted; the sums are whole."""
         counts = tf.nn.conv2d(tf.ones_like(x[:1, :, :, :1]), tf.ones((*size, 1, 1)), strides, around)
         sums = tf.round(tf.nn.avg_pool2d(x, size, strides, around) * counts)
         return sums / counts

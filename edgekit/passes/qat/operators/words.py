@@ -40,6 +40,7 @@ def _made(layer: SumOfProducts, scaled: Any) -> Any:
     """What computes an operator with weights; ``scaled`` multiplies its sums."""
 
     def made(step: IntegerCall) -> Any:
+        """Float32 for gradients; the value from float64, which holds the kernel's 64-bit sums up to 2**53."""
         given, kernel = step.zeroed(layer.source), step.zeroed(layer.weights)
         smooth = layer.product(step, given, kernel)
         wide = [Operand(tf.cast(tf.stop_gradient(one.values), tf.float64), one.sampled) for one in (given, kernel)]

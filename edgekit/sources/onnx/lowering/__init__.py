@@ -72,6 +72,7 @@ def _adapt_what_does_not_fit(
     tensors, all_of = model_ir.tensors, ModelIRGraphIndex.operator_indices_for_types
 
     def broken(place: int) -> bool:
+        """Whether an operator's operands do not give its result's shape by broadcasting."""
         operator = model_ir.operators[place]
         shapes = [tuple(tensors[name].shape) for name in (*operator.inputs, *operator.outputs) if name in tensors]
         try:

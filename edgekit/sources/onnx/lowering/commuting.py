@@ -123,11 +123,13 @@ def _by_axis(*positions: int) -> Rule:
     """Operators whose constants at these positions have a row for each axis (PAD, SLICE, TILE)."""
 
     def found(lowered: Any, operator: Any, order: Order) -> Groups:
+        """Data and result; nothing if a row is missing, or a slice's masks change the axes."""
         rows = [constant(lowered, operator.inputs[position]) for position in positions]
         fits = all(values is not None and values.shape[:1] == (len(order),) for values in rows)
         return ((operator.inputs[0], operator.outputs[0]),) if fits and not _masks(operator) else ()
 
     def put(lowered: Any, operator: Any, order: Order, _: Container[str]) -> None:
+        """Rows go with their axes, and so do the bits of a slice's masks."""
         for position in positions:
             values = constant(lowered, operator.inputs[position])
             if values is not None:
@@ -150,12 +152,14 @@ def _along(data: int, axes: int) -> Rule:
     """Operators that work along the axes named by the constant at ``axes`` (reductions, SPLIT, ARG_MAX)."""
 
     def found(lowered: Any, operator: Any, order: Order) -> Groups:
+        """See `_kept`; nothing if the axes are computed."""
         named = constant(lowered, operator.inputs[axes])
         if named is None:
             return ()
         return _kept(lowered, operator, data, {int(axis) % len(order) for axis in named.reshape(-1)}, order)
 
     def put(lowered: Any, operator: Any, order: Order, _: Container[str]) -> None:
+        """The same axes, by their new places."""
         named = np.asarray(constant(lowered, operator.inputs[axes]))
         mapped = [order.index(int(axis) % len(order)) for axis in named.reshape(-1)]
         _replace(lowered, operator, axes, np.asarray(mapped, named.dtype).reshape(named.shape))

@@ -206,6 +206,7 @@ def _attend(
     told, heads = attributes(node), attributes(node)["num_heads"]
 
     def by_head(value: str, length: int, size: int) -> str:
+        """``[batch, length, heads * size]`` as ``[batch, heads, length, size]``; one of four axes is that already."""
         if len(builder.network.shape(value) or ()) == 4:
             return value
         return builder.transpose(builder.reshape(value, [sizes.batch, length, heads, size // heads]), [0, 2, 1, 3])
