@@ -111,6 +111,20 @@ CASES: dict[str, onnx.ModelProto] = {
     },
     "acosh": build(IMAGE, "p = Exp(x) q = Add(p, one) y = Acosh(q)", one=np.float32(1)),
     "mish": build(IMAGE, "y = Mish(x)", opset=18),
+    "functions": build(
+        "float[1,3,4,5] x",
+        "p = Sigmoid(x) acos = Acos(p) asin = Asin(p) atanh = Atanh(p) log = Log(p) asinh = Asinh(x) atan = Atan(x)"
+        " sinh = Sinh(x) cosh = Cosh(x) sin = Sin(x) tan = Tan(x) ceil = Ceil(x) celu = Celu(x) selu = Selu(x)",
+        ", ".join(f"float[] {name}" for name in (
+            "acos", "asin", "atanh", "log", "asinh", "atan", "sinh", "cosh", "sin", "tan", "ceil", "celu", "selu"
+        )),
+    ),
+    "reductions": build(
+        "float[1,3,4,5] x",
+        "all = Sum(x, x, x) least = ReduceMin<axes=[1]>(x) product = ReduceProd<axes=[2,3]>(x) sizes = ReduceL1<axes=[-1]>(x)"
+        " squares = ReduceSumSquare<axes=[1,2]>(x) p = Exp(x) log = ReduceLogSum<axes=[3]>(p) first = ArgMin<axis=2>(x)",
+        "float[] all, float[] least, float[] product, float[] sizes, float[] squares, float[] log, int64[] first",
+    ),
     "gelu": build("float[1,6,8] x", "y = Gelu(x)", opset=20),
     "gelu_tanh": build("float[1,6,8] x", 'y = Gelu<approximate="tanh">(x)', opset=20),
     "gelu_erf": build("float[1,6,8] x", "a = Div(x, r) e = Erf(a) p = Add(e, o) m = Mul(x, p) y = Mul(m, h)", r=np.float32(1.4142135), o=np.float32(1), h=np.float32(0.5)),

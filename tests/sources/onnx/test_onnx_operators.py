@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from edgekit.engine.worker import Worker
@@ -33,6 +34,15 @@ SIBLINGS = {
     "softmax_channels", "split", "split_num_outputs", "sum_of_three", "swish", "top_k", "trilu", "where",
 }  # fmt: skip
 """Cases whose kind another case shows; a study converts them."""
+
+
+def kinds(model: onnx.ModelProto) -> set[str]:
+    return {node.op_type for part in (model.graph, *model.functions) for node in part.node} - {"Constant"}
+
+
+def test_every_operator_has_a_case_that_is_no_sibling() -> None:
+    others = set().union(*(kinds(model) for name, model in CASES.items() if name not in SIBLINGS))
+    assert {name: left for name in SIBLINGS if (left := kinds(CASES[name]) - others)} == {}
 
 
 def marked(name: str) -> Any:
