@@ -34,12 +34,12 @@ CAP = 6.0
 HEADROOM = 1.25
 """How far below its cap a channel stays on samples that is divided: others may have larger values."""
 
-_HOMOGENEOUS = {"RELU", "RELU6", "LEAKY_RELU", "MAX_POOL_2D", "AVERAGE_POOL_2D", "MEAN", "PAD", "RESHAPE"}
+HOMOGENEOUS = {"RELU", "RELU6", "LEAKY_RELU", "MAX_POOL_2D", "AVERAGE_POOL_2D", "MEAN", "PAD", "RESHAPE"}
 """Operators for which a channel times a positive number is the result's channel times that number."""
 
 _RELU6 = schema.ActivationFunctionType.RELU6
 
-_ACTIVATIONS = {schema.ActivationFunctionType.NONE, schema.ActivationFunctionType.RELU, _RELU6}
+SCALABLE = {schema.ActivationFunctionType.NONE, schema.ActivationFunctionType.RELU, _RELU6}
 """What may be fused with any of them, and with the first layer."""
 
 
@@ -53,13 +53,7 @@ class Pair(NamedTuple):
 
 def capped(main: graph.Graph) -> frozenset[int]:
     """Tensors that a ReLU6 makes, by itself or fused with another operator."""
-    return frozenset(operator.outputs[0] for operator in main.operators if _is_capped(operator))
-
-
-def between(model: Any) -> frozenset[int]:
-    """The tensors that lie between layers in a row: what the first ones make, and what is capped of it."""
-    pairs = list(_pairs(model, graph.describe(model)[0], frozenset()))
-    return frozenset(tensor for pair in pairs for tensor in (pair.first.operator.outputs[0], *pair.capped))
+    return frozenset(operator.outputs[0] for operator in main.operators if is_capped(operator))
 
 
 def equalize(model: Any, kept: frozenset[int] = frozenset(), peaks: Mapping[int, Array] | None = None) -> int:
@@ -169,17 +163,17 @@ def _balanced(rows: Rows, pair: Pair) -> Floats:
 def _pairs(model: Any, main: graph.Graph, kept: frozenset[int]) -> Iterator[Pair]:
     wiring = Wiring(main)
     for operator in main.operators:
-        first = None if operator.index in kept else _own(model, main, operator)
-        if first is None or operator.options.get("fusedActivationFunction", 0) not in _ACTIVATIONS:
+        first = None if operator.index in kept else own_layer(model, main, operator)
+        if first is None or operator.options.get("fusedActivationFunction", 0) not in SCALABLE:
             continue
         between = _between(model, wiring, operator)
         reader = _reader(wiring, between[-1])
-        second = None if reader is None or reader.index in kept else _own(model, main, reader)
+        second = None if reader is None or reader.index in kept else own_layer(model, main, reader)
         if second is not None and _fits(first, second, main):
-            yield Pair(first, second, tuple(one.outputs[0] for one in between if _is_capped(one)))
+            yield Pair(first, second, tuple(one.outputs[0] for one in between if is_capped(one)))
 
 
-def _own(model: Any, main: graph.Graph, operator: graph.Operator) -> Layer | None:
+def own_layer(model: Any, main: graph.Graph, operator: graph.Operator) -> Layer | None:
     """An operator as a layer if nothing else reads its weights and bias."""
     found = None if operator.name == "BATCH_MATMUL" else layer(model, main, operator)  # which may have no channels
     constants = set() if found is None else {found.kernel, found.bias} - {-1}
@@ -192,13 +186,13 @@ def _between(model: Any, wiring: Wiring, operator: graph.Operator) -> list[graph
     found = [operator]
     while True:
         reader = _reader(wiring, found[-1])
-        if reader is None or reader.name not in _HOMOGENEOUS:
+        if reader is None or reader.name not in HOMOGENEOUS:
             return found
         fused = reader.options.get("fusedActivationFunction", 0)
         width = wiring.graph.tensors[reader.outputs[0]].shape[-1:]
-        if fused not in _ACTIVATIONS or not _keeps_channels(model, wiring.graph, reader):
+        if fused not in SCALABLE or not keeps_channels(model, wiring.graph, reader):
             return found
-        if _is_capped(reader) and width != wiring.graph.tensors[operator.outputs[0]].shape[-1:]:
+        if is_capped(reader) and width != wiring.graph.tensors[operator.outputs[0]].shape[-1:]:
             return found
         found.append(reader)
 
@@ -209,11 +203,12 @@ def _reader(wiring: Wiring, operator: graph.Operator) -> graph.Operator | None:
     return readers[0] if len(readers) == 1 and operator.outputs[0] not in wiring.graph.outputs else None
 
 
-def _is_capped(operator: graph.Operator) -> bool:
+def is_capped(operator: graph.Operator) -> bool:
+    """Whether an operator's values end at `CAP`."""
     return operator.name == "RELU6" or operator.options.get("fusedActivationFunction", 0) == _RELU6
 
 
-def _keeps_channels(model: Any, main: graph.Graph, operator: graph.Operator) -> bool:
+def keeps_channels(model: Any, main: graph.Graph, operator: graph.Operator) -> bool:
     """Whether the last axis still counts the channels, or several places of all of them one after another."""
     before, after = (main.tensors[tensor].shape for tensor in (operator.inputs[0], operator.outputs[0]))
     if not before or not after:

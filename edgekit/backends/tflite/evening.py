@@ -1,24 +1,26 @@
 """Channels of activations brought nearer to one size, so that they use more of the levels that all of them share.
 
 A channel that goes to a tenth of its activation's range has 25 of 256 levels. It may be divided by a number, and the
-next layer's weights for it multiplied by the same, as in `equalization`, whose rows of layers these are. That evens
-weights out; where each channel's weights have a scale of their own, activations are coarser than weights, and it is
-their sizes that count: "Same, Same But Different: Recovering Neural Network Quantization Error Through Weight
+weights of all layers that read it multiplied by the same (`tracing`). That is also how weights are evened out
+(`equalization`); where each channel's weights have a scale of their own, activations are coarser than weights, and it
+is their sizes that count: "Same, Same But Different: Recovering Neural Network Quantization Error Through Weight
 Factorization" (Meller et al., 2019). What activations gain, the weights behind them lose, so that channels go half of
 the way.
+
+Tensors that share channels are evened together: what was joined, split and shuffled is divided once, wherever it lies.
 """
 
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from edgekit.backends.tflite.equalization import Floats, Rows
+from edgekit.backends.tflite.equalization import CAP, HEADROOM
 from edgekit.backends.tflite.plan import QuantizationSettings
 from edgekit.backends.tflite.ranges import Observation, Observed, observe
 from edgekit.backends.tflite.ready import Ready, Used
+from edgekit.backends.tflite.tracing import Floats, Trace
 from edgekit.waist import graph, named
 from edgekit.waist.tensors import Array, sqnr_db
 
@@ -54,7 +56,7 @@ def evened(made: Ready, used: Used, settings: QuantizationSettings, folder: Path
     """A network with evened channels, and its activations; None if there is nothing to gain.
 
     Args:
-        made: the network, with the extremes of each channel for the tensors that `equalization.between` names.
+        made: the network, with the extremes of each channel for the tensors of its `tracing.Trace`.
         used: the samples that are looked at.
         settings: operators that stay float are left alone.
         folder: where the file goes.
@@ -64,10 +66,11 @@ def evened(made: Ready, used: Used, settings: QuantizationSettings, folder: Path
         Unsupported: LiteRT cannot run it.
     """
     model, channels = graph.load(made.path), _channels(made.seen.activations)
-    rows = Rows(model, named.makers(graph.describe(model)[0], settings.floats), {t: c[1] for t, c in channels.items()})
-    if not _divided(rows, channels):
+    trace = Trace(model, named.makers(graph.describe(model)[0], settings.floats))
+    divisors = _divisors(trace, channels)
+    if not _worth(trace, divisors):
         return None
-    rows.store()
+    trace.divide(divisors)
     folder.mkdir()
     path = folder / made.path.name
     path.write_bytes(graph.pack(model))
@@ -83,20 +86,45 @@ def _channels(activations: Mapping[int, Observed]) -> dict[int, Array]:
     return {tensor: one.channels for tensor, one in activations.items() if one.channels is not None}
 
 
-def _divided(rows: Rows, channels: Mapping[int, Array]) -> bool:
-    """Divide the channels between all layers in a row; whether that is worth it."""
-    means = [1.0]
-    for pair in rows.pairs:
-        ends = channels.get(pair.first.operator.outputs[0])
-        if ends is None or ends.shape[1] != np.prod(rows.weights[pair.first.operator.index].shape[:2]):
-            continue
-        factors = rows.allowed(pair, _factors(np.abs(ends).max(0)))
-        rows.divide(pair, factors)
-        means.append(float(factors.mean()))
-    return min(means) < WORTH
+def _divisors(trace: Trace, channels: Mapping[int, Array]) -> Floats:
+    """By what each channel is divided, by its number; 1 for those that stay."""
+    looked = {tensor: numbers for tensor, numbers in trace.within.items() if tensor in channels}
+    groups = _together(trace)
+    sizes, largest, least = np.zeros(trace.count), np.zeros(trace.count), np.zeros(trace.count)
+    for tensor, numbers in looked.items():
+        peaks = np.abs(channels[tensor]).max(0)
+        np.maximum.at(sizes, numbers, peaks)
+        group = groups[numbers.max()]
+        largest[group] = max(largest[group], float(peaks.max()))
+        if tensor in trace.capped:
+            np.maximum.at(least, numbers, channels[tensor][1] * HEADROOM / CAP)
+    found = np.maximum(_factors(sizes, largest[groups]), least)
+    for tensor in trace.capped - looked.keys():  # nobody knows how near their caps these are
+        found[trace.within[tensor]] = 1.0
+    found[0] = 1.0
+    divisors: Floats = np.minimum(found, 1.0)
+    return divisors
 
 
-def _factors(peaks: Any) -> Floats:
-    """By what channels are divided whose largest values these are ``[channels]``; those that give 0 alone stay."""
-    parts = np.asarray(peaks, np.float64) / max(float(peaks.max()), 1e-30)
+def _together(trace: Trace) -> Array:
+    """For each channel's number the least number of those that it shares tensors with, directly or by others."""
+    groups = np.arange(trace.count)
+    while True:
+        before = groups.copy()
+        for numbers in trace.within.values():
+            own = numbers[numbers > 0]
+            groups[own] = groups[own].min()
+        if (groups == before).all():
+            return groups
+
+
+def _factors(sizes: Floats, largest: Floats) -> Floats:
+    """By what channels are divided whose largest values these are, beside the largest of all; 0 stays."""
+    parts = sizes / np.maximum(largest, 1e-30)
     return np.where(parts > 0, parts.clip(SMALLEST, 1) ** PART, 1.0)
+
+
+def _worth(trace: Trace, divisors: Floats) -> bool:
+    """Whether channels of some activation are divided by enough."""
+    means = (float(divisors[numbers].mean() / divisors[numbers].max()) for numbers in trace.within.values())
+    return min(means, default=1.0) < WORTH

@@ -109,7 +109,7 @@ def quantize(path: Path, inputs: dict[str, Array], trial: Trial, settings: Quant
     with TemporaryDirectory() as folder:
         whole = settings.full_integer or settings.activations == "int16"  # 16 bits hold channels that are apart
         used = Used(seen, judging)
-        channels = evening.is_tried(settings, size.macs * len(seen))
+        channels = not kept and evening.is_tried(settings, size.macs * len(seen))
         made = ready(path, inputs, used, settings.seed, Path(folder), whole=whole, by_channel=channels)
         shown = {name: values[judging] for name, values in made.inputs.items()}
         judge = Judge(trial, made.path, shown, made.seen.outputs)

@@ -53,7 +53,8 @@ class Observed:
     """An activation over all samples: extremes, and a sample of its values ``[K]`` or rows ``[K, last]``.
 
     ``masked``: beside these it held values of -`FINITE` and less; ``unbounded``: of `FINITE` and more.
-    ``channels``: least and greatest value for each place of the last axis ``[2, last]``, if that was asked for.
+    ``channels``: least and greatest value within `FINITE` for each place of the last axis ``[2, last]``, if that was
+    asked for.
     """
 
     low: float = np.inf
@@ -166,6 +167,9 @@ def _look(seen: Observed, values: Floats, samples: int, random: np.random.Genera
 def _look_by_channel(seen: Observed, values: Floats) -> None:
     table = values.reshape(-1, values.shape[-1])
     ends = np.stack([table.min(0), table.max(0)])
+    if not np.abs(ends).max(initial=0) < FINITE:  # masks and paddings count as 0, which is in every range
+        finite = np.where(np.abs(table) < FINITE, table, 0)
+        ends = np.stack([finite.min(0), finite.max(0)])
     if seen.channels is not None:
         ends = np.stack([np.minimum(seen.channels[0], ends[0]), np.maximum(seen.channels[1], ends[1])])
     seen.channels = ends

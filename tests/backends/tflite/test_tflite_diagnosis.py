@@ -9,11 +9,13 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edgekit.backends.tflite import TFLiteBackend
 from edgekit.backends.tflite.diagnosis import diagnose, helps
+from edgekit.backends.tflite.tracing import Trace
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.diagnosis import Diagnosis, OperatorDiagnosis
 from edgekit.nouns.model import Waist
 from edgekit.waist import edit, graph
 from tests import networks
+from tests.backends.tflite import test_tflite_tracing
 
 COUNT = 24
 
@@ -302,6 +304,25 @@ def test_a_file_of_equalized_layers_is_held_against_the_network_with_its_channel
     assert not found.unmatched
     for one, other in zip(found.operators, own.operators, strict=True):
         assert one.through == ()
+        assert one.alone_db == pytest.approx(other.alone_db, abs=0.5)
+        assert {blame.cause for blame in one.blames} == {blame.cause for blame in other.blames}
+
+
+@pytest.mark.parametrize("kind", ["shuffles", "residual"])
+def test_channels_that_were_divided_wherever_they_lie_are_blamed_on_no_layer(kind: str, tmp_path: Path) -> None:
+    """Held against its source as against the network with divided channels, which the quantizer read."""
+    source = test_tflite_tracing.made(tmp_path / "waist.tflite", kind, 0)
+    model = graph.load(source)
+    trace = Trace(model)
+    by = 10 ** np.random.default_rng(0).uniform(-1, 0, trace.count)
+    by[0] = 1
+    trace.divide(by)
+    (tmp_path / "divided.tflite").write_bytes(graph.pack(model))
+    divided = Pair(tmp_path, tmp_path / "divided.tflite")
+    file = divided.build("int8", settings={"equalization": "off", "weights": "nearest"})
+    found, own = divided.diagnose(file, source), divided.diagnose(file)
+    assert not found.unmatched
+    for one, other in zip(found.operators, own.operators, strict=True):
         assert one.alone_db == pytest.approx(other.alone_db, abs=0.5)
         assert {blame.cause for blame in one.blames} == {blame.cause for blame in other.blames}
 

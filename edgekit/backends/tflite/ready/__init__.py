@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.backends.tflite import equalization
+from edgekit.backends.tflite import tracing
 from edgekit.backends.tflite.ranges import Observation, Range, observe
 from edgekit.backends.tflite.ready import aliases, casts, factors, heads, masks
 from edgekit.backends.tflite.ready.aliases import Aliases
@@ -67,7 +67,7 @@ def ready(
         seed: drives which values are remembered.
         folder: where the rewritten file goes.
         whole: all is to be integers, so that nothing is rewritten to stay float at the outputs.
-        by_channel: whether extremes of activations between layers in a row are kept for each channel.
+        by_channel: whether extremes of activations whose channels can be traced are kept for each channel.
 
     Raises:
         InputError: a sample drives the network to NaN or infinity.
@@ -82,7 +82,7 @@ def ready(
     made.write_bytes(graph.pack(model))
     main = graph.describe(model)[0]
     watched = frozenset() if whole else heads.watched(main)
-    watched |= equalization.between(model) if by_channel else frozenset()
+    watched |= tracing.Trace(model).within.keys() if by_channel else frozenset()
     seen = observe(made, main, inputs, used.scored, seed, rows=used.rows, by_channel=watched)
     if any(one.masked or one.unbounded for one in seen.activations.values()):
         seen = Observation(seen.activations, _outputs(made, inputs, used.scored))

@@ -1,0 +1,187 @@
+"""Channels traced through a network: which layer makes each, which layers read it, and in which tensors it lies.
+
+A channel may be divided by a positive number if every layer that reads it multiplies its weights for it by the same.
+In between may lie what leaves channels where they are (a ReLU, a pool, padding), what moves them (joins, splits,
+shuffles, flattening), and sums: channels that are added are divided alike. What moves them runs on their numbers
+in place of values, so that each is followed wherever LiteRT puts it.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.backends.tflite.equalization import HOMOGENEOUS, SCALABLE, is_capped, keeps_channels, own_layer
+from edgekit.backends.tflite.layerwise.layers import Layer
+from edgekit.backends.tflite.ranges import FINITE
+from edgekit.waist import edit, graph
+from edgekit.waist.exact import MOVES
+from edgekit.waist.stepwise import Stepwise
+
+Numbers = NDArray[np.int_]
+Floats = NDArray[np.float64]
+
+_KEEP = (HOMOGENEOUS - {"RESHAPE"}) | {"PADV2", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"}
+"""Operators after which the last axis counts the same channels, each times the same number."""
+
+_MOVE = MOVES - {"PAD", "PADV2", "MIRROR_PAD", "DYNAMIC_UPDATE_SLICE"}
+
+_TIE = {"ADD", "SUB", "MAXIMUM", "MINIMUM"}
+"""Operators for which channels of two operands must be divided alike."""
+
+MOST_VALUES = 1 << 24
+"""Values of a tensor that are still moved as numbers: float32 counts that far."""
+
+
+class Trace:
+    """The channels of a float network, numbered from 1; those that must not be divided have the number 0.
+
+    ``layers`` by operator, in the order of execution; ``made`` and ``read`` have the numbers of the channels that each
+    makes or reads ``[channels]``, ``within`` those of the last axis of tensors. ``capped`` are tensors that a ReLU6
+    makes. ``count`` is how many numbers there are, with 0.
+
+    Args:
+        model: object tree of a TFLite file without state.
+        kept: operators that are left alone, with what they read and make.
+    """
+
+    def __init__(self, model: Any, kept: frozenset[int] = frozenset()) -> None:
+        self._model, self._stepwise, self._kept = model, Stepwise(model), kept
+        self._main = self._stepwise.graph
+        self._same = [0]
+        self._moved: dict[int, Numbers] = {}
+        self.capped: set[int] = set()
+        self.layers: dict[int, Layer] = {}
+        self.made: dict[int, Numbers] = {}
+        self.read: dict[int, Numbers] = {}
+        self.within: dict[int, Numbers] = {}
+        for operator in self._main.operators:
+            self._follow(operator)
+        for tensor in self._main.outputs:
+            self._fix(tensor)
+        self.count = len(self._same)
+        roots = np.array([self._root(number) for number in range(self.count)])
+        self.made = {index: roots[numbers] for index, numbers in self.made.items()}
+        self.read = {index: roots[numbers] for index, numbers in self.read.items()}
+        self.within = {t: roots[numbers] for t, numbers in self.within.items() if roots[numbers].any()}
+        self.capped &= self.within.keys()
+
+    def weights(self, index: int, by: Floats) -> Floats:
+        """A layer's weights (`Layer.matrices`, float64) with the channels that it makes and reads divided.
+
+        Args:
+            index: of its operator.
+            by: numbers > 0 for each channel's number ``[count]``; 1 for the number 0.
+        """
+        held = self.layers[index].matrices().astype(np.float64)
+        if index in self.read:
+            each = by[self.read[index]].reshape(len(held), 1, 1, -1)
+            held = (held.reshape(*held.shape[:2], -1, each.shape[-1]) * each).reshape(held.shape)
+        if index in self.made:
+            held = held / by[self.made[index]].reshape(*held.shape[:2], 1)
+        return held
+
+    def divide(self, by: Floats) -> None:
+        """Divide channels in the network's weights and biases, in place; ``by`` is as in `weights`."""
+        for index, found in self.layers.items():
+            edit.set_constant(self._model, found.kernel, found.as_weights(self.weights(index, by)))
+            bias = None if found.bias < 0 or index not in self.made else graph.constant(self._model, 0, found.bias)
+            if bias is not None:
+                divided = bias / by[self.made[index]].reshape(bias.shape)
+                edit.set_constant(self._model, found.bias, divided.astype(np.float32))
+
+    def _root(self, number: int) -> int:
+        while self._same[number] != number:
+            self._same[number] = number = self._same[self._same[number]]
+        return number
+
+    def _tie(self, one: int, other: int) -> None:
+        low, high = sorted((self._root(one), self._root(other)))
+        self._same[high] = low
+
+    def _fix(self, tensor: int) -> None:
+        """Leave all channels of a tensor as they are."""
+        found = self.within.get(tensor, self._moved.get(tensor))
+        for number in () if found is None else np.unique(found):
+            self._tie(0, int(number))
+
+    def _follow(self, operator: graph.Operator) -> None:
+        read = [t for t in operator.inputs if t in self.within or t in self._moved]
+        if operator.index in self._kept:
+            known = False
+        elif (found := own_layer(self._model, self._main, operator)) is not None:
+            known = self._layer(found)
+        elif operator.name in _MOVE:
+            known = not read or self._moves(operator, read)
+        else:
+            known = self._passes(operator, read)
+        for tensor in () if known else read:
+            self._fix(tensor)
+
+    def _layer(self, found: Layer) -> bool:
+        """A layer; whether it reads whole channels."""
+        operator, numbers = found.operator, self.within.get(found.source)
+        self.layers[operator.index] = found
+        taps = found.weights.shape[-1]
+        whole = numbers is not None and (
+            operator.name == "DEPTHWISE_CONV_2D" or taps * found.groups % len(numbers) == 0
+        )
+        if numbers is not None and whole:
+            self.read[operator.index] = numbers
+        if operator.options.get("fusedActivationFunction", 0) in SCALABLE:
+            (tensor,), first = operator.outputs, len(self._same)
+            self._same += range(first, first + self._main.tensors[tensor].shape[-1])
+            self.within[tensor] = np.arange(first, len(self._same))
+            self.made[operator.index] = self.within[tensor]
+            self._note_cap(operator)
+        return whole
+
+    def _moves(self, operator: graph.Operator, read: list[int]) -> bool:
+        """What moves channels: it moves their numbers. Whether it could."""
+        operands = [t for t in operator.inputs if t >= 0 and not self._main.tensors[t].constant_bytes]
+        sizes = [int(np.prod(self._main.tensors[t].shape)) for t in operands]
+        if max(sizes) > MOST_VALUES or len(self._same) > MOST_VALUES or not set(operands) >= set(read):
+            return False
+        if any(self._main.tensors[t].dtype != "float32" for t in operands):  # indices that are computed
+            return False
+        values = {t: self._numbers(t)[None].astype(np.float32) for t in operands}
+        for tensor, (moved,) in self._stepwise.run(operator, values).items():
+            table = moved.astype(np.int_).reshape(-1, moved.shape[-1] if moved.ndim else 1)
+            if len(table) and (table == table[0]).all():
+                self.within[tensor] = table[0]
+            else:
+                self._moved[tensor] = moved.astype(np.int_)
+        return True
+
+    def _numbers(self, tensor: int) -> Numbers:
+        """The number of each value of a tensor."""
+        found = self._moved.get(tensor, self.within.get(tensor, np.zeros(1, np.int_)))
+        return np.broadcast_to(found, self._main.tensors[tensor].shape)
+
+    def _passes(self, operator: graph.Operator, read: list[int]) -> bool:
+        """What leaves channels where they are; whether it does."""
+        numbers = [self.within[tensor] for tensor in operator.inputs if tensor in self.within]
+        if not read or operator.options.get("fusedActivationFunction", 0) not in SCALABLE:
+            return False
+        if operator.name in _TIE:
+            shapes = {self._main.tensors[tensor].shape for tensor in operator.inputs}
+            if len(shapes) > 1 or len(numbers) < len(operator.inputs):
+                return False
+            for one, other in zip(*numbers, strict=True):
+                self._tie(int(one), int(other))
+        elif operator.inputs[0] not in self.within or not self._keeps(operator):
+            return False
+        self.within[operator.outputs[0]] = numbers[0]
+        self._note_cap(operator)
+        return True
+
+    def _keeps(self, operator: graph.Operator) -> bool:
+        """Whether an operator leaves channels where they are; it may pad by 0, and by what lies below all values."""
+        if operator.name not in _KEEP or not keeps_channels(self._model, self._main, operator):
+            return False
+        padding = graph.constant(self._model, 0, operator.inputs[2]) if operator.name == "PADV2" else np.zeros(1)
+        return padding is not None and bool(padding.ravel()[0] == 0 or padding.ravel()[0] <= -FINITE)
+
+    def _note_cap(self, operator: graph.Operator) -> None:
+        if is_capped(operator):
+            self.capped.add(operator.outputs[0])
