@@ -161,5 +161,5 @@ def quantized(engine: str, plan: QuantizationPlan, method: str, settings: Quanti
     Raises:
         FAILURES: the engine cannot make it.
     """
-    ranges = plan.ranges(method)
+    ranges = plan.chosen(method)
     return ENGINES[engine](plan.path, ranges, plan.kept, settings.activations, settings.per_channel)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edgekit.backends.tflite.joined import joined
 from edgekit.backends.tflite.ranges import Range
 from edgekit.waist import graph
 
@@ -46,6 +47,10 @@ class QuantizationPlan:
     reasons: tuple[str, ...] = ()
     weights: str = "nearest"
     unfitted: tuple[str, ...] = ()
+
+    def chosen(self, method: str) -> dict[int, Range]:
+        """The ranges that one method chooses, by tensor index, those of what is joined as the joins have it."""
+        return joined(graph.read(self.path)[0], self.ranges(method), self.kept)
 
     def keeping(self, main: graph.Graph, operators: Iterable[int], reason: str) -> "QuantizationPlan":
         """The plan with more operators of its graph float, for a reason."""

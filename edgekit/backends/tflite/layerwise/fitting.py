@@ -105,7 +105,7 @@ def integers(found: Candidate, settings: QuantizationSettings) -> Writer:
     return Writer(
         lambda plan: engines.quantized(found.engine, plan, found.method, settings),
         {o.index: kinds[o.name] for o in main.operators if o.index not in plan.kept and o.name in kinds},
-        {tensor: chosen for tensor, chosen in plan.ranges(found.method).items() if tensor not in floats},
+        {tensor: chosen for tensor, chosen in plan.chosen(found.method).items() if tensor not in floats},
         65535 if wide else 255,
         settings.weights,
     )
