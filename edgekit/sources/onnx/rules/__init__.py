@@ -10,6 +10,7 @@ from edgekit.sources.onnx.network import Builder, Rewrite
 from edgekit.sources.onnx.rules import (
     activations,
     attention,
+    bits,
     blockwise,
     contributed,
     convolution,
@@ -38,6 +39,9 @@ RULES: dict[str, Rewrite] = {
     "ArgMin": indexing.last_index,
     "Asinh": activations.asinh,
     "BatchNormalization": _first_of(normalization.without_statistics, normalization.of_the_batch),
+    "BitwiseAnd": bits.combined,
+    "BitwiseNot": bits.inverted,
+    "BitwiseOr": bits.combined,
     "Clip": activations.clip,
     "Conv": _first_of(convolution.explicit_padding, convolution.by_activations, convolution.grouped_1d),
     "ConvTranspose": _first_of(convolution.sized_transposed, convolution.on_image),
