@@ -82,11 +82,11 @@ def by_activations(builder: Builder, node: onnx.NodeProto) -> bool:
     pads, value = attrs.get("pads", [0] * 2 * rank), node.input[0]
     if any(pads):
         value = builder.op("Pad", value, builder.const([0, 0, *pads[:rank], 0, 0, *pads[rank:]], np.int64))
-    slices = _windows(builder, value, attrs, weights[2:], result[2:])
+    slices = windows(builder, value, attrs, weights[2:], result[2:])
     places = int(np.prod(result[2:]))
     each = [builder.reshape(part, [group, weights[1], 1, places]) for part in slices]
-    windows = builder.op("Concat", *each, axis=2) if taps > 1 else each[0]
-    columns = builder.reshape(windows, [group, weights[1] * taps, places])
+    stacked = builder.op("Concat", *each, axis=2) if taps > 1 else each[0]
+    columns = builder.reshape(stacked, [group, weights[1] * taps, places])
     rows = builder.reshape(node.input[1], [group, weights[0] // group, weights[1] * taps])
     made = builder.reshape(builder.op("MatMul", rows, columns), result)
     if len(node.input) > 2 and node.input[2]:
@@ -95,7 +95,7 @@ def by_activations(builder: Builder, node: onnx.NodeProto) -> bool:
     return True
 
 
-def _windows(
+def windows(
     builder: Builder, value: str, attrs: dict[str, Any], kernel: Sequence[int], sizes: Sequence[int]
 ) -> list[str]:
     """For each place in a window the slice of an image (padded already) that all windows have there."""
@@ -164,7 +164,7 @@ def dilated_pooling(builder: Builder, node: onnx.NodeProto) -> bool:
         around = [0, 0, *pads[:rank], 0, 0, *pads[rank:]]
         lowest = builder.const(np.float32(np.finfo(np.float32).min if largest else 0))
         value = builder.op("Pad", value, builder.const(around, np.int64), lowest)
-    slices = _windows(builder, value, attrs, kernel, (result or ())[2:])
+    slices = windows(builder, value, attrs, kernel, (result or ())[2:])
     builder.op("Max" if largest else "Mean", *slices, out=node.output[0])
     return True
 
