@@ -38,6 +38,9 @@ OF_ONE = {"Concat", "Max", "Mean", "Min", "Sum"}
 SHAPING = {"Expand", "Flatten", "Reshape", "Squeeze", "Unsqueeze"}
 """Operators that keep the order of the elements (Expand, if it keeps their number)."""
 
+SEQUENCES = {"SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert", "SequenceMap", "SplitToSequence"}
+"""Operators that give no tensor, but a list of them."""
+
 RANDOM = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"}
 """Operators that give something else at every run."""
 
@@ -121,8 +124,8 @@ def _evaluate(network: Network) -> bool:
 
 
 def _foldable(network: Network, node: onnx.NodeProto) -> bool:
-    """Whether a node may be evaluated: the same at every run, and small, which is asked before it runs."""
-    if node.op_type in RANDOM or any(True for _ in subgraphs(node)):
+    """Whether a node may be evaluated: a tensor, the same at every run, and small, which is asked before it runs."""
+    if node.op_type in RANDOM | SEQUENCES or any(True for _ in subgraphs(node)):
         return False
     sizes = [network.bytes(name) for name in node.output if name]
     if node.op_type in EXPANDING and None in sizes:

@@ -21,6 +21,7 @@ from edgekit.sources.onnx.rules import (
     products,
     resizing,
     scattering,
+    sequences,
     spectral,
 )
 from edgekit.sources.onnx.rules.recurrent import unroll
@@ -44,6 +45,7 @@ RULES: dict[str, Rewrite] = {
     "BitwiseNot": bits.inverted,
     "BitwiseOr": bits.combined,
     "Clip": activations.clip,
+    "ConcatFromSequence": sequences.joined,
     "Conv": _first_of(convolution.explicit_padding, convolution.by_activations, convolution.grouped_1d),
     "ConvTranspose": _first_of(convolution.sized_transposed, convolution.on_image),
     "DFT": spectral.dft,
@@ -74,6 +76,8 @@ RULES: dict[str, Rewrite] = {
     "ScatterElements": _first_of(scattering.reduced, indexing.positive_indices),
     "ScatterND": _first_of(scattering.reduced, scattering.added, indexing.positive_indices),
     "Softplus": activations.softplus,
+    "SequenceAt": sequences.at,
+    "SequenceLength": sequences.length,
     "SimplifiedLayerNormalization": normalization.root_mean_square,
     "Slice": indexing.backward_slice,
     "Split": indexing.split_sizes,
