@@ -1,7 +1,8 @@
 """Feature maps of a network held against those of its teacher, through learned 1×1 adapters.
 
 "FitNets: Hints for Thin Deep Nets" (Romero et al., 2015); an adapter is a matrix from the network's channels to the
-teacher's, applied at each place, and is thrown away after training.
+teacher's, applied at each place, and is thrown away after training. It begins as the one that fits best, so that the
+first steps teach the network and do not undo what it knows to suit a matrix drawn at random.
 """
 
 from collections.abc import Sequence
@@ -14,8 +15,12 @@ from edgekit.errors import InputError
 from edgekit.trainable.form import Lifted
 from edgekit.trainable.libraries import tf
 from edgekit.training.labelling import LEAST_VARIANCE
+from edgekit.waist.tensors import Array
 
 AUTO = "auto"
+
+RIDGE = 1e-4
+"""Weight of the adapters' size beside the mean square of a channel: channels may be zero throughout, or equal."""
 
 
 @dataclass(frozen=True)
@@ -34,29 +39,41 @@ class FeaturePair:
         variance = tf.maximum(tf.math.reduce_variance(teacher), LEAST_VARIANCE)
         return tf.reduce_mean(tf.math.squared_difference(tf.matmul(student, self.adapter), teacher)) / variance
 
+    def fit(self, student: Array, teacher: Array) -> None:
+        """Let the adapter be the matrix that takes the network's values nearest to the teacher's, by least squares.
 
-def pairs(student: Lifted, teacher: Lifted, names: Sequence[str], seed: int) -> list[FeaturePair]:
-    """The pairs that settings name.
+        Args:
+            student: values ``[N, …, channels]``, float32.
+            teacher: those of the same samples, ``[N, …, teacher's channels]``.
+        """
+        read, wanted = (values.reshape(-1, values.shape[-1]).astype(np.float64) for values in (student, teacher))
+        squares = read.T @ read
+        squares += (RIDGE * np.trace(squares) / len(squares) + LEAST_VARIANCE) * np.eye(len(squares))
+        found = np.linalg.solve(squares, read.T @ wanted)
+        if np.isfinite(found).all():
+            self.adapter.assign(found.astype(np.float32))
+
+
+def pairs(student: Lifted, teacher: Lifted, names: Sequence[str]) -> list[FeaturePair]:
+    """The pairs that settings name; their adapters are 1 for equal channels, until `FeaturePair.fit` sets them.
 
     Args:
         student: the network.
         teacher: its teacher.
         names: ``"teacher's=student's"`` each, names of tensors in the files; or ``auto``.
-        seed: of the first adapters.
 
     Raises:
         InputError: there is no such tensor, or two differ in more than the number of channels.
     """
-    found, random = dict[tuple[int, int], None](), np.random.default_rng(seed)
+    found = dict[tuple[int, int], None]()
     for name in names:
         found |= dict.fromkeys(_automatic(student, teacher) if name == AUTO else [_named(student, teacher, name)])
-    return [FeaturePair(one, other, _adapter(student, teacher, (one, other), random)) for one, other in found]
+    return [FeaturePair(one, other, _adapter(student, teacher, (one, other))) for one, other in found]
 
 
-def _adapter(student: Lifted, teacher: Lifted, pair: tuple[int, int], random: np.random.Generator) -> Any:
+def _adapter(student: Lifted, teacher: Lifted, pair: tuple[int, int]) -> Any:
     sizes = [int(form.tensors[tensor].shape[-1]) for form, tensor in zip((student, teacher), pair, strict=True)]
-    drawn = random.standard_normal(sizes) / np.sqrt(sizes[0])
-    return tf.Variable((np.eye(sizes[0]) if sizes[0] == sizes[1] else drawn).astype(np.float32))
+    return tf.Variable(np.eye(*sizes, dtype=np.float32))
 
 
 def _features(lifted: Lifted) -> dict[int, tuple[int, ...]]:

@@ -73,7 +73,7 @@ class Loop:
     ) -> None:
         self._seed = seed
         self._lifted, self._data, self._settings, self._hooks = lifted, data, settings, hooks
-        self._teaching = Teaching(lifted, data, settings, seed)
+        self._teaching = Teaching(lifted, data, settings)
         checkpoints.mkdir(parents=True, exist_ok=True)
         augment, labelled, inputs = None, self._teaching.labelled, lifted.model.inputs
         self._changes = augmentation.chosen(settings.augmentation, inputs, labelled=labelled is not None)

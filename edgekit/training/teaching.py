@@ -59,14 +59,13 @@ class Teaching:
         student: the network that is trained.
         data: with the teacher's file.
         settings: of the training.
-        seed: of the first adapters of feature maps.
 
     Raises:
         InputError: the teacher's outputs, or the labels, are not those of the network.
         Unsupported: nothing that can be trained decides an output.
     """
 
-    def __init__(self, student: Lifted, data: TrainingData, settings: Training, seed: int = 0) -> None:
+    def __init__(self, student: Lifted, data: TrainingData, settings: Training) -> None:
         self._student, self._data, self._settings = student, data, settings
         self._teacher = lift(data.teacher)
         self.pairs = _pairs(student, self._teacher, data)
@@ -74,11 +73,13 @@ class Teaching:
         if data.labels is not None:
             self.labelled = labelling.found(data.labels, [p.kind for p in self.pairs], [p.shape for p in self.pairs])
         self.pairs = [replace(pair, kind=self._kind(number, pair)) for number, pair in enumerate(self.pairs)]
-        self.features = features.pairs(student, self._teacher, settings.features, seed)
+        self.features = features.pairs(student, self._teacher, settings.features)
         taught = [*(pair.teacher.tensor for pair in self.pairs), *(pair.teacher for pair in self.features)]
         self._teacher_model = model_of(self._teacher, taught)
         self._traced = tf.function(self.targets, autograph=False, reduce_retracing=True)
         self._measure()
+        if self.features:
+            self._fit_adapters()
 
     @property
     def taught(self) -> bool:
@@ -109,6 +110,13 @@ class Teaching:
         some = self.outputs(self._data.trained[:MEASURED])
         scales = [1 / labelling.variance(values) for values in some]
         self.pairs = [replace(pair, scale=scale) for pair, scale in zip(self.pairs, scales, strict=True)]
+
+    def _fit_adapters(self) -> None:
+        """Let the adapters of feature maps begin with what fits a batch best."""
+        rows, count = self._data.rows(self._student, self._data.trained[:BATCH]), len(self.pairs)
+        own = called(model_of(self._student, self.wanted), rows)[count:]
+        for pair, mine, theirs in zip(self.features, own, self._traced(rows)[count:], strict=True):
+            pair.fit(mine.numpy(), theirs.numpy())
 
     def targets(self, given: Sequence[Any]) -> list[Any]:
         """What the teacher makes of the network's inputs ``[N, …]``, for each pair as the network has it.

@@ -43,6 +43,12 @@ def test_a_student_of_half_the_width_learns_from_its_teacher(teacher: Path, tmp_
     assert digits.accuracy(file) > 0.8
 
 
+def test_adapters_begin_as_what_fits_best(teacher: Path, tmp_path: Path) -> None:
+    asked = Distill(width=0.5, epochs=2, rates=1, learning_rate=1e-6, features=("auto",), augmentation=())
+    passed, _ = distilled(tmp_path, teacher, asked)  # next to no step is taken
+    assert passed.epochs[0].loss - passed.epochs[0].held_out < 0.6  # 1 is as good as the mean of each map
+
+
 def test_another_network_learns_from_feature_maps(teacher: Path, tmp_path: Path) -> None:
     student = digits.network(tmp_path / "student.tflite", width=3)
     asked = Distill(student="student.tflite", epochs=4, learning_rate=5e-3, features=("conv1=conv1",))
@@ -54,7 +60,7 @@ def test_another_network_learns_from_feature_maps(teacher: Path, tmp_path: Path)
 
 def test_feature_maps_are_paired_by_name_or_by_size(teacher: Path, tmp_path: Path) -> None:
     forms = lifting.lift(digits.network(tmp_path / "student.tflite", width=3)), lifting.lift(teacher)
-    found = features.pairs(*forms, ["auto"], 0)
+    found = features.pairs(*forms, ["auto"])
     names = [
         (f.main.tensors[t].name, int(f.tensors[t].shape[-1]))
         for p in found
@@ -64,6 +70,10 @@ def test_feature_maps_are_paired_by_name_or_by_size(teacher: Path, tmp_path: Pat
     assert [tuple(pair.adapter.shape) for pair in found] == [(3, 8), (6, 16)]
     values = np.random.default_rng(0).standard_normal((2, 4, 4, 6)).astype(np.float32)
     assert float(found[1].loss(values, values @ found[1].adapter.numpy())) < 1e-10
+    found[1].fit(values, values @ np.ones((6, 16), np.float32))
+    np.testing.assert_allclose(found[1].adapter.numpy(), 1.0, atol=1e-3)
+    found[1].fit(np.zeros_like(values), values @ np.ones((6, 16), np.float32))  # all channels are dead
+    assert np.isfinite(found[1].adapter.numpy()).all()
     for wrong, problem in (("conv1=conv0", "feature maps are"), ("none=conv0", "no feature map called 'none'")):
         with pytest.raises(InputError, match=problem):
-            features.pairs(*forms, [wrong], 0)
+            features.pairs(*forms, [wrong])
