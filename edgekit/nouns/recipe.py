@@ -11,6 +11,11 @@ Kept = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 """A share that is neither nothing nor all."""
 
 
+SOFT = 4.0
+"""The temperature of passes that take much away: classes that are nearly ruled out then teach too, and each sample says
+more. With it "Contrastive Representation Distillation" (Tian et al., 2020) compares ways of distillation."""
+
+
 class FineTune(Training, frozen=True, kw_only=True, tag_field="pass", tag="finetune"):
     """Train the network as it is."""
 
@@ -46,6 +51,7 @@ class PruneChannels(Training, frozen=True, kw_only=True, tag_field="pass", tag="
     """
 
     epochs: Epochs = 0
+    temperature: Positive = SOFT
     remove: Kept = 0.3
     of: Literal["macs", "parameters", "bytes", "latency"] = "macs"
     importance: Literal["l1", "l2", "taylor", "activations", "error"] = "error"
@@ -68,6 +74,7 @@ class Prune(Training, frozen=True, kw_only=True, tag_field="pass", tag="prune"):
     """
 
     epochs: Epochs = 10
+    temperature: Positive = SOFT
     sparsity: Kept = 0.5
     pattern: Literal["unstructured", "2:4", "block"] = "unstructured"
     ramp: Literal["polynomial", "constant"] = "polynomial"
