@@ -17,6 +17,7 @@ from edgekit.errors import InputError, MissingTool, Unsupported
 from edgekit.nouns.profile import Run
 from tests import networks
 from tests.runner.boards import Board
+from tests.stateful import delay, echo, summing
 
 IMAGE = np.random.default_rng(1).standard_normal((4, 1, 8, 8, 3)).astype(np.float32)
 
@@ -96,6 +97,18 @@ def test_outputs_of_every_sample_are_the_interpreters(board: Board, tmp_path: Pa
         expected = made.get_tensor(made.get_output_details()[0]["index"])
         np.testing.assert_allclose(seen[i], expected, rtol=1e-5, atol=1e-6)
     assert len(seen) == len(IMAGE)
+
+
+@pytest.mark.parametrize("network", [echo, delay, summing])
+def test_every_sample_begins_at_the_first_state(board: Board, tmp_path: Path, network: Any) -> None:
+    """As on a phone, where each has a process of its own: else what a device computes would not be compared alike."""
+    model = network(tmp_path / "c.tflite")
+    shape = tuple(Interpreter(model_path=str(model)).get_input_details()[0]["shape"])
+    block, out = board.run(model, {"x": np.ones((3, *shape), np.float32)}, mode="outputs")
+    assert block.outputs is not None
+    with np.load(out / block.outputs) as seen:
+        for values in seen.values():
+            np.testing.assert_array_equal(values, values[[0, 0, 0]])
 
 
 def test_xnnpack_takes_a_float_network_whole(board: Board, tmp_path: Path) -> None:

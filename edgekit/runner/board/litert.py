@@ -21,6 +21,13 @@ class LiteRT:
 
     def __init__(self, order: dict[str, Any], module: Any) -> None:
         self._order, self._module = order, module
+        self._load()
+        self.names = [detail["name"] for detail in self._made.get_input_details()]
+        nodes = self._made._get_ops_details()
+        self._resources, self._fed = any(node["op_name"] == "ASSIGN_VARIABLE" for node in nodes), False
+
+    def _load(self) -> None:
+        order, module = self._order, self._module
         options: dict[str, Any] = {}
         if delegates := _delegates(order, module):
             options["experimental_delegates"] = delegates
@@ -31,11 +38,13 @@ class LiteRT:
             self._made.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             raise Refusal("Unsupported", f"LiteRT cannot load the file: {first_line(error)}", OTHER) from error
-        self.names = [detail["name"] for detail in self._made.get_input_details()]
         self.invoke = self._made.invoke
 
     def feed(self, inputs: dict[str, Any]) -> None:
         """Set every input, which also defines its shape, and forget the state of earlier samples."""
+        if self._resources and self._fed:  # nothing else resets resource variables
+            self._load()
+        self._fed = True
         details = self._made.get_input_details()
         resized = [detail for detail in details if tuple(detail["shape"]) != inputs[detail["name"]].shape]
         for detail in resized:
