@@ -23,6 +23,7 @@ class Base:
         epochs: how long that is trained.
         learning_rate: with which.
         flips: whether samples are pictures that are flipped and shifted meanwhile.
+        labels: whether its samples have some; else files are judged by the SQNR of their worst output.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Base:
     epochs: int = 0
     learning_rate: float = 2e-3
     flips: bool = True
+    labels: bool = True
 
 
 def _convolution(x: Any, channels: int, strides: int = 1, size: int = 3) -> Any:
@@ -110,7 +112,14 @@ FULL = Base(
 EFFICIENTNET = Base("EfficientNet-Lite0, ImageNet", data.photographs, model="models/phone/efficientnet_lite0.onnx")
 BERT = Base("BERT-like, SST-2", data.sentences, architecture=transformer, epochs=6, learning_rate=5e-4, flips=False)
 
-BASES = (RESNET8, RESNET20, MOBILENET, FULL, EFFICIENTNET, BERT)
+DETECTOR = Base(
+    "ultraface RFB-320, photographs",
+    data.faces,
+    model="models/onnx/ultraface_version-RFB-320_without_postprocessing.onnx",
+    labels=False,
+)
+
+BASES = (RESNET8, RESNET20, MOBILENET, FULL, EFFICIENTNET, DETECTOR, BERT)
 
 
 def trained(base: Base, shared: Path, folder: Path) -> Path:

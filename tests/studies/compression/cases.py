@@ -142,4 +142,6 @@ CASES = [
     ),
     *SETUPS,
     *PEERS,
+    Case(bases.DETECTOR, "source, int8 after training", "ptq", seeds=1),
+    Case(bases.DETECTOR, "qat", "qat", {"qat": {"epochs": 10, "batch_size": 8}}),
 ]

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import sqrt
 
-from edgekit.nouns.recipe import name_of
 from tests.studies.compression import bases
 from tests.studies.compression.bases import Base
 from tests.studies.compression.cases import Case
@@ -94,8 +93,10 @@ def table(rows: list[Row]) -> Iterator[str]:
     """A network's recipes."""
     first = next((trial for row in rows for trial in row.good), None)
     if first is not None:
-        yield f"The float source: top-1 {first.source:.2%} of {first.samples} samples."
-        if len({trial.base for row in rows for trial in row.good}) > 1:
+        labels = rows[0].case.base.labels
+        told = f"The float source: top-1 {first.source:.2%} of {first.samples} samples."
+        yield told if labels else f"{first.samples} samples without labels judge: SQNR of the worst output."
+        if labels and len({trial.base for row in rows for trial in row.good}) > 1:
             yield "Not all rows start from the same training of it: each is compared with its own."
         yield ""
     columns = (
@@ -128,7 +129,11 @@ def _cells(trials: list[Trial]) -> Iterator[str]:
     yield _share([trial.bytes[2] / trial.bytes[0] - 1 for trial in trials])
     for attribute in ("float32", "dynamic", "int8"):
         seen = [(getattr(trial, attribute), trial.source) for trial in trials]
-        yield "" if None in dict(seen) else _points([100 * (value - source) for value, source in seen])
+        if trials[0].source:
+            yield "" if None in dict(seen) else _points([100 * (value - source) for value, source in seen])
+        else:
+            found = [trial.int8_db for trial in trials if trial.int8_db is not None]
+            yield _decibels(found) if attribute == "int8" and found else ""
     for index in (0, 1):
         seen = [trial.ratio[index] for trial in trials]
         yield "" if None in seen else f"{statistics.median(seen):.2f}"
@@ -150,6 +155,11 @@ def _share(values: list[float]) -> str:
 def _points(values: list[float]) -> str:
     mean, half = interval(values)
     return f"{mean:+.2f}" + ("" if half is None else f" ± {half:.2f}")
+
+
+def _decibels(values: list[float]) -> str:
+    mean, half = interval(values)
+    return f"{mean:.1f}" + ("" if half is None else f" ± {half:.1f}") + " dB"
 
 
 def setups(rows: list[Row]) -> Iterator[str]:
@@ -181,8 +191,8 @@ class Aim:
         what: on the page.
         base: the network.
         recipe: the row that is judged.
-        file: whose top-1: float32, int8 or dynamic.
-        points: the least that top-1 may change.
+        file: whose top-1: float32, int8 or dynamic; or int8_db, the SQNR of the int8 file.
+        points: the least that top-1 may change; decibels of int8_db.
         parameters: the largest change of those that are not zero; None if it is not asked for. So are the next two.
         macs: of multiply-adds.
         latency: the largest ratio of the file's to the source's.
@@ -218,6 +228,7 @@ AIMS = (
     Aim("ResNet-8, QAT against int8 after training", bases.RESNET8, "qat", "int8", 0.0, against=(bases.RESNET8, PTQ)),
     Aim("EfficientNet-Lite0, channels, no training", bases.EFFICIENTNET, "prune-channels30, no training", "float32", -1.0, macs=-0.30),
     Aim("EfficientNet-Lite0, QAT", bases.EFFICIENTNET, "qat", "int8", -0.2),
+    Aim("a detector, QAT from unlabelled pictures against int8 after training", bases.DETECTOR, "qat", "int8_db", 3.0, against=(bases.DETECTOR, PTQ)),
 )  # fmt: skip
 """The literature's case studies first, then the project's own."""
 
@@ -228,7 +239,7 @@ def aims(rows: list[Row]) -> Iterator[str]:
     yield "| --- | --- | --- | --- |"
     found = {(row.case.base.name, row.case.name): row.good for row in rows if row.case.section == "recipes"}
     for aim in AIMS:
-        wanted = _shown(aim.parameters, aim.macs, aim.latency, aim.points)
+        wanted = _shown(aim, (aim.parameters, aim.macs, aim.latency), aim.points)
         trials = found.get((aim.base.name, aim.recipe), [])
         others = trials if aim.against is None else found.get((aim.against[0].name, aim.against[1]), [])
         if not trials or not others or any(getattr(trial, aim.file) is None for trial in trials):
@@ -237,19 +248,19 @@ def aims(rows: list[Row]) -> Iterator[str]:
         seen = _seen(aim, trials, others)
         limits = (aim.parameters, aim.macs, aim.latency)
         met = seen[-1] >= aim.points and all(a is None or b <= a + 0.005 for a, b in zip(limits, seen, strict=False))
-        told = _shown(*(None if a is None else b for a, b in zip(limits, seen, strict=False)), seen[-1])
+        told = _shown(aim, tuple(None if a is None else b for a, b in zip(limits, seen, strict=False)), seen[-1])
         yield f"| {aim.what} | {wanted} | {told} | {'yes' if met else '**no**'} |"
 
 
 def _seen(aim: Aim, trials: list[Trial], others: list[Trial]) -> tuple[float, float, float, float]:
     """Changes of parameters and of multiply-adds, the ratio of latency, and points of top-1: means over seeds."""
-    mean = statistics.fmean
-    points = 100 * mean(getattr(trial, aim.file) for trial in trials)
+    mean, unit = statistics.fmean, 1 if aim.file.endswith("_db") else 100
+    points = unit * mean(getattr(trial, aim.file) for trial in trials)
     latency = mean(trial.ratio[aim.file == "int8"] or 1.0 for trial in trials)
     if aim.against is None:
-        points -= 100 * mean(trial.source for trial in trials)
+        points -= unit * mean(trial.source for trial in trials)
         return mean(map(_saved, trials)), mean(_changed(trial, "macs") for trial in trials), latency, points
-    points -= 100 * mean(getattr(trial, aim.file) for trial in others)
+    points -= unit * mean(getattr(trial, aim.file) for trial in others)
     own, their = trials[0], others[0]
     return own.parameters / their.parameters - 1, own.macs / their.macs - 1, latency, points
 
@@ -262,13 +273,9 @@ def _saved(trial: Trial) -> float:
     return after.parameters * (1 - after.zeros) / (before.parameters * (1 - before.zeros)) - 1
 
 
-def _shown(parameters: float | None, macs: float | None, latency: float | None, points: float) -> str:
+def _shown(aim: Aim, saved: tuple[float | None, ...], points: float) -> str:
+    parameters, macs, latency = saved
     told = [] if parameters is None else [f"{parameters:+.0%} parameters"]
     told += [] if macs is None else [f"{macs:+.0%} MACs"]
     told += [] if latency is None else [f"{latency:.2f} × latency"]
-    return ", ".join([*told, f"{points:+.2f} points"])
-
-
-def passes_of(trial: Trial) -> str:
-    """The passes of a trial by name."""
-    return ", ".join(name_of(report.settings) for report in trial.passes)
+    return ", ".join([*told, f"{points:+.1f} dB" if aim.file.endswith("_db") else f"{points:+.2f} points"])

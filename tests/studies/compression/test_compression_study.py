@@ -28,6 +28,17 @@ def test_word_pieces_spell_their_words() -> None:
     assert encoded("ξ", vocabulary)[:2] == [1, 0]
 
 
+def test_without_labels_decibels_are_told() -> None:
+    both = {
+        name: [Trial(int8_db=value, samples=9, parameters=1, macs=1, bytes=(1, 1, 1))]
+        for name, value in ((page.PTQ, 25.0), ("qat", 28.5))
+    }
+    cases = [case for case in CASES if not case.base.labels]
+    told = page.page([page.Row(case, both[case.name]) for case in cases], 0)
+    assert "| 25.0 dB |" in told
+    assert "| +3.0 dB | +3.5 dB | yes |" in told
+
+
 def test_a_page_of_nothing_and_of_failures_can_be_written() -> None:
     assert "not done" in page.page([], 5)
     failed = page.Row(CASES[0], [Trial(error="it broke")])

@@ -41,7 +41,8 @@ class Trial(msgspec.Struct, kw_only=True):
     ``source``, ``float32``, ``int8`` and ``dynamic`` (dynamic-int8) are shares of right answers of the samples that judge; ``latency_ms`` and
     ``ratio`` (over the float source's) are those of the float file and of the int8 file, on one thread. ``base`` is
     the SHA-256 of the source's file, ``revision`` the commit of edgekit, ``date`` the day it ended. A peer has no float
-    file: None.
+    file: None. Without labels the shares are 0, and ``int8_db`` is the SQNR of the int8 file's worst output against the
+    float source's, over the samples that judge.
     """
 
     source: float = 0.0
@@ -85,7 +86,8 @@ def _by_peer(case: Case, seed: int, sets: Sets, model: Path) -> Trial:
 
 
 def _built(case: Case, seed: int, sets: Sets, model: Path) -> Trial:
-    given = {"data": (sets.x, sets.y) if case.labels else sets.x, "eval": (sets.judged_x, sets.judged_y)}
+    given: dict[str, Any] = {"data": (sets.x, sets.y) if case.labels else sets.x}
+    judged = {"eval": (sets.judged_x, sets.judged_y), "metric": "top1"} if case.base.labels else {}
     since = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         recipe = case.recipe if isinstance(case.recipe, str) else _file(Path(folder), case.recipe)
@@ -93,14 +95,12 @@ def _built(case: Case, seed: int, sets: Sets, model: Path) -> Trial:
         if case.student is not None:
             passes = passes | {"distill": passes["distill"] | {"student": _student(case.student, seed)}}
         found = edgekit.build(
-            model, str(TARGET), recipe=recipe, passes=passes, metric="top1", allow_loss=True, seed=seed,
-            output=Path(folder) / "out", **given,
+            model, str(TARGET), recipe=recipe, passes=passes, allow_loss=True, seed=seed,
+            output=Path(folder) / "out", **given, **judged,
         )  # fmt: skip
         seconds = time.monotonic() - since
-        plain = edgekit.build(
-            model, str(TARGET), precision="float32", eval=given["eval"], metric="top1", output=Path(folder) / "plain"
-        )
-        return _measured(found["study"], plain["study"], seconds)
+        plain = edgekit.build(model, str(TARGET), precision="float32", output=Path(folder) / "plain", **judged)
+        return _measured(found["study"], plain["study"], sets, seconds)
 
 
 def _student(architecture: Callable[[], Any], seed: int) -> str:
@@ -128,7 +128,7 @@ def _file(folder: Path, passes: tuple[dict[str, Any], ...]) -> Path:
     return folder / "own.toml"
 
 
-def _measured(found: Any, plain: Any, seconds: float) -> Trial:
+def _measured(found: Any, plain: Any, sets: Sets, seconds: float) -> Trial:
     files = {file.precision: file for file in found.manifest.artifacts}
     floats, integers = files["float32"], files["int8"]
     source, *made = [running.loaded(one.path) for one in (plain["float32"], found["float32"], found["int8"])]
@@ -136,13 +136,8 @@ def _measured(found: Any, plain: Any, seconds: float) -> Trial:
         one(np.zeros(one.shape, np.float32))
     times = [running.latencies(source, one) for one in made]
     weighed = plain.manifest.artifacts[0]
-    return Trial(
-        source=floats.verification.metric.source,
-        float32=floats.verification.metric.artifact,
-        int8=integers.verification.metric.artifact,
-        dynamic=files["dynamic-int8"].verification.metric.artifact,
+    trial = Trial(
         int8_db=integers.verification.sqnr_db,
-        samples=floats.verification.metric.samples,
         passes=found.manifest.passes,
         parameters=floats.cost.parameters,
         macs=floats.cost.macs,
@@ -152,6 +147,24 @@ def _measured(found: Any, plain: Any, seconds: float) -> Trial:
         seconds=seconds,
         machine=machine(),
     )
+    if sets.judged_y is None:
+        signature, x = plain.manifest.signature, sets.judged_x
+        outs = [running.outputs(one, signature, x) for one in (source, made[1])]
+        return msgspec.structs.replace(trial, int8_db=_worst_db(*outs), samples=len(x))
+    return msgspec.structs.replace(
+        trial,
+        source=floats.verification.metric.source,
+        float32=floats.verification.metric.artifact,
+        int8=integers.verification.metric.artifact,
+        dynamic=files["dynamic-int8"].verification.metric.artifact,
+        samples=floats.verification.metric.samples,
+    )
+
+
+def _worst_db(wanted: list[Any], found: list[Any]) -> float:
+    """The SQNR of the output that comes out worst, over all samples."""
+    pairs = [(each.astype(np.float64), running.matched(each, found)) for each in wanted]
+    return min(float(10 * np.log10(np.square(a).sum() / np.square(b - a).sum())) for a, b in pairs)
 
 
 def machine() -> str:
