@@ -14,6 +14,9 @@ from edgekit.sources.onnx.network import Builder, attributes, kind
 Element = Callable[[], str]
 """Makes an element, and names it: only what is read comes into the network."""
 
+MOST = 1024
+"""The longest sequence that is taken apart, as long as the longest loop that is unrolled: each element is a slice."""
+
 EDITS = {"Identity", "SequenceErase", "SequenceInsert"}
 """Operators whose result is the sequence that they read, with one element more or less."""
 
@@ -98,20 +101,20 @@ def _place(builder: Builder, name: str, count: int) -> int | None:
 
 
 def _sizes(builder: Builder, maker: onnx.NodeProto) -> list[int]:
-    """How long the chunks of a SplitToSequence are; empty if that is not known."""
+    """How long the chunks of a SplitToSequence are; empty if that is not known, or there are more than `MOST`."""
     shape = builder.network.shape(maker.input[0])
     if shape is None:
         return []
     whole = shape[attributes(maker).get("axis", 0)]
-    if len(maker.input) < 2 or not maker.input[1]:
-        return [1] * whole
-    said = builder.network.constants.get(maker.input[1])
+    named = maker.input[1] if len(maker.input) > 1 else ""
+    said = builder.network.constants.get(named) if named else np.asarray(1)
     if said is None:
         return []
     if said.ndim:
-        return [int(size) for size in said]
+        return [int(size) for size in said] if len(said) <= MOST else []
     each = int(said)
-    return [min(each, whole - start) for start in range(0, whole, each)] if each > 0 else []
+    starts = range(0, whole, each) if each > 0 else range(0)
+    return [min(each, whole - start) for start in starts] if len(starts) <= MOST else []
 
 
 def _chunks(builder: Builder, maker: onnx.NodeProto) -> Iterator[Element]:

@@ -94,3 +94,10 @@ def test_a_place_or_a_size_that_is_computed_is_refused_by_name(body: str, worker
     model = build("float[1,6,4] x, int64 k", body, n=np.int64(2))
     with pytest.raises(Unsupported, match=r"Sequence|depends on the inputs' values"):
         convert(worker, save(tmp_path, model), tmp_path / "waist")
+
+
+def test_a_very_long_sequence_is_refused_by_name(worker: Worker, tmp_path: Path) -> None:
+    """A slice for each of very many elements takes the converter minutes."""
+    model = build("float[1,2000] x", "s = SplitToSequence<axis=1>(x) y = ConcatFromSequence<axis=1>(s)")
+    with pytest.raises(Unsupported, match="SplitToSequence"):
+        convert(worker, save(tmp_path, model), tmp_path / "waist")
