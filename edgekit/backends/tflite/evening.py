@@ -21,7 +21,7 @@ from edgekit.backends.tflite.plan import QuantizationSettings
 from edgekit.backends.tflite.ranges import Observation, Observed, observe
 from edgekit.backends.tflite.ready import Ready, Used
 from edgekit.backends.tflite.tracing import Floats, Trace
-from edgekit.waist import graph, named
+from edgekit.waist import graph
 from edgekit.waist.tensors import Array, sqnr_db
 
 SAME_DB = 80.0
@@ -58,7 +58,7 @@ def evened(made: Ready, used: Used, settings: QuantizationSettings, folder: Path
     Args:
         made: the network, with the extremes of each channel for the tensors of its `tracing.Trace`.
         used: the samples that are looked at.
-        settings: operators that stay float are left alone.
+        settings: how it is quantized. What stays float is divided as well: it may lie beside what does not.
         folder: where the file goes.
 
     Raises:
@@ -66,7 +66,7 @@ def evened(made: Ready, used: Used, settings: QuantizationSettings, folder: Path
         Unsupported: LiteRT cannot run it.
     """
     model, channels = graph.load(made.path), _channels(made.seen.activations)
-    trace = Trace(model, named.makers(graph.describe(model)[0], settings.floats))
+    trace = Trace(model)
     divisors = _divisors(trace, channels)
     if not _worth(trace, divisors):
         return None

@@ -42,11 +42,10 @@ class Trace:
 
     Args:
         model: object tree of a TFLite file without state.
-        kept: operators that are left alone, with what they read and make.
     """
 
-    def __init__(self, model: Any, kept: frozenset[int] = frozenset()) -> None:
-        self._model, self._stepwise, self._kept = model, Stepwise(model), kept
+    def __init__(self, model: Any) -> None:
+        self._model, self._stepwise = model, Stepwise(model)
         self._main = self._stepwise.graph
         self._same = [0]
         self._moved: dict[int, Numbers] = {}
@@ -107,9 +106,7 @@ class Trace:
 
     def _follow(self, operator: graph.Operator) -> None:
         read = [t for t in operator.inputs if t in self.within or t in self._moved]
-        if operator.index in self._kept:
-            known = False
-        elif (found := own_layer(self._model, self._main, operator)) is not None:
+        if (found := own_layer(self._model, self._main, operator)) is not None:
             known = self._layer(found)
         elif operator.name in _MOVE:
             known = not read or self._moves(operator, read)

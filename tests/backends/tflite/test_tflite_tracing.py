@@ -146,7 +146,7 @@ def test_any_channel_can_be_divided(kind: str, seed: int, tmp_path: Path) -> Non
     assert sqnr_db(*(next(iter(run.run(path, given).values())) for path in (waist, tmp_path / "divided.tflite"))) > 100
 
 
-@pytest.mark.parametrize("what", ["LOGISTIC", "ADD", "SPLIT OF THE CHANNELS", "output", "kept", "PADV2"])
+@pytest.mark.parametrize("what", ["LOGISTIC", "ADD", "SPLIT OF THE CHANNELS", "output", "PADV2"])
 def test_what_is_not_the_same_for_all_sizes_keeps_channels_as_they_are(what: str, tmp_path: Path) -> None:
     net = Net(0)
     first = h = net.conv(net.input("x", (1, 8, 8, 3)))
@@ -162,7 +162,7 @@ def test_what_is_not_the_same_for_all_sizes_keeps_channels_as_they_are(what: str
     net.sizes[h] = np.ones(net.subgraph.tensors[h].shape[-1])
     last = net.conv(h, 5, activation=0)
     path = net.save(tmp_path / "waist.tflite", *([first] if what == "output" else []), last)
-    trace = Trace(graph.load(path), frozenset([0]) if what == "kept" else frozenset())
+    trace = Trace(graph.load(path))
     assert not any(numbers.any() for numbers in trace.within.values())
 
 
@@ -179,4 +179,16 @@ def test_channels_that_are_evened_wherever_they_lie_err_less_on_inputs_that_nobo
         )
         levels[way] = min(built.sqnr_db(fresh).values())
         assert any("nearer to one size" in note for note in built.made.notes) == (way == "auto")
+    assert levels["auto"] > levels["off"] + 2
+
+
+def test_channels_next_to_what_stays_float_are_evened_as_well(tmp_path: Path) -> None:
+    waist = made(tmp_path / "waist.tflite", "residual", 0)
+    fresh = normal(waist, 32, seed=7)
+    levels = {}
+    for way in ("auto", "off"):
+        settings = {"weights": "nearest", "equalization": way, "float_operators": (0,)}
+        built = Quantized(waist, normal(waist, 48), tmp_path / way, settings=settings)
+        assert any("stays float32: CONV_2D" in note for note in built.made.notes)
+        levels[way] = min(built.sqnr_db(fresh).values())
     assert levels["auto"] > levels["off"] + 2
