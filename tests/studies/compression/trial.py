@@ -148,8 +148,9 @@ def _measured(found: Any, plain: Any, sets: Sets, seconds: float) -> Trial:
         machine=machine(),
     )
     if sets.judged_y is None:
-        signature, x = plain.manifest.signature, sets.judged_x
-        outs = [running.outputs(one, signature, x) for one in (source, made[1])]
+        (spec,) = weighed.signature.inputs
+        x = sets.judged_x.reshape(-1, *spec.source_shape)
+        outs = [running.outputs(one, weighed.signature, x) for one in (source, made[1])]
         return msgspec.structs.replace(trial, int8_db=_worst_db(*outs), samples=len(x))
     return msgspec.structs.replace(
         trial,
