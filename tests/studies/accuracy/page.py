@@ -171,9 +171,21 @@ def behind(subjects: list[Subject]) -> Iterator[str]:
                 continue
             decibels, points = found
             if points is not None and points.difference < 0:
-                yield f"* {one.task.name}, {runtime}: {way} has {_said(points, 'points of top-1')}."
+                told = _said(points, "points of top-1") + _luck(one, runtime, way)
+                yield f"* {one.task.name}, {runtime}: {way} has {told}."
             if decibels.difference < 0:
                 yield f"* {one.task.name}, {runtime}: {way} has {_said(decibels, 'dB')}."
+
+
+def _luck(one: Subject, runtime: str, way: str) -> str:
+    """That a file is right more often than the network that it was made from, which rounding can only do by chance."""
+    floats, theirs, ours = (one.made(runtime, name) for name in (FLOAT, way, OURS))
+    if floats is None or theirs is None or ours is None or one.top1(theirs) <= one.top1(floats):
+        return ""
+    return (
+        f"; the float network has {one.top1(floats):.2f} % as against its {one.top1(theirs):.2f} %, and it agrees with that on"
+        f" {one.agreement(theirs):.1f} %, edgekit's file on {one.agreement(ours):.1f} %"
+    )
 
 
 def _said(found: Interval, unit: str) -> str:
