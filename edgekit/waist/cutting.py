@@ -158,7 +158,7 @@ def apart(
     Args:
         model: the object tree whose tensors they use.
         operators: their object trees, in an order in which they can run.
-        inputs: tensors that they are given.
+        inputs: tensors that they are given; constants among them are constants no more.
         outputs: tensors to be told.
         calls: one of them calls other subgraphs, which come along.
 
@@ -191,6 +191,8 @@ def apart(
         made.buffers = [schema.BufferT(), *(model.buffers[tensor.buffer] for tensor in main.tensors)]
         for number, tensor in enumerate(main.tensors, start=1):
             tensor.buffer = number
+    for tensor in inputs:
+        main.tensors[places[tensor]].buffer = 0
     return made, places
 
 

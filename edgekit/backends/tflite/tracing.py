@@ -135,11 +135,12 @@ class Trace:
 
     def _moves(self, operator: graph.Operator, read: list[int]) -> bool:
         """What moves channels: it moves their numbers. Whether it could."""
-        operands = [t for t in operator.inputs if t >= 0 and not self._main.tensors[t].constant_bytes]
+        held = {t: self._main.tensors[t] for t in operator.inputs if t >= 0}
+        operands = [t for t, one in held.items() if one.dtype == "float32" or not one.constant_bytes]
         sizes = [int(np.prod(self._main.tensors[t].shape)) for t in operands]
         if max(sizes) > MOST_VALUES or len(self._same) > MOST_VALUES or not set(operands) >= set(read):
             return False
-        if any(self._main.tensors[t].dtype != "float32" for t in operands):  # indices that are computed
+        if any(held[t].dtype != "float32" for t in operands):  # indices that are computed
             return False
         values = {t: self._numbers(t)[None].astype(np.float32) for t in operands}
         for tensor, (moved,) in self._stepwise.run(operator, values).items():
@@ -151,7 +152,7 @@ class Trace:
         return True
 
     def _numbers(self, tensor: int) -> Numbers:
-        """The number of each value of a tensor."""
+        """The number of each value of a tensor; that of constants, which may be joined with channels, is 0."""
         found = self._moved.get(tensor, self.within.get(tensor, np.zeros(1, np.int_)))
         return np.broadcast_to(found, self._main.tensors[tensor].shape)
 

@@ -192,3 +192,23 @@ def test_channels_next_to_what_stays_float_are_evened_as_well(tmp_path: Path) ->
         assert any("stays float32: CONV_2D" in note for note in built.made.notes)
         levels[way] = min(built.sqnr_db(fresh).values())
     assert levels["auto"] > levels["off"] + 2
+
+
+@pytest.mark.parametrize("value", [1.0, 5.5, 1e6, -1e6, 3.4e38, -np.inf])
+@pytest.mark.parametrize("kind", ["CONCATENATION", "PACK"])
+def test_constants_that_are_joined_with_channels_have_no_number(kind: str, value: float, tmp_path: Path) -> None:
+    net = Net(0)
+    first = net.conv(net.input("x", (1, 8, 8, 3)))
+    constant = net.constant("c", np.full((1, 8, 8, COUNT), value, "f"))
+    if kind == "PACK":
+        h = net.operator("PACK", [first, constant], (1, 8, 8, COUNT, 2), kind="PackOptions", axis=4, valuesCount=2)
+        h = net.reshaped(h, (1, 8, 8, 2 * COUNT))
+    else:
+        h = net.operator("CONCATENATION", [constant, first], (1, 8, 8, 2 * COUNT), kind="ConcatenationOptions", axis=3)
+    net.sizes[h] = np.ones(2 * COUNT)
+    trace = Trace(graph.load(net.save(tmp_path / "waist.tflite", net.conv(h, 5, activation=0))))
+    numbers, own = trace.within[h], trace.within[first]
+    assert own.all()
+    places = slice(0, None, 2) if kind == "PACK" else slice(COUNT, None)
+    assert numbers[places].tolist() == own.tolist()
+    assert not numbers[1::2].any() if kind == "PACK" else not numbers[:COUNT].any()
