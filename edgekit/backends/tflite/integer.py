@@ -33,7 +33,7 @@ from edgekit.backends.tflite.judge import (
 from edgekit.backends.tflite.layerwise import fitting
 from edgekit.backends.tflite.plan import QuantizationPlan, QuantizationSettings
 from edgekit.backends.tflite.ranges import METHODS, Observation, Range, choose, saturated
-from edgekit.backends.tflite.ready import Ready, Used, norms, parts, ready, scales
+from edgekit.backends.tflite.ready import Ready, Used, norms, parts, ready, scales, steep
 from edgekit.backends.tflite.ready.aliases import Aliases
 from edgekit.errors import EndlessError, Unsupported, first_line
 from edgekit.host import events
@@ -144,11 +144,8 @@ def _evener(plain: Quantized, attempts: "_Attempts", form: Ready, seen: Observat
         made = _found(attempts, form, form.path.parent) if same else plain
     except Unsupported:
         return plain
-    settings = attempts.settings
-    asked = settings.equalization == "on"
-    if made is plain or not (
-        asked or best([plain.candidate, made.candidate], whole=settings.full_integer) is made.candidate
-    ):
+    better = best([plain.candidate, made.candidate], whole=attempts.full_integer) is made.candidate
+    if made is plain or not (better or attempts.settings.equalization == "on"):
         return plain
     return replace(made, notes=(*made.notes, "weights of layers in a row are equalized"))
 
@@ -276,11 +273,13 @@ class _Attempts:
         model = graph.load(self._ready.path)
         joined = parts.joins(model, self._wiring, self._ranges("minmax"), whole=self._settings.full_integer)
         self._judge.parts = self._parts(model, joined)
+        choices = map(self._ranges, self._asked() if self._searchable() else ())
         sets = {
             "whole numbers are computed from them": exact.index_arithmetic(self._wiring),
             GUARDS: exact.guarded(self._wiring, GUARDED - {"SQRT"} if self._settings.full_integer else GUARDED),
             "they join outputs of different ranges": joined,
             "they clamp a mask": self._ready.floats,
+            steep.STEEP: steep.layers(model, self._graph, choices),
             ASKED_FOR: named.makers(self._graph, self._settings.floats),
         }
         plan = QuantizationPlan(self._ready.path, self._ranges)
@@ -295,18 +294,19 @@ class _Attempts:
 
     def _every_method(self, plan: QuantizationPlan) -> None:
         """All ways to choose ranges on the first engine, then the best, if it is in doubt, on the others."""
-        settings = self._settings
-        asked: tuple[str, ...] = (settings.method,)
-        if settings.method in {"auto", range_search.SEARCHED}:
-            asked = ("minmax",) if settings.activations == "int16" else tuple(METHODS)
         for engine in ENGINES:
-            methods = asked
+            methods = self._asked()
             if self._made:
                 found = self._best()
                 methods = (found.method,) if found.floats or found.sqnr_db < POOR_DB else ()
             for method in methods:
                 if not self._try(plan, engine, method) and not self._retry(plan, engine, method):
                     break  # what an engine refuses with one choice of ranges it refuses with all
+
+    def _asked(self) -> tuple[str, ...]:
+        if self._settings.method not in {"auto", range_search.SEARCHED}:
+            return (self._settings.method,)
+        return ("minmax",) if self._settings.activations == "int16" else tuple(METHODS)
 
     def _retry(self, plan: QuantizationPlan, engine: str, method: str) -> Candidate | None:
         """Once more with those operators float that LiteRT's kernel refused, if it names them."""
@@ -379,8 +379,7 @@ class _Attempts:
         stretch = search.stretch(len(self._graph.operators), score)
         layers = [operator.index for operator in self._graph.operators if operator.name in exact.LAYERS]
         self._made = [found]
-        # More than half of the layers is no place where the signal is lost: noise that all layers share alike
-        # falls by 3 dB if half of them are float.
+        # More than half of the layers is no such place: noise that all share alike falls by 3 dB if half are float.
         if stretch is None or 2 * len([index for index in layers if index in stretch]) > len(layers):
             return
         reason = f"integers there leave {found.sqnr_db:.1f} dB of the calibration samples' signal"
