@@ -87,6 +87,12 @@ CASES: dict[str, onnx.ModelProto] = {
     "group_norm_18": build("float[1,4,5,5] x", "y = GroupNormalization<num_groups=2>(x, s, b)", opset=18, s=(2,), b=(2,)),
     "instance_norm": build(IMAGE, "y = InstanceNormalization(x, s, b)", s=(3,), b=(3,)),
     "instance_norm1d": build("float[1,3,8] x", "y = InstanceNormalization(x, s, b)", s=(3,), b=(3,)),
+    # channels as many as columns, behind what no normalization is folded into
+    "batch_norm_cube": build(CUBE, "t = Relu(x) y = BatchNormalization(t, s, b, m, v)", s=(8,), b=(8,), m=(8,), v=f32(*range(1, 9))),
+    "batch_norm_cube_between": build(CUBE, "t = Conv(x, w) r = Relu(t) n = BatchNormalization(r, s, b, m, v) y = Conv(n, w2)", w=(8, 8, 1, 1), w2=(4, 8, 1, 1), s=(8,), b=(8,), m=(8,), v=f32(*range(1, 9))),
+    "batch_norm_cube_folded": build(CUBE, "t = Conv(x, w) y = BatchNormalization(t, s, b, m, v)", w=(8, 8, 1, 1), s=(8,), b=(8,), m=(8,), v=f32(*range(1, 9))),
+    "batch_norm_cube_beside": build(CUBE, "t = Conv(x, w) n = BatchNormalization(t, s, b, m, v) y = Add(t, n)", w=(8, 8, 1, 1), s=(8,), b=(8,), m=(8,), v=f32(*range(1, 9))),
+    "batch_norm_square": build("float[1,4,4] x", "t = Relu(x) y = BatchNormalization<epsilon=0.1>(t, s, b, m, v)", s=(4,), b=(4,), m=(4,), v=f32(1, 2, 3, 4)),
     "batch_norm1d": build("float[1,4,8] x", "y = BatchNormalization(x, s, b, m, v)", s=(4,), b=(4,), m=(4,), v=f32(1, 2, 3, 4)),
     "batch_norm_vector": build("float[1,4] x", "y = BatchNormalization(x, s, b, m, v)", s=(4,), b=(4,), m=(4,), v=f32(1, 2, 3, 4)),
     "batch_norm3d": build("float[1,4,3,3,3] x", "y = BatchNormalization(x, s, b, m, v)", s=(4,), b=(4,), m=(4,), v=f32(1, 2, 3, 4)),

@@ -40,7 +40,9 @@ RULES: dict[str, Rewrite] = {
     "ArgMax": indexing.last_index,
     "ArgMin": indexing.last_index,
     "Asinh": activations.asinh,
-    "BatchNormalization": _first_of(normalization.without_statistics, normalization.of_the_batch),
+    "BatchNormalization": _first_of(
+        normalization.without_statistics, normalization.of_the_batch, normalization.of_as_many_channels_as_columns
+    ),
     "BitwiseAnd": bits.combined,
     "BitwiseNot": bits.inverted,
     "BitwiseOr": bits.combined,

@@ -3,7 +3,10 @@
 import numpy as np
 import onnx
 
-from edgekit.sources.onnx.network import Builder, attributes
+from edgekit.sources.onnx.network import Builder, attributes, kind
+
+FOLDED = {"Conv", "ConvTranspose"}
+"""Layers that the converter folds a normalization into."""
 
 
 def without_statistics(builder: Builder, node: onnx.NodeProto) -> bool:
@@ -38,6 +41,31 @@ def of_the_batch(builder: Builder, node: onnx.NodeProto) -> bool:
     for old, new, out in zip((mean, variance), (means, spread), node.output[1:], strict=True):
         moved = builder.op("Mul", builder.reshape(new, [shape[1]]), taken)
         builder.op("Add", builder.op("Mul", old, kept), moved, out=out)
+    return True
+
+
+def of_as_many_channels_as_columns(builder: Builder, node: onnx.NodeProto) -> bool:
+    """BatchNormalization by constants as a product and a sum, if the last axis is as long as that of the channels.
+
+    onnx2tf 2.6.9 then takes the one for the other. What it folds into the convolution before is right.
+    """
+    x, *parameters = node.input
+    shape, constants = builder.network.shape(x), builder.network.constants
+    values = [constants[name].astype(np.float64) for name in parameters if name in constants]
+    if shape is None or len(shape) < 3 or shape[1] != shape[-1] or len(values) < 4:
+        return False
+    maker = builder.uses.makers.get(x)
+    if (
+        maker is not None
+        and kind(maker) in FOLDED
+        and builder.uses.readers[x] == 1
+        and x not in builder.network.outputs
+    ):
+        return False
+    scale, bias, mean, variance = (value.reshape(-1, *[1] * (len(shape) - 2)) for value in values)
+    factor = scale / np.sqrt(variance + attributes(node).get("epsilon", 1e-5))
+    scaled = builder.op("Mul", x, builder.const(factor, np.float32))
+    builder.op("Add", scaled, builder.const(bias - mean * factor, np.float32), out=node.output[0])
     return True
 
 
