@@ -96,13 +96,13 @@ def _automatic(student: Lifted, teacher: Lifted) -> list[tuple[int, int]]:
 def _named(student: Lifted, teacher: Lifted, name: str) -> tuple[int, int]:
     theirs, _, own = name.partition("=")
     found = []
-    for form, wanted in ((student, own or theirs), (teacher, theirs)):
+    for form, whose, wanted in ((student, "network that is trained", own or theirs), (teacher, "teacher", theirs)):
         names = {form.main.tensors[tensor].name: tensor for tensor in _features(form)}
         if wanted not in names:
-            some = ", ".join(list(names)[:8])
+            some = ", ".join([*list(names)[:8], *(["…"] if len(names) > 8 else [])])
             raise InputError(
-                f"{form.path.name} has no feature map called {wanted!r}.", place=f"features {name!r}",
-                fix=f"name one of its tensors ({some}, …), or write auto",
+                f"The {whose} has no feature map called {wanted!r}.", place=f"features {name!r}",
+                fix=f"name one that it has ({some}) as \"teacher's=student's\", or write auto",
             )  # fmt: skip
         found.append(names[wanted])
     one, other = _features(student)[found[0]], _features(teacher)[found[1]]

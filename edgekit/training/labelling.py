@@ -70,8 +70,9 @@ def found(labels: Array, kinds: Sequence[Kind], shapes: Sequence[tuple[int, ...]
             _within(labels, 2)
             return Labelled(point, kind, shape)
     outputs = " and ".join(f"[{', '.join(map(str, shape))}]" for shape in shapes)
+    given = f"Labels of the shape {list(labels.shape[1:])}" if own or whole_numbers else "Labels with fractions"
     raise InputError(
-        f"Labels of the shape {list(labels.shape[1:])} do not fit outputs of {outputs}.",
+        f"{given} do not fit outputs of {outputs}.",
         place="--data",
         fix="give the number of the class for each sample, or what the output should be; or give no labels",
     )

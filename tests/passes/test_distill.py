@@ -74,6 +74,11 @@ def test_feature_maps_are_paired_by_name_or_by_size(teacher: Path, tmp_path: Pat
     np.testing.assert_allclose(found[1].adapter.numpy(), 1.0, atol=1e-3)
     found[1].fit(np.zeros_like(values), values @ np.ones((6, 16), np.float32))  # all channels are dead
     assert np.isfinite(found[1].adapter.numpy()).all()
-    for wrong, problem in (("conv1=conv0", "feature maps are"), ("none=conv0", "no feature map called 'none'")):
+    for wrong, problem in (
+        ("conv1=conv0", "feature maps are"),
+        ("none=conv0", "The teacher has no feature map called 'none'"),
+        ("conv0=none", "The network that is trained has no feature map called 'none'"),
+        ("=conv0", "The teacher has no feature map called ''"),
+    ):
         with pytest.raises(InputError, match=problem):
             features.pairs(*forms, [wrong])
