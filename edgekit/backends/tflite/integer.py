@@ -273,19 +273,18 @@ class _Attempts:
         model = graph.load(self._ready.path)
         joined = parts.joins(model, self._wiring, self._ranges("minmax"), whole=self._settings.full_integer)
         self._judge.parts = self._parts(model, joined)
-        choices = map(self._ranges, self._asked() if self._searchable() else ())
         sets = {
             "whole numbers are computed from them": exact.index_arithmetic(self._wiring),
             GUARDS: exact.guarded(self._wiring, GUARDED - {"SQRT"} if self._settings.full_integer else GUARDED),
             "they join outputs of different ranges": joined,
             "they clamp a mask": self._ready.floats,
-            steep.STEEP: steep.layers(model, self._graph, choices),
             ASKED_FOR: named.makers(self._graph, self._settings.floats),
         }
         plan = QuantizationPlan(self._ready.path, self._ranges)
         for reason, operators in sets.items():
             plan = plan.keeping(self._graph, operators, reason)
-        return plan
+        choices = map(plan.chosen, self._asked() if self._searchable() else ())
+        return plan.keeping(self._graph, steep.layers(model, self._graph, choices), steep.STEEP)
 
     def _parts(self, model: object, joined: frozenset[int]) -> dict[str, parts.Parts]:
         main = self._graph

@@ -66,3 +66,17 @@ def test_a_layer_that_xnnpack_would_refuse_stays_float(layer: Callable[[Net, int
 def test_a_layer_that_counts_with_levels_does_not(layer: Callable[[Net, int], int], tmp_path: Path) -> None:
     waist = steep_network(tmp_path / "waist.tflite", layer, sizes=np.ones(COUNT))
     assert "stays" not in Quantized(waist, normal(waist, 24), tmp_path / "made").floats()
+
+
+def test_what_a_join_of_floats_reads_has_a_range_of_its_own(tmp_path: Path) -> None:
+    """Such a join has the range of its largest operand, with which the tiny one would not be steep."""
+    net = Net(0)
+    net.sizes |= {-1: np.full(4, 1e-7), -2: np.ones(4), -3: SIZES}
+    x = net.conv(net.input("x", (1, 8, 8, 3)), like=-3)
+    tiny, plain = (net.conv(x, 4, activation=0, like=like) for like in (-1, -2))
+    waist = net.save(tmp_path / "waist.tflite", net.join(tiny, plain))
+    settings = {"weights": "nearest", "equalization": "off", "ranges": "minmax"}
+    made = Quantized(waist, normal(waist, 24), tmp_path / "made", settings=settings)
+    assert "they join outputs of different ranges" in made.floats()
+    assert ready.steep.STEEP in made.floats()
+    assert "LiteRT dies of their integer form" not in made.floats()

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.backends.tflite.joined import joined
 from edgekit.backends.tflite.layerwise.layers import layer
 from edgekit.backends.tflite.ranges import Range
 from edgekit.waist.graph import Graph
@@ -29,11 +28,11 @@ def layers(model: Any, main: Graph, choices: Iterable[Mapping[int, Range]]) -> f
     Args:
         model: object tree of a float TFLite file.
         main: its graph.
-        choices: ranges by tensor index.
+        choices: ranges by tensor index, those of what is joined as the joins have it.
     """
     found = [one for operator in main.operators if (one := layer(model, main, operator)) is not None]
     steep = set()
-    for ranges in (joined(main, choice, frozenset()) for choice in choices):
+    for ranges in choices:
         for one in found:
             ends = [ranges.get(tensor, (0.0, 0.0)) for tensor in (one.source, one.operator.outputs[0])]
             given, made = (high - low for low, high in ends)
