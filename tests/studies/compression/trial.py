@@ -115,10 +115,15 @@ def _student(architecture: Callable[[], Any], seed: int) -> str:
 
 
 def _when() -> dict[str, str]:
-    told = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=True
+    revision, changed = (
+        subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+        for words in (
+            ["describe", "--always"],
+            ["status", "--porcelain", "--untracked-files=no", ".", f":(exclude){FOLDER.relative_to(ROOT)}"],
+        )
     )
-    return {"revision": told.stdout.strip(), "date": str(datetime.datetime.now(datetime.UTC).date())}
+    revision += "-dirty" if changed else ""  # outcomes of other trials change nothing
+    return {"revision": revision, "date": str(datetime.datetime.now(datetime.UTC).date())}
 
 
 def _file(folder: Path, passes: tuple[dict[str, Any], ...]) -> Path:
