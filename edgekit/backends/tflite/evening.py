@@ -22,6 +22,7 @@ from edgekit.backends.tflite.ranges import Observation, Observed, observe
 from edgekit.backends.tflite.ready import Ready, Used
 from edgekit.backends.tflite.tracing import Floats, Trace
 from edgekit.waist import graph
+from edgekit.waist.ordering import evenly
 from edgekit.waist.tensors import Array, sqnr_db
 
 SAME_DB = 80.0
@@ -37,7 +38,7 @@ WORTH = 0.9
 """A network none of whose activations has channels that are divided by less than this, on average, is left alone."""
 
 LOOKED_AT_MACS = 2e10
-"""Multiply-accumulates of another look at all samples that is still worth it: three seconds on LiteRT's own kernels."""
+"""Multiply-accumulates of another look at samples: three seconds on LiteRT's own kernels, for as many as that takes."""
 
 GAIN_DB = 0.4
 """What evened channels must gain on the samples that were looked at, where fitted weights do not decide."""
@@ -46,13 +47,12 @@ FITTED_FLOPS = 1.5e11
 """Weights that take more are fitted once, with evened channels or without: a quarter of `fitting.LEARNED_FLOPS`."""
 
 
-def is_tried(settings: QuantizationSettings, macs: float) -> bool:
-    """Whether channels are evened if that is better; ``macs`` are those of a look at all samples."""
-    even = settings.per_channel and settings.equalization == "auto" and settings.activations == "int8"
-    return even and macs <= LOOKED_AT_MACS
+def is_tried(settings: QuantizationSettings) -> bool:
+    """Whether channels are evened if that is better."""
+    return settings.per_channel and settings.equalization == "auto" and settings.activations == "int8"
 
 
-def evened(made: Ready, used: Used, settings: QuantizationSettings, folder: Path) -> Ready | None:
+def evened(made: Ready, used: Used, settings: QuantizationSettings, folder: Path, macs: int) -> Ready | None:
     """A network with evened channels, and its activations; None if there is nothing to gain.
 
     Args:
@@ -60,6 +60,7 @@ def evened(made: Ready, used: Used, settings: QuantizationSettings, folder: Path
         used: the samples that are looked at.
         settings: how it is quantized. What stays float is divided as well: it may lie beside what does not.
         folder: where the file goes.
+        macs: of one run.
 
     Raises:
         InputError: a sample drives the evened network to NaN or infinity.
@@ -74,12 +75,38 @@ def evened(made: Ready, used: Used, settings: QuantizationSettings, folder: Path
     folder.mkdir()
     path = folder / made.path.name
     path.write_bytes(graph.pack(model))
-    main = graph.describe(model)[0]
-    seen = observe(path, main, made.inputs, used.scored, settings.seed, rows=used.rows)
+    looked = np.isin(used.rows, used.scored)
+    looked[evenly(len(used.rows), max(1, int(LOOKED_AT_MACS / max(macs, 1))))] = True
+    main, rows = graph.describe(model)[0], used.rows[looked]
+    seen = observe(path, main, made.inputs, used.scored, settings.seed, rows=rows)
     same = min(sqnr_db(made.seen.outputs[name], values) for name, values in seen.outputs.items())
     if same < SAME_DB:
         return None
-    return replace(made, path=path, seen=Observation(seen.activations, made.seen.outputs))
+    activations = seen.activations if looked.all() else _completed(seen, made.seen, trace, divisors)
+    return replace(made, path=path, seen=Observation(activations, made.seen.outputs))
+
+
+def _completed(seen: Observation, before: Observation, trace: Trace, divisors: Floats) -> dict[int, Observed]:
+    """Activations of the evened network as all samples have them, of which only some were looked at again.
+
+    What is not divided is as it was. Of the rest the extremes follow from those of the channels, and of what was moved
+    from what it was moved from, constants among that: whatever only moves keeps one range.
+    """
+    found = {tensor: seen.activations.get(tensor, one) for tensor, one in before.activations.items()}
+    divided = {t for t, numbers in (trace.within | trace.moved).items() if (divisors[numbers] != 1).any()}
+    for tensor, one in before.activations.items():
+        if tensor not in divided:
+            found[tensor] = one
+        elif tensor in trace.within and one.channels is not None:
+            low, high = one.channels / divisors[trace.within[tensor]]
+            found[tensor] = replace(found[tensor], low=float(low.min()), high=float(high.max()))
+    for tensor, sources in trace.sources.items():  # in the order of execution
+        parts = [found[source] for source in sources if source in found]
+        if tensor in divided - trace.within.keys() and tensor in found and parts:
+            parts.append(before.activations[tensor])  # what constants it holds; divided values only grow
+            low, high = min(one.low for one in parts), max(one.high for one in parts)
+            found[tensor] = replace(found[tensor], low=low, high=high)
+    return found
 
 
 def _channels(activations: Mapping[int, Observed]) -> dict[int, Array]:

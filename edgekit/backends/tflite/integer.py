@@ -109,7 +109,7 @@ def quantize(path: Path, inputs: dict[str, Array], trial: Trial, settings: Quant
     with TemporaryDirectory() as folder:
         whole = settings.full_integer or settings.activations == "int16"  # 16 bits hold channels that are apart
         used = Used(seen, judging)
-        channels = not kept and evening.is_tried(settings, size.macs * len(seen))
+        channels = not kept and evening.is_tried(settings)
         made = ready(path, inputs, used, settings.seed, Path(folder), whole=whole, by_channel=channels)
         shown = {name: values[judging] for name, values in made.inputs.items()}
         judge = Judge(trial, made.path, shown, made.seen.outputs)
@@ -121,7 +121,7 @@ def quantize(path: Path, inputs: dict[str, Array], trial: Trial, settings: Quant
         if even is not None:
             form = ready(even, inputs, used, settings.seed, even.parent, whole=whole)
             found = _evener(found, _Attempts(form, judge, settings, most), form, made.seen)
-        alike = evening.evened(made, used, settings, Path(folder) / "even") if channels else None
+        alike = evening.evened(made, used, settings, Path(folder) / "even", size.macs) if channels else None
         files = _with_even_channels(found, alike, judge, settings)
         if settings.method == range_search.SEARCHED:
             chosen, told = range_search.searched(files[0].candidate, judge, made.inputs, fold, settings, most=most)

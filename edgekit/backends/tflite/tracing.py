@@ -37,8 +37,9 @@ class Trace:
     """The channels of a float network, numbered from 1; those that must not be divided have the number 0.
 
     ``layers`` by operator, in the order of execution; ``made`` and ``read`` have the numbers of the channels that each
-    makes or reads ``[channels]``, ``within`` those of the last axis of tensors. ``capped`` are tensors that a ReLU6
-    makes. ``count`` is how many numbers there are, with 0.
+    makes or reads ``[channels]``, ``within`` those of the last axis of tensors. In other tensors channels lie
+    otherwise: ``moved`` has the number of each of their values. ``sources`` are what a tensor was moved from, in the
+    order of execution. ``capped`` are tensors that a ReLU6 makes. ``count`` is how many numbers there are, with 0.
 
     Args:
         model: object tree of a TFLite file without state.
@@ -48,7 +49,8 @@ class Trace:
         self._model, self._stepwise = model, Stepwise(model)
         self._main = self._stepwise.graph
         self._same = [0]
-        self._moved: dict[int, Numbers] = {}
+        self.moved: dict[int, Numbers] = {}
+        self.sources: dict[int, tuple[int, ...]] = {}
         self.capped: set[int] = set()
         self.layers: dict[int, Layer] = {}
         self.made: dict[int, Numbers] = {}
@@ -63,6 +65,7 @@ class Trace:
         self.made = {index: roots[numbers] for index, numbers in self.made.items()}
         self.read = {index: roots[numbers] for index, numbers in self.read.items()}
         self.within = {t: roots[numbers] for t, numbers in self.within.items() if roots[numbers].any()}
+        self.moved = {tensor: roots[numbers] for tensor, numbers in self.moved.items()}
         self.capped &= self.within.keys()
 
     def weights(self, index: int, by: Floats) -> Floats:
@@ -100,12 +103,12 @@ class Trace:
 
     def _fix(self, tensor: int) -> None:
         """Leave all channels of a tensor as they are."""
-        found = self.within.get(tensor, self._moved.get(tensor))
+        found = self.within.get(tensor, self.moved.get(tensor))
         for number in () if found is None else np.unique(found):
             self._tie(0, int(number))
 
     def _follow(self, operator: graph.Operator) -> None:
-        read = [t for t in operator.inputs if t in self.within or t in self._moved]
+        read = [t for t in operator.inputs if t in self.within or t in self.moved]
         if (found := own_layer(self._model, self._main, operator)) is not None:
             known = self._layer(found)
         elif operator.name in _MOVE:
@@ -144,16 +147,17 @@ class Trace:
             return False
         values = {t: self._numbers(t)[None].astype(np.float32) for t in operands}
         for tensor, (moved,) in self._stepwise.run(operator, values).items():
+            self.sources[tensor] = tuple(operands)
             table = moved.astype(np.int_).reshape(-1, moved.shape[-1] if moved.ndim else 1)
             if len(table) and (table == table[0]).all():
                 self.within[tensor] = table[0]
             else:
-                self._moved[tensor] = moved.astype(np.int_)
+                self.moved[tensor] = moved.astype(np.int_)
         return True
 
     def _numbers(self, tensor: int) -> Numbers:
         """The number of each value of a tensor; that of constants, which may be joined with channels, is 0."""
-        found = self._moved.get(tensor, self.within.get(tensor, np.zeros(1, np.int_)))
+        found = self.moved.get(tensor, self.within.get(tensor, np.zeros(1, np.int_)))
         return np.broadcast_to(found, self._main.tensors[tensor].shape)
 
     def _passes(self, operator: graph.Operator, read: list[int]) -> bool:

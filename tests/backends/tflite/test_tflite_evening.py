@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.backends.tflite import evening
+from edgekit.backends.tflite import evening, ready
 from edgekit.backends.tflite.judge import Candidate
 from edgekit.backends.tflite.layerwise import fitting
-from edgekit.backends.tflite.plan import QuantizationPlan
+from edgekit.backends.tflite.plan import QuantizationPlan, QuantizationSettings
+from edgekit.backends.tflite.ready import Used
 from tests import networks
 from tests.backends.integers import Quantized, normal
+from tests.backends.tflite import test_tflite_tracing
 
 RELU, RELU6 = 1, 3
 
@@ -60,6 +62,45 @@ def test_evened_channels_err_less_on_inputs_that_nobody_saw(
         assert not any("large network" in note for note in made.made.notes)
         assert any("nearer to one size" in note for note in made.made.notes) == (way == "auto")
     assert levels["auto"] > levels["off"] + 2
+
+
+@pytest.mark.parametrize("kind", test_tflite_tracing.KINDS)
+def test_a_few_samples_looked_at_again_tell_the_extremes_of_all(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waist = test_tflite_tracing.made(tmp_path / "model.tflite", kind, 3)
+    samples, rows = {"x": next(iter(normal(waist, 48).values()))}, np.arange(48)
+    samples["x"][40] *= 4  # what is not looked at again reaches farthest
+    used = Used(rows, rows[:4])
+    (tmp_path / "ready").mkdir()
+    form = ready.ready(waist, samples, used, 0, tmp_path / "ready", by_channel=True)
+    found = {}
+    for most in (1e12, 0):
+        monkeypatch.setattr(evening, "LOOKED_AT_MACS", most)
+        even = evening.evened(form, used, QuantizationSettings(), tmp_path / f"even{most}", 1000)
+        assert even is not None
+        found[most] = even.seen.activations
+    assert found[0].keys() == found[1e12].keys()
+    same = 0
+    for tensor, one in found[1e12].items():
+        few, room = found[0][tensor], 1e-4 * (one.high - one.low)
+        assert few.low <= one.low + room, "a range never ends before a value that was seen"
+        assert few.high >= one.high - room
+        same += abs(few.low - one.low) <= room and abs(few.high - one.high) <= room
+    assert same >= 0.7 * len(found[0]), "the others were moved: parts of a tensor have its range"
+
+
+def test_networks_too_large_for_a_second_look_at_all_samples_are_evened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waist = test_tflite_tracing.made(tmp_path / "model.tflite", "shuffles", 0)
+    fresh, levels = normal(waist, 32, seed=7), []
+    for most in (1e12, 0):
+        monkeypatch.setattr(evening, "LOOKED_AT_MACS", most)
+        made = Quantized(waist, normal(waist, 200), tmp_path / str(most), settings={"weights": "nearest"})
+        assert any("nearer to one size" in note for note in made.made.notes)
+        levels.append(min(made.sqnr_db(fresh).values()))
+    assert levels[1] > levels[0] - 0.5
 
 
 def test_channels_go_half_of_the_way_and_those_of_zeros_stay() -> None:
