@@ -18,7 +18,10 @@ from edgekit.waist.tensors import Array
 from edgekit.waist.trial import Trial
 
 SCORED_MACS = 2e9
-"""Multiply-accumulates spent on scoring one candidate: well below a second on one core."""
+"""Multiply-accumulates spent on scoring one candidate at least: well below a second on one core."""
+
+SCORED_SHARE, SCORED_SHARE_MACS = 0.2, 1e10
+"""The share of samples that are scored, for so many multiply-accumulates: ranges that clip look good on a few."""
 
 SCORED_SAMPLES = 128
 """The most samples on which a candidate is scored."""
@@ -85,7 +88,8 @@ def scored(path: Path, float_graph: graph.Graph, samples: int, most: int = SCORE
     """Indices of the samples on which candidates are scored, evenly taken: fewer for large networks."""
     macs = max(1, cost.count(path).macs)
     sizes = [4 * int(np.prod(float_graph.tensors[index].shape)) for index in float_graph.outputs]
-    most = min(most, int(SCORED_MACS / macs), SCORED_BYTES // max(1, sum(sizes)))
+    worth = max(int(SCORED_MACS / macs), min(int(SCORED_SHARE_MACS / macs), int(SCORED_SHARE * samples)))
+    most = min(most, worth, SCORED_BYTES // max(1, sum(sizes)))
     return evenly(samples, max(4, most))
 
 

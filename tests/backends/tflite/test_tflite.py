@@ -11,7 +11,7 @@ from edgekit.backends import tflite
 from edgekit.backends.tflite import judge, ranges, weights
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.building import Built, Job
-from edgekit.nouns.model import CALIBRATED
+from edgekit.nouns.model import CALIBRATED, Cost
 from edgekit.waist import edit, graph, run
 from tests import networks
 
@@ -566,6 +566,19 @@ def test_the_same_job_gives_the_same_bytes(waist: Path, tmp_path: Path) -> None:
 def test_scores_are_capped_by_work(waist: Path) -> None:
     assert len(judge.scored(waist, graph.read(waist)[0], 1000)) == judge.SCORED_SAMPLES
     assert len(judge.scored(waist, graph.read(waist)[0], 3)) == 3
+
+
+@pytest.mark.parametrize(
+    ("macs", "samples", "expected"),
+    [(250_000_000, 200, 40), (250_000_000, 60, 12), (250_000_000, 30, 8), (400_000_000, 1000, 25), (4 * 10**9, 500, 4)],
+)
+def test_of_many_samples_a_fifth_is_scored(
+    waist: Path, monkeypatch: pytest.MonkeyPatch, macs: int, samples: int, expected: int
+) -> None:
+    monkeypatch.setattr(
+        judge.cost, "count", lambda _: Cost(parameters=0, macs=macs, bytes=0, peak_activation_bytes=0, operators={})
+    )
+    assert len(judge.scored(waist, graph.read(waist)[0], samples)) == expected
 
 
 def test_an_opcode_is_added_once(waist: Path) -> None:
