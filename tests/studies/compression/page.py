@@ -130,10 +130,10 @@ def _cells(trials: list[Trial]) -> Iterator[str]:
     for attribute in ("float32", "dynamic", "int8"):
         seen = [(getattr(trial, attribute), trial.source) for trial in trials]
         if trials[0].source:
-            yield "" if None in dict(seen) else _points([100 * (value - source) for value, source in seen])
+            yield "" if None in dict(seen) else _told([100 * (value - source) for value, source in seen], "+.2f")
         else:
             found = [trial.int8_db for trial in trials if trial.int8_db is not None]
-            yield _decibels(found) if attribute == "int8" and found else ""
+            yield f"{_told(found, '.1f')} dB" if attribute == "int8" and found else ""
     for index in (0, 1):
         seen = [trial.ratio[index] for trial in trials]
         yield "" if None in seen else f"{statistics.median(seen):.2f}"
@@ -152,14 +152,10 @@ def _share(values: list[float]) -> str:
     return f"{mean:+.0%}" if abs(mean) >= 0.005 else "0 %"
 
 
-def _points(values: list[float]) -> str:
+def _told(values: list[float], form: str) -> str:
+    """The mean with half of its interval, as a format says."""
     mean, half = interval(values)
-    return f"{mean:+.2f}" + ("" if half is None else f" ± {half:.2f}")
-
-
-def _decibels(values: list[float]) -> str:
-    mean, half = interval(values)
-    return f"{mean:.1f}" + ("" if half is None else f" ± {half:.1f}") + " dB"
+    return format(mean, form) + ("" if half is None else f" ± {half:{form.removeprefix('+')}}")
 
 
 def setups(rows: list[Row]) -> Iterator[str]:
@@ -171,12 +167,11 @@ def setups(rows: list[Row]) -> Iterator[str]:
         if not row.good:
             yield f"| {way} | {row.trials[0].error if row.trials else 'not done'} | | | |"
             continue
-        mean, half = interval([100 * trial.float32 for trial in row.good])
         losses = [trial.passes[-1].epochs[-1].loss for trial in row.good if trial.passes and trial.passes[-1].epochs]
         cells = (
             way,
             len(row.good),
-            f"{mean:.2f}" + ("" if half is None else f" ± {half:.2f}"),
+            _told([100 * trial.float32 for trial in row.good], ".2f"),
             f"{statistics.fmean(losses):.3f}" if losses else "",
             f"{statistics.median(trial.seconds for trial in row.good) / 60:.1f}",
         )

@@ -19,6 +19,7 @@ import numpy as np
 
 import edgekit
 from edgekit.nouns.recipe import PassReport
+from edgekit.waist.tensors import sqnr_db
 from tests.shared_folder import ROOT, shared_folder
 from tests.studies.accuracy import running
 from tests.studies.benchmarks.__main__ import processor
@@ -155,8 +156,9 @@ def _measured(found: Any, plain: Any, sets: Sets, seconds: float) -> Trial:
     if sets.judged_y is None:
         (spec,) = weighed.signature.inputs
         x = sets.judged_x.reshape(-1, *spec.source_shape)
-        outs = [running.outputs(one, weighed.signature, x) for one in (source, made[1])]
-        return msgspec.structs.replace(trial, int8_db=_worst_db(*outs), samples=len(x))
+        wanted, got = (running.outputs(one, weighed.signature, x) for one in (source, made[1]))
+        worst = min(sqnr_db(values, running.matched(values, got)) for values in wanted)
+        return msgspec.structs.replace(trial, int8_db=worst, samples=len(x))
     return msgspec.structs.replace(
         trial,
         source=floats.verification.metric.source,
@@ -165,12 +167,6 @@ def _measured(found: Any, plain: Any, sets: Sets, seconds: float) -> Trial:
         dynamic=files["dynamic-int8"].verification.metric.artifact,
         samples=floats.verification.metric.samples,
     )
-
-
-def _worst_db(wanted: list[Any], found: list[Any]) -> float:
-    """The SQNR of the output that comes out worst, over all samples."""
-    pairs = [(each.astype(np.float64), running.matched(each, found)) for each in wanted]
-    return min(float(10 * np.log10(np.square(a).sum() / np.square(b - a).sum())) for a, b in pairs)
 
 
 def machine() -> str:
