@@ -100,10 +100,11 @@ def _completed(seen: Observation, before: Observation, trace: Trace, divisors: F
         elif tensor in trace.within and one.channels is not None:
             low, high = one.channels / divisors[trace.within[tensor]]
             found[tensor] = replace(found[tensor], low=float(low.min()), high=float(high.max()))
+    moved = divided & trace.moved.keys() & found.keys()
     for tensor, sources in trace.sources.items():  # in the order of execution
-        parts = [found[source] for source in sources if source in found]
-        if tensor in divided - trace.within.keys() and tensor in found and parts:
-            parts.append(before.activations[tensor])  # what constants it holds; divided values only grow
+        if tensor in moved:
+            # Beside what it was moved from the tensor as it was, for constants in it; divided values only grow.
+            parts = [before.activations[tensor], *(found[source] for source in sources if source in found)]
             low, high = min(one.low for one in parts), max(one.high for one in parts)
             found[tensor] = replace(found[tensor], low=low, high=high)
     return found

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from edgekit.backends.tflite.joined import joined
@@ -48,9 +49,14 @@ class QuantizationPlan:
     weights: str = "nearest"
     unfitted: tuple[str, ...] = ()
 
+    @cached_property
+    def main(self) -> graph.Graph:
+        """The graph of the float file, read once for all candidates of the plan."""
+        return graph.read(self.path)[0]
+
     def chosen(self, method: str) -> dict[int, Range]:
         """The ranges that one method chooses, by tensor index, those of what is joined as the joins have it."""
-        return joined(graph.read(self.path)[0], self.ranges(method), self.kept)
+        return joined(self.main, self.ranges(method), self.kept)
 
     def keeping(self, main: graph.Graph, operators: Iterable[int], reason: str) -> "QuantizationPlan":
         """The plan with more operators of its graph float, for a reason."""

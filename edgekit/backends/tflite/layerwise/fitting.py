@@ -95,7 +95,7 @@ class Writer(NamedTuple):
 def integers(found: Candidate, settings: QuantizationSettings) -> Writer:
     """Of integer files like one that there is: with the same ranges, and the same operators float."""
     plan = found.plan
-    main = graph.read(plan.path)[0]
+    main = plan.main
     floats = {tensor for index in plan.kept for tensor in main.operators[index].outputs}
     wide = settings.activations == "int16"
     kinds = {kind: Scheme(granularity="channel" if settings.per_channel else "tensor") for kind in KINDS}
