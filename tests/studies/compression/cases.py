@@ -11,6 +11,8 @@ PEER = "tfmot"
 
 type Passes = dict[str, dict[str, Any]]
 
+type Steps = tuple[dict[str, Any], ...]
+
 
 @dataclass(frozen=True)
 class Case:
@@ -29,7 +31,7 @@ class Case:
 
     base: Base
     name: str
-    recipe: str | tuple[dict[str, Any], ...]
+    recipe: str | Steps
     passes: Passes = field(default_factory=dict)
     labels: bool = False
     seeds: int = 3
@@ -68,6 +70,12 @@ def _scratch(name: str, section: str, **settings: Any) -> Case:
     usual = {"pass": "finetune", "from_scratch": True, "epochs": 20, "batch_size": 64, "alpha": 1.0, "optimizer": "sgd"}
     usual |= {"learning_rate": 0.05, "schedule": "cosine", "normalization": "on", "augmentation": ["flip", "crop"]}
     return Case(bases.RESNET8, name, (usual | settings,), labels=True, section=section)
+
+
+def _shortly(temperature: float) -> Steps:
+    """Channels go without training; what a little of it brings back then."""
+    cut = {"pass": "prune-channels", "remove": 0.3}
+    return cut, {"pass": "finetune", "epochs": 10, "learning_rate": 3e-4, "temperature": temperature}
 
 
 PEERS = [
@@ -147,4 +155,8 @@ CASES = [
     *PEERS,
     Case(bases.DETECTOR, "source, int8 after training", "ptq", seeds=1),
     Case(bases.DETECTOR, "qat", "qat", {"qat": {"epochs": 10, "batch_size": 8}}),
+    *(
+        Case(bases.RESNET8, f"30 % of channels, ten epochs at a temperature of {soft:g}", _shortly(soft), seeds=1)
+        for soft in (1.0, 4.0)
+    ),
 ]
