@@ -1,12 +1,14 @@
 """How many channels of each family go: where a unit of the budget costs the least importance."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, prod
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.channels import cutting
 from edgekit.channels.cutting import Rest
 from edgekit.channels.dependencies import Dependencies, Family
 from edgekit.errors import InputError
@@ -29,6 +31,7 @@ class Goal:
         most: what may be left.
         floor: the least share of a family's channels that stays.
         multiple: counts are rounded to multiples of it.
+        begun: how many channels families had before an earlier round, by `Family.key`; the floor is a share of them.
     """
 
     of: str
@@ -36,6 +39,7 @@ class Goal:
     most: float
     floor: float
     multiple: int
+    begun: Mapping[Hashable, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -48,18 +52,41 @@ class Ranking:
 
 
 def spend(dependencies: Dependencies, of: str) -> Spend:
-    """How a network's MACs, parameters or bytes of weights follow from what is left of it."""
+    """How a network's MACs, parameters or the bytes of its file follow from what is left of it.
+
+    Bodies of loops, and bytes of a file that are no constants, count as well: they stay.
+    """
+    varying = _varying(dependencies, of)
+    beside = _whole(dependencies, of) - varying(Rest(dependencies, ()))
+    return lambda rest: beside + varying(rest)
+
+
+def _whole(dependencies: Dependencies, of: str) -> float:
+    """What all of a network has."""
+    if of == "macs":
+        return cost.beside_main(dependencies.tree)[1]
+    if of == "parameters":
+        return cost.parameters(dependencies.tree)
+    return len(cutting.packed(cutting.cut(dependencies, ())))
+
+
+def _varying(dependencies: Dependencies, of: str) -> Spend:
+    """What layers and constants of the main graph have."""
     if of == "macs":
         products = [operator for operator in dependencies.graph.operators if operator.name in cost.PRODUCTS]
         return lambda rest: float(sum(macs(dependencies, rest, operator) for operator in products))
     tensors = dependencies.graph.tensors
     constants = {dependencies.operand(use): axes for use, axes in dependencies.constants.items()}
-    sizes = {
-        index: np.dtype(tensors[index].dtype).itemsize if of == "bytes" else 1
-        for index in constants
-        if of == "bytes" or cost.is_parameter(tensors[index])
-    }
-    return lambda rest: float(sum(size * prod(rest.shape(constants[index])) for index, size in sizes.items()))
+    if of == "parameters":
+        counted = [axes for index, axes in constants.items() if cost.is_parameter(tensors[index])]
+        return lambda rest: float(sum(prod(rest.shape(axes)) for axes in counted))
+    sizes = [(axes, np.dtype(tensors[index].dtype).itemsize) for index, axes in constants.items()]
+    return lambda rest: float(sum(_aligned(size * prod(rest.shape(axes))) for axes, size in sizes))
+
+
+def _aligned(size: int) -> int:
+    """The bytes of a constant in a file, where each begins at a multiple of 16."""
+    return -(-size // 16) * 16
 
 
 def macs(dependencies: Dependencies, rest: Rest, operator: graph.Operator) -> int:
@@ -74,18 +101,19 @@ def _shape(dependencies: Dependencies, rest: Rest, operator: graph.Operator, slo
     return () if axes is None else rest.shape(axes)
 
 
-def counts(family: Family, floor: float, multiple: int) -> list[int]:
+def counts(family: Family, floor: float, multiple: int, begun: int = 0) -> list[int]:
     """How many of its channels a family may keep, all of them first.
 
     Args:
         family: the channels.
         floor: the least share that stays.
         multiple: what their indices, not the channels, are to be a multiple of.
+        begun: how many channels the share is of, if more than there are.
     """
     whole = len(family.channels)
     while multiple > 1 and whole * family.width < LEVELS * multiple:
         multiple //= 2
-    least = max(1, ceil(floor * whole))
+    least = max(1, ceil(floor * max(whole, begun)))
     allowed = [count for count in range(whole - 1, least - 1, -1) if count * family.width % max(1, multiple) == 0]
     return [whole, *allowed]
 
@@ -107,11 +135,24 @@ def chosen(dependencies: Dependencies, rankings: Sequence[Ranking], count: Spend
     return _Choice(dependencies, rankings, count, wanted).until(wanted.most)
 
 
+@dataclass(frozen=True)
+class _Offer:
+    """A step of a family."""
+
+    lost: float
+    saved: float
+
+    def price(self, needed: float) -> float:
+        """What is lost for each unit; what is saved beyond what is needed is worth nothing."""
+        return self.lost / min(self.saved, needed) if self.saved > 0 else float("inf")
+
+
 class _Choice:
     def __init__(self, dependencies: Dependencies, rankings: Sequence[Ranking], count: Spend, wanted: Goal) -> None:
         self._dependencies, self._rankings, self._of = dependencies, rankings, wanted.of
         self._spend = count
-        self._counts = [counts(ranking.family, wanted.floor, wanted.multiple) for ranking in rankings]
+        families = [ranking.family for ranking in rankings]
+        self._counts = [counts(f, wanted.floor, wanted.multiple, wanted.begun.get(f.key, 0)) for f in families]
         self._steps = [0] * len(rankings)
         self._gone: set[int] = set()
         self._now = self._spend(Rest(dependencies, ()))
@@ -123,18 +164,18 @@ class _Choice:
         Raises:
             InputError: it cannot be had; what can is named.
         """
-        prices = {family: self._price(family) for family in self._open()}
+        offers = {family: self._offer(family) for family in self._open()}
         taken = 0
         while self._now > most:
-            if not prices:
+            if not offers:
                 raise self._unreachable(most)
-            number = min(prices, key=prices.__getitem__)
+            number = min(offers, key=lambda family: offers[family].price(self._now - most))
             self._gone |= self._next(number)
             self._steps[number] += 1
             self._now = self._spend(Rest(self._dependencies, self._gone))
             taken += 1
-            prices = {
-                family: self._price(family) if family == number or taken % REVIEW == 0 else prices[family]
+            offers = {
+                family: self._offer(family) if family == number or taken % REVIEW == 0 else offers[family]
                 for family in self._open()
             }
         self._give_back(most)
@@ -142,14 +183,20 @@ class _Choice:
 
     def _give_back(self, most: float) -> None:
         """Undo steps that later ones have made needless, the dearest first."""
-        taken = [number for number, step in enumerate(self._steps) if step]
-        for number in sorted(taken, key=self._lost, reverse=True):
-            self._steps[number] -= 1
-            fewer = self._gone - self._next(number)
-            if self._spend(Rest(self._dependencies, fewer)) <= most:
-                self._gone = fewer
-            else:
-                self._steps[number] += 1
+        undone = True
+        while undone:
+            taken = [number for number, step in enumerate(self._steps) if step]
+            undone = any(self._undone(number, most) for number in sorted(taken, key=self._lost, reverse=True))
+
+    def _undone(self, number: int, most: float) -> bool:
+        """Whether the last step of a family was needless, and is undone."""
+        self._steps[number] -= 1
+        fewer = self._gone - self._next(number)
+        if self._spend(Rest(self._dependencies, fewer)) <= most:
+            self._gone = fewer
+            return True
+        self._steps[number] += 1
+        return False
 
     def _lost(self, number: int) -> float:
         """What the last step of a family has lost."""
@@ -167,25 +214,26 @@ class _Choice:
         whole = len(ranking.family.channels)
         return set(ranking.order[whole - allowed[step] : whole - allowed[step + 1]])
 
-    def _price(self, number: int) -> float:
-        """What is lost for each unit that the next step of a family saves."""
+    def _offer(self, number: int) -> _Offer:
+        """What the next step of a family loses and saves."""
         ranking, allowed, step = self._rankings[number], self._counts[number], self._steps[number]
         whole = len(ranking.family.channels)
         lost = ranking.losses[whole - allowed[step + 1]] - ranking.losses[whole - allowed[step]]
-        saved = self._now - self._spend(Rest(self._dependencies, self._gone | self._next(number)))
-        return float(lost / saved) if saved > 0 else float("inf")
+        return _Offer(float(lost), self._now - self._spend(Rest(self._dependencies, self._gone | self._next(number))))
 
     def _unreachable(self, most: float) -> InputError:
-        wanted, possible = (1 - part / self._whole for part in (most, self._now))
+        wanted, possible = (max(0.0, 1 - part / self._whole) for part in (most, self._now))
+        less = int(possible * 100) / 100
+        fix = f"set remove to {less} or less, or floor or multiple to less" if less else "leave the pass out"
         return InputError(
-            f"{wanted:.0%} of the {self._of} cannot go by removing channels: at most {possible:.1%} can.",
+            f"{100 * wanted:.4g}% of the {self._of} cannot go by removing channels: at most {possible:.1%} can.",
             place="prune-channels: remove",
-            fix=f"set remove to {int(possible * 100) / 100} or less, or floor or multiple to less",
+            fix=fix,
         )
 
 
 REVIEW = 16
-"""After so many steps all prices are looked at again: what one layer loses makes others cheaper."""
+"""After so many steps all offers are looked at again: what one layer loses makes others cheaper."""
 
 
 def uniform(orders: Iterable[Sequence[int]], width: float) -> set[int]:

@@ -39,9 +39,10 @@ class Rest:
         return tuple(int(self.kept(ids).sum()) for ids in axes)
 
     def values(self, axes: Axes, whole: Array) -> Array:
-        """What is left of a constant."""
-        for axis, ids in enumerate(axes):
-            whole = np.compress(self.kept(ids), whole, axis)
+        """What is left of a constant, or of an activation ``[N, *shape]``."""
+        for axis, ids in enumerate(axes, start=whole.ndim - len(axes)):
+            kept = self.kept(ids)
+            whole = whole if kept.all() else np.compress(kept, whole, axis)
         return whole
 
 
@@ -59,6 +60,13 @@ def cut(dependencies: Dependencies, gone: Collection[int]) -> Any:
     _write_all(tree, dependencies, dict(_changes(what, tree)))
     edit.sweep(tree)
     return tree
+
+
+def packed(tree: Any) -> bytes:
+    """A tree as a file without what nobody reads; it is changed."""
+    edit.sweep(tree)
+    edit.compact(tree)
+    return graph.pack(tree)
 
 
 def _changes(what: Rest, tree: Any) -> Iterator[tuple[Use, Array]]:

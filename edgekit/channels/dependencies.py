@@ -5,7 +5,7 @@ here index sets of axes are followed, not layers.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -42,6 +42,11 @@ class Family:
     places: Mapping[Place, int]
     origins: tuple[Place, ...]
     contractions: tuple[Contraction, ...]
+
+    @property
+    def key(self) -> Hashable:
+        """What tells it from others, in files of the same network with fewer channels, too."""
+        return self.name, tuple(sorted(self.places))
 
     @property
     def width(self) -> int:

@@ -62,7 +62,9 @@ def alone_ms(tree: Any, operator: int) -> float:
     """An operator's best time on one thread, with inputs of zeros."""
     described = graph.describe(tree)[0].operators[operator]
     read = [i for i in dict.fromkeys(described.inputs) if i >= 0 and not graph.is_constant(tree, 0, i)]
-    model, _ = parts.apart(tree, [tree.subgraphs[0].operators[operator]], read, described.outputs)
+    model, _ = parts.apart(
+        tree, [tree.subgraphs[0].operators[operator]], read, described.outputs, calls=described.calls
+    )
     with TemporaryDirectory() as folder:
         path = Path(folder) / "operator.tflite"
         path.write_bytes(graph.pack(model))

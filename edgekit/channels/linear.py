@@ -5,6 +5,7 @@ rows [places, features] · matrix [features, outputs] + bias = what they make, b
 
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,14 +96,15 @@ class Linear:
         return grouped[:, :, 0].T if self.depthwise else grouped[0]
 
     def _patches(self, values: Array, shape: tuple[int, ...], made: tuple[int, ...], places: NDArray[np.int64]) -> Rows:
-        high, wide = np.divmod(places, made[2])
+        at: Any = (slice(None), *np.unravel_index(places, made[:3]))  # a file may hold several images for each sample
         images = np.asarray(values, np.float32).reshape(-1, *values.shape[-3:])
         windows = windows_of(self.operator, images, shape[1:3], made[1:3])  # N, places, channels, taps
+        windows = windows.reshape(-1, made[0], *windows.shape[1:])
         if self.depthwise:
-            found = windows[:, high, wide].transpose(2, 0, 1, 3, 4)
-            return found.reshape(values.shape[-1], -1, prod(shape[1:3]))
-        found = windows.transpose(0, 1, 2, 4, 5, 3)[:, high, wide]
-        return found.reshape(1, -1, prod(shape[1:3]) * values.shape[-1])
+            found = windows[at].transpose(2, 0, 1, 3, 4)
+            return np.asarray(found.reshape(values.shape[-1], -1, prod(shape[1:3])))
+        found = windows.transpose(0, 1, 2, 3, 5, 6, 4)[at]
+        return np.asarray(found.reshape(1, -1, prod(shape[1:3]) * values.shape[-1]))
 
 
 def described(operator: graph.Operator, tensors: tuple[graph.Tensor, ...]) -> Linear | None:

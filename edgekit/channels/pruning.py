@@ -14,7 +14,7 @@ from edgekit.channels.budget import Goal, Ranking, Spend
 from edgekit.channels.cutting import Rest
 from edgekit.channels.dependencies import Dependencies
 from edgekit.errors import Unsupported
-from edgekit.waist import cost, edit, graph, run
+from edgekit.waist import cost, run
 from edgekit.waist.ordering import evenly
 from edgekit.waist.tensors import Array
 
@@ -110,9 +110,7 @@ def finished(tree: Any) -> bytes:
     Raises:
         Unsupported: LiteRT cannot load it.
     """
-    edit.sweep(tree)
-    edit.compact(tree)
-    content = graph.pack(tree)
+    content = cutting.packed(tree)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "pruned.tflite"
         path.write_bytes(content)

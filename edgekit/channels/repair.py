@@ -106,8 +106,8 @@ class _Problem:
     ) -> None:
         before, after = walks
         index, (made,) = layer.operator.index, layer.operator.outputs
-        self._layer, self._shape, self._made = layer, shape, rest.dependencies.graph.tensors[made].shape
-        self._kept = rest.kept(rest.dependencies.tensors[made][-1])
+        self._rest, self._axes = rest, rest.dependencies.tensors[made]
+        self._layer, self._shape, self._made = layer, shape, rest.shape(self._axes)
         self._wanted, self._has = before.linear(index), after.linear(index)
         self._sides = None if beside is None else (before.values[beside], after.values[beside])
         self._source = after.values[layer.operator.inputs[0]]
@@ -136,12 +136,16 @@ class _Problem:
     def _pieces(self) -> Iterator[Piece]:
         layer, places = self._layer, self._places
         for judging, part in parts(len(self._has), self._size, HELD_OUT):
-            wanted, has = self._wanted[part][..., self._kept], self._has[part]
+            wanted, has = self._left(self._wanted[part]), self._has[part]
             if self._sides is not None:
-                wanted = np.add(wanted, self._sides[0][part][..., self._kept])
+                wanted = np.add(wanted, self._left(self._sides[0][part]))
                 has = np.add(has, self._sides[1][part])
             rows = layer.rows(self._source[part], self._shape, self._made, places)
             yield Piece(judging, rows, layer.made(wanted, places), layer.made(has, places))
+
+    def _left(self, whole: Array) -> Array:
+        """Of what the whole network makes what the cut one makes, too: channels may lie along any axis."""
+        return self._rest.values(self._axes, whole)
 
 
 def _beside(rest: Rest, operator: graph.Operator, before: ActivationWalk, after: ActivationWalk) -> int | None:

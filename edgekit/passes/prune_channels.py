@@ -1,6 +1,6 @@
 """Structured pruning: whole channels go, layers behind are solved anew, and the rest is trained if asked."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -29,29 +29,27 @@ class ChannelPass(TrainingPass):
         """See `TrainingPass.apply`."""
         settings = task.settings
         assert isinstance(settings, PruneChannels)
-        file, found, notes = Path(task.waist), data.read(task), tuple[str, ...]()
+        file, found, notes, begun = Path(task.waist), data.read(task), tuple[str, ...](), dict[Hashable, int]()
         made, epochs, whole = out / finishing.FILE, tuple[Epoch, ...](), 0.0
         for number in range(1, settings.rounds + 1):
             channels = pruning.found(file)
             spend = latency.table(channels) if settings.of == "latency" else budget.spend(channels, settings.of)
-            whole = whole or spend(Rest(channels, ()))
-            goal = _goal(task, settings, whole, number)
-            notes = self._round(task, settings, channels, (found, spend, goal), made)
+            whole = whole or _whole(file, settings.of) or spend(Rest(channels, ()))
+            begun = begun or {family.key: len(family.channels) for family in channels.families}
+            goals = [_goal(task, settings, whole, begun, one) for one in (number, settings.rounds)]
+            notes = self._round(task, settings, channels, (found, spend, goals), made)
             file = made
             if settings.epochs:
                 trained = _trained(task, made, found, out, number)
                 epochs, notes = (*epochs, *trained.epochs), (*notes, *trained.notes)
-        before, after = cost.count(Path(task.waist)), cost.count(made)
+        figures = _shares(Path(task.waist), made)
         return Passed(
             file=made.name,
             signature=task.signature,
             epochs=epochs,
-            figures={
-                "macs_share": after.macs / max(1, before.macs),
-                "parameters_share": after.parameters / max(1, before.parameters),
-                "bytes_share": after.bytes / before.bytes,
-            },
+            figures=figures,
             notes=notes,
+            warnings=tuple(_apart(settings, figures)),
         )
 
     def _round(
@@ -59,31 +57,57 @@ class ChannelPass(TrainingPass):
         task: Task,
         settings: PruneChannels,
         channels: Dependencies,
-        how: tuple[data.TrainingData, Spend, Goal],
+        how: tuple[data.TrainingData, Spend, Sequence[Goal]],
         made: Path,
     ) -> tuple[str, ...]:
-        """Remove some, and write what is left; notes on it."""
-        found, spend, goal = how
+        """Remove some, and write what is left; notes on it. What cannot be had in the end is not begun."""
+        found, spend, (goal, last) = how
         samples = _samples(channels, found)
-        pruned = pruning.pruned(
-            channels,
-            samples,
-            goal,
-            rankings=pruning.ranked(channels, samples, settings.importance, task.seed),
-            spend=spend,
-            repaired=settings.repair,
-        )
+        rankings = pruning.ranked(channels, samples, settings.importance, task.seed)
+        if goal != last:
+            budget.chosen(channels, rankings, spend, last)
+        pruned = pruning.pruned(channels, samples, goal, rankings=rankings, spend=spend, repaired=settings.repair)
         replacing.write(made, pruned.content)
         looked = len(next(iter(samples.values())))
         told = f"{pruned.repaired} layers solved anew by least squares on {looked} samples"
         return (*pruned.notes, *([told] if settings.repair else []))
 
 
-def _goal(task: Task, settings: PruneChannels, whole: float, number: int) -> Goal:
+def _whole(file: Path, of: str) -> float:
+    """What a file has of a budget; 0 of latency, which is predicted."""
+    counted = cost.count(file)
+    return float({"macs": counted.macs, "parameters": counted.parameters, "bytes": counted.bytes}.get(of, 0))
+
+
+def _shares(before: Path, after: Path) -> dict[str, float]:
+    """What is left of a file, by budget."""
+    one, other = cost.count(before), cost.count(after)
+    return {
+        "macs_share": other.macs / max(1, one.macs),
+        "parameters_share": other.parameters / max(1, one.parameters),
+        "bytes_share": other.bytes / one.bytes,
+    }
+
+
+SLACK = 0.05
+"""So much more than was asked for may go without a word."""
+
+
+def _apart(settings: PruneChannels, figures: Mapping[str, float]) -> Iterator[str]:
+    """That far more went than was asked for."""
+    left = figures.get(f"{settings.of}_share", 1.0)
+    if 1 - left > settings.remove + SLACK:
+        yield (
+            f"{1 - left:.0%} of the {settings.of} went where {settings.remove:.0%} were asked for:"
+            " some channels can only go many at a time"
+        )
+
+
+def _goal(task: Task, settings: PruneChannels, whole: float, begun: Mapping[Hashable, int], number: int) -> Goal:
     """What may be left after a round; each takes as much."""
     multiple = settings.multiple or int(task.facts.get(MULTIPLE, 1))
     most = whole * (1 - settings.remove * number / settings.rounds)
-    return Goal(settings.of, whole, most, settings.floor, multiple)
+    return Goal(settings.of, whole, most, settings.floor, multiple, begun)
 
 
 def _samples(channels: Dependencies, found: data.TrainingData) -> Mapping[int, Array]:

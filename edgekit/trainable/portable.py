@@ -27,7 +27,7 @@ def packed(call: Call) -> str:
     Raises:
         Unsupported: it runs other subgraphs.
     """
-    if any(key.endswith("ubgraphIndex") for key in call.operator.options):
+    if call.operator.calls:
         raise Unsupported(
             f"{call.operator.name} {call.results[0].name} runs other parts of the file, which no Keras layer holds.",
             place=call.results[0].name,

@@ -40,7 +40,7 @@ def count(path: Path) -> Cost:
     counter = _Counter(model, subgraphs, macs)
     return Cost(
         bytes=path.stat().st_size,
-        parameters=sum(_parameters(subgraph) for subgraph in subgraphs),
+        parameters=parameters(model),
         macs=counter.total(0),
         peak_activation_bytes=peak(subgraphs[0]),
         operators=dict(histogram.most_common()),
@@ -116,6 +116,11 @@ CALLED = {
     "IF": ("thenSubgraphIndex", "elseSubgraphIndex"),
 }
 """Options of operators that run subgraphs."""
+
+
+def parameters(model: Any) -> int:
+    """How many parameters, as `count` counts them, an object tree has."""
+    return sum(_parameters(subgraph) for subgraph in graph.describe(model))
 
 
 def _parameters(subgraph: Graph) -> int:

@@ -72,6 +72,11 @@ class Operator(Noun, frozen=True, kw_only=True):
     options: dict[str, Any] = {}
     version: int = 1
 
+    @property
+    def calls(self) -> bool:
+        """Whether it runs other subgraphs."""
+        return any(key.endswith("ubgraphIndex") for key in self.options)
+
 
 class Graph(Noun, frozen=True, kw_only=True):
     """A subgraph."""

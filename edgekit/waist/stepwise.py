@@ -40,7 +40,7 @@ class Stepwise:
     ) -> dict[int, Array]:
         """The same of several operators, in their order of execution: ``outputs`` are tensors that they make."""
         read = self._read(operators, values)
-        calls = any(key.endswith("ubgraphIndex") for operator in operators for key in operator.options)
+        calls = any(operator.calls for operator in operators)
         trees = [self._model.subgraphs[0].operators[operator.index] for operator in operators]
         model, places = cutting.apart(self._model, trees, read, outputs, calls=calls)
         with TemporaryDirectory() as folder:

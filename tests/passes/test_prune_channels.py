@@ -58,6 +58,21 @@ def test_a_fact_of_the_target_rounds_counts(network: Path, tmp_path: Path) -> No
     assert all(int(part.split(":")[-1].split()[0]) % 4 == 0 for part in told.removeprefix("channels left: ").split(";"))
 
 
+def test_a_floor_is_of_the_channels_that_there_were_at_first(network: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="90% of the macs cannot go"):  # the first of three rounds could be had
+        pruned(tmp_path, network, PruneChannels(remove=0.9, floor=0.5, rounds=3, importance="l1", repair=False))
+    assert not (tmp_path / "out" / "waist.tflite").exists()
+
+
+def test_more_than_was_asked_for_is_told(tmp_path: Path) -> None:
+    layers = Layers(1, 8, 8, 1)
+    x = layers.conv(layers.conv(layers.conv(layers.x, 2), 2), 2)
+    path = layers.save(tmp_path / "narrow.tflite", layers.dense(layers.mean(x, 1, 2), 10))
+    made = pruned(tmp_path, path, PruneChannels(remove=0.22, importance="l1", repair=False))
+    (warning,) = made.warnings
+    assert f"{1 - made.figures['macs_share']:.0%} of the macs went where 22% were asked for" in warning
+
+
 def test_what_cannot_be_had_is_told(network: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="95% of the macs cannot go"):
         pruned(tmp_path, network, PruneChannels(remove=0.95, floor=0.5, importance="l1"))
