@@ -49,12 +49,33 @@ class Placement(Noun, frozen=True, kw_only=True):
     status: str = ""
 
 
+class Tried(Noun, frozen=True, kw_only=True):
+    """A way to make a file that a backend tried on the calibration samples, beside others or alone.
+
+    With ``settings`` it makes such a file again. ``level_db`` is its SQNR on those that judge; None if nobody
+    asked, or with the ``problem`` for which there is none. ``chosen``: it is the file that was built.
+    """
+
+    settings: Settings
+    level_db: float | None = None
+    problem: str = ""
+    chosen: bool = False
+
+    def covers(self, settings: Settings) -> bool:
+        """Whether a file with these settings, the rest being left to the backend, is no other one than this.
+
+        What cannot be done cannot be done with more settings either.
+        """
+        less, more = (self.settings, settings) if self.problem else (settings, self.settings)
+        return less.items() <= more.items()
+
+
 class Built(Noun, frozen=True, kw_only=True):
     """What a backend made: file names inside the output folder, the one to load first.
 
     ``source_signature`` of each tensor is untouched by backends. ``notes`` say how it was made,
     ``warnings`` what whoever uses it must know or do. ``unavailable`` maps what could not be made
-    (for instance ``compiled``) to the reason.
+    (for instance ``compiled``) to the reason. ``tried`` are the ways that it chose from; () if it has one only.
     """
 
     files: tuple[str, ...]
@@ -64,3 +85,9 @@ class Built(Noun, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     unavailable: dict[str, str] = {}
     tools: dict[str, str] = {}
+    tried: tuple[Tried, ...] = ()
+
+    @property
+    def chosen(self) -> Settings:
+        """The settings with which the files can be made again without another choice; {} if that is not known."""
+        return next((one.settings for one in self.tried if one.chosen), {})

@@ -17,6 +17,8 @@ class Rung(Noun, frozen=True, kw_only=True):
     that was published. ``metric`` and ``drop`` are those of the task metric, ``agreement`` the least share of choices
     that are the source's; None if there is none. ``sqnr_db`` None: equal bit for bit. ``latency_ms`` is the best of a
     few runs on one thread of this host. ``problem`` says why there is no file, "" if there is one.
+    ``within`` names the rung that has tried this way among others, and took what came closest on calibration samples:
+    there this way has ``calibration_db``, and no file of it was made once more. "" if one was.
     """
 
     name: str
@@ -31,3 +33,5 @@ class Rung(Noun, frozen=True, kw_only=True):
     size_bytes: int | None = None
     latency_ms: float | None = None
     problem: str = ""
+    within: str = ""
+    calibration_db: float | None = None

@@ -38,7 +38,12 @@ def _search(file: ArtifactFile) -> tuple[RenderableType, ...]:
         return ()
     rows = plain_table("rung", "settings", "metric", "drop", "SQNR", "agrees", "size", "here", "s", "")
     for rung in file.rungs:
-        outcome = rung.problem or ("meets the budget" if rung.met else "misses it") + (", chosen" * rung.chosen)
+        within = "" if rung.calibration_db is None else f" ({rung.calibration_db:.1f} dB on calibration samples)"
+        outcome = rung.problem or (
+            f"tried within {rung.within}{within}"
+            if rung.within
+            else ("meets the budget" if rung.met else "misses it") + (", chosen" * rung.chosen)
+        )
         rows.add_row(
             rung.name,
             ", ".join(f"{key} = {_setting(value)}" for key, value in rung.settings.items()),
@@ -48,7 +53,7 @@ def _search(file: ArtifactFile) -> tuple[RenderableType, ...]:
             "" if rung.agreement is None else f"{rung.agreement:.1%}",
             "" if rung.size_bytes is None else size(rung.size_bytes),
             "" if rung.latency_ms is None else f"{rung.latency_ms:.2f} ms",
-            f"{rung.seconds:.1f}",
+            "" if rung.within else f"{rung.seconds:.1f}",
             outcome,
         )
     return Text(), Text("  the search for its budget", style="bold"), rows

@@ -9,7 +9,7 @@ from edgekit.engine.question import Input, Known, Question
 from edgekit.engine.session import Session
 from edgekit.engine.store import Answer, digest_of
 from edgekit.host import compilers
-from edgekit.nouns.building import Built, Job
+from edgekit.nouns.building import Built, Job, Tried
 from edgekit.nouns.model import CALIBRATED, Signature
 from edgekit.nouns.samples import Kept
 from edgekit.nouns.target import Variant
@@ -40,9 +40,11 @@ def compile_variant(
     signature = waist.result.signature if waist is not None else network.model.signature
     basis: Answer[Any] | None = waist
     base_file = None if waist is None else waist.folder / waist.result.file
+    tried: tuple[Tried, ...] | None = None
     if variant.base is not None and not (own is not None and subject.finished):
         basis = built = compile_variant(session, subject, _base_of(variant), calibration, seed, way=way)
         signature, base_file = built.result.signature, built.folder / built.result.files[0]
+        tried = built.result.tried  # by whoever made the integers
     job = msgspec.structs.replace(
         _job(subject, variant, signature),
         waist=None if base_file is None else str(base_file),
@@ -55,11 +57,14 @@ def compile_variant(
         return session.backend(variant.backend).build(job, variant.file, out)
 
     question = _question(network, variant, job, read, calibration)
-    return session.ask(
+    made = session.ask(
         msgspec.structs.replace(question, doing=f"{way}: {question.doing}") if way else question,
         Built,
         network.origin.reading(build) if direct else build,
     )
+    if tried is None:
+        return made
+    return msgspec.structs.replace(made, result=msgspec.structs.replace(made.result, tried=tried))
 
 
 def _job(subject: Subject, variant: Variant, signature: Signature) -> Job:

@@ -77,6 +77,7 @@ class Climb:
         self.done = False
         self._session, self._make, self._search = session, make, search
         self._rungs: list[Rung] = []
+        self._first: Attempt | None = None
         self._refusal: EdgekitError | None = None
         self._over = self._late = False
         self._last: Rung | None = None
@@ -119,6 +120,7 @@ class Climb:
             self._add(Rung(name=proposal.name, settings=proposal.settings, problem=error.problem))
             return False
         judged = attempt.file.verification
+        self._first = self._first or (None if proposal.settings else attempt)
         self._add(attempt.rung, "" if judged is None or judged.metric is None else judged.metric.name)
         self._last = attempt.rung
         better = rungs.is_better(attempt, self.best)
@@ -137,7 +139,10 @@ class Climb:
     def _proposed(self) -> Iterator[Proposal]:
         """One rung after another, as long as none meets the budget."""
         for rung in (rungs.AS_PROPOSED,) if self._fixed else self._ways(self._search.effort):
-            yield rung
+            if (known := rungs.known(rung, self._first)) is not None:
+                self._add(known)
+                continue
+            yield rungs.on(rung, self._first)
             if self._met:
                 return
         if self._may_mix(self._search.effort) and self.best is not None:
@@ -244,7 +249,7 @@ class Climb:
 
     def _lack(self, best: Rung) -> str:
         """Why the budget is missed, and what it would take."""
-        count = len(self._rungs)
+        count = sum(not rung.within for rung in self._rungs)
         tried = f"{count} rungs, of which {best.name} comes closest" if count > 1 else f"1 rung, {best.name}"
         untried = self._untried(self._search.effort)
         if self._late:
@@ -263,7 +268,8 @@ class Climb:
             return []
         known = {rung.name for rung in self._rungs}
         mixed_too = self._may_mix(effort) and not any(name.startswith(rungs.MIXED) for name in known)
-        others = [rung.name for rung in self._ways(effort) if rung.name not in known]
+        ways = (rung for rung in self._ways(effort) if rungs.known(rung, self._first) is None)
+        others = [rung.name for rung in ways if rung.name not in known]
         return others + [rungs.MIXED] * mixed_too
 
     def _beyond(self) -> str:

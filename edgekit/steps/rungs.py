@@ -72,7 +72,7 @@ def is_better(attempt: Attempt, best: Attempt | None) -> bool:
 FITTED = (
     Proposal("ranges", {"weights": "nearest"}),
     Proposal("bias correction", {"weights": "bias-correction"}),
-    Proposal("equalization", {"weights": "bias-correction", "equalization": "on"}),
+    Proposal("equalization", {"equalization": "on"}),
     Proposal("learned rounding", {"weights": "learned"}, "normal"),
     Proposal("searched ranges", {"ranges": "searched"}, "thorough"),
 )
@@ -169,16 +169,44 @@ def rank(file: ArtifactFile) -> tuple[bool, int, float, float]:
     return judged.verdict == "fail", len(lacks), sum(lacks), 0.0 if judged.sqnr_db is None else -judged.sqnr_db
 
 
+def known(proposal: Proposal, first: Attempt | None) -> Rung | None:
+    """What the first rung's backend tells of a way that it has tried beside others; None if it has not.
+
+    It took what comes closest on the calibration samples. That has been judged, and as far as one can know without a
+    look at the samples that judge, the rest is no better.
+    """
+    tried = () if first is None else first.answer.result.tried
+    covering = [one for one in tried if proposal.settings and one.covers(proposal.settings)]
+    found = min(covering, key=lambda one: (bool(one.problem), -(one.level_db or 0.0)), default=None)
+    if first is None or found is None:
+        return None
+    rung = Rung(name=proposal.name, settings=proposal.settings, problem=found.problem)
+    if found.problem:
+        return rung
+    return msgspec.structs.replace(rung, within=first.rung.name, calibration_db=found.level_db)
+
+
+def on(proposal: Proposal, first: Attempt | None) -> Proposal:
+    """A rung that changes more than how weights are rounded, with these rounded as the first rung found best."""
+    way = {} if first is None else {k: v for k, v in first.answer.result.chosen.items() if k == "weights"}
+    return msgspec.structs.replace(proposal, settings=way | proposal.settings)
+
+
 def floating(best: Attempt, chosen: FloatSet) -> Proposal:
-    """The best rung with operators that stay float."""
+    """The best rung, made as its backend chose, with operators that stay float."""
     places = tuple(sorted(chosen.places))
     name = f"{MIXED}, {len(places)} operator{'s' if len(places) > 1 else ''} in float32"
-    return Proposal(name, best.rung.settings | {"float_operators": places}, "normal", chosen.cost)
+    return Proposal(name, _as_made(best) | {"float_operators": places}, "normal", chosen.cost)
 
 
 def controlled(best: Attempt, least_db: float) -> Proposal:
-    """The best rung with as many operators float as it takes for so many dB."""
-    return Proposal(f"{MIXED} for {least_db:.1f} dB", best.rung.settings | {"least_db": least_db}, "normal", 1.0)
+    """The best rung, made as its backend chose, with as many operators float as it takes for so many dB."""
+    return Proposal(f"{MIXED} for {least_db:.1f} dB", _as_made(best) | {"least_db": least_db}, "normal", 1.0)
+
+
+def _as_made(best: Attempt) -> Settings:
+    """The settings of a rung with what its backend chose, so that it need not choose again."""
+    return best.rung.settings | best.answer.result.chosen
 
 
 def bound_to_integers(variant: Variant) -> bool:
@@ -190,6 +218,9 @@ def told(rung: Rung, metric: str = "") -> str:
     """A rung on one line, for the screen; ``metric`` is what its metric is called."""
     if rung.problem:
         return f"{rung.name}: {rung.problem.removesuffix('.')}"
+    if rung.within:
+        level = "" if rung.calibration_db is None else f", {rung.calibration_db:.1f} dB on calibration samples"
+        return f"{rung.name}: tried within {rung.within!r}{level}"
     parts = [
         "" if rung.metric is None else f"{metric} {rung.metric:.4f} (drop {rung.drop:.4f})",
         "SQNR identical" if rung.sqnr_db is None else f"SQNR {rung.sqnr_db:.1f} dB",

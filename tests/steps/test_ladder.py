@@ -15,7 +15,7 @@ from edgekit.engine.session import Session
 from edgekit.engine.store import Answer, Store
 from edgekit.errors import CancelledError, LeafCrashError, OutOfTimeError, Unsupported
 from edgekit.host import events
-from edgekit.nouns.building import Built
+from edgekit.nouns.building import Built, Tried
 from edgekit.nouns.description import Description
 from edgekit.nouns.lineage import Step
 from edgekit.nouns.manifest import ArtifactFile
@@ -115,6 +115,83 @@ def test_the_best_is_kept_and_what_it_would_take_is_said_if_no_rung_meets_the_bu
     assert lines[1].startswith(
         "android/model_int8.tflite: ranges: SQNR 24.0 dB, 0.0 KiB, 0.25 ms here, 2.0 s, misses the budget"
     )
+
+
+WAYS = ("nearest", "bias-correction", "learned")
+
+
+def tried(chosen: str, *ways: str, problem: str = "") -> tuple[Tried, ...]:
+    """What a backend tells of ways to round weights, each a decibel better than the one before."""
+    every = [
+        Tried(
+            settings={"weights": way, "equalization": "off", "ranges": "minmax"},
+            level_db=20.0 + k,
+            chosen=way == chosen,
+        )
+        for k, way in enumerate(ways)
+    ]
+    left = [Tried(settings={"weights": way}, problem=problem) for way in WAYS if way not in ways and problem]
+    return (*every, *left)
+
+
+def with_ways(
+    session: Session, told: tuple[Tried, ...], search: ladder.Search = FOREVER
+) -> tuple[ladder.Climb, list[Any]]:
+    """A climb to its end whose first file was chosen from ways, and the settings of all files that were made."""
+    asked: list[Any] = []
+
+    def make(variant: Variant, _: str) -> rungs.File:
+        asked.append(variant.settings)
+        described, answer = file(variant, judged(20.0))
+        result = msgspec.structs.replace(answer.result, tried=told if len(asked) == 1 else ())
+        return described, msgspec.structs.replace(answer, result=result)
+
+    climb = ladder.Climb(session, FLOAT_SOURCE, INT8, make, search=search, samples=NO_SAMPLES, target=ANDROID)
+    list(ladder.climb([climb]))
+    return climb, asked
+
+
+def test_what_the_first_rung_has_tried_is_not_made_once_more(session: Session) -> None:
+    climb, asked = with_ways(session, tried("learned", *WAYS))
+    assert asked == [{}, {"weights": "learned", "equalization": "on"}]
+    found = {rung.name: rung for rung in climb.file[0].rungs}
+    for name, level in (("ranges", 20.0), ("bias correction", 21.0), ("learned rounding", 22.0)):
+        assert (found[name].within, found[name].calibration_db) == ("as the target proposes", level)
+        assert not found[name].met
+    assert not found["equalization"].within
+    lines = cast("Told", session.progress).lines
+    assert lines[1].endswith("ranges: tried within 'as the target proposes', 20.0 dB on calibration samples")
+    (warning,) = climb.file[0].warnings
+    assert "after 2 rungs, of which as the target proposes comes closest" in warning
+    assert "learned rounding" not in warning, "it was tried"
+
+
+def test_what_was_not_tried_is(session: Session) -> None:
+    _, asked = with_ways(session, tried("nearest", "nearest", "bias-correction"))
+    assert asked == [{}, {"weights": "nearest", "equalization": "on"}, {"weights": "learned"}]
+    quick, _ = with_ways(session, tried("nearest", "nearest", "bias-correction"), ladder.Search("quick"))
+    assert "--effort thorough also tries learned rounding, searched ranges" in quick.file[0].warnings[0]
+    everything, _ = with_ways(session, tried("learned", *WAYS), ladder.Search("quick"))
+    assert "--effort thorough also tries searched ranges" in everything.file[0].warnings[0]
+
+
+def test_what_cannot_be_done_is_told_once_and_not_tried(session: Session) -> None:
+    climb, asked = with_ways(session, tried("nearest", "nearest", problem="Too few samples."))
+    assert asked == [{}, {"weights": "nearest", "equalization": "on"}]
+    problems = {rung.name: rung.problem for rung in climb.file[0].rungs if rung.problem}
+    assert problems == dict.fromkeys(("bias correction", "learned rounding"), "Too few samples.")
+    assert "android/model_int8.tflite: learned rounding: Too few samples" in cast("Told", session.progress).lines
+
+
+def test_operators_leave_a_file_that_is_made_as_its_backend_chose() -> None:
+    told = tried("learned", *WAYS)
+    described, answer = file(INT8, judged(20.0))
+    made = msgspec.structs.replace(answer, result=msgspec.structs.replace(answer.result, tried=told))
+    best = rungs.Attempt(rungs.Rung(name="any", settings={"weights": "auto"}), described, made)
+    as_made = {"weights": "learned", "equalization": "off", "ranges": "minmax"}
+    chosen = mixed.FloatSet(frozenset({3, 1}), 2.0, 0.5)
+    assert rungs.floating(best, chosen).settings == as_made | {"float_operators": (1, 3)}
+    assert rungs.controlled(best, 30.0).settings == as_made | {"least_db": 30.0}
 
 
 def test_only_what_the_target_offers_is_proposed(session: Session) -> None:

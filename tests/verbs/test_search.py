@@ -86,14 +86,26 @@ def test_a_budget_out_of_reach_leaves_the_best_file_and_goes_on_from_the_cache(m
     (file,) = files(result)
     assert file.verification is not None
     assert file.verification.verdict == "miss"
-    levels = [rung.sqnr_db for rung in file.rungs if rung.sqnr_db is not None]
-    assert len(levels) == len(file.rungs) > 3
+    within = [rung.name for rung in file.rungs if rung.within]
+    assert within == ["ranges", "bias correction", "learned rounding"], "the first rung has tried them"
+    made = [rung for rung in file.rungs if not rung.within]
+    levels = [rung.sqnr_db for rung in made if rung.sqnr_db is not None]
+    assert [rung.name for rung in made[:2]] == ["as the target proposes", "equalization"]
+    assert made[2].name.startswith("mixed precision")
+    assert len(levels) == len(made)
     assert not any(rung.problem for rung in file.rungs)
     assert file.verification.sqnr_db == max(levels)
     assert [rung.sqnr_db for rung in file.rungs if rung.chosen] == [max(levels)]
     assert any("it would take" in warning for warning in file.warnings)
     again, _ = searched(model, tmp_path / "out", min_sqnr=150.0, effort="normal")
     assert files(again)[0].rungs == file.rungs  # seconds too: they are those of the first time
+
+
+def test_what_a_compiler_builds_on_tells_what_was_tried(model: Path, tmp_path: Path) -> None:
+    result, _ = searched(model, tmp_path / "out", targets=("edgetpu",), min_sqnr=150.0, effort="normal")
+    (file,) = files(result)
+    assert [rung.name for rung in file.rungs if rung.within] == ["ranges", "bias correction", "learned rounding"]
+    assert not any(rung.name.startswith("mixed") for rung in file.rungs)
 
 
 @pytest.mark.study

@@ -27,7 +27,7 @@ from edgekit.backends.openvino import (
 from edgekit.backends.openvino.libraries import CORE, EXACT, FAILURES, nncf, ov
 from edgekit.errors import InputError, Unsupported
 from edgekit.host import deadline, events
-from edgekit.nouns.building import Built, Job, Placement
+from edgekit.nouns.building import Built, Job, Placement, Tried
 from edgekit.nouns.description import Description
 from edgekit.nouns.diagnosis import Diagnosis
 from edgekit.nouns.model import Precision, Signature, Waist
@@ -55,7 +55,7 @@ class OpenVINOBackend(Backend):
         """
         chosen = settings.of(job)
         self._check(job, file)
-        model, signature, notes = _network(job, chosen)
+        model, signature, notes, tried = _network(job, chosen)
         _save(model, out / file)
         saved = CORE.read_model(out / file)
         built = Built(
@@ -64,6 +64,7 @@ class OpenVINOBackend(Backend):
             notes=notes,
             warnings=tuple(of_weights(job.precision, holding.weights(saved))),
             tools={"openvino": ov.get_version(), "nncf": nncf.__version__},
+            tried=tried,
         )
         if chosen.target_device == "NPU":
             return _for_npu(built, saved, chosen.npu_platform, out)
@@ -147,8 +148,9 @@ def _save(model: Any, path: Path) -> None:
         raise
 
 
-def _network(job: Job, chosen: settings.NncfSettings) -> tuple[Any, Signature, tuple[str, ...]]:
-    """The network in the job's precision, with its signature and notes, by the first way that works."""
+def _network(job: Job, chosen: settings.NncfSettings) -> tuple[Any, Signature, tuple[str, ...], tuple[Tried, ...]]:
+    """The network in the job's precision, signature, notes, and what it was chosen from, by the first way to work."""
+    tried: tuple[Tried, ...] = ()
     refusals: list[Unsupported] = []
     own = "the source's own integers and scales: NNCF was not used"
     if job.learned is not None and job.precision == "int8":
@@ -162,14 +164,14 @@ def _network(job: Job, chosen: settings.NncfSettings) -> tuple[Any, Signature, t
             if job.has_integers:  # quantizing it once more would only lose
                 notes += (own,)
             elif job.precision == "int8":
-                model, found = quantization.quantize(model, job, signature, chosen)
+                model, found, tried = quantization.quantize(model, job, signature, chosen)
                 notes += found
             elif job.precision == "float16":
                 half_precision.compress(model)
         except Unsupported as refusal:
             refusals.append(refusal)
         else:
-            return model, signature, (f"OpenVINO read the {way}", *notes)
+            return model, signature, (f"OpenVINO read the {way}", *notes), tried
     raise refusals[0]
 
 

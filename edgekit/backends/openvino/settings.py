@@ -7,7 +7,10 @@ import msgspec
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.base import Noun
 from edgekit.nouns.building import Job
-from edgekit.nouns.quantization import Quantization
+from edgekit.nouns.quantization import Quantization, Settings
+
+ESTIMATORS = {"least-squares": "histogram"}
+"""Ways to find ranges by their names in `edgekit.nouns.quantization.Quantization` → in `quantization.ESTIMATORS`."""
 
 
 class NncfSettings(Noun, frozen=True, kw_only=True):
@@ -34,7 +37,7 @@ class NncfSettings(Noun, frozen=True, kw_only=True):
         ranges, weights, per_channel, float_operators: what `edgekit.nouns.quantization.Quantization` says, which goes
             before the rest. ``nearest`` corrects no bias, ``bias-correction`` all at once, and ``learned`` layer by
             layer, the dearest that NNCF has for int8. ``auto`` is what ``range_estimator`` and
-            ``fast_bias_correction`` say.
+            ``fast_bias_correction`` say; ranges by ``nncf`` are a search's own word for that of ``range_estimator``.
         equalization: ``on`` brings weights of layers in a row to one scale, channel by channel (`equalization`), and
             lets NNCF align channels as well; ``auto`` tries the first if all weights of a layer have one scale.
         least_db: operators leave int8 until the outputs have so many dB on the calibration samples (`control`).
@@ -48,7 +51,7 @@ class NncfSettings(Noun, frozen=True, kw_only=True):
     overflow_fix: Literal["enable", "first_layer_only", "disable"] = "enable"
     fast_bias_correction: bool | None = None
     npu_platform: str = ""
-    ranges: Literal["auto", "minmax", "least-squares", "p99.99", "p99.9"] = "auto"
+    ranges: Literal["auto", "minmax", "least-squares", "p99.99", "p99.9", "nncf"] = "auto"
     weights: Literal["auto", "nearest", "bias-correction", "learned"] = "auto"
     equalization: Literal["auto", "on", "off"] = "auto"
     per_channel: bool = True
@@ -58,11 +61,12 @@ class NncfSettings(Noun, frozen=True, kw_only=True):
     @property
     def estimator(self) -> str:
         """How ranges are found, one of `quantization.ESTIMATORS`."""
-        return (
-            self.range_estimator
-            if self.ranges == "auto"
-            else {"least-squares": "histogram"}.get(self.ranges, self.ranges)
-        )
+        return self.range_estimator if self.ranges == "auto" else ESTIMATORS.get(self.ranges, self.ranges)
+
+    def way(self, bias: str, estimator: str) -> Settings:
+        """What a user says to have a way to correct biases, and to find ranges."""
+        said = {own: name for name, own in ESTIMATORS.items()}
+        return {"weights": bias, "ranges": said.get(estimator, estimator)}
 
     @property
     def estimators(self) -> tuple[str, ...]:
@@ -93,6 +97,12 @@ def of(job: Job) -> NncfSettings:
             "OpenVINO's quantizer does not search for the range of each tensor.",
             place="quantization.ranges = searched",
             fix="choose auto, minmax, least-squares, p99.99 or p99.9, or a target whose files are TFLite",
+        )
+    if job.settings.get("equalization") == "activations":
+        raise Unsupported(
+            "OpenVINO's quantizer does not bring channels of activations to one size.",
+            place="quantization.equalization = activations",
+            fix="choose auto, on or off, or a target whose files are TFLite",
         )
     if foreign := [key for key in Quantization.__struct_fields__ if key in job.settings and key not in known]:
         raise Unsupported(

@@ -9,13 +9,23 @@ from typing import ClassVar
 import numpy as np
 
 from edgekit.backends import Backend
-from edgekit.backends.tflite import biases, diagnosis, integer, layerwise, others, weight_only, weights
+from edgekit.backends.tflite import (
+    biases,
+    diagnosis,
+    equalization,
+    evening,
+    integer,
+    layerwise,
+    others,
+    weight_only,
+    weights,
+)
 from edgekit.backends.tflite.plan import QuantizationSettings
 from edgekit.backends.tflite.range_search import SEARCHED
 from edgekit.backends.tflite.ranges import METHODS
 from edgekit.backends.tflite.ready import aliases
 from edgekit.errors import InputError, Unsupported
-from edgekit.nouns.building import CPU, Built, Job, Placement
+from edgekit.nouns.building import CPU, Built, Job, Placement, Tried
 from edgekit.nouns.diagnosis import Diagnosis
 from edgekit.nouns.model import CALIBRATED, Boundary, Precision, Signature, Waist
 from edgekit.waist import edit, graph, holding, named, run, trial
@@ -37,7 +47,7 @@ class TFLiteBackend(Backend):
       ``searched`` (`range_search`).
     * ``weights`` (``auto``): what is done to weights and biases before, one of `layerwise.WAYS`.
     * ``equalization`` (``auto``): whether weights of layers in a row are brought to one scale (`equalization`), or
-      activations (`evening`).
+      channels of activations (`evening`).
     * ``float_operators`` (none): operators that stay float, see `edgekit.waist.named`.
     """
 
@@ -52,6 +62,7 @@ class TFLiteBackend(Backend):
         waist = _waist(job)
         boundary = _boundary(job)
         notes: tuple[str, ...] = ()
+        tried: tuple[Tried, ...] = ()
         if job.has_integers:
             content, notes = _finished(job, waist)
         elif job.precision == "float32":
@@ -61,9 +72,9 @@ class TFLiteBackend(Backend):
         elif job.learned is not None:
             content, notes = _learned(job, Path(job.learned), boundary)
         elif job.precision in CALIBRATED:
-            content, notes = _integer(job, waist, boundary)
+            content, notes, tried = _integer(job, waist, boundary)
         else:
-            content, notes = weight_only.quantize(
+            content, notes, tried = weight_only.quantize(
                 waist,
                 4 if job.precision == "int4" else 8,
                 None if job.calibration is None else _samples(job),
@@ -86,6 +97,7 @@ class TFLiteBackend(Backend):
                 *holding.told(job.precision, model),
             ),
             tools=tools,
+            tried=tried,
         )
 
     def run(self, artifact: Path, signature: Signature, inputs: Path, outputs: Path) -> None:
@@ -154,7 +166,7 @@ def _finished(job: Job, waist: Path) -> tuple[bytes, tuple[str, ...]]:
     return graph.pack(model), tuple(notes)
 
 
-def _integer(job: Job, waist: Path, boundary: Boundary) -> tuple[bytes, tuple[str, ...]]:
+def _integer(job: Job, waist: Path, boundary: Boundary) -> tuple[bytes, tuple[str, ...], tuple[Tried, ...]]:
     settings = QuantizationSettings(
         activations="int16" if job.precision == "int16x8" else "int8",
         per_channel=_flag(job, "per_channel", default=True),
@@ -163,7 +175,7 @@ def _integer(job: Job, waist: Path, boundary: Boundary) -> tuple[bytes, tuple[st
         full_integer=_flag(job, "full_integer", default=False),
         seed=job.seed,
         floats=_floats(job, waist),
-        equalization=_choice(job, "equalization", ("on", "off")),
+        equalization=_choice(job, "equalization", (equalization.ON, "off", evening.ACTIVATIONS)),
     )
     made = integer.quantize(waist, _samples(job), trial.kept(), settings)
     found = made.candidate
@@ -184,7 +196,7 @@ def _integer(job: Job, waist: Path, boundary: Boundary) -> tuple[bytes, tuple[st
     notes += [f"stays float32: {', '.join(sorted(set(untold)))}"] if untold else []
     notes += [f"stays float32: {reason}" for reason in found.plan.reasons]
     notes += [f"rounded to the nearest level, its samples are not finite: {name}" for name in found.plan.unfitted]
-    return graph.pack(model), tuple(notes)
+    return graph.pack(model), tuple(notes), made.tried
 
 
 def _learned(job: Job, path: Path, boundary: Boundary) -> tuple[bytes, tuple[str, ...]]:

@@ -43,6 +43,13 @@ SCALABLE = {schema.ActivationFunctionType.NONE, schema.ActivationFunctionType.RE
 """What may be fused with any of them, and with the first layer."""
 
 
+ON = "on"
+"""The setting that asks for it."""
+
+NONE = "no two layers stand in a row whose weights could be brought to one scale"
+"""What is said of a network of which nothing is equalized."""
+
+
 class Pair(NamedTuple):
     """Two layers, the second of which alone reads what the first makes; ``capped`` are tensors in between."""
 
@@ -96,6 +103,13 @@ def equalized(path: Path, inputs: dict[str, Array], settings: QuantizationSettin
     even = folder / "even" / path.name
     even.write_bytes(graph.pack(model))
     return even
+
+
+def is_possible(path: Path, settings: QuantizationSettings) -> bool:
+    """Whether layers stand in a row in a float network's file, as far as can be told without samples."""
+    model = graph.load(path)
+    main = graph.describe(model)[0]
+    return any(_pairs(model, main, named.makers(main, settings.floats)))
 
 
 class Rows:

@@ -25,6 +25,9 @@ from edgekit.waist import graph
 from edgekit.waist.ordering import evenly
 from edgekit.waist.tensors import Array, sqnr_db
 
+ACTIVATIONS = "activations"
+"""What the setting of equalization is called that asks for it."""
+
 SAME_DB = 80.0
 """What an evened float network must reach against the original, on the calibration samples."""
 
@@ -49,14 +52,14 @@ FITTED_FLOPS = 1.5e11
 
 def is_tried(settings: QuantizationSettings) -> bool:
     """Whether channels are evened if that is better."""
-    return settings.per_channel and settings.equalization == "auto" and settings.activations == "int8"
+    return settings.per_channel and settings.equalization in {"auto", ACTIVATIONS} and settings.activations == "int8"
 
 
 def evened(made: Ready, used: Used, settings: QuantizationSettings, folder: Path, macs: int) -> Ready | None:
     """A network with evened channels, and its activations; None if there is nothing to gain.
 
     Args:
-        made: the network, with the extremes of each channel for the tensors of its `tracing.Trace`.
+        made: the network, with its `tracing.Trace` and the extremes of each channel for the tensors of that.
         used: the samples that are looked at.
         settings: how it is quantized. What stays float is divided as well: it may lie beside what does not.
         folder: where the file goes.
@@ -66,12 +69,12 @@ def evened(made: Ready, used: Used, settings: QuantizationSettings, folder: Path
         InputError: a sample drives the evened network to NaN or infinity.
         Unsupported: LiteRT cannot run it.
     """
-    model, channels = graph.load(made.path), _channels(made.seen.activations)
-    trace = Trace(model)
+    trace, channels = made.trace or Trace(graph.load(made.path)), _channels(made.seen.activations)
     divisors = _divisors(trace, channels)
     if not _worth(trace, divisors):
         return None
-    trace.divide(divisors)
+    model = graph.load(made.path)
+    trace.divide(divisors, model)
     folder.mkdir()
     path = folder / made.path.name
     path.write_bytes(graph.pack(model))

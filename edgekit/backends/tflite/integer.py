@@ -1,84 +1,34 @@
 """Full-integer quantization: int8, and int16 activations with int8 weights.
 
-The float waist is made `ready`, then every way to choose ranges is tried on the first of the `ENGINES`,
-the best of them on the second if the first comes out poorly or leaves operators float, and the
-samples decide which file is kept. Some operators `kept` float whatever comes out; if the signal
-is still lost, a `search` by measurement finds the stretch of the network that loses it.
-
-Whichever file leaves fewer operators float wins, unless its outputs are clearly worse; among equals
-the one that comes closer to the float outputs.
+The float waist is made `ready`. `attempts` makes files of it, and of forms that compute the same: with even weights
+(`equalization`), with even channels of activations (`evening`). The weights of those that come closest are rounded in
+every way (`layerwise.fitting`), and the calibration samples decide which file is kept.
 """
 
-import re
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import numpy as np
 
-from edgekit.backends.tflite import effort, engines, equalization, evening, range_search, search
-from edgekit.backends.tflite.engines import ENGINES, FAILURES
-from edgekit.backends.tflite.judge import (
-    CLEARLY_WORSE_DB,
-    EDGES,
-    SCORED_SAMPLES,
-    Candidate,
-    Judge,
-    best,
-    scored,
-    worth_keeping,
-)
+from edgekit.backends.tflite import effort, equalization, evening, range_search
+from edgekit.backends.tflite.attempts import Attempts, Quantized, at_their_places
+from edgekit.backends.tflite.judge import CLEARLY_WORSE_DB, EDGES, SCORED_SAMPLES, Judge, best, scored
 from edgekit.backends.tflite.layerwise import fitting
-from edgekit.backends.tflite.plan import QuantizationPlan, QuantizationSettings
-from edgekit.backends.tflite.ranges import METHODS, Observation, Range, choose, saturated
-from edgekit.backends.tflite.ready import Ready, Used, norms, parts, ready, scales, steep
-from edgekit.backends.tflite.ready.aliases import Aliases
-from edgekit.errors import EndlessError, Unsupported, first_line
-from edgekit.host import events
-from edgekit.waist import cost, exact, graph, named, state
-from edgekit.waist.exact import GUARDED, Wiring
+from edgekit.backends.tflite.plan import QuantizationSettings
+from edgekit.backends.tflite.ranges import Observation
+from edgekit.backends.tflite.ready import Ready, Used, norms, ready
+from edgekit.errors import Unsupported
+from edgekit.nouns.building import Tried
+from edgekit.waist import cost, graph, state
 from edgekit.waist.ordering import by_content
 from edgekit.waist.tensors import Array, sqnr_db
 from edgekit.waist.trial import Trial
 
-POOR_DB = 15.0
-"""Below this SQNR the first quantizer's file may be wrong rather than coarse."""
-
-GUARDS = "they guard a divisor, a root or a logarithm"
-"""Why such operators stay float."""
-
-ASKED_FOR = "named by float_operators"
-"""Why the operators stay float that a user, or the search for accuracy, names."""
-
-FIRST = next(iter(ENGINES))
-"""The engine that is asked first."""
-
 SAME_DB = 80.0
 """What an equalized float network must reach against the original, on the calibration samples."""
-
-KINDS_TRIED = 6
-"""How many kinds of operators are tried as the one whose integer form makes LiteRT die."""
-
-REFUSED = re.compile(r"Node number \d+ \((\w+)\)")
-"""How LiteRT names an operator that it cannot prepare or run."""
-
-BETTER_DB = 1.0
-"""What a rewriting that costs an operator has to gain."""
-
-
-@dataclass(frozen=True)
-class Quantized:
-    """The file that is kept, with what it takes to finish it: its aliased outputs and its integer inputs.
-
-    ``notes`` say what was left out because the network is large.
-    """
-
-    candidate: Candidate
-    aliases: Aliases
-    integers: dict[str, str]
-    notes: tuple[str, ...] = ()
 
 
 def quantize(path: Path, inputs: dict[str, Array], trial: Trial, settings: QuantizationSettings) -> Quantized:
@@ -104,69 +54,134 @@ def quantize(path: Path, inputs: dict[str, Array], trial: Trial, settings: Quant
     judging = scored(path, main, len(seen), most=8 if settings.activations == "int16" else SCORED_SAMPLES)
     judging = seen[: len(judging)] if kept else seen[judging]
     fold = fitting.split(judging, seen, kept=kept)
-    if settings.weights not in {"auto", "nearest"} and not len(fold.fit):
-        notes += (fitting.NOT_FITTED,)
     with TemporaryDirectory() as folder:
-        whole = settings.full_integer or settings.activations == "int16"  # 16 bits hold channels that are apart
-        used = Used(seen, judging)
-        channels = not kept and evening.is_tried(settings)
-        made = ready(path, inputs, used, settings.seed, Path(folder), whole=whole, by_channel=channels)
-        shown = {name: values[judging] for name, values in made.inputs.items()}
-        judge = Judge(trial, made.path, shown, made.seen.outputs)
-        most = effort.candidates(size, len(judging) + EDGES)
-        found = _found(_Attempts(made, judge, settings, most), made, Path(folder))
-        even = equalization.equalized(
-            path, {name: values[seen] for name, values in inputs.items()}, settings, Path(folder)
-        )
-        if even is not None:
-            form = ready(even, inputs, used, settings.seed, even.parent, whole=whole)
-            found = _evener(found, _Attempts(form, judge, settings, most), form, made.seen)
-        alike = evening.evened(made, used, settings, Path(folder) / "even", size.macs) if channels else None
-        files = _with_even_channels(found, alike, judge, settings)
+        found = _Quantization(path, inputs, Used(seen, judging), settings, size, Path(folder))
+        made, judge = found.ready(trial, kept=kept)
+        files, dropped = found.files(made, judge)
         if settings.method == range_search.SEARCHED:
-            chosen, told = range_search.searched(files[0].candidate, judge, made.inputs, fold, settings, most=most)
-            files = [replace(files[0], candidate=chosen, notes=(*files[0].notes, *told))]
+            first, most = files[0], found.most
+            chosen, told = range_search.searched(first.candidate, judge, made.inputs, fold, settings, most=most)
+            files = [replace(first, candidate=chosen, notes=(*first.notes, *told))]
         forms = [fitting.Form(one.candidate, fitting.integers(one.candidate, settings)) for one in files]
-        fitted, place = fitting.fitted(forms, judge, made.inputs, fold)
-    return replace(files[place], candidate=fitted, notes=(*notes, *files[place].notes))
+        fitted = fitting.fitted(forms, judge, made.inputs, fold)
+        tried = (*_tried(files, dropped, fitted), *_impossible(path, settings))
+    kept_file = files[fitted.form]
+    notes += tuple(fit.problem for fit in fitted.tried if fit.problem and fit.way == settings.weights)
+    return replace(kept_file, candidate=fitted.candidate, notes=(*notes, *kept_file.notes), tried=tried)
 
 
-def _found(attempts: "_Attempts", made: Ready, folder: Path) -> Quantized:
+class _Quantization(NamedTuple):
+    """A float file to quantize on samples, those that are `Used`, how, and a folder for what is made."""
+
+    path: Path
+    inputs: dict[str, Array]
+    used: Used
+    settings: QuantizationSettings
+    size: effort.Size
+    folder: Path
+
+    @property
+    def most(self) -> int:
+        """The most candidates for each form."""
+        return effort.candidates(self.size, len(self.used.scored) + EDGES)
+
+    def ready(self, trial: Trial, *, kept: bool) -> tuple[Ready, Judge]:
+        """The network made ready, its channels traced if they may be evened, and who judges its files.
+
+        ``kept``: it keeps a state.
+        """
+        by_channel = not kept and evening.is_tried(self.settings)
+        made = self._ready(self.path, self.folder, by_channel=by_channel)
+        shown = {name: values[self.used.scored] for name, values in made.inputs.items()}
+        return made, Judge(trial, made.path, shown, made.seen.outputs)
+
+    def files(self, made: Ready, judge: Judge) -> tuple[list[Quantized], list[Quantized]]:
+        """The files whose weights are worth fitting, and those of other forms, which come less close."""
+        asked = {equalization.ON: self._even_weights, evening.ACTIVATIONS: self._even_channels}
+        even = asked[self.settings.equalization](made, judge) if self.settings.equalization in asked else None
+        if even is not None:
+            return [even], []
+        plain = _found(Attempts(made, judge, self.settings, self.most), made, self.folder)
+        if (even := self._even_weights(made, judge)) is not None:
+            better = best([plain.candidate, even.candidate], whole=self.settings.full_integer) is even.candidate
+            return ([even], [plain]) if better else ([plain], [even])
+        if (even := self._even_channels(made, judge)) is not None:
+            even = replace(even, notes=(*plain.notes, *even.notes))
+            files = _worth_fitting(plain, even, self.settings)
+            return files, [one for one in (plain, even) if not any(one is file for file in files)]
+        return [plain], []
+
+    def _ready(self, path: Path, folder: Path, *, by_channel: bool = False) -> Ready:
+        """Of 16 bits all is integers: they hold channels that are apart."""
+        whole = self.settings.full_integer or self.settings.activations == "int16"
+        return ready(path, self.inputs, self.used, self.settings.seed, folder, whole=whole, by_channel=by_channel)
+
+    def _even_weights(self, made: Ready, judge: Judge) -> Quantized | None:
+        """The file of the form with even weights, if it is to have one."""
+        seen = {name: values[self.used.rows] for name, values in self.inputs.items()}
+        path = equalization.equalized(self.path, seen, self.settings, self.folder)
+        form = None if path is None else self._ready(path, path.parent)
+        if form is None or not _is_same(made.seen, form.seen):
+            return None
+        try:
+            even = _found(Attempts(form, judge, self.settings, self.most), form, form.path.parent)
+        except Unsupported:
+            return None
+        told = "weights of layers in a row are equalized"
+        return replace(even, form=equalization.ON, notes=(*even.notes, told))
+
+    def _even_channels(self, made: Ready, judge: Judge) -> Quantized | None:
+        """The file of the form with even channels of activations, if there are any to be evened."""
+        if made.trace is None:
+            return None
+        form = evening.evened(made, self.used, self.settings, self.folder / "channels", self.size.macs)
+        if form is None:
+            return None
+        try:
+            even = Attempts(form, judge, self.settings, effort.FEWEST_CANDIDATES).run(form.path.parent)
+        except Unsupported:
+            return None
+        told = "channels of activations are brought nearer to one size"
+        return replace(even, form=evening.ACTIVATIONS, notes=(told,))
+
+
+def _tried(files: list[Quantized], dropped: list[Quantized], fitted: fitting.FittedForm) -> Iterator[Tried]:
+    """What was tried for a file, by the settings that make it again, and what could not be."""
+    for fit in fitted.tried:
+        file = files[fit.form]
+        if fit.problem:
+            yield Tried(settings={"weights": fit.way}, problem=fit.problem)
+        else:
+            chosen = (fit.form, fit.way) == (fitted.form, fitted.candidate.plan.weights)
+            yield Tried(settings={"weights": fit.way} | file.settings, level_db=fit.level_db, chosen=chosen)
+    for file in dropped:
+        settings = {"weights": file.candidate.plan.weights} | file.settings
+        yield Tried(settings=settings, level_db=file.candidate.sqnr_db)
+
+
+def _impossible(path: Path, settings: QuantizationSettings) -> Iterator[Tried]:
+    """What nobody need try for a network."""
+    if settings.equalization == "auto" and not equalization.is_possible(path, settings):
+        yield Tried(settings={"equalization": equalization.ON}, problem=equalization.NONE)
+
+
+def _is_same(one: Observation, other: Observation) -> bool:
+    return all(sqnr_db(values, other.outputs[name]) >= SAME_DB for name, values in one.outputs.items())
+
+
+def _found(attempts: Attempts, made: Ready, folder: Path) -> Quantized:
     """The best file of one form of the network."""
     fused = _with_norms(made, folder) if attempts.settings.activations == "int8" else None
     return attempts.run(folder) if fused is None else _better(attempts, fused, folder)
 
 
-def _evener(plain: Quantized, attempts: "_Attempts", form: Ready, seen: Observation) -> Quantized:
-    """A network's file, or that of its equalized form if this is what is asked for, or better."""
-    same = all(sqnr_db(values, form.seen.outputs[name]) >= SAME_DB for name, values in seen.outputs.items())
-    try:
-        made = _found(attempts, form, form.path.parent) if same else plain
-    except Unsupported:
-        return plain
-    better = best([plain.candidate, made.candidate], whole=attempts.full_integer) is made.candidate
-    if made is plain or not (better or attempts.settings.equalization == "on"):
-        return plain
-    return replace(made, notes=(*made.notes, "weights of layers in a row are equalized"))
-
-
-def _with_even_channels(
-    plain: Quantized, form: Ready | None, judge: Judge, settings: QuantizationSettings
-) -> list[Quantized]:
-    """A network's file, that of a form with evened channels of activations, or both if fitted weights are to decide."""
-    if form is None:
-        return [plain]
-    try:
-        even = _Attempts(form, judge, settings, effort.FEWEST_CANDIDATES).run(form.path.parent)
-    except Unsupported:
-        return [plain]
-    even = replace(even, notes=(*plain.notes, "channels of activations are brought nearer to one size"))
+def _worth_fitting(plain: Quantized, even: Quantized, settings: QuantizationSettings) -> list[Quantized]:
+    """A network's file, that with evened channels of activations, or both if fitted weights are to decide."""
     gain = even.candidate.sqnr_db - plain.candidate.sqnr_db
     if len(even.candidate.floats) > len(plain.candidate.floats) or gain < -CLEARLY_WORSE_DB:
         return [plain]
-    dear = (
-        fitting.flops(plain.candidate.plan, fitting.integers(plain.candidate, settings).schemes) > evening.FITTED_FLOPS
-    )
+    flops = fitting.flops(plain.candidate.plan, fitting.integers(plain.candidate, settings).schemes)
+    dear = flops > evening.FITTED_FLOPS
     if gain < CLEARLY_WORSE_DB and not dear and settings.method != range_search.SEARCHED:
         return [plain, even]
     return [even] if gain >= evening.GAIN_DB else [plain]
@@ -180,11 +195,11 @@ def _with_norms(made: Ready, folder: Path) -> Ready | None:
         return None
     path = folder / "norms.tflite"
     path.write_bytes(graph.pack(model))
-    floats = _at_their_places(made.floats, before, graph.describe(model)[0])
+    floats = at_their_places(made.floats, before, graph.describe(model)[0])
     return replace(made, path=path, fixed=made.fixed | fused, floats=floats)
 
 
-def _better(attempts: "_Attempts", fused: Ready, folder: Path) -> Quantized:
+def _better(attempts: Attempts, fused: Ready, folder: Path) -> Quantized:
     """A network's file, or that with fused norms if it is not clearly worse and leaves no more operators float.
 
     Norms are there for inputs of any size, and an RSQRT of integers serves the sizes of the samples alone.
@@ -200,199 +215,3 @@ def _better(attempts: "_Attempts", fused: Ready, folder: Path) -> Quantized:
     fewer = len(made.candidate.floats) - len(plain.candidate.floats)
     close = made.candidate.sqnr_db >= plain.candidate.sqnr_db - CLEARLY_WORSE_DB
     return made if fewer <= 0 and (close or (fewer < 0 and attempts.full_integer)) else plain
-
-
-def _at_their_places(operators: Iterable[int], before: graph.Graph, after: graph.Graph) -> frozenset[int]:
-    """Operators of a graph that has changed, known by what they make."""
-    outputs = {made for index in operators for made in before.operators[index].outputs}
-    return frozenset(operator.index for operator in after.operators if outputs.intersection(operator.outputs))
-
-
-class _Attempts:
-    """The candidates of one network."""
-
-    def __init__(self, made: Ready, judge: Judge, settings: QuantizationSettings, most: int) -> None:
-        self._ready, self._judge, self._settings, self._most = made, judge, settings, most
-        self._graph = graph.read(made.path)[0]
-        self._wiring = Wiring(self._graph)
-        self._saturated = saturated(self._graph, made.seen.activations)
-        self._chosen: dict[str, dict[int, Range]] = {}
-        self._made: list[Candidate] = []
-        self._tried = 0
-        self._refused: list[str] = []
-        self._left_out: list[str] = []
-
-    @property
-    def settings(self) -> QuantizationSettings:
-        """How the network is quantized."""
-        return self._settings
-
-    @property
-    def full_integer(self) -> bool:
-        """Whether operators that quantizers know are never to be left float."""
-        return self._settings.full_integer
-
-    def again(self, made: Ready, method: str = "") -> "_Attempts":
-        """The same for another form of the network; with one method if that is known to serve best."""
-        settings = replace(self._settings, method=method) if method else self._settings
-        return _Attempts(made, self._judge, settings, effort.FEWEST_CANDIDATES if method else self._most)
-
-    def run(self, folder: Path) -> Quantized:
-        """Try plans and keep the best file."""
-        plan = self._first()
-        self._every_method(plan)
-        if not self._made and not self._settings.full_integer:
-            self._without_a_kind(plan)
-        for other in self._others(plan, folder):
-            self._once(other)
-        if self._made and self._best().sqnr_db < POOR_DB and self._searchable():
-            if self._tried + search.most(len(self._graph.operators)) <= self._most:
-                self._search(plan)
-            else:
-                self._left_out.append("where it loses its signal was not searched for")
-        if not self._made:
-            raise Unsupported(
-                f"No quantizer makes an integer file that LiteRT runs ({'; '.join(dict.fromkeys(self._refused))}).",
-                place=self._ready.path.name,
-                fix="choose float16 or dynamic-int8, or rewrite the operators named",
-            )
-        notes = (f"a large network: {', '.join(dict.fromkeys(self._left_out))}",) if self._left_out else ()
-        return Quantized(self._best(), self._ready.aliases, self._ready.integers, notes)
-
-    def _best(self) -> Candidate:
-        return best(self._made, whole=self._settings.full_integer)
-
-    def _ranges(self, method: str) -> dict[int, Range]:
-        if method not in self._chosen:
-            seen = self._ready.seen.activations
-            self._chosen[method] = choose(self._graph, seen, method, self._ready.fixed, self._saturated)
-        return self._chosen[method]
-
-    def _first(self) -> QuantizationPlan:
-        """The network as it is, with what stays float whatever comes out."""
-        model = graph.load(self._ready.path)
-        joined = parts.joins(model, self._wiring, self._ranges("minmax"), whole=self._settings.full_integer)
-        self._judge.parts = self._parts(model, joined)
-        sets = {
-            "whole numbers are computed from them": exact.index_arithmetic(self._wiring),
-            GUARDS: exact.guarded(self._wiring, GUARDED - {"SQRT"} if self._settings.full_integer else GUARDED),
-            "they join outputs of different ranges": joined,
-            "they clamp a mask": self._ready.floats,
-            ASKED_FOR: named.makers(self._graph, self._settings.floats),
-        }
-        plan = QuantizationPlan(self._ready.path, self._ranges)
-        for reason, operators in sets.items():
-            plan = plan.keeping(self._graph, operators, reason)
-        choices = map(plan.chosen, self._asked() if self._searchable() else ())
-        return plan.keeping(self._graph, steep.layers(model, self._graph, choices), steep.STEEP)
-
-    def _parts(self, model: object, joined: frozenset[int]) -> dict[str, parts.Parts]:
-        main = self._graph
-        found = {main.tensors[o].name: parts.join_parts(model, self._wiring, o, joined) for o in main.outputs}
-        return {name: parts for name, parts in found.items() if parts is not None}
-
-    def _every_method(self, plan: QuantizationPlan) -> None:
-        """All ways to choose ranges on the first engine, then the best, if it is in doubt, on the others."""
-        for engine in ENGINES:
-            methods = self._asked()
-            if self._made:
-                found = self._best()
-                methods = (found.method,) if found.floats or found.sqnr_db < POOR_DB else ()
-            for method in methods:
-                if not self._try(plan, engine, method) and not self._retry(plan, engine, method):
-                    break  # what an engine refuses with one choice of ranges it refuses with all
-
-    def _asked(self) -> tuple[str, ...]:
-        if self._settings.method not in {"auto", range_search.SEARCHED}:
-            return (self._settings.method,)
-        return ("minmax",) if self._settings.activations == "int16" else tuple(METHODS)
-
-    def _retry(self, plan: QuantizationPlan, engine: str, method: str) -> Candidate | None:
-        """Once more with those operators float that LiteRT's kernel refused, if it names them."""
-        named = REFUSED.search(self._refused[-1]) if self._refused else None
-        operators = {o.index for o in self._graph.operators if named and o.name == named[1]} - plan.kept
-        if not operators or self._settings.full_integer:
-            return None
-        return self._try(plan.keeping(self._graph, operators, "LiteRT's integer kernel refuses it"), engine, method)
-
-    def _without_a_kind(self, plan: QuantizationPlan) -> None:
-        """No file runs, and nobody says why (a kernel that aborts): one kind stays float, or all but layers."""
-        counted = Counter(operator.name for operator in self._graph.operators)
-        kinds = [{kind} for kind, _ in counted.most_common(KINDS_TRIED)]
-        for names in (*kinds, set(counted) - exact.LAYERS):
-            operators = {operator.index for operator in self._graph.operators if operator.name in names} - plan.kept
-            if operators and self._try(
-                plan.keeping(self._graph, operators, "LiteRT dies of their integer form"), FIRST, "minmax"
-            ):
-                return
-
-    def _try(self, plan: QuantizationPlan, engine: str, method: str) -> Candidate | None:
-        settings = self._settings
-        if self._made and self._tried >= self._most:
-            self._left_out.append(f"only {self._tried} candidates were tried")
-            return None
-        self._tried += 1
-        events.progress(None, f"candidate {self._tried}: {engine}, ranges {method}")
-        try:
-            content = engines.quantized(engine, plan, method, settings)
-            made = self._judge(content, engine, method, plan)
-        except EndlessError:  # so would be the next
-            raise
-        except FAILURES as error:
-            self._refused.append(f"{engine}: {first_line(error)}")
-            return None
-        self._made = worth_keeping([*self._made, made])  # a large file in memory is enough
-        return made
-
-    def _others(self, plan: QuantizationPlan, folder: Path) -> list[QuantizationPlan]:
-        """Variations that are worth a try: roots float as well, and joins on one scale."""
-        plans = []
-        roots = exact.guarded(self._wiring, GUARDED | {"RSQRT"}) - plan.kept
-        if roots and not self._settings.full_integer:
-            plans.append(plan.keeping(self._graph, roots, GUARDS))
-        model = graph.load(plan.path)
-        evened = scales.even_out(model, self._ranges("minmax"))
-        if evened is not None:
-            path = folder / "even.tflite"
-            path.write_bytes(graph.pack(model))
-            plans.append(_evened(plan, path, self._graph, model))
-        return plans
-
-    def _once(self, plan: QuantizationPlan) -> None:
-        """A variation, in the way that served best until now."""
-        found = self._best() if self._made else None
-        made = self._try(plan, found.engine if found else FIRST, found.method if found else "minmax")
-        if made is not None and found is not None and made.sqnr_db < found.sqnr_db + BETTER_DB:
-            self._made = [found]
-
-    def _searchable(self) -> bool:
-        return not self._settings.full_integer and self._settings.activations == "int8"
-
-    def _search(self, plan: QuantizationPlan) -> None:
-        found = self._best()
-
-        def score(stretch: range) -> float:
-            made = self._try(replace(plan, kept=plan.kept | set(stretch)), found.engine, found.method)
-            return -np.inf if made is None else made.sqnr_db
-
-        stretch = search.stretch(len(self._graph.operators), score)
-        layers = [operator.index for operator in self._graph.operators if operator.name in exact.LAYERS]
-        self._made = [found]
-        # More than half of the layers is no such place: noise that all share alike falls by 3 dB if half are float.
-        if stretch is None or 2 * len([index for index in layers if index in stretch]) > len(layers):
-            return
-        reason = f"integers there leave {found.sqnr_db:.1f} dB of the calibration samples' signal"
-        final = self._try(plan.keeping(self._graph, set(stretch) - plan.kept, reason), found.engine, found.method)
-        self._made = [found] if final is None else [final]
-
-
-def _evened(plan: QuantizationPlan, path: Path, before: graph.Graph, model: object) -> QuantizationPlan:
-    """The plan for a file whose joins are on one scale: the same operators stay float, at their new places."""
-    places = _at_their_places(plan.kept, before, graph.describe(model)[0])
-
-    def ranges(method: str) -> dict[int, Range]:
-        """Ranges with those of the parts on their new scale."""
-        again = graph.load(plan.path)
-        return scales.even_out(again, plan.ranges(method)) or {}
-
-    return QuantizationPlan(path, ranges, places, plan.reasons)

@@ -20,7 +20,8 @@ class QuantizationSettings:
     ``full_integer``: operators that both quantizers know are never left float. ``seed`` drives
     the subsampling of activations. ``weights``: one of `layerwise.WAYS`, or ``auto`` to keep the best.
     ``floats``: operators that stay float because the user says so, by the names of what they make.
-    ``equalization``: ``on``, ``off``, or ``auto`` to keep the better file: with even weights if all of a layer have one
+    ``equalization``: ``on`` for even weights, ``activations`` for even channels of these (int8, and a scale for each
+    channel of weights), ``off``, or ``auto`` to keep the better file: with even weights if all of a layer have one
     scale, else with even activations if these are int8.
     """
 

@@ -83,14 +83,19 @@ class Trace:
             held = held / by[self.made[index]].reshape(*held.shape[:2], 1)
         return held
 
-    def divide(self, by: Floats) -> None:
-        """Divide channels in the network's weights and biases, in place; ``by`` is as in `weights`."""
+    def divide(self, by: Floats, model: Any) -> None:
+        """Divide channels in a network's weights and biases, in place.
+
+        Args:
+            by: as in `weights`.
+            model: object tree of the file that was traced.
+        """
         for index, found in self.layers.items():
-            edit.set_constant(self._model, found.kernel, found.as_weights(self.weights(index, by)))
-            bias = None if found.bias < 0 or index not in self.made else graph.constant(self._model, 0, found.bias)
+            edit.set_constant(model, found.kernel, found.as_weights(self.weights(index, by)))
+            bias = None if found.bias < 0 or index not in self.made else graph.constant(model, 0, found.bias)
             if bias is not None:
                 divided = bias / by[self.made[index]].reshape(bias.shape)
-                edit.set_constant(self._model, found.bias, divided.astype(np.float32))
+                edit.set_constant(model, found.bias, divided.astype(np.float32))
 
     def _root(self, number: int) -> int:
         while self._same[number] != number:

@@ -6,6 +6,7 @@ and samples that nothing was fitted to decide which file is kept, as with intege
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from edgekit.backends.tflite.layerwise import WAYS, fitting, layers
 from edgekit.backends.tflite.layerwise.grid import Granularity, Scheme
 from edgekit.backends.tflite.plan import QuantizationPlan
 from edgekit.errors import EndlessError
+from edgekit.nouns.building import Tried
 from edgekit.waist import graph, state
 from edgekit.waist.ordering import by_content
 from edgekit.waist.tensors import Array
@@ -27,6 +29,14 @@ WRITER = "ai-edge-quantizer"
 """What writes such files."""
 
 
+class WeightsFile(NamedTuple):
+    """A file's content, notes, and what it was chosen from."""
+
+    content: bytes
+    notes: tuple[str, ...] = ()
+    tried: tuple[Tried, ...] = ()
+
+
 def quantize(
     path: Path,
     bits: int,
@@ -36,7 +46,7 @@ def quantize(
     per_channel: bool,
     wanted: str = "auto",
     kept: frozenset[int] = frozenset(),
-) -> tuple[bytes, tuple[str, ...]]:
+) -> WeightsFile:
     """Store weights in 8 or 4 bits; see `weights.to_integer_weights`.
 
     Args:
@@ -48,9 +58,6 @@ def quantize(
         wanted: what is done to the weights before, one of `WAYS`, or ``auto`` to keep the best.
         kept: operators that keep float32 weights.
 
-    Returns:
-        The file's content, and notes.
-
     Raises:
         Unsupported: ai-edge-quantizer cannot.
     """
@@ -61,8 +68,8 @@ def quantize(
 
     plain = write(QuantizationPlan(path, lambda _: {}))
     if wanted == "nearest":
-        return plain, ()
-    unfitted = plain, () if wanted == "auto" else (fitting.NOT_FITTED,)
+        return WeightsFile(plain)
+    unfitted = WeightsFile(plain, () if wanted == "auto" else (fitting.NOT_FITTED,), _nearest(fitting.NOT_FITTED))
     if inputs is None or state.note(graph.load(path)):  # a state goes on from one sample to the next
         return unfitted
     schemes = stored(path, plain)
@@ -71,10 +78,16 @@ def quantize(
     return _fitted(path, plain, fitting.Writer(write, schemes, {}, wanted=wanted), inputs, trial) or unfitted
 
 
+def _nearest(why: str) -> tuple[Tried, ...]:
+    """Weights that are rounded to the nearest level, since in no other way a file can be had."""
+    others = (Tried(settings={"weights": way}, problem=why) for way in WAYS if way != "nearest")
+    return (Tried(settings={"weights": "nearest"}, chosen=True), *others)
+
+
 def _fitted(
     path: Path, plain: bytes, writer: fitting.Writer, inputs: dict[str, Array], trial: Trial
-) -> tuple[bytes, tuple[str, ...]] | None:
-    """The best that comes of weights which are fitted to samples, and notes; None if these samples fit none.
+) -> WeightsFile | None:
+    """The best that comes of weights which are fitted to samples; None if these samples fit none.
 
     ``plain`` is the file whose weights are rounded to the nearest level, which is left if it does not run on them.
     """
@@ -96,10 +109,20 @@ def _fitted(
         except EndlessError:
             raise
         except engines.FAILURES:  # it does not run on these samples: whoever verifies it says so
-            return plain, ()
-        best, _ = fitting.fitted([fitting.Form(found, writer)], judge, inputs, fold)
+            return WeightsFile(plain)
+        best, _, fits = fitting.fitted([fitting.Form(found, writer)], judge, inputs, fold)
+    tried = (
+        Tried(
+            settings={"weights": fit.way},
+            level_db=fit.level_db,
+            problem=fit.problem,
+            chosen=not fit.problem and fit.way == best.plan.weights,
+        )
+        for fit in fits
+    )
     left = tuple(f"rounded to the nearest level, its samples are not finite: {name}" for name in best.plan.unfitted)
-    return best.content, (f"{WAYS[best.plan.weights]}: {best.sqnr_db:.1f} dB on the samples", *left)
+    notes = (f"{WAYS[best.plan.weights]}: {best.sqnr_db:.1f} dB on the samples", *left)
+    return WeightsFile(best.content, notes, tuple(tried))
 
 
 def stored(path: Path, content: bytes) -> dict[int, Scheme]:

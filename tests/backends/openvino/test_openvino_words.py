@@ -51,6 +51,14 @@ def test_the_way_that_errs_least_on_samples_held_out_stays(worker: Worker, waist
         chosen = told.split(":")[0].removeprefix("biases are ").removeprefix("ranges are found by ")
         assert levels[chosen] >= max(levels.values()) - choice.TIE_DB - 0.05
     assert biases.endswith("on calibration samples that were held out")
+    assert {one.settings["weights"] for one in made.tried} == {*quantization.BIASES}
+    assert max(one.level_db or 0 for one in made.tried) - choice.TIE_DB <= next(
+        one.level_db or 0 for one in made.tried if one.chosen
+    )
+    again = build(worker, job(waist, **made.chosen), tmp_path / "again")
+    assert again.chosen == made.chosen
+    files = [tmp_path / folder / "model.bin" for folder in ("out", "again")]
+    assert files[0].read_bytes() == files[1].read_bytes(), "what was chosen makes the same file again"
 
 
 def test_named_operators_stay_float(worker: Worker, waist: Path, tmp_path: Path) -> None:

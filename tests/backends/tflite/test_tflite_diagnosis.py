@@ -316,7 +316,7 @@ def test_channels_that_were_divided_wherever_they_lie_are_blamed_on_no_layer(kin
     trace = Trace(model)
     by = 10 ** np.random.default_rng(0).uniform(-1, 0, trace.count)
     by[0] = 1
-    trace.divide(by)
+    trace.divide(by, model)
     (tmp_path / "divided.tflite").write_bytes(graph.pack(model))
     divided = Pair(tmp_path, tmp_path / "divided.tflite")
     file = divided.build("int8", settings={"equalization": "off", "weights": "nearest"})

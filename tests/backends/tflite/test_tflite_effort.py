@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekit.backends.tflite import effort, integer, ranges, search
+from edgekit.backends.tflite import attempts, effort, integer, ranges, search
 from edgekit.backends.tflite.judge import EDGES, Candidate, best, worth_keeping
 from edgekit.backends.tflite.plan import QuantizationPlan, QuantizationSettings
 from edgekit.waist import graph
@@ -72,7 +72,7 @@ def test_a_large_network_is_quantized_with_less_and_says_so(tmp_path: Path, monk
     assert not quantized(tmp_path).notes
     monkeypatch.setattr(effort, "SEARCH_S", 1e-9)
     monkeypatch.setattr(effort, "OBSERVED_MACS", 1)
-    monkeypatch.setattr(integer, "POOR_DB", 1_000.0)
+    monkeypatch.setattr(attempts, "POOR_DB", 1_000.0)
     made = quantized(tmp_path)
     assert made.notes == (
         "a large network: ranges are of 16 of 40 samples",

@@ -123,5 +123,5 @@ def test_samples_that_nothing_is_fitted_to_choose_the_form(
         for name in levels
     ]
     fold = fitting.Fold(np.arange(8), np.arange(8, 16))
-    best, found = fitting.fitted(forms, SimpleNamespace(), normal(waist, 16), fold)
+    best, found, _ = fitting.fitted(forms, SimpleNamespace(), normal(waist, 16), fold)
     assert (found, best.method) == (place, [*levels][place])

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.backends.tflite import integer
+from edgekit.backends.tflite import attempts
 from edgekit.backends.tflite.ready import norms
 from edgekit.errors import Unsupported
 from edgekit.waist import exact, graph
@@ -263,16 +263,16 @@ def test_layers_at_least_are_integers_if_no_single_kind_is_to_blame(
     y = convolved(net, net.input("x", (1, 4, 4, 3)), (1, 4, 4, 5))
     other = net.operator("LOGISTIC", [net.operator("TANH", [y], (1, 4, 4, 5))], (1, 4, 4, 5))
     path = net.save(tmp_path / "waist.tflite", other)
-    engine = integer.ENGINES[integer.FIRST]
+    engine = attempts.ENGINES[attempts.FIRST]
 
     def dies(path: Path, ranges: Any, kept: frozenset[int], *rest: Any) -> bytes:
         if not {1, 2} <= kept:
             raise RuntimeError("LiteRT dies of the file (signal 6).")
         return engine(path, ranges, kept, *rest)
 
-    for name in {*integer.ENGINES} - {integer.FIRST}:
-        monkeypatch.delitem(integer.ENGINES, name)
-    monkeypatch.setitem(integer.ENGINES, integer.FIRST, dies)
+    for name in {*attempts.ENGINES} - {attempts.FIRST}:
+        monkeypatch.delitem(attempts.ENGINES, name)
+    monkeypatch.setitem(attempts.ENGINES, attempts.FIRST, dies)
     made = Quantized(path, normal(path), tmp_path / "out")
     assert made.sqnr_db()["logistic_2"] > 30
     assert "LOGISTIC, TANH (LiteRT dies of their integer form)" in made.floats()

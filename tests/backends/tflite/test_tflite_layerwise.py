@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgekit.backends.tflite import integer
+from edgekit.backends.tflite import attempts
 from edgekit.backends.tflite.engines import ENGINES
 from edgekit.backends.tflite.layerwise import fitting, grid, layers
 from edgekit.backends.tflite.layerwise.grid import Scheme
@@ -285,8 +285,8 @@ def test_a_walk_computes_what_the_network_computes(tmp_path: Path) -> None:
 
 def test_fitted_weights_leave_no_float_ones_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """ai-edge-quantizer keeps buffers that no tensor has any more."""
-    monkeypatch.setattr(integer, "ENGINES", {"ai-edge-quantizer": ENGINES["ai-edge-quantizer"]})
-    monkeypatch.setattr(integer, "FIRST", "ai-edge-quantizer")
+    monkeypatch.setattr(attempts, "ENGINES", {"ai-edge-quantizer": ENGINES["ai-edge-quantizer"]})
+    monkeypatch.setattr(attempts, "FIRST", "ai-edge-quantizer")
     waist = networks.classifier(tmp_path / "net.tflite")
     made = Quantized(waist, normal(waist), tmp_path / "out", settings={"weights": "learned"})
     model = graph.load(made.artifact)

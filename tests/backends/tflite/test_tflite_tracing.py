@@ -138,7 +138,7 @@ def test_any_channel_can_be_divided(kind: str, seed: int, tmp_path: Path) -> Non
     by = 10 ** np.random.default_rng(seed).uniform(-1, 1, trace.count)
     by[0] = 1
     before = [graph.constant(model, 0, found.kernel) for found in trace.layers.values()]
-    trace.divide(by)
+    trace.divide(by, model)
     after = [graph.constant(model, 0, found.kernel) for found in trace.layers.values()]
     assert all(np.abs(one - other).max() > 0.01 for one, other in zip(before, after, strict=True))
     (tmp_path / "divided.tflite").write_bytes(graph.pack(model))

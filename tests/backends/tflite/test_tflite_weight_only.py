@@ -87,7 +87,7 @@ def test_the_order_of_samples_changes_nothing_and_too_few_are_told(tmp_path: Pat
     files = {weight_only.quantize(waist, 4, {"x": rows}, runs, per_channel=True)[0] for rows in (values, values[::-1])}
     assert len(files) == 1
     for inputs in (None, {"x": values[:5]}):
-        plain, notes = weight_only.quantize(waist, 4, inputs, runs, per_channel=True, wanted="learned")
+        plain, notes, _ = weight_only.quantize(waist, 4, inputs, runs, per_channel=True, wanted="learned")
         assert notes == (fitting.NOT_FITTED,)
         assert plain == weights.to_integer_weights(waist, 4, per_channel=True)
 
@@ -100,8 +100,11 @@ def test_samples_that_drive_the_network_to_infinity_fit_nothing(tmp_path: Path) 
         tmp_path / "waist.tflite", net.operator("FULLY_CONNECTED", [x, *dense], (1, 4), kind="FullyConnectedOptions")
     )
     inputs: dict[str, Any] = {"x": np.zeros((24, 1, 8), np.float32)}  # log 0
-    content, notes = weight_only.quantize(waist, 8, inputs, trial.kept(), per_channel=True)
+    content, notes, tried = weight_only.quantize(waist, 8, inputs, trial.kept(), per_channel=True)
     assert (content, notes) == (weights.to_integer_weights(waist, 8, per_channel=True), ())
+    assert {one.settings["weights"]: bool(one.problem) for one in tried} == {
+        "nearest": False, "bias-correction": True, "learned": True,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("bits", [8, 4])

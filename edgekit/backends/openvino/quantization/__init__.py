@@ -28,8 +28,9 @@ from edgekit.backends.openvino.quantization.reached import Reach
 from edgekit.backends.openvino.reading import masks, matched, telling_line, variables
 from edgekit.backends.openvino.settings import NncfSettings
 from edgekit.errors import InputError, Unsupported
-from edgekit.nouns.building import Job
+from edgekit.nouns.building import Job, Tried
 from edgekit.nouns.model import Signature
+from edgekit.nouns.quantization import Settings
 from edgekit.waist.ordering import by_content
 from edgekit.waist.tensors import arrays, inputs_to_file
 
@@ -63,7 +64,15 @@ TOO_NARROW = "Too many bins for data range"
 """What numpy says of a histogram whose bins are narrower than the values' own resolution (a saturated gate)."""
 
 
-def quantize(model: Any, job: Job, signature: Signature, settings: NncfSettings) -> tuple[Any, tuple[str, ...]]:
+class NncfModel(NamedTuple):
+    """A quantized ``openvino.Model``, notes, and what it was chosen from."""
+
+    model: Any
+    notes: tuple[str, ...]
+    tried: tuple[Tried, ...]
+
+
+def quantize(model: Any, job: Job, signature: Signature, settings: NncfSettings) -> NncfModel:
     """A model whose weights and activations are int8 if the target's rules of NNCF allow it.
 
     Args:
@@ -71,9 +80,6 @@ def quantize(model: Any, job: Job, signature: Signature, settings: NncfSettings)
         job: with its samples.
         signature: the model's; samples cross the border by it.
         settings: the target's.
-
-    Returns:
-        The quantized model, and notes.
 
     Raises:
         InputError: there are no samples.
@@ -109,7 +115,19 @@ def quantize(model: Any, job: Job, signature: Signature, settings: NncfSettings)
     notes += _compared(trial.way, trial.levels_db) + _of_forms(trials, trial)
     if estimator != trial.way[1]:
         notes += (f"ranges by {estimator}: an activation varies too little for a {trial.way[1]}",)
-    return variables.joined(quantized, held) if held else quantized, notes
+    made = variables.joined(quantized, held) if held else quantized
+    return NncfModel(made, notes, (*_ways_tried(trial, settings, alone=len(trials) == 1),))
+
+
+def _ways_tried(trial: "_Trial", settings: NncfSettings, *, alone: bool) -> Iterator[Tried]:
+    """The ways that were tried on the form that was taken, by the settings that make it again.
+
+    ``alone``: there was no other form. That which is equalized needs no word: it comes first if no other way is tried.
+    """
+    form: Settings = {} if alone or trial.form.pairs else {"equalization": "off"}
+    for way in trial.levels_db or (trial.way,):
+        told = settings.way(*way) | form
+        yield Tried(settings=told, level_db=trial.levels_db.get(way), chosen=way == trial.way)
 
 
 PLAIN = frozenset({"f32", "f16", "bf16", "i8", "u8", "i32", "i64", "boolean"})

@@ -29,7 +29,7 @@ def follow(file: Side, waist: Side, pairs: Pairs) -> None:
     divisors = _divisors(trace, theirs)
     before = _apart(trace, theirs, np.ones(trace.count))
     if before and _apart(trace, theirs, divisors) <= CLOSER * before:
-        trace.divide(divisors)
+        trace.divide(divisors, waist.model)
 
 
 def _divisors(trace: Trace, theirs: dict[int, Floats]) -> Floats:

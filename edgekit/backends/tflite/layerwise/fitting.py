@@ -18,7 +18,7 @@ from edgekit.backends.tflite.layerwise.layers import KINDS, layer
 from edgekit.backends.tflite.layerwise.reconstruction import reconstruct
 from edgekit.backends.tflite.plan import QuantizationPlan, QuantizationSettings
 from edgekit.backends.tflite.ranges import Range
-from edgekit.errors import EndlessError
+from edgekit.errors import EndlessError, first_line
 from edgekit.host import events
 from edgekit.waist import cost, graph
 from edgekit.waist.ordering import evenly
@@ -46,6 +46,9 @@ LEARNED_FLOPS = 6e11
 
 NOT_FITTED = "weights are rounded to the nearest level: to fit them takes 8 samples that do not go on from each other"
 """What is said if too few samples are there for what was asked."""
+
+TOO_LARGE = "weights are rounded to the nearest level: the network is too large to be fitted operator by operator"
+"""What is said if a walk over the network with as many samples as it needs takes too long, or too much memory."""
 
 TIED_DB = 0.1
 """Files no further apart than this are equally good, and the simpler one is kept. With 0.4, files were kept that other
@@ -118,8 +121,28 @@ class Form(NamedTuple):
     writer: Writer
 
 
-def fitted(forms: Sequence[Form], judge: Judge, inputs: Mapping[str, Array], fold: Fold) -> tuple[Candidate, int]:
-    """A file with its weights and biases fitted as wanted, and which form it has.
+class Fit(NamedTuple):
+    """What became of a form's file with its weights rounded in one of the `WAYS`.
+
+    ``level_db`` is its SQNR on what nothing was fitted to; None with the ``problem`` for which there is no such file.
+    """
+
+    form: int
+    way: str
+    level_db: float | None
+    problem: str = ""
+
+
+class FittedForm(NamedTuple):
+    """The file that is kept, which form it has, and all that was tried beside it."""
+
+    candidate: Candidate
+    form: int
+    tried: tuple[Fit, ...]
+
+
+def fitted(forms: Sequence[Form], judge: Judge, inputs: Mapping[str, Array], fold: Fold) -> FittedForm:
+    """A file with its weights and biases fitted as wanted.
 
     Under ``auto`` the best of what was tried, and of the file as it was. Of several forms of one network the first is
     taken unless another one is better by `FORM_DB`.
@@ -132,21 +155,37 @@ def fitted(forms: Sequence[Form], judge: Judge, inputs: Mapping[str, Array], fol
     """
     chosen = _chosen(forms[0].found.plan.path, fold)
     taken = {name: values[chosen] for name, values in inputs.items()}
-    tried = [list(_tried(form, judge, taken)) if len(chosen) else [form.found] for form in forms]
-    if sum(len(files) for files in tried) == 1:
-        return tried[0][0], 0
+    none = dict.fromkeys((way for way in WAYS if way != "nearest"), TOO_LARGE if len(fold.fit) else NOT_FITTED)
+    tried = [_tried(form, judge, taken) if len(chosen) else _Files([form.found], none) for form in forms]
+    problems = [Fit(form, way, None, why) for form, made in enumerate(tried) for way, why in made.problems.items()]
+    if sum(len(made.files) for made in tried) == 1:
+        only = tried[0].files[0]
+        return FittedForm(only, 0, (Fit(0, only.plan.weights, only.sqnr_db), *problems))
     events.progress(None, "comparing ways to round weights")
     count = holdout.most(forms[0].found.plan.path)
     rows = _held(fold, chosen, count)
     score = Holdout(judge, {name: values[rows] for name, values in inputs.items()}, count)
-    best = [_simplest(files, [score.expected_db(one) for one in files]) for files in tried]
+    levels = [[score.expected_db(one) for one in made.files] for made in tried]
+    best = [_simplest(made.files, level) for made, level in zip(tried, levels, strict=True)]
     place = max(range(len(best)), key=lambda form: (best[form][1] - (FORM_DB if form else 0), -form))
-    return best[place][0], place
+    told = [
+        Fit(form, one.plan.weights, level)
+        for form, made in enumerate(tried)
+        for one, level in zip(made.files, levels[form], strict=True)
+    ]
+    return FittedForm(best[place][0], place, (*told, *problems))
 
 
-def _tried(form: Form, judge: Judge, taken: Mapping[str, Array]) -> Iterator[Candidate]:
+class _Files(NamedTuple):
+    """Files of one form, and why there are no others, by way."""
+
+    files: list[Candidate]
+    problems: Mapping[str, str]
+
+
+def _tried(form: Form, judge: Judge, taken: Mapping[str, Array]) -> _Files:
     """The file as it is and with its weights fitted in each way; in the one that is wanted, if that can be made."""
-    made = {"nearest": form.found}
+    made, problems = {"nearest": form.found}, dict[str, str]()
     for way in _ways(form.found.plan, form.writer):
         try:
             plan = _plan(form.found.plan, taken, form.writer, way)
@@ -154,10 +193,10 @@ def _tried(form: Form, judge: Judge, taken: Mapping[str, Array]) -> Iterator[Can
             made[way] = judge(form.writer.write(plan), form.found.engine, form.found.method, plan)
         except EndlessError:
             raise
-        except engines.FAILURES:
-            continue  # an operator does not run alone, or not with these weights: the file is there without
+        except engines.FAILURES as error:  # an operator does not run alone, or not with these weights
+            problems[way] = f"weights are rounded to the nearest level: {first_line(error)}"
     wanted = made.get(form.writer.wanted)
-    yield from made.values() if wanted is None else [wanted]
+    return _Files([*made.values()] if wanted is None else [wanted], problems)
 
 
 def _simplest(files: list[Candidate], levels: list[float]) -> tuple[Candidate, float]:

@@ -36,7 +36,7 @@ class Ready:
     ``seen`` holds its activations, and the *original's* outputs on the scored samples. ``inputs`` are the
     samples in its dtypes; ``fixed`` are ranges that the dtypes of inputs decide; ``floats`` are operators
     that stay float for a rewriting; ``aliases`` is what was taken off the outputs; ``integers`` are
-    inputs that keep an integer dtype of their own.
+    inputs that keep an integer dtype of their own. ``trace`` follows the file's channels if their extremes are kept.
     """
 
     path: Path
@@ -46,6 +46,7 @@ class Ready:
     floats: frozenset[int]
     aliases: Aliases
     integers: dict[str, str]
+    trace: tracing.Trace | None = None
 
 
 def ready(
@@ -82,16 +83,19 @@ def ready(
     made.write_bytes(graph.pack(model))
     main = graph.describe(model)[0]
     watched = frozenset() if whole else heads.watched(main)
-    watched |= tracing.Trace(model).within.keys() if by_channel else frozenset()
+    trace = tracing.Trace(model) if by_channel else None
+    watched |= frozenset() if trace is None else trace.within.keys()
     seen = observe(made, main, inputs, used.scored, seed, rows=used.rows, by_channel=watched)
     if any(one.masked or one.unbounded for one in seen.activations.values()):
         seen = Observation(seen.activations, _outputs(made, inputs, used.scored))
-    made, seen, floats = _rewritten(made, seen, inputs, used, seed, whole=whole)
+    path, seen, floats = _rewritten(made, seen, inputs, used, seed, whole=whole)
+    if trace is not None and path != made:
+        trace = tracing.Trace(graph.load(path))
     inner = graph.ints(model.subgraphs[0].inputs)
     for side, number in taken.outputs:
         if side == "inputs" and (one := seen.activations.get(inner[number])) is not None:
             fixed[inner[number]] = one.low, one.high  # as an output it needs all of its range
-    return Ready(made, inputs, seen, fixed, floats, taken, integers)
+    return Ready(path, inputs, seen, fixed, floats, taken, integers, trace)
 
 
 def _outputs(made: Path, inputs: dict[str, Array], scored: NDArray[np.int_]) -> dict[str, Array]:
