@@ -23,8 +23,9 @@ pytestmark = pytest.mark.long
 
 SAMPLES = 4
 
-FLOATS_BETWEEN = {"phone/efficientnet_lite0.onnx": 0.8}
-"""Networks with float operators between those of integers: floats differ in their last bits, and the share that is left."""
+LEAST = {"phone/efficientnet_lite0.onnx": 0.8, "onnx_ops/ArgMax_17.onnx": 0.87}
+"""The share of outputs of networks whose float operators differ: of the former, which stand between those of integers, in
+the last bits; the latter takes logarithms of negative numbers, and none of these NaN is the largest."""
 
 
 @pytest.mark.shared
@@ -62,4 +63,4 @@ def test_the_integers_of_a_model_are_those_of_litert(
     outputs = agreement.whole(proven, seen)
     record_property("by LiteRT", sorted(proven.by_litert))
     record_property("outputs", outputs)
-    assert min(outputs.values()) >= FLOATS_BETWEEN.get(case.name, 1)
+    assert min(outputs.values()) >= LEAST.get(case.name, 1)
