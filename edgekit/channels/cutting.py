@@ -1,7 +1,7 @@
 """Surgery: a file without some channels, physically smaller; and the same file with them at zero, for comparison."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edgekit.channels.cells import Axes, Ids
 from edgekit.channels.dependencies import Dependencies, Use
 from edgekit.channels.mending import MENDED
+from edgekit.channels.site import Place
 from edgekit.waist import edit, graph
 from edgekit.waist.tensors import Array
 
@@ -111,13 +112,18 @@ def _write(tree: Any, index: int, uses: dict[Use, Array], readers: Collection[Us
 
 def masked(dependencies: Dependencies, gone: Collection[int]) -> Any:
     """The object tree at full size in which nobody heeds the channels: the weights that sum over them are zero."""
-    tree, what = deepcopy(dependencies.tree), Rest(dependencies, gone)
-    changes: dict[Use, Array] = {}
-    for operator, slot, axis in dict.fromkeys(contraction.place for contraction in dependencies.contractions):
+    tree = deepcopy(dependencies.tree)
+    _write_all(tree, dependencies, zeroed(dependencies, (c.place for c in dependencies.contractions), gone))
+    return tree
+
+
+def zeroed(dependencies: Dependencies, places: Iterable[Place], gone: Collection[int]) -> dict[Use, Array]:
+    """Weights that sum over channels, with zeros for those that are gone; only what changes."""
+    what, changes = Rest(dependencies, gone), dict[Use, Array]()
+    for operator, slot, axis in dict.fromkeys(places):
         use = operator, slot
         kept = what.kept(dependencies.constants[use][axis])
         if not kept.all():
             values = changes.setdefault(use, np.array(dependencies.values(use)))
             values[(slice(None),) * axis + (~kept,)] = 0
-    _write_all(tree, dependencies, changes)
-    return tree
+    return changes

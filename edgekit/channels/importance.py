@@ -6,7 +6,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.channels import linear, second_order
+from edgekit.channels import cutting, linear, second_order
 from edgekit.channels.budget import Ranking
 from edgekit.channels.cells import Ids
 from edgekit.channels.dependencies import Dependencies, Family
@@ -73,25 +73,35 @@ def by_activations(dependencies: Dependencies, samples: Mapping[int, Array]) -> 
 
 
 def by_error(dependencies: Dependencies, samples: Mapping[int, Array]) -> list[Ranking]:
-    """By the error of the network's outputs that is left after a least-squares repair of the next layers."""
+    """By the error of the network's outputs that is left after a least-squares repair of the next layers.
+
+    Layers that have no such repair (with groups, transposed, recurrent, very wide) lose what their weights make of it.
+    """
     grams = second_order.grams(dependencies, samples)
     measuring = second_order.Measuring(dependencies, samples)
     found = []
     for number, family in enumerate(dependencies.families):
         events.progress(number / len(dependencies.families), "what the next layers cannot make up for")
-        places = dict.fromkeys(c.place for c in family.contractions if c.place[0] in grams)
+        places = list(dict.fromkeys(contraction.place for contraction in family.contractions))
         sums = [
             second_order.Sum(gram, _positions(dependencies, family, place, gram.layer))
             for place in places
+            if place[0] in grams
             for gram in (grams[place[0]],)
         ]
-        if sums:
-            made = second_order.eliminated(sums, len(family.channels))
-            order = tuple(family.channels[number] for number in made.order)
-            found.append(Ranking(family, order, measuring.measured(made, sums)))
-        else:
-            found.append(ranked(family, _norms(dependencies, family, 2)))
+        others = [place for place in places if place[0] not in grams]
+        fixed = sum((_read(dependencies, family, place) for place in others), np.zeros(len(family.channels)))
+        made = second_order.eliminated(sums, fixed)
+        order = tuple(family.channels[number] for number in made.order)
+        zeroed = {count: cutting.zeroed(dependencies, others, order[:count]) for count in made.matrices}
+        found.append(Ranking(family, order, measuring.measured(made, sums, zeroed)))
     return found
+
+
+def _read(dependencies: Dependencies, family: Family, place: Place) -> Values:
+    """What a layer reads of each channel, by the weights that make it and those that read it, as a share of all."""
+    found = _norms(dependencies, family, 2) * _shares(dependencies, family, place, 2)
+    return np.asarray(found / (found.sum() + 1e-30))
 
 
 def _positions(

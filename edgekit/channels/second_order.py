@@ -137,20 +137,28 @@ class Measuring:
         self._samples = {index: values[chosen] for index, values in samples.items()}
         self._clean = _outputs(dependencies.tree, self._samples)
 
-    def measured(self, found: Elimination, sums: Sequence[Sum]) -> NDArray[np.float64]:
-        """The squared change of the outputs, over their variance, after the first 0, 1, … channels are gone."""
+    def measured(
+        self, found: Elimination, sums: Sequence[Sum], others: Mapping[int, Mapping[Use, Array]]
+    ) -> NDArray[np.float64]:
+        """The squared change of the outputs, over their variance, after the first 0, 1, … channels are gone.
+
+        Args:
+            found: the channels in their order.
+            sums: what makes up for them.
+            others: by how many are gone the weights that nothing makes up for.
+        """
         if not self._clean:  # outputs of integers tell too little
             return found.losses
         counts, factors = [0], [0.0]
         for count, matrices in sorted(found.matrices.items()):
             counts.append(count)
-            factors.append(self._change(sums, matrices) / max(found.losses[count], 1e-30))
+            factors.append(self._change(sums, matrices, others[count]) / max(found.losses[count], 1e-30))
         factors[0] = factors[1] if len(factors) > 1 else 1.0
         scaled = found.losses * np.interp(np.arange(len(found.losses)), counts, factors)
         return np.asarray(np.maximum.accumulate(scaled))
 
-    def _change(self, sums: Sequence[Sum], matrices: Sequence[Matrix]) -> float:
-        changed: dict[Use, Array] = {}
+    def _change(self, sums: Sequence[Sum], matrices: Sequence[Matrix], others: Mapping[Use, Array]) -> float:
+        changed = dict(others)
         for one, matrix in zip(sums, matrices, strict=True):
             gram, operator = one.gram, one.gram.layer.operator
             weights = self._dependencies.values((operator.index, 1))
@@ -212,16 +220,21 @@ def _log_softmax(values: Matrix) -> Matrix:
     return np.asarray(shifted - np.log(np.sum(np.exp(shifted), axis=-1, keepdims=True)))
 
 
-def eliminated(sums: Sequence[Sum], channels: int) -> Elimination:
-    """Let channels go, least error first."""
-    states = [_State(one) for one in sums]
+def eliminated(sums: Sequence[Sum], fixed: NDArray[np.float64]) -> Elimination:
+    """Let channels go, least error first.
+
+    Args:
+        sums: over them, whose other weights make up for those that are gone.
+        fixed: what each costs elsewhere, whatever else goes ``[channels]``.
+    """
+    states, channels = [_State(one) for one in sums], len(fixed)
     left: NDArray[np.int64] = np.arange(channels)
     order, losses, matrices = list[int](), [0.0], dict[int, Sequence[Matrix]]()
     wanted = [share * channels for share in SHARES]
     while len(left) > 1:
-        errors = sum((state.errors(left) for state in states), np.zeros(len(left)))
+        errors = sum((state.errors(left) for state in states), fixed[left])
         taken = left[np.argsort(errors, kind="stable")[: max(1, channels // STEPS)]][: len(left) - 1]
-        lost = sum(state.remove(taken) for state in states)
+        lost = sum((state.remove(taken) for state in states), float(fixed[taken].sum()))
         losses += [losses[-1] + lost * (number + 1) / len(taken) for number in range(len(taken))]
         order += taken.tolist()
         left = left[~np.isin(left, taken)]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekit.channels import budget, cutting, dependencies, latency, linear, pruning, repair
+from edgekit.channels import budget, cutting, dependencies, latency, linear, pruning, repair, second_order
 from edgekit.channels.budget import Goal, Ranking
 from edgekit.channels.cutting import Rest
 from edgekit.channels.dependencies import Dependencies, Family
@@ -242,24 +242,16 @@ def test_layers_without_a_bias_are_repaired(tmp_path: Path) -> None:
     assert repaired > bare + 10
 
 
-@pytest.mark.parametrize("kind", ["dense", "matmul", "depthwise"])
+@pytest.mark.parametrize("kind", ["dense", "matmul"])
 def test_layers_that_have_lost_rows_are_repaired(kind: str, tmp_path: Path) -> None:
     """What is a channel to one layer is a row to the next, as in an MLP-Mixer."""
 
     def build(net: Layers, x: int) -> int:
         x = net.transpose(net.dense(x, 24), 0, 2, 1)
-        if kind == "matmul":
-            x = net.matmul(x, net.drawn(6, 6))
-        elif kind == "depthwise":
-            x = net.reshape(net.depthwise(net.reshape(x, 1, 1, 24, 6)), 1, 24, 6)
-        else:
-            x = net.dense(x, 6)
+        x = net.matmul(x, net.drawn(6, 6)) if kind == "matmul" else net.dense(x, 6)
         return net.dense(net.transpose(x, 0, 2, 1), 5)
 
     found = network(build, tmp_path, 1, 6, 8)
-    if kind == "depthwise":  # its rows are places, which stay
-        assert not found.families
-        return
     bare, repaired = (
         outputs_db(found, pruned(found, goal(found, 0.3), repaired=mend), tmp_path) for mend in (False, True)
     )
@@ -327,6 +319,32 @@ def test_each_importance_orders_all_channels(channels: Dependencies, kind: str) 
         assert sorted(ranking.order) == sorted(family.channels)
         assert len(ranking.losses) == len(family.channels) + 1
         assert np.all(np.diff(ranking.losses) >= 0)
+
+
+READERS: dict[str, Any] = {
+    "conv": lambda net, x: net.conv(x, 8),
+    "groups": lambda net, x: net.conv(x, 8, groups=2),
+    "transposed": lambda net, x: net.transposed(x, 4),
+    "matrix": lambda net, x: net.matmul(net.reshape(x, 1, 16, 16), net.drawn(16, 8)),
+    "two": lambda net, x: net.two("ADD", net.conv(x, 6), net.conv(x, 6, groups=2)),
+}
+
+
+@pytest.mark.parametrize("most", [second_order.MOST_FEATURES, 1])
+@pytest.mark.parametrize("reader", READERS)
+def test_channels_that_nobody_reads_cost_nothing(
+    reader: str, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever reads them, and if it is too wide for a closed form."""
+    monkeypatch.setattr(second_order, "MOST_FEATURES", most)
+    whole = network(lambda net, x: READERS[reader](net, net.conv(x, 16)), tmp_path, 1, 4, 4, 3)
+    gone = drawn(whole, 0.4)
+    path = tmp_path / "masked.tflite"
+    path.write_bytes(graph.pack(cutting.masked(whole, gone)))
+    found = dependencies.find(path)
+    (ranking,) = pruning.ranked(found, correlated(found), "error", 0)
+    assert set(ranking.order[: len(gone)]) == gone
+    assert ranking.losses[len(gone)] < 1e-6 < ranking.losses[len(gone) + 1]
 
 
 @pytest.mark.parametrize("images", [1, 3])
