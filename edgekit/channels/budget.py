@@ -1,5 +1,6 @@
 """How many channels of each family go: where a unit of the budget costs the least importance."""
 
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, prod
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.channels import cutting
+from edgekit.channels.cells import Axes
 from edgekit.channels.cutting import Rest
 from edgekit.channels.dependencies import Dependencies, Family
 from edgekit.errors import InputError
@@ -75,13 +77,21 @@ def _varying(dependencies: Dependencies, of: str) -> Spend:
     if of == "macs":
         products = [operator for operator in dependencies.graph.operators if operator.name in cost.PRODUCTS]
         return lambda rest: float(sum(macs(dependencies, rest, operator) for operator in products))
-    tensors = dependencies.graph.tensors
-    constants = {dependencies.operand(use): axes for use, axes in dependencies.constants.items()}
+    tensors, constants = dependencies.graph.tensors, defaultdict[int, list[Axes]](list)
+    for use, axes in dependencies.constants.items():
+        constants[dependencies.operand(use)].append(axes)
     if of == "parameters":
         counted = [axes for index, axes in constants.items() if cost.is_parameter(tensors[index])]
-        return lambda rest: float(sum(prod(rest.shape(axes)) for axes in counted))
+        return lambda rest: float(sum(prod(shape) for axes in counted for shape in _shapes(rest, axes)))
     sizes = [(axes, np.dtype(tensors[index].dtype).itemsize) for index, axes in constants.items()]
-    return lambda rest: float(sum(_aligned(size * prod(rest.shape(axes))) for axes, size in sizes))
+    return lambda rest: float(
+        sum(_aligned(size * prod(shape)) for axes, size in sizes for shape in _shapes(rest, axes))
+    )
+
+
+def _shapes(rest: Rest, uses: Sequence[Axes]) -> set[tuple[int, ...]]:
+    """The shapes of what is left of a constant, which those who read it no longer share if they want different ones."""
+    return {rest.shape(axes) for axes in uses}
 
 
 def _aligned(size: int) -> int:

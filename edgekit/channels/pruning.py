@@ -1,7 +1,7 @@
 """A network pruned to a budget: found, ranked, cut and repaired; and one narrowed throughout."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -83,10 +83,21 @@ def pruned(
         InputError: the budget cannot be met.
         Unsupported: LiteRT cannot run the network operator by operator.
     """
-    gone = budget.chosen(channels, rankings, spend, goal)
+    gone = _chosen(channels, rankings, spend, goal)
     tree, rest = cutting.cut(channels, gone), Rest(channels, gone)
     count = repair.repair(rest, tree, samples) if repaired and gone else 0
     return Pruned(finished(tree), tuple(_told(channels, gone)), count)
+
+
+def _chosen(channels: Dependencies, rankings: Sequence[Ranking], spend: Spend, goal: Goal) -> set[int]:
+    """The channels that go. The bytes of a file are known once it is written: what is too much then goes as well."""
+    wanted = goal
+    while True:
+        gone = budget.chosen(channels, rankings, spend, wanted)
+        over = len(cutting.packed(cutting.cut(channels, gone))) - goal.most if goal.of == "bytes" else 0
+        if over <= 0:
+            return gone
+        wanted = replace(wanted, most=wanted.most - over)
 
 
 def ranked(channels: Dependencies, samples: Mapping[int, Array], kind: str, seed: int) -> list[Ranking]:

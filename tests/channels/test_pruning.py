@@ -69,6 +69,29 @@ def outputs_db(found: Dependencies, content: bytes, folder: Path) -> float:
     return sqnr_db(before, after)
 
 
+@pytest.mark.parametrize("of", ["parameters", "bytes"])
+def test_a_constant_that_is_no_longer_shared_counts_twice(of: str, tmp_path: Path) -> None:
+    """A bias of zeros that a converter stores once, for layers that lose different channels."""
+
+    def build(net: Layers, x: int) -> int:
+        x = net.conv(net.conv(net.conv(x, 16), 16), 16)
+        first, *others = net.net.subgraph.operators
+        buffer = net.net.model.buffers[net.net.subgraph.tensors[first.inputs[2]].buffer]
+        buffer.data = np.zeros(64, np.uint8)
+        for other in others:
+            other.inputs = [*other.inputs[:2], first.inputs[2]]
+        return net.conv(x, 3)
+
+    found = network(build, tmp_path, 1, 6, 6, 3)
+    gone = {
+        channel for family, count in zip(found.families, (3, 5, 0), strict=True) for channel in family.channels[:count]
+    }
+    path = tmp_path / "cut.tflite"
+    path.write_bytes(pruning.finished(cutting.cut(found, gone)))
+    spent = budget.spend(found, of)(Rest(found, gone))
+    assert spent == pytest.approx(getattr(cost.count(path), of), rel=0.01 if of == "bytes" else 0)  # beside its name
+
+
 @pytest.mark.parametrize("of", ["macs", "parameters", "bytes"])
 def test_a_budget_is_met_and_no_more(channels: Dependencies, of: str, tmp_path: Path) -> None:
     path = tmp_path / "pruned.tflite"
@@ -116,6 +139,12 @@ def test_what_loops_compute_is_a_part_of_the_budget(looped: Path, tmp_path: Path
 def test_a_loop_has_a_latency(looped: Path) -> None:
     found = dependencies.find(looped)
     assert latency.table(found)(Rest(found, ())) > 0
+
+
+@pytest.mark.parametrize("remove", [0.11, 0.23, 0.37])
+def test_a_file_is_no_larger_than_was_asked_for(channels: Dependencies, remove: float) -> None:
+    wanted = goal(channels, remove, "bytes")
+    assert len(pruned(channels, wanted)) <= wanted.most
 
 
 def test_the_bytes_are_those_of_the_file(channels: Dependencies, tmp_path: Path) -> None:
