@@ -234,11 +234,11 @@ class _Choice:
     def _unreachable(self, most: float) -> InputError:
         wanted, possible = (max(0.0, 1 - part / self._whole) for part in (most, self._now))
         less = int(possible * 100) / 100
-        fix = f"set remove to {less} or less, or floor or multiple to less" if less else "leave the pass out"
+        sooner = f"ask for {less} or less: --set prune-channels.remove={less}; or for a smaller floor or multiple"
         return InputError(
             f"{100 * wanted:.4g}% of the {self._of} cannot go by removing channels: at most {possible:.1%} can.",
             place="prune-channels: remove",
-            fix=fix,
+            fix=sooner if less else "leave the pass out",
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.errors import Unsupported
 from edgekit.nouns.recipe import Cluster
 from edgekit.passes import Passed, Task, TrainingPass
 from edgekit.trainable.form import Weight
@@ -33,6 +34,8 @@ class ClusterPass(TrainingPass):
         found = data.read(task)
         lifted = prepared(task, found, folds=False)
         random = np.random.default_rng(task.seed)
+        if not any(map(is_kernel, lifted.weights)):
+            raise Unsupported("The network has no kernels.", place="cluster", fix="leave the pass out")
         shared = [Shared(weight, settings.clusters, random) for weight in lifted.weights if is_kernel(weight)]
 
         def keep(_: Any) -> None:

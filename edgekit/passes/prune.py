@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgekit.errors import InputError
+from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.recipe import Prune
 from edgekit.passes import Passed, Task, TrainingPass
 from edgekit.trainable.form import Weight
@@ -49,6 +49,8 @@ class PrunePass(TrainingPass):
         kernels = [weight for weight in lifted.weights if is_kernel(weight)]
         taken = [weight for weight in kernels if masking.fits(weight.tensor.values.shape, settings.pattern)]
         whole = [weight.name for weight in kernels if weight not in taken]
+        if not taken:
+            raise _nothing(settings, whole)
         factors = None
         if settings.scope == "sensitivity":
             factors = sensitivity.of(lifted, [weight.variable for weight in taken], found, task.seed)
@@ -73,6 +75,17 @@ def _require(settings: Prune) -> None:
             place="prune.sparsity",
             fix='ask for 0.5, or for pattern = "unstructured"',
         )
+
+
+def _nothing(settings: Prune, whole: Sequence[str]) -> Unsupported:
+    """What is wrong if no weights can be zero."""
+    return Unsupported(
+        f"No layer has weights in which the pattern {settings.pattern} fits."
+        if whole
+        else "The network has no kernels.",
+        place=f"prune: {', '.join(whole)}" if whole else "prune",
+        fix='ask for pattern = "unstructured"' if whole else "leave the pass out",
+    )
 
 
 def _notes(settings: Prune, whole: Sequence[str]) -> tuple[str, ...]:

@@ -10,16 +10,52 @@ from edgekit.channels.budget import Goal, Spend
 from edgekit.channels.cutting import Rest
 from edgekit.channels.dependencies import Dependencies
 from edgekit.host import replacing
+from edgekit.nouns.base import Noun
 from edgekit.nouns.passing import Passed, Task
 from edgekit.nouns.recipe import PruneChannels
 from edgekit.nouns.training import Epoch
 from edgekit.passes import TrainingPass
 from edgekit.training import data, finishing
+from edgekit.training.checkpoints import remedied
 from edgekit.waist import cost
 from edgekit.waist.tensors import Array, to_file
 
 MULTIPLE = "channel_multiple"
 """The fact of a target that tells which counts of channels its kernels like."""
+
+
+class Round(Noun, frozen=True, kw_only=True):
+    """What a run that is killed leaves of a round beside the cut network: latencies are never measured alike again.
+
+    ``whole`` is what the budget is a share of.
+    """
+
+    whole: float
+    notes: tuple[str, ...]
+
+
+CUT, TOLD = "cut.tflite", "cut.json"
+"""The files of it; the network is the last that is written."""
+
+
+def _leave(folder: Path, made: Path, told: Round) -> None:
+    """Keep a network that was just cut.
+
+    Raises:
+        InputError: the disk is full.
+    """
+    with remedied(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        replacing.write(folder / TOLD, msgspec.json.encode(told))
+        replacing.write(folder / CUT, made.read_bytes())
+
+
+def _done(folder: Path, made: Path) -> Round | None:
+    """A round that another run has cut, whose network is put in place; None if there is none."""
+    if not (folder / CUT).exists():
+        return None
+    replacing.write(made, (folder / CUT).read_bytes())
+    return msgspec.json.decode((folder / TOLD).read_bytes(), type=Round)
 
 
 class ChannelPass(TrainingPass):
@@ -30,18 +66,24 @@ class ChannelPass(TrainingPass):
         settings = task.settings
         assert isinstance(settings, PruneChannels)
         file, found, notes, begun = Path(task.waist), data.read(task), tuple[str, ...](), dict[Hashable, int]()
-        made, epochs, whole = out / finishing.FILE, tuple[Epoch, ...](), 0.0
+        made, epochs, whole, warnings = out / finishing.FILE, tuple[Epoch, ...](), 0.0, tuple[str, ...]()
         for number in range(1, settings.rounds + 1):
-            channels = pruning.found(file)
-            spend = latency.table(channels) if settings.of == "latency" else budget.spend(channels, settings.of)
-            whole = whole or _whole(file, settings.of) or spend(Rest(channels, ()))
+            channels, folder = pruning.found(file), Path(task.checkpoints) / f"round{number}"
             begun = begun or {family.key: len(family.channels) for family in channels.families}
-            goals = [_goal(task, settings, whole, begun, one) for one in (number, settings.rounds)]
-            notes = self._round(task, settings, channels, (found, spend, goals), made)
+            done = _done(folder, made)
+            if done is None:
+                spend = latency.table(channels) if settings.of == "latency" else budget.spend(channels, settings.of)
+                whole = whole or _whole(file, settings.of) or spend(Rest(channels, ()))
+                goals = [_goal(task, settings, whole, begun, one) for one in (number, settings.rounds)]
+                notes = self._round(task, settings, channels, (found, spend, goals), made)
+                _leave(folder, made, Round(whole=whole, notes=notes))
+            else:
+                whole, notes = done.whole, done.notes
             file = made
             if settings.epochs:
                 trained = _trained(task, made, found, out, number)
                 epochs, notes = (*epochs, *trained.epochs), (*notes, *trained.notes)
+                warnings = (*warnings, *trained.warnings)
         figures = _shares(Path(task.waist), made)
         return Passed(
             file=made.name,
@@ -49,7 +91,7 @@ class ChannelPass(TrainingPass):
             epochs=epochs,
             figures=figures,
             notes=notes,
-            warnings=tuple(_apart(settings, figures)),
+            warnings=(*warnings, *_apart(settings, figures)),
         )
 
     def _round(

@@ -60,19 +60,26 @@ def read(task: Task) -> TrainingData:
     """
     settings, samples = task.settings, arrays(Path(task.samples))
     labels = None if task.labels is None else load_array(Path(task.labels))
-    count, key = min(map(len, samples.values()), default=0), f"{name_of(settings)}.batch_size"
+    count = min(map(len, samples.values()), default=0)
     if not count:
         raise InputError("There are no samples to train on.", place="--data", fix="give some samples with --data")
     order = np.random.default_rng([task.seed, count]).permutation(count)
-    held = round(settings.holdout * count)
+    held = min(round(settings.holdout * count), count - 1)
     if count - held < settings.batch_size and settings.epochs:
-        away = f" ({held} of {count} are held out)" if held else ""
-        raise InputError(
-            f"A step of training takes {settings.batch_size} samples, and there are {count - held}{away}.",
-            place="--data",
-            fix=f"give more samples, or smaller steps: --set {key}={max(1, (count - held) // 4)}",
-        )
+        raise _too_few(count, held, settings.batch_size, name_of(settings))
     return TrainingData(
         task.signature, samples, labels, order[held:], np.sort(order[:held]),
         Path(task.teacher), task.teacher_signature,
     )  # fmt: skip
+
+
+def _too_few(count: int, held: int, size: int, name: str) -> InputError:
+    """What is wrong if a step takes more samples than there are."""
+    away, left = f" ({held} of {count} are held out)" if held else "", count - held
+    smaller = f"give more samples, or smaller steps: --set {name}.batch_size={max(1, left // 4)}"
+    fewer = f"hold out less: --set {name}.holdout=0.1"
+    return InputError(
+        f"A step of training takes {size} samples, and there are {left}{away}.",
+        place="--data",
+        fix=fewer if count >= 2 * size and held > left else smaller,
+    )

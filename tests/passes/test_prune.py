@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgekit.errors import InputError
-from edgekit.nouns.recipe import Prune
+from edgekit.engine import registry
+from edgekit.errors import InputError, Unsupported
+from edgekit.nouns.recipe import Cluster, Prune, name_of
 from edgekit.waist import cost, graph
+from tests.channels.generated import Layers
 from tests.lazy import Lazy
 from tests.training import digits
 
@@ -145,3 +147,22 @@ def test_weights_return_only_if_pruning_is_dynamic(network: Path, tmp_path: Path
         pruning.choose(1)
         assert bool(np.any(weight.variable.numpy()[gone])) == dynamic
         assert int((weight.variable.numpy() == 0).sum()) == round(0.5 * gone.size)
+
+
+@pytest.mark.parametrize("scope", ["global", "layer", "sensitivity"])
+@pytest.mark.parametrize("pattern", ["block", "2:4"])
+def test_a_pattern_that_fits_nowhere_is_refused(pattern: str, scope: str, tmp_path: Path) -> None:
+    layers = Layers(1, 8, 8, 1)
+    path = layers.save(tmp_path / "odd.tflite", layers.conv(layers.conv(layers.x, 3), 5))
+    with pytest.raises(Unsupported, match=f"pattern {pattern} fits") as raised:
+        pruned(tmp_path, path, Prune(pattern=pattern, scope=scope, epochs=0))
+    assert "unstructured" in str(raised.value.fix)
+
+
+@pytest.mark.parametrize("asked", [Prune(epochs=0), Cluster(epochs=0)])
+def test_a_network_without_weights_has_none_to_change(asked: Any, tmp_path: Path) -> None:
+    layers = Layers(1, 8, 8, 1)
+    path = layers.save(tmp_path / "none.tflite", layers.one("RELU", layers.x))
+    (tmp_path / "out").mkdir()
+    with pytest.raises(Unsupported, match="has no kernels"):
+        registry.leaf("passes", name_of(asked)).apply(digits.task(tmp_path, path, asked), tmp_path / "out")

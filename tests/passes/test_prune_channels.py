@@ -1,12 +1,19 @@
 """The pass on digits: smaller, still right, and better once trained."""
 
+import importlib
+import shutil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from edgekit.channels import budget
+from edgekit.channels.budget import Spend
+from edgekit.channels.dependencies import Dependencies
 from edgekit.engine import registry
 from edgekit.errors import InputError, Unsupported
-from edgekit.nouns.passing import Passed
+from edgekit.nouns.passing import Passed, Task
 from edgekit.nouns.recipe import FineTune, PruneChannels
 from edgekit.waist import cost
 from tests.channels.generated import Layers
@@ -50,6 +57,52 @@ def test_rounds_with_training_between(network: Path, tmp_path: Path) -> None:
     assert len(made.epochs) == 4
     assert made.figures["macs_share"] <= 0.4
     assert digits.accuracy(tmp_path / "out" / made.file) > digits.accuracy(network) - 0.1
+
+
+def test_a_killed_run_goes_on_with_what_it_has_cut(
+    network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Latencies are never measured alike again, and another cut would not fit what was trained."""
+    settings = PruneChannels(remove=0.4, rounds=2, epochs=1, importance="l1", of="latency")
+    times = iter([1.0, 3.0])
+    trained, stopped = vars(importlib.import_module("edgekit.passes.prune_channels"))["_trained"], list[int]()
+
+    def table(channels: Dependencies) -> Spend:
+        """Each time other layers are slow."""
+        factor, spend = next(times), budget.spend(channels, "macs")
+        last = list(channels.families[-1].channels)
+        return lambda rest: spend(rest) + factor * float(sum(rest.kept(np.array(last))))
+
+    def killed(task: Task, made: Path, found: Any, out: Path, number: int) -> Passed:
+        if number == 2 and not stopped:
+            stopped.append(number)
+            raise KeyboardInterrupt
+        return trained(task, made, found, out, number)
+
+    monkeypatch.setattr("edgekit.channels.latency.table", table)
+    monkeypatch.setattr("edgekit.passes.prune_channels._trained", killed)
+    with pytest.raises(KeyboardInterrupt):
+        pruned(tmp_path, network, settings)
+    left = [(tmp_path / "checkpoints" / f"round{number}" / "cut.tflite").read_bytes() for number in (1, 2)]
+    shutil.rmtree(tmp_path / "out")
+    made = pruned(tmp_path, network, settings)  # measures nothing: `times` has no more
+    assert len(made.epochs) == 2
+    file = tmp_path / "out" / made.file
+    assert cost.count(file).macs == cost.count(_written(tmp_path / "cut.tflite", left[1])).macs
+
+
+def _written(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def test_what_stopped_a_training_is_told(network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(task: Task, made: Path, found: Any, out: Path, number: int) -> Passed:
+        return Passed(file=made.name, signature=task.signature, warnings=(f"stopped in round {number}",))
+
+    monkeypatch.setattr("edgekit.passes.prune_channels._trained", stopped)
+    made = pruned(tmp_path, network, PruneChannels(remove=0.4, rounds=2, epochs=1, importance="l1", repair=False))
+    assert made.warnings == ("stopped in round 1", "stopped in round 2")
 
 
 def test_a_fact_of_the_target_rounds_counts(network: Path, tmp_path: Path) -> None:

@@ -214,6 +214,9 @@ def test_no_samples_and_too_few_are_refused(network: Path, tmp_path: Path) -> No
     with pytest.raises(InputError, match=r"takes 32 samples, and there are 27 \(3 of 30 are held out\)") as caught:
         trained(tmp_path, network, samples={name: images[:30]})
     assert "finetune.batch_size=" in caught.value.fix
+    with pytest.raises(InputError, match=r"there are 1 \(29 of 30 are held out\)") as caught:
+        trained(tmp_path, network, FineTune(batch_size=8, holdout=0.99), samples={name: images[:30]})
+    assert "finetune.holdout=" in caught.value.fix
 
 
 def test_a_teacher_with_other_outputs_is_refused(network: Path, tmp_path: Path) -> None:
