@@ -15,6 +15,9 @@ USUAL = 1e-3
 """The ridge if there are too few samples to hold any out."""
 
 
+SPAN = 1e-10
+"""The share of the largest energy of a direction below which float32 tells nothing of it."""
+
 PIECE = 1 << 24
 """So many numbers are read from activations at once."""
 
@@ -94,6 +97,18 @@ class Ridge:
             return float(np.sum(change * (own @ change)) - 2 * np.sum(change * across))
 
         return min(RIDGES, key=error)
+
+
+def spanned(rows: Rows) -> Rows:
+    """An orthonormal basis ``[features, at most rows]`` of what rows ``[rows, features]`` span.
+
+    A ridge regression lies in the span of what was read, so that it can be solved there: of 18,432 features that 200
+    samples show, 200 numbers are to be found, not the inverse of a matrix of gigabytes.
+    """
+    wide = rows.astype(np.float64)
+    values, vectors = np.linalg.eigh(wide @ wide.T)
+    known = values > SPAN * max(values[-1], np.finfo(np.float64).tiny)
+    return np.asarray(wide.T @ (vectors[:, known] / np.sqrt(values[known])), np.float32)
 
 
 def _ridge(own: Matrix, across: Matrix, ridge: float) -> Matrix:

@@ -16,14 +16,20 @@ import numpy as np
 from edgekit.channels import linear, targets
 from edgekit.channels.cutting import Rest
 from edgekit.channels.dependencies import Dependencies
-from edgekit.channels.least_squares import PIECE, Moments, Ridge, Rows, parts
+from edgekit.channels.least_squares import PIECE, Moments, Ridge, Rows, parts, spanned
 from edgekit.channels.linear import Linear, Matrix
 from edgekit.channels.walking import ActivationWalk
 from edgekit.waist import edit, graph
+from edgekit.waist.ordering import evenly
 from edgekit.waist.tensors import Array
 
 HELD_OUT = 4
 """Every so-manieth sample chooses the ridge."""
+
+MOST_FEATURES = 5000
+"""Of a layer that reads more the weights are solved for in the span of `MOST_ROWS` rows: what all read is too large."""
+
+MOST_ROWS = 2048
 
 ROUNDS = 6
 """How often a layer in front of an activation is solved once more, each time nearer to what passes it."""
@@ -115,6 +121,14 @@ class _Problem:
         features = prod(shape[axis] for axis in layer.order[: layer.features])
         self._places = layer.picked(len(self._has), features, self._made)
         self._size = max(1, PIECE // (features * len(self._places)))
+        self._basis = self._spanned() if features > min(MOST_FEATURES, len(self._has) * len(self._places)) else None
+
+    def _spanned(self) -> Rows | None:
+        """What its rows span, if they are fewer than its features, or too many features to be solved for."""
+        if self._layer.depthwise:
+            return None
+        chosen = evenly(len(self._has), max(1, MOST_ROWS // len(self._places)))
+        return spanned(self._layer.rows(self._source[chosen], self._shape, self._made, self._places)[0])
 
     def solved(self, *, centered: bool) -> tuple[Matrix, Matrix]:
         """The change of its matrix ``[groups, features, outputs]`` and of its bias ``[groups, outputs]``."""
@@ -131,7 +145,7 @@ class _Problem:
                 now = piece.has + (piece.rows @ change.astype(np.float32) + offset[:, None].astype(np.float32))
                 nearer.add(piece.rows, nearest(piece.wanted, now) - piece.has, squares=False)
             change, offset = ridge.solved(nearer)
-        return change, offset
+        return change if self._basis is None else self._basis @ change, offset
 
     def _pieces(self) -> Iterator[Piece]:
         layer, places = self._layer, self._places
@@ -141,6 +155,8 @@ class _Problem:
                 wanted = np.add(wanted, self._left(self._sides[0][part]))
                 has = np.add(has, self._sides[1][part])
             rows = layer.rows(self._source[part], self._shape, self._made, places)
+            if self._basis is not None:
+                rows = rows @ self._basis
             yield Piece(judging, rows, layer.made(wanted, places), layer.made(has, places))
 
     def _left(self, whole: Array) -> Array:

@@ -12,7 +12,7 @@ from edgekit.channels import budget, cutting, dependencies, latency, linear, pru
 from edgekit.channels.budget import Goal, Ranking
 from edgekit.channels.cutting import Rest
 from edgekit.channels.dependencies import Dependencies, Family
-from edgekit.channels.least_squares import Moments, Ridge, parts
+from edgekit.channels.least_squares import Moments, Ridge, parts, spanned
 from edgekit.channels.walking import ActivationWalk, mapped
 from edgekit.errors import InputError, Unsupported
 from edgekit.waist import cost, graph, run
@@ -285,6 +285,39 @@ def test_layers_that_have_lost_rows_are_repaired(kind: str, tmp_path: Path) -> N
         outputs_db(found, pruned(found, goal(found, 0.3), repaired=mend), tmp_path) for mend in (False, True)
     )
     assert repaired > bare + 5
+
+
+def flattened(net: Layers, x: int) -> int:
+    """Far more features than there are samples."""
+    x = net.conv(x, 16)
+    return net.dense(net.dense(net.reshape(x, 1, 12 * 12 * 16), 24), 5)
+
+
+@pytest.mark.parametrize("most", [repair.MOST_FEATURES, 8])
+def test_wide_layers_are_solved_in_the_span_of_what_they_read(
+    most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As well as for all features at once, which takes the cube of their number; also of rows that are left out."""
+    found = network(flattened, tmp_path, 1, 12, 12, 3)
+    gone, made = drawn(found, 0.3), list[float]()
+    monkeypatch.setattr(repair, "MOST_FEATURES", most)
+    monkeypatch.setattr(repair, "MOST_ROWS", 96 if most > 8 else 80)
+    for spans in (lambda rows: np.eye(rows.shape[1], dtype=np.float32), repair.spanned):
+        monkeypatch.setattr(repair, "spanned", spans)
+        tree = cutting.cut(found, gone)
+        assert repair.repair(Rest(found, gone), tree, correlated(found)) >= 1
+        made.append(outputs_db(found, pruning.finished(tree), tmp_path))
+    assert made[1] > made[0] - 1
+    assert made[1] > outputs_db(found, pruning.finished(cutting.cut(found, gone)), tmp_path) + 5
+
+
+def test_a_basis_is_orthonormal_and_spans_what_was_read() -> None:
+    rows = np.random.default_rng(0).standard_normal((7, 40)).astype(np.float32)
+    rows[6] = rows[0] + rows[1]
+    basis = spanned(rows)
+    assert basis.shape == (40, 6)
+    assert np.allclose(basis.T @ basis, np.eye(6), atol=1e-5)
+    assert np.allclose(rows @ basis @ basis.T, rows, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["conv", "depthwise"])
