@@ -238,7 +238,7 @@ class _Choice:
         return InputError(
             f"{100 * wanted:.4g}% of the {self._of} cannot go by removing channels: at most {possible:.1%} can.",
             place="prune-channels: remove",
-            fix=sooner if less else "leave the pass out",
+            fix=sooner if less else "set floor or multiple to less, or leave the pass out",
         )
 
 

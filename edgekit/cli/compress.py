@@ -23,7 +23,9 @@ from edgekit.verbs.compress import compress
     "settings",
     multiple=True,
     metavar="PASS.KEY=VALUE",
-    callback=options.settings,
+    callback=lambda _, parameter, values: (
+        {"passes": options.pass_settings(parameter.opts[0], values)} if values else {}
+    ),
     help="Setting of a pass, such as qat.epochs=3. May be repeated.",
 )
 @click.option(

@@ -4,7 +4,7 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -139,10 +139,10 @@ def settings(context: click.Context, parameter: click.Parameter, values: tuple[s
     dotted = [value for value in values if "." in value.partition("=")[0]]
     plain = tuple(value for value in values if value not in dotted)
     found: dict[str, Any] = {"quantization": quantization(context, parameter, plain)} if plain else {}
-    return found | ({"passes": _passes(parameter.opts[0], dotted)} if dotted else {})
+    return found | ({"passes": pass_settings(parameter.opts[0], dotted)} if dotted else {})
 
 
-def _passes(option: str, values: list[str]) -> dict[str, dict[str, Any]]:
+def pass_settings(option: str, values: Sequence[str]) -> dict[str, dict[str, Any]]:
     """``qat.epochs=3`` → {"qat": {"epochs": 3}}; which passes and keys there are is for the recipe to say."""
     passes: dict[str, dict[str, Any]] = {}
     for value in values:

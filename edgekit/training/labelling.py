@@ -67,7 +67,7 @@ def found(labels: Array, kinds: Sequence[Kind], shapes: Sequence[tuple[int, ...]
         if own == whole:
             if kind == "values":
                 return Labelled(point, kind, shape, 1 / variance(labels))
-            _within(labels, 2)
+            _within(labels, 2, shares=True)
             return Labelled(point, kind, shape)
     outputs = " and ".join(f"[{', '.join(map(str, shape))}]" for shape in shapes)
     given = f"Labels of the shape {list(labels.shape[1:])}" if own or whole_numbers else "Labels with fractions"
@@ -87,7 +87,7 @@ def variance(values: Array) -> float:
     return max(float(np.var(values.astype(np.float64))), LEAST_VARIANCE)
 
 
-def _within(labels: Array, classes: int) -> None:
+def _within(labels: Array, classes: int, *, shares: bool = False) -> None:
     """Refuse numbers of classes that there are not, or shares that are none."""
     low = min(float(labels[part].min()) for part in pieces(labels))
     high = max(float(labels[part].max()) for part in pieces(labels))
@@ -96,8 +96,11 @@ def _within(labels: Array, classes: int) -> None:
         bad = low if low < 0 else high
         numbers = labels.reshape(len(labels), -1).astype(np.float64)
         where = int(np.flatnonzero(((numbers < 0) | (numbers > top)).any(1))[0])
+        numbered = f"the output has {classes} classes, 0 to {top:g}"
+        counted = "count classes from 0, and give the model that has all of them; or leave those samples out"
         raise InputError(
-            f"Label {bad:g} is out of range: the output has {classes} classes, 0 to {top:g} (sample {where}).",
+            f"Label {bad:g} is out of range: {'what a class has lies from 0 to 1' if shares else numbered}"
+            f" (sample {where}).",
             place="--data",
-            fix="count classes from 0, and give the model that has all of them; or leave those samples out",
+            fix="give each class 0, 1, or what lies between; or leave those samples out" if shares else counted,
         )

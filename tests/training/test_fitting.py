@@ -199,7 +199,7 @@ def test_a_full_disk_is_told_and_the_checkpoint_before_stays(tmp_path: Path, mon
         (np.r_[np.zeros(digits.MEMBERS - 1, int), -1], r"Label -1 is out of range.*sample 599"),
         (np.zeros((digits.MEMBERS, 3)), r"Labels of the shape \[3\] do not fit outputs of \[10\]"),
         (np.full(digits.MEMBERS, 3.5), r"Labels with fractions do not fit outputs of \[10\]"),
-        (np.full((digits.MEMBERS, 10), 2.0), "Label 2 is out of range"),
+        (np.full((digits.MEMBERS, 10), 2.0), "Label 2 is out of range: what a class has lies from 0 to 1"),
     ],
 )
 def test_labels_that_do_not_fit_are_refused(network: Path, tmp_path: Path, labels: Any, problem: str) -> None:

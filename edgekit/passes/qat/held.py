@@ -132,6 +132,33 @@ class Kernel:
 
 
 @dataclass
+class Floats:
+    """Weights that stay floats; values that they share and zeros are kept as those of a `Kernel`."""
+
+    variable: Any
+    assignment: Any = None
+    mask: Any = None
+
+    @classmethod
+    def of(cls, values: Array, name: str) -> "Floats":
+        """Weights of the file; ``name`` is that of the variable."""
+        if np.squeeze(values).ndim < 2:  # biases of zeros were not pruned
+            return cls(tf.Variable(values, name=name))
+        mask = tf.constant((values != 0).astype(np.float32)) if pruned(values) else None
+        if (found := clusters(values)) is None:
+            return cls(tf.Variable(values, name=name), mask=mask)
+        shared, places = found
+        return cls(tf.Variable(shared, name=name), tf.constant(places.reshape(values.shape)), mask)
+
+    def now(self) -> Any:
+        """The weights, float32."""
+        values = tf.convert_to_tensor(self.variable)
+        if self.assignment is not None:
+            values = tf.gather(values, self.assignment)
+        return values if self.mask is None else values * self.mask
+
+
+@dataclass
 class Bias:
     """A bias: what the file has, in float64, and what training adds to it, in a ``unit``, the range of the results."""
 

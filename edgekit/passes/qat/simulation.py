@@ -8,7 +8,7 @@ import numpy as np
 
 from edgekit.passes.qat.call import IntegerCall
 from edgekit.passes.qat.grids import LIMITS, TensorGrid
-from edgekit.passes.qat.held import Bias, Kernel, Scale
+from edgekit.passes.qat.held import Bias, Floats, Kernel, Scale
 from edgekit.passes.qat.litert import AsItIs
 from edgekit.passes.qat.operators import hybrid
 from edgekit.passes.qat.operators.layers import LAYERS, parts
@@ -61,7 +61,7 @@ class Simulation:
         self.scales: dict[int, Scale] = {}
         self.kernels: dict[int, Kernel] = {}
         self.biases: dict[int, Bias] = {}
-        self.floats: dict[int, Any] = {}
+        self.floats: dict[int, Floats] = {}
         self._factors = self._bias_factors(kinds)
         self._hold(kinds, real or {})
         if learn_ranges:
@@ -72,7 +72,8 @@ class Simulation:
     def variables(self) -> list[Any]:
         """All that is trained."""
         held = [kernel.variable for kernel in self.kernels.values()] + [bias.variable for bias in self.biases.values()]
-        return [*held, *self.floats.values(), *(scale.variable for scale in self.scales.values())]
+        floats = [weights.variable for weights in self.floats.values()]
+        return [*held, *floats, *(scale.variable for scale in self.scales.values())]
 
     def state(self) -> RoundedState:
         """Grids and constants by the values that the variables have now."""
@@ -88,7 +89,7 @@ class Simulation:
             grids[tensor] = TensorGrid.of(self.spec.main.tensors[tensor], tf.broadcast_to(scale, bias.start.shape))
             constants[tensor] = Operand(bias.integers(scale))
         return RoundedState(
-            grids, constants | {tensor: Operand(tf.convert_to_tensor(v)) for tensor, v in self.floats.items()}
+            grids, constants | {tensor: Operand(weights.now()) for tensor, weights in self.floats.items()}
         )
 
     def _scale(self, tensor: int) -> Any:
@@ -160,7 +161,7 @@ class Simulation:
             if kind == "kernel":
                 self.kernels[tensor] = Kernel.of(integers, TensorGrid.of(described), real.get(tensor), name)
             elif kind == "float":
-                self.floats[tensor] = tf.Variable(integers, name=name)
+                self.floats[tensor] = Floats.of(integers, name)
             elif tensor in self._factors:
                 one, other, made = (TensorGrid.of(tensors[t]) for t in self._factors[tensor])
                 scale = np.asarray(one.scale) * np.asarray(other.scale)

@@ -152,6 +152,50 @@ def test_zeros_that_were_rounded_away_from_zero_are_trained_all_the_same(tmp_pat
     assert (integers(tmp_path / "out" / str(made.learned))["k1"][0] == 0).mean() >= 0.4
 
 
+def half_float(path: Path, change: Any) -> Path:
+    """Video [1, 2, 4, 4, 2] → a convolution that the quantizer leaves float → dense → softmax; changed kernels."""
+    net = networks.Network()
+    x = net.input("video", (1, 2, 4, 4, 2))
+    steps = {"strideD": 1, "strideW": 1, "strideH": 1, "dilationDFactor": 1, "dilationWFactor": 1, "dilationHFactor": 1}
+    kernel = net.constant("volume", change(networks.weights(2, 3, 3, 2, 8, seed=1)))
+    x = net.operator(
+        "CONV_3D", [x, kernel, net.constant("bias", np.zeros(8, np.float32))], (1, 2, 4, 4, 8),
+        kind="Conv3DOptions", padding=networks.SAME, **steps,
+    )  # fmt: skip
+    shape = net.constant("shape", np.array([1, 256], np.int32))
+    x = net.operator("RESHAPE", [x, shape], (1, 256), kind="ReshapeOptions", newShape=[1, 256])
+    x = net.operator(
+        "FULLY_CONNECTED", [x, net.constant("k", networks.weights(5, 256) * 4), net.constant("b", np.zeros(5, np.float32))],
+        (1, 5), kind="FullyConnectedOptions",
+    )  # fmt: skip
+    return net.save(path, net.operator("SOFTMAX", [x], (1, 5), name="p", kind="SoftmaxOptions", beta=1.0))
+
+
+@pytest.mark.parametrize("kind", ["pruned", "clustered", "both", "neither"])
+def test_weights_that_stay_floats_keep_what_passes_made(kind: str, tmp_path: Path) -> None:
+    changes: dict[str, Any] = {
+        "pruned": lambda w: np.where(np.abs(w) < np.median(np.abs(w)), 0, w),
+        "clustered": lambda w: (np.floor(w / np.abs(w).max() * 3) + 0.5) / 3,
+        "both": lambda w: np.rint(w / np.abs(w).max() * 3) / 3,
+        "neither": lambda w: w,
+    }
+    path = half_float(tmp_path / "float.tflite", lambda w: changes[kind](w).astype(np.float32))
+    teacher = half_float(tmp_path / "teacher.tflite", lambda w: 2 * w)
+    made = applied(task(path, teacher, holdout=0.0, learning_rate=1e-2), tmp_path / "out")
+    before, after = (_constants(file)["volume"] for file in (path, tmp_path / "out" / made.file))
+    learned = _constants(tmp_path / "out" / str(made.learned))["volume"]
+    assert np.array_equal(learned, after)
+    assert not np.array_equal(before, after)
+    assert not after[before == 0].any()
+    if kind in {"clustered", "both"}:
+        assert len(np.unique(after)) <= len(np.unique(before)) < 10
+
+
+def _constants(path: Path) -> dict[str, Any]:
+    tree = graph.load(path)
+    return {t.name: graph.constant(tree, 0, t.index) for t in graph.describe(tree)[0].tensors}
+
+
 def test_clustered_weights_go_on_sharing_values(tmp_path: Path) -> None:
     path = changed(networks.classifier(tmp_path / "float.tflite"), lambda w: np.rint(w / np.abs(w).max() * 3) * 0.1)
     made = applied(task(path, networks.classifier(tmp_path / "teacher.tflite")), tmp_path / "out")
