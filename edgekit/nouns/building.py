@@ -91,3 +91,8 @@ class Built(Noun, frozen=True, kw_only=True):
     def chosen(self) -> Settings:
         """The settings with which the files can be made again without another choice; {} if that is not known."""
         return next((one.settings for one in self.tried if one.chosen), {})
+
+    @property
+    def level_db(self) -> float | None:
+        """SQNR on the calibration samples that judge; None if it is not known."""
+        return next((one.level_db for one in self.tried if one.chosen), None)

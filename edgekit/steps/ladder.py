@@ -81,6 +81,7 @@ class Climb:
         self._refusal: EdgekitError | None = None
         self._over = self._late = False
         self._last: Rung | None = None
+        self._reached_db: float | None = None
         self._proposals = self._proposed()
 
     def first(self) -> None:
@@ -122,7 +123,7 @@ class Climb:
         judged = attempt.file.verification
         self._first = self._first or (None if proposal.settings else attempt)
         self._add(attempt.rung, "" if judged is None or judged.metric is None else judged.metric.name)
-        self._last = attempt.rung
+        self._last, self._reached_db = attempt.rung, attempt.answer.result.level_db
         better = rungs.is_better(attempt, self.best)
         if better:
             self.best = attempt
@@ -163,12 +164,22 @@ class Climb:
         return looked_into or self.variant.backend in rungs.CONTROLLED
 
     def _controlled(self, best: Attempt) -> Iterator[Proposal]:
-        """More and more decibels, for which the backend chooses the operators that stay float."""
-        reached_db = None if best.file.verification is None else best.file.verification.sqnr_db
-        for more_db in rungs.STEPS_DB[self._search.effort] if reached_db is not None else ():
-            yield rungs.controlled(best, round(max(reached_db or 0.0, 0.0) + more_db, 1))
+        """More and more decibels, for which the backend chooses the operators that stay float.
+
+        They are those of the calibration samples. What has more of them than was asked for would be made again by the
+        next step, so that this goes on from there.
+        """
+        judged = best.file.verification
+        if judged is None or judged.sqnr_db is None:
+            return
+        reached_db, before = best.answer.result.level_db, 0.0
+        reached_db = judged.sqnr_db if reached_db is None else reached_db
+        for more_db in rungs.STEPS_DB[self._search.effort]:
+            asked_db = round(max(reached_db, 0.0) + more_db - before, 1)
+            yield rungs.controlled(best, asked_db)
             if self._met or self._rungs[-1].problem:  # what cannot reach so many cannot reach more
                 return
+            reached_db, before = max(asked_db, self._reached_db or asked_db), more_db
 
     def _mixed(self, best: Attempt) -> Iterator[Proposal]:
         """Sets of operators that stay float on the best rung so far: each is to halve the error, until one serves.

@@ -409,6 +409,24 @@ def test_openvino_is_asked_for_more_and_more_decibels(session: Session) -> None:
     assert not any("mixed" in rung.name for rung in climb.file[0].rungs)
 
 
+def test_decibels_that_a_file_has_already_are_not_asked_for_again(session: Session) -> None:
+    asked: list[float] = []
+
+    def make(variant: Variant, _: str) -> rungs.File:
+        least_db = cast("float", variant.settings.get("least_db", 0.0))
+        asked.extend([least_db] if least_db else [])
+        described, answer = file(variant, judged(22.0))
+        level = max(least_db, 33.0) if least_db else 30.0
+        told = (Tried(settings={"weights": "learned", "ranges": "minmax"}, level_db=level, chosen=True),)
+        return described, msgspec.structs.replace(answer, result=msgspec.structs.replace(answer.result, tried=told))
+
+    openvino = msgspec.structs.replace(INT8, backend="openvino", file="model_int8.xml")
+    thorough = ladder.Search("thorough")
+    climb = ladder.Climb(session, FLOAT_SOURCE, openvino, make, search=thorough, samples=NO_SAMPLES, target=ANDROID)
+    list(ladder.climb([climb]))
+    assert asked == [32.0, 35.0, 38.0, 41.0, 46.0], "from the calibration samples on, and from what there is"
+
+
 def test_time_runs_from_the_start_of_the_build() -> None:
     assert ladder.search(BuildOptions(), 5.0) is None
     assert ladder.search(BuildOptions(effort="quick"), 5.0) == ladder.Search("quick", None)

@@ -111,20 +111,29 @@ def quantize(model: Any, job: Job, signature: Signature, settings: NncfSettings)
         quantized, estimator = _first(
             partial(_made, trial.form, settings, options, least_db=settings.least_db), trial.way, samples, source
         )
+        reached_db = settings.least_db and control.closeness(trial.form.model, samples)(quantized)
     notes = _notes(quantized, recurrent=recurrent, transformer=transformer) + _told(model, floats)
     notes += _compared(trial.way, trial.levels_db) + _of_forms(trials, trial)
     if estimator != trial.way[1]:
         notes += (f"ranges by {estimator}: an activation varies too little for a {trial.way[1]}",)
     made = variables.joined(quantized, held) if held else quantized
-    return NncfModel(made, notes, (*_ways_tried(trial, settings, alone=len(trials) == 1),))
+    tried = _ways_tried(trial, settings, reached_db, alone=len(trials) == 1)
+    return NncfModel(made, notes, (*tried,))
 
 
-def _ways_tried(trial: "_Trial", settings: NncfSettings, *, alone: bool) -> Iterator[Tried]:
+def _ways_tried(
+    trial: "_Trial", settings: NncfSettings, reached_db: float | None = None, *, alone: bool
+) -> Iterator[Tried]:
     """The ways that were tried on the form that was taken, by the settings that make it again.
 
-    ``alone``: there was no other form. That which is equalized needs no word: it comes first if no other way is tried.
+    ``reached_db`` is what a file has for which decibels were asked. ``alone``: there was no other form. That which is
+    equalized needs no word: it comes first if no other way is tried.
     """
     form: Settings = {} if alone or trial.form.pairs else {"equalization": "off"}
+    if settings.least_db is not None:
+        asked = settings.way(*trial.way) | form | {"least_db": settings.least_db}
+        yield Tried(settings=asked, level_db=reached_db, chosen=True)
+        return
     for way in trial.levels_db or (trial.way,):
         told = settings.way(*way) | form
         yield Tried(settings=told, level_db=trial.levels_db.get(way), chosen=way == trial.way)
