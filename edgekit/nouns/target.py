@@ -35,6 +35,11 @@ class Variant(Noun, frozen=True, kw_only=True):
     reads: tuple[str, ...] = ()
     settings: Settings = {}
 
+    @property
+    def bound_to_integers(self) -> bool:
+        """Whether its target takes no float operator in between."""
+        return self.base is not None or bool(self.settings.get("full_integer"))
+
 
 IntegrationKind = Literal["android", "ios", "linux", "openvino", "edgetpu"]
 """Which templates of `edgekit.bundles` an app's code is made from."""

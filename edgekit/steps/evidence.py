@@ -217,6 +217,13 @@ def of_waist(session: Session, subject: Subject, evidence: Evidence) -> Verifica
     return _judged(session, subject, variant, built, demanded, trained=True).result.verification
 
 
+JOINS = {"tflite": "CONCATENATION", "openvino": "Concat"}
+"""Backends → what they call the operator that joins branches, which may stay float."""
+
+WIDER = {"tflite": ("int16x8", "float16"), "openvino": ("float16",)}
+"""Backends → their precisions that lose less than int8."""
+
+
 def _judged(
     session: Session, subject: Subject, variant: Variant, built: Answer[Built], evidence: Evidence, *, trained: bool
 ) -> Answer[Judged]:
@@ -245,6 +252,8 @@ def _judged(
             min_mapped=evidence.min_mapped,
             trained=trained,
             unshown=() if subject.waist is None else subject.waist.result.unshown,
+            joins="" if variant.bound_to_integers else JOINS.get(variant.backend, ""),
+            wider=() if variant.bound_to_integers else WIDER.get(variant.backend, ()),
         )
         names, unavailable = probed.kept.result.names, probed.unavailable
         sides = files.Sides(
@@ -293,6 +302,7 @@ def _question(
             "accelerator": _accelerator(variant),
             "constant_data": constant_data,
             "trained": trained,
+            "bound_to_integers": variant.bound_to_integers,
             "probes_unavailable": evidence.probes.unavailable,
         },
         inputs=inputs,

@@ -139,13 +139,18 @@ class Climb:
 
     def _proposed(self) -> Iterator[Proposal]:
         """One rung after another, as long as none meets the budget."""
-        for rung in (rungs.AS_PROPOSED,) if self._fixed else self._ways(self._search.effort):
-            if (known := rungs.known(rung, self._first)) is not None:
-                self._add(known)
-                continue
-            yield rungs.on(rung, self._first)
+        first, *others = (rungs.AS_PROPOSED,) if self._fixed else self._ways(self._search.effort)
+        yield first
+        known = {rung.name: rungs.known(rung, self._first) for rung in others}
+        for one in known.values() if not self._met else ():
+            if one is not None:
+                self._add(one)
+        for rung in (rung for rung in others if known[rung.name] is None):
             if self._met:
                 return
+            yield rungs.on(rung, self._first)
+        if self._met:
+            return
         if self._may_mix(self._search.effort) and self.best is not None:
             if self.variant.backend in rungs.MIXING:
                 yield from self._mixed(self.best)
@@ -157,7 +162,7 @@ class Climb:
 
     def _may_mix(self, effort: Effort) -> bool:
         """Whether single operators may leave the integers."""
-        free = not rungs.bound_to_integers(self.variant) and "float_operators" not in self.variant.settings
+        free = not self.variant.bound_to_integers and "float_operators" not in self.variant.settings
         if self._fixed or effort == "quick" or not free:
             return False
         looked_into = self.variant.backend in rungs.MIXING and self._subject.waist is not None
@@ -260,7 +265,7 @@ class Climb:
 
     def _lack(self, best: Rung) -> str:
         """Why the budget is missed, and what it would take."""
-        count = sum(not rung.within for rung in self._rungs)
+        count = sum(not (rung.within or rung.problem) for rung in self._rungs)
         tried = f"{count} rungs, of which {best.name} comes closest" if count > 1 else f"1 rung, {best.name}"
         untried = self._untried(self._search.effort)
         if self._late:

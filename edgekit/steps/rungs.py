@@ -209,11 +209,6 @@ def _as_made(best: Attempt) -> Settings:
     return best.rung.settings | best.answer.result.chosen
 
 
-def bound_to_integers(variant: Variant) -> bool:
-    """Whether a target takes no float operator in between."""
-    return variant.base is not None or bool(variant.settings.get("full_integer"))
-
-
 def told(rung: Rung, metric: str = "") -> str:
     """A rung on one line, for the screen; ``metric`` is what its metric is called."""
     if rung.problem:

@@ -16,7 +16,7 @@ from edgekit.nouns.diagnosis import MOST_SAMPLES, Diagnosed, Diagnosis, Help
 from edgekit.nouns.manifest import ArtifactFile, DataSet, Manifest
 from edgekit.nouns.model import Signature, SourceOptions
 from edgekit.nouns.samples import Kept
-from edgekit.steps import diagnosis, reading, rungs, sampling
+from edgekit.steps import diagnosis, reading, sampling
 from edgekit.steps.evidence import affordable
 from edgekit.steps.reading import OpenedNetwork
 
@@ -105,7 +105,7 @@ def _refused(target: str, file: str) -> frozenset[str]:
         variants = targets.target(target).variants
     except InputError:
         return frozenset()
-    bound = [variant for variant in variants if variant.file == file and rungs.bound_to_integers(variant)]
+    bound = [variant for variant in variants if variant.file == file and variant.bound_to_integers]
     if any(variant.base is not None for variant in bound):  # a compiler of files with 8 bits, and one scale per layer
         return frozenset({"float32", "int16", "per channel"})
     return frozenset({"float32"} if bound else ())

@@ -51,7 +51,8 @@ class Case:
     ``made`` is by output how it came to be; ``constant_data``: calibration saw one value only.
     ``labels`` belong to the task metric ``measured``. ``source`` is the source's own precision. ``trained``: the
     network was pruned or trained since, so that a float file computes only about what the source computes.
-    ``unshown`` is what may be wrong without being seen on made-up inputs.
+    ``unshown`` is what may be wrong without being seen on made-up inputs. ``joins`` is what the runtime calls the
+    operator that joins branches, "" if none of its operators may be float; ``wider`` are precisions that lose less.
     """
 
     precision: Precision
@@ -67,6 +68,8 @@ class Case:
     min_mapped: float | None = None
     trained: bool = False
     unshown: tuple[str, ...] = ()
+    joins: str = "CONCATENATION"
+    wider: tuple[str, ...] = ("int16x8", "float16")
 
     @property
     def exact(self) -> bool:

@@ -153,8 +153,19 @@ def _is_lost(measured: TaskMetric) -> bool:
     return metrics.is_chance(measured, measured.artifact)
 
 
-JOINED = "keep what joins it out of the integers (--set float_operators=CONCATENATION), or choose int16x8 or float16"
-"""What helps a part of an int8 output that is constant, for want of levels of its own."""
+def _levels(case: Case, output: str) -> str:
+    """What helps a part of an int8 output that is constant, for want of levels of its own."""
+    made, ways = case.made.get(output), list[str]()
+    if case.joins and (made is None or made.cuts):
+        ways.append(f"keep what joins it out of the integers (--set float_operators={case.joins})")
+    elif case.joins:
+        ways.append("let a search keep operators out of the integers (--min-sqnr DB --effort normal)")
+    elif made is None or made.cuts:
+        ways.append("cut the network before what joins it (--outputs), and join in the app")
+    if case.wider:
+        ways.append(f"choose {' or '.join(case.wider)}")
+    return ", or ".join(ways)
+
 
 ENDS = "calibrate with samples that reach its ends (and --set ranges=minmax)"
 """What helps a part that is clipped."""
@@ -175,8 +186,9 @@ def _about_parts(case: Case, found: Agreement) -> Iterator[Finding]:
     for part in clipped:
         where = f"{found.output}, {part.name}" if part.name else f"output {found.output}"
         yield "warn", f"{where}: clipped, {part.clipped:.0%} of the source's values lie beyond its ends"
-    if case.precision == "int8" and (constant or clipped):
-        yield "warn", JOINED if constant else ENDS
+    helps = _levels(case, found.output) if constant else ENDS if clipped else ""
+    if case.precision == "int8" and helps:
+        yield "warn", helps
 
 
 def _same_choices(case: Case, reference: dict[str, Array], outputs: dict[str, Array]) -> set[str]:

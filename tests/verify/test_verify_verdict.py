@@ -117,7 +117,28 @@ def test_a_branch_counts_as_an_output_and_a_column_is_a_warning() -> None:
     assert (found.verdict, found.reason.split(":")[0]) == ("fail", "y, column 4")
     column = judged(whole, lost).verification
     assert column.verdict == "warn"
-    assert column.reason.startswith("y, column 4: constant, where the source's varies; keep what joins it out")
+    assert column.reason.startswith("y, column 4: constant, where the source's varies; let a search keep operators out")
+
+
+@pytest.mark.parametrize(
+    ("made", "fields", "told"),
+    [
+        (Made(cuts={2: (4,)}), {}, "(--set float_operators=CONCATENATION), or choose int16x8 or float16"),
+        (Made(cuts={2: (4,)}), {"joins": "Concat", "wider": ("float16",)}, "operators=Concat), or choose float16"),
+        (Made(cuts={2: (4,)}), {"joins": "", "wider": ()}, "cut the network before what joins it"),
+        (Made(), {}, "let a search keep operators out of the integers"),
+        (Made(), {"joins": "", "wider": ()}, "column 4: constant, where the source's varies"),
+    ],
+)
+def test_what_helps_a_constant_column_is_what_its_target_takes(made: Made, fields: dict[str, Any], told: str) -> None:
+    random = np.random.default_rng(0)
+    whole = np.concatenate([random.uniform(0, 640, (40, 1, 8, 4)), random.uniform(0, 1, (40, 1, 8, 1))], -1)
+    lost = whole * [1, 1, 1, 1, 0]
+    case = verify.Case(precision="int8", origin="data", made={"y": made}, **fields)
+    found = verify.judge(case, {"y": whole}, {"y": lost}).verification
+    assert told in found.reason
+    joined = "joins" in found.reason
+    assert joined == bool(made.cuts)
 
 
 @pytest.mark.parametrize("row", [1, 4])
