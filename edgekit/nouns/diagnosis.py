@@ -40,7 +40,10 @@ class Blame(Noun, frozen=True, kw_only=True):
 class Help(Noun, frozen=True, kw_only=True):
     """What was tried on one operator, and what it gave: the SQNR of its result before and after, its inputs exact.
 
-    ``setting`` is how a build is told to do so (``KEY=VALUE``), "" if no single setting does.
+    ``setting`` is how a build is told to do so (``KEY=VALUE``), "" if no single setting does. ``output_before_db`` and
+    ``output_after_db`` are those of the network's outputs if the operator's error were the only one: what does not help
+    there is not told, such as the ends of a range that nothing behind reads. None if outputs were not looked at, or are
+    equal.
     """
 
     remedy: str
@@ -48,6 +51,8 @@ class Help(Noun, frozen=True, kw_only=True):
     before_db: float
     after_db: float
     setting: str = ""
+    output_before_db: float | None = None
+    output_after_db: float | None = None
 
 
 class OperatorDiagnosis(Noun, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ import msgspec
 
 from edgekit.errors import InputError
 from edgekit.nouns.base import FileDigest, Noun, decoded
-from edgekit.nouns.building import Placement
+from edgekit.nouns.building import Placement, Tried
 from edgekit.nouns.description import Description
 from edgekit.nouns.ladder import Rung
 from edgekit.nouns.lineage import Step
@@ -39,7 +39,8 @@ class ArtifactFile(Noun, frozen=True, kw_only=True):
     ``warnings`` are what whoever uses it must know or do.
     ``tools`` are the programs that made it, if they are not in the manifest's own list. ``lineage`` holds the steps
     from the source to this file and its verification; empty in a manifest of schema version 1. ``rungs`` are what a
-    search for a budget tried, in order; the file is that of the chosen one.
+    search for a budget tried, in order; the file is that of the chosen one. ``tried`` are the ways that the file's
+    backend chose from (`Built`).
     """
 
     file: str
@@ -60,6 +61,7 @@ class ArtifactFile(Noun, frozen=True, kw_only=True):
     tools: dict[str, str] = {}
     lineage: tuple[Step, ...] = ()
     rungs: tuple[Rung, ...] = ()
+    tried: tuple[Tried, ...] = ()
     unavailable: dict[str, str] = {}
 
     @property

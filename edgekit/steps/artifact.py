@@ -99,6 +99,7 @@ def made(
         notes=result.notes,
         warnings=(*(() if waist is None else waist.warnings), *result.warnings),
         tools=result.tools,
+        tried=result.tried,
         lineage=steps,
         unavailable=result.unavailable | ({} if subject.cost is not None else {"cost": subject.reason}),
     )

@@ -27,6 +27,9 @@ from edgekit.steps.rungs import Attempt, File, Proposal
 MORE_BITS: tuple[Precision, ...] = ("int16x8", "float16")
 """Precisions that may meet a budget that integers of 8 bits miss."""
 
+EXACT: tuple[Precision, ...] = ("float32",)
+"""That which may if these miss it."""
+
 
 class Search(msgspec.Struct, frozen=True):
     """How far to search, until a moment (`time.monotonic`, s); None: there is no limit."""
@@ -291,9 +294,13 @@ class Climb:
     def _beyond(self) -> str:
         """What may meet the budget if no rung does."""
         bits = speed.BITS[self.variant.precision]
-        more = [name for name in MORE_BITS if name in self._target.precisions and speed.BITS[name] > bits]
-        precision = f"--precision {' or '.join(more)}, " if more else ""
-        return f"{precision}a looser budget, more calibration samples, or training with quantization in mind"
+        wider = [name for name in self._target.precisions if speed.BITS[name] > bits]
+        more = [name for name in MORE_BITS if name in wider] or [name for name in EXACT if name in wider]
+        ways = [f"--precision {' or '.join(more)}"] if more else []
+        ways += ["a looser budget"]
+        if self.variant.precision not in FLOATS:
+            ways += ["more calibration samples", "training with quantization in mind"]
+        return ways[0] if len(ways) == 1 else f"{', '.join(ways[:-1])}{',' * (len(ways) > 2)} or {ways[-1]}"
 
 
 def climb(climbs: list[Climb]) -> Iterator[list[File]]:

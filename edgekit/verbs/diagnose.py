@@ -78,16 +78,19 @@ def diagnose(session: Session, request: DiagnosisRequest) -> Diagnosed:
 
 
 def _to_be_followed(seen: Diagnosis, subject: _Subject) -> Diagnosis:
-    """A diagnosis that proposes nothing that the file's target refuses, and no ranges that the file has already."""
+    """A diagnosis that proposes nothing that the file's target refuses, and no settings that the build has tried.
+
+    They were tried on the whole network, where they gave less, whatever they give this operator.
+    """
     known, described = subject.manifest, subject.described
     if known is None or described is None:
         return seen
     refused = _refused(known.target, described.file)
 
     def followed(help_: Help) -> Help:
-        """A help without its setting, if the file was built with that already."""
-        method = help_.setting.removeprefix("ranges=")
-        had = help_.remedy == "ranges" and any(f" {method} ranges" in note for note in described.notes)
+        """A help without its setting, if the build has tried that already."""
+        key, _, value = help_.setting.partition("=")
+        had = any(one.covers({key: value}) for one in described.tried) if key else False
         return msgspec.structs.replace(help_, setting="") if had else help_
 
     return msgspec.structs.replace(

@@ -204,6 +204,20 @@ def test_only_what_the_target_offers_is_proposed(session: Session) -> None:
     assert "it would take a looser budget" in climb.file[0].warnings[0]
 
 
+def test_a_file_of_floats_wants_more_bits_and_no_samples(session: Session) -> None:
+    for precision, wanted in (("float16", "--precision float32 or a looser budget"), ("float32", "a looser budget")):
+        variant = msgspec.structs.replace(INT8, precision=cast("Any", precision))
+
+        def make(variant: Variant, _: str) -> rungs.File:
+            return file(variant, judged(20.0))
+
+        climb = ladder.Climb(
+            session, FLOAT_SOURCE, variant, make, search=FOREVER, samples=NO_SAMPLES, target=ANDROID
+        )  # fmt: skip
+        list(ladder.climb([climb]))
+        assert climb.file[0].warnings[0].endswith(f"it would take {wanted}")
+
+
 def test_what_more_effort_would_try_is_said(session: Session) -> None:
     climb, _ = climbed(session, {"nearest": 24.0, "bias-correction": 26.0}, ladder.Search("quick"))
     assert "--effort thorough also tries learned rounding" in climb.file[0].warnings[0]

@@ -10,8 +10,8 @@ closer to the float outputs.
 
 import re
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +57,8 @@ class Quantized:
     """The file that is kept, with what it takes to finish it: its aliased outputs and its integer inputs.
 
     ``form`` is the setting of equalization that makes the form of the network that it has. ``notes`` say what was left
-    out because the network is large, ``tried`` what it was chosen from.
+    out because the network is large, ``tried`` what it was chosen from. ``methods`` are the ways to choose ranges that
+    were tried, with SQNR in dB on the scored samples, weights rounded to the nearest level.
     """
 
     candidate: Candidate
@@ -66,6 +67,7 @@ class Quantized:
     notes: tuple[str, ...] = ()
     form: str = "off"
     tried: tuple[Tried, ...] = ()
+    methods: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def settings(self) -> Settings:
@@ -86,6 +88,7 @@ class Attempts:
         self._tried = 0
         self._refused: list[str] = []
         self._left_out: list[str] = []
+        self._methods: dict[str, float] = {}
 
     @property
     def settings(self) -> QuantizationSettings:
@@ -122,7 +125,8 @@ class Attempts:
                 fix="choose float16 or dynamic-int8, or rewrite the operators named",
             )
         notes = (f"a large network: {', '.join(dict.fromkeys(self._left_out))}",) if self._left_out else ()
-        return Quantized(self._best(), self._ready.aliases, self._ready.integers, notes)
+        found = self._best()
+        return Quantized(found, self._ready.aliases, self._ready.integers, notes, methods=self._methods)
 
     def _best(self) -> Candidate:
         return best(self._made, whole=self._settings.full_integer)
@@ -206,6 +210,7 @@ class Attempts:
         except FAILURES as error:
             self._refused.append(f"{engine}: {first_line(error)}")
             return None
+        self._methods[method] = max(made.sqnr_db, self._methods.get(method, made.sqnr_db))
         self._made = worth_keeping([*self._made, made])  # a large file in memory is enough
         return made
 

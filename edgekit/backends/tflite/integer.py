@@ -22,6 +22,7 @@ from edgekit.backends.tflite.ranges import Observation
 from edgekit.backends.tflite.ready import Ready, Used, norms, ready
 from edgekit.errors import Unsupported
 from edgekit.nouns.building import Tried
+from edgekit.nouns.quantization import Settings
 from edgekit.waist import cost, graph, state
 from edgekit.waist.ordering import by_content
 from edgekit.waist.tensors import Array, sqnr_db
@@ -154,9 +155,12 @@ def _tried(files: list[Quantized], dropped: list[Quantized], fitted: fitting.Fit
         else:
             chosen = (fit.form, fit.way) == (fitted.form, fitted.candidate.plan.weights)
             yield Tried(settings={"weights": fit.way} | file.settings, level_db=fit.level_db, chosen=chosen)
-    for file in dropped:
-        settings = {"weights": file.candidate.plan.weights} | file.settings
-        yield Tried(settings=settings, level_db=file.candidate.sqnr_db)
+    for file in (*files, *dropped):
+        nearest: Settings = {"weights": "nearest", "equalization": file.form}
+        done = file.candidate.method if any(file is one for one in files) else ""  # that was told
+        for method, level_db in file.methods.items():
+            if method != done:
+                yield Tried(settings=nearest | {"ranges": method}, level_db=level_db)
 
 
 def _impossible(path: Path, settings: QuantizationSettings) -> Iterator[Tried]:

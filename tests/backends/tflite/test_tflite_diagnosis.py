@@ -14,6 +14,7 @@ from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.diagnosis import Diagnosis, OperatorDiagnosis
 from edgekit.nouns.model import Waist
 from edgekit.waist import edit, graph
+from edgekit.waist.causes import LEAST_GAIN_DB
 from tests import networks
 from tests.backends.tflite import test_tflite_tracing
 
@@ -290,6 +291,32 @@ def test_helps_are_tried_for_as_many_as_are_asked_for(classifier: Pair) -> None:
     assert best.before_db == worst.alone_db
     whole = row(classifier.diagnose(classifier.build("int8")), "FULLY_CONNECTED")
     assert best.after_db == pytest.approx(whole.alone_db, abs=3.0)
+
+
+@pytest.mark.parametrize("gate", ["LOGISTIC", "TANH", ""])
+def test_what_does_not_help_the_outputs_is_not_told(gate: str, tmp_path: Path) -> None:
+    """Ends of a range that a gate behind does not tell apart may be cut off."""
+    net = networks.Network()
+    held = [net.constant("k", 12 * networks.weights(6, 16)), net.constant("b", np.ones(6, np.float32))]
+    x = net.operator("FULLY_CONNECTED", [net.input("x", (1, 16)), *held], (1, 6), kind="FullyConnectedOptions")
+    pair = Pair(
+        tmp_path, net.save(tmp_path / "waist.tflite", net.operator(gate, [x], (1, 6)) if gate else x), 8 * COUNT
+    )
+
+    def narrow(model: Any) -> None:
+        main = graph.describe(model)[0]
+        made = next(o for o in main.operators if o.name == "FULLY_CONNECTED").outputs[0]
+        tensor = model.subgraphs[0].tensors[made]
+        tensor.quantization.scale, tensor.quantization.zeroPoint = [12 / 255], [0]
+
+    found = pair.diagnose(changed(pair.build("int8"), narrow), helps=9)
+    clipped = row(found, "FULLY_CONNECTED")
+    assert clipped.blames[0].cause == "clipping"
+    remedies = {one.remedy for one in clipped.helps}
+    assert ("ranges" in remedies) == (not gate)
+    for one in (help_ for each in found.operators for help_ in each.helps):
+        assert one.output_before_db is not None
+        assert one.output_after_db is None or one.output_after_db >= one.output_before_db + LEAST_GAIN_DB
 
 
 @pytest.mark.parametrize("kind", ["FULLY_CONNECTED", "CONV_2D"])

@@ -10,7 +10,7 @@ learned       weights rounded so that the result errs least, the shift of means 
 equalization  channels scaled to one size, and scaled back by the weights of the layer that alone reads them
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,19 +62,31 @@ class Helps:
     def __init__(self, file: Side, waist: Side, blames: Blames) -> None:
         self._file, self._waist, self._blames = file, waist, blames
 
-    def of(self, suspect: Suspect, before_db: float) -> tuple[Help, ...]:
-        """What brings an operator's result closer by `LEAST_GAIN_DB`, each remedy once; ``before_db``: as it is.
+    def of(
+        self, suspect: Suspect, before_db: float, output_db: Callable[[Array], float | None] | None = None
+    ) -> tuple[Help, ...]:
+        """What brings an operator's result closer by `LEAST_GAIN_DB`, and the outputs too, each remedy once.
 
         Those first that leave the operator in the file's integers, of these the best; of others those with a setting.
+
+        Args:
+            suspect: the operator.
+            before_db: SQNR of its result as it is.
+            output_db: that of the outputs with another result ``[N, *shape]``, None if they are equal; None if nobody
+                can tell.
         """
         found: dict[str, Help] = {}
         got = grids.real(self._file.graph.tensors[suspect.tensor], suspect.got)
         others = slice(1, None, 2) if len(got) > 1 else slice(None)
         level = sqnr_db(suspect.truth[others], got[others])
+        before_at_outputs = None if output_db is None else output_db(got)
         for tried in self._tried(suspect):
             after = before_db + sqnr_db(suspect.truth[others], tried.result[others]) - level
             known = found.get(tried.remedy)
             if after < before_db + LEAST_GAIN_DB or (known is not None and known.after_db >= after):
+                continue
+            outputs = before_at_outputs, None if output_db is None else output_db(tried.result)
+            if output_db is not None and not _gains(*outputs):
                 continue
             found[tried.remedy] = Help(
                 remedy=tried.remedy,
@@ -82,6 +94,8 @@ class Helps:
                 before_db=before_db,
                 after_db=after,
                 setting=known_setting(tried.setting),
+                output_before_db=outputs[0],
+                output_after_db=outputs[1],
             )
         return tuple(sorted(found.values(), key=lambda one: (one.remedy in LEAVING, not one.setting, -one.after_db)))
 
@@ -201,6 +215,11 @@ class Helps:
         plain = sqnr_db(weights, _rounded(other, weights, bits, per_channel=per_channel))
         back = _times(other, _rounded(other, scaled, bits, per_channel=per_channel), 1 / factors)
         return sqnr_db(weights, back) < min(plain, 30.0) - LEAST_GAIN_DB
+
+
+def _gains(before_db: float | None, after_db: float | None) -> bool:
+    """Whether outputs come closer by `LEAST_GAIN_DB`; None: they are equal."""
+    return before_db is not None and (after_db is None or after_db >= before_db + LEAST_GAIN_DB)
 
 
 def chosen(made: Array, dtype: str) -> dict[str, grids.Grid]:

@@ -7,6 +7,7 @@ rewritten is looked at as one.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -256,11 +257,8 @@ class Walk:
         alone, accumulated = (apart_db(suspect.truth, values) for values in (got, own))
         if alone is None and suspect.operator.name in graph.BORDER:
             return
-        output = None
-        if self._tails is not None and alone is not None:
-            # What the levels of its inputs cost is told of those who make these.
-            own_error = got - suspect.unrounded.astype(np.float32)
-            output = self._tails(self.floats, suspect.made, suspect.truth.astype(np.float32) + own_error)
+        outputs = None if self._tails is None else partial(self._at_outputs, self._tails, suspect)
+        output = None if outputs is None or alone is None else outputs(got)
         maker = self._waist.wiring.producer.get(suspect.made)
         self.rows.append(
             OperatorDiagnosis(
@@ -275,9 +273,19 @@ class Walk:
                 output_db=output,
                 through=through,
                 blames=() if alone is None else self._blames.of(suspect),
-                helps=self._helps.of(suspect, alone) if alone is not None and self._is_bad(output, alone) else (),
+                helps=self._helps.of(suspect, alone, outputs)
+                if alone is not None and self._is_bad(output, alone)
+                else (),
             )
         )
+
+    def _at_outputs(self, tails: Tails, suspect: Suspect, made: Array) -> float | None:
+        """SQNR of the outputs if what an operator makes errs as this does, and nothing else does.
+
+        What the levels of its inputs cost is told of those who make these.
+        """
+        own_error = made.astype(np.float32) - suspect.unrounded.astype(np.float32)
+        return tails(self.floats, suspect.made, suspect.truth.astype(np.float32) + own_error)
 
     def _is_bad(self, output: float | None, alone: float) -> bool:
         """Whether an operator is one of the worst until now, of which helps are told."""
