@@ -14,6 +14,7 @@ import numpy as np
 from edgekit.errors import InputError
 from edgekit.trainable.form import Lifted
 from edgekit.trainable.libraries import tf
+from edgekit.trainable.operators.products import rows_times
 from edgekit.training.labelling import LEAST_VARIANCE
 from edgekit.waist.tensors import Array
 
@@ -37,7 +38,7 @@ class FeaturePair:
     def loss(self, student: Any, teacher: Any) -> Any:
         """The mean squared error over the teacher's variance: 1 is as good as the mean."""
         variance = tf.maximum(tf.math.reduce_variance(teacher), LEAST_VARIANCE)
-        return tf.reduce_mean(tf.math.squared_difference(tf.matmul(student, self.adapter), teacher)) / variance
+        return tf.reduce_mean(tf.math.squared_difference(rows_times(student, self.adapter), teacher)) / variance
 
     def fit(self, student: Array, teacher: Array) -> None:
         """Let the adapter be the matrix that takes the network's values nearest to the teacher's, by least squares.

@@ -15,6 +15,7 @@ from tests.training.test_fitting import trained
 
 distill = Lazy("edgekit.passes.distill")
 features = Lazy("edgekit.training.features")
+tf = Lazy("tensorflow")
 lifting = Lazy("edgekit.trainable.lifting")
 
 
@@ -82,3 +83,12 @@ def test_feature_maps_are_paired_by_name_or_by_size(teacher: Path, tmp_path: Pat
     ):
         with pytest.raises(InputError, match=problem):
             features.pairs(*forms, [wrong])
+
+
+def test_feature_maps_are_compared_by_rows() -> None:
+    """The gradient of a stack of matrices times the adapter writes past its memory in TensorFlow 2.21 with oneDNN."""
+    pair = features.FeaturePair(0, 0, tf.Variable(np.eye(3, 5, dtype=np.float32)))
+    maps = [tf.TensorSpec((None, 1, 8, channels)) for channels in (3, 5)]
+    traced = tf.function(pair.loss).get_concrete_function(*maps)
+    products = [one.type for one in traced.graph.get_operations() if "MatMul" in one.type]
+    assert products == ["MatMul"]

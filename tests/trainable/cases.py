@@ -521,6 +521,9 @@ CASES: dict[str, tuple[tuple[int, ...], Build]] = {
     "BATCH_MATMUL": (ROWS, product((4, 3))),
     "BATCH_MATMUL_transposed": (ROWS, product((1, 3, 4), adjY=True)),
     "BATCH_MATMUL_from_the_left": (ROWS, product((1, 3, 5), swapped=True)),
+    "BATCH_MATMUL_from_the_left_transposed": (ROWS, product((5, 3), swapped=True, adjX=True)),
+    "BATCH_MATMUL_of_columns": (ROWS, product((5, 3), adjX=True)),
+    "BATCH_MATMUL_of_columns_from_the_left": (ROWS, product((3, 4), swapped=True, adjY=True)),
     **{
         f"{name}_{how}": (IMAGE, pool(name, padding))
         for name in ("AVERAGE_POOL_2D", "MAX_POOL_2D", "L2_POOL_2D")

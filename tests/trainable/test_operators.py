@@ -11,6 +11,7 @@ from tests.trainable.lifted import agreement_db, samples, slopes
 
 lifting = Lazy("edgekit.trainable.lifting")
 writing = Lazy("edgekit.trainable.writing")
+tf = Lazy("tensorflow")
 
 ROUNDED = {"QUANTIZE"}
 """Cases whose slope is 0 almost everywhere, and that pass the gradient of what they round."""
@@ -58,3 +59,15 @@ def test_an_operator_without_a_gradient_computes_the_same(name: str, tmp_path: P
     assert agreement_db(lifted, samples(lifted.path)) >= 80
     assert lifted.notes
     assert all("stops training; no gradient reaches scale" in note for note in lifted.notes)
+
+
+@pytest.mark.parametrize("name", [name for name in cases.CASES if name.startswith("BATCH_MATMUL")])
+def test_no_stack_of_matrices_is_multiplied_by_a_single_one(name: str, tmp_path: Path) -> None:
+    """Its gradient writes past its memory in TensorFlow 2.21 with oneDNN."""
+    lifted = lifting.lift(cases.write(name, tmp_path))
+    traced = tf.function(lifted.model).get_concrete_function([tf.TensorSpec(x.shape) for x in lifted.model.inputs])
+    products = [one for one in traced.graph.get_operations() if "MatMul" in one.type]
+    assert products
+    for one in products:
+        assert len({len(side.shape) for side in one.inputs}) == 1
+        assert one.type == "MatMul" or all(side.shape[0] is None for side in one.inputs)

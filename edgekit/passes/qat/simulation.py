@@ -16,7 +16,7 @@ from edgekit.passes.qat.operators.table import row
 from edgekit.passes.qat.specification import WIDE, Specification
 from edgekit.trainable.computing import compute
 from edgekit.trainable.libraries import tf
-from edgekit.trainable.operands import Call, Operand
+from edgekit.trainable.operands import Call, NotLiftedError, Operand
 from edgekit.waist import graph
 from edgekit.waist.stepwise import Stepwise
 from edgekit.waist.tensors import Array
@@ -121,12 +121,22 @@ class Simulation:
         operands = tuple(None if t < 0 else self._operand(t, values, state) for t in operator.inputs)
         call = Call(operator, operands, tuple(self.spec.main.tensors[t] for t in operator.outputs), self.spec.file)
         if not self.of_integers(operator):
-            return compute(call)
+            return self._of_floats(call)
         read, made = (tuple(state.grids.get(t) for t in side) for side in (operator.inputs, operator.outputs))
         step = IntegerCall(call, read, made, self._parts.get(operator.index, 1))
         known = None if operator.index in self._as_it_is else row(operator, self.spec.main.tensors)
         results = (known or AsItIs(self._stepwise))(step)
         return [Operand(one, call.sampled) for one in (results if isinstance(results, list) else [results])]
+
+    def _of_floats(self, call: Call) -> list[Operand]:
+        """An operator of floats; LiteRT computes what has no form in TensorFlow, such as loops over integer weights."""
+        try:
+            return compute(call)
+        except NotLiftedError:
+            self._as_it_is.add(call.operator.index)
+            nothing = (None,) * len(call.operands), (None,) * len(call.results)
+            results = AsItIs(self._stepwise)(IntegerCall(call, *nothing, 1))
+            return [Operand(one, call.sampled) for one in (results if isinstance(results, list) else [results])]
 
     def of_integers(self, operator: graph.Operator) -> bool:
         """Whether an operator reads or makes integers that have a scale."""

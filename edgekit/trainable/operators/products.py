@@ -36,7 +36,34 @@ def _dense(call: Call) -> Stock | None:
 
 def _batch_matmul(call: Call) -> Any:
     x, y = call.aligned()
-    return tf.matmul(x, y, transpose_a=bool(call.options["adjX"]), transpose_b=bool(call.options["adjY"]))
+    turned = bool(call.options["adjX"]), bool(call.options["adjY"])
+    if not call.operand(1).sampled and _single(y):
+        return rows_times(tf.linalg.matrix_transpose(x) if turned[0] else x, _matrix(y, turned=turned[1]))
+    if not call.operand(0).sampled and _single(x):  # x y = (yT xT)T
+        rows = y if turned[1] else tf.linalg.matrix_transpose(y)
+        return tf.linalg.matrix_transpose(rows_times(rows, _matrix(x, turned=not turned[0])))
+    return tf.matmul(x, y, transpose_a=turned[0], transpose_b=turned[1])
+
+
+def _single(values: Any) -> bool:
+    """Whether a stack holds one matrix."""
+    return all(size == 1 for size in values.shape[:-2])
+
+
+def _matrix(values: Any, *, turned: bool) -> Any:
+    """The one that it holds."""
+    matrix = tf.reshape(values, values.shape[-2:])
+    return tf.transpose(matrix) if turned else matrix
+
+
+def rows_times(stack: Any, matrix: Any) -> Any:
+    """A stack of matrices ``[N, …, rows, inner]`` times one ``[inner, columns]``, all rows at once.
+
+    In TensorFlow 2.21 with oneDNN the gradient of the product of ``[N, 1, rows, inner]`` with a single matrix writes
+    past its memory.
+    """
+    made = tf.matmul(tf.reshape(stack, [-1, stack.shape[-1]]), matrix)
+    return tf.reshape(made, [-1, *stack.shape[1:-1], matrix.shape[-1]])
 
 
 ROWS = (

@@ -1,5 +1,6 @@
 """Quantization-aware training: what it leaves is what it computed."""
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,26 @@ def test_weights_that_stay_floats_keep_what_passes_made(kind: str, tmp_path: Pat
     assert not after[before == 0].any()
     if kind in {"clustered", "both"}:
         assert len(np.unique(after)) <= len(np.unique(before)) < 10
+
+
+def test_floats_without_a_form_in_tensorflow_are_left_to_litert(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a loop whose body has weights of integers."""
+    computing = importlib.import_module("edgekit.trainable.computing")
+
+    def compute(call: Any, **how: Any) -> Any:
+        if call.operator.name == "CONV_3D":
+            raise computing.NotLiftedError("none")
+        return computing.compute(call, **how)
+
+    path = half_float(tmp_path / "float.tflite", lambda w: w)
+    monkeypatch.setattr("edgekit.passes.qat.simulation.compute", compute)
+    monkeypatch.setattr("edgekit.passes.qat.litert.compute", compute)
+    made = applied(task(path, half_float(tmp_path / "teacher.tflite", lambda w: 2 * w), holdout=0.0), tmp_path / "out")
+    assert made.figures == {"equal_integers_of_the_worst_operator": 1, "equal_output_values": 1}
+    assert any("computed by LiteRT" in note and "CONV_3D" in note for note in made.notes)
+    assert np.array_equal(*(_constants(file)["volume"] for file in (path, tmp_path / "out" / made.file)))
 
 
 def _constants(path: Path) -> dict[str, Any]:
