@@ -1,6 +1,6 @@
-"""Integers of weights that would not keep what earlier passes have made: shared values, and zeros."""
+"""Integers of weights that would not keep what earlier passes have made: shared values, and zeros; and their biases."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from edgekit.passes.qat.grids import LIMITS
 from edgekit.passes.qat.held import clusters, pruned
+from edgekit.passes.qat.operators.layers import LAYERS
 from edgekit.passes.qat.specification import KERNELS, Specification
 from edgekit.waist import edit, graph
 from edgekit.waist.tensors import Array
@@ -35,7 +36,36 @@ def _even_out(spec: Specification, tree: Any, tensor: int, values: Array) -> boo
     rounded = np.rint(values.astype(np.float32) / scale).astype(np.int8).reshape(described.shape)
     edit.set_constant(tree, tensor, rounded)
     tree.subgraphs[0].tensors[tensor].quantization.scale = np.full(len(described.scales), scale)
+    for bias in _biases(spec, tensor):
+        _follow(spec, tree, bias, np.array(described.scales, np.float64) / scale)
     return True
+
+
+def _biases(spec: Specification, weights: int) -> Iterator[int]:
+    """The biases of integers that stand on the scale of some weights."""
+    for operator in spec.main.operators:
+        layer = LAYERS.get(operator.name)
+        if layer is None or operator.inputs[layer.weights] != weights or len(operator.inputs) <= layer.bias:
+            continue
+        bias = operator.inputs[layer.bias]
+        if bias >= 0 and spec.is_constant(bias) and spec.main.tensors[bias].scales:
+            yield bias
+
+
+def _follow(spec: Specification, tree: Any, bias: int, ratio: Array) -> None:
+    """Let a bias say the same on other scales, in place.
+
+    Args:
+        spec: the file.
+        tree: its object tree, which is changed.
+        bias: a tensor of integers.
+        ratio: how many new steps an old one has ``[channels]``.
+    """
+    described = spec.main.tensors[bias]
+    limits = np.iinfo(described.dtype)
+    levels = np.clip(np.rint(spec.integers(bias).astype(np.float64) * ratio.astype(np.float64)), limits.min, limits.max)
+    edit.set_constant(tree, bias, levels.astype(described.dtype))
+    tree.subgraphs[0].tensors[bias].quantization.scale = (np.array(described.scales) / ratio).astype(np.float32)
 
 
 def _zero(spec: Specification, tree: Any, tensor: int, values: Array) -> bool:

@@ -11,12 +11,16 @@ from edgekit.engine import registry
 from edgekit.errors import InputError
 from edgekit.nouns.passing import Passed, Task
 from edgekit.nouns.recipe import Qat
-from edgekit.waist import edit, graph, stored
+from edgekit.waist import edit, graph, run, stored
+from edgekit.waist.tensors import sqnr_db
 from tests import networks
+from tests.channels.generated import Layers
 from tests.lazy import Lazy
 from tests.passes.qat.integers import quantized, with_integer_weights
 
 tf = Lazy("tensorflow")
+mending = Lazy("edgekit.passes.qat.mending")
+specification = Lazy("edgekit.passes.qat.specification")
 
 COUNT = 96
 
@@ -215,6 +219,41 @@ def test_floats_without_a_form_in_tensorflow_are_left_to_litert(
 def _constants(path: Path) -> dict[str, Any]:
     tree = graph.load(path)
     return {t.name: graph.constant(tree, 0, t.index) for t in graph.describe(tree)[0].tensors}
+
+
+LAYERS: dict[str, Any] = {
+    "conv": lambda net, x: net.conv(x, 8),
+    "depthwise": lambda net, x: net.depthwise(x, 8),
+    "dense": lambda net, x: net.dense(x, 8),
+    "transposed": lambda net, x: net.transposed(x, 8),
+}
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("activations", ["int8", "int16"])
+def test_biases_mean_the_same_once_channels_share_a_scale(kind: str, activations: str, tmp_path: Path) -> None:
+    """Clustered weights whose channels have ranges of their own, and biases on these scales."""
+    layers = Layers(1, 6, 6, 4)
+    path = layers.save(tmp_path / "float.tflite", LAYERS[kind](layers, layers.x))
+    tree = graph.load(path)
+    (operator,) = graph.describe(tree)[0].operators
+    values = graph.constant(tree, 0, operator.inputs[1])
+    assert values is not None
+    shape = (-1, *[1] * (values.ndim - 1)) if kind != "depthwise" else (1, 1, 1, -1)
+    ranges = np.resize([1.0, 0.25, 0.0625], max(values.shape[0], values.shape[-1] * (kind == "depthwise")))
+    shared = np.rint(values / np.abs(values).max() * 2) / 2 * ranges.reshape(shape)
+    edit.set_constant(tree, operator.inputs[1], shared.astype(np.float32))
+    path.write_bytes(graph.pack(tree))
+    content, given = quantized(path, activations)
+    spec, kernel = specification.Specification.read(content), graph.describe(tree)[0].tensors[operator.inputs[1]].name
+    even = mending.mended(spec, {t.index: shared for t in spec.main.tensors if t.name == kernel and t.constant_bytes})
+    assert even is not spec
+    found = []
+    for name, made in (("spec", spec.content), ("even", even.content)):
+        (tmp_path / name).write_bytes(made)
+        (right,), (seen,) = (list(run.run(file, given).values()) for file in (path, tmp_path / name))
+        found.append(sqnr_db(right, seen))
+    assert found[1] > min(found[0], 40) - 4
 
 
 def test_clustered_weights_go_on_sharing_values(tmp_path: Path) -> None:
