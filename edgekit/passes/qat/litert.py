@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.passes.qat.call import IntegerCall
-from edgekit.passes.qat.rounding import through
+from edgekit.passes.qat.rounding import looked_up, through
 from edgekit.trainable.computing import compute
 from edgekit.trainable.layers import by_litert
 from edgekit.trainable.libraries import tf
@@ -47,8 +47,8 @@ class AsItIs:
         return results[0] if len(results) == 1 else results
 
     def _looked_up(self, step: IntegerCall) -> list[Any]:
-        places = tf.cast(step.call.stacked(0), tf.int32) - step.grid(0).low
-        return [tf.gather(tabulated(self._stepwise, step), places)]
+        places = step.call.stacked(0) - float(step.grid(0).low)
+        return [looked_up(tabulated(self._stepwise, step), places)]
 
     def _smooth(self, step: IntegerCall) -> list[Any] | None:
         """The same in real numbers; None if it has no such form."""

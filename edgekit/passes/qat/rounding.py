@@ -6,6 +6,7 @@ for Conditional Computation" (Bengio et al., 2013). Since scales take part in bo
 those of "Learned Step Size Quantization" (Esser et al., 2020), without any code of their own.
 """
 
+import math
 from typing import Any
 
 from edgekit.passes.qat.grids import TensorGrid
@@ -27,6 +28,19 @@ def away(values: Any) -> Any:
     magnitude = tf.abs(values)
     whole = tf.floor(magnitude)  # half of one added beforehand would lift the number below a half to 1
     return tf.sign(values) * (whole + tf.cast(magnitude - whole >= 0.5, values.dtype))
+
+
+def looked_up(table: Any, places: Any) -> Any:
+    """Entries of a table of float32, without a gradient.
+
+    Args:
+        table: ``[entries]``.
+        places: in it, as float32. Where training has diverged one may be no number, and so is its entry then: the loss
+            tells, as it does of all networks without a table.
+    """
+    known = tf.math.is_finite(places)
+    found = tf.gather(table, tf.cast(tf.where(known, places, 0.0), tf.int32))
+    return tf.where(known, found, math.nan)
 
 
 def onto(grid: TensorGrid, values: Any, exact: Any = None, limits: tuple[Any, Any] | None = None) -> Any:

@@ -128,6 +128,26 @@ def test_it_is_never_worse_than_what_it_started_from(tmp_path: Path) -> None:
     assert (tmp_path / "out" / made.file).read_bytes() == path.read_bytes()
 
 
+@pytest.mark.parametrize("operator", ["TANH", "LOGISTIC", "ABS", "GELU", "ELU"])
+def test_a_training_that_diverges_in_front_of_a_table_is_told(operator: str, tmp_path: Path) -> None:
+    """Tables have no entry for what is no number."""
+    layers = Layers(1, 4, 4, 3)
+    x = layers.one(operator, layers.conv(layers.x, 4, activation=0), **TABLES.get(operator, {}))
+    path = layers.save(tmp_path / "float.tflite", layers.dense(layers.reshape(x, 1, 64), 3))
+    teacher = small_teacher(tmp_path / "teacher.tflite")
+    asked = task(path, teacher, learning_rate=1e38, clip_norm=0, optimizer="sgd", holdout=0.0, rates=1)
+    with pytest.raises(InputError, match="infinite or no number"):
+        applied(asked, tmp_path / "out")
+
+
+TABLES: dict[str, Any] = {"GELU": {"kind": "GeluOptions", "approximate": False}}
+
+
+def small_teacher(path: Path) -> Path:
+    layers = Layers(1, 4, 4, 3)
+    return layers.save(path, layers.dense(layers.reshape(layers.conv(layers.x, 4), 1, 64), 3))
+
+
 def test_zeros_stay_zero(tmp_path: Path) -> None:
     path = changed(small(tmp_path / "float.tflite"), lambda w: np.where(np.abs(w) < np.median(np.abs(w)), 0, w))
     made = applied(task(path, small(tmp_path / "teacher.tflite", logits=2.0)), tmp_path / "out")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from edgekit.passes.qat.call import IntegerCall
-from edgekit.passes.qat.rounding import away, by_byte
+from edgekit.passes.qat.rounding import away, by_byte, looked_up
 from edgekit.trainable.libraries import tf
 from edgekit.trainable.operators.activations import hard_swish
 
@@ -19,7 +19,7 @@ def _looked_up(function: Real, nearest: Real = tf.round) -> Callable[[IntegerCal
         x, grid = step.call.stacked(0), step.grid(0)
         real = tf.cast(grid.real(grid.codes()), tf.float64)
         table = tf.cast(function(real), tf.float32) * (1.0 / step.result.scale)
-        exact = tf.gather(nearest(table), tf.cast(x, tf.int32) - grid.low)
+        exact = looked_up(nearest(table), x - float(grid.low))
         return step.onto(function(grid.real(x)) / step.result.scale, exact)
 
     return made
@@ -32,7 +32,7 @@ def _softmax(step: IntegerCall) -> Any:
     below = tf.reduce_max(x, -1, keepdims=True) - x
     steps = tf.cast(-grid.scale * beta, tf.float32) * tf.range(0, 256, dtype=tf.float32)
     table = tf.cast(tf.exp(tf.cast(steps, tf.float64)), tf.float32)
-    powers = tf.gather(table, tf.cast(below, tf.int32))
+    powers = looked_up(table, below)
     shares = powers * (1.0 / (tf.reduce_sum(powers, -1, keepdims=True) * step.result.scale))
     return step.onto(tf.nn.softmax(grid.real(x) * beta) / step.result.scale, away(shares))
 
