@@ -21,6 +21,10 @@ from edgekit.waist import graph
 from edgekit.waist.stepwise import Stepwise
 from edgekit.waist.tensors import Array
 
+NOTHING = 1e-15
+"""Below it is the scale of what is 0 throughout, as the forgotten state of an LSTM's first step: it has no range to be
+learned, and the square of the scale, by which its gradient is divided, is no float32."""
+
 
 @dataclass(frozen=True)
 class RoundedState:
@@ -180,6 +184,8 @@ class Simulation:
     def _learn(self, groups: Collection[int]) -> None:
         for tensor in groups:
             described = self.spec.main.tensors[tensor]
+            if described.scales[0] < NOTHING:
+                continue
             count, (_, high) = int(np.prod(described.shape)), LIMITS[described.dtype]
             self.scales[tensor] = Scale(
                 np.asarray(described.scales[0]), count, high - described.zero_points[0], f"tensor_{tensor}"

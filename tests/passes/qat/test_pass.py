@@ -16,7 +16,7 @@ from edgekit.waist.tensors import sqnr_db
 from tests import networks
 from tests.channels.generated import Layers
 from tests.lazy import Lazy
-from tests.passes.qat.integers import quantized, with_integer_weights
+from tests.passes.qat.integers import quantized, simulated, with_integer_weights
 
 tf = Lazy("tensorflow")
 mending = Lazy("edgekit.passes.qat.mending")
@@ -138,6 +138,22 @@ def test_a_training_that_diverges_in_front_of_a_table_is_told(operator: str, tmp
     asked = task(path, teacher, learning_rate=1e38, clip_norm=0, optimizer="sgd", holdout=0.0, rates=1)
     with pytest.raises(InputError, match="infinite or no number"):
         applied(asked, tmp_path / "out")
+
+
+@pytest.mark.parametrize("scale", [4e-23, 1e-16])
+def test_what_is_zero_throughout_has_no_range_to_learn(scale: float, tmp_path: Path) -> None:
+    """As the forgotten state in the first step of an LSTM: the quantizer makes its scale next to nothing."""
+    layers = Layers(1, 4, 4, 3)
+    x, other = layers.conv(layers.x, 4), layers.conv(layers.x, 4)
+    path = layers.save(tmp_path / "float.tflite", layers.dense(layers.two("ADD", x, other), 3))
+    tree = graph.parse(quantized(path)[0], path)
+    (adding,) = (o for o in graph.describe(tree)[0].operators if o.name == "ADD")
+    nothing, other = adding.inputs
+    assert {nothing, other} <= simulated(graph.pack(tree)).scales.keys()
+    tree.subgraphs[0].tensors[nothing].quantization.scale = np.array([scale], np.float32)
+    learned = simulated(graph.pack(tree)).scales
+    assert other in learned
+    assert nothing not in learned
 
 
 TABLES: dict[str, Any] = {"GELU": {"kind": "GeluOptions", "approximate": False}}
