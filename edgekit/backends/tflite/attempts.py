@@ -168,8 +168,10 @@ class Attempts:
                 found = self._best()
                 methods = (found.method,) if found.floats or found.sqnr_db < POOR_DB else ()
             for method in methods:
-                if not self._try(plan, engine, method) and not self._retry(plan, engine, method):
+                made = self._try(plan, engine, method) or self._retry(plan, engine, method)
+                if made is None:
                     break  # what an engine refuses with one choice of ranges it refuses with all
+                self._methods[method] = max(made.sqnr_db, self._methods.get(method, made.sqnr_db))
 
     def _asked(self) -> tuple[str, ...]:
         if self._settings.method not in {"auto", range_search.SEARCHED}:
@@ -210,7 +212,6 @@ class Attempts:
         except FAILURES as error:
             self._refused.append(f"{engine}: {first_line(error)}")
             return None
-        self._methods[method] = max(made.sqnr_db, self._methods.get(method, made.sqnr_db))
         self._made = worth_keeping([*self._made, made])  # a large file in memory is enough
         return made
 

@@ -67,7 +67,8 @@ def quantize(path: Path, inputs: dict[str, Array], trial: Trial, settings: Quant
         fitted = fitting.fitted(forms, judge, made.inputs, fold)
         tried = (*_tried(files, dropped, fitted), *_impossible(path, settings))
     kept_file = files[fitted.form]
-    notes += tuple(fit.problem for fit in fitted.tried if fit.problem and fit.way == settings.weights)
+    asked = (fitted.form, settings.weights)
+    notes += tuple(fit.problem for fit in fitted.tried if fit.problem and (fit.form, fit.way) == asked)
     return replace(kept_file, candidate=fitted.candidate, notes=(*notes, *kept_file.notes), tried=tried)
 
 
@@ -99,10 +100,13 @@ class _Quantization(NamedTuple):
     def files(self, made: Ready, judge: Judge) -> tuple[list[Quantized], list[Quantized]]:
         """The files whose weights are worth fitting, and those of other forms, which come less close."""
         asked = {equalization.ON: self._even_weights, evening.ACTIVATIONS: self._even_channels}
-        even = asked[self.settings.equalization](made, judge) if self.settings.equalization in asked else None
+        wanted = self.settings.equalization
+        even = asked[wanted](made, judge) if wanted in asked else None
         if even is not None:
             return [even], []
         plain = _found(Attempts(made, judge, self.settings, self.most), made, self.folder)
+        if wanted in asked:
+            return [replace(plain, notes=(*plain.notes, f"equalization={wanted} comes to nothing here"))], []
         if (even := self._even_weights(made, judge)) is not None:
             better = best([plain.candidate, even.candidate], whole=self.settings.full_integer) is even.candidate
             return ([even], [plain]) if better else ([plain], [even])
@@ -149,17 +153,19 @@ class _Quantization(NamedTuple):
 def _tried(files: list[Quantized], dropped: list[Quantized], fitted: fitting.FittedForm) -> Iterator[Tried]:
     """What was tried for a file, by the settings that make it again, and what could not be."""
     for fit in fitted.tried:
-        file = files[fit.form]
-        if fit.problem:
-            yield Tried(settings={"weights": fit.way}, problem=fit.problem)
-        else:
+        if not fit.problem:
             chosen = (fit.form, fit.way) == (fitted.form, fitted.candidate.plan.weights)
-            yield Tried(settings={"weights": fit.way} | file.settings, level_db=fit.level_db, chosen=chosen)
-    for file in (*files, *dropped):
+            settings = {"weights": fit.way} | files[fit.form].settings
+            yield Tried(settings=settings, level_db=fit.level_db, chosen=chosen)
+    done = {fit.way for fit in fitted.tried if not fit.problem}
+    for way, problem in dict.fromkeys((fit.way, fit.problem) for fit in fitted.tried if fit.way not in done):
+        yield Tried(settings={"weights": way}, problem=problem)
+    unfitted = (file for file in dropped if file.form != equalization.ON)  # even weights are for the fitted ones
+    for file in (*files, *unfitted):
         nearest: Settings = {"weights": "nearest", "equalization": file.form}
-        done = file.candidate.method if any(file is one for one in files) else ""  # that was told
+        told = file.candidate.method if any(file is one for one in files) else ""
         for method, level_db in file.methods.items():
-            if method != done:
+            if method != told:
                 yield Tried(settings=nearest | {"ranges": method}, level_db=level_db)
 
 
