@@ -142,7 +142,7 @@ def chosen(dependencies: Dependencies, rankings: Sequence[Ranking], count: Spend
     Raises:
         InputError: it cannot be had; what can is named.
     """
-    return _Choice(dependencies, rankings, count, wanted).until(wanted.most)
+    return _Choice(dependencies, rankings, count, wanted).made()
 
 
 @dataclass(frozen=True)
@@ -159,26 +159,26 @@ class _Offer:
 
 class _Choice:
     def __init__(self, dependencies: Dependencies, rankings: Sequence[Ranking], count: Spend, wanted: Goal) -> None:
-        self._dependencies, self._rankings, self._of = dependencies, rankings, wanted.of
+        self._dependencies, self._rankings, self._wanted = dependencies, rankings, wanted
         self._spend = count
         families = [ranking.family for ranking in rankings]
         self._counts = [counts(f, wanted.floor, wanted.multiple, wanted.begun.get(f.key, 0)) for f in families]
         self._steps = [0] * len(rankings)
         self._gone: set[int] = set()
         self._now = self._spend(Rest(dependencies, ()))
-        self._whole = wanted.whole
 
-    def until(self, most: float) -> set[int]:
-        """The channels to take, so that the network costs ``most`` at most; steps that became needless are undone.
+    def made(self) -> set[int]:
+        """The channels to take, so that the budget is met; steps that became needless are undone.
 
         Raises:
             InputError: it cannot be had; what can is named.
         """
+        most = self._wanted.most
         offers = {family: self._offer(family) for family in self._open()}
         taken = 0
         while self._now > most:
             if not offers:
-                raise self._unreachable(most)
+                raise unreachable(self._wanted, self._now)
             number = min(offers, key=lambda family: offers[family].price(self._now - most))
             self._gone |= self._next(number)
             self._steps[number] += 1
@@ -231,15 +231,17 @@ class _Choice:
         lost = ranking.losses[whole - allowed[step + 1]] - ranking.losses[whole - allowed[step]]
         return _Offer(float(lost), self._now - self._spend(Rest(self._dependencies, self._gone | self._next(number))))
 
-    def _unreachable(self, most: float) -> InputError:
-        wanted, possible = (max(0.0, 1 - part / self._whole) for part in (most, self._now))
-        less = int(possible * 100) / 100
-        sooner = f"ask for {less} or less: --set prune-channels.remove={less}; or for a smaller floor or multiple"
-        return InputError(
-            f"{100 * wanted:.4g}% of the {self._of} cannot go by removing channels: at most {possible:.1%} can.",
-            place="prune-channels: remove",
-            fix=sooner if less else "set floor or multiple to less, or leave the pass out",
-        )
+
+def unreachable(goal: Goal, left: float) -> InputError:
+    """That a budget cannot be had; ``left`` is the least that can be left."""
+    wanted, possible = (max(0.0, 1 - part / goal.whole) for part in (goal.most, left))
+    less = int(possible * 100) / 100
+    sooner = f"ask for {less} or less: --set prune-channels.remove={less}; or for a smaller floor or multiple"
+    return InputError(
+        f"{100 * wanted:.4g}% of the {goal.of} cannot go by removing channels: at most {possible:.1%} can.",
+        place="prune-channels: remove",
+        fix=sooner if less else "set floor or multiple to less, or leave the pass out",
+    )
 
 
 REVIEW = 16

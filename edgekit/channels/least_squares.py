@@ -103,11 +103,14 @@ def spanned(rows: Rows) -> Rows:
     """An orthonormal basis ``[features, at most rows]`` of what rows ``[rows, features]`` span.
 
     A ridge regression lies in the span of what was read, so that it can be solved there: of 18,432 features that 200
-    samples show, 200 numbers are to be found, not the inverse of a matrix of gigabytes.
+    samples show, 200 numbers are to be found, not the inverse of a matrix of gigabytes. Rows that hold no numbers tell
+    nothing; one direction of zeros is left if all are so, or zero.
     """
-    wide = rows.astype(np.float64)
+    wide = rows[np.isfinite(rows).all(axis=1)].astype(np.float64)
+    if not wide.any():
+        return np.zeros((rows.shape[1], 1), np.float32)
     values, vectors = np.linalg.eigh(wide @ wide.T)
-    known = values > SPAN * max(values[-1], np.finfo(np.float64).tiny)
+    known = values > SPAN * values[-1]
     return np.asarray(wide.T @ (vectors[:, known] / np.sqrt(values[known])), np.float32)
 
 

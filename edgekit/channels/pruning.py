@@ -13,7 +13,7 @@ from edgekit.channels import budget, cutting, dependencies, importance, repair
 from edgekit.channels.budget import Goal, Ranking, Spend
 from edgekit.channels.cutting import Rest
 from edgekit.channels.dependencies import Dependencies
-from edgekit.errors import Unsupported
+from edgekit.errors import InputError, Unsupported
 from edgekit.waist import cost, run
 from edgekit.waist.ordering import evenly
 from edgekit.waist.tensors import Array
@@ -83,21 +83,26 @@ def pruned(
         InputError: the budget cannot be met.
         Unsupported: LiteRT cannot run the network operator by operator.
     """
-    gone = _chosen(channels, rankings, spend, goal)
+    gone = chosen(channels, rankings, spend, goal)
     tree, rest = cutting.cut(channels, gone), Rest(channels, gone)
     count = repair.repair(rest, tree, samples) if repaired and gone else 0
     return Pruned(finished(tree), tuple(_told(channels, gone)), count)
 
 
-def _chosen(channels: Dependencies, rankings: Sequence[Ranking], spend: Spend, goal: Goal) -> set[int]:
-    """The channels that go. The bytes of a file are known once it is written: what is too much then goes as well."""
-    wanted = goal
-    while True:
-        gone = budget.chosen(channels, rankings, spend, wanted)
-        over = len(cutting.packed(cutting.cut(channels, gone))) - goal.most if goal.of == "bytes" else 0
-        if over <= 0:
-            return gone
+def chosen(channels: Dependencies, rankings: Sequence[Ranking], spend: Spend, goal: Goal) -> set[int]:
+    """The channels that go. The bytes of a file are known once it is written: what is too much then goes as well.
+
+    Raises:
+        InputError: the budget cannot be met.
+    """
+    gone, wanted = budget.chosen(channels, rankings, spend, goal), goal
+    while goal.of == "bytes" and (over := len(cutting.packed(cutting.cut(channels, gone))) - goal.most) > 0:
         wanted = replace(wanted, most=wanted.most - over)
+        try:
+            gone = budget.chosen(channels, rankings, spend, wanted)
+        except InputError as error:
+            raise budget.unreachable(goal, goal.most + over) from error
+    return gone
 
 
 def ranked(channels: Dependencies, samples: Mapping[int, Array], kind: str, seed: int) -> list[Ranking]:

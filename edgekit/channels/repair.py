@@ -30,6 +30,7 @@ MOST_FEATURES = 5000
 """Of a layer that reads more the weights are solved for in the span of `MOST_ROWS` rows: what all read is too large."""
 
 MOST_ROWS = 2048
+"""So many directions at most, whose products with one another take seconds."""
 
 ROUNDS = 6
 """How often a layer in front of an activation is solved once more, each time nearer to what passes it."""
@@ -72,7 +73,7 @@ def _repaired(layer: Linear, rest: Rest, tree: Any, before: ActivationWalk, afte
     current = _constant(tree, kernel)
     problem = _Problem(layer, rest, current.shape, beside, (before, after))
     change, offset = problem.solved(centered=bias >= 0)
-    if not np.isfinite(change).all():
+    if not (np.isfinite(change).all() and np.isfinite(offset).all()):
         return False
     moved = layer.matrix(current) + layer.together(change)
     edit.set_constant(tree, kernel, layer.weights(moved, current.shape))
@@ -124,11 +125,12 @@ class _Problem:
         self._basis = self._spanned() if features > min(MOST_FEATURES, len(self._has) * len(self._places)) else None
 
     def _spanned(self) -> Rows | None:
-        """What its rows span, if they are fewer than its features, or too many features to be solved for."""
+        """What some of its rows span, if it reads more features than there are rows, or than can be solved for."""
         if self._layer.depthwise:
             return None
         chosen = evenly(len(self._has), max(1, MOST_ROWS // len(self._places)))
-        return spanned(self._layer.rows(self._source[chosen], self._shape, self._made, self._places)[0])
+        rows = self._layer.rows(self._source[chosen], self._shape, self._made, self._places)[0]
+        return spanned(rows[evenly(len(rows), MOST_ROWS)])
 
     def solved(self, *, centered: bool) -> tuple[Matrix, Matrix]:
         """The change of its matrix ``[groups, features, outputs]`` and of its bias ``[groups, outputs]``."""

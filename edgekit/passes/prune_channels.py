@@ -74,7 +74,8 @@ class ChannelPass(TrainingPass):
             if done is None:
                 spend = latency.table(channels) if settings.of == "latency" else budget.spend(channels, settings.of)
                 whole = whole or _whole(file, settings.of) or spend(Rest(channels, ()))
-                goals = [_goal(task, settings, whole, begun, one) for one in (number, settings.rounds)]
+                ends = (number, settings.rounds) if number == 1 else (number,)  # what cannot be had is not begun
+                goals = [_goal(task, settings, whole, begun, one) for one in ends]
                 notes = self._round(task, settings, channels, (found, spend, goals), made)
                 _leave(folder, made, Round(whole=whole, notes=notes))
             else:
@@ -102,13 +103,13 @@ class ChannelPass(TrainingPass):
         how: tuple[data.TrainingData, Spend, Sequence[Goal]],
         made: Path,
     ) -> tuple[str, ...]:
-        """Remove some, and write what is left; notes on it. What cannot be had in the end is not begun."""
-        found, spend, (goal, last) = how
+        """Remove some, as the first goal asks, and write what is left; notes on it. Others must be within reach."""
+        found, spend, goals = how
         samples = _samples(channels, found)
         rankings = pruning.ranked(channels, samples, settings.importance, task.seed)
-        if goal != last:
-            budget.chosen(channels, rankings, spend, last)
-        pruned = pruning.pruned(channels, samples, goal, rankings=rankings, spend=spend, repaired=settings.repair)
+        for last in goals[1:]:
+            pruning.chosen(channels, rankings, spend, last)
+        pruned = pruning.pruned(channels, samples, goals[0], rankings=rankings, spend=spend, repaired=settings.repair)
         replacing.write(made, pruned.content)
         looked = len(next(iter(samples.values())))
         told = f"{pruned.repaired} layers solved anew by least squares on {looked} samples"

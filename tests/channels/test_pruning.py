@@ -147,6 +147,28 @@ def test_a_file_is_no_larger_than_was_asked_for(channels: Dependencies, remove: 
     assert len(pruned(channels, wanted)) <= wanted.most
 
 
+def test_bytes_that_cannot_go_are_told_as_they_were_asked_for(channels: Dependencies) -> None:
+    """Asking for what the message names as possible is not answered by another such message."""
+    least = len(pruning.finished(cutting.cut(channels, everything(channels))))
+    whole = budget.spend(channels, "bytes")(Rest(channels, ()))
+    for over in (-1, -40, -400):
+        wanted = goal(channels, 1 - (least + over) / whole, "bytes")
+        with pytest.raises(InputError, match=r"at most \d+\.\d% can") as raised:
+            pruned(channels, wanted)
+        assert str(raised.value).startswith(f"{100 * (1 - wanted.most / wanted.whole):.4g}% of the bytes")
+        share = float(str(raised.value.fix).split()[2])
+        assert pruned(channels, goal(channels, share, "bytes"))
+
+
+def everything(channels: Dependencies) -> set[int]:
+    """All channels but those of the least share that stays."""
+    return {
+        channel
+        for ranking in pruning.ranked(channels, {}, "l1", 0)
+        for channel in ranking.order[: len(ranking.order) - budget.counts(ranking.family, 0.1, 1)[-1]]
+    }
+
+
 def test_the_bytes_are_those_of_the_file(channels: Dependencies, tmp_path: Path) -> None:
     spend = budget.spend(channels, "bytes")
     for share in (0.2, 0.5):
@@ -185,6 +207,12 @@ def test_floors_are_of_what_a_first_round_began_with(channels: Dependencies) -> 
     whole = len(family.channels)
     assert budget.counts(family, 0.5, 1, begun=whole * 3 // 2)[-1] == -(-whole * 3 // 4)
     assert budget.counts(family, 0.9, 1, begun=whole * 2) == [whole]
+
+
+def test_a_family_is_known_again_in_the_file_of_the_next_round(channels: Dependencies, tmp_path: Path) -> None:
+    path = tmp_path / "cut.tflite"
+    path.write_bytes(pruned(channels, goal(channels, 0.3)))
+    assert [family.key for family in pruning.found(path).families] == [family.key for family in channels.families]
 
 
 def test_a_coarse_step_goes_only_if_nothing_finer_is_enough(channels: Dependencies) -> None:
@@ -318,6 +346,14 @@ def test_a_basis_is_orthonormal_and_spans_what_was_read() -> None:
     assert basis.shape == (40, 6)
     assert np.allclose(basis.T @ basis, np.eye(6), atol=1e-5)
     assert np.allclose(rows @ basis @ basis.T, rows, atol=1e-4)
+
+
+def test_rows_of_zeros_or_of_no_numbers_span_nothing() -> None:
+    rows = np.random.default_rng(0).standard_normal((4, 9)).astype(np.float32)
+    rows[2, 1] = np.nan
+    assert np.array_equal(spanned(rows), spanned(rows[[0, 1, 3]]))
+    for value in (0, np.nan, np.inf):
+        assert np.array_equal(spanned(np.full((3, 5), value, np.float32)), np.zeros((5, 1)))
 
 
 @pytest.mark.parametrize("kind", ["conv", "depthwise"])
