@@ -64,7 +64,7 @@ class NncfSettings(Noun, frozen=True, kw_only=True):
         return self.range_estimator if self.ranges == "auto" else ESTIMATORS.get(self.ranges, self.ranges)
 
     def way(self, bias: str, estimator: str) -> Settings:
-        """What a user says to have a way to correct biases, and to find ranges."""
+        """The settings of one way to correct biases, and to find ranges; NNCF's own ranges are no word of users."""
         said = {own: name for name, own in ESTIMATORS.items()}
         return {"weights": bias, "ranges": said.get(estimator, estimator)}
 
