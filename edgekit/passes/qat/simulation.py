@@ -129,8 +129,7 @@ class Simulation:
         read, made = (tuple(state.grids.get(t) for t in side) for side in (operator.inputs, operator.outputs))
         step = IntegerCall(call, read, made, self._parts.get(operator.index, 1))
         known = None if operator.index in self._as_it_is else row(operator, self.spec.main.tensors)
-        results = (known or AsItIs(self._stepwise))(step)
-        return [Operand(one, call.sampled) for one in (results if isinstance(results, list) else [results])]
+        return _operands(call, (known or AsItIs(self._stepwise))(step))
 
     def _of_floats(self, call: Call) -> list[Operand]:
         """An operator of floats; LiteRT computes what has no form in TensorFlow, such as loops over integer weights."""
@@ -139,8 +138,7 @@ class Simulation:
         except NotLiftedError:
             self._as_it_is.add(call.operator.index)
             nothing = (None,) * len(call.operands), (None,) * len(call.results)
-            results = AsItIs(self._stepwise)(IntegerCall(call, *nothing, 1))
-            return [Operand(one, call.sampled) for one in (results if isinstance(results, list) else [results])]
+            return _operands(call, AsItIs(self._stepwise)(IntegerCall(call, *nothing, 1)))
 
     def of_integers(self, operator: graph.Operator) -> bool:
         """Whether an operator reads or makes integers that have a scale."""
@@ -210,3 +208,8 @@ class Simulation:
         source = operator.inputs[layer.source]
         most = TensorGrid.of(self.spec.main.tensors[source]).reach if self.spec.on_grid(source) else hybrid.REACH
         return parts(layer.reach(self.spec.integers(operator.inputs[layer.weights]), most))
+
+
+def _operands(call: Call, results: Any) -> list[Operand]:
+    """What an operator makes, one result or several, as operands of others."""
+    return [Operand(one, call.sampled) for one in (results if isinstance(results, list) else [results])]

@@ -63,7 +63,11 @@ class Helps:
         self._file, self._waist, self._blames = file, waist, blames
 
     def of(
-        self, suspect: Suspect, before_db: float, output_db: Callable[[Array], float | None] | None = None
+        self,
+        suspect: Suspect,
+        before_db: float,
+        output_before_db: float | None = None,
+        output_db: Callable[[Array], float | None] | None = None,
     ) -> tuple[Help, ...]:
         """What brings an operator's result closer by `LEAST_GAIN_DB`, and the outputs too, each remedy once.
 
@@ -72,6 +76,7 @@ class Helps:
         Args:
             suspect: the operator.
             before_db: SQNR of its result as it is.
+            output_before_db: that of the outputs with it.
             output_db: that of the outputs with another result ``[N, *shape]``, None if they are equal; None if nobody
                 can tell.
         """
@@ -79,13 +84,12 @@ class Helps:
         got = grids.real(self._file.graph.tensors[suspect.tensor], suspect.got)
         others = slice(1, None, 2) if len(got) > 1 else slice(None)
         level = sqnr_db(suspect.truth[others], got[others])
-        before_at_outputs = None if output_db is None else output_db(got)
         for tried in self._tried(suspect):
             after = before_db + sqnr_db(suspect.truth[others], tried.result[others]) - level
             known = found.get(tried.remedy)
             if after < before_db + LEAST_GAIN_DB or (known is not None and known.after_db >= after):
                 continue
-            outputs = before_at_outputs, None if output_db is None else output_db(tried.result)
+            outputs = output_before_db, None if output_db is None else output_db(tried.result)
             if output_db is not None and not _gains(*outputs):
                 continue
             found[tried.remedy] = Help(

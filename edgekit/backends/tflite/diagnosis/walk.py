@@ -273,7 +273,7 @@ class Walk:
                 output_db=output,
                 through=through,
                 blames=() if alone is None else self._blames.of(suspect),
-                helps=self._helps.of(suspect, alone, outputs)
+                helps=self._helps.of(suspect, alone, output, outputs)
                 if alone is not None and self._is_bad(output, alone)
                 else (),
             )
