@@ -3,9 +3,10 @@
 from typing import Any
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
-from edgekit.backends.tflite import equalization
-from edgekit.waist import graph
+from edgekit.equalization import weights
+from edgekit.waist import edit, graph
 
 
 def as_float(model: Any) -> None:
@@ -16,21 +17,21 @@ def as_float(model: Any) -> None:
             assert values is not None
             shape = [-1 if axis == tensor.axis else 1 for axis in range(values.ndim)]
             stored = model.subgraphs[0].tensors[tensor.index]
-            stored.type, stored.quantization = equalization.schema.TensorType.FLOAT32, None
+            stored.type, stored.quantization = schema.TensorType.FLOAT32, None
             scaled = values * np.array(tensor.scales).reshape(shape if len(tensor.scales) > 1 else ())
-            equalization.edit.set_constant(model, tensor.index, scaled.astype("f"))
+            edit.set_constant(model, tensor.index, scaled.astype("f"))
 
 
 def spread_out(model: Any, apart: float, seed: int = 0) -> int:
     """Multiply the channels between layers by up to ``apart``, in place, without changing the float function."""
     random = np.random.default_rng(seed)
-    pairs = list(equalization._pairs(model, graph.describe(model)[0], frozenset()))
+    pairs = list(weights.pairs(model, graph.describe(model)[0]))
     for first, second, _ in pairs:
 
         def changed(found: Any, tensor: int, factor: Any) -> None:
             values = graph.constant(model, 0, tensor)
             assert values is not None
-            equalization.edit.set_constant(model, tensor, (values * factor).astype("f"))
+            edit.set_constant(model, tensor, (values * factor).astype("f"))
 
         factors = apart ** random.uniform(-0.5, 0.5, first.weights.shape[-1 if first.weights.shape[0] == 1 else 0])
         depthwise = first.operator.name == "DEPTHWISE_CONV_2D"

@@ -1,84 +1,20 @@
-"""Weights of two layers in a row brought to one scale, channel by channel, without changing what the network computes.
+"""Files of a float network whose weights of two layers in a row have one scale, if that is wanted (`weights`)."""
 
-A channel that the first layer makes may be divided by any positive number if the second layer's weights for it are
-multiplied by the same, as long as nothing in between but a ReLU, a pool or a change of shape sees it. With that, the
-channel's largest weights become equal in both layers, so that one scale for all weights of a layer serves them all:
-cross-layer equalization, "Data-Free Quantization Through Weight Equalization and Bias Correction" (Nagel et al., 2019).
-
-A ReLU6 caps every channel at the same value, whatever it was divided by. The paper replaces it by a ReLU. Here it
-stays: a channel that samples drive to its cap, or near it, is not divided, and no other one so that it gets there.
-So the network is what it was on all of them, and beyond them a cap does what the end of an integer range does anyway.
-"""
-
-from collections.abc import Iterator, Mapping
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
-from numpy.typing import NDArray
 
-from edgekit.backends.tflite.layerwise.layers import Layer, layer
 from edgekit.backends.tflite.plan import QuantizationSettings
-from edgekit.backends.tflite.ranges import observe
-from edgekit.waist import balancing, edit, graph, named
-from edgekit.waist.exact import Wiring
+from edgekit.equalization import homogeneous, weights
+from edgekit.equalization.observing import observe
+from edgekit.waist import graph, named
 from edgekit.waist.tensors import Array
-
-Floats = NDArray[np.float64]
-
-CAP = 6.0
-"""Of a ReLU6."""
-
-HEADROOM = 1.25
-"""How far below its cap a channel stays on samples that is divided: others may have larger values."""
-
-HOMOGENEOUS = {"RELU", "RELU6", "LEAKY_RELU", "MAX_POOL_2D", "AVERAGE_POOL_2D", "MEAN", "PAD", "RESHAPE"}
-"""Operators for which a channel times a positive number is the result's channel times that number."""
-
-_RELU6 = schema.ActivationFunctionType.RELU6
-
-SCALABLE = {schema.ActivationFunctionType.NONE, schema.ActivationFunctionType.RELU, _RELU6}
-"""What may be fused with any of them, and with the first layer."""
-
 
 ON = "on"
 """The setting that asks for it."""
 
 NONE = "no two layers stand in a row whose weights could be brought to one scale"
 """What is said of a network of which nothing is equalized."""
-
-
-class Pair(NamedTuple):
-    """Two layers, the second of which alone reads what the first makes; ``capped`` are tensors in between."""
-
-    first: Layer
-    second: Layer
-    capped: tuple[int, ...] = ()
-
-
-def capped(main: graph.Graph) -> frozenset[int]:
-    """Tensors that a ReLU6 makes, by itself or fused with another operator."""
-    return frozenset(operator.outputs[0] for operator in main.operators if is_capped(operator))
-
-
-def equalize(model: Any, kept: frozenset[int] = frozenset(), peaks: Mapping[int, Array] | None = None) -> int:
-    """Equalize the weights of all pairs of layers in a float network, in place.
-
-    Args:
-        model: object tree of a TFLite file.
-        kept: operators that stay float, which are left alone.
-        peaks: the largest value of each channel ``[channels]`` in samples, for tensors that are `capped`; pairs around
-            others of these are left alone.
-
-    Returns:
-        How many pairs there are.
-    """
-    rows = Rows(model, kept, peaks or {})
-    balancing.settle(rows.pairs, partial(_balanced, rows))
-    rows.store()
-    return len(rows.pairs)
 
 
 def equalized(path: Path, inputs: dict[str, Array], settings: QuantizationSettings, folder: Path) -> Path | None:
@@ -94,10 +30,10 @@ def equalized(path: Path, inputs: dict[str, Array], settings: QuantizationSettin
         return None
     model = graph.load(path)
     main = graph.describe(model)[0]
-    kept, cut = named.makers(main, settings.floats), capped(main)
+    kept, cut = named.makers(main, settings.floats), homogeneous.capped(main)
     seen = observe(path, main, inputs, np.arange(1), settings.seed, by_channel=cut).activations if cut else {}
     peaks = {tensor: one.channels[1] for tensor, one in seen.items() if one.channels is not None}
-    if not equalize(model, kept, peaks):
+    if not weights.equalize(model, kept, peaks):
         return None
     (folder / "even").mkdir()
     even = folder / "even" / path.name
@@ -109,137 +45,4 @@ def is_possible(path: Path, settings: QuantizationSettings) -> bool:
     """Whether layers stand in a row in a float network's file, as far as can be told without samples."""
     model = graph.load(path)
     main = graph.describe(model)[0]
-    return any(_pairs(model, main, named.makers(main, settings.floats)))
-
-
-class Rows:
-    """The layers in a row of a float network, whose channels may be divided.
-
-    ``pairs`` in the order of execution; ``layers`` and ``weights`` (as `Layer.matrices`, float64) by operator.
-
-    Args:
-        model: object tree of a TFLite file.
-        kept: operators that are left alone.
-        peaks: see `equalize`.
-    """
-
-    def __init__(
-        self, model: Any, kept: frozenset[int] = frozenset(), peaks: Mapping[int, Array] | None = None
-    ) -> None:
-        self._model, self._peaks = model, peaks or {}
-        found = _pairs(model, graph.describe(model)[0], kept)
-        self.pairs = tuple(pair for pair in found if self._peaks.keys() >= set(pair.capped))
-        self.layers = {layer.operator.index: layer for pair in self.pairs for layer in pair[:2]}
-        self.weights = {index: found.matrices().astype(np.float64) for index, found in self.layers.items()}
-        self._divisors: dict[int, Floats] = {}
-
-    def read(self, pair: Pair) -> Floats:
-        """The second layer's weights for each channel of the first ``[groups, outputs, taps, channels]``."""
-        second = self.weights[pair.second.operator.index]
-        first = self.weights[pair.first.operator.index]
-        return second.reshape(*second.shape[:2], -1, first.shape[0] * first.shape[1] // len(second))
-
-    def divide(self, pair: Pair, factors: Floats) -> None:
-        """Divide the first layer's channels by numbers > 0 ``[channels]``, multiply what the second has for it."""
-        first, second = (found.operator.index for found in pair[:2])
-        scaled = self.read(pair) * factors.reshape(len(self.weights[second]), 1, 1, -1)
-        self.weights[second] = scaled.reshape(self.weights[second].shape)
-        self.weights[first] = self.weights[first] / factors.reshape(*self.weights[first].shape[:2], 1)
-        self._divisors[first] = self._divisors.get(first, np.ones(1)) * factors
-
-    def allowed(self, pair: Pair, factors: Floats) -> Floats:
-        """Factors ``[channels]`` with which no sample drives a channel to a cap that did not before."""
-        before = self._divisors.get(pair.first.operator.index, np.ones(1))
-        for tensor in pair.capped:
-            least = np.asarray(self._peaks[tensor], np.float64) * HEADROOM / CAP
-            factors = np.where(least <= 1, np.maximum(before * factors, least) / before, 1.0)
-        return factors
-
-    def store(self) -> None:
-        """Write the weights, and the biases that belong to them, into the network."""
-        for index, found in self.layers.items():
-            edit.set_constant(self._model, found.kernel, found.as_weights(self.weights[index]))
-            bias = None if found.bias < 0 or index not in self._divisors else graph.constant(self._model, 0, found.bias)
-            if bias is not None:
-                divided = bias / self._divisors[index].reshape(bias.shape)
-                edit.set_constant(self._model, found.bias, divided.astype(np.float32))
-
-
-def _balanced(rows: Rows, pair: Pair) -> Floats:
-    """Divide channels so that their largest weights are equal in both layers; by what ``[channels]``."""
-    made = np.abs(rows.weights[pair.first.operator.index]).max(2).ravel()
-    read = np.abs(rows.read(pair)).max((1, 2)).ravel()
-    factors = rows.allowed(pair, balancing.factors(made, read))
-    rows.divide(pair, factors)
-    return factors
-
-
-def _pairs(model: Any, main: graph.Graph, kept: frozenset[int]) -> Iterator[Pair]:
-    wiring = Wiring(main)
-    for operator in main.operators:
-        first = None if operator.index in kept else own_layer(model, main, operator)
-        if first is None or operator.options.get("fusedActivationFunction", 0) not in SCALABLE:
-            continue
-        between = _between(model, wiring, operator)
-        reader = _reader(wiring, between[-1])
-        second = None if reader is None or reader.index in kept else own_layer(model, main, reader)
-        if second is not None and _fits(first, second, main):
-            yield Pair(first, second, tuple(one.outputs[0] for one in between if is_capped(one)))
-
-
-def own_layer(model: Any, main: graph.Graph, operator: graph.Operator) -> Layer | None:
-    """An operator as a layer if nothing else reads its weights and bias."""
-    found = None if operator.name == "BATCH_MATMUL" else layer(model, main, operator)  # which may have no channels
-    constants = set() if found is None else {found.kernel, found.bias} - {-1}
-    uses = sum(tensor in constants for other in main.operators for tensor in other.inputs)
-    return found if uses == len(constants) else None
-
-
-def _between(model: Any, wiring: Wiring, operator: graph.Operator) -> list[graph.Operator]:
-    """An operator and the homogeneous ones behind it, each of which alone reads the one before."""
-    found = [operator]
-    while True:
-        reader = _reader(wiring, found[-1])
-        if reader is None or reader.name not in HOMOGENEOUS:
-            return found
-        fused = reader.options.get("fusedActivationFunction", 0)
-        width = wiring.graph.tensors[reader.outputs[0]].shape[-1:]
-        if fused not in SCALABLE or not keeps_channels(model, wiring.graph, reader):
-            return found
-        if is_capped(reader) and width != wiring.graph.tensors[operator.outputs[0]].shape[-1:]:
-            return found
-        found.append(reader)
-
-
-def _reader(wiring: Wiring, operator: graph.Operator) -> graph.Operator | None:
-    """The operator that alone reads what another one makes."""
-    readers = wiring.readers.get(operator.outputs[0], [])
-    return readers[0] if len(readers) == 1 and operator.outputs[0] not in wiring.graph.outputs else None
-
-
-def is_capped(operator: graph.Operator) -> bool:
-    """Whether an operator's values end at `CAP`."""
-    return operator.name == "RELU6" or operator.options.get("fusedActivationFunction", 0) == _RELU6
-
-
-def keeps_channels(model: Any, main: graph.Graph, operator: graph.Operator) -> bool:
-    """Whether the last axis still counts the channels, or several places of all of them one after another."""
-    before, after = (main.tensors[tensor].shape for tensor in (operator.inputs[0], operator.outputs[0]))
-    if not before or not after:
-        return False
-    if operator.name == "RESHAPE":
-        return after[-1] % before[-1] == 0
-    if operator.name == "MEAN":
-        axes = graph.constant(model, 0, operator.inputs[1])
-        if axes is None or any(int(axis) % len(before) == len(before) - 1 for axis in axes.ravel()):
-            return False
-    return before[-1] == after[-1]
-
-
-def _fits(first: Layer, second: Layer, main: graph.Graph) -> bool:
-    """Whether what the second reads are the first's channels, in whole rows."""
-    channels = main.tensors[first.operator.outputs[0]].shape[-1]
-    width = main.tensors[second.source].shape[-1]
-    if second.operator.name == "FULLY_CONNECTED":
-        return bool(second.weights.shape[-1] % channels == 0 and width % channels == 0)
-    return width == channels
+    return any(weights.pairs(model, main, named.makers(main, settings.floats)))

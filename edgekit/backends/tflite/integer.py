@@ -18,8 +18,8 @@ from edgekit.backends.tflite.attempts import Attempts, Quantized, at_their_place
 from edgekit.backends.tflite.judge import CLEARLY_WORSE_DB, EDGES, SCORED_SAMPLES, Judge, best, scored
 from edgekit.backends.tflite.layerwise import fitting
 from edgekit.backends.tflite.plan import QuantizationSettings
-from edgekit.backends.tflite.ranges import Observation
 from edgekit.backends.tflite.ready import Ready, Used, norms, ready
+from edgekit.equalization.observing import Observation
 from edgekit.errors import Unsupported
 from edgekit.nouns.building import Tried
 from edgekit.nouns.quantization import Settings

@@ -12,9 +12,10 @@ import numpy as np
 
 from edgekit.backends.tflite import engines, weights
 from edgekit.backends.tflite.judge import Judge, scored
-from edgekit.backends.tflite.layerwise import WAYS, fitting, layers
+from edgekit.backends.tflite.layerwise import WAYS, fitting
 from edgekit.backends.tflite.layerwise.grid import Granularity, Scheme
 from edgekit.backends.tflite.plan import QuantizationPlan
+from edgekit.equalization.layers import layer
 from edgekit.errors import EndlessError
 from edgekit.nouns.building import Tried
 from edgekit.waist import graph, state
@@ -132,7 +133,7 @@ def stored(path: Path, content: bytes) -> dict[int, Scheme]:
     makers = {made.tensors[tensor].name: operator for operator in made.operators for tensor in operator.outputs}
     schemes: dict[int, Scheme] = {}
     for operator in main.operators:
-        found = layers.layer(model, main, operator)
+        found = layer(model, main, operator)
         same = makers.get(main.tensors[operator.outputs[0]].name) if operator.outputs else None
         if found is None or same is None or same.name != operator.name:
             continue

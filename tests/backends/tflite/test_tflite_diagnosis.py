@@ -9,14 +9,14 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edgekit.backends.tflite import TFLiteBackend
 from edgekit.backends.tflite.diagnosis import diagnose, helps
-from edgekit.backends.tflite.tracing import Trace
+from edgekit.equalization.tracing import Trace
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.diagnosis import Diagnosis, OperatorDiagnosis
 from edgekit.nouns.model import Waist
 from edgekit.waist import edit, graph
 from edgekit.waist.causes import LEAST_GAIN_DB
 from tests import networks
-from tests.backends.tflite import test_tflite_tracing
+from tests.equalization.spread import branched
 
 COUNT = 24
 
@@ -338,7 +338,7 @@ def test_a_file_of_equalized_layers_is_held_against_the_network_with_its_channel
 @pytest.mark.parametrize("kind", ["shuffles", "residual"])
 def test_channels_that_were_divided_wherever_they_lie_are_blamed_on_no_layer(kind: str, tmp_path: Path) -> None:
     """Held against its source as against the network with divided channels, which the quantizer read."""
-    source = test_tflite_tracing.made(tmp_path / "waist.tflite", kind, 0)
+    source = branched(tmp_path / "waist.tflite", kind, 0)
     model = graph.load(source)
     trace = Trace(model)
     by = 10 ** np.random.default_rng(0).uniform(-1, 0, trace.count)

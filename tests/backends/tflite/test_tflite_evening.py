@@ -2,7 +2,6 @@
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,46 +13,16 @@ from edgekit.backends.tflite.plan import QuantizationPlan, QuantizationSettings
 from edgekit.backends.tflite.ready import Used
 from tests import networks
 from tests.backends.integers import Quantized, normal
-from tests.backends.tflite import test_tflite_tracing
-
-RELU, RELU6 = 1, 3
+from tests.equalization.spread import KINDS, RELU6, branched, in_a_row
 
 
-def apart(path: Path, seed: int, *, activation: int = RELU, depthwise: bool = True) -> Path:
-    """Convolutions in a row whose activations have channels up to 30:1 apart, which the layers behind make up for."""
-    random = np.random.default_rng(seed)
-    sizes = 10 ** random.uniform(-1.5, 0, 16)
-    net = networks.Network()
-    x = net.input("x", (1, 8, 8, 3))
-    options: dict[str, Any] = {
-        "strideH": 1,
-        "strideW": 1,
-        "padding": networks.SAME,
-        "fusedActivationFunction": activation,
-    }
-    options |= {"dilationHFactor": 1, "dilationWFactor": 1}
-
-    def constants(name: str, weights: Any, count: int) -> list[int]:
-        return [net.constant(f"{name}k", weights.astype(np.float32)), net.constant(f"{name}b", np.zeros(count, "f"))]
-
-    first = random.standard_normal((16, 3, 3, 3)) * sizes[:, None, None, None] / 3
-    h = net.operator("CONV_2D", [x, *constants("a", first, 16)], (1, 8, 8, 16), kind="Conv2DOptions", **options)
-    if depthwise:
-        middle = random.standard_normal((1, 3, 3, 16))
-        depth = options | {"depthMultiplier": 1, "kind": "DepthwiseConv2DOptions"}
-        h = net.operator("DEPTHWISE_CONV_2D", [h, *constants("d", middle, 16)], (1, 8, 8, 16), **depth)
-    last = random.standard_normal((8, 1, 1, 16)) / sizes
-    linear = options | {"fusedActivationFunction": 0}
-    return net.save(
-        path, net.operator("CONV_2D", [h, *constants("z", last, 8)], (1, 8, 8, 8), kind="Conv2DOptions", **linear)
-    )
-
-
-@pytest.mark.parametrize(("seed", "depthwise", "activation"), [(0, True, RELU), (1, False, RELU), (2, True, RELU6)])
+@pytest.mark.parametrize(
+    ("seed", "depthwise", "activation"), [(0, True, networks.RELU), (1, False, networks.RELU), (2, True, RELU6)]
+)
 def test_evened_channels_err_less_on_inputs_that_nobody_saw(
     tmp_path: Path, seed: int, *, depthwise: bool, activation: int
 ) -> None:
-    waist = apart(tmp_path / "model.tflite", seed, depthwise=depthwise, activation=activation)
+    waist = in_a_row(tmp_path / "model.tflite", seed, depthwise=depthwise, activation=activation)
     fresh = normal(waist, 32, seed=7)
     levels = {}
     for way in ("auto", "off"):
@@ -64,11 +33,11 @@ def test_evened_channels_err_less_on_inputs_that_nobody_saw(
     assert levels["auto"] > levels["off"] + 2
 
 
-@pytest.mark.parametrize("kind", test_tflite_tracing.KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_few_samples_looked_at_again_tell_the_extremes_of_all(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waist = test_tflite_tracing.made(tmp_path / "model.tflite", kind, 3)
+    waist = branched(tmp_path / "model.tflite", kind, 3)
     samples, rows = {"x": next(iter(normal(waist, 48).values()))}, np.arange(48)
     samples["x"][40] *= 4  # what is not looked at again reaches farthest
     used = Used(rows, rows[:4])
@@ -93,7 +62,7 @@ def test_a_few_samples_looked_at_again_tell_the_extremes_of_all(
 def test_networks_too_large_for_a_second_look_at_all_samples_are_evened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waist = test_tflite_tracing.made(tmp_path / "model.tflite", "shuffles", 0)
+    waist = branched(tmp_path / "model.tflite", "shuffles", 0)
     fresh, levels = normal(waist, 32, seed=7), []
     for most in (1e12, 0):
         monkeypatch.setattr(evening, "LOOKED_AT_MACS", most)
@@ -103,16 +72,11 @@ def test_networks_too_large_for_a_second_look_at_all_samples_are_evened(
     assert levels[1] > levels[0] - 0.5
 
 
-def test_channels_go_half_of_the_way_and_those_of_zeros_stay() -> None:
-    found = evening._factors(np.array([4.0, 1.0, 0.0, 1e-6]), np.full(4, 4.0))
-    assert found == pytest.approx([1.0, 0.5, 1.0, 0.125])
-
-
 @pytest.mark.parametrize(("even_db", "place"), [(29.0, 0), (30.1, 0), (30.3, 1), (33.0, 1)])
 def test_samples_that_nothing_is_fitted_to_choose_the_form(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, even_db: float, place: int
 ) -> None:
-    waist = apart(tmp_path / "model.tflite", 0)
+    waist = in_a_row(tmp_path / "model.tflite", 0)
     levels = {"plain": 30.0, "even": even_db}
     monkeypatch.setattr(fitting, "Holdout", lambda *_: SimpleNamespace(expected_db=lambda one: levels[one.method]))
     forms = [
@@ -125,3 +89,31 @@ def test_samples_that_nothing_is_fitted_to_choose_the_form(
     fold = fitting.Fold(np.arange(8), np.arange(8, 16))
     best, found, _ = fitting.fitted(forms, SimpleNamespace(), normal(waist, 16), fold)
     assert (found, best.method) == (place, [*levels][place])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_channels_that_are_evened_wherever_they_lie_err_less_on_inputs_that_nobody_saw(
+    kind: str, tmp_path: Path
+) -> None:
+    waist = branched(tmp_path / "waist.tflite", kind, 0)
+    fresh = normal(waist, 32, seed=7)
+    levels = {}
+    for way in ("auto", "off"):
+        built = Quantized(
+            waist, normal(waist, 48), tmp_path / way, settings={"weights": "nearest", "equalization": way}
+        )
+        levels[way] = min(built.sqnr_db(fresh).values())
+        assert any("nearer to one size" in note for note in built.made.notes) == (way == "auto")
+    assert levels["auto"] > levels["off"] + 2
+
+
+def test_channels_next_to_what_stays_float_are_evened_as_well(tmp_path: Path) -> None:
+    waist = branched(tmp_path / "waist.tflite", "residual", 0)
+    fresh = normal(waist, 32, seed=7)
+    levels = {}
+    for way in ("auto", "off"):
+        settings = {"weights": "nearest", "equalization": way, "float_operators": (0,)}
+        built = Quantized(waist, normal(waist, 48), tmp_path / way, settings=settings)
+        assert any("stays float32: CONV_2D" in note for note in built.made.notes)
+        levels[way] = min(built.sqnr_db(fresh).values())
+    assert levels["auto"] > levels["off"] + 2

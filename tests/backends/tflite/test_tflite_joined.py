@@ -9,7 +9,7 @@ from edgekit.backends.tflite.joined import joined
 from edgekit.waist import graph
 from tests import networks
 from tests.backends.integers import Quantized, normal
-from tests.backends.tflite.test_tflite_tracing import COUNT, Net
+from tests.equalization.spread import COUNT, Net
 
 
 def test_operands_take_the_range_of_the_join_and_those_that_others_read_keep_theirs(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from edgekit.backends.tflite.layerwise import fitting, grid, layers
 from edgekit.backends.tflite.layerwise.grid import Scheme
 from edgekit.backends.tflite.layerwise.holdout import Holdout
 from edgekit.backends.tflite.layerwise.reconstruction import reconstruct
-from edgekit.backends.tflite.ranges import choose, observe
+from edgekit.backends.tflite.ranges import choose
+from edgekit.equalization.observing import observe
 from edgekit.errors import Unsupported
 from edgekit.waist import graph, run
 from edgekit.waist.stepwise import Stepwise

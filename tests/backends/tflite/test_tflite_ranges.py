@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edgekit.backends.tflite import ranges
+from edgekit.equalization import observing
 from edgekit.waist import graph
 from edgekit.waist.graph import Graph
 from tests import networks
@@ -30,9 +31,9 @@ ANY = st.one_of(
 @example([float("-inf"), 1.0], "p99.9", "SOFTMAX", 1)
 @settings(deadline=None, max_examples=200)
 def test_any_activation_gets_a_range(values: list[float], method: str, function: str, samples: int) -> None:
-    seen = ranges.Observed()
+    seen = observing.Observed()
     for _ in range(samples):
-        ranges._look(seen, np.array([values], np.float32), samples, np.random.default_rng(0), rows=bool(function))
+        observing._look(seen, np.array([values], np.float32), samples, np.random.default_rng(0), rows=bool(function))
     if seen.low > seen.high:  # nothing finite was seen, and the activation is left out
         return
     if function:
@@ -85,6 +86,6 @@ def test_what_is_padded_with_lies_in_the_operands_range(value: float, tmp_path: 
     path = net.save(tmp_path / "waist.tflite", net.operator("RELU", [padded], (1, 8, 8, 2), name="y"))
     samples = {"x": normal(path)["source_x"]}
     main = graph.read(path)[0]
-    found = ranges.choose(main, ranges.observe(path, main, samples, np.arange(2), 0).activations, "minmax")
+    found = ranges.choose(main, observing.observe(path, main, samples, np.arange(2), 0).activations, "minmax")
     (low, high), (least, most) = (found[main.operators[0].inputs[0]], (samples["x"].min(), samples["x"].max()))
     assert (low, high) == pytest.approx((least, most) if value == -1e9 else (min(least, value), max(most, value)))

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from edgekit.backends.tflite import ready
-from edgekit.backends.tflite.layerwise.layers import KINDS
+from edgekit.equalization.layers import KINDS
 from edgekit.waist import graph
 from tests import networks
 from tests.backends.integers import Quantized, normal
-from tests.backends.tflite.test_tflite_tracing import COUNT, DILATION, OPTIONS, Net
+from tests.equalization.spread import COUNT, DILATION, OPTIONS, Net
 
 SIZES = np.array([1.0] * (COUNT - 1) + [1e-6])
 """Of the channels that a layer reads, the last one a millionth of the others; its weights make up for that."""

@@ -13,7 +13,8 @@ from edgekit.nouns.building import Built, Tried
 from edgekit.nouns.model import Precision
 from tests import networks
 from tests.backends.integers import normal
-from tests.backends.tflite import test_tflite_tracing, test_tflite_weight_only
+from tests.backends.tflite import test_tflite_weight_only
+from tests.equalization.spread import branched
 
 AUTO: dict[str, Any] = {"weights": "auto"}
 
@@ -37,7 +38,7 @@ def dense(path: Path, layers: int) -> Path:
 def waist_of(kind: str, path: Path) -> Path:
     if kind == "chain":
         return test_tflite_weight_only.chain(path)
-    return networks.classifier(path) if kind == "classifier" else test_tflite_tracing.made(path, kind, 0)
+    return networks.classifier(path) if kind == "classifier" else branched(path, kind, 0)
 
 
 @pytest.mark.parametrize(

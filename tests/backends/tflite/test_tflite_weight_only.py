@@ -12,7 +12,8 @@ from edgekit.backends.tflite.engines import ENGINES
 from edgekit.backends.tflite.layerwise import fitting
 from edgekit.backends.tflite.layerwise.grid import Scheme
 from edgekit.backends.tflite.layerwise.reconstruction import reconstruct
-from edgekit.backends.tflite.ranges import choose, observe
+from edgekit.backends.tflite.ranges import choose
+from edgekit.equalization.observing import observe
 from edgekit.waist import graph, run, trial
 from edgekit.waist.tensors import sqnr_db
 from tests import networks

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.backends.openvino.libraries import ov
-from edgekit.waist import balancing
+from edgekit.equalization import balancing
 
 Floats = NDArray[np.float32]
 

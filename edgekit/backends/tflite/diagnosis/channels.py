@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from edgekit.backends.tflite.diagnosis.matching import Pairs, Side
-from edgekit.backends.tflite.tracing import Floats, Trace
+from edgekit.equalization.tracing import Floats, Trace
 
 CLOSER = 0.5
 """What may be left at most of how far apart the weights are, for the file to be made of divided channels."""

@@ -20,11 +20,11 @@ from edgekit.backends.tflite.diagnosis import grids, wider
 from edgekit.backends.tflite.diagnosis.blame import WEIGHTS, Blames, Suspect
 from edgekit.backends.tflite.diagnosis.matching import Side
 from edgekit.backends.tflite.layerwise import grid as rounding
-from edgekit.backends.tflite.layerwise import layers
 from edgekit.backends.tflite.layerwise.grid import Granularity, Scheme
-from edgekit.backends.tflite.layerwise.layers import Layer
 from edgekit.backends.tflite.layerwise.reconstruction import layer_constants
-from edgekit.backends.tflite.ranges import KEPT_VALUES, METHODS, Observed
+from edgekit.backends.tflite.ranges import METHODS
+from edgekit.equalization.layers import Layer, layer
+from edgekit.equalization.observing import KEPT_VALUES, Observed
 from edgekit.nouns.diagnosis import Help
 from edgekit.nouns.quantization import Quantization
 from edgekit.waist.causes import LEAST_GAIN_DB
@@ -147,7 +147,7 @@ class Helps:
         """Other integers for the weights of a layer."""
         if suspect.other is None or len(suspect.operator.inputs) <= WEIGHTS:
             return
-        found = layers.layer(self._waist.model, self._waist.graph, suspect.other)
+        found = layer(self._waist.model, self._waist.graph, suspect.other)
         if found is None:
             return
         slot = suspect.other.inputs.index(found.kernel)
@@ -210,7 +210,7 @@ class Helps:
         alone = len(readers) == 1 and suspect.made not in self._waist.graph.outputs and len(suspect.part) == 1
         if not alone or fused not in HOMOGENEOUS:
             return None
-        return layers.layer(self._waist.model, self._waist.graph, readers[0])
+        return layer(self._waist.model, self._waist.graph, readers[0])
 
     def _worse_behind(self, other: Layer, factors: Floats, bits: int, *, per_channel: bool) -> bool:
         """Whether the weights of the layer behind lose more than `LEAST_GAIN_DB` by what they scale back."""

@@ -14,10 +14,10 @@ from edgekit.backends.tflite.judge import Candidate, Judge
 from edgekit.backends.tflite.layerwise import WAYS, holdout, reconstruction
 from edgekit.backends.tflite.layerwise.grid import Scheme
 from edgekit.backends.tflite.layerwise.holdout import Holdout
-from edgekit.backends.tflite.layerwise.layers import KINDS, layer
 from edgekit.backends.tflite.layerwise.reconstruction import reconstruct
 from edgekit.backends.tflite.plan import QuantizationPlan, QuantizationSettings
 from edgekit.backends.tflite.ranges import Range
+from edgekit.equalization.layers import KINDS, layer
 from edgekit.errors import EndlessError, first_line
 from edgekit.host import events
 from edgekit.waist import cost, graph

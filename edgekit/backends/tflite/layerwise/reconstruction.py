@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from edgekit.backends.tflite.layerwise import grid
 from edgekit.backends.tflite.layerwise.grid import Scheme
-from edgekit.backends.tflite.layerwise.layers import Layer, layer
 from edgekit.backends.tflite.ranges import Range
+from edgekit.equalization.layers import Layer, layer
 from edgekit.host import events
 from edgekit.waist import edit, graph
 from edgekit.waist.stepwise import Stepwise, last_uses

@@ -7,10 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.backends.tflite import tracing
-from edgekit.backends.tflite.ranges import Observation, Range, observe
+from edgekit.backends.tflite.ranges import Range
 from edgekit.backends.tflite.ready import aliases, casts, factors, heads, masks
 from edgekit.backends.tflite.ready.aliases import Aliases
+from edgekit.equalization import tracing
+from edgekit.equalization.observing import Observation, observe
 from edgekit.waist import graph, run
 from edgekit.waist.tensors import Array, sqnr_db
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.backends.tflite.ranges import Observed
+from edgekit.equalization.observing import Observed
 from edgekit.waist import edit, graph
 from edgekit.waist.exact import Wiring
 from edgekit.waist.graph import Operator

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.backends.tflite.ranges import Observed
+from edgekit.equalization.observing import Observed
 from edgekit.waist import graph
 from edgekit.waist.exact import LAYERS, Wiring
 from edgekit.waist.graph import Operator

@@ -19,8 +19,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-from edgekit.backends.tflite.ranges import Observed
 from edgekit.backends.tflite.ready.mask_terms import LARGE, THROUGH, Term, Terms
+from edgekit.equalization.observing import Observed
 from edgekit.waist import edit, graph
 from edgekit.waist.exact import ELEMENTWISE, MOVES, Wiring
 from edgekit.waist.graph import Operator

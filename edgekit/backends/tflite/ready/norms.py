@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.backends.tflite.ranges import Observed, Range
+from edgekit.backends.tflite.ranges import Range
+from edgekit.equalization.observing import Observed
 from edgekit.waist import edit, graph
 from edgekit.waist.exact import Wiring
 from edgekit.waist.graph import Operator

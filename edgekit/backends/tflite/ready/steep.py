@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.backends.tflite.layerwise.layers import layer
 from edgekit.backends.tflite.ranges import Range
+from edgekit.equalization.layers import layer
 from edgekit.waist.graph import Graph
 
 LIMIT = 255.0

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.backends.tflite.equalization import HOMOGENEOUS, SCALABLE, is_capped, keeps_channels, own_layer
-from edgekit.backends.tflite.layerwise.layers import Layer
-from edgekit.backends.tflite.ranges import FINITE
+from edgekit.equalization.homogeneous import HOMOGENEOUS, SCALABLE, is_capped, keeps_channels
+from edgekit.equalization.layers import Layer, own_layer
+from edgekit.equalization.observing import FINITE
 from edgekit.waist import edit, graph
 from edgekit.waist.exact import MOVES
 from edgekit.waist.stepwise import Stepwise

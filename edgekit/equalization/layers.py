@@ -112,6 +112,14 @@ def layer(model: Any, main: graph.Graph, operator: graph.Operator) -> Layer | No
     return Layer(operator, source, kernel, bias, weights, groups, result)
 
 
+def own_layer(model: Any, main: graph.Graph, operator: graph.Operator) -> Layer | None:
+    """An operator as a layer if nothing else reads its weights and bias."""
+    found = None if operator.name == "BATCH_MATMUL" else layer(model, main, operator)  # which may have no channels
+    constants = set() if found is None else {found.kernel, found.bias} - {-1}
+    uses = sum(tensor in constants for other in main.operators for tensor in other.inputs)
+    return found if uses == len(constants) else None
+
+
 def _matmul(main: graph.Graph, operator: graph.Operator, source: int, kernel: int, weights: Floats) -> Layer | None:
     """A BATCH_MATMUL by one constant matrix, or by one for each place of the source's leading axes."""
     groups = int(np.prod(weights.shape[:-2]))

@@ -1,18 +1,14 @@
-"""Channels followed through joins, splits, shuffles and sums: they can be divided and nothing is computed otherwise."""
+"""Generated networks whose channels are apart, which their layers make up for: in a row, joined, shuffled, summed."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
-from edgekit.backends.tflite.tracing import Trace
-from edgekit.waist import graph, run
-from edgekit.waist.tensors import sqnr_db
 from tests import networks
-from tests.backends.integers import Quantized, normal
 
+RELU6 = networks.schema.ActivationFunctionType.RELU6
 COUNT = 8
 OPTIONS: dict[str, Any] = {"strideH": 1, "strideW": 1, "padding": networks.SAME}
 DILATION = {"dilationHFactor": 1, "dilationWFactor": 1}
@@ -120,95 +116,74 @@ def dense(net: Net, x: int) -> int:
 KINDS: dict[str, Callable[[Net, int], int]] = {"shuffles": shuffles, "residual": residual, "dense": dense}
 
 
-def made(path: Path, kind: str, seed: int) -> Path:
+def branched(path: Path, kind: str, seed: int) -> Path:
+    """A network of one of `KINDS` with a layer behind it → ``[1, 8, 8, 5]``."""
     net = Net(seed)
     return net.save(path, net.conv(KINDS[kind](net, net.input("x", (1, 8, 8, 3))), 5, activation=0))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("seed", range(2))
-def test_any_channel_can_be_divided(kind: str, seed: int, tmp_path: Path) -> None:
-    waist = made(tmp_path / "waist.tflite", kind, seed)
-    model = graph.load(waist)
-    trace = Trace(model)
-    layers = [operator.index for operator in trace._main.operators if operator.name == "CONV_2D"]
-    assert [*trace.made][:-1] == layers[:-1], "all but the last, which makes the output"
-    assert all(trace.made[index].all() for index in layers[:-1])
-    assert not trace.made[layers[-1]].any()
-    by = 10 ** np.random.default_rng(seed).uniform(-1, 1, trace.count)
-    by[0] = 1
-    before = [graph.constant(model, 0, found.kernel) for found in trace.layers.values()]
-    trace.divide(by, model)
-    after = [graph.constant(model, 0, found.kernel) for found in trace.layers.values()]
-    assert all(np.abs(one - other).max() > 0.01 for one, other in zip(before, after, strict=True))
-    (tmp_path / "divided.tflite").write_bytes(graph.pack(model))
-    given = {"x": np.random.default_rng(1).standard_normal((4, 1, 8, 8, 3)).astype("f")}
-    assert sqnr_db(*(next(iter(run.run(path, given).values())) for path in (waist, tmp_path / "divided.tflite"))) > 100
+def in_a_row(path: Path, seed: int, *, activation: int = networks.RELU, depthwise: bool = True) -> Path:
+    """Convolutions in a row whose activations have channels up to 30:1 apart, which the layers behind make up for."""
+    random = np.random.default_rng(seed)
+    sizes = 10 ** random.uniform(-1.5, 0, 16)
+    net = networks.Network()
+    x = net.input("x", (1, 8, 8, 3))
+    options: dict[str, Any] = {
+        "strideH": 1,
+        "strideW": 1,
+        "padding": networks.SAME,
+        "fusedActivationFunction": activation,
+    }
+    options |= {"dilationHFactor": 1, "dilationWFactor": 1}
+
+    def constants(name: str, weights: Any, count: int) -> list[int]:
+        return [net.constant(f"{name}k", weights.astype(np.float32)), net.constant(f"{name}b", np.zeros(count, "f"))]
+
+    first = random.standard_normal((16, 3, 3, 3)) * sizes[:, None, None, None] / 3
+    h = net.operator("CONV_2D", [x, *constants("a", first, 16)], (1, 8, 8, 16), kind="Conv2DOptions", **options)
+    if depthwise:
+        middle = random.standard_normal((1, 3, 3, 16))
+        depth = options | {"depthMultiplier": 1, "kind": "DepthwiseConv2DOptions"}
+        h = net.operator("DEPTHWISE_CONV_2D", [h, *constants("d", middle, 16)], (1, 8, 8, 16), **depth)
+    last = random.standard_normal((8, 1, 1, 16)) / sizes
+    linear = options | {"fusedActivationFunction": 0}
+    return net.save(
+        path, net.operator("CONV_2D", [h, *constants("z", last, 8)], (1, 8, 8, 8), kind="Conv2DOptions", **linear)
+    )
 
 
-@pytest.mark.parametrize("what", ["LOGISTIC", "ADD", "SPLIT OF THE CHANNELS", "output", "PADV2"])
-def test_what_is_not_the_same_for_all_sizes_keeps_channels_as_they_are(what: str, tmp_path: Path) -> None:
-    net = Net(0)
-    first = h = net.conv(net.input("x", (1, 8, 8, 3)))
-    if what == "LOGISTIC":
-        h = net.operator("LOGISTIC", [h], (1, 8, 8, COUNT))
-    elif what == "ADD":  # of a constant
-        h = net.operator("ADD", [h, net.constant("c", np.ones(COUNT, "f"))], (1, 8, 8, COUNT), kind="AddOptions")
-    elif what == "PADV2":
-        ends = net.constant("around", np.array([[0, 0], [1, 1], [1, 1], [0, 0]], np.int32))
-        h = net.operator("PADV2", [h, ends, net.constant("one", np.array(1, "f"))], (1, 10, 10, COUNT))
-    elif what == "SPLIT OF THE CHANNELS":  # a dense layer that reads rows of half of them: two channels have one weight
-        h = net.reshaped(h, (1, 8, 16, COUNT // 2))
-    net.sizes[h] = np.ones(net.subgraph.tensors[h].shape[-1])
-    last = net.conv(h, 5, activation=0)
-    path = net.save(tmp_path / "waist.tflite", *([first] if what == "output" else []), last)
-    trace = Trace(graph.load(path))
-    assert not any(numbers.any() for numbers in trace.within.values())
+def chain(path: Path, *, spread: float = 1.0, activation: int = networks.RELU, seed: int = 0) -> Path:
+    """Convolution, depthwise (multiplier 2), grouped convolution, pool, flatten, dense → [1, 5].
 
+    Channels of each hidden tensor are ``spread`` apart, and the float function does not depend on it.
+    """
+    random = np.random.default_rng(seed)
+    apart = [spread ** random.uniform(-0.5, 0.5, n) for n in (8, 16, 12)]
+    net = networks.Network()
+    x = net.input("image", (1, 6, 6, 3))
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_channels_that_are_evened_wherever_they_lie_err_less_on_inputs_that_nobody_saw(
-    kind: str, tmp_path: Path
-) -> None:
-    waist = made(tmp_path / "waist.tflite", kind, 0)
-    fresh = normal(waist, 32, seed=7)
-    levels = {}
-    for way in ("auto", "off"):
-        built = Quantized(
-            waist, normal(waist, 48), tmp_path / way, settings={"weights": "nearest", "equalization": way}
-        )
-        levels[way] = min(built.sqnr_db(fresh).values())
-        assert any("nearer to one size" in note for note in built.made.notes) == (way == "auto")
-    assert levels["auto"] > levels["off"] + 2
+    def convolved(name: str, builtin: str, value: int, kernel: Any, before: Any, after: Any, **options: Any) -> int:
+        """The layer with what it reads multiplied, and what it makes too."""
+        groups = len(before) // kernel.shape[-1]
+        if builtin == "DEPTHWISE_CONV_2D":
+            kernel = kernel / np.repeat(before, 2) * after
+        else:
+            taken = np.repeat(before.reshape(groups, -1), len(kernel) // groups, 0)[:, None, None]
+            kernel = kernel / taken * after.reshape(-1, 1, 1, 1)
+        bias = random.standard_normal(len(after)) * 0.1 * after
+        constants = [net.constant(f"k_{name}", kernel.astype("f")), net.constant(f"b_{name}", bias.astype("f"))]
+        options |= OPTIONS | DILATION | {"fusedActivationFunction": activation}
+        return net.operator(builtin, [value, *constants], (1, 6, 6, len(after)), name=name, **options)
 
-
-def test_channels_next_to_what_stays_float_are_evened_as_well(tmp_path: Path) -> None:
-    waist = made(tmp_path / "waist.tflite", "residual", 0)
-    fresh = normal(waist, 32, seed=7)
-    levels = {}
-    for way in ("auto", "off"):
-        settings = {"weights": "nearest", "equalization": way, "float_operators": (0,)}
-        built = Quantized(waist, normal(waist, 48), tmp_path / way, settings=settings)
-        assert any("stays float32: CONV_2D" in note for note in built.made.notes)
-        levels[way] = min(built.sqnr_db(fresh).values())
-    assert levels["auto"] > levels["off"] + 2
-
-
-@pytest.mark.parametrize("value", [1.0, 5.5, 1e6, -1e6, 3.4e38, -np.inf])
-@pytest.mark.parametrize("kind", ["CONCATENATION", "PACK"])
-def test_constants_that_are_joined_with_channels_have_no_number(kind: str, value: float, tmp_path: Path) -> None:
-    net = Net(0)
-    first = net.conv(net.input("x", (1, 8, 8, 3)))
-    constant = net.constant("c", np.full((1, 8, 8, COUNT), value, "f"))
-    if kind == "PACK":
-        h = net.operator("PACK", [first, constant], (1, 8, 8, COUNT, 2), kind="PackOptions", axis=4, valuesCount=2)
-        h = net.reshaped(h, (1, 8, 8, 2 * COUNT))
-    else:
-        h = net.operator("CONCATENATION", [constant, first], (1, 8, 8, 2 * COUNT), kind="ConcatenationOptions", axis=3)
-    net.sizes[h] = np.ones(2 * COUNT)
-    trace = Trace(graph.load(net.save(tmp_path / "waist.tflite", net.conv(h, 5, activation=0))))
-    numbers, own = trace.within[h], trace.within[first]
-    assert own.all()
-    places = slice(0, None, 2) if kind == "PACK" else slice(COUNT, None)
-    assert numbers[places].tolist() == own.tolist()
-    assert not numbers[1::2].any() if kind == "PACK" else not numbers[:COUNT].any()
+    x = convolved("a", "CONV_2D", x, networks.weights(8, 3, 3, 3), np.ones(3), apart[0], kind="Conv2DOptions")
+    weights = networks.weights(16, 3, 3).transpose(1, 2, 0)[None]
+    x = convolved(
+        "b", "DEPTHWISE_CONV_2D", x, weights, apart[0], apart[1], kind="DepthwiseConv2DOptions", depthMultiplier=2
+    )
+    x = convolved("c", "CONV_2D", x, networks.weights(12, 1, 1, 8), apart[1], apart[2], kind="Conv2DOptions")
+    pool = {"kind": "Pool2DOptions", "padding": networks.VALID, "strideW": 3, "strideH": 3}
+    x = net.operator("MAX_POOL_2D", [x], (1, 2, 2, 12), filterWidth=3, filterHeight=3, **pool)
+    x = net.operator("RESHAPE", [x, net.constant("shape", np.array([1, 48], np.int32))], (1, 48), kind="ReshapeOptions")
+    kernel = net.constant("k_d", (networks.weights(5, 48) / np.tile(apart[2], 4)).astype("f"))
+    bias = net.constant("b_d", np.zeros(5, "f"))
+    return net.save(path, net.operator("FULLY_CONNECTED", [x, kernel, bias], (1, 5), kind="FullyConnectedOptions"))
