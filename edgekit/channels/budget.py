@@ -19,6 +19,12 @@ from edgekit.waist import cost, graph
 LEVELS = 4
 """How many counts a layer can have at least: of narrow ones the multiple is halved until it has."""
 
+TILE = 8
+"""Channels in the smallest tile of kernels: at its multiples latencies fall, in stairs (XNNPACK's nr is 8 to 32)."""
+
+AHEAD = 4
+"""So many ends of tiles are looked at as the next step of a family, where the budget falls in stairs."""
+
 Spend = Callable[[Rest], float]
 """What a network costs with what is left of it."""
 
@@ -151,6 +157,7 @@ class _Offer:
 
     lost: float
     saved: float
+    step: int
 
     def price(self, needed: float) -> float:
         """What is lost for each unit; what is saved beyond what is needed is worth nothing."""
@@ -174,20 +181,20 @@ class _Choice:
             InputError: it cannot be had; what can is named.
         """
         most = self._wanted.most
-        offers = {family: self._offer(family) for family in self._open()}
-        taken = 0
+        offers: dict[int, _Offer] = {}
+        number = taken = 0
         while self._now > most:
-            if not offers:
-                raise unreachable(self._wanted, self._now)
-            number = min(offers, key=lambda family: offers[family].price(self._now - most))
-            self._gone |= self._next(number)
-            self._steps[number] += 1
-            self._now = self._spend(Rest(self._dependencies, self._gone))
-            taken += 1
             offers = {
                 family: self._offer(family) if family == number or taken % REVIEW == 0 else offers[family]
                 for family in self._open()
             }
+            if not offers:
+                raise unreachable(self._wanted, self._now)
+            number = min(offers, key=lambda family: offers[family].price(self._now - most))
+            self._gone |= self._next(number, offers[number].step)
+            self._steps[number] = offers[number].step
+            self._now = self._spend(Rest(self._dependencies, self._gone))
+            taken += 1
         self._give_back(most)
         return self._gone
 
@@ -201,7 +208,7 @@ class _Choice:
     def _undone(self, number: int, most: float) -> bool:
         """Whether the last step of a family was needless, and is undone."""
         self._steps[number] -= 1
-        fewer = self._gone - self._next(number)
+        fewer = self._gone - self._next(number, self._steps[number] + 1)
         if self._spend(Rest(self._dependencies, fewer)) <= most:
             self._gone = fewer
             return True
@@ -218,18 +225,31 @@ class _Choice:
         """Families that may lose more."""
         return [n for n, allowed in enumerate(self._counts) if self._steps[n] + 1 < len(allowed)]
 
-    def _next(self, number: int) -> set[int]:
-        """What the next step of a family takes."""
-        ranking, allowed, step = self._rankings[number], self._counts[number], self._steps[number]
+    def _next(self, number: int, step: int) -> set[int]:
+        """What a family gives from where it is up to a step."""
+        ranking, allowed, now = self._rankings[number], self._counts[number], self._steps[number]
         whole = len(ranking.family.channels)
-        return set(ranking.order[whole - allowed[step] : whole - allowed[step + 1]])
+        return set(ranking.order[whole - allowed[now] : whole - allowed[step]])
+
+    def _ends(self, number: int) -> list[int]:
+        """The steps that a family may go on to: the next one, and further ones that end a tile if latency counts."""
+        allowed, now = self._counts[number], self._steps[number]
+        if self._wanted.of != "latency":
+            return [now + 1]
+        width = self._rankings[number].family.width
+        tiles = [step for step in range(now + 2, len(allowed)) if allowed[step] * width % TILE == 0]
+        return [now + 1, *tiles[:AHEAD]]
 
     def _offer(self, number: int) -> _Offer:
-        """What the next step of a family loses and saves."""
-        ranking, allowed, step = self._rankings[number], self._counts[number], self._steps[number]
-        whole = len(ranking.family.channels)
-        lost = ranking.losses[whole - allowed[step + 1]] - ranking.losses[whole - allowed[step]]
-        return _Offer(float(lost), self._now - self._spend(Rest(self._dependencies, self._gone | self._next(number))))
+        """What the step of a family that is best for its price loses and saves."""
+        ranking, allowed, now = self._rankings[number], self._counts[number], self._steps[number]
+        whole, needed = len(ranking.family.channels), self._now - self._wanted.most
+        found = []
+        for step in self._ends(number):
+            lost = ranking.losses[whole - allowed[step]] - ranking.losses[whole - allowed[now]]
+            left = self._spend(Rest(self._dependencies, self._gone | self._next(number, step)))
+            found.append(_Offer(float(lost), self._now - left, step))
+        return min(found, key=lambda offer: offer.price(needed))
 
 
 def unreachable(goal: Goal, left: float) -> InputError:

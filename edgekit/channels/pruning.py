@@ -1,6 +1,6 @@
 """A network pruned to a budget: found, ranked, cut and repaired; and one narrowed throughout."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.channels import budget, cutting, dependencies, importance, repair
+from edgekit.channels import budget, cutting, dependencies, importance, latency, repair
 from edgekit.channels.budget import Goal, Ranking, Spend
 from edgekit.channels.cutting import Rest
 from edgekit.channels.dependencies import Dependencies
@@ -26,6 +26,13 @@ RANKING_SAMPLES = 2048
 
 ROOM_BYTES = 12 << 30
 """What the activations of all samples may take at once, in the whole network and in the cut one, on the disk."""
+
+
+WRITTEN: Mapping[str, Callable[[bytes], float]] = {"bytes": len, "latency": latency.whole_ms}
+"""What a file has of the budgets that can only be predicted from channels."""
+
+LEAST = {"latency": 0.01}
+"""So large a share of a budget is taken away at least if it is missed: two measurements differ by as much."""
 
 
 @dataclass(frozen=True)
@@ -90,14 +97,16 @@ def pruned(
 
 
 def chosen(channels: Dependencies, rankings: Sequence[Ranking], spend: Spend, goal: Goal) -> set[int]:
-    """The channels that go. The bytes of a file are known once it is written: what is too much then goes as well.
+    """The channels that go. What a file has of some budgets is known once it is written: too much of it goes as well.
 
     Raises:
         InputError: the budget cannot be met.
+        Unsupported: LiteRT cannot run what is left.
     """
     gone, wanted = budget.chosen(channels, rankings, spend, goal), goal
-    while goal.of == "bytes" and (over := len(cutting.packed(cutting.cut(channels, gone))) - goal.most) > 0:
-        wanted = replace(wanted, most=wanted.most - over)
+    seen = WRITTEN.get(goal.of)
+    while seen is not None and (over := seen(cutting.packed(cutting.cut(channels, gone))) - goal.most) > 0:
+        wanted = replace(wanted, most=wanted.most - max(over, LEAST.get(goal.of, 0.0) * goal.whole))
         try:
             gone = budget.chosen(channels, rankings, spend, wanted)
         except InputError as error:

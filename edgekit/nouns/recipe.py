@@ -40,7 +40,7 @@ class PruneChannels(Training, frozen=True, kw_only=True, tag_field="pass", tag="
 
     Keys:
         remove: the share that is to go.
-        of: what it is a share of: macs, parameters, bytes, or latency on the target.
+        of: what it is a share of: macs, parameters, bytes, or latency on one thread of this host.
         importance: what tells which channels go: l1 or l2 (their weights), taylor (how the loss changes, to first
             order), activations (how much they vary), or error (what of the next layer's output is lost after a
             least-squares repair).

@@ -7,7 +7,6 @@ import msgspec
 
 from edgekit.channels import budget, latency, pruning
 from edgekit.channels.budget import Goal, Spend
-from edgekit.channels.cutting import Rest
 from edgekit.channels.dependencies import Dependencies
 from edgekit.host import replacing
 from edgekit.nouns.base import Noun
@@ -17,7 +16,7 @@ from edgekit.nouns.training import Epoch
 from edgekit.passes import TrainingPass
 from edgekit.training import data, finishing
 from edgekit.training.checkpoints import remedied
-from edgekit.waist import cost
+from edgekit.waist import cost, run
 from edgekit.waist.tensors import Array, to_file
 
 MULTIPLE = "channel_multiple"
@@ -73,7 +72,7 @@ class ChannelPass(TrainingPass):
             done = _done(folder, made)
             if done is None:
                 spend = latency.table(channels) if settings.of == "latency" else budget.spend(channels, settings.of)
-                whole = whole or _whole(file, settings.of) or spend(Rest(channels, ()))
+                whole = whole or _whole(file, settings.of)
                 ends = (number, settings.rounds) if number == 1 else (number,)  # what cannot be had is not begun
                 goals = [_goal(task, settings, whole, begun, one) for one in ends]
                 notes = self._round(task, settings, channels, (found, spend, goals), made)
@@ -117,9 +116,15 @@ class ChannelPass(TrainingPass):
 
 
 def _whole(file: Path, of: str) -> float:
-    """What a file has of a budget; 0 of latency, which is predicted."""
+    """What a file has of a budget.
+
+    Raises:
+        Unsupported: LiteRT cannot run it.
+    """
+    if of == "latency":
+        return run.best_ms(file)
     counted = cost.count(file)
-    return float({"macs": counted.macs, "parameters": counted.parameters, "bytes": counted.bytes}.get(of, 0))
+    return float({"macs": counted.macs, "parameters": counted.parameters, "bytes": counted.bytes}[of])
 
 
 def _shares(before: Path, after: Path) -> dict[str, float]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekit.channels import budget, cutting, dependencies, latency, linear, pruning, repair, second_order
+from edgekit.channels import budget, cutting, dependencies, linear, pruning, repair, second_order
 from edgekit.channels.budget import Goal, Ranking
 from edgekit.channels.cutting import Rest
 from edgekit.channels.dependencies import Dependencies, Family
@@ -134,11 +134,6 @@ def test_what_loops_compute_is_a_part_of_the_budget(looped: Path, tmp_path: Path
         assert budget.spend(found, of)(Rest(found, gone)) == getattr(cost.count(path), of)
     with pytest.raises(InputError, match="30% of the macs cannot go"):
         pruned(found, goal(found, 0.3))
-
-
-def test_a_loop_has_a_latency(looped: Path) -> None:
-    found = dependencies.find(looped)
-    assert latency.table(found)(Rest(found, ())) > 0
 
 
 @pytest.mark.parametrize("remove", [0.11, 0.23, 0.37])
@@ -522,18 +517,3 @@ def test_narrowed_networks_are_pruned_again(channels: Dependencies, tmp_path: Pa
     path.write_bytes(pruned(channels, goal(channels, 0.3)))
     again = dependencies.find(path)
     assert [family.name for family in again.families] == [family.name for family in channels.families]
-
-
-def test_latency_is_a_line_between_two_widths(channels: Dependencies, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert latency.alone_ms(channels.tree, 0) > 0
-    monkeypatch.setattr(latency, "alone_ms", lambda tree, operator: 1 + cost.macs(*_operator(tree, operator)) / 1000)
-    predicted = latency.table(channels)
-    for share in (0.0, 0.3, 0.5):
-        rest = Rest(channels, drawn(channels, share) if share else ())
-        expected = sum(1 + budget.macs(channels, rest, operator) / 1000 for operator in channels.graph.operators)
-        assert predicted(rest) == pytest.approx(expected)
-
-
-def _operator(tree: Any, index: int) -> tuple[graph.Graph, graph.Operator]:
-    main = graph.describe(tree)[0]
-    return main, main.operators[index]
