@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from edgekit.errors import InputError, Unsupported
-from edgekit.host import sandbox
+from edgekit.host import foreign, sandbox
 from edgekit.nouns.model import Divergence, Model, SourceOptions, TensorRow, Waist
 
 FORMATS = {
@@ -167,6 +167,7 @@ def sniff(path: Path, fix: str = "export it as .keras, .h5, SavedModel, .onnx or
     if path.is_dir():
         if (path / "saved_model.pb").is_file():
             return "savedmodel"
+        _refuse_foreign(path, foreign.by_folder(path))
         raise InputError(
             f"{path.name} is a folder without saved_model.pb.",
             place=str(path),
@@ -181,9 +182,11 @@ def sniff(path: Path, fix: str = "export it as .keras, .h5, SavedModel, .onnx or
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
         return "hdf5"
     if head.startswith(b"PK\x03\x04"):
+        _refuse_foreign(path, foreign.by_members(path))
         return "keras"
     if head[4:8] == b"TFL3":
         return "tflite"
+    _refuse_foreign(path, foreign.by_head(head))
     if _is_onnx(head):
         return "onnx"
     raise InputError(
@@ -191,6 +194,11 @@ def sniff(path: Path, fix: str = "export it as .keras, .h5, SavedModel, .onnx or
         place=str(path),
         fix=fix,
     )
+
+
+def _refuse_foreign(path: Path, told: tuple[str, str] | None) -> None:
+    if told:
+        raise InputError(f"{path.name} is {told[0]}: edgekit does not read that.", place=str(path), fix=told[1])
 
 
 def _is_onnx(head: bytes) -> bool:
