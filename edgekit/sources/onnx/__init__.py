@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import onnx
 
-from edgekit.errors import Unsupported
+from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.model import Divergence, Model, Signature, SourceOptions, TensorRow, TensorSpec, Waist
 from edgekit.sources import Source
 from edgekit.sources.onnx import (
@@ -256,7 +256,10 @@ def _in_floats(path: Path, opened: Opened) -> tuple[Opened, tuple[str, ...]]:
         return opened, ()
     model = dynamic.as_floats(opened.model)
     quantized.refuse_dynamic(path, model)
-    floats = replace(opened, model=model, session=reading.session_of(path, model))
+    try:
+        floats = replace(opened, model=model, session=reading.session_of(path, model))
+    except (InputError, Unsupported) as error:  # the user's own file ran
+        raise quantized.no_float_form(path, opened.model, error) from error
     pairs = zip(opened.known.outputs, map(floats.known.again, opened.known.feeds), strict=True)
     least = min(sqnr_db(value, found[name]) for wanted, found in pairs for name, value in wanted.items())
     return floats, (quantized.DYNAMIC_READ.format(least=least),)

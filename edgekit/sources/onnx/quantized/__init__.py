@@ -12,7 +12,7 @@ from pathlib import Path
 
 import onnx
 
-from edgekit.errors import Unsupported
+from edgekit.errors import EdgekitError, Unsupported
 from edgekit.nouns.model import Precision
 from edgekit.sources.onnx.network import every_node, kind
 from edgekit.sources.onnx.quantized.dynamic import rounds
@@ -94,6 +94,16 @@ def refuse_dynamic(path: Path, model: onnx.ModelProto) -> None:
             place=str(path),
             fix=FLOAT_MODEL,
         )
+
+
+def no_float_form(path: Path, model: onnx.ModelProto, error: EdgekitError) -> Unsupported:
+    """The refusal of a dynamically quantized model whose reading as floats no runtime takes."""
+    return Unsupported(
+        f"{path.name} is quantized already, dynamically ({_shown(Counter(_dynamic(model)))}), and could not be read as "
+        f"the float network that it stands for: {error.problem.partition(': ')[2] or error.problem}",
+        place=str(path),
+        fix=FLOAT_MODEL,
+    )
 
 
 def not_carried(reason: str) -> Unsupported:

@@ -5,6 +5,7 @@ DynamicQuantizeLinear gives integers, a scale and a zero point of a tensor, and 
 place: integer products become float ones, with the weights less their zero point, and all else stays.
 """
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,32 @@ def as_floats(model: onnx.ModelProto) -> onnx.ModelProto:
     del copy.graph.node[:], copy.graph.value_info[:]
     copy.graph.node.extend(nodes)
     return copy
+
+
+def _roundings_of_biases(graph: onnx.GraphProto) -> set[str]:
+    """What makes integers of a bias for a product of integers: Cast(Floor(bias / scale)), perhaps reshaped, and added.
+
+    ONNX Runtime's quantizer wrote biases of convolutions so before 1.9. The scale is that of the weights alone once the
+    activations' is 1, far too coarse a step to round a bias to.
+    """
+    makers = {name: node for node in graph.node for name in node.output}
+    read = Counter(name for node in graph.node for name in node.input)
+    products = {node.output[0] for node in graph.node if node.op_type in PRODUCTS}
+    found: set[str] = set()
+    for node in graph.node:
+        if node.op_type != "Add" or not products & set(node.input):
+            continue
+        for bias in set(node.input) - products:
+            step = bias
+            while (maker := makers.get(step)) and maker.op_type in {*MOVES, *ROUNDINGS} and read[step] == 1:
+                found |= {step} if maker.op_type in ROUNDINGS else set()
+                step = maker.input[0]
+    return found
+
+
+MOVES = {"Reshape", "Unsqueeze", "Squeeze", "Flatten", "Identity"}
+
+ROUNDINGS = {"Cast", "Floor", "Round", "Ceil"}
 
 
 def rounds(node: onnx.NodeProto) -> bool:
@@ -59,10 +86,13 @@ class _Decoding:
             if node.op_type == "Constant" and (value := attributes(node).get("value")) is not None:
                 self.constants[node.output[0]] = numpy_helper.to_array(value)
         self.real: set[str] = set()
+        self.roundings = _roundings_of_biases(model.graph)
 
     def node(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
         """What stands for an operator."""
         name, given = kind(node), [*node.input, *[""] * 8]
+        if node.output[0] in self.roundings:
+            return [helper.make_node("Identity", [given[0]], [node.output[0]], name=node.name)]
         if name == "DynamicQuantizeLinear":
             self.real.add(node.output[0])
             self._constant(node.output[1], np.float32(1))

@@ -96,6 +96,74 @@ def test_dynamic_integers_are_read_as_the_floats_that_they_stand_for(
     assert quantized.precision(dynamic.as_floats(model)) == "float32"
 
 
+EARLY = """
+<ir_version: 7, opset_import: ["" : 12]>
+net (float[1,3,8,8] x) => (float[1,4,8,8] y)
+    <uint8[4,3,3,3] w, uint8 z, float s, float[4] bias, int64[4] shape = {{1, -1, 1, 1}}>
+{{
+    q, xs, xz = DynamicQuantizeLinear(x)
+    scale = Mul(xs, s)
+    steps = Div(bias, scale)
+    whole = {rounding}(steps)
+    integers = Cast <to = 6> (whole)
+    along = Reshape(integers, shape)
+    sums = ConvInteger <pads = [1,1,1,1]> (q, w, xz, z)
+    biased = Add({order})
+    floats = Cast <to = 1> (biased)
+    y = Mul(floats, scale)
+}}
+"""
+"""A convolution with a bias as ONNX Runtime's quantizer wrote it before 1.9."""
+
+
+@pytest.mark.parametrize("order", ["sums, along", "along, sums"])
+@pytest.mark.parametrize("rounding", ["Floor", "Round", "Identity"])
+def test_a_bias_that_was_rounded_to_the_steps_of_a_product_is_read_as_the_float_one(
+    rounding: str, order: str, tmp_path: Path
+) -> None:
+    model, draw = parser.parse_model(EARLY.format(rounding=rounding, order=order)), np.random.default_rng(0)
+    values = {
+        "w": draw.integers(0, 255, (4, 3, 3, 3)).astype(np.uint8),
+        "z": np.array(121, np.uint8),
+        "s": np.array(0.05, np.float32),
+        "bias": np.array([0.03, -0.02, 1.7, -40], np.float32),
+    }
+    del model.graph.initializer[:]
+    values["shape"] = np.array([1, -1, 1, 1])
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in values.items())
+    onnx.save(model, tmp_path / "early.onnx")
+    made = dynamic.as_floats(model)
+    sample = draw.normal(size=(1, 3, 8, 8)).astype(np.float32)
+    quiet = sample / 1000  # what is left is the bias
+    for x in (sample, quiet):
+        first, second = (
+            onnxruntime.InferenceSession(m.SerializeToString()).run(["y"], {"x": x})[0] for m in (model, made)
+        )
+        assert sqnr_db(first, second) > 35
+    waist = OnnxSource().to_waist(tmp_path / "early.onnx", SourceOptions(), tmp_path)
+    assert "comes to" in waist.warnings[0]
+
+
+def test_integers_that_no_runtime_takes_as_floats_are_refused_as_such(tmp_path: Path) -> None:
+    model = parser.parse_model(
+        """
+        <ir_version: 8, opset_import: ["" : 17]>
+        net (float[1,4] x) => (int32[1,3] y) <uint8[4,3] w, uint8 z = {128}, int32[1,3] more = {1, 2, 3}>
+        {
+            q, xs, xz = DynamicQuantizeLinear(x)
+            sums = MatMulInteger(q, w, xz, z)
+            y = Add(sums, more)
+        }
+        """
+    )
+    weights = np.random.default_rng(0).integers(0, 255, (4, 3)).astype(np.uint8)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(weights, "w"))
+    onnx.save(model, tmp_path / "sums.onnx")
+    with pytest.raises(Unsupported, match="could not be read as the float network") as caught:
+        OnnxSource().to_waist(tmp_path / "sums.onnx", SourceOptions(), tmp_path)
+    assert "build from the float model" in str(caught.value.fix)
+
+
 def test_a_dynamically_quantized_lstm_is_read_as_a_float_one(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     model = parser.parse_model(
