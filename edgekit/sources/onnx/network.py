@@ -43,6 +43,8 @@ class Network:
     dtypes: dict[str, np.dtype[Any]] = field(default_factory=dict)
     domains: dict[str, int] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
+    numbered: dict[str, int] = field(default_factory=dict)
+    """Stem → the last number that a name of it got."""
 
     @classmethod
     def of(cls, model: onnx.ModelProto) -> "Network":
@@ -76,10 +78,11 @@ class Network:
 
     def fresh(self, stem: str) -> str:
         """A name that is not used yet: the stem itself, or the stem with a number."""
-        name, count = stem, 0
+        name, count = stem, self.numbered.get(stem, 0)
         while name in self.used or not name:
             count += 1
             name = f"{stem}_{count}"
+        self.numbered[stem] = count
         self.used.add(name)
         return name
 
