@@ -208,6 +208,8 @@ def check(waist: Path, signature: Signature, known: ReferenceRun, threshold_db: 
     for name, values in got.items():
         expected = _stacked([result[name] for result in known.outputs])
         agreement = _closeness_db(grids.get(name), expected, values[: len(expected)])
+        if agreement < threshold_db and not all(map(_tells, expected)):
+            raise refusal.tells_nothing(name, _numbers(known.feeds[0]))
         if agreement < threshold_db:
             detail = f"{agreement:.1f} dB SQNR, {threshold_db:.0f} dB wanted"
             raise Disagreement(name, detail, known.feeds[0])
@@ -228,6 +230,15 @@ def _closeness_db(grid: TensorSpec | None, reference: Array, value: Array) -> fl
 def _stacked(rows: list[Array]) -> Array:
     """Arrays with a leading axis; one alone is not copied."""
     return rows[0][None] if len(rows) == 1 else np.stack(rows)
+
+
+def _tells(value: Array) -> bool:
+    return not np.issubdtype(value.dtype, np.floating) or bool(np.isfinite(value).any())
+
+
+def _numbers(feed: dict[str, Array]) -> list[str]:
+    """The inputs that are one number each, and may be settings rather than data."""
+    return [name for name, value in feed.items() if value.size == 1]
 
 
 class Disagreement(Unsupported):

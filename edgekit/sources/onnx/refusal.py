@@ -169,6 +169,19 @@ def disagreement(output: str, detail: str, first: Divergence | None = None) -> U
     )
 
 
+def tells_nothing(output: str, settings: Sequence[str]) -> Unsupported:
+    """An output of the source that holds no number on made-up inputs; ``settings`` are inputs of one number each."""
+    bind = " ".join(f"--constant {name}=VALUE" for name in settings[:3])
+    return Unsupported(
+        f"ONNX Runtime itself gives NaN or infinity at the output {output!r} on made-up inputs, so that nothing can be "
+        "compared.",
+        place=output,
+        fix=f"bind what steers it: {bind}; or give samples of all inputs (--calibration)"
+        if bind
+        else "give samples that the model takes (--calibration)",
+    )
+
+
 def too_wide(output: str, tensor: str, value: int) -> Unsupported:
     """A file whose integers of 32 bits wrap round where those of the source do not."""
     return Unsupported(

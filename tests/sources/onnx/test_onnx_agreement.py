@@ -49,6 +49,29 @@ def test_what_the_source_itself_does_not_settle_is_no_fault() -> None:
     assert _fault(rounding, 1, np.nan) is not None
 
 
+BOUNDED = build(
+    "float[1,4] x, float low, float high",
+    "far = Add(low, big) a = GreaterOrEqual(x, far) b = LessOrEqual(x, high) c = And(a, b) m = Where(c, x, none) y = Softmax(m)",
+    none=np.float32(-np.inf),
+    big=np.float32(1e6),
+)
+"""A softmax over what lies between two settings: NaN if that is nothing."""
+
+
+def test_a_source_that_gives_no_number_is_not_called_a_disagreement(worker: Worker, tmp_path: Path) -> None:
+    path = save(tmp_path, BOUNDED)
+    known = agreement.reference(
+        session(BOUNDED),
+        {"x": (1, 4), "low": (), "high": ()},
+        dict.fromkeys(("x", "low", "high"), np.dtype(np.float32)),
+    )
+    assert not any(np.isfinite(result["y"]).any() for result in known.outputs)
+    with pytest.raises(Unsupported, match="gives NaN or infinity at the output 'y'") as caught:
+        convert(worker, path, tmp_path / "waist")
+    assert "--constant low=" in caught.value.fix
+    assert "--constant high=" in caught.value.fix
+
+
 def test_inputs_that_steer_shapes_are_offered_as_constants(worker: Worker, tmp_path: Path) -> None:
     model = build("float[1,2,3] x, int64[1] axes", "y = Unsqueeze(x, axes) z = ReduceSum(x, axes)", "float[] y, float[] z")  # fmt: skip
     with pytest.raises(Unsupported) as caught:
