@@ -79,9 +79,10 @@ def by_error(dependencies: Dependencies, samples: Mapping[int, Array]) -> list[R
     """
     grams = second_order.grams(dependencies, samples)
     measuring = second_order.Measuring(dependencies, samples)
-    found = []
-    for number, family in enumerate(dependencies.families):
-        events.progress(number / len(dependencies.families), "what the next layers cannot make up for")
+    found: dict[int, Ranking] = {}
+    for number in sorted(range(len(dependencies.families)), key=lambda one: _first(dependencies.families[one])):
+        family = dependencies.families[number]
+        events.progress(len(found) / len(dependencies.families), "what the next layers cannot make up for")
         places = list(dict.fromkeys(contraction.place for contraction in family.contractions))
         sums = [
             second_order.Sum(gram, _positions(dependencies, family, place, gram.layer))
@@ -94,8 +95,13 @@ def by_error(dependencies: Dependencies, samples: Mapping[int, Array]) -> list[R
         made = second_order.eliminated(sums, fixed)
         order = tuple(family.channels[number] for number in made.order)
         zeroed = {count: cutting.zeroed(dependencies, others, order[:count]) for count in made.matrices}
-        found.append(Ranking(family, order, measuring.measured(made, sums, zeroed)))
-    return found
+        found[number] = Ranking(family, order, measuring.measured(made, sums, zeroed, _first(family)))
+    return [ranking for _, ranking in sorted(found.items())]
+
+
+def _first(family: Family) -> int:
+    """The first operator that sums over a family's channels."""
+    return min((contraction.place[0] for contraction in family.contractions), default=0)
 
 
 def _read(dependencies: Dependencies, family: Family, place: Place) -> Values:

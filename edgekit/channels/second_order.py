@@ -7,7 +7,7 @@ layers, Frantar and Alistarh, "Optimal brain compression", 2022). That gives the
 then measured: the whole network runs with the weights of a few of these steps, and its outputs tell.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from math import prod
@@ -125,6 +125,8 @@ def _shrunk(moments: Matrix, samples: int, rows: int) -> Matrix:
 class Measuring:
     """Tells how far a network's outputs are from its own if layers have other weights.
 
+    What comes before these layers is as it was: it runs once, for all. So layers are to come in the order of execution.
+
     Args:
         dependencies: of the network.
         samples: inputs by tensor index, ``[N, *shape]``; some of them are run.
@@ -134,11 +136,14 @@ class Measuring:
         self._dependencies = dependencies
         most = max(MEASURED, MEASURED_MACS // max(1, _macs(dependencies)))
         chosen = evenly(len(next(iter(samples.values()))), most)
-        self._samples = {index: values[chosen] for index, values in samples.items()}
-        self._clean = _outputs(dependencies.tree, self._samples)
+        samples = {index: values[chosen] for index, values in samples.items()}
+        self._ends = _ends(dependencies.graph)
+        self._clean = _made(dependencies.tree, dependencies.graph.operators, samples, self._ends)
+        self._walk = ActivationWalk(dependencies.tree, samples)
+        self._done = 0
 
     def measured(
-        self, found: Elimination, sums: Sequence[Sum], others: Mapping[int, Mapping[Use, Array]]
+        self, found: Elimination, sums: Sequence[Sum], others: Mapping[int, Mapping[Use, Array]], first: int
     ) -> NDArray[np.float64]:
         """The squared change of the outputs, over their variance, after the first 0, 1, … channels are gone.
 
@@ -146,18 +151,25 @@ class Measuring:
             found: the channels in their order.
             sums: what makes up for them.
             others: by how many are gone the weights that nothing makes up for.
+            first: the first operator whose weights change.
         """
         if not self._clean:  # outputs of integers tell too little
             return found.losses
-        counts, factors = [0], [0.0]
+        counts, factors, operators = [0], [0.0], self._behind(first)
         for count, matrices in sorted(found.matrices.items()):
             counts.append(count)
-            factors.append(self._change(sums, matrices, others[count]) / max(found.losses[count], 1e-30))
+            factors.append(self._change(sums, matrices, others[count], operators) / max(found.losses[count], 1e-30))
         factors[0] = factors[1] if len(factors) > 1 else 1.0
         scaled = found.losses * np.interp(np.arange(len(found.losses)), counts, factors)
         return np.asarray(np.maximum.accumulate(scaled))
 
-    def _change(self, sums: Sequence[Sum], matrices: Sequence[Matrix], others: Mapping[Use, Array]) -> float:
+    def _change(
+        self,
+        sums: Sequence[Sum],
+        matrices: Sequence[Matrix],
+        others: Mapping[Use, Array],
+        operators: Sequence[graph.Operator],
+    ) -> float:
         changed = dict(others)
         for one, matrix in zip(sums, matrices, strict=True):
             gram, operator = one.gram, one.gram.layer.operator
@@ -166,8 +178,18 @@ class Measuring:
             if len(operator.inputs) > BIAS and operator.inputs[BIAS] >= 0:
                 offset = gram.means @ (gram.matrix - matrix)
                 changed[operator.index, BIAS] = np.add(self._dependencies.values((operator.index, BIAS)), offset)
-        made = _outputs(_with_constants(self._dependencies.tree, changed), self._samples)
-        return float(np.mean([_apart(*two) for two in zip(self._clean, made, strict=True)]))
+        ends = {end: classes for end, classes in self._ends.items() if any(end in one.outputs for one in operators)}
+        made = _made(_with_constants(self._dependencies.tree, changed), operators, self._walk.values, ends)
+        apart = (_apart(self._clean[end], made[end], classes=classes) for end, classes in ends.items())
+        return sum(apart) / len(self._ends)
+
+    def _behind(self, first: int) -> Sequence[graph.Operator]:
+        """All operators from one on, once what they read is there."""
+        assert first >= self._done, "layers come in the order of execution"
+        for index in range(self._done, first):
+            self._walk.run(index)
+        self._done = first
+        return self._walk.graph.operators[first:]
 
 
 BIAS = 2
@@ -192,23 +214,26 @@ def _with_constants(whole: Any, changed: Mapping[Use, Array]) -> Any:
     return tree
 
 
-def _outputs(tree: Any, samples: Mapping[int, Array]) -> list[tuple[Matrix, bool]]:
+def _ends(main: graph.Graph) -> dict[int, bool]:
     """A network's float outputs, and whether a softmax comes behind: before it, since it hides what is sure."""
-    stepwise = Stepwise(tree)
-    main = stepwise.graph
     makers = {index: operator for operator in main.operators for index in operator.outputs}
-    chosen = {
+    return dict(
         (makers[index].inputs[0], True) if makers[index].name == "SOFTMAX" else (index, False)
         for index in main.outputs
         if index in makers and main.tensors[index].dtype == "float32"
-    }
-    made = stepwise.run_part(main.operators, samples, [index for index, _ in chosen])
-    return [(made[index].astype(np.float64), classes) for index, classes in sorted(chosen)]
+    )
 
 
-def _apart(whole: tuple[Matrix, bool], cut: tuple[Matrix, bool]) -> float:
+def _made(
+    tree: Any, operators: Sequence[graph.Operator], values: Mapping[int, Array], ends: Collection[int]
+) -> dict[int, Matrix]:
+    """What operators make of some tensors."""
+    found = Stepwise(tree).run_part(operators, values, list(ends)) if ends else {}
+    return {end: made.astype(np.float64) for end, made in found.items()}
+
+
+def _apart(right: Matrix, made: Matrix, *, classes: bool) -> float:
     """The divergence of two outputs that a softmax follows, the squared error over the variance of all others."""
-    (right, classes), (made, _) = whole, cut
     if not classes:
         return float(np.mean(np.square(right - made)) / (np.var(right) + 1e-30))
     one, other = map(_log_softmax, (right, made))

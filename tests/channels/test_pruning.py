@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekit.channels import budget, cutting, dependencies, linear, pruning, repair, second_order
+from edgekit.channels import budget, cutting, dependencies, importance, linear, pruning, repair, second_order
 from edgekit.channels.budget import Goal, Ranking
 from edgekit.channels.cutting import Rest
 from edgekit.channels.dependencies import Dependencies, Family
@@ -517,3 +517,18 @@ def test_narrowed_networks_are_pruned_again(channels: Dependencies, tmp_path: Pa
     path.write_bytes(pruned(channels, goal(channels, 0.3)))
     again = dependencies.find(path)
     assert [family.name for family in again.families] == [family.name for family in channels.families]
+
+
+def test_outputs_are_measured_behind_what_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes before runs once, an output among that; each family loses what it loses if all runs again."""
+    net = Layers(1, 8, 8, 3)
+    x = net.conv(net.x, 16)
+    x = net.concat(net.conv(x, 24), net.conv(x, 12, 1))
+    early = net.dense(net.mean(x, 1, 2), 4)
+    late = net.dense(net.mean(net.conv(net.conv(x, 16), 24), 1, 2), 5)
+    found = dependencies.find(net.save(tmp_path / "two.tflite", early, late))
+    made = pruning.ranked(found, correlated(found), "error", 0)
+    monkeypatch.setattr(importance, "_first", lambda _: 0)
+    for one, other in zip(made, pruning.ranked(found, correlated(found), "error", 0), strict=True):
+        assert one.order == other.order
+        assert np.allclose(one.losses, other.losses, rtol=1e-4, atol=1e-9)
