@@ -119,7 +119,9 @@ DETECTOR = Base(
     labels=False,
 )
 
-BASES = (RESNET8, RESNET20, MOBILENET, FULL, EFFICIENTNET, DETECTOR, BERT)
+BOXES = Base("FastestDet, photographs", data.boxes, model="models/onnx/FastestDet.onnx", labels=False)
+
+BASES = (RESNET8, RESNET20, MOBILENET, FULL, EFFICIENTNET, DETECTOR, BOXES, BERT)
 
 
 def trained(base: Base, shared: Path, folder: Path) -> Path:

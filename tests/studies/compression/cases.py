@@ -155,6 +155,8 @@ CASES = [
     *PEERS,
     Case(bases.DETECTOR, "source, int8 after training", "ptq", seeds=1),
     Case(bases.DETECTOR, "qat", "qat", {"qat": {"epochs": 10, "batch_size": 8}}),
+    Case(bases.BOXES, "source, int8 after training", "ptq", seeds=1),
+    Case(bases.BOXES, "qat", "qat", {"qat": {"epochs": 10, "batch_size": 8}}),
     *(
         Case(bases.RESNET8, f"30 % of channels, ten epochs at a temperature of {soft:g}", _shortly(soft), seeds=1)
         for soft in (1.0, 4.0)

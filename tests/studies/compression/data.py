@@ -41,6 +41,13 @@ def faces(shared: Path) -> Sets:
     return Sets(x[::2], None, x[1::2], None)
 
 
+def boxes(shared: Path) -> Sets:
+    """The same photographs as FastestDet takes them, BGR in 0..1 ``[N, 3, 352, 352]``, without labels."""
+    pictures, _ = images(shared / "data/imagenet_sample.npz", 500, (352, 352))
+    x = np.ascontiguousarray((pictures[..., ::-1] / 255).transpose(0, 3, 1, 2)).astype(np.float32)
+    return Sets(x[::2], None, x[1::2], None)
+
+
 WORDS = 48
 """Word pieces of a sentence: longer ones are cut."""
 
