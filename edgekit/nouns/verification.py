@@ -21,8 +21,9 @@ class OutputPart(Noun, frozen=True, kw_only=True):
 
     ``name`` says which (``channels 4..11``, ``column 3``); ``branch`` is True if the network
     concatenates it with others at its end, so that it has a meaning and a range of its own.
-    ``constant``: its values vary in the source and do not in the file. ``clipped``: the share (0..1) of the source's
-    values that lie beyond the ends of the file's, if that is much. ``sqnr_db`` is None if it is equal bit for bit.
+    ``constant``: it varies in the source, and in the file is one value or the same for every sample. ``clipped``: the
+    share (0..1) of the source's values that lie beyond the ends of the file's, if that is much. ``sqnr_db`` is None if
+    it is equal bit for bit.
     """
 
     name: str

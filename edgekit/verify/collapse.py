@@ -12,7 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.nouns.verification import Made, OutputPart
-from edgekit.verify.parts import FEWEST_VALUES, Compared, Slices, asked_for, constant, name_of, rare, sides, told_axes
+from edgekit.verify.parts import (
+    FEWEST_VALUES,
+    NOISE,
+    Compared,
+    Slices,
+    asked_for,
+    constant,
+    name_of,
+    rare,
+    sides,
+    told_axes,
+)
 from edgekit.waist.tensors import IDENTICAL_DB, Array, blocks
 
 BEYOND = 0.05
@@ -23,6 +34,9 @@ BEYOND_STEPS = 2.0
 
 CLIPPED = 0.02
 """Share of a part's values that are clipped, from which on that is told: ranges of percentiles clip a hundredth."""
+
+FEWEST_CLIPPED = 3
+"""The fewest such values: the error of many operators moves the one or two that lie farthest out, and clips nothing."""
 
 HARMED_DB = 25.0
 """SQNR below which a part that is clipped has lost by it: ranges that err least clip outliers, at no harm."""
@@ -71,7 +85,8 @@ def _along(both: Compared, axis: int, cuts: tuple[int, ...], told: Whole) -> Ite
     if seen.values < FEWEST_VALUES:
         return
     judged = asked_for(seen, told.peak) & ~rare(seen)
-    flat = judged & constant(seen)
+    level = constant(seen)
+    flat = judged & (level | _unmoved(both, axis))
     beyond = np.where(judged & ~flat, _beyond(reference, both.output, axis, seen, told.margin), 0.0)
     for is_constant, chosen in ((True, flat), (False, (beyond >= CLIPPED) & (seen.sqnr_db < HARMED_DB))):
         if chosen.all() and reference.shape[axis + 1] > 1 and is_constant:
@@ -80,11 +95,34 @@ def _along(both: Compared, axis: int, cuts: tuple[int, ...], told: Whole) -> Ite
             joined = seen.joined(start, stop)
             yield OutputPart(
                 name=name_of(reference, axis, start, stop),
-                branch=(start in {0, *cuts}) and (stop in {*cuts, len(chosen)}) and bool(cuts),
+                branch=_is_branch(start, stop, cuts, len(chosen))
+                and (not is_constant or bool(level[start:stop].all())),
                 sqnr_db=_db(joined),
                 constant=is_constant,
                 clipped=0.0 if is_constant else float(beyond[start:stop].max()),
             )
+
+
+def _is_branch(start: int, stop: int, cuts: tuple[int, ...], length: int) -> bool:
+    return bool(cuts) and start in {0, *cuts} and stop in {*cuts, length}
+
+
+def _unmoved(both: Compared, axis: int) -> NDArray[np.bool_]:
+    """Whether slices are the same for every sample in the artifact alone, such as boxes that are but their anchors."""
+    first, *others = (np.moveaxis(row, axis, 0) for row in both.output)
+    same = np.ones(len(first), np.bool_)
+    for other in others:
+        same[same] = ~(other[same] != first[same]).reshape(np.count_nonzero(same), -1).any(1)
+        if not same.any():
+            return same
+    change = np.zeros(np.count_nonzero(same))
+    first, *others = (np.moveaxis(row, axis, 0)[same].astype(np.float64) for row in both.reference)
+    for other in others:
+        known = np.isfinite(other) & np.isfinite(first)
+        moved = np.subtract(other, first, out=np.zeros(known.shape), where=known)
+        change = np.maximum(change, np.abs(moved).reshape(len(change), -1).max(1, initial=0.0))
+    same[same] = change > NOISE * both.peak
+    return same
 
 
 def _stretches(chosen: NDArray[np.bool_], cuts: tuple[int, ...]) -> Iterator[tuple[int, int]]:
@@ -102,11 +140,21 @@ def _beyond(reference: Array, output: Array, axis: int, seen: Slices, least_marg
     if not ((high > most + margin) | (low < least - margin)).any():
         return np.zeros(len(low))
     counted = np.zeros(len(low))
-    for part, a, _ in sides(reference, output, axis):
-        above = a > (most + margin)[part, None]
-        below = a < (least - margin)[part, None]
-        counted[part] += (above | below).sum(1)
-    return counted / seen.values
+    for part, a, b in sides(reference, output, axis):
+        ends = least[part, None], most[part, None]
+        counted[part] += _cut_off(a, b, ends, margin[part, None]).sum(1)
+    return np.where(counted < FEWEST_CLIPPED, 0.0, counted / seen.values)
+
+
+def _cut_off[Ends: (float, Shares)](a: Shares, b: Shares, ends: tuple[Ends, Ends], margin: Ends) -> NDArray[np.bool_]:
+    """Which values of the source lie beyond the artifact's ends, where the artifact's own are at that end.
+
+    Noise moves them in by other amounts each; what clips leaves them in one place.
+    """
+    least, most = ends
+    cut: NDArray[np.bool_] = (a > most + margin) & (b > most - margin / 2)
+    cut |= (a < least - margin) & (b < least + margin / 2)
+    return cut
 
 
 def _clipped_whole(reference: Array, output: Array, seen: Slices, told: Whole) -> float:
@@ -118,8 +166,8 @@ def _clipped_whole(reference: Array, output: Array, seen: Slices, told: Whole) -
         return 0.0
     (low, high), (least, most) = ((float(side[0]) for side in ends) for ends in (joined.source, joined.got))
     margin = max(BEYOND * (high - low), told.margin)
-    counted = sum(int(((a > most + margin) | (a < least - margin)).sum()) for a, _ in blocks(reference, output))
-    return counted / reference.size
+    counted = sum(int(_cut_off(a, b, (least, most), margin).sum()) for a, b in blocks(reference, output))
+    return counted / reference.size if counted >= FEWEST_CLIPPED else 0.0
 
 
 def _step(output: Array) -> float:

@@ -151,10 +151,8 @@ def _db(part: OutputPart) -> float:
 
 
 def told_axes(reference: Array, cuts: Iterable[int] = ()) -> list[int]:
-    """Axes along which a slice may have a meaning: all of a table, the first and the last of an image, ``cuts``."""
-    rank = reference.ndim - 1
-    axes = range(rank) if rank <= 3 else (1, rank - 1)
-    return sorted({*cuts, *(axis for axis in axes if 2 <= reference.shape[axis + 1] <= MOST_COLUMNS)})
+    """Axes along which a slice may have a meaning: any, since heads keep scores behind anchors, before places."""
+    return sorted({*cuts, *(axis for axis, size in enumerate(reference.shape[1:]) if 2 <= size <= MOST_COLUMNS)})
 
 
 def rare(part: Slices) -> NDArray[np.bool_]:

@@ -51,6 +51,69 @@ def test_a_single_column_that_is_constant_or_clipped(axis: int, column: int) -> 
         assert constant or 0.1 < found[0].clipped < 0.4
 
 
+@pytest.mark.parametrize(
+    "shape", [(1, 7), (1, 7, 30), (7, 30), (1, 3, 7, 40), (1, 8, 7, 5), (1, 3, 7, 4, 4), (1, 2000, 7)]
+)
+@pytest.mark.parametrize(
+    "lost", ["", "constant", "unmoved", "clipped", "constant in the source", "unmoved in the source"]
+)
+def test_a_column_is_told_of_wherever_it_lies_and_only_if_the_source_has_more(
+    shape: tuple[int, ...], lost: str
+) -> None:
+    axis = shape.index(7) + 1
+    rng = np.random.default_rng(len(shape))
+    values = rng.normal(size=(24, *shape)).astype(np.float32)
+    columns = np.moveaxis(values, axis, 0)
+    if "unmoved" in lost:  # such as boxes, far from one another and each hardly moved
+        columns[2] = rng.uniform(0, 100, columns[2].shape[1:]) + (0 if "source" in lost else 1) * columns[2]
+    if lost == "constant in the source":
+        columns[2] = 3
+    got = values.copy()
+    worse = np.moveaxis(got, axis, 0)
+    for row in worse:
+        row[...] = int8(row, row.min() - 0.01, row.max() + 0.01)
+    if lost == "constant":
+        worse[2] = 0.25
+    elif lost == "unmoved":
+        worse[2] = worse[2][:1]
+    elif lost == "clipped":
+        worse[2] = np.minimum(worse[2], 0.2)
+    found = collapsed(Compared(values, got), Made())
+    expected = [("2", lost != "clipped", lost == "clipped")] if lost in {"constant", "unmoved", "clipped"} else []
+    if lost == "unmoved":  # then what lies across it has lost the ends of this column, and may be called clipped
+        found = tuple(part for part in found if part.constant)
+    assert [(part.name.split()[-1], part.constant, part.clipped > 0) for part in found] == expected
+
+
+def test_a_branch_that_is_the_same_for_every_sample_is_a_warning() -> None:
+    values = np.concatenate([100 * np.arange(60.0).reshape(1, 30, 2) + RNG.normal(size=(40, 1, 30, 2)), heads(2)], -1)
+    got = values.copy()
+    got[..., :2] = np.rint(got[..., :2] / 100) * 100
+    case = verify.Case(precision="int8", origin="data", made={"y": Made(cuts={2: (2,)})})
+    judged = verify.judge(case, {"y": values}, {"y": got}).verification
+    assert judged.verdict == "warn"
+    assert "columns 0..1: constant, where the source's varies" in judged.reason
+
+
+@pytest.mark.parametrize("count", [16, 24, 48])
+@pytest.mark.parametrize("level_db", [16, 20, 24])
+@pytest.mark.parametrize("kind", ["normal", "uniform", "rectified", "sigmoid"])
+def test_noise_is_no_clipping_however_few_values_there_are(count: int, level_db: float, kind: str) -> None:
+    told = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        values = {
+            "normal": rng.normal(size=(count, 1, 10)),
+            "uniform": rng.uniform(-1, 1, (count, 1, 10)),
+            "rectified": np.maximum(rng.normal(size=(count, 1, 10)), 0),
+            "sigmoid": 1 / (1 + np.exp(-3 * rng.normal(size=(count, 1, 10)))),
+        }[kind].astype(np.float32)
+        noise = rng.normal(size=values.shape) * np.sqrt(np.square(values).mean()) * 10 ** (-level_db / 20)
+        got = int8(values + noise, (values + noise).min(), (values + noise).max())
+        told += any(part.clipped for part in collapsed(Compared(values, got), Made()))
+    assert told <= 1
+
+
 def test_an_output_that_ends_where_the_source_goes_on_is_clipped_as_a_whole() -> None:
     values = heads(2, 1)[..., :4]
     found = collapsed(Compared(values, int8(values, 0, 200)), Made())
