@@ -463,3 +463,28 @@ def test_float_operators_that_gain_nothing_measurable_are_not_kept(
     gained_db: float, cost: float, met: bool, better: bool
 ) -> None:
     assert rungs.is_better(attempt(30 + gained_db, cost, met=met), attempt(30, 0.0)) is better
+
+
+@pytest.mark.parametrize(
+    ("mine_ms", "best_ms", "cost", "better"),
+    [
+        (0.012, 0.006, 1.0, True),  # as fast as anyone can tell, and it costs less
+        (0.006, 0.012, 3.0, False),
+        (1.05, 1.0, 1.0, True),
+        (1.0, 1.05, 3.0, False),
+        (1.0, 1.2, 3.0, True),
+        (1.2, 1.0, 1.0, False),
+        (0.04, 0.2, 3.0, True),
+        (None, 0.2, 1.0, True),
+        (None, 0.2, 3.0, False),
+        (9.0, None, 1.0, True),
+    ],
+)
+def test_latencies_decide_only_if_they_can_be_told_apart(
+    mine_ms: float | None, best_ms: float | None, cost: float, better: bool
+) -> None:
+    mine, best = (
+        msgspec.structs.replace(one, rung=msgspec.structs.replace(one.rung, latency_ms=latency_ms))
+        for one, latency_ms in ((attempt(30.0, cost, met=True), mine_ms), (attempt(30.0, 2.0, met=True), best_ms))
+    )
+    assert rungs.is_better(mine, best) is better
