@@ -12,13 +12,14 @@ Tensors that share channels are evened together: what was joined, split and shuf
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from edgekit.equalization.homogeneous import CAP, HEADROOM
+from edgekit.equalization.numbering import Floats, Numbered
 from edgekit.equalization.observing import Observed
-from edgekit.equalization.tracing import Floats, Trace
+from edgekit.equalization.tracing import Trace
 from edgekit.waist import graph
 from edgekit.waist.tensors import Array
 
@@ -56,8 +57,8 @@ def divided(path: Path, trace: Trace, activations: Mapping[int, Observed], folde
         activations: what was seen of it, the extremes of channels for the tensors whose channels are traced.
         folder: where the file goes; it is made.
     """
-    by = _divisors(trace, {tensor: one.channels for tensor, one in activations.items() if one.channels is not None})
-    if not _worth(trace, by):
+    by = divisors(trace, {tensor: one.channels for tensor, one in activations.items() if one.channels is not None})
+    if by is None:
         return None
     model = graph.load(path)
     trace.divide(by, model)
@@ -66,8 +67,13 @@ def divided(path: Path, trace: Trace, activations: Mapping[int, Observed], folde
     return Divided(folder / path.name, by)
 
 
-def _divisors(trace: Trace, channels: Mapping[int, Array]) -> Floats:
-    """By what each channel is divided, by its number; 1 for those that stay."""
+def divisors(trace: Numbered, channels: Mapping[Any, Array]) -> Floats | None:
+    """By what each channel is divided, by its number ``[count]``; 1 for those that stay. None if that gains nothing.
+
+    Args:
+        trace: of a network.
+        channels: the least and the greatest value of each channel ``[2, channels]``, for tensors that are looked at.
+    """
     looked = {tensor: numbers for tensor, numbers in trace.within.items() if tensor in channels}
     groups = _together(trace)
     sizes, largest, least = np.zeros(trace.count), np.zeros(trace.count), np.zeros(trace.count)
@@ -82,11 +88,11 @@ def _divisors(trace: Trace, channels: Mapping[int, Array]) -> Floats:
     for tensor in trace.capped - looked.keys():  # nobody knows how near their caps these are
         found[trace.within[tensor]] = 1.0
     found[0] = 1.0
-    divisors: Floats = np.minimum(found, 1.0)
-    return divisors
+    by: Floats = np.minimum(found, 1.0)
+    return by if _worth(trace, by) else None
 
 
-def _together(trace: Trace) -> Array:
+def _together(trace: Numbered) -> Array:
     """For each channel's number the least number of those that it shares tensors with, directly or by others."""
     groups = np.arange(trace.count)
     while True:
@@ -104,7 +110,7 @@ def _factors(sizes: Floats, largest: Floats) -> Floats:
     return np.where(parts > 0, parts.clip(SMALLEST, 1) ** PART, 1.0)
 
 
-def _worth(trace: Trace, divisors: Floats) -> bool:
+def _worth(trace: Numbered, by: Floats) -> bool:
     """Whether channels of some activation are divided by enough."""
-    means = (float(divisors[numbers].mean() / divisors[numbers].max()) for numbers in trace.within.values())
+    means = (float(by[numbers].mean() / by[numbers].max()) for numbers in trace.within.values())
     return min(means, default=1.0) < WORTH

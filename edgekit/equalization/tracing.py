@@ -9,17 +9,14 @@ in place of values, so that each is followed wherever LiteRT puts it.
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgekit.equalization.homogeneous import HOMOGENEOUS, SCALABLE, is_capped, keeps_channels
 from edgekit.equalization.layers import Layer, own_layer
+from edgekit.equalization.numbering import Floats, Numbered, Numbers
 from edgekit.equalization.observing import FINITE
 from edgekit.waist import edit, graph
 from edgekit.waist.exact import MOVES
 from edgekit.waist.stepwise import Stepwise
-
-Numbers = NDArray[np.int_]
-Floats = NDArray[np.float64]
 
 _KEEP = (HOMOGENEOUS - {"RESHAPE"}) | {"PADV2", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"}
 """Operators after which the last axis counts the same channels, each times the same number."""
@@ -33,55 +30,28 @@ MOST_VALUES = 1 << 24
 """Values of a tensor that are still moved as numbers: float32 counts that far."""
 
 
-class Trace:
-    """The channels of a float network, numbered from 1; those that must not be divided have the number 0.
+class Trace(Numbered):
+    """The channels of a waist, numbered: layers by the index of their operator, tensors by theirs.
 
-    ``layers`` by operator, in the order of execution; ``made`` and ``read`` have the numbers of the channels that each
-    makes or reads ``[channels]``, ``within`` those of the last axis of tensors. In other tensors channels lie
-    otherwise: ``moved`` has the number of each of their values. ``sources`` are what a tensor was moved from, in the
-    order of execution. ``capped`` are tensors that a ReLU6 makes. ``count`` is how many numbers there are, with 0.
+    ``within`` has the numbers of a tensor's last axis. In other tensors channels lie otherwise: ``moved`` has the
+    number of each of their values. ``sources`` are what a tensor was moved from, in the order of execution.
 
     Args:
         model: object tree of a TFLite file without state.
     """
 
     def __init__(self, model: Any) -> None:
+        super().__init__()
         self._model, self._stepwise = model, Stepwise(model)
         self._main = self._stepwise.graph
-        self._same = [0]
         self.moved: dict[int, Numbers] = {}
         self.sources: dict[int, tuple[int, ...]] = {}
-        self.capped: set[int] = set()
-        self.layers: dict[int, Layer] = {}
-        self.made: dict[int, Numbers] = {}
-        self.read: dict[int, Numbers] = {}
-        self.within: dict[int, Numbers] = {}
         for operator in self._main.operators:
             self._follow(operator)
         for tensor in self._main.outputs:
             self._fix(tensor)
-        self.count = len(self._same)
-        roots = np.array([self._root(number) for number in range(self.count)])
-        self.made = {index: roots[numbers] for index, numbers in self.made.items()}
-        self.read = {index: roots[numbers] for index, numbers in self.read.items()}
-        self.within = {t: roots[numbers] for t, numbers in self.within.items() if roots[numbers].any()}
+        roots = self._settle()
         self.moved = {tensor: roots[numbers] for tensor, numbers in self.moved.items()}
-        self.capped &= self.within.keys()
-
-    def weights(self, index: int, by: Floats) -> Floats:
-        """A layer's weights (`Layer.matrices`, float64) with the channels that it makes and reads divided.
-
-        Args:
-            index: of its operator.
-            by: numbers > 0 for each channel's number ``[count]``; 1 for the number 0.
-        """
-        held = self.layers[index].matrices().astype(np.float64)
-        if index in self.read:
-            each = by[self.read[index]].reshape(len(held), 1, 1, -1)
-            held = (held.reshape(*held.shape[:2], -1, each.shape[-1]) * each).reshape(held.shape)
-        if index in self.made:
-            held = held / by[self.made[index]].reshape(*held.shape[:2], 1)
-        return held
 
     def divide(self, by: Floats, model: Any) -> None:
         """Divide channels in a network's weights and biases, in place.
@@ -97,20 +67,10 @@ class Trace:
                 divided = bias / by[self.made[index]].reshape(bias.shape)
                 edit.set_constant(model, found.bias, divided.astype(np.float32))
 
-    def _root(self, number: int) -> int:
-        while self._same[number] != number:
-            self._same[number] = number = self._same[self._same[number]]
-        return number
-
-    def _tie(self, one: int, other: int) -> None:
-        low, high = sorted((self._root(one), self._root(other)))
-        self._same[high] = low
-
     def _fix(self, tensor: int) -> None:
         """Leave all channels of a tensor as they are."""
         found = self.within.get(tensor, self.moved.get(tensor))
-        for number in () if found is None else np.unique(found):
-            self._tie(0, int(number))
+        self._leave(() if found is None else np.unique(found))
 
     def _follow(self, operator: graph.Operator) -> None:
         read = [t for t in operator.inputs if t in self.within or t in self.moved]
@@ -134,10 +94,8 @@ class Trace:
         if numbers is not None and whole:
             self.read[operator.index] = numbers
         if operator.options.get("fusedActivationFunction", 0) in SCALABLE:
-            (tensor,), first = operator.outputs, len(self._same)
-            self._same += range(first, first + self._main.tensors[tensor].shape[-1])
-            self.within[tensor] = np.arange(first, len(self._same))
-            self.made[operator.index] = self.within[tensor]
+            (tensor,) = operator.outputs
+            self.made[operator.index] = self.within[tensor] = self._new(self._main.tensors[tensor].shape[-1])
             self._note_cap(operator)
         return whole
 
@@ -146,7 +104,7 @@ class Trace:
         held = {t: self._main.tensors[t] for t in operator.inputs if t >= 0}
         operands = [t for t, one in held.items() if one.dtype == "float32" or not one.constant_bytes]
         sizes = [int(np.prod(self._main.tensors[t].shape)) for t in operands]
-        if max(sizes) > MOST_VALUES or len(self._same) > MOST_VALUES or not set(operands) >= set(read):
+        if max(sizes) > MOST_VALUES or self.count > MOST_VALUES or not set(operands) >= set(read):
             return False
         if any(held[t].dtype != "float32" for t in operands):  # indices that are computed
             return False

@@ -8,8 +8,9 @@ import numpy as np
 from edgekit.backends.tflite.plan import QuantizationSettings
 from edgekit.backends.tflite.ready import Ready, Used
 from edgekit.equalization.activations import LOOKED_AT_MACS, SAME_DB, divided
+from edgekit.equalization.numbering import Floats
 from edgekit.equalization.observing import Observation, Observed, observe
-from edgekit.equalization.tracing import Floats, Trace
+from edgekit.equalization.tracing import Trace
 from edgekit.waist import graph
 from edgekit.waist.ordering import evenly
 from edgekit.waist.tensors import sqnr_db
