@@ -17,7 +17,7 @@ class Quantization(Noun, frozen=True, kw_only=True):
     Keys:
         equalization: whether weights of layers in a row are brought to one scale, channel by channel: on, off, or auto,
             which tries it if all weights of a layer have one scale. Or activations, for the same with the sizes of
-            their channels, which auto tries else, in int8 files for LiteRT.
+            their channels, which auto tries else, in int8 files.
         ranges: how the ranges of activations follow from the samples: auto, minmax, least-squares, p99.99 or p99.9 (one
             for all of them), or searched (each for itself, by the outputs' error; takes minutes).
         weights: what is done to weights and biases before they are rounded: auto, nearest (nothing), bias-correction,

@@ -123,6 +123,7 @@ LADDERS: dict[str, tuple[Proposal, ...]] = {
     "openvino": (
         Proposal("ranges", {"weights": "nearest"}),
         Proposal("bias correction", {"weights": "bias-correction"}),
+        Proposal("equalization", {"equalization": "activations"}),
         Proposal("bias correction, layer by layer", {"weights": "learned"}, "normal"),
     ),
 }

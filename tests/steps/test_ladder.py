@@ -423,6 +423,36 @@ def test_openvino_is_asked_for_more_and_more_decibels(session: Session) -> None:
     assert not any("mixed" in rung.name for rung in climb.file[0].rungs)
 
 
+@pytest.mark.parametrize("tried", ["evened", "impossible", "large"])
+def test_openvino_is_asked_for_evened_channels_unless_it_has_tried_them(session: Session, tried: str) -> None:
+    asked: list[Any] = []
+    plain = Tried(settings={"weights": "learned", "ranges": "minmax", "equalization": "off"}, level_db=20.0)
+    even = Tried(settings=plain.settings | {"equalization": "activations"}, level_db=24.0, chosen=True)
+    known = {
+        "evened": (plain, even),
+        "impossible": (
+            msgspec.structs.replace(plain, chosen=True),
+            Tried(settings={"equalization": "activations"}, problem="there is nothing to even"),
+        ),
+        "large": (Tried(settings={"weights": "bias-correction", "ranges": "minmax"}, chosen=True),),
+    }[tried]
+
+    def make(variant: Variant, _: str) -> rungs.File:
+        asked.append(variant.settings)
+        described, answer = file(variant, judged(22.0))
+        return described, msgspec.structs.replace(answer, result=msgspec.structs.replace(answer.result, tried=known))
+
+    openvino = msgspec.structs.replace(INT8, backend="openvino", file="model_int8.xml")
+    quick = ladder.Search("quick")
+    climb = ladder.Climb(session, FLOAT_SOURCE, openvino, make, search=quick, samples=NO_SAMPLES, target=ANDROID)
+    list(ladder.climb([climb]))
+    (rung,) = [rung for rung in climb.file[0].rungs if rung.name == "equalization"]
+    assert (rung.within, rung.calibration_db) == (("as the target proposes", 24.0) if tried == "evened" else ("", None))
+    assert rung.problem == ("there is nothing to even" if tried == "impossible" else "")
+    wanted = {"weights": "bias-correction", "equalization": "activations"}
+    assert (wanted in asked) == (tried == "large")
+
+
 def test_decibels_that_a_file_has_already_are_not_asked_for_again(session: Session) -> None:
     asked: list[float] = []
 

@@ -39,7 +39,8 @@ class NncfSettings(Noun, frozen=True, kw_only=True):
             layer, the dearest that NNCF has for int8. ``auto`` is what ``range_estimator`` and
             ``fast_bias_correction`` say; ranges by ``nncf`` are a search's own word for that of ``range_estimator``.
         equalization: ``on`` brings weights of layers in a row to one scale, channel by channel (`equalization`), and
-            lets NNCF align channels as well; ``auto`` tries the first if all weights of a layer have one scale.
+            lets NNCF align channels as well; ``activations`` brings channels of activations nearer to one size
+            (`evening`). ``auto`` tries the first if all weights of a layer have one scale, else the last.
         least_db: operators leave int8 until the outputs have so many dB on the calibration samples (`control`).
     """
 
@@ -53,7 +54,7 @@ class NncfSettings(Noun, frozen=True, kw_only=True):
     npu_platform: str = ""
     ranges: Literal["auto", "minmax", "least-squares", "p99.99", "p99.9", "nncf"] = "auto"
     weights: Literal["auto", "nearest", "bias-correction", "learned"] = "auto"
-    equalization: Literal["auto", "on", "off"] = "auto"
+    equalization: Literal["auto", "on", "off", "activations"] = "auto"
     per_channel: bool = True
     float_operators: tuple[int | str, ...] = ()
     least_db: Annotated[float, msgspec.Meta(gt=0)] | None = None
@@ -97,12 +98,6 @@ def of(job: Job) -> NncfSettings:
             "OpenVINO's quantizer does not search for the range of each tensor.",
             place="quantization.ranges = searched",
             fix="choose auto, minmax, least-squares, p99.99 or p99.9, or a target whose files are TFLite",
-        )
-    if job.settings.get("equalization") == "activations":
-        raise Unsupported(
-            "OpenVINO's quantizer does not bring channels of activations to one size.",
-            place="quantization.equalization = activations",
-            fix="choose auto, on or off, or a target whose files are TFLite",
         )
     if foreign := [key for key in Quantization.__struct_fields__ if key in job.settings and key not in known]:
         raise Unsupported(

@@ -16,6 +16,7 @@ import numpy as np
 
 from edgekit.backends.openvino import effort, holding, reading
 from edgekit.backends.openvino.diagnosis.added_errors import AddedErrors
+from edgekit.backends.openvino.diagnosis.channels import followed
 from edgekit.backends.openvino.diagnosis.stretches import Floats, IrNetwork, Point, Quantizer, Stretch, compiled
 from edgekit.backends.openvino.libraries import CORE, FAILURES
 from edgekit.errors import InputError, Unsupported
@@ -57,7 +58,7 @@ def diagnose(artifact: Path, floats: Waist, samples: Path, helps: int = 0) -> Di
     """See `edgekit.backends.Backend.diagnose`; ``floats`` is the IR of the same source in float32."""
     file = IrNetwork(_read(artifact))
     _require(artifact, file)
-    source = IrNetwork(_read(Path(floats.file))).named_as(file)
+    source = followed(IrNetwork(_read(Path(floats.file))).named_as(file), file)
     points = [point for point in file.points if source.has(point)]
     if len(points) < LEAST * len(file.points):
         raise InputError(

@@ -7,7 +7,7 @@ Mixtures of the samples that judge count as well (`edgekit.waist.mixtures`), eac
 spectrograms of a wake word 8 judge, which is too few: they took ranges 6 dB worse than others on 22 more.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +25,9 @@ DEFAULT: Way = ("bias-correction", "nncf")
 
 Sample = dict[str, Array]
 
+Maker = Callable[[Way, list[Sample]], Any]
+"""Quantizes a network in a way, on samples."""
+
 FEWEST = 12
 """Samples of which some can be held out."""
 
@@ -33,6 +36,9 @@ MOST_TRIED = 64
 
 TIE_DB = 0.3
 """What comes so close to the best is as good, and the plainest of these is taken."""
+
+AGAIN = 2
+"""Ways that are tried again with another form of a network: those that come closest as it was read."""
 
 EVERY = 3
 """One sample of so many judges."""
@@ -79,9 +85,46 @@ def between(judging: list[Sample], macs: float) -> list[Sample]:
     return [{name: values[place] for name, values in made.items()} for place in range(count if made else 0)]
 
 
+def trials(samples: list[Sample], macs: float, *, in_order: bool) -> Trials:
+    """What calibrates and judges trials of a network of so many multiply-accumulates; see `held_out`."""
+    calibrating, judging = held_out(samples, in_order=in_order)
+    return Trials(calibrating, judging, [] if in_order else between(judging, macs))
+
+
+class HeldOutJudge:
+    """What tells the SQNR of quantized models in dB, the mean of both sets that judge by their numbers of samples.
+
+    Args:
+        floats: the float ``openvino.Model``.
+        samples: what judges.
+    """
+
+    def __init__(self, floats: Any, samples: Trials) -> None:
+        self._seen = list(_saturated(floats))
+        sets = [found for found in (samples.judging, samples.between) if found]
+        self._judges = [control.closeness(_told(floats, self._seen), found) for found in sets]
+        self._counts = [min(len(found), control.SAMPLES) for found in sets]
+
+    def __call__(self, made: Any) -> float:
+        """The SQNR of a quantized ``openvino.Model``."""
+        told = _told(made, self._seen)
+        return float(np.average([judge(told) for judge in self._judges], weights=self._counts))
+
+
+def again(floats: Any, make: Maker, ways: Iterable[Way], samples: Trials) -> dict[Way, float]:
+    """The SQNR in dB of another form of a network in some ways; see `best`."""
+    judge = HeldOutJudge(floats, samples)
+    return {way: judge(make(way, samples.calibrating)) for way in ways}
+
+
+def closest(levels_db: Mapping[Way, float], most: int) -> list[Way]:
+    """The ways that come closest, the best first."""
+    return sorted(levels_db, key=levels_db.__getitem__, reverse=True)[:most]
+
+
 def best(
     floats: Any,
-    make: Callable[[Way, list[Sample]], Any],
+    make: Maker,
     biases: tuple[str, ...],
     estimators: tuple[str, ...],
     samples: Trials,
@@ -100,15 +143,11 @@ def best(
     """
     if len(biases) * len(estimators) == 1:
         return (biases[0], estimators[0]), {}
-    seen, levels = list(_saturated(floats)), dict[Way, float]()
-    sets = [found for found in (samples.judging, samples.between) if found]
-    judges = [control.closeness(_told(floats, seen), found) for found in sets]
-    counts = [min(len(found), control.SAMPLES) for found in sets]
+    judge, levels = HeldOutJudge(floats, samples), dict[Way, float]()
 
     def tried(way: Way) -> None:
-        """Quantize in a way and note its SQNR in dB, the mean of both sets by their numbers of samples."""
-        made = _told(make(way, samples.calibrating), seen)
-        levels[way] = float(np.average([judge(made) for judge in judges], weights=counts))
+        """Quantize in a way and note its SQNR in dB."""
+        levels[way] = judge(make(way, samples.calibrating))
 
     for bias in biases:
         tried((bias, estimators[0]))

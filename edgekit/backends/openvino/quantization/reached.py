@@ -1,17 +1,14 @@
 """How far the inputs of layers go on samples, channel by channel: few come to the end of the range that all share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from edgekit.backends.openvino.layers import KINDS
 from edgekit.backends.openvino.libraries import CORE, EXACT, operators, ov
+from edgekit.backends.openvino.tracing import Port
 from edgekit.waist.tensors import Array
-
-LAYERS = frozenset(
-    {"Convolution", "GroupConvolution", "ConvolutionBackpropData", "GroupConvolutionBackpropData", "MatMul"}
-)
-"""Operators that multiply and accumulate."""
 
 SAME_VALUES = frozenset({"Convert", "MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
 """Operators whose results are values of their first input: the quantizer of a layer's input may stand before them."""
@@ -50,7 +47,7 @@ def inputs(model: Any, samples: Sequence[Mapping[str, Array]]) -> dict[str, Reac
     copy = model.clone()
     ends, layers = {}, {}
     for node in copy.get_ordered_ops():
-        source = node.input_value(0) if node.get_type_name() in LAYERS else None
+        source = node.input_value(0) if node.get_type_name() in KINDS else None
         if source is not None and source.get_partial_shape().rank.get_length() > 1:
             channels = _channels(node, len(source.get_partial_shape()))
             key = (source.get_node().get_friendly_name(), source.get_index(), channels)
@@ -59,15 +56,28 @@ def inputs(model: Any, samples: Sequence[Mapping[str, Array]]) -> dict[str, Reac
     if not ends:
         return {}
     results = [operators.result(end) for key, source in ends.items() for end in _ends(source, key[-1])]
-    compiled = CORE.compile_model(ov.Model(results, copy.get_parameters()), "CPU", EXACT)
-    found: list[Array] = []
+    reaches = dict(zip(ends, _over(ov.Model(results, copy.get_parameters()), samples), strict=True))
+    return {name: reaches[key] for name, key in layers.items()}
+
+
+def along(model: Any, axes: Mapping[Port, int], samples: Sequence[Mapping[str, Array]]) -> dict[Port, Reach]:
+    """How far tensors of a float ``openvino.Model`` go in each place along an axis of theirs; there is one at least."""
+    copy = model.clone()
+    nodes = {node.get_friendly_name(): node for node in copy.get_ordered_ops()}
+    ends = [_ends(nodes[name].output(index), axis) for (name, index), axis in axes.items()]
+    results = [operators.result(end) for both in ends for end in both]
+    return dict(zip(axes, _over(ov.Model(results, copy.get_parameters()), samples), strict=True))
+
+
+def _over(model: Any, samples: Sequence[Mapping[str, Array]]) -> Iterator[Reach]:
+    """What a model gives of samples whose results are `_ends`, over all of them."""
+    compiled = CORE.compile_model(model, "CPU", EXACT)
+    rules, found = (np.minimum, np.maximum) * (len(compiled.outputs) // 2), list[Array]()
     for sample in samples:
         made = compiled(sample)
         new = [np.array(made[port]) for port in compiled.outputs]
-        rules = (np.minimum, np.maximum) * len(ends)
         found = [rule(one, other) for rule, one, other in zip(rules, found or new, new, strict=True)]
-    reaches = dict(zip(ends, map(Reach, found[::2], found[1::2]), strict=True))
-    return {name: reaches[key] for name, key in layers.items()}
+    return map(Reach, found[::2], found[1::2])
 
 
 def _channels(layer: Any, rank: int) -> int:

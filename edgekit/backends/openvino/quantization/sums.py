@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.backends.openvino.layers import KINDS
 from edgekit.backends.openvino.libraries import MinMaxQuantization, ov
-from edgekit.backends.openvino.quantization.reached import LARGEST, LAYERS, Reach
+from edgekit.backends.openvino.quantization.reached import LARGEST, Reach
 
 Floats = NDArray[np.float32]
 
@@ -99,7 +100,7 @@ def _by_row(node: Any, channels: Any, shape: tuple[int, ...]) -> Any:
 
 def _rows(node: Any) -> Floats | None:
     """The weights of a layer that NNCF gave half a range, ``[outputs, inputs]``; None for all else."""
-    if node.get_type_name() not in LAYERS or node.input_value(1).get_node().get_type_name() != "FakeQuantize":
+    if node.get_type_name() not in KINDS or node.input_value(1).get_node().get_type_name() != "FakeQuantize":
         return None
     quantizer = node.input_value(1).get_node()
     source = quantizer.input_value(0).get_node()
