@@ -13,7 +13,18 @@ from edgekit.engine.store import Answer, digest_of
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.building import Built
 from edgekit.nouns.model import Signature, SourceOptions, TensorSpec, Waist
-from edgekit.nouns.recipe import Distill, FineTune, PassReport, PassSettings, PruneChannels, Qat, Weighed, name_of
+from edgekit.nouns.recipe import (
+    Cluster,
+    Distill,
+    FineTune,
+    PassReport,
+    PassSettings,
+    Prune,
+    PruneChannels,
+    Qat,
+    Weighed,
+    name_of,
+)
 from edgekit.nouns.samples import Kept
 from edgekit.nouns.target import Variant
 from edgekit.passes import Passed, Task
@@ -25,6 +36,9 @@ from edgekit.steps.sampling import SAMPLES, content
 
 INT8 = Variant(file="model_int8.tflite", backend="tflite", precision="int8", io="float32", use="what is trained for")
 """The file that quantization-aware training is for, if a target has none of its own."""
+
+MOST_CHOICES = 0.5
+"""Share of choices of its source from which on a network is not called lost: labels may make its outputs larger."""
 
 
 class Course(msgspec.Struct, frozen=True):
@@ -48,11 +62,12 @@ class Course(msgspec.Struct, frozen=True):
 
 
 class Stage(msgspec.Struct, frozen=True):
-    """Where a recipe has got to: the network, what it is, and the passes until there."""
+    """Where a recipe has got to: the network, what it is, the passes until there, and the source's float form."""
 
     subject: Subject
     weighed: Weighed
     reports: tuple[PassReport, ...] = ()
+    source: Answer[Waist] | None = None
 
 
 def through(session: Session, subject: Subject, passes: tuple[PassSettings, ...], course: Course) -> Stage:
@@ -63,7 +78,7 @@ def through(session: Session, subject: Subject, passes: tuple[PassSettings, ...]
         Unsupported: it has no waist, or cannot be trained so.
     """
     course = msgspec.structs.replace(course, teacher=course.teacher or _float_form(subject))
-    stage = Stage(subject, weighed(session, subject, course.data.evidence))
+    stage = Stage(subject, weighed(session, subject, course.data.evidence), source=subject.waist)
     for settings in passes:
         stage = _next(session, stage, settings, course)
     return stage
@@ -123,9 +138,31 @@ def _next(session: Session, stage: Stage, settings: PassSettings, course: Course
         epochs=made.epochs,
         figures=made.figures,
         notes=made.notes,
-        warnings=made.warnings,
+        warnings=(*made.warnings, *(lost(stage.weighed, now, settings) if course.teacher is stage.source else ())),
     )
-    return Stage(subject, now, (*stage.reports, report))
+    return Stage(subject, now, (*stage.reports, report), stage.source)
+
+
+def lost(before: Weighed, now: Weighed, settings: PassSettings) -> tuple[str, ...]:
+    """What is told of a network that a pass has ruined: half of an output is error, and its choices are others."""
+    from edgekit.verify.parts import FLOOR_DB  # noqa: PLC0415  numpy is only needed on a cold path
+
+    agreement = 0.0 if now.agreement is None else now.agreement
+    if now.sqnr_db is None or now.sqnr_db >= FLOOR_DB or agreement >= MOST_CHOICES:
+        return ()
+    if before.sqnr_db is not None and before.sqnr_db < FLOOR_DB:
+        return ()
+    chosen = "" if now.agreement is None else f", and {now.agreement:.0%} of the choices are its source's"
+    name = name_of(settings)
+    ways = ["train longer"] if settings.epochs else []
+    if isinstance(settings, PruneChannels | Prune | Cluster):
+        ways.append("take away less" if settings.epochs else "take away less, or train")
+    if settings.epochs:
+        ways.append(f"lower {name}.learning_rate ({settings.learning_rate:g})")
+    if settings.epochs and not settings.holdout:
+        ways.append(f"hold samples out that tell when to stop ({name}.holdout)")
+    told = f"what this pass left computes little of what its source does: SQNR {now.sqnr_db:.1f} dB{chosen}"
+    return (f"{told}: {', or '.join(ways)}",)
 
 
 def _specified(session: Session, subject: Subject, settings: Qat, course: Course) -> tuple[Subject, Answer[Built]]:

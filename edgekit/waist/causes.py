@@ -11,6 +11,9 @@ from edgekit.waist.tensors import IDENTICAL_DB, Array, sqnr_db
 Noise = tuple[float, str, dict[str, float]]
 """Of one cause: Σ error², what it is in words, and the figures in them."""
 
+LEAST_SHOWN = 0.0001
+"""The least share of clipped values that is told as a number: beyond it two places after the point show nothing."""
+
 LEAST_SHARE = 0.01
 """Causes of a smaller share of an operator's error are not told."""
 
@@ -67,9 +70,8 @@ def of_range(
     outside = float(np.mean(clipped != truth)) if truth.size else 0.0
     figures = {"outside": outside, "low": low, "high": high, "range_low": ends[0], "range_high": ends[1]}
     if outside:
-        told = (
-            f"{outside:.2%} of its values lie outside of {ends[0]:.3g}..{ends[1]:.3g}: they reach {low:.3g}..{high:.3g}"
-        )
+        share = f"{outside:.2%}" if outside >= LEAST_SHOWN else f"less than {LEAST_SHOWN:.2%}"
+        told = f"{share} of its values lie outside of {ends[0]:.3g}..{ends[1]:.3g}: they reach {low:.3g}..{high:.3g}"
         yield "clipping", (error(truth, clipped), told, figures)
     used = (min(high, ends[1]) - max(low, ends[0])) / (ends[1] - ends[0])
     told = f"its levels are {step:.3g} apart, and its values use {used:.0%} of them"

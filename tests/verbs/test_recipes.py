@@ -12,7 +12,7 @@ from edgekit.engine import unfinished
 from edgekit.engine.session import Session
 from edgekit.engine.store import Store
 from edgekit.errors import InputError
-from edgekit.nouns.recipe import FineTune, Prune
+from edgekit.nouns.recipe import FineTune, Prune, Weighed
 from edgekit.nouns.results import Result
 from edgekit.steps import passing
 from edgekit.verbs import build, compress, diagnose
@@ -120,3 +120,39 @@ def test_samples_that_do_not_fit_are_refused_before_anything_is_trained(place: P
 
 def test_facts_that_a_pass_does_not_heed_do_not_tell_targets_apart() -> None:
     assert passing._heeded(FineTune(), {"channel_multiple": 8.0}) == {}
+
+
+@pytest.mark.parametrize(("rate", "lost"), [(1000.0, True), (1e-6, False)])
+def test_what_training_ruined_is_told(place: Path, rate: float, lost: bool) -> None:
+    recipe = place / f"rate{rate:g}.toml"
+    recipe.write_text(f'[[passes]]\npass = "finetune"\nepochs = 1\nholdout = 0\nlearning_rate = {rate}\n')
+    found = msgspec.structs.replace(wanted(place), recipe=str(recipe))
+    done, _ = ran(place, compress.compress, found, place / "ruined.tflite")
+    told = [warning for warning in done.passes[0].warnings if "computes little of what its source does" in warning]
+    assert bool(told) is lost
+    if lost:
+        assert "train longer, or lower finetune.learning_rate (1000), or hold samples out" in told[0]
+
+
+SOURCE = Weighed(parameters=1, macs=1, zeros=0.0, bytes=1, gzip_bytes=1)
+
+
+@pytest.mark.parametrize(
+    ("before_db", "after_db", "agreement", "lost"),
+    [
+        (None, -3.0, None, True),
+        (None, -3.0, 0.1, True),
+        (None, -3.0, 0.9, False),  # labels may make the outputs larger
+        (None, 2.0, 0.1, True),
+        (None, 4.0, 0.1, False),
+        (None, None, None, False),
+        (-5.0, -3.0, 0.1, False),  # it was lost before
+    ],
+)
+def test_a_network_is_lost_if_half_of_an_output_is_error_and_its_choices_are_others(
+    before_db: float | None, after_db: float | None, agreement: float | None, lost: bool
+) -> None:
+    before = msgspec.structs.replace(SOURCE, sqnr_db=before_db)
+    after = msgspec.structs.replace(SOURCE, sqnr_db=after_db, agreement=agreement)
+    assert bool(passing.lost(before, after, FineTune())) is lost
+    assert all("train" in told for told in passing.lost(before, after, Prune(epochs=0)))
