@@ -25,7 +25,8 @@ class Training(Noun, frozen=True, kw_only=True):
         learning_rate: the largest of the schedule.
         rates: how many learning rates are tried for a few steps each before training, the largest and others below it,
             half a power of ten apart; the largest that does not make the held-out loss worse is taken, or that does
-            nearly best if one halves it. 1 tries none.
+            nearly best if one halves it. If it makes the loss worse in the first epoch, that begins again at the next
+            smaller one. 1 tries none.
         momentum: of sgd and rmsprop.
         schedule: how the learning rate runs over the steps: constant, step, exponential, cosine, cyclical, one-cycle,
             or plateau (lowered when the held-out loss no longer falls).

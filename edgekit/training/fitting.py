@@ -108,7 +108,7 @@ class Loop:
         plateau = schedules.Plateau([_judging(epoch) for epoch in progress.epochs])
         while len(progress.epochs) < self._settings.epochs and not self._stale(progress):
             try:
-                epoch = self._epoch(len(progress.epochs), progress.first)
+                epoch = self._epoch(len(progress.epochs), progress.first) if progress.epochs else self._first(progress)
             except NotFiniteError as error:
                 warnings.append(self._stopped(error, progress))
                 break
@@ -125,9 +125,36 @@ class Loop:
         count = self._settings.rates
         if count == 1 or not len(self._data.held_out):
             return
-        changing = _distinct([*self._network, *self._teaching.adapters, *self._optimizer.variables])
-        share = rates.largest(count, self._try, lambda: _mean(self._held_out()), changing)
+        share = rates.largest(count, self._try, lambda: _mean(self._held_out()), self._changing())
         self._factor.assign(share)
+
+    def _changing(self) -> list[Any]:
+        """What steps change."""
+        return _distinct([*self._network, *self._teaching.adapters, *self._optimizer.variables])
+
+    def _first(self, progress: TrainingState) -> Epoch:
+        """The first epoch: once more at a lower learning rate, as long as there is one to try and it does harm.
+
+        A trial of a few steps does not show all of it: of 225 pictures, six times as many doubled a detector's loss.
+
+        Raises:
+            NotFiniteError: a batch made a loss that is not finite.
+        """
+        changing = self._changing()
+        held, before = [variable.numpy() for variable in changing], _mean(progress.first)
+        while True:
+            share = float(self._factor)
+            lower = share > rates.smallest(self._settings.rates)
+            try:
+                epoch = self._epoch(0, progress.first)
+                if not lower or epoch.held_out is None or not rates.harms(before, epoch.held_out):
+                    return epoch
+            except NotFiniteError:
+                if not lower:
+                    raise
+            for variable, values in zip(changing, held, strict=True):
+                variable.assign(values)
+            self._factor.assign(share * rates.BETWEEN)
 
     def _try(self, share: float) -> None:
         """Train for the steps of a trial with a share of the largest learning rate."""

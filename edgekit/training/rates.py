@@ -16,8 +16,7 @@ LEAST = 20
 """Steps of a trial, at least: with fewer the gradient's noise decides."""
 
 HARMLESS = 0.25
-"""By how much the held-out loss may grow in a trial (about 1 dB): over a whole schedule it falls again."""
-
+"""By how much the held-out loss may grow in a trial or the first epoch (1 dB): over a whole schedule it falls again."""
 
 HALVED = 0.5
 """From this share of the first held-out loss on, a trial shows what trains best, and not only what does no harm."""
@@ -26,6 +25,16 @@ HALVED = 0.5
 def trial_steps(epochs: int, epoch_steps: int) -> int:
     """How many steps a learning rate is tried for."""
     return min(epoch_steps, max(LEAST, round(SHARE * epochs * epoch_steps)))
+
+
+def smallest(count: int) -> float:
+    """The share of the largest learning rate down to which none is too small to be tried."""
+    return float(BETWEEN ** (count - 1.5))
+
+
+def harms(before: float, after: float) -> bool:
+    """Whether a held-out loss has grown by more than a whole schedule brings down again."""
+    return not after <= (1 + HARMLESS) * before
 
 
 def falling(step: int, steps: int) -> float:
@@ -57,7 +66,7 @@ def largest(count: int, train: Callable[[float], None], judge: Callable[[], floa
         losses.append(judge())
         for variable, values in zip(variables, held, strict=True):
             variable.assign(values)
-        if number and losses[-2] <= (1 + HARMLESS) * first and not losses[-1] < losses[-2]:
+        if number and not harms(first, losses[-2]) and not losses[-1] < losses[-2]:
             break
     best = min(loss for loss in [math.inf, *losses] if not math.isnan(loss))
     limit = (1 + HARMLESS) * (best if best <= HALVED * first else first)

@@ -1,9 +1,11 @@
 """The loop: what it learns, what a killed one goes on with, and what it does with numbers that are not finite."""
 
 import errno
+import importlib
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -35,7 +37,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(folder: Path, waist: Path, settings: FineTune = QUICK, **given: Any) -> tuple[Any, bytes]:
     """What the pass returns, and the file that it writes."""
     out = folder / "out"
-    out.mkdir(exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     passed = finetune.FineTunePass().apply(digits.task(folder, waist, settings, **given), out)
     return passed, (out / passed.file).read_bytes()
 
@@ -265,3 +267,52 @@ def test_kernels_for_raw_pixels_take_small_steps(network: Path, tmp_path: Path) 
     steps = -(-digits.MEMBERS // 32)
     moved = np.abs(first.numpy() - before).max()
     assert 0 < moved < 1.2 * steps * 1e-3 * pace  # Adam alone moves by up to its rate a step
+
+
+def _hidden(monkeypatch: pytest.MonkeyPatch) -> FineTune:
+    """Trials of one step, which changes next to nothing, at rates of which the larger do harm."""
+    monkeypatch.setattr(importlib.import_module("edgekit.training.rates"), "trial_steps", lambda *_: 1)
+    return FineTune(epochs=3, learning_rate=0.3, rates=6, warmup=0.0, clip_norm=0.0)
+
+
+def test_a_first_epoch_that_harms_begins_again_at_a_lower_rate(
+    taught: tuple[Any, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, waist = taught
+    settings = _hidden(monkeypatch)
+    plain, _ = trained(tmp_path / "plain", waist, msgspec.structs.replace(settings, rates=1), labels=True)
+    made, _ = trained(tmp_path / "made", waist, settings, labels=True)
+    before = plain.epochs[0].held_out + plain.epochs[0].gain
+    assert plain.epochs[0].held_out > 1.25 * before
+    assert made.epochs[0].held_out <= 1.25 * before
+    found = made.epochs[0].learning_rate / plain.epochs[0].learning_rate * settings.learning_rate
+    assert found < settings.learning_rate / 2
+    direct = msgspec.structs.replace(settings, rates=1, learning_rate=found)
+    again, _ = trained(tmp_path / "again", waist, direct, labels=True)  # as if it had begun with that: all was put back
+    assert [e.loss for e in again.epochs] == pytest.approx([e.loss for e in made.epochs], rel=1e-3)
+
+
+def test_a_run_that_is_killed_behind_a_lowered_rate_goes_on_at_it(
+    taught: tuple[Any, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, waist = taught
+    settings = _hidden(monkeypatch)
+    made, file = trained(tmp_path / "made", waist, settings)
+    with pytest.raises(Stopped), killed_in(2):
+        trained(tmp_path / "again", waist, settings)
+    again, same = trained(tmp_path / "again", waist, settings)
+    assert same == file
+    assert [e.learning_rate for e in again.epochs] == [e.learning_rate for e in made.epochs]
+
+
+def test_numbers_that_are_not_finite_lower_the_rate(
+    taught: tuple[Any, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, waist = taught
+    monkeypatch.setattr(importlib.import_module("edgekit.training.rates"), "largest", lambda *_: 1.0)
+    settings = FineTune(epochs=1, learning_rate=1e4, optimizer="sgd", clip_norm=0.0, warmup=0.0, rates=12)
+    with pytest.raises(InputError, match="infinite or no number"):
+        trained(tmp_path / "one", waist, msgspec.structs.replace(settings, rates=1), labels=True)
+    made, _ = trained(tmp_path / "several", waist, settings, labels=True)
+    assert made.epochs[0].gain is not None
+    assert made.epochs[0].held_out <= 1.25 * (made.epochs[0].held_out + made.epochs[0].gain)
