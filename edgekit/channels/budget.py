@@ -65,11 +65,11 @@ def spend(dependencies: Dependencies, of: str) -> Spend:
     Bodies of loops, and bytes of a file that are no constants, count as well: they stay.
     """
     varying = _varying(dependencies, of)
-    beside = _whole(dependencies, of) - varying(Rest(dependencies, ()))
+    beside = _in_all(dependencies, of) - varying(Rest(dependencies, ()))
     return lambda rest: beside + varying(rest)
 
 
-def _whole(dependencies: Dependencies, of: str) -> float:
+def _in_all(dependencies: Dependencies, of: str) -> float:
     """What all of a network has."""
     if of == "macs":
         return cost.beside_main(dependencies.tree)[1]

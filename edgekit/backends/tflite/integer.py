@@ -152,14 +152,7 @@ class _Quantization(NamedTuple):
 
 def _tried(files: list[Quantized], dropped: list[Quantized], fitted: fitting.FittedForm) -> Iterator[Tried]:
     """What was tried for a file, by the settings that make it again, and what could not be."""
-    for fit in fitted.tried:
-        if not fit.problem:
-            chosen = (fit.form, fit.way) == (fitted.form, fitted.candidate.plan.weights)
-            settings = {"weights": fit.way} | files[fit.form].settings
-            yield Tried(settings=settings, level_db=fit.level_db, chosen=chosen)
-    done = {fit.way for fit in fitted.tried if not fit.problem}
-    for way, problem in dict.fromkeys((fit.way, fit.problem) for fit in fitted.tried if fit.way not in done):
-        yield Tried(settings={"weights": way}, problem=problem)
+    yield from fitted.told([file.settings for file in files])
     unfitted = (file for file in dropped if file.form != equalization.ON)  # even weights are for the fitted ones
     for file in (*files, *unfitted):
         nearest: Settings = {"weights": "nearest", "equalization": file.form}

@@ -111,19 +111,11 @@ def _fitted(
             raise
         except engines.FAILURES:  # it does not run on these samples: whoever verifies it says so
             return WeightsFile(plain)
-        best, _, fits = fitting.fitted([fitting.Form(found, writer)], judge, inputs, fold)
-    tried = (
-        Tried(
-            settings={"weights": fit.way},
-            level_db=fit.level_db,
-            problem=fit.problem,
-            chosen=not fit.problem and fit.way == best.plan.weights,
-        )
-        for fit in fits
-    )
+        fitted = fitting.fitted([fitting.Form(found, writer)], judge, inputs, fold)
+    best = fitted.candidate
     left = tuple(f"rounded to the nearest level, its samples are not finite: {name}" for name in best.plan.unfitted)
     notes = (f"{WAYS[best.plan.weights]}: {best.sqnr_db:.1f} dB on the samples", *left)
-    return WeightsFile(best.content, notes, tuple(tried))
+    return WeightsFile(best.content, notes, tuple(fitted.told([{}])))
 
 
 def stored(path: Path, content: bytes) -> dict[int, Scheme]:

@@ -20,6 +20,8 @@ from edgekit.backends.tflite.ranges import Range
 from edgekit.equalization.layers import KINDS, layer
 from edgekit.errors import EndlessError, first_line
 from edgekit.host import events
+from edgekit.nouns.building import Tried
+from edgekit.nouns.quantization import Settings
 from edgekit.waist import cost, graph
 from edgekit.waist.ordering import evenly
 from edgekit.waist.stepwise import last_uses
@@ -139,6 +141,19 @@ class FittedForm(NamedTuple):
     candidate: Candidate
     form: int
     tried: tuple[Fit, ...]
+
+    def told(self, forms: Sequence[Settings]) -> Iterator[Tried]:
+        """What was tried, by the settings that make it again: those of each form, and how weights were rounded.
+
+        What could not be made of any form is told once.
+        """
+        for fit in self.tried:
+            if not fit.problem:
+                chosen = (fit.form, fit.way) == (self.form, self.candidate.plan.weights)
+                yield Tried(settings={"weights": fit.way} | forms[fit.form], level_db=fit.level_db, chosen=chosen)
+        done = {fit.way for fit in self.tried if not fit.problem}
+        for way, problem in dict.fromkeys((fit.way, fit.problem) for fit in self.tried if fit.way not in done):
+            yield Tried(settings={"weights": way}, problem=problem)
 
 
 def fitted(forms: Sequence[Form], judge: Judge, inputs: Mapping[str, Array], fold: Fold) -> FittedForm:
