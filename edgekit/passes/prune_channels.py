@@ -1,12 +1,12 @@
 """Structured pruning: whole channels go, layers behind are solved anew, and the rest is trained if asked."""
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
 from edgekit.channels import budget, latency, pruning
-from edgekit.channels.budget import Goal, Spend
+from edgekit.channels.budget import Goal
 from edgekit.channels.dependencies import Dependencies
 from edgekit.host import replacing
 from edgekit.nouns.base import Noun
@@ -64,55 +64,83 @@ class ChannelPass(TrainingPass):
         """See `TrainingPass.apply`."""
         settings = task.settings
         assert isinstance(settings, PruneChannels)
-        file, found, notes, begun = Path(task.waist), data.read(task), tuple[str, ...](), dict[Hashable, int]()
-        made, epochs, whole, warnings = out / finishing.FILE, tuple[Epoch, ...](), 0.0, tuple[str, ...]()
+        rounds = Rounds(task, settings, data.read(task), out)
         for number in range(1, settings.rounds + 1):
-            channels, folder = pruning.found(file), Path(task.checkpoints) / f"round{number}"
-            begun = begun or {family.key: len(family.channels) for family in channels.families}
-            done = _done(folder, made)
-            if done is None:
-                spend = latency.table(channels) if settings.of == "latency" else budget.spend(channels, settings.of)
-                whole = whole or _whole(file, settings.of)
-                ends = (number, settings.rounds) if number == 1 else (number,)  # what cannot be had is not begun
-                goals = [_goal(task, settings, whole, begun, one) for one in ends]
-                notes = self._round(task, settings, channels, (found, spend, goals), made)
-                _leave(folder, made, Round(whole=whole, notes=notes))
-            else:
-                whole, notes = done.whole, done.notes
-            file = made
+            rounds.cut(number)
             if settings.epochs:
-                trained = _trained(task, made, found, out, number)
-                epochs, notes = (*epochs, *trained.epochs), (*notes, *trained.notes)
-                warnings = (*warnings, *trained.warnings)
-        figures = _shares(Path(task.waist), made)
-        return Passed(
-            file=made.name,
-            signature=task.signature,
-            epochs=epochs,
-            figures=figures,
-            notes=notes,
-            warnings=(*warnings, *_apart(settings, figures)),
-        )
+                rounds.train(number)
+        return rounds.passed()
 
-    def _round(
-        self,
-        task: Task,
-        settings: PruneChannels,
-        channels: Dependencies,
-        how: tuple[data.TrainingData, Spend, Sequence[Goal]],
-        made: Path,
-    ) -> tuple[str, ...]:
-        """Remove some, as the first goal asks, and write what is left; notes on it. Others must be within reach."""
-        found, spend, goals = how
-        samples = _samples(channels, found)
-        rankings = pruning.ranked(channels, samples, settings.importance, task.seed)
-        for last in goals[1:]:
-            pruning.chosen(channels, rankings, spend, last)
-        pruned = pruning.pruned(channels, samples, goals[0], rankings=rankings, spend=spend, repaired=settings.repair)
-        replacing.write(made, pruned.content)
+
+class Rounds:
+    """A network on its way through the rounds of a pass, and what is told of it.
+
+    Args:
+        task: what was asked.
+        settings: the task's.
+        found: the samples.
+        out: where the network is to lie.
+    """
+
+    def __init__(self, task: Task, settings: PruneChannels, found: data.TrainingData, out: Path) -> None:
+        self._task, self._settings, self._found = task, settings, found
+        self._file, self._made = Path(task.waist), out / finishing.FILE
+        self._whole, self._begun = 0.0, dict[Hashable, int]()
+        self._notes, self._warnings, self._epochs = tuple[str, ...](), tuple[str, ...](), tuple[Epoch, ...]()
+
+    def cut(self, number: int) -> None:
+        """Remove what a round is to, unless another run has."""
+        channels, folder = pruning.found(self._file), Path(self._task.checkpoints) / f"round{number}"
+        self._begun = self._begun or {family.key: len(family.channels) for family in channels.families}
+        done = _done(folder, self._made)
+        if done is None:
+            self._whole = self._whole or _whole(self._file, self._settings.of)
+            done = Round(whole=self._whole, notes=self._removed(channels, number))
+            _leave(folder, self._made, done)
+        self._whole, self._notes, self._file = done.whole, done.notes, self._made
+
+    def _removed(self, channels: Dependencies, number: int) -> tuple[str, ...]:
+        """Remove some, as a round's goal asks, and write what is left; notes on it.
+
+        The first round sees that the last one's goal can be had: what cannot is not begun.
+        """
+        settings, seed = self._settings, self._task.seed
+        spend = latency.table(channels) if settings.of == "latency" else budget.spend(channels, settings.of)
+        samples = _samples(channels, self._found)
+        rankings = pruning.ranked(channels, samples, settings.importance, seed)
+        if 1 == number < settings.rounds:
+            pruning.chosen(channels, rankings, spend, self._goal(settings.rounds))
+        goal = self._goal(number)
+        pruned = pruning.pruned(channels, samples, goal, rankings=rankings, spend=spend, repaired=settings.repair)
+        replacing.write(self._made, pruned.content)
         looked = len(next(iter(samples.values())))
         told = f"{pruned.repaired} layers solved anew by least squares on {looked} samples"
         return (*pruned.notes, *([told] if settings.repair else []))
+
+    def _goal(self, number: int) -> Goal:
+        """What may be left after a round; each takes as much."""
+        settings = self._settings
+        multiple = settings.multiple or int(self._task.facts.get(MULTIPLE, 1))
+        most = self._whole * (1 - settings.remove * number / settings.rounds)
+        return Goal(settings.of, self._whole, most, settings.floor, multiple, self._begun)
+
+    def train(self, number: int) -> None:
+        """Train what a round has left."""
+        trained = _trained(self._task, self._made, self._found, self._made.parent, number)
+        self._epochs, self._notes = (*self._epochs, *trained.epochs), (*self._notes, *trained.notes)
+        self._warnings = (*self._warnings, *trained.warnings)
+
+    def passed(self) -> Passed:
+        """What the pass returns after the last round."""
+        figures = _shares(Path(self._task.waist), self._made)
+        return Passed(
+            file=self._made.name,
+            signature=self._task.signature,
+            epochs=self._epochs,
+            figures=figures,
+            notes=self._notes,
+            warnings=(*self._warnings, *_apart(self._settings, figures)),
+        )
 
 
 def _whole(file: Path, of: str) -> float:
@@ -149,13 +177,6 @@ def _apart(settings: PruneChannels, figures: Mapping[str, float]) -> Iterator[st
             f"{1 - left:.0%} of the {settings.of} went where {settings.remove:.0%} were asked for:"
             " some channels can only go many at a time"
         )
-
-
-def _goal(task: Task, settings: PruneChannels, whole: float, begun: Mapping[Hashable, int], number: int) -> Goal:
-    """What may be left after a round; each takes as much."""
-    multiple = settings.multiple or int(task.facts.get(MULTIPLE, 1))
-    most = whole * (1 - settings.remove * number / settings.rounds)
-    return Goal(settings.of, whole, most, settings.floor, multiple, begun)
 
 
 def _samples(channels: Dependencies, found: data.TrainingData) -> Mapping[int, Array]:
