@@ -156,3 +156,20 @@ def compact(model: Any) -> None:
         for entry in (*(definition.inputs or []), *(definition.outputs or [])):
             if definition.subgraphIndex == 0:
                 entry.tensorIndex = numbers[int(entry.tensorIndex)]
+
+
+def without_idle_codes(model: Any) -> bool:
+    """Leave out the operator codes that no operator has, in place; whether there were any.
+
+    A runtime asks for a kernel of every code that a file lists before it loads it: one that holds the kernels of a
+    model's own operators alone (a microcontroller's, a selective build) would refuse the file.
+    """
+    operators = [operator for subgraph in model.subgraphs for operator in subgraph.operators or ()]
+    left = sorted({operator.opcodeIndex for operator in operators})
+    if not left or len(left) == len(model.operatorCodes):
+        return False
+    numbers = {old: new for new, old in enumerate(left)}
+    model.operatorCodes = [model.operatorCodes[index] for index in left]
+    for operator in operators:
+        operator.opcodeIndex = numbers[operator.opcodeIndex]
+    return True

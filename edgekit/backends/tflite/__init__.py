@@ -83,9 +83,12 @@ class TFLiteBackend(Backend):
                 wanted=_choice(job, "weights", layerwise.WAYS),
                 kept=named.makers(graph.read(waist)[0], _floats(job, waist)),
             )
+        model = graph.parse(content, Path(file))
+        as_it_is = job.has_integers and job.source_format == "tflite"
+        if not as_it_is and edit.without_idle_codes(model):
+            content = graph.pack(model)
         signature = _tried(content, job.signature, file)
         (out / file).write_bytes(content)
-        model = graph.parse(content, Path(file))
         tools = {name: version(name) for name in ("ai-edge-litert", "ai-edge-quantizer")}
         return Built(
             files=(file,),

@@ -67,6 +67,31 @@ def test_float32_is_the_waist_byte_for_byte(waist: Path, tmp_path: Path) -> None
     assert made.signature == networks.signature(waist)
 
 
+@pytest.mark.parametrize("precision", ENOUGH_DB)
+def test_a_file_lists_no_operator_that_it_does_not_have(precision: str, waist: Path, tmp_path: Path) -> None:
+    """Rewrites and quantizers leave codes behind, and a runtime asks for the kernel of each code before it loads."""
+    model = graph.load(waist)
+    main = model.subgraphs[0]
+    for place, builtin in ((0, "ELU"), (len(main.operators), "COS")):
+        number = edit.opcode(model, getattr(schema.BuiltinOperator, builtin))
+        model.operatorCodes.insert(place and number, model.operatorCodes.pop(number))
+        for operator in main.operators if not place else ():
+            operator.opcodeIndex += 1
+    waist.write_bytes(graph.pack(model))
+    reference = graph.read(waist)[0]
+    calibration = networks.samples(networks.signature(waist), 32) if precision in CALIBRATED else None
+    made, artifact = built(networks.job(waist, precision, calibration=calibration), tmp_path)
+    file = graph.load(artifact)
+    used = {operator.opcodeIndex for subgraph in file.subgraphs for operator in subgraph.operators}
+    assert used == set(range(len(file.operatorCodes)))
+    inner = [place.operator for place in made.placements if place.operator not in graph.BORDER]
+    assert inner == [operator.name for operator in reference.operators]
+    inputs = networks.samples(made.signature, 4, seed=1)
+    wanted = next(iter(run.run(waist, {"image": inputs["source_image"]}).values()))
+    (found,) = outputs(made, artifact, inputs, tmp_path).values()
+    assert sqnr_db(wanted, found.reshape(wanted.shape)) > ENOUGH_DB[precision]
+
+
 @pytest.mark.parametrize(
     ("io", "dtype", "zero_point"),
     [(None, "int8", -128), ("int8", "int8", -128), ("uint8", "uint8", 0), ("float32", "float32", None)],
