@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from edgekit.backends import tflite
 from edgekit.backends.tflite import judge, ranges, weights
+from edgekit.equalization import observing
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.building import Built, Job
 from edgekit.nouns.model import CALIBRATED, Cost
@@ -531,7 +532,7 @@ def test_huge_logits_do_not_take_all_levels(tmp_path: Path) -> None:
     made, artifact = built(networks.job(path, "int8", calibration=calibration), tmp_path)
     file = graph.read(artifact)[0]
     softmax = next(operator for operator in file.operators if operator.name == "SOFTMAX")
-    float_logits = ranges.observe(
+    float_logits = observing.observe(
         path, graph.read(path)[0], {"image": inputs["source_image"]}, np.array([0]), seed=0
     ).activations[graph.read(path)[0].operators[-1].inputs[0]]
     assert file.tensors[softmax.inputs[0]].scales[0] * 255 < 0.8 * (float_logits.high - float_logits.low)
@@ -547,7 +548,7 @@ def test_saturating_functions_are_found_through_reshapes(waist: Path) -> None:
 @given(st.integers(0, 200), st.sampled_from(list(ranges.METHODS)))
 def test_ranges_hold_zero_and_stay_within_the_extremes(seed: int, method: str) -> None:
     values = np.random.default_rng(seed).standard_normal(500).astype(np.float32) * 3 + seed % 7 - 3
-    seen = ranges.Observed(low=float(values.min()), high=float(values.max()), values=[values])
+    seen = observing.Observed(low=float(values.min()), high=float(values.max()), values=[values])
     net = networks.Network()
     x = net.input("x", (1, 4))
     net.subgraph.outputs = [x]
@@ -557,9 +558,9 @@ def test_ranges_hold_zero_and_stay_within_the_extremes(seed: int, method: str) -
 
 
 def test_masks_do_not_stretch_a_range() -> None:
-    seen = ranges.Observed()
+    seen = observing.Observed()
     values = np.array([-np.inf, -3.4e38, -1, 0, 2], np.float32)
-    ranges._look(seen, values, 1, np.random.default_rng(0), rows=False)
+    observing._look(seen, values, 1, np.random.default_rng(0), rows=False)
     assert (seen.low, seen.high) == (-1, 2)
 
 

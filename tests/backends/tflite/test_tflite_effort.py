@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from edgekit.backends.tflite import attempts, effort, integer, ranges, search
 from edgekit.backends.tflite.judge import EDGES, Candidate, best, worth_keeping
 from edgekit.backends.tflite.plan import QuantizationPlan, QuantizationSettings
+from edgekit.equalization import observing
 from edgekit.waist import graph
 from edgekit.waist.trial import Trial
 from tests import networks
@@ -84,7 +85,7 @@ def test_a_large_network_is_quantized_with_less_and_says_so(tmp_path: Path, monk
 def test_saturating_functions_are_looked_at_once(tmp_path: Path) -> None:
     waist = networks.classifier(tmp_path / "waist.tflite")
     main, samples = graph.read(waist)[0], networks.samples(networks.signature(waist), 8)
-    seen = ranges.observe(waist, main, {"image": samples["source_image"]}, np.arange(4), 0).activations
+    seen = observing.observe(waist, main, {"image": samples["source_image"]}, np.arange(4), 0).activations
     known: dict[int, Any] = ranges.saturated(main, seen)
     assert known
     for method in ranges.METHODS:

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.backends.tflite import ranges
 from edgekit.backends.tflite.ready import heads
+from edgekit.equalization import observing
 from edgekit.waist import graph, run
 from edgekit.waist.tensors import sqnr_db
 from tests import networks
@@ -57,10 +57,10 @@ def scaled(net: networks.Network, factor: Any, shape: tuple[int, ...]) -> int:
     return net.operator("MUL", [constant, joined(net)], shape, name="z", kind="MulOptions")
 
 
-def observed(path: Path, inputs: dict[str, Any]) -> dict[int, ranges.Observed]:
+def observed(path: Path, inputs: dict[str, Any]) -> dict[int, observing.Observed]:
     main = graph.read(path)[0]
     scored = np.arange(len(inputs["x"]))
-    return ranges.observe(path, main, inputs, scored, 0, by_channel=heads.watched(main)).activations
+    return observing.observe(path, main, inputs, scored, 0, by_channel=heads.watched(main)).activations
 
 
 NETWORKS = {

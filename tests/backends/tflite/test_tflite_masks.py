@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.backends.tflite import ranges
 from edgekit.backends.tflite.ready import masks
+from edgekit.equalization import observing
 from edgekit.waist import graph, run
 from tests import networks
 from tests.backends.integers import Quantized, normal
@@ -173,7 +173,7 @@ def test_the_clamped_network_is_the_same(form: str, value: float, tmp_path: Path
     path = attention(tmp_path / "waist.tflite", form, value, blocks=2)
     given = {name.removeprefix("source_"): values for name, values in samples(path).items()}
     model = graph.load(path)
-    seen = ranges.observe(path, graph.read(path)[0], given, np.arange(4), seed=0)
+    seen = observing.observe(path, graph.read(path)[0], given, np.arange(4), seed=0)
     changed, _ = masks.clamp(model, seen.activations)
     assert changed == 2
     clamped = tmp_path / "clamped.tflite"
@@ -272,7 +272,7 @@ def test_scores_that_are_low_by_nature_are_no_masks(tmp_path: Path) -> None:
         tmp_path / "waist.tflite", net.operator("SOFTMAX", [logits], (1, 16), kind="SoftmaxOptions", beta=1.0)
     )
     given = {"x": (normal(path)["source_x"] * 80).astype(np.float32)}
-    seen = ranges.observe(path, graph.read(path)[0], given, np.arange(4), seed=0)
+    seen = observing.observe(path, graph.read(path)[0], given, np.arange(4), seed=0)
     assert masks.clamp(graph.load(path), seen.activations) == (0, frozenset())
 
 
@@ -305,5 +305,5 @@ def test_a_sure_classifiers_scores_are_no_masks(logits: float, tmp_path: Path) -
     model = graph.load(path)
     samples = {"image": np.random.default_rng(0).standard_normal((16, 1, 8, 8, 3)).astype(np.float32)}
     main = graph.read(path)[0]
-    seen = ranges.observe(path, main, samples, np.arange(16), 0)
+    seen = observing.observe(path, main, samples, np.arange(16), 0)
     assert masks.clamp(model, seen.activations) == (0, frozenset())

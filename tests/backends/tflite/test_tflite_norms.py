@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.backends.tflite import integer, ranges
+from edgekit.backends.tflite import integer
 from edgekit.backends.tflite.plan import QuantizationSettings
 from edgekit.backends.tflite.ready import norms
+from edgekit.equalization import observing
 from edgekit.waist import graph, run, trial
 from edgekit.waist.tensors import sqnr_db
 from tests import networks
@@ -95,7 +96,7 @@ def test_norms_are_of_integers_for_inputs_of_every_size(form: str, squares: str,
 
 def fused(path: Path) -> tuple[Any, dict[int, tuple[float, float]] | None]:
     model, main = graph.load(path), graph.read(path)[0]
-    seen = ranges.observe(path, main, inputs(8), np.arange(2), 0).activations
+    seen = observing.observe(path, main, inputs(8), np.arange(2), 0).activations
     return model, norms.fuse(model, seen)
 
 
