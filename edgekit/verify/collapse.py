@@ -18,6 +18,7 @@ from edgekit.verify.parts import (
     Compared,
     Slices,
     asked_for,
+    columns_asked_for,
     constant,
     name_of,
     rare,
@@ -84,7 +85,7 @@ def _along(both: Compared, axis: int, cuts: tuple[int, ...], told: Whole) -> Ite
     seen, reference = both.along(axis), both.reference
     if seen.values < FEWEST_VALUES:
         return
-    judged = asked_for(seen, told.peak) & ~rare(seen)
+    judged = columns_asked_for(both, axis, cuts) & ~rare(seen)
     level = constant(seen)
     flat = judged & (level | _unmoved(both, axis))
     beyond = np.where(judged & ~flat, _beyond(reference, both.output, axis, seen, told.margin), 0.0)

@@ -136,7 +136,7 @@ def worst(both: Compared, made: Made | None) -> OutputPart | None:
     """
     cuts = {} if made is None else made.cuts
     branches = [part for axis in cuts for part in _branches(both, axis, cuts[axis])]
-    columns = [part for axis in told_axes(both.reference) for part in _columns(both, axis)]
+    columns = [part for axis in told_axes(both.reference) for part in _columns(both, axis, cuts.get(axis, ()))]
     found = [part for part in (*branches, *columns) if part.branch or is_lost(part)]
     return min(found, key=lambda part: (not is_lost(part), not part.branch, _db(part)), default=None)
 
@@ -170,26 +170,43 @@ def _branches(both: Compared, axis: int, cuts: tuple[int, ...]) -> Iterator[Outp
             yield _part(part, 0, name_of(both.reference, axis, start, stop), branch=True)
 
 
-def _columns(both: Compared, axis: int) -> Iterator[OutputPart]:
+def _columns(both: Compared, axis: int, cuts: tuple[int, ...]) -> Iterator[OutputPart]:
     whole = both.along(axis)
     if whole.values < FEWEST_VALUES:
         return
-    judged = np.flatnonzero(asked_for(whole, both.peak) & ~rare(whole))
+    judged = np.flatnonzero(columns_asked_for(both, axis, cuts) & ~rare(whole))
     if len(judged):
         order = np.where(constant(whole), -np.inf, whole.sqnr_db)
         index = int(judged[np.argmin(order[judged])])
         yield _part(whole, index, name_of(both.reference, axis, index, index + 1), branch=False)
 
 
-def asked_for(part: Slices, peak: float) -> NDArray[np.bool_]:
+def columns_asked_for(both: Compared, axis: int, cuts: tuple[int, ...]) -> NDArray[np.bool_]:
+    """`asked_for` of the slices along an axis.
+
+    A class that no sample raises stands beside others that some do: scores of a detector are probabilities, whatever
+    boxes in pixels they are joined to. A branch that no sample raises at all is judged by the whole output's peak.
+    """
+    whole = both.along(axis)
+    peaks = np.full(len(whole.signal), both.peak)
+    for start, stop in pairwise((0, *cuts, len(peaks))):
+        low, high = whole.joined(start, stop).source
+        if (own := max(-float(low[0]), float(high[0]))) >= SILENT:
+            peaks[start:stop] = own
+    return asked_for(whole, both.peak, peaks)
+
+
+def asked_for(part: Slices, peak: float, peaks: NDArray[np.float64] | None = None) -> NDArray[np.bool_]:
     """Whether the samples show anything of a slice: it varies, and is no probability that no sample raises.
 
     Args:
         part: the slices.
-        peak: the largest magnitude of the whole output: up to 1 its values may be probabilities.
+        peak: the largest magnitude of the whole output.
+        peaks: for each slice the largest magnitude among those that are like it, ``peak`` if not given: up to 1 their
+            values may be probabilities.
     """
     low, high = part.source
-    silent = (low >= 0) & (high < SILENT) & (part.got[1] < SILENT) & (peak <= 1)
+    silent = (low >= 0) & (high < SILENT) & (part.got[1] < SILENT) & ((peak if peaks is None else peaks) <= 1)
     judged: NDArray[np.bool_] = (high - low > NOISE * peak) & ~silent
     return judged
 

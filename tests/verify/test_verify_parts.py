@@ -7,6 +7,7 @@ import pytest
 
 from edgekit.nouns.verification import Made
 from edgekit.verify import parts
+from edgekit.verify.collapse import collapsed
 from edgekit.waist.tensors import dequantize, quantize
 
 RNG = np.random.default_rng(0)
@@ -72,6 +73,46 @@ def test_classes_that_no_sample_shows_are_no_loss() -> None:
     logits[np.arange(64), 0, np.arange(64)] += 14
     scores = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     assert parts.worst(parts.Compared(scores, int8(scores)), Made()) is None
+
+
+QUIET = (2, 0.0, 0.03)
+"""Classes that no sample shows."""
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+@pytest.mark.parametrize(
+    ("scores", "start"), [((SCORES, QUIET), 4), ((QUIET, SCORES), 4), ((SCORES, QUIET, SCORES), 4)]
+)
+def test_classes_that_no_sample_shows_are_no_loss_beside_boxes_in_pixels(axis: int, scores: Any, start: int) -> None:
+    values, _ = detections(axis, BOXES, *scores)
+    place = np.s_[:, :, start:] if axis == 1 else np.s_[:, :, :, start:]
+    found = values.copy()
+    found[place] = np.where(values[place] < 0.03, 0, int8(values[place]))
+    both, made = parts.Compared(values, found), Made(cuts={axis: (start,)})
+    judged = parts.worst(both, made)
+    assert judged is not None
+    assert judged.branch
+    assert not parts.is_lost(judged)
+    assert not collapsed(both, made)
+
+
+@pytest.mark.parametrize("heads", [(BOXES, QUIET), (QUIET, BOXES)])
+def test_a_head_that_no_sample_shows_at_all_is_no_excuse(heads: Any) -> None:
+    """Boxes and scores on one scale: nobody knows whether the scores are gone for good."""
+    values, cuts = detections(1, *heads)
+    judged = parts.worst(parts.Compared(values, int8(values)), Made(cuts={1: cuts}))
+    assert judged is not None
+    assert parts.is_lost(judged)
+
+
+def test_a_class_that_the_artifact_alone_raises_is_a_loss_beside_boxes() -> None:
+    values, cuts = detections(1, BOXES, SCORES)
+    values[:, :, 6] *= 0.03
+    found = values.copy()
+    found[:, :, 6] = RNG.uniform(0, 0.4, found[:, :, 6].shape)
+    judged = parts.worst(parts.Compared(values, found), Made(cuts={1: cuts}))
+    assert judged is not None
+    assert judged.name == "channel 6"
 
 
 def test_features_that_hardly_fire_are_no_loss() -> None:
