@@ -90,8 +90,13 @@ class OperatorLayer(tf_keras.layers.Layer):  # type: ignore[misc]
         return Operand(whole(next(given), operand.shape), sampled=True)
 
     def get_config(self) -> dict[str, Any]:
-        """What the layer is made of: the operator as a file, and the slots of its variables."""
-        return dict(super().get_config(), operator=portable.packed(self._operator), weights=sorted(self._held))
+        """What the layer is made of: the operator as a file, and the slots of its variables with their shapes.
+
+        A variable that several operators share has the shape in which the first of them reads it.
+        """
+        slots = sorted(self._held)
+        shapes = [self._held[slot].shape.as_list() for slot in slots]
+        return dict(super().get_config(), operator=portable.packed(self._operator), weights=slots, shapes=shapes)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "OperatorLayer":
@@ -99,8 +104,12 @@ class OperatorLayer(tf_keras.layers.Layer):  # type: ignore[misc]
         told = dict(config)
         slots = told.pop("weights")
         call = portable.unpacked(told.pop("operator"), slots)
-        specs = {slot: call.operands[slot].values for slot in slots}
-        weights = {slot: tf.Variable(tf.zeros(spec.shape, spec.dtype)) for slot, spec in specs.items()}
+        specs = [call.operands[slot].values for slot in slots]
+        shapes = told.pop("shapes", [spec.shape for spec in specs])
+        weights = {
+            slot: tf.Variable(tf.zeros(shape, spec.dtype))
+            for slot, spec, shape in zip(slots, specs, shapes, strict=True)
+        }
         return cls(call, weights, (), **told)
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+
 from edgekit.waist import cutting, graph, run
 from edgekit.waist.tensors import Array, stacked
 
@@ -38,7 +40,10 @@ class Stepwise:
     def run_part(
         self, operators: Sequence[graph.Operator], values: Mapping[int, Array], outputs: Sequence[int]
     ) -> dict[int, Array]:
-        """The same of several operators, in their order of execution: ``outputs`` are tensors that they make."""
+        """The same of several operators, in their order of execution: ``outputs`` are tensors that they make.
+
+        What is made of constants alone is the same for all samples, and computed once.
+        """
         read = self._read(operators, values)
         calls = any(operator.calls for operator in operators)
         trees = [self._model.subgraphs[0].operators[operator.index] for operator in operators]
@@ -48,13 +53,17 @@ class Stepwise:
             path.write_bytes(graph.pack(model))
             made = run.interpreter(path, threads=run.host_threads())
             collected: list[list[Array]] = [[] for _ in outputs]
-            for sample in range(len(values[read[0]]) if read else 1):
+            samples = max((len(rows) for rows in values.values()), default=1)
+            for sample in range(samples if read else 1):
                 for tensor in read:
                     made.set_tensor(places[tensor], values[tensor][sample])
                 run.invoke(made, path)
                 for rows, tensor in zip(collected, outputs, strict=True):
                     rows.append(made.get_tensor(places[tensor]))
-        return {tensor: stacked(rows) for tensor, rows in zip(outputs, collected, strict=True)}
+        found = {tensor: stacked(rows) for tensor, rows in zip(outputs, collected, strict=True)}
+        if read:
+            return found
+        return {tensor: np.broadcast_to(rows, (samples, *rows.shape[1:])) for tensor, rows in found.items()}
 
     def _read(self, operators: Sequence[graph.Operator], values: Mapping[int, Array]) -> list[int]:
         """What is read of ``values``, and not made by the operators themselves."""

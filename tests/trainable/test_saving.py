@@ -44,3 +44,26 @@ def test_a_saved_model_computes_the_same(build: Any, tmp_path: Path) -> None:
     assert sum(w.shape.num_elements() for w in loaded.trainable_weights) == sum(
         w.tensor.values.size for w in lifted.weights
     )
+
+
+def shared(path: Path) -> Path:
+    """A constant of one buffer that operators read in two shapes, as converters leave it."""
+    net = Network()
+    x = net.input("x", VECTOR)
+    scale = net.constant("scale", weights(12, 1).ravel())
+    other = net.constant("other", weights(12, 1).reshape(1, 12))
+    net.subgraph.tensors[other].buffer = net.subgraph.tensors[scale].buffer
+    for constant in (other, scale, other):
+        x = net.operator("GELU", [x], VECTOR, kind="GeluOptions", approximate=True)
+        x = net.operator("MUL", [x, constant], VECTOR, kind="MulOptions")
+    return net.save(path, x)
+
+
+def test_a_constant_that_is_read_in_two_shapes_is_saved(tmp_path: Path) -> None:
+    lifted = lifting.lift(shared(tmp_path / "net.tflite"))
+    for weight in lifted.weights:
+        weight.variable.assign(weight.variable * 1.5)
+    values, file = samples(lifted.path), tmp_path / "out.keras"
+    lifted.model.save(file)
+    (expected,) = call(lifted, values)
+    np.testing.assert_allclose(tf_keras.models.load_model(file)(lifted.given(values)), expected, rtol=1e-5, atol=1e-6)
