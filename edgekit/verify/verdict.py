@@ -250,13 +250,29 @@ def _varies(values: Array, noise: float = 1e-6) -> bool:
     return change > noise * peak
 
 
+_FOLLOWS_DB = 10.0
+"""SQNR of what varies from which on an output follows its source: a tenth of that energy may be error."""
+
+
 def _by_chance(expected: Array, got: Array) -> bool:
     """Whether Cohen's kappa of the chosen classes is 0 or less, and no more than half of them agree."""
     if not agreement.is_classes(expected) or len(expected) < FEWEST_CHOICES:
         return False
     wanted, chosen = expected.argmax(axis=-1).ravel(), got.argmax(axis=-1).ravel()
     few = float(np.mean(wanted == chosen)) <= 0.5 and len(np.unique(wanted)) > 1
-    return few and agreement.kappa(wanted, chosen) <= 1e-9
+    return few and agreement.kappa(wanted, chosen) <= 1e-9 and not _follows(expected, got)
+
+
+def _follows(expected: Array, got: Array) -> bool:
+    """Whether most of what varies is right; what all classes of a sample share chooses none.
+
+    Key points and other measures have a highest one too, often of two that are nearly alike.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):  # what is not finite follows nothing
+        moved: Array = expected.astype(np.float64) - expected.mean(axis=0, dtype=np.float64)
+        error: Array = got.astype(np.float64) - expected.astype(np.float64)
+        own, off = (float(np.square(side - side.mean(axis=-1, keepdims=True)).sum()) for side in (moved, error))
+    return own > 10 ** (_FOLLOWS_DB / 10) * off
 
 
 def _about_metric(case: Case) -> Iterator[Finding]:

@@ -183,6 +183,27 @@ def test_answers_that_never_change() -> None:
     assert "the same whatever the input" in found.reason
 
 
+@pytest.mark.parametrize("offset", [0.0, 100.0])
+def test_measures_have_no_classes_that_chance_could_choose(offset: float) -> None:
+    """Key points of a face: the two lowest of the chin lie equally low, and rounding decides which is lower."""
+    rng = np.random.default_rng(0)
+    points = np.concatenate([rng.normal(size=(40, 1, 10)), np.full((40, 1, 2), 6.0)], axis=2).astype(np.float32)
+    points += rng.normal(size=(40, 1, 1)).astype(np.float32) * offset
+    apart = rng.choice([-0.01, 0.01], 40).astype(np.float32)
+    points[:, 0, -1] += apart
+    rounded = points.copy()
+    rounded[:, 0, -1] -= 2 * apart
+    found = judged(points, rounded).verification
+    assert found.verdict == "pass", found.reason
+
+
+def test_classes_by_chance_are_told_whatever_all_of_them_share() -> None:
+    high = LOGITS + 200 * np.random.default_rng(0).normal(size=(len(LOGITS), 1, 1)).astype(np.float32)
+    found = judged(high, high + (LOGITS[:, :, ::-1] - LOGITS)).verification
+    assert found.verdict == "fail"
+    assert "no better than by chance" in found.reason
+
+
 def test_classes_by_chance() -> None:
     """Sure of the wrong class: SQNR is not low, since what all classes share is most of the energy."""
     high = LOGITS + 20
