@@ -1,6 +1,6 @@
 """A network pruned to a budget: found, ranked, cut and repaired; and one narrowed throughout."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -93,7 +93,7 @@ def pruned(
     gone = chosen(channels, rankings, spend, goal)
     tree, rest = cutting.cut(channels, gone), Rest(channels, gone)
     count = repair.repair(rest, tree, samples) if repaired and gone else 0
-    return Pruned(finished(tree), tuple(_told(channels, gone)), count)
+    return Pruned(finished(tree), tuple(_told(channels, gone, goal.begun)), count)
 
 
 def chosen(channels: Dependencies, rankings: Sequence[Ranking], spend: Spend, goal: Goal) -> set[int]:
@@ -143,13 +143,14 @@ def finished(tree: Any) -> bytes:
     return content
 
 
-def _told(channels: Dependencies, gone: set[int]) -> list[str]:
-    """What is left of each family, and what stayed whole."""
-    left = [
-        f"{family.name}: {len(set(family.channels) - gone) * family.width} of {len(family.channels) * family.width}"
-        for family in channels.families
-        if set(family.channels) & gone
-    ]
+def _told(channels: Dependencies, gone: set[int], begun: Mapping[Hashable, int]) -> list[str]:
+    """What is left of each family, of those that there were before the first round, and what stayed whole."""
+    left = []
+    for family in channels.families:
+        before, after = len(family.channels), len(set(family.channels) - gone)
+        before = max(before, begun.get(family.key, 0))
+        if after < before:
+            left.append(f"{family.name}: {after * family.width} of {before * family.width}")
     return [f"channels left: {'; '.join(left) or 'all'}", *channels.notes]
 
 

@@ -15,7 +15,7 @@ from edgekit.engine import registry
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.passing import Passed, Task
 from edgekit.nouns.recipe import FineTune, PruneChannels
-from edgekit.waist import cost, run
+from edgekit.waist import cost, graph, run
 from tests.channels.generated import Layers
 from tests.training import digits
 
@@ -116,6 +116,19 @@ def test_a_floor_is_of_the_channels_that_there_were_at_first(network: Path, tmp_
     with pytest.raises(InputError, match="90% of the macs cannot go"):  # the first of three rounds could be had
         pruned(tmp_path, network, PruneChannels(remove=0.9, floor=0.5, rounds=3, importance="l1", repair=False))
     assert not (tmp_path / "out" / "waist.tflite").exists()
+
+
+def test_what_is_left_is_told_of_all_that_there_was_at_first(network: Path, tmp_path: Path) -> None:
+    made = pruned(tmp_path, network, PruneChannels(remove=0.6, importance="l1", rounds=3, repair=False))
+    (told,) = (note for note in made.notes if note.startswith("channels left"))
+    counts = dict(part.rsplit(": ", 1) for part in told.removeprefix("channels left: ").split("; "))
+    path = tmp_path / "out" / made.file
+    for name, count in counts.items():
+        left, of = (
+            next(t.shape[-1] for t in graph.read(file)[0].tensors if t.name == name) for file in (path, network)
+        )
+        assert count == f"{left} of {of}"
+    assert len(counts) == 2
 
 
 def test_more_than_was_asked_for_is_told(tmp_path: Path) -> None:
