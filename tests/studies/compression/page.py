@@ -223,7 +223,8 @@ AIMS = (
     Aim("ResNet-8, QAT against int8 after training", bases.RESNET8, "qat", "int8", 0.0, against=(bases.RESNET8, PTQ)),
     Aim("EfficientNet-Lite0, channels, no training", bases.EFFICIENTNET, "prune-channels30, no training", "float32", -1.0, macs=-0.30),
     Aim("EfficientNet-Lite0, QAT", bases.EFFICIENTNET, "qat", "int8", -0.2),
-    Aim("a detector, QAT from unlabelled pictures against int8 after training", bases.DETECTOR, "qat", "int8_db", 3.0, against=(bases.DETECTOR, PTQ)),
+    Aim("a detector (ultraface), QAT from unlabelled pictures against int8 after training", bases.DETECTOR, "qat", "int8_db", 3.0, against=(bases.DETECTOR, PTQ)),
+    Aim("another (FastestDet), likewise", bases.BOXES, "qat", "int8_db", 3.0, against=(bases.BOXES, PTQ)),
 )  # fmt: skip
 """The literature's case studies first, then the project's own."""
 
