@@ -212,18 +212,21 @@ class MainGraph:
 
 
 def _ordered(nodes: list[Node], maker: dict[int, Node]) -> Iterator[Node]:
-    """Operators behind those that they read from, else as they stand; those with state keep their order."""
-    before: dict[Node, set[Node]] = {node: {maker[t] for t in node.inputs if t in maker} for node in nodes}
+    """Operators behind those that they read from, else as they stand; those with state keep their order.
+
+    What one reads from comes in the order of its inputs: sets of nodes have another one in each process.
+    """
+    before = {node: {maker[t]: None for t in node.inputs if t in maker} for node in nodes}
     fixed = [node for node in nodes if node.fixed]
     for first, second in pairwise(fixed):
-        before[second].add(first)
+        before[second][first] = None
     done: set[Node] = set()
     for node in nodes:
         waiting = deque([node])
         while waiting:
             one = waiting[-1]
             missing = [other for other in before[one] if other not in done] if one not in done else []
-            waiting.extend(missing)
+            waiting.extend(reversed(missing))
             if not missing:
                 waiting.pop()
                 if one not in done:

@@ -170,7 +170,7 @@ def look() -> dict[str, Any]:
     if importlib.util.find_spec("numpy") is None:
         problems.append(f"numpy is not installed there; fix: {sys.executable} -m pip install numpy")
     elif NUMPY_1 & set(found) and not (version_of("numpy") or "1").startswith("1."):
-        needing = ", ".join(NUMPY_1 & set(found))
+        needing = ", ".join(sorted(NUMPY_1 & set(found)))
         problems.append(f"{needing} needs numpy 1; fix: {sys.executable} -m pip install 'numpy<2'")
     return {
         "python": platform.python_version(),
