@@ -147,7 +147,7 @@ class Loop:
             lower = share > rates.smallest(self._settings.rates)
             try:
                 epoch = self._epoch(0, progress.first)
-                if not lower or epoch.held_out is None or not rates.harms(before, epoch.held_out):
+                if not lower or epoch.held_out is None or not rates.harms(before, epoch.held_out, rates.RECOVERED):
                     return epoch
             except NotFiniteError:
                 if not lower:

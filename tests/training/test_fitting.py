@@ -283,8 +283,8 @@ def test_a_first_epoch_that_harms_begins_again_at_a_lower_rate(
     plain, _ = trained(tmp_path / "plain", waist, msgspec.structs.replace(settings, rates=1), labels=True)
     made, _ = trained(tmp_path / "made", waist, settings, labels=True)
     before = plain.epochs[0].held_out + plain.epochs[0].gain
-    assert plain.epochs[0].held_out > 1.25 * before
-    assert made.epochs[0].held_out <= 1.25 * before
+    assert plain.epochs[0].held_out > 1.5 * before
+    assert made.epochs[0].held_out <= 1.5 * before
     found = made.epochs[0].learning_rate / plain.epochs[0].learning_rate * settings.learning_rate
     assert found < settings.learning_rate / 2
     direct = msgspec.structs.replace(settings, rates=1, learning_rate=found)
@@ -315,4 +315,4 @@ def test_numbers_that_are_not_finite_lower_the_rate(
         trained(tmp_path / "one", waist, msgspec.structs.replace(settings, rates=1), labels=True)
     made, _ = trained(tmp_path / "several", waist, settings, labels=True)
     assert made.epochs[0].gain is not None
-    assert made.epochs[0].held_out <= 1.25 * (made.epochs[0].held_out + made.epochs[0].gain)
+    assert made.epochs[0].held_out <= 1.5 * (made.epochs[0].held_out + made.epochs[0].gain)
