@@ -2,7 +2,8 @@
 
 Each operator is measured alone at two widths of the network; between them its time is a straight line in what it
 computes. Kernels compute channels in tiles, so that their times fall in stairs: for each family's channels operators
-are measured at a few counts as well, and what these take beside the line is put on top of it.
+are measured at a few counts as well, and what these take beside the line is put on top of it; between them stairs are
+even.
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,7 +31,7 @@ COUNTS = 7
 """At so many counts a family is measured at most: all stairs of 64 channels."""
 
 MEASURED = 800
-"""So many operators are measured for stairs at most, in large networks at fewer counts: about two minutes."""
+"""About so many operators are measured for stairs, in large networks at fewer counts: about two minutes."""
 
 ALONE_S = 0.1
 """How long an operator is run alone to see how fast it is."""
@@ -123,8 +124,8 @@ def _measured(dependencies: Dependencies) -> Iterator[Family]:
 def _stairs(dependencies: Dependencies, family: Family, lines: Mapping[int, _Line]) -> dict[int, NDArray[np.float64]]:
     """By what the times of operators are off their lines at each count of a family's channels ``[1 + channels]``.
 
-    An operator that makes the channels takes as long as for the next count that was measured; others, which read them,
-    lie between.
+    An operator that makes the channels takes as long as for the next end of a tile, others as long as for the count
+    itself: what was measured, or lies between.
     """
     whole, grid = len(family.channels), _grid(family, max(1, MEASURED // (4 * len(dependencies.families))))
     if not grid:
@@ -137,13 +138,13 @@ def _stairs(dependencies: Dependencies, family: Family, lines: Mapping[int, _Lin
         sizes.append(_sizes(dependencies, Rest(dependencies, gone)))
         tree = cutting.cut(dependencies, gone)
         times.append({one: alone_ms(tree, one) for one, size in sizes[-1].items() if size != full[one]})
-    counts = np.arange(whole + 1)
+    counts, width = np.arange(whole + 1), family.width
+    ends = np.minimum(np.ceil(counts * width / TILE) * TILE / width, whole)
     found = {}
     for one in times[0]:
         points = [*grid, whole]
         ms = np.maximum.accumulate([*(each[one] for each in times), lines[one].at(full[one])])
-        at = ms[np.minimum(np.searchsorted(points, counts), len(points) - 1)]
-        seen = at if one in makers else np.interp(counts, points, ms)
+        seen = np.interp(ends if one in makers else counts, points, ms)
         straight = np.array(
             [lines[one].at(size) for size in np.interp(counts, points, [*(s[one] for s in sizes), full[one]])]
         )

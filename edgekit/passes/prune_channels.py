@@ -132,7 +132,7 @@ class Rounds:
 
     def passed(self) -> Passed:
         """What the pass returns after the last round."""
-        figures = _shares(Path(self._task.waist), self._made)
+        figures = _shares(Path(self._task.waist), self._made, self._settings.of)
         return Passed(
             file=self._made.name,
             signature=self._task.signature,
@@ -155,10 +155,11 @@ def _whole(file: Path, of: str) -> float:
     return float({"macs": counted.macs, "parameters": counted.parameters, "bytes": counted.bytes}[of])
 
 
-def _shares(before: Path, after: Path) -> dict[str, float]:
-    """What is left of a file, by budget."""
+def _shares(before: Path, after: Path, of: str) -> dict[str, float]:
+    """What is left of a file, by budget; of latency, which takes a moment to measure, only if that is the budget."""
     one, other = cost.count(before), cost.count(after)
-    return {
+    timed = {"latency_share": run.best_ms(after) / run.best_ms(before)} if of == "latency" else {}
+    return timed | {
         "macs_share": other.macs / max(1, one.macs),
         "parameters_share": other.parameters / max(1, one.parameters),
         "bytes_share": other.bytes / one.bytes,

@@ -147,7 +147,10 @@ class Loop:
             lower = share > rates.smallest(self._settings.rates)
             try:
                 epoch = self._epoch(0, progress.first)
-                if not lower or epoch.held_out is None or not rates.harms(before, epoch.held_out, rates.RECOVERED):
+                judged = epoch.held_out is not None and self._hooks.counts(
+                    0
+                )  # else the pass itself takes something away
+                if not lower or not judged or not rates.harms(before, _judging(epoch), rates.RECOVERED):
                     return epoch
             except NotFiniteError:
                 if not lower:

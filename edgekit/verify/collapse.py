@@ -15,6 +15,7 @@ from edgekit.nouns.verification import Made, OutputPart
 from edgekit.verify.parts import (
     FEWEST_VALUES,
     NOISE,
+    SILENT,
     Compared,
     Slices,
     asked_for,
@@ -87,7 +88,7 @@ def _along(both: Compared, axis: int, cuts: tuple[int, ...], told: Whole) -> Ite
         return
     judged = columns_asked_for(both, axis, cuts) & ~rare(seen)
     level = constant(seen)
-    flat = judged & (level | _unmoved(both, axis))
+    flat = judged & (level | _unmoved(both, axis, cuts, told.margin))
     beyond = np.where(judged & ~flat, _beyond(reference, both.output, axis, seen, told.margin), 0.0)
     for is_constant, chosen in ((True, flat), (False, (beyond >= CLIPPED) & (seen.sqnr_db < HARMED_DB))):
         if chosen.all() and reference.shape[axis + 1] > 1 and is_constant:
@@ -108,8 +109,12 @@ def _is_branch(start: int, stop: int, cuts: tuple[int, ...], length: int) -> boo
     return bool(cuts) and start in {0, *cuts} and stop in {*cuts, length}
 
 
-def _unmoved(both: Compared, axis: int) -> NDArray[np.bool_]:
-    """Whether slices are the same for every sample in the artifact alone, such as boxes that are but their anchors."""
+def _unmoved(both: Compared, axis: int, cuts: tuple[int, ...], margin: float) -> NDArray[np.bool_]:
+    """Whether slices are the same for every sample in the artifact alone, such as boxes that are but their anchors.
+
+    The source must move a slice by more than rounding hides, unless a whole branch stands still: a place that is always
+    background moves by less. Of probabilities it must move one by what counts at all.
+    """
     first, *others = (np.moveaxis(row, axis, 0) for row in both.output)
     same = np.ones(len(first), np.bool_)
     for other in others:
@@ -122,7 +127,11 @@ def _unmoved(both: Compared, axis: int) -> NDArray[np.bool_]:
         known = np.isfinite(other) & np.isfinite(first)
         moved = np.subtract(other, first, out=np.zeros(known.shape), where=known)
         change = np.maximum(change, np.abs(moved).reshape(len(change), -1).max(1, initial=0.0))
-    same[same] = change > NOISE * both.peak
+    least = np.full(len(same), max(margin, NOISE * both.peak))
+    for start, stop in pairwise((0, *cuts, len(same)) if cuts else ()):
+        if same[start:stop].all():
+            least[start:stop] = NOISE * both.peak
+    same[same] = change > np.maximum(least[same], SILENT if both.peak <= 1 else 0.0)
     return same
 
 

@@ -57,6 +57,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Dependencies:
     def build(net: Layers, x: int) -> int:
         x = net.conv(net.conv(net.conv(x, 32), 64), 48)
         x = net.two("ADD", x, net.conv(net.conv(x, 64, 1), 48, 1, activation=0))
+        x = net.conv(net.conv(x, 256, 1), 24, 1)
         return net.dense(net.mean(x, 1, 2), 5)
 
     return network(build, tmp_path_factory.mktemp("wide"), 1, 8, 8, 3)

@@ -86,8 +86,9 @@ def test_a_killed_run_goes_on_with_what_it_has_cut(
         pruned(tmp_path, network, settings)
     left = [(tmp_path / "checkpoints" / f"round{number}" / "cut.tflite").read_bytes() for number in (1, 2)]
     shutil.rmtree(tmp_path / "out")
-    made = pruned(tmp_path, network, settings)  # measures nothing: `times` has no more
+    made = pruned(tmp_path, network, settings)  # predicts nothing: `times` has no more
     assert len(made.epochs) == 2
+    assert made.figures["latency_share"] == made.figures["macs_share"]  # as it is measured here
     file = tmp_path / "out" / made.file
     assert cost.count(file).macs == cost.count(_written(tmp_path / "cut.tflite", left[1])).macs
 

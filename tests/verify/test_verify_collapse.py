@@ -85,6 +85,24 @@ def test_a_column_is_told_of_wherever_it_lies_and_only_if_the_source_has_more(
     assert [(part.name.split()[-1], part.constant, part.clipped > 0) for part in found] == expected
 
 
+@pytest.mark.parametrize("shape", [(12, 12, 2), (100, 4), (6, 5), (3, 40, 8)])
+@pytest.mark.parametrize("kind", ["softmax", "sigmoid", "logits", "map"])
+def test_places_that_are_always_alike_are_no_collapse(shape: tuple[int, ...], kind: str) -> None:
+    """Background at the border, anchors that never hold anything: the source moves them by less than a step."""
+    rng = np.random.default_rng(len(shape))
+    logits = 2 * rng.normal(size=(20, *shape))
+    always = 6 * rng.choice([-1, 1], size=shape[1:])
+    logits[:, : shape[0] // 3] = always + 1e-3 * rng.normal(size=logits[:, : shape[0] // 3].shape)
+    values = {
+        "softmax": np.exp(logits) / np.exp(logits).sum(-1, keepdims=True),
+        "sigmoid": 1 / (1 + np.exp(-logits)),
+        "logits": logits,
+        "map": 50 * np.tanh(logits / 4),
+    }[kind].astype(np.float32)
+    got = int8(values, values.min(), values.max())
+    assert collapsed(Compared(values, got), Made()) == ()
+
+
 def test_a_branch_that_is_the_same_for_every_sample_is_a_warning() -> None:
     values = np.concatenate([100 * np.arange(60.0).reshape(1, 30, 2) + RNG.normal(size=(40, 1, 30, 2)), heads(2)], -1)
     got = values.copy()

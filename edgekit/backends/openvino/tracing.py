@@ -64,6 +64,8 @@ class IrTrace(Numbered):
             varying = [axis for axis, size in enumerate(numbers.shape) if size > 1]
             if len(varying) == 1:
                 self.axes[port], self.within[port] = varying[0], numbers.ravel()
+        for port in self.capped - self.within.keys():  # nobody knows how near its cap a channel of it is
+            self._leave(np.unique(self._numbers[port]))
         roots = self._settle()
         self.added = {place: roots[numbers] for place, numbers in self.added.items()}
 
