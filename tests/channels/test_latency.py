@@ -131,6 +131,7 @@ def test_a_loop_has_a_latency(looped: Path) -> None:
     assert latency.table(found)(Rest(found, ())) > 0
 
 
+@pytest.mark.study
 def test_real_kernels_are_as_fast_as_was_asked_for(tmp_path: Path) -> None:
     def build(net: Layers, x: int) -> int:
         return net.dense(net.mean(net.conv(net.conv(net.conv(x, 64), 64), 64), 1, 2), 5)

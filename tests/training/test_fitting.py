@@ -292,6 +292,7 @@ def test_a_first_epoch_that_harms_begins_again_at_a_lower_rate(
     assert [e.loss for e in again.epochs] == pytest.approx([e.loss for e in made.epochs], rel=1e-3)
 
 
+@pytest.mark.study
 def test_a_run_that_is_killed_behind_a_lowered_rate_goes_on_at_it(
     taught: tuple[Any, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,6 @@
 """Channels of activations brought nearer to one size before NNCF quantizes: integers that err less, in the same file."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +172,12 @@ def case(folder: Path, kind: str) -> Case:
     return Case(folder, in_a_row(folder / "model.tflite", 2, activation=RELU6))
 
 
-@pytest.mark.parametrize("kind", [*SHAPES, *KINDS, "capped"])
+def shown(kinds: Iterable[str], *always: str) -> list[Any]:
+    """Kinds of networks as parameters; all but some are tried in the long part of the tests only."""
+    return [kind if kind in always else pytest.param(kind, marks=pytest.mark.study) for kind in kinds]
+
+
+@pytest.mark.parametrize("kind", shown([*SHAPES, *KINDS, "capped"], "shuffled", "capped"))
 def test_evened_channels_err_less_on_inputs_that_nobody_saw(kind: str, tmp_path: Path) -> None:
     net = case(tmp_path, kind)
     made = {way: net.build(way, equalization=way) for way in ("off", "auto", "activations")}
@@ -199,6 +204,7 @@ def test_networks_whose_channels_have_one_size_make_the_same_file_as_ever(kind: 
     assert problem == telling.NO_GAIN
 
 
+@pytest.mark.study
 def test_the_best_ways_are_tried_with_evened_channels_as_well(tmp_path: Path) -> None:
     net = case(tmp_path, "residual")
     made = net.build("auto", weights="auto")
@@ -219,6 +225,7 @@ def test_large_networks_are_evened_only_if_that_is_asked_for(tmp_path: Path, mon
     assert EVENED in net.build("asked", equalization="activations").notes
 
 
+@pytest.mark.study
 def test_operators_stay_float_by_their_names_and_for_decibels_as_ever(tmp_path: Path) -> None:
     net = case(tmp_path, "row")
     named = net.build("named", float_operators=["Conv_t0/WithoutBiases"])
@@ -230,7 +237,7 @@ def test_operators_stay_float_by_their_names_and_for_decibels_as_ever(tmp_path: 
     assert (more.level_db or 0) >= level + 1 - control.PRECISION_DB
 
 
-@pytest.mark.parametrize("kind", ["residual", "shuffled", "shuffles"])
+@pytest.mark.parametrize("kind", shown(["residual", "shuffled", "shuffles"], "residual"))
 def test_divided_channels_are_blamed_on_no_layer(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     net = case(tmp_path, kind)
     floats = net.build("float32", "float32")

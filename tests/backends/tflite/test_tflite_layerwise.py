@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from edgekit.backends.tflite import attempts
 from edgekit.backends.tflite.engines import ENGINES
-from edgekit.backends.tflite.layerwise import fitting, grid, layers
+from edgekit.backends.tflite.layerwise import fitting, grid
 from edgekit.backends.tflite.layerwise.grid import Scheme
 from edgekit.backends.tflite.layerwise.holdout import Holdout
 from edgekit.backends.tflite.layerwise.reconstruction import reconstruct
 from edgekit.backends.tflite.ranges import choose
+from edgekit.equalization import layers
 from edgekit.equalization.observing import observe
 from edgekit.errors import Unsupported
 from edgekit.waist import graph, run
