@@ -217,9 +217,13 @@ class _Choice:
 
     def _lost(self, number: int) -> float:
         """What the last step of a family has lost."""
-        ranking, allowed, step = self._rankings[number], self._counts[number], self._steps[number]
+        return self._loses(number, self._steps[number] - 1, self._steps[number])
+
+    def _loses(self, number: int, start: int, step: int) -> float:
+        """What a family loses from a step up to another."""
+        ranking, allowed = self._rankings[number], self._counts[number]
         whole = len(ranking.family.channels)
-        return float(ranking.losses[whole - allowed[step]] - ranking.losses[whole - allowed[step - 1]])
+        return float(ranking.losses[whole - allowed[step]] - ranking.losses[whole - allowed[start]])
 
     def _open(self) -> list[int]:
         """Families that may lose more."""
@@ -242,13 +246,10 @@ class _Choice:
 
     def _offer(self, number: int) -> _Offer:
         """What the step of a family that is best for its price loses and saves."""
-        ranking, allowed, now = self._rankings[number], self._counts[number], self._steps[number]
-        whole, needed = len(ranking.family.channels), self._now - self._wanted.most
-        found = []
+        needed, found = self._now - self._wanted.most, []
         for step in self._ends(number):
-            lost = ranking.losses[whole - allowed[step]] - ranking.losses[whole - allowed[now]]
             left = self._spend(Rest(self._dependencies, self._gone | self._next(number, step)))
-            found.append(_Offer(float(lost), self._now - left, step))
+            found.append(_Offer(self._loses(number, self._steps[number], step), self._now - left, step))
         return min(found, key=lambda offer: offer.price(needed))
 
 

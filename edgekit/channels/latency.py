@@ -77,8 +77,8 @@ def table(dependencies: Dependencies) -> Spend:
     return lambda rest: scale * predicted(rest)
 
 
-def whole_ms(content: bytes) -> float:
-    """A file's best time on one thread, with inputs of zeros.
+def whole_ms(content: bytes, for_s: float = run.TIMED_S) -> float:
+    """A file's best time on one thread in some seconds, with inputs of zeros.
 
     Raises:
         Unsupported: LiteRT cannot run it.
@@ -86,7 +86,7 @@ def whole_ms(content: bytes) -> float:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "network.tflite"
         path.write_bytes(content)
-        return run.best_ms(path)
+        return run.best_ms(path, for_s)
 
 
 def alone_ms(tree: Any, operator: int) -> float:
@@ -96,10 +96,7 @@ def alone_ms(tree: Any, operator: int) -> float:
     model, _ = parts.apart(
         tree, [tree.subgraphs[0].operators[operator]], read, described.outputs, calls=described.calls
     )
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "operator.tflite"
-        path.write_bytes(graph.pack(model))
-        return run.best_ms(path, ALONE_S)
+    return whole_ms(graph.pack(model), ALONE_S)
 
 
 def _lines(dependencies: Dependencies) -> dict[int, _Line]:
@@ -130,7 +127,7 @@ def _stairs(dependencies: Dependencies, family: Family, lines: Mapping[int, _Lin
     whole, grid = len(family.channels), _grid(family, max(1, MEASURED // (4 * len(dependencies.families))))
     if not grid:
         return {}
-    full, makers = _sizes(dependencies, Rest(dependencies, ())), {place[0] for place in family.origins}
+    full, makers = {one: line.sizes[0] for one, line in lines.items()}, {place[0] for place in family.origins}
     sizes: list[dict[int, float]] = []
     times: list[dict[int, float]] = []
     for count in grid:

@@ -116,8 +116,7 @@ class Loop:
             if self._settings.schedule == "plateau" and plateau.lowers(_judging(epoch)):
                 self._factor.assign(self._factor * schedules.PLATEAU_FACTOR)
             self._checkpoint.save(progress)
-        for variable, values in zip(self._network, progress.kept, strict=True):
-            variable.assign(values)
+        rates.put_back(self._network, progress.kept)
         return Fitted(progress.epochs, progress.best, self._notes(progress), tuple(warnings))
 
     def _choose_rate(self) -> None:
@@ -155,8 +154,7 @@ class Loop:
             except NotFiniteError:
                 if not lower:
                     raise
-            for variable, values in zip(changing, held, strict=True):
-                variable.assign(values)
+            rates.put_back(changing, held)
             self._factor.assign(share * rates.BETWEEN)
 
     def _try(self, share: float) -> None:

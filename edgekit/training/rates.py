@@ -31,6 +31,12 @@ def trial_steps(epochs: int, epoch_steps: int) -> int:
     return min(epoch_steps, max(LEAST, round(SHARE * epochs * epoch_steps)))
 
 
+def put_back(variables: Sequence[Any], values: Sequence[Any]) -> None:
+    """Let variables, TensorFlow's, hold what they held before."""
+    for variable, held in zip(variables, values, strict=True):
+        variable.assign(held)
+
+
 def smallest(count: int) -> float:
     """The share of the largest learning rate down to which none is too small to be tried."""
     return float(BETWEEN ** (count - 1.5))
@@ -68,8 +74,7 @@ def largest(count: int, train: Callable[[float], None], judge: Callable[[], floa
         events.progress(None, f"trying learning rate {number + 1} of {count}")
         train(BETWEEN**number)
         losses.append(judge())
-        for variable, values in zip(variables, held, strict=True):
-            variable.assign(values)
+        put_back(variables, held)
         if number and not harms(first, losses[-2]) and not losses[-1] < losses[-2]:
             break
     best = min(loss for loss in [math.inf, *losses] if not math.isnan(loss))

@@ -88,22 +88,24 @@ def refuse_dynamic(path: Path, model: onnx.ModelProto) -> None:
         Unsupported: with the operators.
     """
     if found := Counter(_dynamic(model)):
-        raise Unsupported(
-            f"{path.name} is quantized already, dynamically ({_shown(found)}): TFLite has no operators that round "
-            "in this way, and these cannot be read as float ones.",
-            place=str(path),
-            fix=FLOAT_MODEL,
+        raise _refusal(
+            path,
+            f"dynamically ({_shown(found)}): TFLite has no operators that round in this way, and these cannot be read "
+            "as float ones.",
         )
 
 
 def no_float_form(path: Path, model: onnx.ModelProto, error: EdgekitError) -> Unsupported:
     """The refusal of a dynamically quantized model whose reading as floats no runtime takes."""
-    return Unsupported(
-        f"{path.name} is quantized already, dynamically ({_shown(Counter(_dynamic(model)))}), and could not be read as "
-        f"the float network that it stands for: {error.problem.partition(': ')[2] or error.problem}",
-        place=str(path),
-        fix=FLOAT_MODEL,
+    return _refusal(
+        path,
+        f"dynamically ({_shown(Counter(_dynamic(model)))}), and could not be read as the float network that it stands "
+        f"for: {error.problem.partition(': ')[2] or error.problem}",
     )
+
+
+def _refusal(path: Path, told: str) -> Unsupported:
+    return Unsupported(f"{path.name} is quantized already, {told}", place=str(path), fix=FLOAT_MODEL)
 
 
 def not_carried(reason: str) -> Unsupported:
