@@ -18,18 +18,19 @@ def weights(model: Any) -> Counter[str]:
         model: ``openvino.Model``.
     """
     found: Counter[str] = Counter()
-    for node in _nodes(model):
+    for node in nodes(model):
         if node.get_type_name() == "Constant" and (stored := STORED.get(node.get_element_type())) is not None:
             found[stored] += prod(node.get_output_shape(0))
     return found
 
 
-def _nodes(model: Any) -> Iterator[Any]:
+def nodes(model: Any) -> Iterator[Any]:
+    """The nodes of an ``openvino.Model`` in order, each followed by those of its bodies."""
     for node in model.get_ordered_ops():
         yield node
         match node.get_type_name():
             case "Loop" | "TensorIterator":
-                yield from _nodes(node.get_function())
+                yield from nodes(node.get_function())
             case "If":
-                yield from _nodes(node.get_then_body())
-                yield from _nodes(node.get_else_body())
+                yield from nodes(node.get_then_body())
+                yield from nodes(node.get_else_body())

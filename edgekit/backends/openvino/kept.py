@@ -54,9 +54,9 @@ def names(model: Any) -> dict[str, frozenset[str]]:
 
 def _distinct(model: Any) -> None:
     taken: set[str] = set()
-    for node in model.get_ordered_ops():
+    for place, node in enumerate(model.get_ordered_ops()):
         if node.get_friendly_name() in taken:
-            node.set_friendly_name(f"{node.get_friendly_name()}/{node.get_name()}")
+            node.set_friendly_name(f"{node.get_friendly_name()}/{place}")
         taken.add(node.get_friendly_name())
 
 

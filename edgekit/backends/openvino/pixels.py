@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edgekit.backends.openvino import reading
+from edgekit.backends.openvino import numbering, reading
 from edgekit.backends.openvino.libraries import CORE, EXACT, FAILURES, ov
 from edgekit.errors import Unsupported
 from edgekit.nouns.description import Description, ImageInput
@@ -51,7 +51,9 @@ def embed(artifact: Path, description: Description, signature: Signature, out: P
         )
     try:
         model = CORE.read_model(artifact)
+        known = numbering.names(model)
         made = _processed(model, signature, images)
+        numbering.settle(made, known)
         ov.save_model(made, out, compress_to_fp16=False)
     except FAILURES as error:
         raise reading.cannot_run(artifact, error) from error

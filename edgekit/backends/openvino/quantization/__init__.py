@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from edgekit.backends.openvino import ending
+from edgekit.backends.openvino import ending, numbering
 from edgekit.backends.openvino.quantization import choice, control, forms, telling
 from edgekit.backends.openvino.quantization.trials import FormTrial, NncfQuantizer
 from edgekit.backends.openvino.reading import matched, variables
@@ -46,7 +46,7 @@ def quantize(model: Any, job: Job, signature: Signature, settings: NncfSettings)
     model, held = variables.apart(model)
     samples = variables.carried(model, held, samples, Path(job.source))
     made = forms.prepared(model, settings)
-    quantizer = NncfQuantizer(settings, made.options, Path(job.source))
+    quantizer = NncfQuantizer(settings, made.options, Path(job.source), made.known)
     with ending.bounded(model, samples, Path(job.source)):
         trials = _trials(model, quantizer, samples, kept=bool(held))
         trial = _chosen(trials)
@@ -61,7 +61,9 @@ def quantize(model: Any, job: Job, signature: Signature, settings: NncfSettings)
     if estimator != trial.way[1]:
         notes += (f"ranges by {estimator}: an activation varies too little for a {trial.way[1]}",)
     tried = telling.tried(trials, trial, settings, reached_db, is_even=is_even and _is_looked_at(model, settings))
-    return NncfModel(variables.joined(quantized, held) if held else quantized, notes, (*tried,))
+    whole = variables.joined(quantized, held) if held else quantized
+    numbering.settle(whole, made.known)
+    return NncfModel(whole, notes, (*tried,))
 
 
 def _trials(model: Any, quantizer: NncfQuantizer, samples: list[dict[str, Any]], *, kept: bool) -> list[FormTrial]:

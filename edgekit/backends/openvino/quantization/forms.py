@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from edgekit.backends.openvino import half_precision, kept
+from edgekit.backends.openvino import half_precision, kept, numbering
 from edgekit.backends.openvino.libraries import nncf, operators, ov
 from edgekit.backends.openvino.quantization import equalization, evening, named, reached
 from edgekit.backends.openvino.quantization.reached import Reach
@@ -39,11 +39,15 @@ class NncfForm(NamedTuple):
 
 
 class NncfReady(NamedTuple):
-    """A float network that NNCF may take, what stays float in it by reason, and what NNCF is told of it."""
+    """A float network that NNCF may take, what stays float in it by reason, and what NNCF is told of it.
+
+    ``known``: the names that it was read with.
+    """
 
     model: Any
     floats: dict[str, frozenset[str]]
     options: dict[str, Any]
+    known: frozenset[str]
     recurrent: bool
     transformer: bool
 
@@ -55,8 +59,10 @@ def prepared(model: Any, settings: NncfSettings) -> NncfReady:
         InputError: an operator that is to stay float is not there.
         Unsupported: it is meant by its place.
     """
+    known = numbering.names(model)
     masks.part(model)
     _apart_from_odd_inputs(model)
+    numbering.settle(model, known)
     recurrent = any(node.get_type_name() in RECURRENT for node in model.get_ordered_ops())
     floats = kept.names(model)
     if recurrent or kept.SPECTRA in floats:
@@ -64,7 +70,7 @@ def prepared(model: Any, settings: NncfSettings) -> NncfReady:
     transformer = settings.model_type == "transformer" or (settings.model_type == "auto" and has_attention(model))
     if settings.float_operators:
         floats |= {"they were asked for": named.nodes(model, settings.float_operators)}
-    return NncfReady(model, floats, _options(settings, floats, transformer=transformer), recurrent, transformer)
+    return NncfReady(model, floats, _options(settings, floats, transformer=transformer), known, recurrent, transformer)
 
 
 def of(model: Any, settings: NncfSettings) -> Iterator[NncfForm]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from edgekit.backends.openvino import numbering
 from edgekit.backends.openvino.libraries import (
     FAILURES,
     AggregatorType,
@@ -62,11 +63,15 @@ class FormTrial(NamedTuple):
 
 
 class NncfQuantizer(NamedTuple):
-    """What quantizes forms of a network: ``options`` are NNCF's whatever the way, ``source`` is named in complaints."""
+    """What quantizes forms of a network: ``options`` are NNCF's whatever the way, ``source`` is named in complaints.
+
+    ``known``: names of the network as it was read.
+    """
 
     settings: NncfSettings
     options: dict[str, Any]
     source: Path
+    known: frozenset[str]
 
     def made(self, form: NncfForm, way: Way, samples: Samples, *, least_db: float | None = None) -> tuple[Any, str]:
         """What NNCF gives by a way, or with the extremes if it cannot divide a range into bins; with the estimator.
@@ -102,6 +107,7 @@ class NncfQuantizer(NamedTuple):
             "fast_bias_correction": bias != "learned",
             "subset_size": min(self.settings.subset_size, len(samples)),
         }
+        numbering.settle(form.model, self.known)  # NNCF names after them what it adds
         guard = sums.bounded(form.reaches) if self.settings.overflow_fix == "enable" else contextlib.nullcontext()
         with guard, contextlib.redirect_stdout(io.StringIO()):  # NNCF draws its progress there, terminal or not
             if least_db is not None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from edgekit.backends.openvino import numbering
 from edgekit.backends.openvino.libraries import FAILURES, ov
 from edgekit.backends.openvino.reading import masks, recurrent, variables, waist_aliases, waist_scalars
 from edgekit.errors import Unsupported
@@ -20,8 +21,13 @@ def from_source(job: Job) -> tuple[Any, Signature]:
     """The source as OpenVINO's own reader for its format reads it; see `edgekit.backends.openvino.ways`."""
     signature = job.source_signature
     shapes = {spec.name: list(spec.shape) for spec in signature.inputs if spec.shape}
-    model = _converted(Path(job.source), lambda: ov.convert_model(job.source, input=shapes))
-    return _fixed(model, signature, Path(job.source)), signature
+    source = Path(job.source)
+
+    def read() -> Any:
+        """The network by its own names and OpenVINO's numbers."""
+        return _fixed(_converted(source, lambda: ov.convert_model(job.source, input=shapes)), signature, source)
+
+    return numbering.settled(read), signature
 
 
 def from_waist(job: Job) -> tuple[Any, Signature]:
@@ -32,7 +38,10 @@ def from_waist(job: Job) -> tuple[Any, Signature]:
             place=job.source,
             fix="choose a target that reads the source itself",
         )
-    waist = Path(job.waist)
+    return numbering.settled(lambda: _of_waist(Path(str(job.waist)), job)), job.signature
+
+
+def _of_waist(waist: Path, job: Job) -> Any:
     with tempfile.TemporaryDirectory() as folder:  # the model keeps its file mapped until it is copied
         tree = graph.load(waist)
         held, cuts = variables.cut(tree), recurrent.cut(tree)
@@ -45,7 +54,7 @@ def from_waist(job: Job) -> tuple[Any, Signature]:
         model = _converted(waist, lambda: ov.convert_model(readable, share_weights=False))
         model = recurrent.joined(model, cuts) if cuts else model
         model = variables.joined(model, held) if held else model
-    return _fixed(model, job.signature, Path(job.source)), job.signature
+    return _fixed(model, job.signature, Path(job.source))
 
 
 def _require_readable(tree: Any, job: Job) -> None:
