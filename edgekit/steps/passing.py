@@ -9,7 +9,7 @@ import msgspec
 from edgekit.config import Project
 from edgekit.engine.question import Input, Known, Question
 from edgekit.engine.session import Session
-from edgekit.engine.store import Answer, digest_of
+from edgekit.engine.store import Answer, digest_of, file_digest
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.building import Built
 from edgekit.nouns.model import Signature, SourceOptions, TensorSpec, Waist
@@ -36,6 +36,9 @@ from edgekit.steps.sampling import SAMPLES, content
 
 INT8 = Variant(file="model_int8.tflite", backend="tflite", precision="int8", io="float32", use="what is trained for")
 """The file that quantization-aware training is for, if a target has none of its own."""
+
+TABLE = "synonyms"
+"""The augmentation whose value is a file: what is in it decides what a pass makes."""
 
 MOST_CHOICES = 0.5
 """Share of choices of its source from which on a network is not called lost: labels may make its outputs larger."""
@@ -207,6 +210,7 @@ def _passed(
         inputs["labels"] = Known(digest_of(samples.result))
     if built is not None:
         inputs["specification"] = built
+    inputs |= {str(file): Known(file_digest(file).sha256) for file in _tables(settings)}
     question = Question(
         what=name,
         leaf=f"passes/{name.replace('-', '_')}",
@@ -234,6 +238,12 @@ def _passed(
             return session.training_pass(name.replace("-", "_")).apply(task, out)
 
     return session.ask(question, Passed, apply)
+
+
+def _tables(settings: PassSettings) -> list[Path]:
+    """The files that augmentations of a pass read; one that is not there is refused by the pass."""
+    named = [Path(value) for name, _, value in (told.partition("=") for told in settings.augmentation) if name == TABLE]
+    return [file for file in named if file.is_file()]
 
 
 def keras_form(session: Session, subject: Subject, seed: int) -> Answer[Passed]:

@@ -1,7 +1,7 @@
 """The layers of a plan, connected: the model of tf-keras."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -97,10 +97,10 @@ class ModelBuilder:
         self._values |= before
 
     def _with_dropout(self, call: Call, name: str) -> dict[int, Any]:
-        """Let an operator read what a Dropout leaves of its first operand; what that was before, by its place."""
+        """Let an operator read what a Dropout leaves of its first float; what that was before, by its place."""
         if call.operator.index not in self._dropped:
             return {}
-        tensor = next(i for i, o in zip(call.operator.inputs, call.operands, strict=True) if o and o.sampled)
+        tensor = floats(call.operator, call.file.graphs[0], self._values)[0]
         before, rate = self._values[tensor], self._dropped[call.operator.index]
         self._values[tensor] = tf_keras.layers.Dropout(
             rate, seed=0, force_generator=True, name=self._unique(f"{name}_dropout")
@@ -182,6 +182,11 @@ class ModelBuilder:
             found, number = f"{name}_{number}", number + 1
         self._names.add(found)
         return found
+
+
+def floats(operator: graph.Operator, main: graph.Graph, made: Collection[int]) -> list[int]:
+    """The floats among what an operator reads that samples decide: those tensors that are ``made``."""
+    return [tensor for tensor in operator.inputs if tensor in made and main.tensors[tensor].dtype == "float32"]
 
 
 def weight_name(file: File, tensor: WeightTensor) -> str:

@@ -1,7 +1,8 @@
 """What is done to samples at random while training: maps over batches of TensorFlow, by their names in recipes.
 
 A name may carry a value, ``span-mask=103``. What a name means depends on the input: an image ``[H, W, C]``, a series
-``[T]``, ``[T, C]`` or ``[T, F, 1]`` (one that is longer than it has channels), or token ids ``[L]`` (integers).
+``[T]``, ``[T, C]`` or ``[T, F, 1]`` (one that is longer than it has channels), or token ids ``[L]`` (integers). Images
+and series of integers are changed as floats, and rounded.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -110,7 +111,11 @@ def _chosen(ids: Any, seed: Any, share: float) -> Any:
 
 def _later(chosen: Any, step: int) -> Any:
     """What stands so many places behind those that are chosen."""
-    return tf.pad(chosen[:, :-step], [(0, 0), (step, 0)])
+    return tf.pad(chosen, [(0, 0), (step, 0)])[:, : int(chosen.shape[1])]
+
+
+LARGEST_ID = 10_000_000
+"""No vocabulary is larger."""
 
 
 def _dropped(value: str) -> Change:
@@ -148,9 +153,11 @@ def _synonyms(value: str) -> Change:
             fix="name a file with ids that may stand for one another in each line: synonyms=table.txt",
         )  # fmt: skip
     try:
-        groups = [[int(word) for word in line.split()] for line in path.read_text().splitlines() if line.strip()]
+        groups = [[_id(word) for word in line.split()] for line in path.read_text().splitlines() if line.strip()]
     except ValueError as error:
-        raise InputError(f"A line holds something else than ids: {error}", place=value, fix="write numbers") from error
+        raise InputError(
+            f"A line holds something else than ids: {error}", place=value, fix="write whole numbers, 0 or more"
+        ) from error
     table = np.arange(1 + max((n for group in groups for n in group), default=0), dtype=np.int64)
     for group in groups:
         for one, other in zip(group, [*group[1:], group[0]], strict=True):
@@ -165,9 +172,21 @@ def _synonyms(value: str) -> Change:
     return change
 
 
+def _id(word: str) -> int:
+    """An id that is written as text.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = int(word)
+    if not 0 <= found <= LARGEST_ID:
+        raise ValueError(f"{found} is no id of a vocabulary")
+    return found
+
+
 def _number(name: str, value: str) -> int:
     try:
-        return int(value)
+        return _id(value)
     except ValueError as error:
         raise InputError(
             f"The augmentation {name} needs the id that stands in for a token.", place=f"{name}={value}",
@@ -214,19 +233,31 @@ IDS: Mapping[str, Callable[[str], Change]] = {
     "synonyms": _synonyms,
 }
 
+VALUED = frozenset({"drop", "span-mask", "synonyms"})
+"""Names that carry a value."""
+
 MIXUP = "mixup"
-"""Takes two samples of any kind but ids, and mixes their labels as well."""
+"""Takes two samples, and mixes their labels as well."""
 
 AUTO = "auto"
 """What is surely of use: `chosen` says what."""
 
-KINDS = {"images": IMAGES, "series": SERIES, "token ids": IDS}
+TOKEN_IDS, SINGLE = "token ids", "single values"
+
+KINDS: Mapping[str, Mapping[str, Callable[[str], Change]]] = {
+    "images": IMAGES,
+    "series": SERIES,
+    TOKEN_IDS: IDS,
+    SINGLE: {},
+}
 
 
 def kind_of(shape: Sequence[int], dtype: Any) -> str:
-    """What an input is, by the shape of a sample and its dtype."""
-    if dtype.is_integer:
-        return "token ids"
+    """What an input is, by the shape of a sample and its dtype; truth values are none that change."""
+    if not shape or dtype.is_bool:
+        return SINGLE
+    if dtype.is_integer and len(shape) == 1:
+        return TOKEN_IDS
     return "images" if len(shape) == 3 and shape[-1] in {1, 3, 4} and shape[0] * 4 > shape[1] else "series"
 
 
@@ -256,7 +287,7 @@ class Augmentation:
         classes: how many classes labels are of, for mixup; None: they are no numbers of classes.
 
     Raises:
-        InputError: a name is unknown, or is nothing for these inputs.
+        InputError: a name is unknown, or is nothing for these inputs, or carries a value that it has no use for.
     """
 
     def __init__(self, names: Sequence[str], inputs: Sequence[Any], classes: int | None) -> None:
@@ -268,16 +299,28 @@ class Augmentation:
             found = {
                 place: KINDS[kind][name](value) for place, kind in enumerate(self._kinds) if name in KINDS[kind]
             }  # fmt: skip
-            if self._kinds and self._kinds[0] == "token ids":
+            if self._kinds and self._kinds[0] == TOKEN_IDS:
                 found = dict(list(found.items())[:1])  # what follows are masks and kinds of the same tokens
-            if not found and name != MIXUP:
-                known = sorted({known for kind in self._kinds for known in KINDS[kind]} | {MIXUP, AUTO})
+            if not found and not (name == MIXUP and self._mixable):
+                raise self._unknown(name)
+            if value and name not in VALUED:
                 raise InputError(
-                    f"No augmentation of {' and '.join(dict.fromkeys(self._kinds))} is called {name}.",
-                    place="augmentation",
-                    fix=f"choose from {', '.join(known)}",
+                    f"The augmentation {name} takes no value.", place=f"augmentation {told!r}", fix=f"write {name}"
                 )
             self._changes.append((name, found))
+
+    @property
+    def _mixable(self) -> bool:
+        """Whether samples can be mixed with their labels: there is nothing between two tokens."""
+        return not {TOKEN_IDS, SINGLE} & set(self._kinds)
+
+    def _unknown(self, name: str) -> InputError:
+        known = {AUTO, *([MIXUP] if self._mixable else []), *(known for kind in self._kinds for known in KINDS[kind])}
+        return InputError(
+            f"No augmentation of {' and '.join(dict.fromkeys(self._kinds))} is called {name!r}.",
+            place="augmentation",
+            fix=f"choose from {', '.join(sorted(known))}",
+        )
 
     def __call__(self, batch: Batch, seed: Any) -> Batch:
         """Change a batch."""
@@ -287,11 +330,17 @@ class Augmentation:
                 batch = self._mixed(batch, own)
                 continue
             given = [
-                tf.ensure_shape(changes[place](x, own), x.shape) if place in changes else x
+                self._changed(place, changes[place], x, own) if place in changes else x
                 for place, x in enumerate(batch.given)
             ]
             batch = Batch(tuple(given), batch.targets, batch.labels)
         return batch
+
+    def _changed(self, place: int, change: Change, x: Any, seed: Any) -> Any:
+        """An input changed, of its own shape and dtype."""
+        if self._kinds[place] == TOKEN_IDS or not x.dtype.is_integer:
+            return tf.ensure_shape(change(x, seed), x.shape)
+        return _rounded(tf.ensure_shape(change(tf.cast(x, tf.float32), seed), x.shape), x.dtype)
 
     def _mixed(self, batch: Batch, seed: Any) -> Batch:
         """Each sample with the one before it, by shares that are drawn evenly ("mixup", Zhang et al., 2018, α = 1)."""
@@ -299,11 +348,16 @@ class Augmentation:
 
         def mixed(x: Any) -> Any:
             """Numbers ``[N, ...]``, by the same shares whether they are inputs or labels."""
-            own = tf.reshape(share, _per_sample(x))
-            return own * x + (1 - own) * tf.roll(x, 1, 0)
+            own, one = tf.reshape(share, _per_sample(x)), tf.cast(x, tf.float32)
+            return _rounded(own * one + (1 - own) * tf.roll(one, 1, 0), x.dtype)
 
-        given = [x if kind == "token ids" else mixed(x) for x, kind in zip(batch.given, self._kinds, strict=True)]
+        given = [mixed(x) for x in batch.given]
         labels = batch.labels
         if labels and self._classes is not None:
             labels = (tf.one_hot(tf.cast(labels[0], tf.int32), self._classes),)
         return Batch(tuple(given), batch.targets, tuple(map(mixed, labels)))
+
+
+def _rounded(x: Any, dtype: Any) -> Any:
+    """Floats as a dtype has them: integers are the nearest."""
+    return tf.saturate_cast(tf.round(x), dtype) if dtype.is_integer else x

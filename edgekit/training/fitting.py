@@ -22,6 +22,7 @@ from edgekit.training.hooks import NONE, Fitted, Hooks
 from edgekit.training.optimizers import optimizer
 from edgekit.training.preparing import is_kernel, paces
 from edgekit.training.teaching import Teaching, called, model_of
+from edgekit.training.unheeded import unheeded
 from edgekit.waist.tensors import Array
 
 
@@ -101,7 +102,9 @@ class Loop:
 
     def run(self) -> Fitted:
         """All epochs that are not done yet."""
-        progress, warnings = self._checkpoint.load(), list[str]()
+        kinds, judged = {pair.kind for pair in self._teaching.pairs}, bool(len(self._data.held_out))
+        warnings = [*unheeded(self._settings, self._teaching.labelled, kinds, judged=judged)]
+        progress = self._checkpoint.load()
         if not progress.epochs:
             progress = self._begun()
             self._choose_rate()
@@ -165,7 +168,7 @@ class Loop:
             self._factor.assign(1.0)
             usual = float(self._rate(tf.constant(step, tf.int64)))
             self._factor.assign(share * rates.falling(step, steps) * self._settings.learning_rate / usual)
-            self._step(batch)
+            self._done(batch)
         self._factor.assign(1.0)
 
     def _notes(self, progress: TrainingState) -> tuple[str, ...]:
@@ -198,7 +201,7 @@ class Loop:
         """Whether no epoch has been better for so long that training ends."""
         patience = self._settings.patience
         losses = {0: _mean(progress.first)} | {n: _judging(epoch) for n, epoch in enumerate(progress.epochs, 1)}
-        losses = {number: loss for number, loss in losses.items() if self._hooks.counts(number)}
+        losses = {number: loss for number, loss in losses.items() if self._counts(number)}
         if not patience or not len(self._data.held_out) or not losses:
             return False
         return len(progress.epochs) - min(losses, key=lambda number: losses[number]) >= patience
@@ -206,18 +209,22 @@ class Loop:
     def _begun(self) -> TrainingState:
         """How good the network is before training."""
         progress = TrainingState(first=self._held_out())
-        return self._kept(progress, _mean(progress.first)) if self._hooks.counts(0) else progress
+        return self._kept(progress, _mean(progress.first)) if self._counts(0) else progress
 
     def _weighed(self, progress: TrainingState) -> TrainingState:
         """Keep the weights if they are the best so far and gain more than chance may, or if nothing judges."""
         done, epoch = len(progress.epochs), progress.epochs[-1]
-        if not self._hooks.counts(done):
+        if not self._counts(done):
             return progress
         if epoch.held_out is not None:
-            chance = self._hooks.counts(0) and epoch.gain is not None and epoch.gain <= (epoch.gain_error or 0)
+            chance = self._counts(0) and epoch.gain is not None and epoch.gain <= (epoch.gain_error or 0)
             if chance or not epoch.held_out < progress.best_loss:
                 return progress
         return self._kept(progress, _judging(epoch))
+
+    def _counts(self, done: int) -> bool:
+        """Whether the network after so many epochs may be kept; weights that were drawn are not worth it."""
+        return self._hooks.counts(done) and (done > 0 or not self._settings.from_scratch)
 
     def _kept(self, progress: TrainingState, loss: float) -> TrainingState:
         """Keep the weights."""
@@ -234,7 +241,7 @@ class Loop:
         _reseed_dropout(self._lifted.model, self._seed + number)
         start, total, seen, epochs = time.monotonic(), 0.0, 0, self._settings.epochs
         for step, batch in enumerate(self._feed.epoch(number, self._settings.batch_size)):
-            loss, count = float(self._step(batch)), int(batch.given[0].shape[0])
+            loss, count = self._done(batch), int(batch.given[0].shape[0])
             if not math.isfinite(loss):
                 raise NotFiniteError(f"batch {step + 1} of epoch {number + 1}")
             total, seen = total + loss * count, seen + count
@@ -242,6 +249,8 @@ class Loop:
             events.progress(done, f"epoch {number + 1} of {epochs}, loss {total / seen:.4g}")
         rate = float(self._optimizer.learning_rate)
         losses = self._held_out()
+        if not len(losses) and not math.isfinite(_mean(self._judge(batch).numpy())):  # no later step tells of the last
+            raise NotFiniteError(f"epoch {number + 1}, after its last batch")
         events.metric("loss", total / seen, number)
         if len(losses):
             events.metric("held-out loss", _mean(losses), number)
@@ -254,6 +263,23 @@ class Loop:
             learning_rate=rate,
             seconds=round(time.monotonic() - start, 3),
         )
+
+    def _done(self, batch: Batch) -> float:
+        """Make a step; its loss.
+
+        Raises:
+            InputError: the network cannot take what an augmentation made.
+        """
+        try:
+            return float(self._step(batch))
+        except tf.errors.InvalidArgumentError as error:
+            if not self._changes:
+                raise
+            raise InputError(
+                f"The network cannot take what an augmentation makes of samples: {_told(error)}.",
+                place=f"augmentation {', '.join(self._changes)}",
+                fix="let ids stand in for tokens that the network has",
+            ) from error
 
     def _held_out(self) -> Array:
         """The loss of each sample that is held out ``[n]``; empty if none is."""
@@ -329,6 +355,12 @@ def _no_better(progress: TrainingState) -> str:
         f"the held-out loss fell from {_mean(progress.first):.3g} by {best.gain:.2g} at most, which may be chance"
         f" (standard error {best.gain_error:.2g} on {len(progress.first)} samples)"
     )
+
+
+def _told(error: Exception) -> str:
+    """What an error of TensorFlow's says, without where in its graph."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    return next((line for line in lines if line.startswith("indices[")), lines[0])
 
 
 def _judging(epoch: Epoch) -> float:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ class Labelled:
     def loss(self, values: Sequence[Any], labels: Any, smoothing: float) -> Any:
         """The labels' loss of each sample ``[N]``; ``values`` are those of all points."""
         found = values[self.point]
-        mixed = self.classes is not None and labels.shape[-1] == self.classes and len(labels.shape) > 1
+        mixed = self.classes is not None and prod(labels.shape[1:]) > prod(self.shape)
         labels = tf.reshape(labels, [-1, *self.shape, *([self.classes] if mixed else [])])
         if self.kind == "classes":
             labels = tf.cast(labels, tf.float32 if mixed or self.classes is None else tf.int32)
@@ -65,6 +66,8 @@ def found(labels: Array, kinds: Sequence[Kind], shapes: Sequence[tuple[int, ...]
             _within(labels, classes)
             return Labelled(point, "classes", shape[:-1], classes=classes)
         if own == whole:
+            if kind == "values" and classes > 1 and whole_numbers and _one_hot(labels, classes):
+                return Labelled(point, "classes", shape)
             if kind == "values":
                 return Labelled(point, kind, shape, 1 / variance(labels))
             _within(labels, 2, shares=True)
@@ -76,6 +79,12 @@ def found(labels: Array, kinds: Sequence[Kind], shapes: Sequence[tuple[int, ...]
         place="--data",
         fix="give the number of the class for each sample, or what the output should be; or give no labels",
     )
+
+
+def _one_hot(labels: Array, classes: int) -> bool:
+    """Whether labels ``[N, …]`` name one class each, by a 1 among zeros: then they are of logits, and no values."""
+    rows = (labels[part].reshape(-1, classes) for part in pieces(labels))
+    return all(bool(((part == 0) | (part == 1)).all() and (part.sum(-1) == 1).all()) for part in rows)
 
 
 LEAST_VARIANCE = 1e-12

@@ -8,6 +8,7 @@ import numpy as np
 from edgekit.errors import InputError
 from edgekit.nouns.passing import Task
 from edgekit.trainable import normalization
+from edgekit.trainable.building import floats
 from edgekit.trainable.form import Lifted, Weight
 from edgekit.trainable.lifting import lift
 from edgekit.trainable.weights import Place
@@ -35,8 +36,7 @@ def prepared(task: Task, data: TrainingData, *, gains: bool = False, folds: bool
     lifted = lift(path)
     if not settings.epochs:
         return lifted
-    place = _last(lifted)
-    dropped = {place: settings.dropout} if settings.dropout and place is not None else {}
+    dropped = {_last(lifted): settings.dropout} if settings.dropout else {}
     if settings.from_scratch:
         draw(lifted, task.seed)
     if settings.normalization == "on" and not folds:
@@ -57,11 +57,21 @@ def prepared(task: Task, data: TrainingData, *, gains: bool = False, folds: bool
     return made
 
 
-def _last(lifted: Lifted) -> int | None:
-    """The place of the last operator with a kernel; None without any."""
+def _last(lifted: Lifted) -> int:
+    """The place of the last operator with a kernel that reads floats.
+
+    Raises:
+        InputError: there is none.
+    """
     kernels = {place for weight in lifted.weights if is_kernel(weight) for place in weight.tensor.places}
-    places = [o.index for o in lifted.main.operators if any((0, tensor) in kernels for tensor in o.inputs)]
-    return places[-1] if places else None
+    layers = [o for o in lifted.main.operators if any((0, tensor) in kernels for tensor in o.inputs)]
+    places = [o.index for o in layers if floats(o, lifted.main, lifted.tensors)]
+    if not places:
+        raise InputError(
+            "No layer with weights reads floats, of which some could be dropped.",
+            place="dropout", fix="leave dropout out",
+        )  # fmt: skip
+    return places[-1]
 
 
 def is_kernel(weight: Weight) -> bool:

@@ -8,6 +8,7 @@ import pytest
 
 from edgekit.errors import InputError
 from edgekit.nouns.recipe import FineTune
+from tests import networks
 from tests.lazy import Lazy
 from tests.training import digits
 from tests.training.test_fitting import Stopped, killed_in, trained
@@ -73,14 +74,97 @@ def test_mixup_mixes_labels_as_it_mixes_samples() -> None:
 
 @pytest.mark.parametrize(
     ("name", "problem"),
-    [("spin", "images is called spin"), ("swap", "images is called swap"), ("synonyms=none.txt", "is called synonyms")],
+    [
+        ("spin", "images is called 'spin'"),
+        ("swap", "images is called 'swap'"),
+        ("synonyms=none.txt", "is called 'synonyms'"),
+        ("", "images is called ''"),
+        ("flip=vertical", "flip takes no value"),
+        ("mixup=0.2", "mixup takes no value"),
+    ],
 )
 def test_what_is_nothing_for_an_input_is_refused(name: str, problem: str) -> None:
     with pytest.raises(InputError, match=problem) as caught:
         changed(name, IMAGES)
-    assert "cutout" in caught.value.fix
+    assert "cutout" in caught.value.fix or caught.value.fix == f"write {name.partition('=')[0]}"
+
+
+@pytest.mark.parametrize("value", ["", "=", "=x", "=-1", "=99999999999", "=1.5"])
+@pytest.mark.parametrize("name", ["span-mask", "drop"])
+def test_what_stands_in_for_a_token_is_an_id(name: str, value: str) -> None:
+    if name + value in {"drop", "drop="}:
+        assert np.asarray(changed(name + value, TOKENS).given[0]).dtype == TOKENS.dtype
+        return
     with pytest.raises(InputError, match="needs the id"):
-        changed("span-mask", TOKENS)
+        changed(name + value, TOKENS)
+
+
+@pytest.mark.parametrize("line", ["3 x", "3 -4", "7 99999999999", "1.5 2"])
+def test_a_table_of_synonyms_holds_ids(line: str, tmp_path: Path) -> None:
+    table = tmp_path / "table.txt"
+    table.write_text(f"1 2\n{line}\n")
+    with pytest.raises(InputError, match="something else than ids"):
+        changed(f"synonyms={table}", TOKENS)
+
+
+def at_once(name: str, values: Any) -> Any:
+    """What becomes of a batch, computed without a dataset, which takes longer to trace."""
+    made = augmentation.Augmentation([name], [tf_keras.Input(values.shape[1:], dtype=str(values.dtype))], None)
+    return np.asarray(made(feeding.Batch((tf.constant(values),), (), ()), tf.constant([1, 5], tf.int64)).given[0])
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [((8, 8, 3), "uint8"), ((8, 8, 1), "int8"), ((40, 2), "int16"), ((20, 8, 1), "int32"), ((3, 8, 8, 3), "uint8")],
+)
+def test_pictures_and_series_of_integers_are_changed_as_those_of_floats(shape: tuple[int, ...], dtype: str) -> None:
+    limits = np.iinfo(dtype)
+    values = np.random.default_rng(0).integers(max(limits.min, -300), min(limits.max, 300), (6, *shape)).astype(dtype)
+    kind = augmentation.kind_of(shape, tf.as_dtype(dtype))
+    assert kind == augmentation.kind_of(shape, tf.float32)
+    for name in (*augmentation.KINDS[kind], "mixup"):
+        made, like = at_once(name, values), at_once(name, values.astype(np.float32))
+        assert made.dtype == values.dtype
+        assert np.array_equal(made, np.clip(np.rint(like), limits.min, limits.max).astype(dtype))
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (2, 1), (1, 1, 3)])
+@pytest.mark.parametrize("dtype", ["float32", "int32", "bool"])
+def test_the_smallest_inputs_are_changed_or_refused(shape: tuple[int, ...], dtype: str) -> None:
+    values = np.ones((4, *shape)).astype(dtype)
+    known = augmentation.KINDS[augmentation.kind_of(shape, tf.as_dtype(dtype))]
+    for name in {name for names in augmentation.KINDS.values() for name in names} - {"synonyms"}:
+        told = f"{name}=3" if name == "span-mask" else name
+        if name not in known:
+            with pytest.raises(InputError, match="No augmentation of"):
+                at_once(told, values)
+            continue
+        made = at_once(told, values)
+        assert (made.shape, made.dtype) == (values.shape, values.dtype)
+
+
+def test_labels_are_mixed_only_where_samples_are() -> None:
+    with pytest.raises(InputError, match="No augmentation of token ids is called 'mixup'"):
+        changed("mixup", TOKENS, labels=np.zeros(len(TOKENS), np.float32), classes=3)
+
+
+def texts(path: Path) -> Path:
+    """Ids [1, 12] of 20 tokens → scores [1, 4]."""
+    net = networks.Network()
+    made = [net.constant("table", networks.weights(20, 8, seed=3)), net.input("ids", (1, 12), "int32")]
+    x = net.operator("GATHER", made, (1, 12, 8), kind="GatherOptions", axis=0)
+    flat = net.constant("flat", np.array([1, 96], np.int32))
+    x = net.operator("RESHAPE", [x, flat], (1, 96), kind="ReshapeOptions", newShape=[1, 96])
+    dense = [x, net.constant("k", networks.weights(4, 96)), net.constant("b", np.zeros(4, np.float32))]
+    return net.save(path, net.operator("FULLY_CONNECTED", dense, (1, 4), kind="FullyConnectedOptions"))
+
+
+@pytest.mark.parametrize("name", ["drop=20", "span-mask=1000"])
+def test_an_id_that_the_network_has_not_is_told(name: str, tmp_path: Path) -> None:
+    ids = np.random.default_rng(0).integers(1, 20, (96, 1, 12)).astype(np.int32)
+    asked = FineTune(epochs=1, augmentation=(name,))
+    with pytest.raises(InputError, match=rf"cannot take what .*{name.partition('=')[2]} is not in \[0, 20\)"):
+        trained(tmp_path, texts(tmp_path / "net.tflite"), asked, samples={"source_ids": ids})
 
 
 @pytest.mark.parametrize(
@@ -91,7 +175,9 @@ def test_what_is_nothing_for_an_input_is_refused(name: str, problem: str) -> Non
         ((28, 28, 1), "float32", False, ()),
         ((49, 10, 1), "float32", False, ()),
         ((40, 3), "float32", False, ()),
-        ((32, 32, 3), "int32", False, ()),
+        ((32, 32, 3), "uint8", False, ("flip", "crop")),
+        ((32,), "int32", False, ()),
+        ((32, 32, 3), "bool", False, ()),
     ],
 )
 def test_pictures_in_colour_are_flipped_and_shifted_if_only_the_teacher_teaches(

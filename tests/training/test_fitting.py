@@ -102,6 +102,43 @@ def test_numbers_that_are_not_finite_stop_training(network: Path, tmp_path: Path
     assert "learning rate" in caught.value.fix
 
 
+@pytest.mark.parametrize(("optimizer", "rate"), [("sgd", 1e38), ("adam", 1e38), ("rmsprop", 1e30), ("adamw", 1e25)])
+@pytest.mark.parametrize("holdout", [0.0, 0.1])
+def test_what_the_last_step_ruins_is_not_kept(
+    network: Path, tmp_path: Path, optimizer: Any, rate: float, holdout: float
+) -> None:
+    """Of one step: its own loss is that of the weights before it."""
+    settings = FineTune(
+        epochs=1, optimizer=optimizer, learning_rate=rate, clip_norm=0, batch_size=540, holdout=holdout, warmup=0
+    )
+    if holdout:
+        _, content = trained(tmp_path, network, settings, labels=True)
+        assert content == network.read_bytes()
+        return
+    with pytest.raises(InputError, match="epoch 1, after its last batch") as caught:
+        trained(tmp_path, network, msgspec.structs.replace(settings, batch_size=600), labels=True)
+    assert "learning rate" in caught.value.fix
+
+
+def test_weights_that_were_drawn_are_not_what_training_is_held_against(network: Path, tmp_path: Path) -> None:
+    """A rate at which nothing is learned leaves the drawn network; it is not told that it is as before."""
+    settings = FineTune(epochs=2, learning_rate=1e-12, from_scratch=True)
+    made, content = trained(tmp_path, network, settings, labels=True)
+    assert content != network.read_bytes()
+    assert not any("as before" in note for note in made.notes)
+
+
+def test_values_are_dropped_before_the_last_layer_that_reads_floats(tmp_path: Path) -> None:
+    """Rows of a table that ids choose are weights, but ids are not for dropping."""
+    net = Network()
+    table, ids = net.constant("table", weights(20, 8, seed=3)), net.input("ids", (1, 12), "int32")
+    x = net.operator("GATHER", [table, ids], (1, 12, 8), name="rows", kind="GatherOptions", axis=0)
+    waist = net.save(tmp_path / "net.tflite", x)
+    given = {"source_ids": np.random.default_rng(0).integers(1, 20, (96, 1, 12)).astype(np.int32)}
+    with pytest.raises(InputError, match="No layer with weights reads floats"):
+        trained(tmp_path, waist, FineTune(epochs=1, dropout=0.2), samples=given)
+
+
 def test_after_good_epochs_the_last_good_weights_are_kept(network: Path, tmp_path: Path) -> None:
     asked = digits.task(tmp_path, network, FineTune(epochs=3, holdout=0), labels=True)
     lifted, wrong = lifting.lift(network), tf.Variable(0.0)

@@ -122,6 +122,13 @@ def test_facts_that_a_pass_does_not_heed_do_not_tell_targets_apart() -> None:
     assert passing._heeded(FineTune(), {"channel_multiple": 8.0}) == {}
 
 
+def test_tables_that_augmentations_read_decide_what_a_pass_makes(tmp_path: Path) -> None:
+    table = tmp_path / "table=1.txt"
+    table.write_text("3 4")
+    names = (f"synonyms={table}", "drop=3", "swap", "synonyms=none.txt", "synonyms")
+    assert passing._tables(FineTune(augmentation=names)) == [table]
+
+
 @pytest.mark.parametrize(("rate", "lost"), [(1000.0, True), (1e-6, False)])
 def test_what_training_ruined_is_told(place: Path, rate: float, lost: bool) -> None:
     recipe = place / f"rate{rate:g}.toml"
