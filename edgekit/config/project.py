@@ -62,8 +62,8 @@ class Project(Noun, frozen=True, kw_only=True):
             are those of `edgekit.nouns.budget.Demands`.
         max_drop: short for that key of ``[budget]``: the largest loss of the metric that is no failure, 0 or more
             (0.01: one point of a share).
-        min_agreement: likewise: the least share (0..1) of samples for which an output chooses as the source's does: the
-            class with the highest score, or whole numbers wider than 8 bits.
+        min_agreement: likewise: the least share (0..1) of choices that are the source's: the class with the highest
+            score of each sample, or of each step or place behind a softmax, or whole numbers wider than 8 bits.
         min_sqnr: likewise: the least SQNR in dB, of the worst output, that is no failure.
         effort: how far to search for a file that meets the budget (max_drop, min_agreement, min_sqnr): quick, normal or
             thorough. Without it and without time_limit each file is built once.

@@ -21,7 +21,7 @@ class Demands(Noun, frozen=True, kw_only=True):
 
     Keys:
         max_drop: the largest loss of the metric that is no failure, 0 or more (0.01: one point of a share).
-        min_agreement: the least share (0..1) of samples for which an output chooses as the source's does.
+        min_agreement: the least share (0..1) of choices that are the source's.
         min_sqnr: the least SQNR in dB, of the worst output.
         min_mapped: the least share (0..1) of a network that its accelerator must take, of multiply-accumulates
             if they are known, else of operators.

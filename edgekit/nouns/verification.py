@@ -9,11 +9,13 @@ class Made(Noun, frozen=True, kw_only=True):
     """How an output came to be, as the end of the network's graph tells.
 
     ``cuts``: by axis of the source's output, where a branch that the network concatenates ends and the next begins.
-    ``depends``: whether it depends on the inputs at all.
+    ``depends``: whether it depends on the inputs at all. ``shares``: the axis of the source's output along which a
+    softmax makes shares of 1, so that the place of the highest is a choice; None if the graph tells of none.
     """
 
     cuts: dict[int, tuple[int, ...]] = {}
     depends: bool = True
+    shares: int | None = None
 
 
 class OutputPart(Noun, frozen=True, kw_only=True):
@@ -45,10 +47,10 @@ class Agreement(Noun, frozen=True, kw_only=True):
     """How close an output comes to the source's, over all samples together.
 
     ``sqnr_db`` is 10·log10(Σ reference² / Σ (reference − output)²); None if both are zero or
-    equal bit for bit (``identical``). ``top1_agreement`` is a share in 0..1, of chosen classes or of whole
-    numbers wider than 8 bits; None if the output is neither. ``classes`` are those that agree far less than the others,
-    ``collapsed`` the parts that are constant or clipped in the file alone. ``worst_part`` is None if the output has no
-    parts that can be told apart.
+    equal bit for bit (``identical``). ``top1_agreement`` is a share in 0..1, of chosen classes (for each sample; behind
+    a softmax at each step or place that is no background) or of whole numbers wider than 8 bits; None if the output is
+    neither. ``classes`` are those that agree far less than the others, ``collapsed`` the parts that are constant or
+    clipped in the file alone. ``worst_part`` is None if the output has no parts that can be told apart.
     """
 
     output: str

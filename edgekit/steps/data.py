@@ -19,7 +19,7 @@ from edgekit.nouns.description import Description
 from edgekit.nouns.manifest import DataSet
 from edgekit.nouns.model import Signature
 from edgekit.nouns.samples import Kept, Role
-from edgekit.nouns.verification import SamplesUse
+from edgekit.nouns.verification import Made, SamplesUse
 from edgekit.processing import described
 from edgekit.steps import conversion, evidence, sampling
 from edgekit.steps.conversion import Subject
@@ -95,17 +95,8 @@ def load(
         files: by these keys, files that hold the data if the project gives no more than a name for it.
 
     Raises:
-        InputError: it cannot be read, does not fit the signature, or lacks the labels that the metric needs; or
-            agreement is demanded of outputs that choose nothing.
+        InputError: it cannot be read, does not fit the signature, or lacks the labels that the metric needs.
     """
-    demands_agreement = any(one.min_agreement is not None for one in project.all_demands)
-    if demands_agreement and not any(spec.chooses for spec in signature.outputs):
-        raise InputError(
-            "No output of this model chooses, so that there is no agreement to demand: an output of scores "
-            f"[1, classes] does, or one of whole numbers; it has {_shown(signature)}.",
-            place="--min-agreement",
-            fix="use --min-sqnr DB, or --max-drop with a metric",
-        )
     description = described.complete(project.description, signature)
     files = files or {}
 
@@ -118,7 +109,7 @@ def load(
     training = read("training", "data", project.data, None)
     if calibration is None:  # what it is trained on shows the ranges, too
         calibration = read("calibration", "data", project.data, most)
-    whole = project.metric is not None or demands_agreement  # a share of few samples shows little
+    whole = project.metric is not None or _demands_agreement(project)  # a share of few samples shows little
     judging = None if whole else affordable(signature, AGREEMENT_SAMPLES)
     evaluation = read("evaluation", "eval", project.eval, judging)
     if project.metric is not None and evaluation is not None and not evaluation.kept.result.labelled:
@@ -126,6 +117,27 @@ def load(
             f"{project.eval} holds no labels.", place="--eval", fix="add them under the name y, one for each sample"
         )
     return GivenData(calibration, evaluation, training or calibration, description)
+
+
+def _demands_agreement(project: Project) -> bool:
+    return any(one.min_agreement is not None for one in project.all_demands)
+
+
+def require_choices(signature: Signature, made: Mapping[str, Made]) -> None:
+    """See that agreement can be demanded of a source, by how its outputs came to be.
+
+    Raises:
+        InputError: none of its outputs chooses.
+    """
+    outputs = signature.outputs
+    if any(spec.chooses or made.get(spec.source_name, Made()).shares is not None for spec in outputs):
+        return
+    raise InputError(
+        "No output of this model chooses, so that there is no agreement to demand: an output of scores [1, classes] "
+        f"does, one behind a softmax, or one of whole numbers; it has {_shown(signature)}.",
+        place="--min-agreement",
+        fix="use --min-sqnr DB, or --max-drop with a metric",
+    )
 
 
 def _shown(signature: Signature) -> str:
@@ -164,9 +176,12 @@ def prepare(
     """Lint the calibration data against the network, and run the source on what verifies.
 
     Raises:
-        InputError: the metric does not fit the source's outputs and the labels.
+        InputError: the metric does not fit the source's outputs and the labels, or agreement is demanded of outputs
+            that choose nothing.
     """
     signature = subject.network.model.signature
+    if _demands_agreement(project):
+        require_choices(signature, conversion.branches(session, subject))
     calibration, evaluation = loaded.calibration, loaded.evaluation
     warnings = () if calibration is None else _warnings(session, subject, loaded, calibration)
     use: SamplesUse = "random" if calibration is None else "calibration"

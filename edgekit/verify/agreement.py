@@ -44,8 +44,8 @@ def _agreement(name: str, expected: Array, got: Array, made: Mapping[str, Made] 
         sqnr_db=None if identical else sqnr_db(expected, got, undefined=True),
         max_abs_error=max((_max_abs_error(a, b) for a, b in blocks(expected, got)), default=0.0),
         cosine=_cosine(expected, got),
-        top1_agreement=_top1_agreement(expected, got),
-        classes=far_off(expected, got),
+        top1_agreement=_top1_agreement(expected, got, came),
+        classes=far_off(expected, got, came),
         worst_part=parts.worst(both, came) if by_part else None,
         collapsed=collapse.collapsed(both, came) if by_part else (),
     )
@@ -66,6 +66,34 @@ def _cosine(expected: Array, got: Array) -> float | None:
 def is_classes(values: Array) -> bool:
     """Scores ``[N, 1, C]`` with C ≥ 2: one row for each sample."""
     return values.ndim == 3 and values.shape[1] == 1 and values.shape[2] >= 2 and values.dtype.kind == "f"
+
+
+def _axis(values: Array, came: Made | None) -> int | None:
+    """The axis of ``[N, *shape]`` along which the place of the highest value is a choice."""
+    if is_classes(values):
+        return 2
+    return None if came is None or came.shares is None or values.dtype.kind != "f" else came.shares + 1
+
+
+def choices(expected: Array, got: Array, came: Made | None) -> tuple[Array, Array] | None:
+    """What both sides choose, ``[choices]``; None if the output does not choose.
+
+    An output of scores for each sample chooses once in a sample; behind a softmax it chooses at every step or place.
+    What fills more than half of these is background (a blank, no object): where both sides choose that, they choose
+    nothing, and agreement there would hide that they agree nowhere else.
+    """
+    axis = _axis(expected, came)
+    if axis is None or not expected.size:
+        return None
+    sides = [
+        np.concatenate([values[rows].argmax(axis).ravel() for rows in pieces(values)]) for values in (expected, got)
+    ]
+    wanted, chosen = sides
+    commonest = np.bincount(wanted).argmax()
+    told = (wanted != commonest) | (chosen != commonest)
+    if is_classes(expected) or 2 * np.count_nonzero(wanted == commonest) <= len(wanted) or not told.any():
+        return wanted, chosen
+    return wanted[told], chosen[told]
 
 
 def is_choices(values: Array) -> bool:
@@ -95,12 +123,11 @@ def kappa(wanted: Array, chosen: Array) -> float:
     return 1.0 if agree == 1.0 else (agree - chance) / (1.0 - chance)
 
 
-def _top1_agreement(expected: Array, got: Array) -> float | None:
+def _top1_agreement(expected: Array, got: Array, came: Made | None) -> float | None:
     if is_choices(expected):
         return share_same(expected, got)
-    if not is_classes(expected):
-        return None
-    return float(np.mean(expected.argmax(axis=-1) == got.argmax(axis=-1)))
+    both = choices(expected, got, came)
+    return None if both is None else float(np.mean(both[0] == both[1]))
 
 
 FEWEST_OF_A_CLASS = 5
@@ -113,14 +140,15 @@ MOST_CLASSES = 5
 """How many of such classes are told of."""
 
 
-def far_off(expected: Array, got: Array) -> tuple[ClassAgreement, ...]:
+def far_off(expected: Array, got: Array, came: Made | None = None) -> tuple[ClassAgreement, ...]:
     """Classes in which far fewer choices agree than in all, the worst first: the agreement of all hides one.
 
     A class counts if it agrees less by `FAR_OFF`, and Wilson's 95 % interval (1927) lies below the share of all.
     """
-    if not is_classes(expected):
+    both = choices(expected, got, came)
+    if both is None:
         return ()
-    wanted, same = expected.argmax(-1).ravel(), (expected.argmax(-1) == got.argmax(-1)).ravel()
+    wanted, same = both[0], both[0] == both[1]
     overall, found = float(same.mean()), []
     for index in np.unique(wanted[~same]):
         own = same[wanted == index]

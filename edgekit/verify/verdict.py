@@ -234,7 +234,8 @@ def _about_answers(case: Case, reference: dict[str, Array], outputs: dict[str, A
         if not _varies(outputs[name], noise=0.0) and not parts.is_silent(expected, outputs[name]):
             yield "fail", f"output {name} is the same whatever the input"
         if _by_chance(expected, outputs[name]):
-            yield "fail", f"the classes that output {name} chooses agree with the source's no better than by chance"
+            chosen = "classes that it chooses" if made and made.shares is not None else "places of its highest values"
+            yield "fail", f"output {name}: the {chosen} agree with the source's no better than by chance"
 
 
 def _varies(values: Array, noise: float = 1e-6) -> bool:
@@ -354,7 +355,9 @@ def _remarks(
     if case.odd_labels and not (case.measured and metrics.is_chance(case.measured, case.measured.source)):
         yield case.odd_labels
     for found in agreements:
-        told = [f"{one.agreement:.0%} of the {one.samples} of class {one.index}" for one in found.classes]
+        made = case.made.get(found.output)
+        kind = "of class" if made and made.shares is not None else "whose highest value is at"
+        told = [f"{one.agreement:.0%} of the {one.samples} {kind} {one.index}" for one in found.classes]
         if told and found.top1_agreement is not None:
             yield f"output {found.output} agrees on {found.top1_agreement:.1%}, but only on {', '.join(told)}"
     for name, values in reference.items():

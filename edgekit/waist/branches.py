@@ -46,8 +46,11 @@ def outputs(path: Path, signature: Signature) -> dict[str, Made]:
         index = indices[spec.name]
         order = spec.permutation or tuple(range(len(spec.shape)))
         cuts = {order[axis]: tuple(sorted(found)) for axis, found in search.cuts(index).items()}
+        whole, shares = len(spec.source_shape) == len(spec.shape), search.shares(index)
         made[spec.source_name] = Made(
-            cuts=cuts if len(spec.source_shape) == len(spec.shape) else {}, depends=search.depends(index)
+            cuts=cuts if whole else {},
+            depends=search.depends(index),
+            shares=order[shares] if whole and shares is not None else None,
         )
     return made
 
@@ -59,11 +62,14 @@ class _Search:
         self._model, self._main = model, main
         self._maker = {index: operator for operator in main.operators for index in operator.outputs}
         self._known: dict[int, Cuts] = {}
+        self._shares: dict[int, int] = {}
         for operator in main.operators:  # in the order of execution: what loops end at is not known yet
             for tensor in operator.outputs:
                 found = self._behind(operator, tensor)
                 inside = {axis: self._inside(tensor, axis, cuts) for axis, cuts in found.items()}
                 self._known[tensor] = {axis: cuts for axis, cuts in inside.items() if cuts}
+                if (shares := self._shared(operator, tensor)) is not None:
+                    self._shares[tensor] = shares
 
     def shape(self, tensor: int) -> tuple[int, ...]:
         """The shape of a tensor of the main graph; empty for a single number."""
@@ -84,6 +90,27 @@ class _Search:
     def cuts(self, tensor: int) -> Cuts:
         """Where branches meet in a tensor, as far as it can be followed back."""
         return self._known.get(tensor, {})
+
+    def shares(self, tensor: int) -> int | None:
+        """The axis along which a softmax made a tensor, whatever has moved its values since."""
+        return self._shares.get(tensor)
+
+    def _shared(self, operator: Operator, tensor: int) -> int | None:
+        """See `shares`; of the inputs of an operator it is known."""
+        shape, inputs = self.shape(tensor), [index for index in operator.inputs if index >= 0]
+        if operator.name in {"SOFTMAX", "LOG_SOFTMAX"}:
+            return len(shape) - 1
+        found = self.shares(inputs[0]) if inputs else None
+        if found is None or operator.name in {"CAST", "DEQUANTIZE", "QUANTIZE"}:
+            return found
+        axes: list[int] = []
+        if operator.name in {"RESHAPE", "SQUEEZE", "EXPAND_DIMS"}:
+            axes = list(_reshaped({found: frozenset()}, self.shape(inputs[0]), shape))
+        elif operator.name == "TRANSPOSE" and (order := graph.constant(self._model, 0, inputs[1])) is not None:
+            axes = [axis for axis, before in enumerate(order) if before == found]
+        elif operator.name == "CONCATENATION" and {self.shares(index) for index in inputs} == {found}:
+            axes = [axis for axis in [found] if axis != int(operator.options["axis"]) % len(shape)]
+        return axes[0] if axes else None
 
     def _inside(self, tensor: int, axis: int, cuts: frozenset[int]) -> frozenset[int]:
         """Cuts between two parts that hold something: one of those that are joined may be empty."""

@@ -20,6 +20,7 @@ from edgekit.nouns.budget import Demands
 from edgekit.nouns.description import Description, ImageInput
 from edgekit.nouns.model import Signature, TensorSpec
 from edgekit.nouns.samples import Kept, Role
+from edgekit.nouns.verification import Made
 from edgekit.steps import conversion, data, evidence, sampling
 from edgekit.waist.tensors import arrays
 
@@ -207,8 +208,6 @@ def test_a_share_of_choices_is_taken_of_all_samples_whichever_key_demands_it(
 
     assert used(Project(eval=named, targets=("android",))) == data.AGREEMENT_SAMPLES
     assert used(Project(eval=named, targets=("android",), budget=demanding)) == data.AGREEMENT_SAMPLES + 6
-    with pytest.raises(InputError, match="No output of this model chooses"):
-        data.load(session, Project(eval=named, targets=("android",), budget=demanding), SIGNATURE)
 
 
 def test_a_metric_without_labels_is_refused(session: Session, tmp_path: Path) -> None:
@@ -262,25 +261,28 @@ def test_a_set_of_any_role_is_read_with_its_labels_and_shuffled_on_disk(
 
 
 @pytest.mark.parametrize(
-    ("shape", "dtype", "chooses"),
+    ("shape", "dtype", "shares", "chooses"),
     [
-        ((1, 10), "float32", True),
-        ((1, 1), "float32", False),
-        ((1, 8, 8, 3), "float32", False),
-        ((1, 8, 8), "int64", True),
-        ((1,), "bool", True),
-        ((1, 8, 8, 3), "uint8", False),
+        ((1, 10), "float32", None, True),
+        ((1, 1), "float32", None, False),
+        ((1, 8, 8, 3), "float32", None, False),
+        ((1, 8, 8, 3), "float32", 3, True),
+        ((1, 40, 97), "float32", None, False),
+        ((1, 97, 40), "float32", 1, True),
+        ((1, 8, 8), "int64", None, True),
+        ((1,), "bool", None, True),
+        ((1, 8, 8, 3), "uint8", None, False),
     ],
 )
 def test_agreement_is_demanded_of_outputs_that_choose(
-    session: Session, shape: tuple[int, ...], dtype: str, *, chooses: bool
+    shape: tuple[int, ...], dtype: str, shares: int | None, *, chooses: bool
 ) -> None:
     output = msgspec.structs.replace(SPEC, name="y", source_name="y", source_shape=shape, source_dtype=dtype)
     signature = msgspec.structs.replace(SIGNATURE, outputs=(output,))
-    project = Project(min_agreement=0.9)
+    made = {"y": Made(shares=shares)}
     if chooses:
-        assert data.load(session, project, signature).evaluation is None
+        data.require_choices(signature, made)
     else:
-        with pytest.raises(InputError, match=r"No output of this model chooses.*\by \[1") as caught:
-            data.load(session, project, signature)
+        with pytest.raises(InputError, match=r"No output of this model chooses.*behind a softmax.*\by \[1") as caught:
+            data.require_choices(signature, made)
         assert caught.value.place == "--min-agreement"

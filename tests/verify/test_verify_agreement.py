@@ -1,5 +1,7 @@
 """How close outputs come: against known answers."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from edgekit import verify
 from edgekit.errors import InputError
+from edgekit.nouns.verification import Budget, Made
 from edgekit.verify import agreement
 from edgekit.waist import tensors
 from edgekit.waist.tensors import sqnr_db
@@ -84,3 +87,38 @@ def test_kappa_of_more_choices_than_are_looked_at(monkeypatch: pytest.MonkeyPatc
     assert agreement.kappa(mask, other) == 1.0
     other[0, ::2] = 1
     assert agreement.kappa(mask, other) == 0.0
+
+
+def steps(background: float, classes: int = 9, axis: int = 1, seed: int = 0) -> Any:
+    """Shares of classes at 40 steps of 30 samples, along an axis of the output; so many steps are of class 0."""
+    random = np.random.default_rng(seed)
+    chosen = np.where(random.random((30, 40)) < background, 0, random.integers(0, classes, (30, 40)))
+    shares = (np.eye(classes)[chosen] * 0.8 + 0.2 / classes).astype(np.float32)
+    return np.moveaxis(shares[:, np.newaxis], -1, axis + 1)
+
+
+def agreed(expected: Any, got: Any, shares: int | None) -> float | None:
+    return verify.compare({"y": expected}, {"y": got}, {"y": Made(shares=shares)})[0].top1_agreement
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_softmax_at_every_step_chooses_there(axis: int) -> None:
+    expected, other = steps(0.0, axis=axis), steps(0.0, axis=axis, seed=1)
+    mixed = np.concatenate([expected[:20], other[20:]])
+    wanted, chosen = (values.argmax(axis + 1) for values in (expected, mixed))
+    assert agreed(expected, mixed, axis) == pytest.approx(np.mean(wanted == chosen))
+    assert agreed(expected, mixed, None) is None
+
+
+@pytest.mark.parametrize("classes", [2, 9, 97])
+def test_what_is_found_nowhere_does_not_agree_because_most_of_it_is_background(classes: int) -> None:
+    """A detector that finds no face, and a reader that reads nothing, agree at 97 of 100 places."""
+    expected = steps(0.97, classes, axis=2)
+    nothing = steps(1.0, classes, axis=2)
+    assert agreed(expected, expected + np.float32(1e-4), 2) == 1.0
+    assert agreed(expected, nothing, 2) == 0.0
+    found = expected.argmax(-1) != 0
+    half = np.where((found & (np.arange(30) < 15)[:, None, None])[..., None] | ~found[..., None], expected, nothing)
+    assert agreed(expected, half, 2) == pytest.approx(found[:15].sum() / found.sum())
+    case = verify.Case(precision="int8", origin="data", made={"y": Made(shares=2)}, budget=Budget(min_agreement=0.9))
+    assert verify.judge(case, {"y": expected}, {"y": half}).verification.verdict in {"miss", "fail"}

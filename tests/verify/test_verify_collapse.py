@@ -202,10 +202,11 @@ def test_a_class_that_is_lost_is_told_beside_the_agreement() -> None:
     got[140:152] = np.roll(got[140:152], 1, -1)
     found = far_off(expected, got)
     assert [(one.index, one.samples, one.agreement) for one in found] == [(7, 20, 0.4)]
-    case = verify.Case(precision="int8", origin="data")
-    judged = verify.judge(case, {"y": expected}, {"y": got}).verification
-    assert judged.outputs[0].classes == found
-    assert "agrees on 94.0%, but only on 40% of the 20 of class 7" in " ".join(judged.remarks)
+    for made, told in (({}, "whose highest value is at 7"), ({"y": Made(shares=1)}, "of class 7")):
+        case = verify.Case(precision="int8", origin="data", made=made)
+        judged = verify.judge(case, {"y": expected}, {"y": got}).verification
+        assert judged.outputs[0].classes == found
+        assert f"agrees on 94.0%, but only on 40% of the 20 {told}" in " ".join(judged.remarks)
 
 
 def test_few_samples_and_even_losses_say_nothing_of_a_class() -> None:

@@ -1,5 +1,6 @@
 """Branches of outputs: found behind whatever keeps them apart."""
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -95,3 +96,53 @@ def test_an_output_without_an_input_behind_it_is_told_apart(tmp_path: Path) -> N
     path = net.save(tmp_path / "n.tflite", net.operator("ABS", [net.input("x", (1, 4))], (1, 4), name="y"), anchors)
     found = branches.outputs(path, networks.signature(path))
     assert [made.depends for made in found.values()] == [True, False]
+
+
+def _softmax(net: networks.Network, *moves: str) -> tuple[int, int]:
+    """Shares among 8 at 6 steps, moved; and the axis that a test expects."""
+    x, axis, shape = net.input("x", SHAPE), 2, SHAPE
+    made = net.operator("SOFTMAX", [x], shape, kind="SoftmaxOptions", beta=1.0)
+    for move in moves:
+        if move == "TRANSPOSE":
+            order = [*range(len(shape) - 2), len(shape) - 1, len(shape) - 2]
+            shape, axis = tuple(shape[place] for place in order), order.index(axis)
+            made = net.operator(move, [made, net.constant("o", np.array(order, np.int32))], shape)
+        elif move == "RESHAPE":
+            shape, axis = (1, *shape), axis + 1
+            made = net.operator(move, [made, net.constant("r", np.array(shape, np.int32))], shape)
+        elif move == "CONCATENATION":
+            along = len(shape) - 1 - (axis == len(shape) - 1)
+            shape = tuple(size * (1 + (place == along)) for place, size in enumerate(shape))
+            made = net.operator(move, [made, made], shape, kind="ConcatenationOptions", axis=along)
+        else:
+            made = net.operator(move, [made], shape)
+    return made, axis
+
+
+@pytest.mark.parametrize("count", range(4))
+def test_shares_are_followed_through_whatever_moves_them(count: int, tmp_path: Path) -> None:
+    for moves in product(["TRANSPOSE", "RESHAPE", "CONCATENATION", "CAST"], repeat=count):
+        net = networks.Network()
+        made, axis = _softmax(net, *moves)
+        net.save(tmp_path / "n.tflite", made)
+        (found,) = branches.outputs(tmp_path / "n.tflite", networks.signature(tmp_path / "n.tflite")).values()
+        assert found.shares == axis, moves
+
+
+@pytest.mark.parametrize("behind", ["TANH", "split", "joined", "none"])
+def test_what_changes_shares_or_has_none_chooses_nothing(behind: str, tmp_path: Path) -> None:
+    net = networks.Network()
+    made, _ = _softmax(net)
+    shape: tuple[int, ...] = SHAPE
+    if behind == "TANH":
+        made = net.operator("TANH", [made], shape)
+    elif behind == "split":
+        shape = (1, 12, 4)
+        made = net.operator("RESHAPE", [made, net.constant("r", np.array(shape, np.int32))], shape)
+    elif behind == "joined":
+        made = net.operator("CONCATENATION", [made, made], (1, 6, 16), kind="ConcatenationOptions", axis=-1)
+    else:
+        made = net.operator("LOGISTIC", [0], SHAPE)
+    net.save(tmp_path / "n.tflite", made)
+    (found,) = branches.outputs(tmp_path / "n.tflite", networks.signature(tmp_path / "n.tflite")).values()
+    assert found.shares is None
