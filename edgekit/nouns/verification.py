@@ -50,7 +50,7 @@ class Agreement(Noun, frozen=True, kw_only=True):
     equal bit for bit (``identical``). ``top1_agreement`` is a share in 0..1, of chosen classes (for each sample; behind
     a softmax at each step or place that is no background) or of whole numbers wider than 8 bits; None if the output is
     neither. ``classes`` are those that agree far less than the others, ``collapsed`` the parts that are constant or
-    clipped in the file alone. ``worst_part`` is None if the output has no parts that can be told apart.
+    clipped in the file alone. ``worst_parts`` are the branch that comes least close, and a column that is lost.
     """
 
     output: str
@@ -60,7 +60,7 @@ class Agreement(Noun, frozen=True, kw_only=True):
     cosine: float | None
     top1_agreement: float | None = None
     classes: tuple[ClassAgreement, ...] = ()
-    worst_part: OutputPart | None = None
+    worst_parts: tuple[OutputPart, ...] = ()
     collapsed: tuple[OutputPart, ...] = ()
 
 

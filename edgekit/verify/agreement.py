@@ -46,7 +46,7 @@ def _agreement(name: str, expected: Array, got: Array, made: Mapping[str, Made] 
         cosine=_cosine(expected, got),
         top1_agreement=_top1_agreement(expected, got, came),
         classes=far_off(expected, got, came),
-        worst_part=parts.worst(both, came) if by_part else None,
+        worst_parts=parts.worst(both, came) if by_part else (),
         collapsed=collapse.collapsed(both, came) if by_part else (),
     )
 

@@ -127,8 +127,8 @@ class Compared:
         return self._along[axis]
 
 
-def worst(both: Compared, made: Made | None) -> OutputPart | None:
-    """The part that comes least close, of those that the samples ask for; branches before columns.
+def worst(both: Compared, made: Made | None) -> tuple[OutputPart, ...]:
+    """The branch that comes least close, of those that the samples ask for, and a column that is lost in none that is.
 
     Args:
         both: the source's output and the artifact's.
@@ -137,8 +137,13 @@ def worst(both: Compared, made: Made | None) -> OutputPart | None:
     cuts = {} if made is None else made.cuts
     branches = [part for axis in cuts for part in _branches(both, axis, cuts[axis])]
     columns = [part for axis in told_axes(both.reference) for part in _columns(both, axis, cuts.get(axis, ()))]
-    found = [part for part in (*branches, *columns) if part.branch or is_lost(part)]
-    return min(found, key=lambda part: (not is_lost(part), not part.branch, _db(part)), default=None)
+    found = sorted(branches, key=_rank)[:1]
+    lost = [] if any(map(is_lost, found)) else [part for part in columns if is_lost(part)]
+    return (*found, *sorted(lost, key=_rank)[:1])
+
+
+def _rank(part: OutputPart) -> tuple[bool, float]:
+    return not is_lost(part), _db(part)
 
 
 def is_lost(part: OutputPart) -> bool:

@@ -112,10 +112,8 @@ def _about_inputs(case: Case, seen: Probes | None) -> Iterator[Finding]:
 
 def _branch(found: Agreement) -> list[tuple[float, str]]:
     """SQNR of an output's worst branch, with what it is called."""
-    part = found.worst_part
-    if part is None or not part.branch or part.sqnr_db is None:
-        return []
-    return [(part.sqnr_db, f"{found.output}, {part.name}")]
+    branches = [part for part in found.worst_parts if part.branch]
+    return [(part.sqnr_db, f"{found.output}, {part.name}") for part in branches if part.sqnr_db is not None]
 
 
 def _about_agreement(
@@ -173,12 +171,11 @@ ENDS = "calibrate with samples that reach its ends (and --set ranges=minmax)"
 
 def _about_parts(case: Case, found: Agreement) -> Iterator[Finding]:
     """Parts of an output that are lost: below the floor, constant, or clipped; and what helps."""
-    worst, constant = found.worst_part, [part for part in found.collapsed if part.constant]
-    if worst is not None and parts.is_lost(worst) and (worst.constant or not worst.branch):
-        told = [part for part in constant if part.branch == worst.branch]
-        if not worst.constant:
-            yield "fail" if worst.branch else "warn", f"{found.output}, {worst.name}: SQNR {worst.sqnr_db:.1f} dB"
-        elif not told:
+    constant = [part for part in found.collapsed if part.constant]
+    for worst in filter(parts.is_lost, found.worst_parts):
+        if not worst.constant and not worst.branch:
+            yield "warn", f"{found.output}, {worst.name}: SQNR {worst.sqnr_db:.1f} dB"
+        elif worst.constant and not any(part.branch == worst.branch for part in constant):
             constant = [worst, *constant]
     for part in constant:
         yield "fail" if part.branch else "warn", f"{found.output}, {part.name}: constant, where the source's varies"

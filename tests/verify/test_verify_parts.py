@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.nouns.verification import Made
+from edgekit import verify
+from edgekit.nouns.verification import Made, OutputPart
 from edgekit.verify import parts
 from edgekit.verify.collapse import collapsed
-from edgekit.waist.tensors import dequantize, quantize
+from edgekit.waist.tensors import dequantize, quantize, sqnr_db
 
 RNG = np.random.default_rng(0)
 
@@ -28,6 +29,11 @@ def detections(axis: int, *heads: tuple[int, float, float]) -> tuple[Any, tuple[
     return (joined if axis == 1 else joined.swapaxes(2, 3)), cuts
 
 
+def worst(both: parts.Compared, made: Made) -> OutputPart | None:
+    """The last that is told of: a lost column, if there is one."""
+    return next(reversed(parts.worst(both, made)), None)
+
+
 BOXES, SCORES, ANGLES = (4, 0.0, 640.0), (8, 0.0, 0.9), (2, -3.1, 3.1)
 
 
@@ -44,7 +50,7 @@ BOXES, SCORES, ANGLES = (4, 0.0, 640.0), (8, 0.0, 0.9), (2, -3.1, 3.1)
 )
 def test_a_branch_that_int8_loses_is_named_wherever_it_stands(axis: int, heads: Any, lost: str) -> None:
     values, cuts = detections(axis, *heads)
-    found = parts.worst(parts.Compared(values, int8(values)), Made(cuts={axis: cuts}))
+    found = worst(parts.Compared(values, int8(values)), Made(cuts={axis: cuts}))
     assert found is not None
     assert found.branch
     assert parts.is_lost(found)
@@ -53,18 +59,18 @@ def test_a_branch_that_int8_loses_is_named_wherever_it_stands(axis: int, heads: 
 
 def test_without_a_branch_the_column_is_named() -> None:
     values, _ = detections(2, BOXES, (1, 0.0, 0.9))
-    found = parts.worst(parts.Compared(values, int8(values)), Made())
+    found = worst(parts.Compared(values, int8(values)), Made())
     assert found is not None
     assert (found.name, found.branch, found.constant) == ("column 4", False, True)
 
 
 def test_heads_of_one_range_are_all_right_in_int8() -> None:
     values, cuts = detections(1, (4, 0.0, 1.0), (8, 0.0, 0.9))
-    found = parts.worst(parts.Compared(values, int8(values)), Made(cuts={1: cuts}))
+    found = worst(parts.Compared(values, int8(values)), Made(cuts={1: cuts}))
     assert found is not None
     assert found.branch
     assert not parts.is_lost(found)
-    assert parts.worst(parts.Compared(values, int8(values)), Made()) is None
+    assert worst(parts.Compared(values, int8(values)), Made()) is None
 
 
 def test_classes_that_no_sample_shows_are_no_loss() -> None:
@@ -72,7 +78,7 @@ def test_classes_that_no_sample_shows_are_no_loss() -> None:
     logits = RNG.normal(size=(64, 1, 1000)).astype(np.float32)
     logits[np.arange(64), 0, np.arange(64)] += 14
     scores = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
-    assert parts.worst(parts.Compared(scores, int8(scores)), Made()) is None
+    assert worst(parts.Compared(scores, int8(scores)), Made()) is None
 
 
 QUIET = (2, 0.0, 0.03)
@@ -89,7 +95,7 @@ def test_classes_that_no_sample_shows_are_no_loss_beside_boxes_in_pixels(axis: i
     found = values.copy()
     found[place] = np.where(values[place] < 0.03, 0, int8(values[place]))
     both, made = parts.Compared(values, found), Made(cuts={axis: (start,)})
-    judged = parts.worst(both, made)
+    judged = worst(both, made)
     assert judged is not None
     assert judged.branch
     assert not parts.is_lost(judged)
@@ -100,7 +106,7 @@ def test_classes_that_no_sample_shows_are_no_loss_beside_boxes_in_pixels(axis: i
 def test_a_head_that_no_sample_shows_at_all_is_no_excuse(heads: Any) -> None:
     """Boxes and scores on one scale: nobody knows whether the scores are gone for good."""
     values, cuts = detections(1, *heads)
-    judged = parts.worst(parts.Compared(values, int8(values)), Made(cuts={1: cuts}))
+    judged = worst(parts.Compared(values, int8(values)), Made(cuts={1: cuts}))
     assert judged is not None
     assert parts.is_lost(judged)
 
@@ -110,7 +116,7 @@ def test_a_class_that_the_artifact_alone_raises_is_a_loss_beside_boxes() -> None
     values[:, :, 6] *= 0.03
     found = values.copy()
     found[:, :, 6] = RNG.uniform(0, 0.4, found[:, :, 6].shape)
-    judged = parts.worst(parts.Compared(values, found), Made(cuts={1: cuts}))
+    judged = worst(parts.Compared(values, found), Made(cuts={1: cuts}))
     assert judged is not None
     assert judged.name == "channel 6"
 
@@ -119,26 +125,26 @@ def test_features_that_hardly_fire_are_no_loss() -> None:
     features = np.maximum(RNG.normal(size=(64, 1, 100)), 0).astype(np.float32)
     features[:, :, 7] = 0
     features[3, :, 7] = 0.004
-    assert parts.worst(parts.Compared(features, int8(features)), Made()) is None
+    assert worst(parts.Compared(features, int8(features)), Made()) is None
 
 
 def test_a_branch_that_never_changes_counts_only_where_it_is_wrong() -> None:
     values, cuts = detections(1, BOXES, (2, 7.0, 7.0))
     got = values.copy()
     got[:, :, 4:] += 1e-3
-    found = parts.worst(parts.Compared(values, got), Made(cuts={1: cuts}))
+    found = worst(parts.Compared(values, got), Made(cuts={1: cuts}))
     assert found is None or found.name == "channels 0..3"
     got[:, :, 4:] = 300
-    found = parts.worst(parts.Compared(values, got), Made(cuts={1: cuts}))
+    found = worst(parts.Compared(values, got), Made(cuts={1: cuts}))
     assert found is not None
     assert found.name == "channels 4..5"
 
 
 def test_few_values_and_rounding_are_not_judged() -> None:
     one = RNG.normal(size=(1, 1, 10)).astype(np.float32)
-    assert parts.worst(parts.Compared(one, one + np.float32(0.5)), Made()) is None
+    assert worst(parts.Compared(one, one + np.float32(0.5)), Made()) is None
     flat = np.concatenate([RNG.normal(size=(64, 1, 3)), 1e-7 * RNG.normal(size=(64, 1, 1))], axis=-1)
-    assert parts.worst(parts.Compared(flat, np.where(np.abs(flat) < 1e-5, 0, flat + 1e-9)), Made()) is None
+    assert worst(parts.Compared(flat, np.where(np.abs(flat) < 1e-5, 0, flat + 1e-9)), Made()) is None
 
 
 @pytest.mark.parametrize("block", [1, 7, 64, 1 << 20])
@@ -161,3 +167,21 @@ def test_sums_are_the_same_in_blocks_of_any_size(axis: int, block: int, monkeypa
     np.testing.assert_array_equal(found.source[1], np.where(known, a, -np.inf).max(1))
     np.testing.assert_array_equal(found.got[0], np.where(known, b, np.inf).min(1))
     np.testing.assert_array_equal(found.zeros, (a == 0).sum(1))
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+@pytest.mark.parametrize(("error", "verdict"), [(0.0, "pass"), (0.1, "warn"), (0.4, "warn"), (1.0, "fail")])
+def test_a_lost_column_does_not_hide_what_the_branch_has_left(axis: int, error: float, verdict: str) -> None:
+    """Boxes in pixels have more energy than all scores, and one class that is lost is worse than all of them."""
+    values, cuts = detections(axis, BOXES, SCORES)
+    got, place = values.copy(), np.s_[:, :, 4:] if axis == 1 else np.s_[:, :, :, 4:]
+    got[place] += error * RNG.choice([-1, 1], got[place].shape) * np.sqrt(np.mean(values[place] ** 2))
+    if error:
+        got[(*place[:-1], slice(4, 5))] = 0
+    case = verify.Case(precision="int8", origin="data", made={"y": Made(cuts={axis: cuts})})
+    judged = verify.judge(case, {"y": values}, {"y": got.astype(np.float32)}).verification
+    assert judged.verdict == verdict
+    if error:
+        level = sqnr_db(values[place], got[place])
+        assert judged.sqnr_db == pytest.approx(level, abs=0.1)
+        assert level > 15 or f"4..11: SQNR {level:.1f} dB" in judged.reason

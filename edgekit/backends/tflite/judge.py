@@ -182,8 +182,9 @@ def _noise(got: Array, wanted: Array, parts: Parts | None = None) -> Noise:
         return np.asarray((got != wanted).reshape(len(wanted), -1).mean(1) / len(wanted), np.float64)
     if parts is not None:
         cuts = np.cumsum(parts.sizes)[:-1]
-        pairs = [np.split(values, cuts, parts.axis + 1) for values in (got, wanted)]
-        return np.asarray(np.mean([_noise(one, other) for one, other in zip(*pairs, strict=True)], axis=0), np.float64)
+        mine, theirs = (np.split(values, cuts, parts.axis + 1) for values in (got, wanted))
+        found = [_noise(*each) for each in zip(mine, theirs, parts.inner, strict=True)]
+        return np.asarray(np.mean(found, axis=0), np.float64)
     reference = wanted.astype(np.float64)
     error = ((got.astype(np.float64) - reference) ** 2).reshape(len(wanted), -1).sum(1)
     return np.asarray(np.minimum(error / max(float((reference**2).sum()), 1e-30), 1e3), np.float64)

@@ -6,6 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgekit.backends.tflite import judge
+from edgekit.backends.tflite.ready import parts
+from edgekit.waist import graph
+from edgekit.waist.exact import Wiring
 from tests import networks
 from tests.backends.integers import Quantized, normal
 
@@ -59,3 +63,51 @@ def test_scores_beside_boxes_correlate_with_the_sources(decode: str, axis: int, 
         wanted, got = np.moveaxis(wanted, -2, -1), np.moveaxis(got, -2, -1)
     for columns in (slice(0, 4), slice(4, None)):
         assert np.corrcoef(wanted[..., columns].ravel(), got[..., columns].ravel())[0, 1] >= 0.99
+
+
+STRIDES = np.repeat(np.float32([8, 16, 32]), ANCHORS // 3)
+
+
+def strided(path: Path, order: str, levels: int) -> Path:
+    """Boxes times the stride of their place beside scores, ``[1, 4 + classes, places]``, of one or several levels."""
+    net = networks.Network()
+    joined = []
+    for level in range(levels):
+        places = len(STRIDES) // levels
+        widths = {"boxes": 4, "scores": CLASSES}
+        heads = {name: net.input(f"{name}{level}", (1, width, places)) for name, width in widths.items()}
+        stride = net.constant(f"s{level}", STRIDES[::levels][:places].reshape(1, places))
+        heads["boxes"] = net.operator("MUL", [heads["boxes"], stride], (1, 4, places), kind="MulOptions")
+        heads["scores"] = net.operator("LOGISTIC", [heads["scores"]], (1, CLASSES, places))
+        both = [heads[name] for name in (("boxes", "scores") if order == "first" else ("scores", "boxes"))]
+        shape = (1, 4 + CLASSES, places)
+        joined.append(net.operator("CONCATENATION", both, shape, kind="ConcatenationOptions", axis=1))
+    whole = (1, 4 + CLASSES, len(STRIDES))
+    if levels > 1:
+        joined = [net.operator("CONCATENATION", joined, whole, kind="ConcatenationOptions", axis=2)]
+    return net.save(path, net.operator("RESHAPE", [joined[0], net.constant("r", np.array(whole, np.int32))], whole))
+
+
+@pytest.mark.parametrize("order", ["first", "last"])
+@pytest.mark.parametrize("levels", [1, 3])
+def test_scores_count_as_much_as_boxes_whatever_boxes_are_made_of(order: str, levels: int, tmp_path: Path) -> None:
+    """Strides make parts of the boxes; they are none of what joins boxes and scores."""
+    model = graph.load(strided(tmp_path / "m.tflite", order, levels))
+    wiring = Wiring(graph.describe(model)[0])
+    ranges = {
+        tensor.index: (0.0, 1.0) if tensor.name.startswith("scores") else (0.0, 40.0)
+        for tensor in wiring.graph.tensors
+        if tensor.dtype == "float32" and not tensor.constant_bytes
+    }
+    ranges |= {o.outputs[0]: (0.0, 1.0) for o in wiring.graph.operators if o.name == "LOGISTIC"}
+    (output,) = wiring.graph.outputs
+    found = parts.join_parts(model, wiring, output, parts.joins(model, wiring, ranges))
+    random = np.random.default_rng(0)
+    wanted = random.uniform(0, 40, (6, *wiring.graph.tensors[output].shape)).astype(np.float32)
+    scores = slice(4, None) if order == "first" else slice(0, CLASSES)
+    wanted[:, :, scores] = random.random(wanted[:, :, scores].shape)
+    boxes = slice(0, 4) if order == "first" else slice(CLASSES, None)
+    for place in (scores, boxes):
+        got = wanted.copy()
+        got[:, :, place] = 0
+        assert judge._noise(got, wanted, found).sum() == pytest.approx(0.5)

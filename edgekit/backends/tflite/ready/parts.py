@@ -4,6 +4,8 @@ Boxes in pixels beside scores in 0..1 share one range in an integer CONCATENATIO
 two of 256 levels. So do shares of which some are multiplied by the size of the image, and others by 1.
 """
 
+from collections.abc import Callable
+from functools import partial
 from math import prod
 from typing import Any, NamedTuple
 
@@ -19,10 +21,18 @@ APART = 4.0
 
 
 class Parts(NamedTuple):
-    """Parts of a tensor: ``sizes`` of them along ``axis``."""
+    """Parts of a tensor: ``sizes`` of them along ``axis``, and for each those that it has in turn, or None."""
 
     axis: int
     sizes: tuple[int, ...]
+    inner: tuple["Parts | None", ...]
+
+    def moved(self, where: Callable[[int], int | None]) -> "Parts | None":
+        """The same once every axis lies ``where`` that says; None if it lies nowhere."""
+        axis = where(self.axis)
+        return (
+            None if axis is None else Parts(axis, self.sizes, tuple(part and part.moved(where) for part in self.inner))
+        )
 
 
 def joins(model: Any, wiring: Wiring, ranges: dict[int, Range], *, whole: bool = False) -> frozenset[int]:
@@ -90,7 +100,7 @@ def _range(model: Any, tensor: int, ranges: dict[int, Range]) -> Range | None:
 
 
 def join_parts(model: Any, wiring: Wiring, output: int, joined: frozenset[int]) -> Parts | None:
-    """Along which axis of an output parts of different ranges lie, and their sizes; None if there are none.
+    """The parts of an output that have different ranges; None if there are none.
 
     Args:
         model: object tree of the file, for the constants of moves.
@@ -101,19 +111,19 @@ def join_parts(model: Any, wiring: Wiring, output: int, joined: frozenset[int]) 
     operator = wiring.producer.get(output)
     if operator is None or operator.index not in joined:
         return None
-    shape = wiring.graph.tensors[output].shape
+    tensors = wiring.graph.tensors
+    shape = tensors[output].shape
+    if operator.name == "CONCATENATION":
+        sizes = tuple(tensors[tensor].shape[int(operator.options["axis"])] for tensor in operator.inputs)
+        inner = tuple(join_parts(model, wiring, tensor, joined) for tensor in operator.inputs)
+        return Parts(int(operator.options["axis"]) % len(shape), sizes, inner)
     for tensor in wiring.activations(operator):
-        inner = join_parts(model, wiring, tensor, joined)
-        if inner is not None:
-            axis = _moved(model, wiring, operator, tensor, inner.axis)
-            return None if axis is None or sum(inner.sizes) != shape[axis] else Parts(axis, inner.sizes)
+        found = join_parts(model, wiring, tensor, joined)
+        if found is not None:
+            moved = found.moved(partial(_moved, model, wiring, operator, tensor))
+            return None if moved is None or sum(moved.sizes) != shape[moved.axis] else moved
     scaled = _scaled_axis(model, wiring, operator)
-    if scaled is not None:
-        return Parts(scaled, (1,) * shape[scaled])
-    if operator.name != "CONCATENATION":
-        return None
-    axis = int(operator.options["axis"]) % len(shape)
-    return Parts(axis, tuple(wiring.graph.tensors[tensor].shape[axis] for tensor in operator.inputs))
+    return None if scaled is None else Parts(scaled, (1,) * shape[scaled], (None,) * shape[scaled])
 
 
 def _moved(model: Any, wiring: Wiring, operator: Operator, operand: int, axis: int) -> int | None:
