@@ -153,13 +153,13 @@ def far_off(expected: Array, got: Array, came: Made | None = None) -> tuple[Clas
     for index in np.unique(wanted[~same]):
         own = same[wanted == index]
         share = float(own.mean())
-        if len(own) >= FEWEST_OF_A_CLASS and share <= overall - FAR_OFF and _upper(share, len(own)) < overall:
+        if len(own) >= FEWEST_OF_A_CLASS and share <= overall - FAR_OFF and interval(share, len(own))[1] < overall:
             found.append(ClassAgreement(index=int(index), samples=len(own), agreement=share))
     return tuple(sorted(found, key=lambda one: one.agreement)[:MOST_CLASSES])
 
 
-def _upper(share: float, count: int, z: float = 1.96) -> float:
-    """The upper end of Wilson's score interval."""
+def interval(share: float, count: int, z: float = 1.96) -> tuple[float, float]:
+    """Wilson's score interval (1927) of a share of so many samples, 95 % if ``z`` says nothing else."""
     middle = share + z**2 / (2 * count)
     spread = z * float(np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2)))
-    return (middle + spread) / (1 + z**2 / count)
+    return (middle - spread) / (1 + z**2 / count), (middle + spread) / (1 + z**2 / count)

@@ -340,6 +340,22 @@ def _refusal(
     return failed[0] if failed and case.exact else "", 0
 
 
+TELLING = 0.03
+"""An interval of agreement that is narrower (±) is not told."""
+
+
+def _about_others(case: Case, found: Agreement, samples: int) -> Iterator[str]:
+    """On how many other samples an output may agree, if that is uncertain."""
+    share = found.top1_agreement
+    if share is None or share == 1.0:
+        return
+    low, high = agreement.interval(share, samples)
+    if high - low > 2 * TELLING:
+        fitted = ", and fewer since the file was calibrated on these" if case.use == "calibration" else ""
+        told = f"output {found.output} agrees on {share:.1%} of its choices in {samples} samples"
+        yield f"{told}: on {low:.0%} to {high:.0%} in others{fitted} (95 % interval)"
+
+
 def _remarks(
     case: Case, reference: dict[str, Array], agreements: tuple[Agreement, ...], *, stateful: bool
 ) -> Iterator[str]:
@@ -352,6 +368,7 @@ def _remarks(
     if case.odd_labels and not (case.measured and metrics.is_chance(case.measured, case.measured.source)):
         yield case.odd_labels
     for found in agreements:
+        yield from _about_others(case, found, len(reference[found.output]))
         made = case.made.get(found.output)
         kind = "of class" if made and made.shares is not None else "whose highest value is at"
         told = [f"{one.agreement:.0%} of the {one.samples} {kind} {one.index}" for one in found.classes]

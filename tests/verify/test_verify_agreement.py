@@ -122,3 +122,29 @@ def test_what_is_found_nowhere_does_not_agree_because_most_of_it_is_background(c
     assert agreed(expected, half, 2) == pytest.approx(found[:15].sum() / found.sum())
     case = verify.Case(precision="int8", origin="data", made={"y": Made(shares=2)}, budget=Budget(min_agreement=0.9))
     assert verify.judge(case, {"y": expected}, {"y": half}).verification.verdict in {"miss", "fail"}
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.938, 64), (0.5, 30), (0.98, 400), (0.05, 200)])
+def test_an_interval_of_agreement_holds_the_true_share_of_others(share: float, count: int) -> None:
+    drawn = np.random.default_rng(0).binomial(count, share, 4000) / count
+    held = [low <= share <= high for low, high in (agreement.interval(float(one), count) for one in drawn)]
+    assert 0.92 < np.mean(held) < 0.985
+
+
+@pytest.mark.parametrize(
+    ("count", "wrong", "use", "told"),
+    [
+        (64, 4, "calibration", "93.8% of its choices in 64 samples: on 85% to 98% in others, and fewer since"),
+        (64, 4, "evaluation", "93.8% of its choices in 64 samples: on 85% to 98% in others (95 % interval)"),
+        (2000, 125, "evaluation", ""),
+        (64, 0, "calibration", ""),
+    ],
+)
+def test_an_agreement_of_few_samples_is_told_with_its_interval(count: int, wrong: int, use: Any, told: str) -> None:
+    expected = np.eye(10, dtype=np.float32)[np.arange(count) % 10][:, np.newaxis]
+    got = expected * np.float32(0.9)
+    got[:wrong] = np.roll(got[:wrong], 1, -1)
+    case = verify.Case(precision="int8", origin="data", use=use)
+    remarks = verify.judge(case, {"y": expected}, {"y": got}).verification.remarks
+    assert told in " ".join(remarks)
+    assert bool(told) == any("in others" in remark for remark in remarks)

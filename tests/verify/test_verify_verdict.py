@@ -284,7 +284,7 @@ def test_how_much_an_accelerator_takes(macs: float, least: float | None, verdict
 
 
 def test_a_budget_without_an_accelerator_is_said() -> None:
-    assert "--min-mapped" in judged(LOGITS, at(30), min_mapped=0.9).verification.remarks[0]
+    assert "--min-mapped" in " ".join(judged(LOGITS, at(30), min_mapped=0.9).verification.remarks)
 
 
 PROBES = ("the first sample", "all zeros", "the first sample again")
