@@ -65,7 +65,18 @@ RULES = (
     ),
     RewriteRule(name="hard_swish_parts", told="HARD_SWISH written as a clamped sum and products", gains=INTEGERS),
     RewriteRule(
+        name="prelu_parts",
+        told="PRELU written as LEAKY_RELU, or as a clamp and products",
+        gains=frozenset({"litert-integers"}),
+    ),
+    RewriteRule(
         name="interleaved", told="picks of channels by turns written as TRANSPOSE and SPLIT", gains=LITERT, last=True
+    ),
+    RewriteRule(
+        name="clamps",
+        told="RELU and its like written as clamped products",
+        gains=frozenset({"litert-integers"}),
+        last=True,
     ),
 )
 """All rewrites, in the order in which they are tried."""

@@ -1,4 +1,4 @@
-"""Activations that are fused, operators that are there twice or unread, and the two forms of HARD_SWISH."""
+"""Activations that are fused or taken apart, and operators that are there twice or unread."""
 
 from pathlib import Path
 
@@ -96,6 +96,50 @@ def test_another_gate_is_no_hard_swish(tmp_path: Path) -> None:
     _, after = rewriting.rewritten(path, "hard_swish")
     rewriting.assert_same(path, after)
     assert rewriting.operators(after)["HARD_SWISH"] <= 1
+
+
+SLOPES = {
+    "below 1": [-0.3, 0.0, 0.25, 0.9],
+    "above 1": [1.0, 1.5, 2.0, 7.0],
+    "around 1": [-2.0, 0.5, 1.0, 3.0],
+    "one": [0.2] * 4,
+    "one above 1": [1.5] * 4,
+    "none": [0.0] * 4,
+}
+
+
+@pytest.mark.parametrize("rank", [2, 3, 4])
+@pytest.mark.parametrize("slopes", SLOPES)
+def test_a_prelu_is_written_as_clamped_products(slopes: str, rank: int, tmp_path: Path) -> None:
+    net = networks.Network()
+    shape = (1, 3, 2, 4)[4 - rank :] if rank < 4 else (1, 3, 2, 4)
+    alpha = net.constant("alpha", np.array(SLOPES[slopes], np.float32).reshape((1,) * (rank - 2) + (4,)))
+    path = net.save(tmp_path / "model.tflite", net.operator("PRELU", [net.input("x", shape), alpha], shape))
+    told, after = rewriting.rewritten(path, "prelu_parts")
+    found = rewriting.operators(after)
+    assert "PRELU" not in found, told.refused
+    assert sum(found.values()) == {"one": 1, "one above 1": 1, "none": 1, "around 1": 4}.get(slopes, 2)
+    rewriting.assert_same(path, after)
+
+
+def test_a_prelu_by_slopes_that_are_computed_stays(tmp_path: Path) -> None:
+    net = networks.Network()
+    x, slopes = net.input("x", (1, 2, 4)), net.input("slopes", (1, 4))
+    path = net.save(tmp_path / "model.tflite", net.operator("PRELU", [x, negated(net, slopes)], (1, 2, 4)))
+    assert rewriting.rewritten(path, "prelu_parts")[1] == path
+
+
+@pytest.mark.parametrize("name", ["RELU", "RELU6", "RELU_N1_TO_1"])
+def test_a_clamp_that_nothing_takes_in_is_a_product(name: str, tmp_path: Path) -> None:
+    net = networks.Network()
+    inner = dense(net, net.input("x", (1, 8)))
+    path = net.save(tmp_path / "model.tflite", net.operator(name, [inner], (1, 5)), inner)
+    told, after = rewriting.rewritten(path, *chosen("litert-integers"))
+    assert rewriting.operators(after) == {"FULLY_CONNECTED": 1, "MUL": 1}, told.refused
+    rewriting.assert_same(path, after)
+    alone = net.save(tmp_path / "alone.tflite", net.operator(name, [inner], (1, 5)))
+    _, after = rewriting.rewritten(alone, *chosen("litert-integers"))
+    assert rewriting.operators(after) == {"FULLY_CONNECTED": 1}, "a clamp that something takes in costs nothing"
 
 
 def test_the_order_of_operators_is_one_in_which_they_can_run(tmp_path: Path) -> None:
