@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.nouns.verification import Made, OutputPart
+from edgekit.waist.rows import pieces
 from edgekit.waist.tensors import BLOCK, IDENTICAL_DB, Array, blocks
 
 FLOOR_DB = 3.0
@@ -24,7 +25,7 @@ which int8 loses, have 0 dB.
 """
 
 SILENT = 0.05
-"""A part in 0..1 that never exceeds this has not been asked for: 13 steps of an 8-bit probability."""
+"""A probability that no sample takes further from 0, or from 1, has not been asked for: 13 steps of 8 bits."""
 
 RARELY = 0.9
 """A part that is exactly 0 in more than this share of its values is a feature behind a ReLU that hardly fires."""
@@ -211,15 +212,27 @@ def asked_for(part: Slices, peak: float, peaks: NDArray[np.float64] | None = Non
             values may be probabilities.
     """
     low, high = part.source
-    silent = (low >= 0) & (high < SILENT) & (part.got[1] < SILENT) & ((peak if peaks is None else peaks) <= 1)
+    never = (high < SILENT) & (part.got[1] < SILENT)
+    always = (low > 1 - SILENT) & (part.got[0] > 1 - SILENT)
+    silent = (low >= 0) & (never | always) & ((peak if peaks is None else peaks) <= 1 + NOISE)
     judged: NDArray[np.bool_] = (high - low > NOISE * peak) & ~silent
     return judged
 
 
 def is_silent(reference: Array, output: Array) -> bool:
-    """Whether an output holds probabilities that neither side ever raises."""
-    peak = max(float(reference.max(initial=0.0)), -float(reference.min(initial=0.0)))
-    return bool(peak < SILENT and reference.min(initial=0.0) >= 0 and output.max(initial=0.0) < SILENT)
+    """Whether an output holds probabilities each of which both sides keep at 0, or at 1, for every sample."""
+    if reference.dtype.kind != "f":
+        return False
+    ends = np.round(np.asarray(reference[:1], np.float64))
+    return bool(
+        np.isin(ends, (0, 1)).all()
+        and all(
+            reference[rows].min(initial=0.0) >= 0
+            and reference[rows].max(initial=0.0) <= 1 + NOISE
+            and all((np.abs(np.asarray(side[rows], np.float64) - ends) < SILENT).all() for side in (reference, output))
+            for rows in pieces(reference)
+        )
+    )
 
 
 def _lost_constant(part: Slices, peak: float) -> bool:

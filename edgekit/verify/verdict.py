@@ -19,7 +19,7 @@ from edgekit.verify.case import Case
 from edgekit.verify.coverage import MOST
 from edgekit.verify.parts import FLOOR_DB
 from edgekit.verify.probes import Probed
-from edgekit.waist.tensors import Array, blocks
+from edgekit.waist.tensors import SIGMOID_ROUNDING, Array, blocks
 
 SEVERITY: dict[Verdict, int] = {"pass": 0, "warn": 1, "miss": 2, "fail": 3}
 
@@ -100,6 +100,12 @@ def _lowest(told: Sequence[Agreement]) -> float | None:
     return min([*levels, *(level for found in told for level, _ in _branch(found))], default=None)
 
 
+def _ends(silent: Array) -> str:
+    """Where an output's probabilities stay."""
+    ends = np.unique(np.round(np.asarray(silent[:1], np.float64))).astype(int).tolist()
+    return " or ".join(map(str, ends))
+
+
 def _about_inputs(case: Case, seen: Probes | None) -> Iterator[Finding]:
     """What calibration saw, and what the probes say of a float file."""
     if case.constant_data:
@@ -125,10 +131,19 @@ def _about_agreement(
 ) -> Iterator[Finding]:
     """What SQNR says: of the worst that the samples ask for, and of parts that are lost."""
     exact = case.exact
-    silent = {name for name, values in reference.items() if not exact and parts.is_silent(values, outputs[name])}
+    most = SIGMOID_ROUNDING if exact else np.inf
+    silent = {
+        found.output
+        for found in agreements
+        if found.max_abs_error <= most and parts.is_silent(reference[found.output], outputs[found.output])
+    }
     for found in agreements:
         if found.output in silent and not found.identical:
-            yield "warn", f"no sample raises output {found.output} above {parts.SILENT:g}: little of it was seen"
+            ends = _ends(reference[found.output])
+            yield (
+                "warn",
+                f"output {found.output} stays within {parts.SILENT:g} of {ends} for all samples: it was hardly seen",
+            )
     judged = [found for found in agreements if found.output not in silent | same]
     whole = [(found.sqnr_db, found.output) for found in judged if found.sqnr_db is not None]
     branches = [level for found in judged for level in _branch(found)]

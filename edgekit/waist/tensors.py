@@ -20,6 +20,12 @@ from edgekit.processing import images
 
 Array = NDArray[np.generic]
 
+SIGMOID_ROUNDING = 2.0**-23
+"""How far apart runtimes compute a sigmoid: ONNX Runtime adds 0.5 last, so that what is near 0 has the last bit of 0.5.
+
+A wake word that was not said has a score of 1e-6 or so, of which that leaves 30 dB.
+"""
+
 
 NAMES = "names.json"
 """The file that names the arrays of a folder ``0.npy``, ``1.npy`` and so on."""

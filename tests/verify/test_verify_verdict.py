@@ -183,6 +183,46 @@ def test_answers_that_never_change() -> None:
     assert "the same whatever the input" in found.reason
 
 
+def probabilities(chosen: float, classes: int, *, moves: float) -> Array:
+    """Probabilities ``[40, 1, classes]`` of which the first is about ``chosen``, and moves from sample to sample."""
+    first = np.clip(chosen + RNG.uniform(-moves, moves, (40, 1, 1)), 0, 1)
+    return np.concatenate([first, *[(1 - first) / classes] * (classes - 1)], axis=2).astype(np.float32)
+
+
+@pytest.mark.parametrize("classes", [1, 2, 7])
+@pytest.mark.parametrize(("chosen", "where"), [(0.999, "1"), (0.001, "0")])
+def test_scores_that_the_samples_never_move_are_no_loss(chosen: float, where: str, classes: int) -> None:
+    """A wake word that nobody says: eight bits make of it one value."""
+    source = probabilities(chosen, classes if chosen > 0.5 else 1, moves=5e-4)
+    found = judged(source, np.round(source * 256) / 256).verification
+    assert found.verdict == "warn", found.reason
+    assert "stays within 0.05 of" in found.reason
+    assert where in found.reason
+    assert "same whatever" not in found.reason
+
+
+@pytest.mark.parametrize("chosen", [0.5, 0.9])
+def test_scores_that_the_samples_move_are_judged(chosen: float) -> None:
+    source = probabilities(chosen, 3, moves=0.09)
+    assert judged(source, np.repeat(source[:1], 40, axis=0)).verification.verdict == "fail"
+    wrong = probabilities(0.999, 3, moves=5e-4)
+    assert judged(wrong, wrong[:, :, ::-1].copy()).verification.verdict == "fail", "another answer is no rounding"
+
+
+def test_what_is_near_1_and_no_probability_is_judged() -> None:
+    source = (1 + RNG.uniform(0, 0.04, (40, 1, 8))).astype(np.float32)
+    assert judged(source, np.ones_like(source)).verification.verdict == "fail"
+
+
+@pytest.mark.parametrize(("off", "refused"), [(2.0**-24, False), (2.0**-20, True)])
+def test_a_float_file_may_round_the_scores_of_a_sigmoid(off: float, *, refused: bool) -> None:
+    """ONNX Runtime's own sigmoid is that far from the true one."""
+    source = RNG.uniform(1e-7, 2e-6, (40, 1, 1)).astype(np.float32)
+    found = judged(source, source + np.float32(off), "float32")
+    assert bool(found.refusal) is refused
+    assert found.verification.verdict != "pass"
+
+
 @pytest.mark.parametrize("offset", [0.0, 100.0])
 def test_measures_have_no_classes_that_chance_could_choose(offset: float) -> None:
     """Key points of a face: the two lowest of the chin lie equally low, and rounding decides which is lower."""

@@ -101,3 +101,32 @@ def test_a_tie_among_many_classes_is_none_to_refuse(changed: int) -> None:
     assert agreement.closeness_db(classes, other) > agreement.THRESHOLD_DB
     assert agreement.closeness_db(classes, np.roll(classes, 1)) < 3
     assert agreement.closeness_db(classes[:, :4, :4], other[:, :4, :4]) < agreement.THRESHOLD_DB
+
+
+FAINT = {
+    "one": "s = Add(x, low) y = Sigmoid(s)",
+    "turned": "s = Add(x, low) t = Sigmoid(s) y = Reshape(t, shape)",
+    "joined": "s = Add(x, low) a = Sigmoid(s) n = Neg(x) m = Add(n, low) b = Sigmoid(m) y = Concat<axis=1>(a, b)",
+    "multiplied": "s = Add(x, low) a = Sigmoid(s) b = Sigmoid(x) y = Mul(a, b)",
+}
+"""Scores near 0, of which ONNX Runtime computes all but the last bits of 1."""
+
+
+@pytest.mark.parametrize("form", FAINT)
+@pytest.mark.parametrize("low", [-10.0, -14.0, -16.0])
+def test_the_rounding_of_a_faint_score_is_no_disagreement(
+    form: str, low: float, worker: Worker, tmp_path: Path
+) -> None:
+    shape = np.array([4, 1], np.int64)
+    file = save(tmp_path, build("float[1,4] x", FAINT[form], low=np.float32(low), shape=shape), "faint")
+    convert(worker, file, tmp_path / "out")
+
+
+@pytest.mark.parametrize("form", FAINT)
+def test_a_faint_score_that_is_another_is_a_disagreement(form: str, worker: Worker, tmp_path: Path) -> None:
+    shape = np.array([4, 1], np.int64)
+    models = [build("float[1,4] x", FAINT[form], low=np.float32(low), shape=shape) for low in (-10.0, -10.1)]
+    file = save(tmp_path, models[0], "faint")
+    made = convert(worker, file, tmp_path / "out")
+    with pytest.raises(agreement.Disagreement, match="dB SQNR"):
+        agreement.check(tmp_path / "out" / made.file, made.signature, _known(models[1]))
