@@ -129,7 +129,13 @@ def _notes(simulation: Simulation, left: list[str], apart: str) -> tuple[str, ..
         notes.append(f"computed by LiteRT while training, on scales that stay: {', '.join(sorted(names))}")
     if apart:
         notes.append(f"share of values that training computed as LiteRT does: {apart}; all else to the last integer")
-    if left:
-        told = ", ".join(left[:5]) + (f" and {len(left) - 5} more" if len(left) > 5 else "")
-        notes.append(f"no constant of the integer file has the name of {told}: these stay as they were")
+    names = {tensor.name for tensor in simulation.spec.main.tensors}
+    if held := [name for name in left if name in names]:
+        notes.append(f"not trained, since LiteRT computes their operators: {_some(held)}")
+    if gone := [name for name in left if name not in names]:
+        notes.append(f"no constant of the integer file has the name of {_some(gone)}: these stay as they were")
     return tuple(notes)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

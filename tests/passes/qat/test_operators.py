@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from tests.channels.generated import Layers
 from tests.lazy import Lazy
 from tests.passes.qat.integers import quantized, simulated, with_integer_weights
 from tests.trainable import cases
@@ -70,3 +72,14 @@ def test_an_operator_with_integer_weights_computes_what_its_kernel_computes(
     assert simulation.kernels
     assert not simulation.refused
     assert [share for share in agreement.alone(simulation, seen) if share.equal < 1] == []
+
+
+@pytest.mark.parametrize(("taps", "outputs"), [(64, 8), (8, 16), (12, 7), (100, 3)])
+def test_a_dense_layer_of_16_bits_rounds_once(taps: int, outputs: int, tmp_path: Path) -> None:
+    """On many samples: what a second rounding, or a quotient in place of the inverse, changes is seldom seen."""
+    layers = Layers(1, taps)
+    content, _ = quantized(layers.save(tmp_path / "float.tflite", layers.dense(layers.x, outputs)), "int16")
+    values = np.random.default_rng(outputs).standard_normal((256, 1, taps)).astype(np.float32)
+    shares = agreement.alone(simulated(content), agreement.observed(content, {"x": values}))
+    assert {share.name for share in shares} >= {"QUANTIZE", "FULLY_CONNECTED"}
+    assert [share for share in shares if share.equal < 1] == []

@@ -1,6 +1,6 @@
 """Operators of 16-bit activations, which LiteRT's own kernels run (XNNPACK has none).
 
-Sums are int64, in float64 here. Their factor has 15 bits, and its product is rounded half up.
+Sums are int64, in float64 here. Their factor has 15 bits (31 in FULLY_CONNECTED), and its product is rounded half up.
 """
 
 from typing import Any
@@ -9,7 +9,7 @@ from edgekit.passes.qat.call import BOUNDS, IntegerCall
 from edgekit.passes.qat.operators import moves
 from edgekit.passes.qat.operators.layers import LAYERS, SumOfProducts
 from edgekit.passes.qat.operators.pooling import average
-from edgekit.passes.qat.rounding import away, fixed_point, quantized_factor, rounded_once
+from edgekit.passes.qat.rounding import fixed_point, quantized_factor, rounded_once
 from edgekit.trainable.libraries import tf
 from edgekit.trainable.operands import Operand
 
@@ -82,10 +82,10 @@ def _product(step: IntegerCall) -> Any:
 
 
 def _quantized(step: IntegerCall) -> Any:
-    """From float32, of two the one away from 0 (``AffineQuantize``), or from another grid (``Requantize``)."""
+    """From float32, by the scale's inverse and to even (``AffineQuantize``), or from another grid (``Requantize``)."""
     x, made = step.call.stacked(0), step.result
     if step.read[0] is None:
-        return step.onto(x / made.scale, away(x / made.scale))
+        return step.onto(x * (1 / made.scale))
     one, other = (tf.cast(grid.scale, tf.float64) for grid in (step.grid(0), made))
     exact = fixed_point(tf.cast(step.centred(0), tf.int64), one / other)
     return step.onto(step.centred(0) * (step.grid(0).scale / made.scale), exact)
@@ -97,7 +97,7 @@ def _real(step: IntegerCall) -> Any:
 
 ROWS = {
     **{name: _made(layer, by_15_bits) for name, layer in LAYERS.items()},
-    "FULLY_CONNECTED": _made(LAYERS["FULLY_CONNECTED"], fixed_point),
+    "FULLY_CONNECTED": _made(LAYERS["FULLY_CONNECTED"], rounded_once),
     **dict.fromkeys(moves.MOVES, moves.moved), "PAD": moves.moved,
     "ADD": _sum(1), "SUB": _sum(-1), "MUL": _product, "AVERAGE_POOL_2D": average, "DEQUANTIZE": _real,
     "QUANTIZE": _quantized, **{name: moves.ROWS[name] for name in BOUNDS},
