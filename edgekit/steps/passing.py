@@ -175,6 +175,7 @@ def _specified(session: Session, subject: Subject, settings: Qat, course: Course
     )
     variant = msgspec.structs.replace(
         INT8,
+        file=INT8.file.replace("int8", settings.precision.replace("-", "_")),
         precision=settings.precision,
         settings={key: value for key, value in wanted.settings.items() if wanted.base is None},
     )

@@ -16,7 +16,7 @@ from edgekit.host import events
 from edgekit.nouns.building import Built
 from edgekit.nouns.manifest import FILE_NAME, Manifest
 from edgekit.nouns.model import FLOATS, Waist
-from edgekit.nouns.recipe import PassReport
+from edgekit.nouns.recipe import PassReport, Qat
 from edgekit.nouns.results import Plan, Result
 from edgekit.nouns.target import Target, Variant
 from edgekit.steps import artifact, bundling, conversion, data, ladder, optimization, passing, reading, speed
@@ -168,8 +168,14 @@ def _prepare(session: Session, project: Project, model: Path, planned: Plan, in_
 
 
 def _tell_of_unused(session: Session, project: Project, planned: Plan) -> None:
-    """Say so if what the user says about quantization changes no file."""
+    """Say so if what the user says about quantization, or what is trained of it, changes no file."""
     said, made = project.quantization.settings, dict.fromkeys(variant.precision for variant in planned.variants)
+    for settings in planned.recipe.passes:
+        if isinstance(settings, Qat) and settings.precision not in made:
+            told = (
+                f"qat trains the integers of {settings.precision} files, and {' and '.join(made)} is built without them"
+            )
+            session.progress.tell("", events.Remark(f"{told}: set qat.precision, or build {settings.precision}"))
     if said and FLOATS.issuperset(made):
         why = f"only {' and '.join(made)} is built, which is not quantized"
         told = f"{', '.join(said)} ([quantization], --set) changes nothing: {why}"

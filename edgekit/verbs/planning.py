@@ -76,7 +76,11 @@ def recipe(project: Project) -> Recipe:
         )
     if said:
         found = recipes.shortcut(
-            prune_channels=project.prune_channels, prune=project.prune, qat=project.qat, overrides=project.passes
+            prune_channels=project.prune_channels,
+            prune=project.prune,
+            qat=project.qat,
+            precision=project.precision,
+            overrides=project.passes,
         )
     else:
         found = recipes.recipe(project.recipe or "ptq", project.passes)

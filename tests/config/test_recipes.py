@@ -1,6 +1,7 @@
 """Recipes as users write them."""
 
 from pathlib import Path
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from edgekit.config import recipes
 from edgekit.errors import InputError
+from edgekit.nouns.model import FLOATS, Precision
 from edgekit.nouns.recipe import PassSettings, Qat, name_of
 
 BUILT_IN = {
@@ -113,6 +115,15 @@ def test_options_stand_for_a_recipe_in_the_right_order() -> None:
     assert found.name == "prune-channels-prune-qat"
     assert [name_of(one) for one in found.passes] == ["prune-channels", "prune", "qat"]
     assert recipes.shortcut(qat=True).passes == (Qat(),)
+
+
+@pytest.mark.parametrize("precision", get_args(Precision))
+def test_a_shortcut_trains_the_integers_of_the_files_that_are_wanted(precision: Any) -> None:
+    (found,) = recipes.shortcut(qat=True, precision=precision).passes
+    assert isinstance(found, Qat)
+    assert found.precision == ("int8" if precision in FLOATS else precision)
+    (said,) = recipes.shortcut(qat=True, precision=precision, overrides={"qat": {"precision": "int4"}}).passes
+    assert said == Qat(precision="int4")
 
 
 def test_every_pass_has_a_place_in_the_order() -> None:

@@ -12,12 +12,14 @@ from edgekit.engine import unfinished
 from edgekit.engine.session import Session
 from edgekit.engine.store import Store
 from edgekit.errors import InputError
+from edgekit.host import events
 from edgekit.nouns.recipe import FineTune, Prune, Weighed
 from edgekit.nouns.results import Result
 from edgekit.steps import passing
 from edgekit.verbs import build, compress, diagnose
 from edgekit.verbs.compress import Compressed
 from edgekit.verbs.diagnose import DiagnosisRequest
+from edgekit.verbs.planning import plan
 from edgekit.waist import graph
 from tests.verbs.test_flow import DIGITS, MODEL, Watch
 
@@ -120,6 +122,38 @@ def test_samples_that_do_not_fit_are_refused_before_anything_is_trained(place: P
 
 def test_facts_that_a_pass_does_not_heed_do_not_tell_targets_apart() -> None:
     assert passing._heeded(FineTune(), {"channel_multiple": 8.0}) == {}
+
+
+@pytest.mark.parametrize(
+    ("precision", "trained", "told"),
+    [
+        ("int4", "int8", True),
+        ("int4", "int4", False),
+        ("float16", "int8", True),
+        (None, "int8", False),
+        (None, "int4", True),
+    ],
+)
+def test_integers_that_are_trained_for_no_file_are_told(
+    tmp_path: Path, precision: Any, trained: str, told: bool
+) -> None:
+    found = msgspec.structs.replace(
+        wanted(tmp_path),
+        recipe="qat",
+        passes={"qat": {"precision": trained}},
+        targets=("android",),
+        precision=precision,
+    )
+    lines: list[str] = []
+
+    class Listening(Watch):
+        def tell(self, step: str, event: events.Event) -> None:
+            if isinstance(event, events.Remark):
+                lines.append(event.text)
+
+    with Session(Store(tmp_path / "cache"), tmp_path / "log.txt", Listening()) as session:
+        build._tell_of_unused(session, found, plan(found, MODEL))
+    assert [line.startswith(f"qat trains the integers of {trained} files") for line in lines] == [True] * told
 
 
 def test_tables_that_augmentations_read_decide_what_a_pass_makes(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import msgspec
 
 from edgekit.config import toml
 from edgekit.errors import InputError
+from edgekit.nouns.model import FLOATS, Precision
 from edgekit.nouns.recipe import Cluster, PassSettings, Prune, PruneChannels, Qat, Recipe, name_of
 
 HERE = Path(__file__).parent
@@ -63,6 +64,7 @@ def shortcut(
     prune: float | None = None,
     cluster: int | None = None,
     qat: bool = False,
+    precision: Precision | None = None,
     overrides: Overrides | None = None,
 ) -> Recipe:
     """The recipe that options such as ``--prune 0.5 --qat`` stand for, in the only order that makes sense.
@@ -72,6 +74,7 @@ def shortcut(
         prune: the share of weights that are to be zero.
         cluster: how many values each layer's weights have.
         qat: train with the arithmetic of the integers at the end.
+        precision: of the only files that are wanted, whose integers are trained then.
         overrides: as in `recipe`.
 
     Raises:
@@ -85,7 +88,7 @@ def shortcut(
     if cluster is not None:
         passes.append(Cluster(clusters=cluster))
     if qat:
-        passes.append(Qat())
+        passes.append(_replaced(Qat(), {} if precision is None or precision in FLOATS else {"precision": precision}))
     name = "-".join(name_of(one) for one in passes)
     return overridden(Recipe(name=name, description="as asked for by options", passes=tuple(passes)), overrides or {})
 

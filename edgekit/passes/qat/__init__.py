@@ -4,7 +4,7 @@ float file + its integer file ── Simulation ──→ trained ──→ inte
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -15,8 +15,10 @@ from edgekit.host import events, replacing
 from edgekit.nouns.recipe import Qat
 from edgekit.passes import Passed, Task, TrainingPass
 from edgekit.passes.qat import agreement, writing
+from edgekit.passes.qat.agreement import Share
 from edgekit.passes.qat.forwarding import IntegerForward
 from edgekit.passes.qat.mending import mended
+from edgekit.passes.qat.operators.table import ways
 from edgekit.passes.qat.simulation import Simulation
 from edgekit.passes.qat.specification import Specification
 from edgekit.trainable.form import Lifted
@@ -87,7 +89,7 @@ def _refuse_unheeded(settings: Qat) -> None:
 def proven(content: bytes, lifted: Lifted, samples: Mapping[str, Array], settings: Qat) -> Simulation:
     """A simulation of an integer file whose every operator makes the integers that LiteRT makes of the samples.
 
-    What makes others is left to LiteRT itself.
+    Each way in which an operator may be computed is tried; what makes others by all of them is left to LiteRT itself.
 
     Args:
         content: of the file.
@@ -104,10 +106,24 @@ def proven(content: bytes, lifted: Lifted, samples: Mapping[str, Array], setting
         if tensor.name in floats and tensor.constant_bytes and floats[tensor.name].size == np.prod(tensor.shape)
     }
     spec = mended(spec, real)
-    made = Simulation(spec, learn_ranges=settings.learn_ranges, real=real)
-    shares = agreement.alone(made, agreement.observed(spec.content, samples))
-    wrong = {share.operator for share in shares if share.reads and share.equal < (1 if share.integers else CLOSE)}
-    return Simulation(spec, as_it_is=wrong, learn_ranges=settings.learn_ranges, real=real) if wrong else made
+    seen, chosen = agreement.observed(spec.content, samples), dict[int, int]()
+
+    def simulated(as_it_is: Collection[int] = ()) -> Simulation:
+        return Simulation(spec, as_it_is=as_it_is, chosen=chosen, learn_ranges=settings.learn_ranges, real=real)
+
+    while True:
+        made = simulated()
+        wrong = _wrong(agreement.alone(made, seen))
+        others = {o: chosen.get(o, 0) + 1 for o in wrong}
+        others = {o: way for o, way in others.items() if way < len(ways(spec.main.operators[o], spec.main.tensors))}
+        if not others:
+            return simulated(wrong) if wrong else made
+        chosen |= others
+
+
+def _wrong(shares: Sequence[Share]) -> set[int]:
+    """The operators that do not compute what LiteRT does."""
+    return {share.operator for share in shares if share.reads and share.equal < (1 if share.integers else CLOSE)}
 
 
 def _compared(simulation: Simulation, content: bytes, samples: Mapping[str, Array]) -> tuple[dict[str, float], str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from edgekit.passes.qat.held import Bias, Floats, Kernel, Scale
 from edgekit.passes.qat.litert import AsItIs
 from edgekit.passes.qat.operators import hybrid
 from edgekit.passes.qat.operators.layers import LAYERS, parts
-from edgekit.passes.qat.operators.table import row
+from edgekit.passes.qat.operators.table import ways
 from edgekit.passes.qat.specification import WIDE, Specification
 from edgekit.trainable.computing import compute
 from edgekit.trainable.libraries import tf
@@ -40,6 +41,7 @@ class Simulation:
     Args:
         spec: the file.
         as_it_is: operators that LiteRT computes, by their places. Those that cannot be simulated are added.
+        chosen: by which of their ways operators are computed, by their places; the others by the usual one.
         learn_ranges: learn scales, of activations and of weights.
         real: what constants were rounded from, by tensor.
     """
@@ -49,14 +51,13 @@ class Simulation:
         spec: Specification,
         *,
         as_it_is: Collection[int] = (),
+        chosen: Mapping[int, int] = MappingProxyType({}),
         learn_ranges: bool = True,
         real: Mapping[int, Array] | None = None,
     ) -> None:
-        self.spec = spec
+        self.spec, self._chosen = spec, chosen
         self._stepwise = Stepwise(spec.file.tree)
-        self.refused = {
-            o.index for o in spec.main.operators if self.of_integers(o) and row(o, spec.main.tensors) is None
-        }
+        self.refused = {o.index for o in spec.main.operators if self.of_integers(o) and not ways(o, spec.main.tensors)}
         self._as_it_is = {*as_it_is, *self.refused}
         operators = [o for o in spec.main.operators if o.index not in self._as_it_is]
         given = [o for o in spec.main.operators if o.index in self._as_it_is]
@@ -128,8 +129,10 @@ class Simulation:
             return self._of_floats(call)
         read, made = (tuple(state.grids.get(t) for t in side) for side in (operator.inputs, operator.outputs))
         step = IntegerCall(call, read, made, self._parts.get(operator.index, 1))
-        known = None if operator.index in self._as_it_is else row(operator, self.spec.main.tensors)
-        return _operands(call, (known or AsItIs(self._stepwise))(step))
+        if operator.index in self._as_it_is:
+            return _operands(call, AsItIs(self._stepwise)(step))
+        known = ways(operator, self.spec.main.tensors)
+        return _operands(call, known[self._chosen.get(operator.index, 0)](step))
 
     def _of_floats(self, call: Call) -> list[Operand]:
         """An operator of floats; LiteRT computes what has no form in TensorFlow, such as loops over integer weights."""

@@ -20,9 +20,9 @@ def integer_file(simulation: Simulation) -> bytes:
         scales = np.asarray(grid.scale, np.float32).reshape(-1)
         if scales.tolist() != list(spec.main.tensors[tensor].scales):
             tensors[tensor].quantization.scale = scales
-    written: dict[bytes, int] = {}
+    written: dict[tuple[int, bytes], int] = {}
     for tensor, values in simulation.integers(state).items():
-        content = values.tobytes()
+        content = tensors[tensor].type, values.tobytes()  # of 4 bits two are in a byte
         if content not in written:
             edit.set_constant(tree, tensor, values)
             written[content] = tensors[tensor].buffer

@@ -1,16 +1,20 @@
 """Each operator of integers computes what LiteRT computes, to the last integer."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from edgekit.nouns.recipe import Qat
+from edgekit.waist import graph
 from tests.channels.generated import Layers
 from tests.lazy import Lazy
 from tests.passes.qat.integers import quantized, simulated, with_integer_weights
 from tests.trainable import cases
 
 agreement = Lazy("edgekit.passes.qat.agreement")
+lifting, qat = Lazy("edgekit.trainable.lifting"), Lazy("edgekit.passes.qat")
 
 SIMULATED = (
     "CONV_2D", "CONV_2D_valid_strides", "CONV_2D_dilated", "CONV_2D_places", "CONV_2D_groups", "DEPTHWISE_CONV_2D",
@@ -83,3 +87,34 @@ def test_a_dense_layer_of_16_bits_rounds_once(taps: int, outputs: int, tmp_path:
     shares = agreement.alone(simulated(content), agreement.observed(content, {"x": values}))
     assert {share.name for share in shares} >= {"QUANTIZE", "FULLY_CONNECTED"}
     assert [share for share in shares if share.equal < 1] == []
+
+
+HYBRID: dict[str, Any] = {
+    "wide": lambda net: net.conv(net.x, 8),
+    "pixels": lambda net: net.conv(net.x, 8, 1),
+    "one channel": lambda net: net.conv(net.x, 1),
+    "one pixel and channel": lambda net: net.conv(net.x, 1, 1),
+    "depthwise": lambda net: net.depthwise(net.x),
+    "transposed": lambda net: net.transposed(net.x, 5),
+    "dense": lambda net: net.dense(net.reshape(net.x, 1, 192), 6),
+}
+
+
+@pytest.mark.parametrize("even", [False, True])
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("name", HYBRID)
+def test_the_kernel_of_integer_weights_is_found_by_what_it_makes(
+    name: str, bits: int, even: bool, tmp_path: Path
+) -> None:
+    """Clustered weights have one scale for all channels, for which LiteRT takes another kernel, as for single pixels."""
+    layers = Layers(1, 8, 8, 3)
+    path = layers.save(tmp_path / "float.tflite", HYBRID[name](layers))
+    tree = graph.parse(with_integer_weights(path, bits)[0], path)
+    (weights,) = (t for t in graph.describe(tree)[0].tensors if t.dtype in {"int4", "int8"})
+    if even:
+        tree.subgraphs[0].tensors[weights.index].quantization.scale = np.full(len(weights.scales), 0.05, np.float32)
+    content = graph.pack(tree)
+    given = {"x": np.random.default_rng(0).standard_normal((8, 1, 8, 8, 3)).astype(np.float32)}
+    found = qat.proven(content, lifting.lift(path), given, Qat(precision="dynamic-int8"))
+    assert found.by_litert == set()
+    assert min(share.equal for share in agreement.alone(found, agreement.observed(content, given))) > 0.99

@@ -17,14 +17,19 @@ BYTES: Mapping[str, IntegerFunction] = {
 """Those of 8-bit activations, by name."""
 
 
-def row(operator: graph.Operator, tensors: tuple[graph.Tensor, ...]) -> IntegerFunction | None:
-    """What computes an operator, by the dtypes of the activations that it reads and makes; None if nothing does.
+def ways(operator: graph.Operator, tensors: tuple[graph.Tensor, ...]) -> tuple[IntegerFunction, ...]:
+    """What may compute an operator, by the dtypes of the activations that it reads and makes, the usual one first.
 
     Args:
         operator: one that reads or makes integers.
         tensors: of its graph.
+
+    Returns:
+        None at all if nothing does; several if more than one kernel may run it.
     """
     known = [tensors[tensor] for tensor in (*operator.inputs, *operator.outputs) if tensor >= 0]
     flowing = {tensor.dtype for tensor in known if not tensor.constant_bytes and tensor.scales}
-    found: Mapping[str, IntegerFunction] = BYTES if flowing else hybrid.ROWS
-    return (words.ROWS if "int16" in flowing else found).get(operator.name)
+    if not flowing:
+        return hybrid.ways(operator, tensors)
+    found: Mapping[str, IntegerFunction] = words.ROWS if "int16" in flowing else BYTES
+    return (found[operator.name],) if operator.name in found else ()
