@@ -141,35 +141,64 @@ def sweep(model: Any) -> None:
 
 
 def compact(model: Any) -> None:
-    """Leave out the tensors of the main subgraph that nobody reads or makes, in place; the others are renumbered."""
-    main = model.subgraphs[0]
-    used = {*graph.ints(main.inputs), *graph.ints(main.outputs)}
-    for operator in main.operators:
-        used |= {*graph.ints(operator.inputs), *graph.ints(operator.outputs)} - {-1}
-    left = [index for index in range(len(main.tensors)) if index in used]
-    numbers = {-1: -1} | {old: new for new, old in enumerate(left)}
-    main.tensors = [main.tensors[index] for index in left]
-    for holder in (main, *main.operators):
-        holder.inputs = [numbers[index] for index in graph.ints(holder.inputs)]
-        holder.outputs = [numbers[index] for index in graph.ints(holder.outputs)]
-    for definition in model.signatureDefs or []:
-        for entry in (*(definition.inputs or []), *(definition.outputs or [])):
-            if definition.subgraphIndex == 0:
-                entry.tensorIndex = numbers[int(entry.tensorIndex)]
+    """Leave out the tensors that nobody reads or makes, in place; the others are renumbered."""
+    signatures = model.signatureDefs or []
+    for place, subgraph in enumerate(model.subgraphs):
+        holders = (subgraph, *subgraph.operators)
+        used = {index for holder in holders for name in _NUMBERED for index in graph.ints(getattr(holder, name, None))}
+        left = sorted(used - {-1})
+        numbers = {-1: -1} | {old: new for new, old in enumerate(left)}
+        subgraph.tensors = [subgraph.tensors[index] for index in left]
+        for holder in holders:
+            for name in _NUMBERED:
+                if (held := getattr(holder, name, None)) is not None:
+                    setattr(holder, name, [numbers[index] for index in graph.ints(held)])
+        for definition in signatures:
+            for entry in (*(definition.inputs or []), *(definition.outputs or [])):
+                if definition.subgraphIndex == place:
+                    entry.tensorIndex = numbers[int(entry.tensorIndex)]
 
 
-def without_idle_codes(model: Any) -> bool:
-    """Leave out the operator codes that no operator has, in place; whether there were any.
+_NUMBERED = ("inputs", "outputs", "intermediates")
+"""Where subgraphs and operators hold numbers of tensors."""
+
+
+def tidy(model: Any) -> bool:
+    """Leave out codes, tensors and constants that nothing of a model uses, in place; whether there were any.
 
     A runtime asks for a kernel of every code that a file lists before it loads it: one that holds the kernels of a
-    model's own operators alone (a microcontroller's, a selective build) would refuse the file.
+    model's own operators alone (a microcontroller's, a selective build) would refuse the file. For every tensor it
+    holds a record in memory.
     """
+    before = _counts(model)
+    _without_idle_codes(model)
+    compact(model)
+    _without_idle_buffers(model)
+    return _counts(model) != before
+
+
+def _counts(model: Any) -> tuple[int, ...]:
+    return len(model.operatorCodes), len(model.buffers), *(len(subgraph.tensors) for subgraph in model.subgraphs)
+
+
+def _without_idle_codes(model: Any) -> None:
     operators = [operator for subgraph in model.subgraphs for operator in subgraph.operators or ()]
     left = sorted({operator.opcodeIndex for operator in operators})
-    if not left or len(left) == len(model.operatorCodes):
-        return False
+    if left:
+        numbers = {old: new for new, old in enumerate(left)}
+        model.operatorCodes = [model.operatorCodes[index] for index in left]
+        for operator in operators:
+            operator.opcodeIndex = numbers[operator.opcodeIndex]
+
+
+def _without_idle_buffers(model: Any) -> None:
+    """The first one stays: it stands for no constant."""
+    tensors = [tensor for subgraph in model.subgraphs for tensor in subgraph.tensors]
+    holders = [*tensors, *(model.metadata or [])]
+    left = sorted({0} | {holder.buffer for holder in holders} | {*graph.ints(model.metadataBuffer)})
     numbers = {old: new for new, old in enumerate(left)}
-    model.operatorCodes = [model.operatorCodes[index] for index in left]
-    for operator in operators:
-        operator.opcodeIndex = numbers[operator.opcodeIndex]
-    return True
+    model.buffers = [model.buffers[index] for index in left]
+    for holder in holders:
+        holder.buffer = numbers[holder.buffer]
+    if model.metadataBuffer is not None:
+        model.metadataBuffer = [numbers[index] for index in graph.ints(model.metadataBuffer)]

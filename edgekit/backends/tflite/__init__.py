@@ -85,7 +85,7 @@ class TFLiteBackend(Backend):
             )
         model = graph.parse(content, Path(file))
         as_it_is = job.has_integers and job.source_format == "tflite"
-        if not as_it_is and edit.without_idle_codes(model):
+        if not as_it_is and edit.tidy(model):
             content = graph.pack(model)
         signature = _tried(content, job.signature, file)
         (out / file).write_bytes(content)
