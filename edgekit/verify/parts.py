@@ -199,22 +199,21 @@ def columns_asked_for(both: Compared, axis: int, cuts: tuple[int, ...]) -> NDArr
         low, high = whole.joined(start, stop).source
         if (own := max(-float(low[0]), float(high[0]))) >= SILENT:
             peaks[start:stop] = own
-    return asked_for(whole, both.peak, peaks)
+    return asked_for(whole, peaks)
 
 
-def asked_for(part: Slices, peak: float, peaks: NDArray[np.float64] | None = None) -> NDArray[np.bool_]:
+def asked_for(part: Slices, peak: float | NDArray[np.float64]) -> NDArray[np.bool_]:
     """Whether the samples show anything of a slice: it varies, and is no probability that no sample raises.
 
     Args:
         part: the slices.
-        peak: the largest magnitude of the whole output.
-        peaks: for each slice the largest magnitude among those that are like it, ``peak`` if not given: up to 1 their
-            values may be probabilities.
+        peak: the largest magnitude among slices that are like it, of each slice or of all: up to 1 their values may be
+            probabilities.
     """
     low, high = part.source
     never = (high < SILENT) & (part.got[1] < SILENT)
     always = (low > 1 - SILENT) & (part.got[0] > 1 - SILENT)
-    silent = (low >= 0) & (never | always) & ((peak if peaks is None else peaks) <= 1 + NOISE)
+    silent = (low >= 0) & (never | always) & (peak <= 1 + NOISE)
     judged: NDArray[np.bool_] = (high - low > NOISE * peak) & ~silent
     return judged
 

@@ -110,7 +110,7 @@ def test_coarse_weights_are_blamed(files: Files) -> None:
     model = libraries.CORE.read_model(files.folder / "int8.xml")
     network = IrNetwork(model)
     name = next(n for n in network.layers if network.nodes[n].get_type_name() == "MatMul")
-    weights = network.weights(name)
+    weights = network.weights[name]
     assert weights is not None
     step = np.float32(np.abs(weights).max() / 8)
     constant = libraries.ov.op.Constant(np.rint(weights / step) * step)

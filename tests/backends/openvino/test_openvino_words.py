@@ -82,11 +82,10 @@ def test_trials_are_judged_on_other_samples_by_what_goes_into_the_softmax(waist:
     floats = CORE.read_model(str(waist))
     name, shape = floats.inputs[0].any_name, tuple(floats.inputs[0].shape)
     samples = [{name: np.full(shape, value, np.float32)} for value in np.linspace(0, 1, 30)]
-    calibrating, judging = choice.held_out(samples, in_order=False)
+    calibrating, judging = choice.held_out(samples)
     assert not {id(sample) for sample in calibrating} & {id(sample) for sample in judging}
     assert (len(calibrating), len(judging)) == (20, 10)
-    assert choice.held_out(samples, in_order=True) == (samples[:20], samples[20:])
-    assert choice.held_out(samples[:5], in_order=False) == (samples[:5], samples[:5])
+    assert choice.held_out(samples[:5]) == (samples[:5], samples[:5])
     parts = choice.Trials(calibrating, judging, choice.between(judging, 1.0))
     assert len(parts.between) == control.SAMPLES
     asked: list[choice.Way] = []

@@ -133,9 +133,9 @@ def _require_own(artifact: Path, file: IrNetwork, source: IrNetwork) -> None:
         InputError: in the median its layers' weights are less like the source's than `OWN`.
     """
     alike = []
-    for name in file.layers:
-        mine, theirs = (one.weights(name) if name in one.nodes else None for one in (file, source))
-        if mine is not None and theirs is not None and mine.shape == theirs.shape:
+    for name, mine in file.weights.items():
+        theirs = source.weights.get(name)
+        if theirs is not None and mine.shape == theirs.shape:
             norms = float(np.linalg.norm(mine) * np.linalg.norm(theirs))
             alike.append(float((mine * theirs).sum()) / norms if norms else 1.0)
     if alike and np.median(alike) < OWN:
@@ -261,10 +261,10 @@ class _Walk:
         lost = error(truth, changed)
         if len(stretch.layers) != 1:
             return lost, "its constants are rounded", {}
-        layer: Any = self._source.nodes.get(stretch.layers[0])
-        weights = None if layer is None else self._source.weights(stretch.layers[0])
-        if layer is None or weights is None:
+        weights = self._source.weights.get(stretch.layers[0])
+        if weights is None:
             return lost, "its weights are rounded", {}
+        layer = self._source.nodes[stretch.layers[0]]
         first = truth.ndim - 1 if layer.get_type_name() == "MatMul" else 2  # [N, 1, C, H, W]: of each sample a batch
         if truth.ndim <= first:
             return lost, "its weights are rounded", {}

@@ -21,7 +21,7 @@ def followed(source: IrNetwork, file: IrNetwork) -> IrNetwork:
     trace = IrTrace(source.model)
     theirs: dict[str, Floats] = {}
     for name, layer in trace.layers.items():
-        weights = file.weights(name) if name in file.layers else None
+        weights = file.weights.get(name)
         if weights is not None and weights.shape == layer.weights.shape:
             theirs[name] = layer.matrices(weights).astype(np.float64)
     by = following.followed(trace, theirs)

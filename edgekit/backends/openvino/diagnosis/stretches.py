@@ -7,6 +7,7 @@ activation.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -123,14 +124,16 @@ class IrNetwork:
         """Operators with weights, by name."""
         return tuple(name for name in self.places if self.nodes[name].get_type_name() in LAYERS)
 
-    def weights(self, layer: str) -> Floats | None:
-        """What a layer's weights stand for, however they are stored; None if they are computed."""
-        value = self.nodes[layer].input_value(1)
-        if _port(value)[0] in self._computed:
-            return None
+    @cached_property
+    def weights(self) -> dict[str, Floats]:
+        """What the weights of layers stand for, however they are stored, by layer; no activations."""
         copy = IrNetwork(self.model.clone())
-        made = compiled(ov.Model([operators.result(copy.nodes[layer].input_value(1))], []))([])
-        return np.array(made[0], np.float32)
+        values = {name: copy.nodes[name].input_value(1) for name in self.layers}
+        held = {name: value for name, value in values.items() if _port(value)[0] not in self._computed}
+        if not held:
+            return {}
+        made = compiled(ov.Model([operators.result(value) for value in held.values()], []))([])
+        return {name: np.array(made[place], np.float32) for place, name in enumerate(held)}
 
     def quantizer(self, point: Point) -> Quantizer | None:
         """How a point is rounded; None if it is not, or if that is computed."""

@@ -55,16 +55,10 @@ SATURATING = frozenset({"Sigmoid", "Softmax"})
 PASSED = frozenset({"Convert", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
 
 
-def held_out(samples: list[Sample], *, in_order: bool) -> tuple[list[Sample], list[Sample]]:
-    """Samples that calibrate trials, and those that judge them; all do both if they are few.
-
-    If they are ``in_order``, as a network with a state reads them, the last ones judge.
-    """
+def held_out(samples: list[Sample]) -> tuple[list[Sample], list[Sample]]:
+    """Samples that calibrate trials, and those that judge them; all do both if they are few."""
     if len(samples) < FEWEST:
         return samples, samples
-    if in_order:
-        first = len(samples) - len(samples) // EVERY
-        return samples[:first][-MOST_TRIED:], samples[first:]
     rest = [sample for place, sample in enumerate(samples) if place % EVERY]
     return [rest[place] for place in evenly(len(rest), MOST_TRIED)], samples[::EVERY]
 
@@ -85,10 +79,10 @@ def between(judging: list[Sample], macs: float) -> list[Sample]:
     return [{name: values[place] for name, values in made.items()} for place in range(count if made else 0)]
 
 
-def trials(samples: list[Sample], macs: float, *, in_order: bool) -> Trials:
+def trials(samples: list[Sample], macs: float) -> Trials:
     """What calibrates and judges trials of a network of so many multiply-accumulates; see `held_out`."""
-    calibrating, judging = held_out(samples, in_order=in_order)
-    return Trials(calibrating, judging, [] if in_order else between(judging, macs))
+    calibrating, judging = held_out(samples)
+    return Trials(calibrating, judging, between(judging, macs))
 
 
 class HeldOutJudge:

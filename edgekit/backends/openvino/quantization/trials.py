@@ -121,12 +121,12 @@ class NncfQuantizer(NamedTuple):
             usual = "bias-correction"
             way = (usual if usual in settings.biases else settings.biases[0], settings.estimators[0])
             return FormTrial(form, way, {})
-        given = self._given(form, samples, macs)
+        given = choice.trials(samples, macs)
         return FormTrial(form, *choice.best(form.model, self._maker(form), settings.biases, settings.estimators, given))
 
     def again(self, form: NncfForm, before: FormTrial, samples: Samples) -> tuple[FormTrial, FormTrial]:
         """Another form of a network by the ways that served it best, and the trial of the first one, judged as well."""
-        given = self._given(form, samples, control.macs(form.model))
+        given = choice.trials(samples, control.macs(form.model))
         first = before
         if not before.levels_db:
             level = choice.again(before.form.model, self._maker(before.form), [before.way], given)
@@ -134,9 +134,6 @@ class NncfQuantizer(NamedTuple):
         ways = choice.closest(first.levels_db, choice.AGAIN)
         levels = choice.again(form.model, self._maker(form), ways, given)
         return first, FormTrial(form, max(levels, key=levels.__getitem__), levels)
-
-    def _given(self, form: NncfForm, samples: Samples, macs: float) -> choice.Trials:
-        return choice.trials(samples, macs, in_order=bool(form.model.get_variables()))
 
     def _maker(self, form: NncfForm) -> choice.Maker:
         return lambda way, given: self.made(form, way, given)[0]
