@@ -4,7 +4,7 @@ float file + its integer file ── Simulation ──→ trained ──→ inte
 """
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -21,7 +21,7 @@ from edgekit.passes.qat.mending import mended
 from edgekit.passes.qat.operators.table import ways
 from edgekit.passes.qat.simulation import Simulation
 from edgekit.passes.qat.specification import Specification
-from edgekit.trainable.form import Lifted
+from edgekit.trainable.form import Lifted, Weight
 from edgekit.trainable.lifting import lift
 from edgekit.training import data, finishing
 from edgekit.training.fitting import fit
@@ -99,17 +99,15 @@ def proven(content: bytes, lifted: Lifted, samples: Mapping[str, Array], setting
     """
     events.progress(None, "holding each operator against LiteRT")
     spec = Specification.read(content)
-    floats = {weight.name: weight.values() for weight in lifted.weights}
-    real = {
-        tensor.index: floats[tensor.name]
-        for tensor in spec.main.tensors
-        if tensor.name in floats and tensor.constant_bytes and floats[tensor.name].size == np.prod(tensor.shape)
-    }
-    spec = mended(spec, real)
+    copies = list(_copies(spec, lifted))
+    real = {tensor: weight.values() for weight, tensors in copies for tensor in tensors}
+    spec, tied = mended(spec, real, [tensors for _, tensors in copies])
     seen, chosen = agreement.observed(spec.content, samples), dict[int, int]()
 
     def simulated(as_it_is: Collection[int] = ()) -> Simulation:
-        return Simulation(spec, as_it_is=as_it_is, chosen=chosen, learn_ranges=settings.learn_ranges, real=real)
+        return Simulation(
+            spec, as_it_is=as_it_is, chosen=chosen, learn_ranges=settings.learn_ranges, real=real, tied=tied
+        )
 
     while True:
         made = simulated()
@@ -119,6 +117,19 @@ def proven(content: bytes, lifted: Lifted, samples: Mapping[str, Array], setting
         if not others:
             return simulated(wrong) if wrong else made
         chosen |= others
+
+
+def _copies(spec: Specification, lifted: Lifted) -> Iterator[tuple[Weight, list[int]]]:
+    """Weights of a float network with the constants of its integer file that were rounded from each.
+
+    An unrolled loop has the same weights in each step, which a quantizer may write as constants of their own.
+    """
+    for weight in lifted.weights:
+        names = {lifted.main.tensors[tensor].name for part, tensor in weight.tensor.places if part == 0}
+        size = weight.tensor.values.size
+        found = [t for t in spec.main.tensors if t.name in names and t.constant_bytes and size == np.prod(t.shape)]
+        if found:
+            yield weight, [tensor.index for tensor in found]
 
 
 def _wrong(shares: Sequence[Share]) -> set[int]:

@@ -1,6 +1,6 @@
-"""Integers of weights that would not keep what earlier passes have made: shared values, and zeros; and their biases."""
+"""Integers of weights that would not keep what is so of the floats: shared values, zeros, copies; and their biases."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,50 @@ from edgekit.waist import edit, graph
 from edgekit.waist.tensors import Array
 
 
-def mended(spec: Specification, real: Mapping[int, Array]) -> Specification:
-    """A specification whose weights share values and are zero where the floats are.
+def mended(
+    spec: Specification, real: Mapping[int, Array], copies: Iterable[Sequence[int]]
+) -> tuple[Specification, dict[int, int]]:
+    """A specification whose weights share values and are zero where the floats are, and whose copies are equal.
 
     Args:
         spec: as the quantizer made it.
         real: what constants were rounded from, by tensor.
+        copies: tensors that were rounded from one weight, again and again.
+
+    Returns:
+        It, and by each copy the first of them.
     """
     tree, changed = graph.parse(spec.content, Path("mended.tflite")), False
     for tensor, values in real.items():
         changed |= _even_out(spec, tree, tensor, values) or _zero(spec, tree, tensor, values)
-    return Specification.read(graph.pack(tree)) if changed else spec
+    spec = Specification.read(graph.pack(tree)) if changed else spec
+    tree, tied = graph.parse(spec.content, Path("mended.tflite")), dict[int, int]()
+    for first, *others in copies:
+        alike = [tensor for tensor in others if _alike(spec, first, tensor)]
+        tied |= dict.fromkeys(alike, first)
+        for tensor in alike:
+            _copy(spec, tree, first, tensor)
+    return (Specification.read(graph.pack(tree)) if tied else spec), tied
+
+
+def _alike(spec: Specification, first: int, other: int) -> bool:
+    """Whether a constant can be the copy of another; not those on a grid of activations."""
+    both = [spec.main.tensors[tensor] for tensor in (first, other)]
+    one, two = ((t.dtype, t.axis, len(t.scales), t.zero_points) for t in both)
+    return one == two and not {first, other} & spec.shared.keys()
+
+
+def _copy(spec: Specification, tree: Any, first: int, other: int) -> None:
+    """Give weights the integers of their first copy, in place, and biases their scale."""
+    one, two = spec.main.tensors[first], spec.main.tensors[other]
+    if one.dtype not in KERNELS:
+        return
+    edit.set_constant(tree, other, spec.integers(first).reshape(two.shape))
+    if one.scales == two.scales:
+        return
+    tree.subgraphs[0].tensors[other].quantization.scale = np.array(one.scales, np.float32)
+    for bias in _biases(spec, other):
+        _follow(spec, tree, bias, np.array(two.scales, np.float64) / np.array(one.scales, np.float64))
 
 
 def _even_out(spec: Specification, tree: Any, tensor: int, values: Array) -> bool:

@@ -1,7 +1,7 @@
 """An integer file computed in TensorFlow with the arithmetic of the kernels that will run it, to be trained."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -44,6 +44,7 @@ class Simulation:
         chosen: by which of their ways operators are computed, by their places; the others by the usual one.
         learn_ranges: learn scales, of activations and of weights.
         real: what constants were rounded from, by tensor.
+        tied: by constant another one whose copy it is, and stays; integers and scales of kernels are equal.
     """
 
     def __init__(
@@ -54,15 +55,17 @@ class Simulation:
         chosen: Mapping[int, int] = MappingProxyType({}),
         learn_ranges: bool = True,
         real: Mapping[int, Array] | None = None,
+        tied: Mapping[int, int] = MappingProxyType({}),
     ) -> None:
-        self.spec, self._chosen = spec, chosen
+        self.spec, self._chosen, self._tied = spec, chosen, tied
         self._stepwise = Stepwise(spec.file.tree)
         self.refused = {o.index for o in spec.main.operators if self.of_integers(o) and not ways(o, spec.main.tensors)}
         self._as_it_is = {*as_it_is, *self.refused}
         operators = [o for o in spec.main.operators if o.index not in self._as_it_is]
         given = [o for o in spec.main.operators if o.index in self._as_it_is]
         untouched = {t for o in given for t in (*o.inputs, *o.outputs) if t >= 0}
-        kinds = {t: kind for t, kind in spec.weights(operators).items() if t not in untouched}
+        kept = {tied.get(t, t) for t in untouched}  # if one copy stays, all do
+        kinds = {t: kind for t, kind in spec.weights(operators).items() if tied.get(t, t) not in kept}
         self.scales: dict[int, Scale] = {}
         self.kernels: dict[int, Kernel] = {}
         self.biases: dict[int, Bias] = {}
@@ -172,15 +175,21 @@ class Simulation:
         tensors = self.spec.main.tensors
         for tensor, kind in kinds.items():
             integers, described = self.spec.integers(tensor), tensors[tensor]
-            name = f"weight_{tensor}"
+            name, first = f"weight_{tensor}", self._tied.get(tensor, tensor)
             if kind == "kernel":
-                self.kernels[tensor] = Kernel.of(integers, TensorGrid.of(described), real.get(tensor), name)
+                made = self.kernels.get(first) or Kernel.of(integers, TensorGrid.of(described), real.get(tensor), name)
+                self.kernels[tensor] = made
             elif kind == "float":
-                self.floats[tensor] = Floats.of(integers, name)
+                self.floats[tensor] = self.floats.get(first) or Floats.of(integers, name)
             elif tensor in self._factors:
-                one, other, made = (TensorGrid.of(tensors[t]) for t in self._factors[tensor])
-                scale = np.asarray(one.scale) * np.asarray(other.scale)
-                self.biases[tensor] = Bias.of(integers, scale, float(made.scale) * made.high, name)
+                self.biases[tensor] = self._bias(tensor, integers, name, self.biases.get(first))
+
+    def _bias(self, tensor: int, integers: Array, name: str, first: Bias | None) -> Bias:
+        """A bias; what training adds to it is what it adds to the ``first`` of its copies."""
+        one, other, made = (TensorGrid.of(self.spec.main.tensors[t]) for t in self._factors[tensor])
+        scale = np.asarray(one.scale) * np.asarray(other.scale)
+        found = Bias.of(integers, scale, float(made.scale) * made.high, name)
+        return found if first is None else replace(found, variable=first.variable, unit=first.unit)
 
     def _learn(self, groups: Collection[int]) -> None:
         for tensor in groups:
@@ -192,6 +201,9 @@ class Simulation:
                 np.asarray(described.scales[0]), count, high - described.zero_points[0], f"tensor_{tensor}"
             )
         for tensor in self.kernels:
+            if (first := self._tied.get(tensor)) in self.scales:
+                self.scales[tensor] = self.scales[first]
+                continue
             described = self.spec.main.tensors[tensor]
             start = np.asarray(TensorGrid.of(described).scale)
             count = int(np.prod(described.shape)) // max(1, start.size)

@@ -282,7 +282,8 @@ def test_biases_mean_the_same_once_channels_share_a_scale(kind: str, activations
     path.write_bytes(graph.pack(tree))
     content, given = quantized(path, activations)
     spec, kernel = specification.Specification.read(content), graph.describe(tree)[0].tensors[operator.inputs[1]].name
-    even = mending.mended(spec, {t.index: shared for t in spec.main.tensors if t.name == kernel and t.constant_bytes})
+    real = {t.index: shared for t in spec.main.tensors if t.name == kernel and t.constant_bytes}
+    even, _ = mending.mended(spec, real, [])
     assert even is not spec
     found = []
     for name, made in (("spec", spec.content), ("even", even.content)):
@@ -334,3 +335,65 @@ def weights_of(path: Path) -> dict[str, Any]:
 def test_settings_for_floats_are_refused(name: str, value: Any, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=name):
         applied(task(networks.classifier(tmp_path / "float.tflite"), **{name: value}), tmp_path / "out")
+
+
+def unrolled(path: Path, change: Any, steps: int = 3) -> Path:
+    """Vectors [1, 6] → the same dense layer again and again, as constants of their own, → [1, 4]."""
+    net = networks.Network()
+    x = net.input("x", (1, 6))
+    for step in range(steps):
+        kernel = net.constant(f"k{step}", change(networks.weights(6, 6, seed=1)).astype(np.float32))
+        bias = net.constant(f"b{step}", networks.weights(6, 1, seed=2).ravel())
+        x = net.operator("FULLY_CONNECTED", [x, kernel, bias], (1, 6), kind="FullyConnectedOptions")
+        x = net.operator("TANH", [x], (1, 6))
+    last = [x, net.constant("k", networks.weights(4, 6, seed=3)), net.constant("b", np.zeros(4, np.float32))]
+    return net.save(path, net.operator("FULLY_CONNECTED", last, (1, 4), kind="FullyConnectedOptions"))
+
+
+KINDS_OF_COPIES = ("plain", "pruned", "clustered")
+QUICK_COPIES = {("pruned", "int8"), ("clustered", "int4"), ("plain", "int16x8")}
+
+
+@pytest.mark.parametrize(
+    ("kind", "precision"),
+    [
+        pytest.param(kind, precision, marks=() if (kind, precision) in QUICK_COPIES else pytest.mark.study)
+        for precision in ("int8", "int16x8", "int4", "dynamic-int8")
+        for kind in KINDS_OF_COPIES
+    ],
+)
+def test_the_steps_of_an_unrolled_loop_keep_their_weights_in_common(kind: str, precision: str, tmp_path: Path) -> None:
+    """Also if the quantizer rounded them differently, as learned rounding does."""
+    changes: dict[str, Any] = {
+        "plain": lambda w: w,
+        "pruned": lambda w: np.where(np.abs(w) < np.median(np.abs(w)), 0, w),
+        "clustered": lambda w: np.rint(w / np.abs(w).max() * 2) / 4,
+    }
+    path = unrolled(tmp_path / "float.tflite", changes[kind])
+    teacher = unrolled(tmp_path / "teacher.tflite", lambda w: 1.5 * w)
+    given = task(path, teacher, precision=precision, holdout=0.0, rates=1, learning_rate=3e-3)
+    bits = {"int4": 4, "dynamic-int8": 8}
+    content = (
+        with_integer_weights(path, bits[precision])[0]
+        if precision in bits
+        else quantized(path, "int16" if precision == "int16x8" else "int8")[0]
+    )
+    tree = graph.parse(content, path)
+    second = next(t for t in graph.describe(tree)[0].tensors if t.name == "k1" and t.constant_bytes)
+    edit.set_constant(tree, second.index, np.clip(stored.integers(tree, 0, second) + 1, -7, 7).astype(np.int8))
+    Path(str(given.specification)).write_bytes(graph.pack(tree))
+    made = applied(given, tmp_path / "out")
+    assert made.figures == {"equal_integers_of_the_worst_operator": 1, "equal_output_values": 1}
+    learned, floats = weights_of(tmp_path / "out" / str(made.learned)), _constants(tmp_path / "out" / made.file)
+    described = {t.name: t for t in graph.read(tmp_path / "out" / str(made.learned))[0].tensors}
+    before = {t.name: t for t in graph.read(Path(str(given.specification)))[0].tensors}
+    assert described["k0"].scales != before["k0"].scales
+    for step in range(1, 3):
+        assert np.array_equal(learned[f"k{step}"], learned["k0"])
+        assert np.array_equal(floats[f"k{step}"], floats["k0"])
+        assert np.allclose(floats[f"b{step}"], floats["b0"])
+    zeros = _constants(path)["k0"] == 0
+    assert not learned["k2"][zeros].any() or kind == "plain"
+    if kind == "clustered":
+        assert len(np.unique(learned["k2"])) <= 5
+    assert described["k1"].scales == described["k0"].scales
