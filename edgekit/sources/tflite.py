@@ -18,7 +18,7 @@ import numpy as np
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.model import Divergence, Model, Signature, SourceOptions, TensorRow, TensorSpec, Waist
 from edgekit.sources import Source, bound, bound_results
-from edgekit.waist import cutting, edit, graph, layouts, naming, sizes, state, stored
+from edgekit.waist import cutting, edit, graph, layouts, naming, sizes, sparse, state, stored
 from edgekit.waist.rows import write_rows
 from edgekit.waist.run import each, interpreter, invoke, value
 from edgekit.waist.tensors import Array, arrays, each_to_file, each_to_source, inputs_to_file, sqnr_db
@@ -68,6 +68,7 @@ class TfliteSource(Source):
         """
         with _fit(path, options) as (file, main):
             tree, content = graph.load(file), file.read_bytes()
+            spread = sparse.spread(tree)
             decoded = stored.decode(tree)
             _refuse_quantized(graph.describe(tree)[0], path)
             with _naming_what_lacks(file, main, path):
@@ -77,10 +78,11 @@ class TfliteSource(Source):
             changed: tuple[str, ...] = (
                 () if file == path else ("open dimensions or names at the boundary were filled in",)
             )
-            if decoded:
+            if spread or decoded:
                 edit.sweep(tree)
                 content = graph.pack(tree)
-                changed += (f"weights stored as {' and '.join(sorted(decoded))} were decoded to float32",)
+                forms = [*(["sparse"] if spread else []), *sorted(decoded)]
+                changed += (f"weights stored as {' and '.join(forms)} were decoded to float32",)
             (out / "waist.tflite").write_bytes(content)
             told = state.note(tree) + ((DECODED,) if set(decoded) - {"float16"} else ())
             return Waist(file="waist.tflite", signature=signature, notes=changed, warnings=told)

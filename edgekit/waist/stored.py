@@ -36,7 +36,8 @@ def precision(main: Graph) -> Precision:
 def decode(model: Any) -> Counter[str]:
     """Make float32 constants of all that is stored in fewer bits and computed with in floats, in place.
 
-    What integer operators read stays, as do integers with a scale for each block, and sparse ones.
+    What integer operators read stays, as do integers with a scale for each block, and sparse ones
+    (`edgekit.waist.sparse` spreads them out).
 
     Returns:
         How many constants were decoded, by the dtype that they were stored in.

@@ -121,11 +121,13 @@ class Judge:
         return other
 
     def noise(self, content: bytes) -> Noise:
-        """What a quantized file adds to the float network's outputs, see `Candidate`.
+        """What a quantized file adds to the float network's outputs, see `Candidate`; nothing without samples.
 
         Raises:
             Unsupported: LiteRT cannot run it, or it gives NaN or infinity.
         """
+        if not all(map(len, self._inputs.values())):
+            return np.zeros(0)
         outputs = self._trial.run(content, self._inputs)
         if not all(np.isfinite(values).all() for values in outputs.values()):
             raise _not_finite("on its own calibration samples")

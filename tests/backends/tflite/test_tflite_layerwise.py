@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from edgekit.backends.tflite import attempts
 from edgekit.backends.tflite.engines import ENGINES
+from edgekit.backends.tflite.judge import Judge
 from edgekit.backends.tflite.layerwise import fitting, grid
 from edgekit.backends.tflite.layerwise.grid import Scheme
 from edgekit.backends.tflite.layerwise.holdout import Holdout
@@ -19,7 +20,7 @@ from edgekit.backends.tflite.ranges import choose
 from edgekit.equalization import layers
 from edgekit.equalization.observing import observe
 from edgekit.errors import Unsupported
-from edgekit.waist import graph, run
+from edgekit.waist import graph, run, trial
 from edgekit.waist.stepwise import Stepwise
 from edgekit.waist.tensors import sqnr_db
 from tests import networks
@@ -239,6 +240,21 @@ def test_a_file_that_gives_nan_on_what_was_held_out_is_never_the_best() -> None:
     levels = [held.expected_db(cast("Any", one)) for one in files]
     assert levels[0] == -np.inf
     assert levels[1:] == pytest.approx([23.98, 33.98], abs=0.01)
+
+
+def test_what_drives_the_float_network_to_nan_scores_nothing(tmp_path: Path) -> None:
+    """All of it may: the mixtures of samples are inputs that nobody has seen."""
+    path = networks.classifier(tmp_path / "model.tflite")
+    main = graph.read(path)[0]
+    samples = {
+        main.tensors[index].name: values for index, values in zip(main.inputs, normal(path, 8).values(), strict=True)
+    }
+    with trial.Trial() as runs:
+        judge = Judge(runs, path, samples, runs.run(path.read_bytes(), samples))
+        nowhere = {name: np.full_like(values, np.nan) for name, values in samples.items()}
+        held = Holdout(judge, nowhere, 4)
+        assert len(judge.on(nowhere).noise(path.read_bytes())) == 0
+        assert held.expected_db(cast("Any", SimpleNamespace(content=path.read_bytes()))) == 0
 
 
 def test_too_few_samples_for_what_was_asked_are_told(tmp_path: Path) -> None:
