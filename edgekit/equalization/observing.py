@@ -20,7 +20,7 @@ KEPT_VALUES = 1 << 16
 """Values remembered for each activation, drawn evenly from all samples: 6 beyond the 99.99th percentile."""
 
 KEPT_ROWS = 1 << 15
-"""Values remembered, in whole rows, of an activation that feeds a saturating function."""
+"""Values remembered, in whole rows, of an activation that feeds a softmax."""
 
 ALL_ROWS = 1 << 21
 """The same of all of them together: a recurrent network, unrolled, has hundreds, each of few values."""
@@ -86,8 +86,8 @@ def observe(
         Unsupported: LiteRT cannot run the file.
     """
     watched = {t.index: Observed() for t in graph.tensors if t.dtype == "float32" and not t.constant_bytes}
-    functions = saturating(graph)
-    most = min(KEPT_ROWS, ALL_ROWS // max(1, len(functions)))
+    softmaxes = {index for index, name in saturating(graph).items() if name == "SOFTMAX"}
+    most = min(KEPT_ROWS, ALL_ROWS // max(1, len(softmaxes)))
     taken = np.arange(len(next(iter(inputs.values())))) if rows is None else rows
     samples = len(taken)
     random = np.random.default_rng(seed)
@@ -96,7 +96,7 @@ def observe(
         for index, seen in watched.items():
             values = run.value(made, index)
             if values is not None:
-                _look(seen, cast("Floats", values), samples, random, rows=most if index in functions else 0)
+                _look(seen, cast("Floats", values), samples, random, rows=most if index in softmaxes else 0)
                 if index in by_channel:
                     _look_by_channel(seen, cast("Floats", values))
         for name, result in _finite_outputs(made, sample):

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.equalization.observing import FINITE, Observed, saturating
+from edgekit.equalization.observing import ALL_ROWS, FINITE, KEPT_ROWS, Observed, saturating
 from edgekit.waist import fusing
+from edgekit.waist.exact import ELEMENTWISE, MOVES, Wiring
 from edgekit.waist.graph import Graph, Operator
 
 Floats = NDArray[np.floating[Any]]
@@ -34,8 +35,23 @@ NARROWEST = 1e-20
 
 def saturated(graph: Graph, activations: dict[int, Observed]) -> dict[int, Range]:
     """Ranges of the activations that feed nothing but a saturating function, whatever the method is."""
-    seen = {index: name for index, name in saturating(graph).items() if index in activations}
-    return {index: _after(name, _finite(rows)) for index, name in seen.items() if (rows := activations[index].rows)}
+    functions = {index: name for index, name in saturating(graph).items() if index in activations}
+    wiring, most = Wiring(graph), ALL_ROWS // max(1, len(functions))
+    shown = {tensor for operator in wiring.chain(graph.outputs, MOVES | ELEMENTWISE) for tensor in operator.inputs}
+    looked = {index: _rows(name, activations[index], min(KEPT_ROWS, most)) for index, name in functions.items()}
+    return {
+        index: _after(functions[index], rows, activations[index], whole=index in shown)
+        for index, rows in looked.items()
+        if rows.size
+    }
+
+
+def _rows(function: str, seen: Observed, most: int) -> Floats:
+    """What of an activation is looked at: whole rows before a softmax, else ``most`` values of whatever rows."""
+    if function == "SOFTMAX":
+        return _finite(seen.rows)
+    values = _finite(seen.values)
+    return values[:: max(1, len(values) // most)]
 
 
 def choose(
@@ -92,7 +108,7 @@ lies beyond, such as -1e9 before a maximum, is clipped."""
 
 def _finite(rows: list[Floats]) -> Floats:
     """Rows in float64, in which differences of the largest float32 are finite; what is no number counts as 0."""
-    return np.nan_to_num(np.concatenate(rows).astype(np.float64), posinf=FINITE, neginf=-FINITE)
+    return np.nan_to_num(np.concatenate(rows or [np.zeros(0)]).astype(np.float64), posinf=FINITE, neginf=-FINITE)
 
 
 def _values(seen: Observed) -> Floats:
@@ -197,14 +213,27 @@ def _logistic(rows: Floats) -> Floats:
 _FUNCTIONS: dict[str, Callable[[Floats], Floats]] = {"SOFTMAX": _softmax, "LOGISTIC": _logistic, "TANH": np.tanh}
 
 
-def _after(function: str, rows: Floats) -> Range:
-    """The range with the least squared error after a saturating function; ties go to the wider one."""
+SHOWN = 1 / 256
+"""How far a score that an app reads may be cut: a step of its own eight bits."""
+
+
+def _after(function: str, rows: Floats, seen: Observed, *, whole: bool) -> Range:
+    """The range with the least squared error after a saturating function; ties go to the wider one.
+
+    Most scores of a detector are of background, which hides in a mean what becomes of the few that it finds. So what is
+    shown as ``whole`` is cut only where the function of the extremes moves by less than `SHOWN`.
+    """
     apply = _FUNCTIONS[function]
+    ends = np.array([seen.low, seen.high])
     wanted = apply(rows)
     lows = [-3, -6, -10, -15, -20, -30, -50, *np.percentile(rows, [0, 0.01, 0.1, 1, 5, 10, 20, 40])]
     highs = [3, 6, 10, 15, 20, 30, 50, *np.percentile(rows, [60, 80, 90, 95, 99, 99.9, 99.99, 100])]
-    floor, ceiling = min(float(rows.min()), 0.0), max(float(rows.max()), 0.0)
-    pairs = {(max(float(a), floor), min(float(b), ceiling)) for a in lows for b in highs if a <= 0 <= b}
+    floor, ceiling = min(seen.low, 0.0), max(seen.high, 0.0)
+    pairs = {
+        (max(float(a), floor), min(float(b), ceiling)) for a in (*lows, floor) for b in (*highs, ceiling) if a <= 0 <= b
+    }
+    if whole and function != "SOFTMAX":
+        pairs = {pair for pair in pairs if np.abs(apply(np.clip(ends, *pair)) - apply(ends)).max() <= SHOWN}
     best, least = (floor, ceiling), np.inf
     for low, high in sorted(pairs | {best}, key=lambda pair: pair[0] - pair[1]):
         error = float(((apply(rounded(rows, low, high)) - wanted) ** 2).mean())

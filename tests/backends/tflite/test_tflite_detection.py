@@ -111,3 +111,53 @@ def test_scores_count_as_much_as_boxes_whatever_boxes_are_made_of(order: str, le
         got = wanted.copy()
         got[:, :, place] = 0
         assert judge._noise(got, wanted, found).sum() == pytest.approx(0.5)
+
+
+PLACES, KINDS = 600, 12
+
+
+def rare(path: Path, function: str, last: str) -> Path:
+    """Scores of ``[1, places, kinds]``, or ``[1, kinds, places]``: background nearly everywhere."""
+    net = networks.Network()
+    x = net.input("x", (1, PLACES, 16))
+    bias = np.full(KINDS, -9.0, np.float32)
+    if function == "SOFTMAX":
+        bias[0] = 0
+    held = net.constant("w", networks.weights(KINDS, 16, seed=1)), net.constant("b", bias)
+    shape: tuple[int, ...] = (1, PLACES, KINDS)
+    y = net.operator("FULLY_CONNECTED", [x, *held], shape, kind="FullyConnectedOptions", keepNumDims=True)
+    if last == "places":
+        shape = (1, KINDS, PLACES)
+        order = net.constant("order", np.array([0, 2, 1], np.int32))
+        y = net.operator("TRANSPOSE", [y, order], shape, kind="TransposeOptions")
+    options: dict[str, Any] = {"kind": "SoftmaxOptions", "beta": 1.0} if function == "SOFTMAX" else {}
+    return net.save(path, net.operator(function, [y], shape, name="y", **options))
+
+
+def objects(count: int, seed: int) -> dict[str, Any]:
+    """In every fourth sample three places of 600 where one kind is likely."""
+    random, weights = np.random.default_rng(seed), networks.weights(KINDS, 16, seed=1)
+    x = random.standard_normal((count, 1, PLACES, 16)).astype(np.float32) * np.float32(0.3)
+    for sample in range(0, count, 4):
+        for place in random.integers(0, PLACES, 3):
+            row = weights[random.integers(1, KINDS)]
+            x[sample, 0, place] = row / (row @ row) * (9 + random.uniform(-1.5, 2.5))
+    return {"source_x": x}
+
+
+@pytest.mark.parametrize(("function", "last"), [("LOGISTIC", "kinds"), ("LOGISTIC", "places"), ("SOFTMAX", "kinds")])
+@pytest.mark.parametrize("count", [12, 48])
+def test_what_a_detector_finds_is_found_though_background_is_nearly_all(
+    function: str, last: str, count: int, tmp_path: Path
+) -> None:
+    path = rare(tmp_path / "m.tflite", function, last)
+    made, fresh = Quantized(path, objects(count, 0), tmp_path / "made"), objects(64, 9)
+    (wanted,), (got,) = made.wanted(fresh).values(), made.outputs(fresh).values()
+    if function == "SOFTMAX":
+        wanted, got = wanted[..., 1:], got[..., 1:]
+    found = wanted > 0.2
+    assert found.sum() > 30
+    assert np.mean(got[found] > 0.2) >= 0.9
+    assert np.mean(got > 0.2) <= 1.1 * np.mean(found)
+    assert np.abs(got - wanted)[found].mean() < 0.03
+    assert got.max() > 0.9 * wanted.max()

@@ -33,12 +33,14 @@ ANY = st.one_of(
 def test_any_activation_gets_a_range(values: list[float], method: str, function: str, samples: int) -> None:
     seen = observing.Observed()
     for _ in range(samples):
-        observing._look(seen, np.array([values], np.float32), samples, np.random.default_rng(0), rows=bool(function))
+        rows = function == "SOFTMAX"
+        observing._look(seen, np.array([values], np.float32), samples, np.random.default_rng(0), rows=rows)
     if seen.low > seen.high:  # nothing finite was seen, and the activation is left out
         return
     if function:
-        low, high = ranges._after(function, ranges._finite(seen.rows))
-        assert -np.inf < low <= 0 <= high < np.inf
+        for whole in (False, True):
+            low, high = ranges._after(function, ranges._rows(function, seen, 1000), seen, whole=whole)
+            assert -np.inf < low <= 0 <= high < np.inf
     low, high = ranges.choose(Graph(tensors=(), operators=(), inputs=(0,), outputs=(0,)), {0: seen}, method)[0]
     assert low <= 0 <= high
     assert low < high
