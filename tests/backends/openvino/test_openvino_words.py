@@ -99,7 +99,7 @@ def test_trials_are_judged_on_other_samples_by_what_goes_into_the_softmax(waist:
     assert (chosen, asked) == (("a", "x"), [("a", "x"), ("b", "x"), ("a", "y")])
     assert set(levels.values()) == {control.MOST_DB}
     assert choice.best(floats, make, ("b",), ("y",), parts) == (("b", "y"), {})
-    assert len(choice._told(floats, list(choice._saturated(floats))).outputs) == len(floats.outputs) + 1
+    assert len(choice._told(floats, choice._hidden(floats)).outputs) == len(floats.outputs) + 1
     assert control.macs(floats) < control.MOST_MACS
 
 
@@ -180,3 +180,33 @@ def test_what_a_target_says_of_biases_stands() -> None:
     assert NncfSettings(fast_bias_correction=False).biases == ("learned",)
     assert NncfSettings(fast_bias_correction=False, weights="nearest").biases == ("nearest",)
     assert NncfSettings(ranges="least-squares", range_estimator="nncf").estimator == "histogram"
+
+
+def detector(joins: int, *, moved: bool) -> Any:
+    """Boxes in pixels joined with scores, at the end of one head or of several, the boxes an output as well."""
+    x = operators.parameter([1, 6, 8], np.float32, name="x")
+    heads = []
+    for head in range(joins):
+        boxes = operators.multiply(x, operators.constant(np.float32(100 + head)))
+        joined = operators.concat([boxes, operators.sigmoid(x)], axis=1)
+        heads.append(operators.transpose(joined, operators.constant(np.array([0, 2, 1]))) if moved else joined)
+    last = heads[0] if joins == 1 else operators.concat(heads, axis=1)
+    return ov.Model([last, boxes], [x])
+
+
+@pytest.mark.parametrize("moved", [False, True])
+@pytest.mark.parametrize("joins", [1, 2, 3])
+def test_ways_are_judged_by_scores_beside_boxes(joins: int, *, moved: bool) -> None:
+    floats = detector(joins, moved=moved)
+    samples = [{"x": np.random.default_rng(seed).standard_normal((1, 6, 8)).astype(np.float32)} for seed in range(6)]
+    judge = choice.HeldOutJudge(floats, choice.Trials(samples, samples, []))
+    made = floats.clone()
+    assert judge(made) == control.MOST_DB
+    for node in made.get_ordered_ops():
+        if node.get_type_name() == "Sigmoid":
+            lost = operators.multiply(node.output(0), operators.constant(np.float32(0)))
+            for target in node.output(0).get_target_inputs():
+                if target.get_node().get_type_name() == "Concat":
+                    target.replace_source_output(lost.output(0))
+    assert judge(made) < 10
+    assert control.closeness(floats, samples)(made) > 30

@@ -7,7 +7,7 @@ Mixtures of the samples that judge count as well (`edgekit.waist.mixtures`), eac
 spectrograms of a wake word 8 judge, which is too few: they took ranges 6 dB worse than others on 22 more.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,8 +49,12 @@ BETWEEN_MACS = 1.2e10
 FEWEST_BETWEEN = 4
 """Mixtures that judge however large the network is."""
 
-SATURATING = frozenset({"Sigmoid", "Softmax"})
-"""Operators whose results hide what comes before them: of most samples they tell that one class is sure."""
+HIDING = frozenset({"Concat", "Sigmoid", "Softmax"})
+"""Operators whose results hide what comes before them.
+
+Saturated ones tell of most samples that one class is sure; and where boxes in pixels are joined with scores, the boxes
+have all of the energy.
+"""
 
 PASSED = frozenset({"Convert", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
 
@@ -94,7 +98,7 @@ class HeldOutJudge:
     """
 
     def __init__(self, floats: Any, samples: Trials) -> None:
-        self._seen = list(_saturated(floats))
+        self._seen = _hidden(floats)
         sets = [found for found in (samples.judging, samples.between) if found]
         self._judges = [control.closeness(_told(floats, self._seen), found) for found in sets]
         self._counts = [min(len(found), control.SAMPLES) for found in sets]
@@ -161,19 +165,28 @@ def _plainest(levels: dict[Way, float]) -> Way:
     return next(way for way, level in levels.items() if level >= max(levels.values()) - TIE_DB)
 
 
-def _saturated(model: Any) -> Iterator[str]:
-    """The operators at the ends of a network that saturate, by name."""
-    for result in model.get_results():
-        node = result.input_value(0).get_node()
-        while node.get_type_name() in PASSED:
-            node = node.input_value(0).get_node()
-        if node.get_type_name() in SATURATING:
-            yield node.get_friendly_name()
+def _hidden(model: Any) -> list[tuple[str, int]]:
+    """What operators at the ends of a network hide, saturating or joining: their names, and which of their inputs."""
+    waiting = [result.input_value(0).get_node() for result in model.get_results()]
+    found, seen = dict[tuple[str, int], tuple[str, int]](), set[str]()
+    while waiting:
+        node = waiting.pop()
+        kind, values = node.get_type_name(), node.input_values()
+        if node.get_friendly_name() in seen:
+            continue
+        seen.add(node.get_friendly_name())
+        for place, value in enumerate(values if kind in HIDING else ()):
+            port = value.get_node().get_friendly_name(), value.get_index()
+            if value.get_element_type().is_real():
+                found.setdefault(port, (node.get_friendly_name(), place))
+        waiting += [value.get_node() for value in values if kind == "Concat"]
+        waiting += [value.get_node() for value in values[:1] if kind in PASSED]
+    return list(found.values())
 
 
-def _told(model: Any, saturated: list[str]) -> Any:
-    """A copy of a model that also tells what goes into such operators."""
+def _told(model: Any, hidden: list[tuple[str, int]]) -> Any:
+    """A copy of a model that also tells what is hidden."""
     copy = model.clone()
     nodes = {node.get_friendly_name(): node for node in copy.get_ordered_ops()}
-    copy.add_outputs([nodes[name].input_value(0) for name in saturated if name in nodes])
+    copy.add_outputs([nodes[name].input_value(place) for name, place in hidden if name in nodes])
     return copy
