@@ -4,6 +4,7 @@ All arrays are ``[N, *shape]`` in the source's layout and dtype.
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,8 +76,16 @@ def _axis(values: Array, came: Made | None) -> int | None:
     return None if came is None or came.shares is None or values.dtype.kind != "f" else came.shares + 1
 
 
-def choices(expected: Array, got: Array, came: Made | None) -> tuple[Array, Array] | None:
-    """What both sides choose, ``[choices]``; None if the output does not choose.
+class Choices(NamedTuple):
+    """What both sides choose, ``[choices]`` each; places where both choose the ``background`` are left out."""
+
+    wanted: Array
+    chosen: Array
+    background: int | None = None
+
+
+def choices(expected: Array, got: Array, came: Made | None) -> Choices | None:
+    """What both sides choose; None if the output does not choose.
 
     An output of scores for each sample chooses once in a sample; behind a softmax it chooses at every step or place.
     What fills more than half of these is background (a blank, no object): where both sides choose that, they choose
@@ -89,11 +98,11 @@ def choices(expected: Array, got: Array, came: Made | None) -> tuple[Array, Arra
         np.concatenate([values[rows].argmax(axis).ravel() for rows in pieces(values)]) for values in (expected, got)
     ]
     wanted, chosen = sides
-    commonest = np.bincount(wanted).argmax()
+    commonest = int(np.bincount(wanted).argmax())
     told = (wanted != commonest) | (chosen != commonest)
     if is_classes(expected) or 2 * np.count_nonzero(wanted == commonest) <= len(wanted) or not told.any():
-        return wanted, chosen
-    return wanted[told], chosen[told]
+        return Choices(wanted, chosen)
+    return Choices(wanted[told], chosen[told], commonest)
 
 
 def is_choices(values: Array) -> bool:
@@ -127,7 +136,7 @@ def _top1_agreement(expected: Array, got: Array, came: Made | None) -> float | N
     if is_choices(expected):
         return share_same(expected, got)
     both = choices(expected, got, came)
-    return None if both is None else float(np.mean(both[0] == both[1]))
+    return None if both is None else float(np.mean(both.wanted == both.chosen))
 
 
 FEWEST_OF_A_CLASS = 5
@@ -148,9 +157,9 @@ def far_off(expected: Array, got: Array, came: Made | None = None) -> tuple[Clas
     both = choices(expected, got, came)
     if both is None:
         return ()
-    wanted, same = both[0], both[0] == both[1]
+    wanted, same = both.wanted, both.wanted == both.chosen
     overall, found = float(same.mean()), []
-    for index in np.unique(wanted[~same]):
+    for index in np.setdiff1d(wanted[~same], [] if both.background is None else [both.background]):
         own = same[wanted == index]
         share = float(own.mean())
         if len(own) >= FEWEST_OF_A_CLASS and share <= overall - FAR_OFF and interval(share, len(own))[1] < overall:

@@ -148,3 +148,16 @@ def test_an_agreement_of_few_samples_is_told_with_its_interval(count: int, wrong
     remarks = verify.judge(case, {"y": expected}, {"y": got}).verification.remarks
     assert told in " ".join(remarks)
     assert bool(told) == any("in others" in remark for remark in remarks)
+
+
+@pytest.mark.parametrize("background", [0.0, 0.9])
+def test_a_class_that_is_lost_at_its_steps_is_told_and_background_is_none(background: float) -> None:
+    """Where background is found as something else, that is no class that is lost."""
+    expected = steps(background, axis=2)
+    got, chosen = expected.copy(), expected.argmax(-1)
+    lost, extra = chosen == 5, (chosen == 0) & (np.random.default_rng(3).random(chosen.shape) < 0.02)
+    for places, shown in ((lost, 3), (extra, 7)):
+        got[places] = np.eye(9, dtype=np.float32)[shown]
+    found = verify.compare({"y": expected}, {"y": got}, {"y": Made(shares=2)})[0].classes
+    assert [(one.index, one.agreement) for one in found] == [(5, 0.0)]
+    assert found[0].samples == lost.sum()
