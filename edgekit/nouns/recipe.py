@@ -189,5 +189,6 @@ def name_of(settings: PassSettings) -> str:
 def shown(settings: PassSettings) -> str:
     """A pass with those of its settings that are not the usual ones, for people."""
     usual, said = msgspec.structs.asdict(type(settings)()), msgspec.structs.asdict(settings)
-    told = ", ".join(f"{key} {value}" for key, value in said.items() if value != usual[key])
+    words = {key: "+".join(value) or "none" if isinstance(value, tuple) else value for key, value in said.items()}
+    told = ", ".join(f"{key} {words[key]}" for key, value in said.items() if value != usual[key])
     return f"{name_of(settings)} ({told})" if told else name_of(settings)

@@ -12,7 +12,7 @@ from edgekit.engine.session import Session
 from edgekit.engine.store import Answer, digest_of, file_digest
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.building import Built
-from edgekit.nouns.model import Signature, SourceOptions, TensorSpec, Waist
+from edgekit.nouns.model import CALIBRATED, Signature, SourceOptions, TensorSpec, Waist
 from edgekit.nouns.recipe import (
     Cluster,
     Distill,
@@ -32,6 +32,7 @@ from edgekit.steps import compilation, conversion, evidence, optimization, readi
 from edgekit.steps.conversion import Subject
 from edgekit.steps.data import BuildData
 from edgekit.steps.evidence import Evidence
+from edgekit.steps.reading import OpenedNetwork
 from edgekit.steps.sampling import SAMPLES, content
 
 INT8 = Variant(file="model_int8.tflite", backend="tflite", precision="int8", io="float32", use="what is trained for")
@@ -85,6 +86,16 @@ def through(session: Session, subject: Subject, passes: tuple[PassSettings, ...]
     for settings in passes:
         stage = _next(session, stage, settings, course)
     return stage
+
+
+def require_floats(session: Session, network: OpenedNetwork, passes: tuple[PassSettings, ...]) -> None:
+    """Refuse a file of integers that is to be trained before samples are asked to fit its integers.
+
+    Raises:
+        Unsupported: it is one.
+    """
+    if passes and network.model.format == "tflite" and network.model.precision in CALIBRATED:
+        conversion.to_waist(session, network)
 
 
 def _float_form(subject: Subject) -> Answer[Waist]:

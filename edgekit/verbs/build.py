@@ -151,6 +151,7 @@ def _prepare(session: Session, project: Project, model: Path, planned: Plan, in_
             place="--calibration",
             fix=f"add --calibration PATH (.npz, .npy, .csv, a folder of images){_without_data(planned)}",
         )
+    passing.require_floats(session, network, planned.recipe.passes)
     loaded = data.load(session, project, network.model.signature, in_memory.files)
     subject = conversion.subject(session, network, planned.variants, loaded.samples)
     if subject.finished and project.io is not None:

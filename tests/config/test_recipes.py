@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from edgekit.config import recipes
 from edgekit.errors import InputError
 from edgekit.nouns.model import FLOATS, Precision
-from edgekit.nouns.recipe import PassSettings, Qat, name_of
+from edgekit.nouns.recipe import PassSettings, Qat, name_of, shown
 
 BUILT_IN = {
     "ptq", "qat", "prune-channels30", "prune-channels50", "prune-channels50-qat", "prune50", "dynamic-prune50-qat",
@@ -128,3 +128,8 @@ def test_a_shortcut_trains_the_integers_of_the_files_that_are_wanted(precision: 
 
 def test_every_pass_has_a_place_in_the_order() -> None:
     assert {name_of(kind()) for kind in PassSettings.__args__} == set(recipes.ORDER)
+
+
+def test_a_pass_is_shown_without_python_s_own_signs() -> None:
+    assert shown(Qat(augmentation=("flip", "crop"), epochs=2)) == "qat (epochs 2, augmentation flip+crop)"
+    assert shown(Qat(augmentation=())) == "qat (augmentation none)"

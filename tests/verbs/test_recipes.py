@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from edgekit.config import Project, project
-from edgekit.engine import unfinished
+from edgekit.engine import registry, unfinished
 from edgekit.engine.session import Session
 from edgekit.engine.store import Store
-from edgekit.errors import InputError
+from edgekit.errors import InputError, Unsupported
 from edgekit.host import events
 from edgekit.nouns.recipe import FineTune, Prune, Weighed
 from edgekit.nouns.results import Result
@@ -21,6 +21,7 @@ from edgekit.verbs.compress import Compressed
 from edgekit.verbs.diagnose import DiagnosisRequest
 from edgekit.verbs.planning import plan
 from edgekit.waist import graph
+from tests import networks
 from tests.verbs.test_flow import DIGITS, MODEL, Watch
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("kept_workers")]
@@ -102,8 +103,6 @@ def test_diagnose_asks_for_the_network_that_was_trained(place: Path, built: tupl
 
 
 def test_a_teacher_of_another_form_is_refused(place: Path, tmp_path: Path) -> None:
-    from tests import networks  # noqa: PLC0415
-
     teacher = networks.classifier(tmp_path / "teacher.tflite")
     with pytest.raises(InputError, match=r"teacher\.tflite cannot be the teacher of model\.keras: its input"):
         ran(
@@ -118,6 +117,22 @@ def test_samples_that_do_not_fit_are_refused_before_anything_is_trained(place: P
     with pytest.raises(InputError):
         ran(place, compress.compress, wanted(place, data=str(tmp_path / "other.npz")), tmp_path / "out.tflite")
     assert not (tmp_path / "out.tflite").exists()
+
+
+@pytest.mark.parametrize("verb", [build.build, compress.compress])
+def test_integers_are_no_source_whatever_samples_there_are(verb: Any, place: Path, tmp_path: Path) -> None:
+    """Samples of the float network do not fit either; to convert them would help nobody."""
+    path = networks.classifier(tmp_path / "float.tflite")
+    job = networks.job(path, "int8", calibration=networks.samples(networks.signature(path), 16), io="int8")
+    registry.leaf("backends", "tflite").build(job, "integers.tflite", tmp_path)
+    np.savez(tmp_path / "data.npz", image=np.random.default_rng(0).standard_normal((64, 8, 8, 3)))
+    found = wanted(place, data=str(tmp_path / "data.npz"), targets=("android",), output_folder=str(tmp_path / "out"))
+    more = [tmp_path / "out.tflite"] if verb is compress.compress else []
+    with (
+        Session(Store(place / "cache"), place / "log.txt", Watch()) as session,
+        pytest.raises(Unsupported, match="quantized already"),
+    ):
+        verb(session, found, tmp_path / "integers.tflite", *more)
 
 
 def test_facts_that_a_pass_does_not_heed_do_not_tell_targets_apart() -> None:
