@@ -14,7 +14,7 @@ from edgekit.channels.cells import Axes
 from edgekit.channels.cutting import Rest
 from edgekit.channels.dependencies import Dependencies, Family
 from edgekit.errors import InputError
-from edgekit.waist import cost, graph
+from edgekit.waist import copies, cost, graph
 
 LEVELS = 4
 """How many counts a layer can have at least: of narrow ones the multiple is halved until it has."""
@@ -83,13 +83,17 @@ def _varying(dependencies: Dependencies, of: str) -> Spend:
     if of == "macs":
         products = [operator for operator in dependencies.graph.operators if operator.name in cost.PRODUCTS]
         return lambda rest: float(sum(macs(dependencies, rest, operator) for operator in products))
-    tensors, constants = dependencies.graph.tensors, defaultdict[int, list[Axes]](list)
+    constants = defaultdict[Hashable, list[Axes]](list)
+    kinds: dict[Hashable, graph.Tensor] = {}
     for use, axes in dependencies.constants.items():
-        constants[dependencies.operand(use)].append(axes)
+        tensor = dependencies.graph.tensors[dependencies.operand(use)]
+        key = copies.key(dependencies.tree, 0, tensor.index)
+        kinds.setdefault(key, tensor)
+        constants[key].append(axes)
     if of == "parameters":
-        counted = [axes for index, axes in constants.items() if cost.is_parameter(tensors[index])]
+        counted = [axes for key, axes in constants.items() if cost.is_parameter(kinds[key])]
         return lambda rest: float(sum(prod(shape) for axes in counted for shape in _shapes(rest, axes)))
-    sizes = [(axes, np.dtype(tensors[index].dtype).itemsize) for index, axes in constants.items()]
+    sizes = [(axes, np.dtype(kinds[key].dtype).itemsize) for key, axes in constants.items()]
     return lambda rest: float(
         sum(_aligned(size * prod(shape)) for axes, size in sizes for shape in _shapes(rest, axes))
     )

@@ -12,7 +12,7 @@ from edgekit.channels.cells import Axes, Ids
 from edgekit.channels.dependencies import Dependencies, Use
 from edgekit.channels.mending import MENDED
 from edgekit.channels.site import Place
-from edgekit.waist import edit, graph
+from edgekit.waist import copies, edit, graph
 from edgekit.waist.tensors import Array
 
 Kept = NDArray[np.bool_]
@@ -59,6 +59,7 @@ def cut(dependencies: Dependencies, gone: Collection[int]) -> Any:
     for index, axes in dependencies.tensors.items():
         main.tensors[index].shape = np.array(what.shape(axes), np.int32)
     _write_all(tree, dependencies, dict(_changes(what, tree)))
+    copies.share(tree)
     edit.sweep(tree)
     return tree
 

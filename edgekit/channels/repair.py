@@ -6,6 +6,7 @@ networks", ICCV 2017). Where a ReLU follows, only what passes it counts, as in Z
 convolutional networks for classification and detection", 2015; see `edgekit.channels.targets`. No labels, no gradients.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -19,7 +20,7 @@ from edgekit.channels.dependencies import Dependencies
 from edgekit.channels.least_squares import PIECE, Moments, Ridge, Rows, parts, spanned
 from edgekit.channels.linear import Linear, Matrix
 from edgekit.channels.walking import ActivationWalk
-from edgekit.waist import edit, graph
+from edgekit.waist import copies, edit, graph
 from edgekit.waist.ordering import evenly
 from edgekit.waist.tensors import Array
 
@@ -49,18 +50,21 @@ def repair(rest: Rest, tree: Any, samples: Mapping[int, Array]) -> int:
     """
     whole = rest.dependencies
     before, after = ActivationWalk(whole.tree, samples), ActivationWalk(tree, samples)
-    count = 0
+    count, reads = 0, _reads(whole)
     for operator in before.through("least squares, layer by layer"):
         layer = linear.described(operator, whole.graph.tensors)
-        if layer is not None and _alone(whole, operator):
+        if layer is not None and all(reads[t] == 1 for t in operator.inputs[1:] if t >= 0):
             count += _repaired(layer, rest, tree, before, after)
         after.run(operator.index)
     return count
 
 
-def _alone(whole: Dependencies, operator: graph.Operator) -> bool:
-    """Whether nobody else reads its weights."""
-    return all(len(whole.readers(tensor)) == 1 for tensor in operator.inputs[1:] if tensor >= 0)
+def _reads(whole: Dependencies) -> Mapping[int, int]:
+    """By tensor how often it, or a copy of it, is read: what several layers share is not solved for one of them."""
+    read = [tensor for operator in whole.graph.operators for tensor in operator.inputs if tensor >= 0]
+    keys = {tensor: copies.key(whole.tree, 0, tensor) for tensor in read}
+    counts = Counter(keys[tensor] for tensor in read)
+    return {tensor: counts[key] for tensor, key in keys.items()}
 
 
 def _repaired(layer: Linear, rest: Rest, tree: Any, before: ActivationWalk, after: ActivationWalk) -> bool:

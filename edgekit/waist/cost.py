@@ -2,7 +2,7 @@
 
 import gzip
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterator
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.nouns.model import Cost
-from edgekit.waist import graph
+from edgekit.waist import copies, graph
 from edgekit.waist.graph import Graph, Operator, Tensor
 from edgekit.waist.loops import trips
 
@@ -120,16 +120,20 @@ CALLED = {
 
 def parameters(model: Any) -> int:
     """How many parameters, as `count` counts them, an object tree has."""
-    return sum(_parameters(subgraph) for subgraph in graph.describe(model))
+    return sum(prod(tensor.shape) for _, tensor in _held(model))
 
 
-def _parameters(subgraph: Graph) -> int:
-    used = {index for operator in subgraph.operators for index in operator.inputs}
-    return sum(
-        prod(tensor.shape)
-        for tensor in subgraph.tensors
-        if tensor.index in used and tensor.constant_bytes and is_parameter(tensor)
-    )
+def _held(model: Any) -> Iterator[tuple[int, Tensor]]:
+    """The constants that hold parameters with their subgraphs, each weight once."""
+    seen = set[Hashable]()
+    for place, subgraph in enumerate(graph.describe(model)):
+        used = {index for operator in subgraph.operators for index in operator.inputs}
+        for tensor in subgraph.tensors:
+            if tensor.index not in used or not tensor.constant_bytes or not is_parameter(tensor):
+                continue
+            if (key := copies.key(model, place, tensor.index)) not in seen:
+                seen.add(key)
+                yield place, tensor
 
 
 def is_parameter(constant: Tensor) -> bool:
@@ -145,12 +149,10 @@ def zeros(path: Path) -> float:
     """
     model = graph.load(path)
     zero = all_ = 0
-    for index, subgraph in enumerate(graph.describe(model)):
-        used = {tensor for operator in subgraph.operators for tensor in operator.inputs}
-        for tensor in subgraph.tensors:
-            values = graph.constant(model, index, tensor.index) if tensor.index in used else None
-            if values is not None and is_parameter(tensor):
-                zero, all_ = zero + values.size - int(np.count_nonzero(values)), all_ + values.size
+    for place, tensor in _held(model):
+        values = graph.constant(model, place, tensor.index)
+        if values is not None:
+            zero, all_ = zero + values.size - int(np.count_nonzero(values)), all_ + values.size
     return zero / max(1, all_)
 
 

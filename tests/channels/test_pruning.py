@@ -92,6 +92,42 @@ def test_a_constant_that_is_no_longer_shared_counts_twice(of: str, tmp_path: Pat
     assert spent == pytest.approx(getattr(cost.count(path), of), rel=0.01 if of == "bytes" else 0)  # beside its name
 
 
+def unrolled(net: Layers, x: int) -> int:
+    """A loop of three steps, whose weights are tensors of their own on one buffer, as converters write them."""
+    x = net.one("TANH", net.dense(x, 12))
+    seed = net._seed
+    for _ in range(3):
+        net._seed = seed
+        x = net.one("TANH", net.dense(x, 12))
+    first, *others = (o for o in net.net.subgraph.operators[2:] if len(o.inputs) == 3)
+    tensors = net.net.subgraph.tensors
+    for other in others:
+        for slot in (1, 2):
+            tensors[other.inputs[slot]].buffer = tensors[first.inputs[slot]].buffer
+    return net.dense(x, 5)
+
+
+@pytest.mark.parametrize("of", ["macs", "parameters", "bytes"])
+@pytest.mark.parametrize("repaired", [False, True])
+def test_the_steps_of_an_unrolled_loop_keep_their_weights_in_common(of: str, repaired: bool, tmp_path: Path) -> None:
+    found = network(unrolled, tmp_path, 1, 8)
+    whole = cost.count(tmp_path / "network.tflite")
+    assert whole.parameters == (8 + 1) * 12 + (12 + 1) * 12 + (12 + 1) * 5
+    path = tmp_path / "cut.tflite"
+    path.write_bytes(pruned(found, goal(found, 0.3, of), repaired=repaired))
+    after = cost.count(path)
+    tree = graph.load(path)
+    main = graph.describe(tree)[0]
+    steps = [o for o in main.operators if o.name == "FULLY_CONNECTED"][1:4]
+    kernels = [graph.constant(tree, 0, step.inputs[1]) for step in steps]
+    assert all(np.array_equal(kernel, kernels[0]) for kernel in kernels)
+    assert len({tree.subgraphs[0].tensors[step.inputs[1]].buffer for step in steps}) == 1
+    assert getattr(after, of) <= 0.7 * getattr(whole, of) + (16 if of == "bytes" else 0)
+    left = main.tensors[steps[0].inputs[1]].shape[0]
+    assert left < 12
+    assert after.parameters == (8 + 1) * left + (left + 1) * left + (left + 1) * 5
+
+
 @pytest.mark.parametrize("of", ["macs", "parameters", "bytes"])
 def test_a_budget_is_met_and_no_more(channels: Dependencies, of: str, tmp_path: Path) -> None:
     path = tmp_path / "pruned.tflite"
