@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgekit.errors import InputError
 from edgekit.nouns.verification import Agreement, ClassAgreement, Made
 from edgekit.verify import collapse, parts
+from edgekit.verify.movement import moved_db
 from edgekit.waist.rows import pieces
 from edgekit.waist.tensors import Array, blocks, sqnr_db
 
@@ -43,6 +44,7 @@ def _agreement(name: str, expected: Array, got: Array, made: Mapping[str, Made] 
         output=name,
         identical=identical,
         sqnr_db=None if identical else sqnr_db(expected, got, undefined=True),
+        moved_db=None if identical else moved_db(expected, got),
         max_abs_error=max((_max_abs_error(a, b) for a, b in blocks(expected, got)), default=0.0),
         cosine=_cosine(expected, got),
         top1_agreement=_top1_agreement(expected, got, came),

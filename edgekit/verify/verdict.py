@@ -14,12 +14,12 @@ from edgekit.nouns.verification import (
     Verdict,
     Verification,
 )
-from edgekit.verify import agreement, metrics, parts, probes
-from edgekit.verify.case import Case
+from edgekit.verify import agreement, metrics, movement, parts, probes
+from edgekit.verify.case import MOST_ALIKE, Case
 from edgekit.verify.coverage import MOST
 from edgekit.verify.parts import FLOOR_DB
 from edgekit.verify.probes import Probed
-from edgekit.waist.tensors import SIGMOID_ROUNDING, Array, blocks
+from edgekit.waist.tensors import SIGMOID_ROUNDING, Array
 
 SEVERITY: dict[Verdict, int] = {"pass": 0, "warn": 1, "miss": 2, "fail": 3}
 
@@ -138,7 +138,7 @@ def _about_agreement(
         if found.max_abs_error <= most and parts.is_silent(reference[found.output], outputs[found.output])
     }
     for found in agreements:
-        if found.output in silent and not found.identical:
+        if found.output in silent and not found.identical and movement.varies(reference[found.output]):
             ends = _ends(reference[found.output])
             yield (
                 "warn",
@@ -153,7 +153,16 @@ def _about_agreement(
             told = _about_level(case.threshold_db, level, of_which, refused=exact and levels is whole)
             yield from (("warn", why) for _, why in told) if _is_shown(case) else told
     for found in judged:
+        if not exact and _is_still(found):
+            lost = f"what changes from sample to sample in output {found.output} is lost: SQNR {found.moved_db:.1f} dB"
+            yield "warn" if _is_shown(case) else "fail", lost
         yield from _about_parts(case, found)
+
+
+def _is_still(found: Agreement) -> bool:
+    """Whether an output does not tell samples apart as its source does; choices that are right show that it does."""
+    alike = found.top1_agreement is not None and found.top1_agreement >= MOST_ALIKE
+    return found.moved_db is not None and found.moved_db < FLOOR_DB and not alike
 
 
 def _is_shown(case: Case) -> bool:
@@ -239,32 +248,15 @@ def _about_answers(case: Case, reference: dict[str, Array], outputs: dict[str, A
         if len(expected) < 2 or undefined == len(expected):
             continue
         made = case.made.get(name)
-        if not _varies(expected):
+        if not movement.varies(expected):
             if made is None or made.depends:
                 yield "warn", f"the source's output {name} is the same for all samples, so that nothing was compared"
             continue
-        if not _varies(outputs[name], noise=0.0) and not parts.is_silent(expected, outputs[name]):
+        if not movement.varies(outputs[name], noise=0.0) and not parts.is_silent(expected, outputs[name]):
             yield "fail", f"output {name} is the same whatever the input"
         if _by_chance(expected, outputs[name]):
             chosen = "classes that it chooses" if made and made.shares is not None else "places of its highest values"
             yield "fail", f"output {name}: the {chosen} agree with the source's no better than by chance"
-
-
-def _varies(values: Array, noise: float = 1e-6) -> bool:
-    """Whether an output ``[N, *shape]`` changes from sample to sample by more than rounding."""
-    if values.dtype.kind != "f":
-        return bool((values != values[:1]).any())
-    change = peak = 0.0
-    for row in values:
-        for both in blocks(row, values[0]):
-            known, first = (np.nan_to_num(side, posinf=0, neginf=0) for side in both)
-            change = max(change, float(np.abs(known - first).max(initial=0.0)))
-            peak = max(peak, float(np.abs(known).max(initial=0.0)))
-    return change > noise * peak
-
-
-_FOLLOWS_DB = 10.0
-"""SQNR of what varies from which on an output follows its source: a tenth of that energy may be error."""
 
 
 def _by_chance(expected: Array, got: Array) -> bool:
@@ -273,19 +265,7 @@ def _by_chance(expected: Array, got: Array) -> bool:
         return False
     wanted, chosen = expected.argmax(axis=-1).ravel(), got.argmax(axis=-1).ravel()
     few = float(np.mean(wanted == chosen)) <= 0.5 and len(np.unique(wanted)) > 1
-    return few and agreement.kappa(wanted, chosen) <= 1e-9 and not _follows(expected, got)
-
-
-def _follows(expected: Array, got: Array) -> bool:
-    """Whether most of what varies is right; what all classes of a sample share chooses none.
-
-    Key points and other measures have a highest one too, often of two that are nearly alike.
-    """
-    with np.errstate(invalid="ignore", over="ignore"):  # what is not finite follows nothing
-        moved: Array = expected.astype(np.float64) - expected.mean(axis=0, dtype=np.float64)
-        error: Array = got.astype(np.float64) - expected.astype(np.float64)
-        own, off = (float(np.square(side - side.mean(axis=-1, keepdims=True)).sum()) for side in (moved, error))
-    return own > 10 ** (_FOLLOWS_DB / 10) * off
+    return few and agreement.kappa(wanted, chosen) <= 1e-9 and not movement.follows(expected, got)
 
 
 def _about_metric(case: Case) -> Iterator[Finding]:

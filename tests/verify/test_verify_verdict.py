@@ -257,6 +257,36 @@ def test_classes_by_chance() -> None:
     assert judged(mostly_one, np.where(mostly_one == mostly_one[0, 0, 1], 0, mostly_one)).verification.verdict == "pass"
 
 
+def shared(offset: float, db: float, shape: tuple[int, ...] = (40, 1, 50)) -> tuple[Array, Array]:
+    """An output about an offset, and a file's with so many dB of what changes."""
+    moving = RNG.normal(size=shape).astype(np.float32)
+    return moving + np.float32(offset), (at(db, moving) + offset).astype(np.float32)
+
+
+@pytest.mark.parametrize("offset", [-11.0, 5.0, 25.0])
+@pytest.mark.parametrize(("db", "verdict"), [(-3, "fail"), (1, "fail"), (20, "pass")])
+def test_what_all_samples_share_hides_no_loss(offset: float, db: float, verdict: str) -> None:
+    source, made = shared(offset, db)
+    found = judged(source, made).verification
+    assert found.verdict == verdict, found.reason
+    assert ("what changes from sample to sample" in found.reason) == (verdict == "fail")
+    assert judged(source[:6], made[:6]).verification.verdict != "fail", "so few tell no mean"
+
+
+def test_what_hardly_changes_is_not_asked_for() -> None:
+    source, made = shared(60.0, 0.0)
+    assert judged(source, made).verification.verdict == "pass"
+
+
+def test_choices_that_are_right_show_that_the_samples_are_told_apart() -> None:
+    source, _ = shared(-11.0, 20)
+    made = source.copy()
+    made[:, :, 0] -= 40 * RNG.random((40, 1))
+    source[:, :, 0] -= 100
+    made[:, :, 0] -= 100
+    assert judged(source, made).verification.verdict != "fail"
+
+
 def test_a_metric_no_better_than_chance() -> None:
     labels = LOGITS[:, 0].argmax(axis=1)
     y = {"y": LOGITS}
