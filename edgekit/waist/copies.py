@@ -1,5 +1,6 @@
-"""Constants that are one and the same weight: the steps of an unrolled loop read theirs from one buffer."""
+"""Constants that are one and the same weight: those of the steps of an unrolled loop, in one buffer or in several."""
 
+import hashlib
 from collections.abc import Hashable
 from typing import Any
 
@@ -12,23 +13,22 @@ FLOAT = 4
 
 
 def key(tree: Any, subgraph: int, tensor: int) -> Hashable:
-    """What tells weights apart: the buffer; of constants of one value throughout, and of activations, the tensor.
+    """What tells weights apart: their content; of constants of one value throughout, and of activations, the tensor.
 
-    Converters let zeros of the same length share a buffer, whatever they are for.
+    Biases of zeros are equal by chance.
     """
-    buffer = int(tree.subgraphs[subgraph].tensors[tensor].buffer)
-    data = tree.buffers[buffer].data
+    held = tree.subgraphs[subgraph].tensors[tensor]
+    data = tree.buffers[held.buffer].data
     if data is None or np.array_equal(data[FLOAT:], data[:-FLOAT]):
         return subgraph, tensor
-    return buffer
+    return held.type, hashlib.blake2b(np.asarray(data, np.uint8).tobytes()).digest()
 
 
 def share(tree: Any) -> None:
-    """Let floats of equal content lie in one buffer, in place, as they did before they were changed alike."""
-    found: dict[bytes, int] = {}
+    """Let floats of equal content lie in one buffer, in place."""
+    found: dict[Hashable, int] = {}
     for place, described in enumerate(graph.describe(tree)):
         for tensor in described.tensors:
-            buffer = key(tree, place, tensor.index)
-            if isinstance(buffer, int) and tensor.dtype == "float32":
-                content = np.asarray(tree.buffers[buffer].data, np.uint8).tobytes()
-                tree.subgraphs[place].tensors[tensor.index].buffer = found.setdefault(content, buffer)
+            if tensor.dtype == "float32" and (content := key(tree, place, tensor.index)) != (place, tensor.index):
+                held = tree.subgraphs[place].tensors[tensor.index]
+                held.buffer = found.setdefault(content, held.buffer)

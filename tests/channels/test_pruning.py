@@ -92,25 +92,27 @@ def test_a_constant_that_is_no_longer_shared_counts_twice(of: str, tmp_path: Pat
     assert spent == pytest.approx(getattr(cost.count(path), of), rel=0.01 if of == "bytes" else 0)  # beside its name
 
 
-def unrolled(net: Layers, x: int) -> int:
-    """A loop of three steps, whose weights are tensors of their own on one buffer, as converters write them."""
+def unrolled(net: Layers, x: int, *, same: bool = True) -> int:
+    """A loop of three steps, whose weights are tensors of their own, on one buffer or not: converters write both."""
     x = net.one("TANH", net.dense(x, 12))
     seed = net._seed
     for _ in range(3):
         net._seed = seed
-        x = net.one("TANH", net.dense(x, 12))
+        x = net.two("ADD", x, net.one("TANH", net.dense(x, 12)))
     first, *others = (o for o in net.net.subgraph.operators[2:] if len(o.inputs) == 3)
     tensors = net.net.subgraph.tensors
-    for other in others:
+    for other in others if same else ():
         for slot in (1, 2):
             tensors[other.inputs[slot]].buffer = tensors[first.inputs[slot]].buffer
     return net.dense(x, 5)
 
 
 @pytest.mark.parametrize("of", ["macs", "parameters", "bytes"])
-@pytest.mark.parametrize("repaired", [False, True])
-def test_the_steps_of_an_unrolled_loop_keep_their_weights_in_common(of: str, repaired: bool, tmp_path: Path) -> None:
-    found = network(unrolled, tmp_path, 1, 8)
+@pytest.mark.parametrize(("repaired", "same"), [(False, True), (True, True), (True, False)])
+def test_the_steps_of_an_unrolled_loop_keep_their_weights_in_common(
+    of: str, repaired: bool, same: bool, tmp_path: Path
+) -> None:
+    found = network(lambda net, x: unrolled(net, x, same=same), tmp_path, 1, 8)
     whole = cost.count(tmp_path / "network.tflite")
     assert whole.parameters == (8 + 1) * 12 + (12 + 1) * 12 + (12 + 1) * 5
     path = tmp_path / "cut.tflite"

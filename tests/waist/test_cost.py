@@ -241,9 +241,9 @@ def test_zeros_are_counted_among_weights(tmp_path: Path) -> None:
     assert cost.zeros(net.save(tmp_path / "net.tflite", x)) == 0.75
 
 
-@pytest.mark.parametrize(("same", "counted"), [(True, 12), (False, 24)])
-def test_copies_of_a_weight_count_once(same: bool, counted: int, tmp_path: Path) -> None:
-    """Steps of a loop read one buffer; that two biases of zeros do, too, is chance."""
+@pytest.mark.parametrize("same", [True, False])
+def test_copies_of_a_weight_count_once(same: bool, tmp_path: Path) -> None:
+    """Steps of a loop read one buffer, or several of the same content; that two biases of zeros do, too, is chance."""
     net = networks.Network()
     x = net.input("x", (1, 3))
     values = np.arange(9, dtype=np.float32).reshape(3, 3)
@@ -254,9 +254,9 @@ def test_copies_of_a_weight_count_once(same: bool, counted: int, tmp_path: Path)
     if same:
         for slot in (1, 2):
             tensors[second.inputs[slot]].buffer = tensors[first.inputs[slot]].buffer
-    assert cost.count(net.save(tmp_path / "net.tflite", x)).parameters == counted
+    assert cost.count(net.save(tmp_path / "net.tflite", x)).parameters == 12
     assert cost.zeros(tmp_path / "net.tflite") == pytest.approx(2 / 12)
     for step in (first, second):
         tensors[step.inputs[2]].buffer = tensors[first.inputs[2]].buffer
     net.model.buffers[tensors[first.inputs[2]].buffer].data = np.zeros(12, np.uint8)
-    assert cost.count(net.save(tmp_path / "net.tflite", x)).parameters == counted + (3 if same else 0)
+    assert cost.count(net.save(tmp_path / "net.tflite", x)).parameters == 15
