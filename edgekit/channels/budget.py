@@ -83,11 +83,11 @@ def _varying(dependencies: Dependencies, of: str) -> Spend:
     if of == "macs":
         products = [operator for operator in dependencies.graph.operators if operator.name in cost.PRODUCTS]
         return lambda rest: float(sum(macs(dependencies, rest, operator) for operator in products))
-    constants = defaultdict[Hashable, list[Axes]](list)
+    constants, keys = defaultdict[Hashable, list[Axes]](list), copies.keys(dependencies.tree, 0, dependencies.graph)
     kinds: dict[Hashable, graph.Tensor] = {}
     for use, axes in dependencies.constants.items():
         tensor = dependencies.graph.tensors[dependencies.operand(use)]
-        key = copies.key(dependencies.tree, 0, tensor.index)
+        key = keys[tensor.index]
         kinds.setdefault(key, tensor)
         constants[key].append(axes)
     if of == "parameters":

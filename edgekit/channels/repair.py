@@ -62,9 +62,9 @@ def repair(rest: Rest, tree: Any, samples: Mapping[int, Array]) -> int:
 def _reads(whole: Dependencies) -> Mapping[int, int]:
     """By tensor how often it, or a copy of it, is read: what several layers share is not solved for one of them."""
     read = [tensor for operator in whole.graph.operators for tensor in operator.inputs if tensor >= 0]
-    keys = {tensor: copies.key(whole.tree, 0, tensor) for tensor in read}
+    keys = copies.keys(whole.tree, 0, whole.graph)
     counts = Counter(keys[tensor] for tensor in read)
-    return {tensor: counts[key] for tensor, key in keys.items()}
+    return {tensor: counts[keys[tensor]] for tensor in read}
 
 
 def _repaired(layer: Linear, rest: Rest, tree: Any, before: ActivationWalk, after: ActivationWalk) -> bool:

@@ -128,11 +128,12 @@ def _held(model: Any) -> Iterator[tuple[int, Tensor]]:
     seen = set[Hashable]()
     for place, subgraph in enumerate(graph.describe(model)):
         used = {index for operator in subgraph.operators for index in operator.inputs}
+        keys = copies.keys(model, place, subgraph)
         for tensor in subgraph.tensors:
             if tensor.index not in used or not tensor.constant_bytes or not is_parameter(tensor):
                 continue
-            if (key := copies.key(model, place, tensor.index)) not in seen:
-                seen.add(key)
+            if keys[tensor.index] not in seen:
+                seen.add(keys[tensor.index])
                 yield place, tensor
 
 
