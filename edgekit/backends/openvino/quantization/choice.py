@@ -49,7 +49,9 @@ BETWEEN_MACS = 1.2e10
 FEWEST_BETWEEN = 4
 """Mixtures that judge however large the network is."""
 
-HIDING = frozenset({"Concat", "Sigmoid", "Softmax"})
+JOINING = frozenset({"Concat"})
+
+HIDING = JOINING | {"Sigmoid", "Softmax"}
 """Operators whose results hide what comes before them.
 
 Saturated ones tell of most samples that one class is sure; and where boxes in pixels are joined with scores, the boxes
@@ -166,21 +168,25 @@ def _plainest(levels: dict[Way, float]) -> Way:
 
 
 def _hidden(model: Any) -> list[tuple[str, int]]:
-    """What operators at the ends of a network hide, saturating or joining: their names, and which of their inputs."""
-    waiting = [result.input_value(0).get_node() for result in model.get_results()]
+    """What operators at the ends of a network hide, saturating or joining: their names, and which of their inputs.
+
+    What goes into a sigmoid before a Concat is not told: scores of a detector are mostly background, whose logits
+    matter to nobody.
+    """
+    waiting = [(result.input_value(0).get_node(), HIDING) for result in model.get_results()]
     found, seen = dict[tuple[str, int], tuple[str, int]](), set[str]()
     while waiting:
-        node = waiting.pop()
+        node, hiding = waiting.pop()
         kind, values = node.get_type_name(), node.input_values()
         if node.get_friendly_name() in seen:
             continue
         seen.add(node.get_friendly_name())
-        for place, value in enumerate(values if kind in HIDING else ()):
+        for place, value in enumerate(values if kind in hiding else ()):
             port = value.get_node().get_friendly_name(), value.get_index()
             if value.get_element_type().is_real():
                 found.setdefault(port, (node.get_friendly_name(), place))
-        waiting += [value.get_node() for value in values if kind == "Concat"]
-        waiting += [value.get_node() for value in values[:1] if kind in PASSED]
+        waiting += [(value.get_node(), JOINING) for value in values if kind in JOINING]
+        waiting += [(value.get_node(), hiding) for value in values[:1] if kind in PASSED]
     return list(found.values())
 
 
