@@ -298,7 +298,10 @@ def _shape(tensor: graph.Tensor, name: str, options: SourceOptions, path: Path) 
 
 
 def _resized_shapes(file: Path, path: Path, shapes: dict[int, tuple[int, ...]]) -> dict[int, tuple[int, ...]]:
-    """Every tensor's shape once the inputs have theirs, as LiteRT propagates it.
+    """Every tensor's shape once the inputs have theirs, as LiteRT propagates it, or as it comes out of two runs.
+
+    What is reckoned from a shape while the network runs (the frames of a spectrogram) has no size before.
+    Tensors whose shape depends on values are left out.
 
     Raises:
         Unsupported: LiteRT cannot resize it.
@@ -308,7 +311,9 @@ def _resized_shapes(file: Path, path: Path, shapes: dict[int, tuple[int, ...]]) 
         for index, shape in shapes.items():
             made.resize_tensor_input(index, shape)
         made.allocate_tensors()
-        return {detail["index"]: tuple(int(size) for size in detail["shape"]) for detail in made.get_tensor_details()}
+        known = _shapes(made)
+        after = [_shapes_after(made, file, seed) for seed in range(2)]
+        return {index: after[0].get(index, shape) for index, shape in known.items() if _settled(index, after)}
     except (RuntimeError, ValueError, Unsupported) as error:
         reason = error.problem if isinstance(error, Unsupported) else (str(error).splitlines() or [""])[0][:300]
         raise Unsupported(
@@ -318,11 +323,34 @@ def _resized_shapes(file: Path, path: Path, shapes: dict[int, tuple[int, ...]]) 
         ) from error
 
 
+def _shapes(made: Any) -> dict[int, tuple[int, ...]]:
+    return {detail["index"]: tuple(int(size) for size in detail["shape"]) for detail in made.get_tensor_details()}
+
+
+def _shapes_after(made: Any, file: Path, seed: int) -> dict[int, tuple[int, ...]]:
+    """Every tensor's shape after a run on made-up inputs; none if it does not run on them."""
+    random = np.random.default_rng(seed)
+    for detail in made.get_input_details():
+        floats = np.issubdtype(detail["dtype"], np.floating)
+        values = random.random(detail["shape"]) if floats else np.zeros(detail["shape"])
+        made.set_tensor(detail["index"], values.astype(detail["dtype"]))
+    try:
+        invoke(made, file)
+    except Unsupported:
+        return {}
+    return _shapes(made)
+
+
+def _settled(index: int, after: list[dict[int, tuple[int, ...]]]) -> bool:
+    """Whether a tensor has one shape whatever the inputs, as far as runs tell."""
+    return len({shapes.get(index) for shapes in after}) == 1
+
+
 def _set_shapes(tree: Any, shapes: dict[int, tuple[int, ...]]) -> None:
-    """Write fixed shapes into the main graph; nothing stays open."""
+    """Write the shapes that are known into the main graph; of these nothing stays open."""
     for index, tensor in enumerate(tree.subgraphs[0].tensors):
-        tensor.shapeSignature = None
         if index in shapes:
+            tensor.shapeSignature = None
             tensor.shape = np.array(shapes[index], np.int32)
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from edgekit.engine.worker import Worker
 from edgekit.errors import EdgekitError, InputError, Unsupported
 from edgekit.nouns.model import Model, SourceOptions, Waist
+from edgekit.sources.tflite import TfliteSource
 from edgekit.waist import graph, run
 from tests import networks
 
@@ -381,3 +382,46 @@ def test_a_subgraph_that_uses_what_is_not_there_is_damaged(worker: Worker, tmp_p
     path.write_bytes(graph.pack(tree))
     with pytest.raises(InputError, match="uses a tensor that is not there"):
         worker.call("sources", "tflite", "describe", path=path, options=PLAIN)
+
+
+def reckoned(net: networks.Network, x: int) -> int:
+    """``x [batch, 12]`` as ``[batch, 3, 4]``, by a shape that is reckoned while the network runs."""
+    shape = net.operator("SHAPE", [x], (2,), dtype="int32", kind="ShapeOptions", outType=schema.TensorType.INT32)
+    ends = [net.constant(name, np.array([value], np.int32)) for name, value in (("begin", 0), ("end", 1), ("step", 1))]
+    batch = net.operator("STRIDED_SLICE", [shape, *ends], (1,), dtype="int32", kind="StridedSliceOptions")
+    rest = net.constant("rest", np.array([3, 4], np.int32))
+    wanted = net.operator("CONCATENATION", [batch, rest], (3,), dtype="int32", kind="ConcatenationOptions")
+    return net.operator("RESHAPE", [x, wanted], (1, 1, 1), kind="ReshapeOptions")
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+def test_a_shape_that_is_reckoned_is_known(batch: int, tmp_path: Path) -> None:
+    """As the frames of a spectrogram are, of which LiteRT knows the size once they are there."""
+    net = networks.Network()
+    x = net.input("x", (1, 12))
+    made = reckoned(net, x)
+    result = net.operator("NEG", [made], (1, 1, 1))
+    net.subgraph.tensors[x].shapeSignature = np.array([-1, 12], np.int32)
+    for tensor in (made, result):
+        net.subgraph.tensors[tensor].shapeSignature = np.array([-1, -1, -1], np.int32)
+    path = net.save(tmp_path / "net.tflite", result)
+    waist = TfliteSource().to_waist(path, SourceOptions(shapes={"x": (batch, 12)}), tmp_path / "out")
+    assert waist.signature.outputs[0].shape == (batch, 3, 4)
+    main = graph.read(tmp_path / "out" / waist.file)[0]
+    assert main.tensors[made].shape == (batch, 3, 4)
+    assert -1 not in main.tensors[made].signature_shape
+
+
+def test_a_shape_that_depends_on_values_stays_open(tmp_path: Path) -> None:
+    net = networks.Network()
+    x = net.input("x", (1, 12))
+    half = net.constant("half", np.full((1, 12), 0.5, np.float32))
+    above = net.operator("GREATER", [x, half], (1, 12), dtype="bool")
+    places = net.operator("WHERE", [above], (1, 2), dtype="int64")
+    net.subgraph.tensors[x].shapeSignature = np.array([-1, 12], np.int32)
+    net.subgraph.tensors[places].shapeSignature = np.array([-1, 2], np.int32)
+    counted = net.operator("SUM", [places, net.constant("axes", np.array([0], np.int32))], (2,), dtype="int64")
+    path = net.save(tmp_path / "net.tflite", counted)
+    waist = TfliteSource().to_waist(path, SourceOptions(), tmp_path / "out")
+    main = graph.read(tmp_path / "out" / waist.file)[0]
+    assert main.tensors[places].signature_shape[0] == -1
