@@ -29,7 +29,7 @@ Each trial's commit, day, settings and losses stand in `tests/studies/compressio
 * **QAT by TFMOT** is TensorFlow's Model Optimization Toolkit, as long as `qat`, at the best of three learning rates, on classes or on
   the network's own scores before; its file is TensorFlow's converter's.
 * **latency** is divided by that of the float source on LiteRT: one thread, the median of seven pairs that took turns.
-* **minutes** are those of the whole build on {cores} cores, other work beside it.
+* **minutes** are those of the whole build, other work beside it, on as many cores as the outcome says.
 """
 
 ELSEWHERE = """## Published elsewhere
@@ -70,13 +70,11 @@ def interval(values: list[float]) -> tuple[float, float | None]:
 
 def page(rows: list[Row], pending: int) -> str:
     """The page of what there is; ``pending`` trials are not done."""
-    import os  # noqa: PLC0415
 
     head = HEAD.format(
         date=datetime.datetime.now(datetime.UTC).date(),
         machine="; ".join(sorted({t.machine for row in rows for t in row.good} or {machine()})),
         libraries=", ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES),
-        cores=os.cpu_count(),
     )
     head += f"\n{pending} of the study's trials are not done.\n" if pending else ""
     parts = [head.rstrip(), "## Aims\n\n" + "\n".join(aims(rows))]

@@ -171,7 +171,7 @@ def _measured(found: Any, plain: Any, sets: Sets, seconds: float) -> Trial:
 
 def machine() -> str:
     """This machine, in words."""
-    return f"{os.cpu_count()} cores of {processor()}, {platform.system()}, Python {platform.python_version()}"
+    return f"{len(os.sched_getaffinity(0))} cores of {processor()}, {platform.system()}, Python {platform.python_version()}"
 
 
 def main(number: int, seed: int) -> None:
