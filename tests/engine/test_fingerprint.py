@@ -70,7 +70,7 @@ def changed_by(house: Path, name: str, content: str = "\n# changed\n") -> set[st
         ("sources/onnx/folding.py", {"sources/onnx"}),
         ("sources/onnx/new.py", {"sources/onnx"}),
         ("sources/onnx/rules/table.json", {"sources/onnx"}),
-        ("sources/tflite.py", {"sources/tflite"}),
+        ("sources/tflite/shapes.py", {"sources/tflite"}),
         ("backends/openvino/npu.py", {"backends/openvino"}),
         ("backends/edgetpu/rules.py", {"backends/edgetpu"}),
         ("backends/tflite/ready/scales.py", {"backends/tflite", "verify"}),

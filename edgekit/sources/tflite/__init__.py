@@ -13,11 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.model import Divergence, Model, Signature, SourceOptions, TensorRow, TensorSpec, Waist
 from edgekit.sources import Source, bound, bound_results
+from edgekit.sources.tflite import shapes
 from edgekit.waist import cutting, edit, graph, layouts, naming, sizes, sparse, state, stored
 from edgekit.waist.rows import write_rows
 from edgekit.waist.run import each, interpreter, invoke, value
@@ -31,9 +30,6 @@ DECODED = (
     "of integers rounds them a second time"
 )
 """What users must know of other files that are made of one with integer weights."""
-
-SIZE_LIMIT = 2**31 - 1
-"""The largest dimension and the largest tensor in elements; TFLite counts both in int32."""
 
 
 class TfliteSource(Source):
@@ -206,7 +202,7 @@ def _read(path: Path, options: SourceOptions) -> tuple[Any, graph.Graph]:
         main = cutting.edited(tree, _boundary_names(main), path, options)
     for index in (*main.inputs, *main.outputs):
         tensor = main.tensors[index]
-        if any(size < -1 or size > SIZE_LIMIT for size in (*tensor.shape, *tensor.signature_shape)):
+        if any(size < -1 or size > shapes.SIZE_LIMIT for size in (*tensor.shape, *tensor.signature_shape)):
             raise _damaged(path, f"the tensor {tensor.name} has the shape {list(tensor.shape)}")
         if tensor.dtype == "str" or tensor.dtype.startswith(("type", "complex")) or tensor.dtype == "int4":
             raise Unsupported(
@@ -227,7 +223,7 @@ def _fit(path: Path, options: SourceOptions) -> Iterator[tuple[Path, graph.Graph
     """
     tree, main = _read(path, options)
     names = _boundary_names(main)
-    shapes = {index: _shape(main.tensors[index], names[index], options, path) for index in main.inputs}
+    wanted = {index: shapes.of_input(main.tensors[index], names[index], options, path) for index in main.inputs}
     unknown = set(options.shapes) - {names[index] for index in main.inputs}
     if unknown and not naming.edited(options):
         raise InputError(
@@ -236,7 +232,7 @@ def _fit(path: Path, options: SourceOptions) -> Iterator[tuple[Path, graph.Graph
             fix=f"use one of: {', '.join(names[index] for index in main.inputs)}",
         )
     open_ = any(-1 in tensor.signature_shape for tensor in main.tensors)
-    resized = any(shapes[index] != main.tensors[index].shape for index in main.inputs)
+    resized = any(wanted[index] != main.tensors[index].shape for index in main.inputs)
     if not (open_ or resized or naming.edited(options)) and all(
         main.tensors[index].name == name for index, name in names.items()
     ):
@@ -248,7 +244,7 @@ def _fit(path: Path, options: SourceOptions) -> Iterator[tuple[Path, graph.Graph
             tree.subgraphs[0].tensors[index].name = name.encode()
         if open_ or resized:
             copy.write_bytes(graph.pack(tree))
-            _set_shapes(tree, _resized_shapes(copy, path, shapes))
+            shapes.fix(tree, shapes.resized(copy, path, wanted))
         copy.write_bytes(graph.pack(tree))
         yield copy, _parsed(copy)[1]
 
@@ -262,96 +258,6 @@ def _boundary_names(main: graph.Graph) -> dict[int, str]:
             own = main.tensors[index].name
             made.setdefault(index, own if own and counts[own] == 1 else f"{kind}_{position}")
     return made
-
-
-def _shape(tensor: graph.Tensor, name: str, options: SourceOptions, path: Path) -> tuple[int, ...]:
-    """An input's fixed shape: batch 1, and what ``--shape`` says.
-
-    Raises:
-        InputError: a dimension stays open, is 0, or contradicts.
-    """
-    declared = tensor.signature_shape if len(tensor.signature_shape) == len(tensor.shape) else tensor.shape
-    shown = "[" + ", ".join("?" if size == -1 else str(size) for size in declared) + "]"
-    template = ",".join(("1" if axis == 0 else "?") if size == -1 else str(size) for axis, size in enumerate(declared))
-    if (wanted := options.shapes.get(name)) is not None:
-        if len(wanted) != len(declared) or min(wanted, default=1) < 1:
-            raise InputError(
-                f"--shape gives {name} the shape {list(wanted)}, but {path.name} has {shown}.",
-                place=f"--shape {name}",
-                fix=f"--shape {name}={template}, with a size of 1 or more for each question mark",
-            )
-        return wanted
-    shape = tuple(1 if size == -1 and axis == 0 else size for axis, size in enumerate(declared))
-    if -1 in shape:
-        raise InputError(
-            f"{path.name} leaves dimensions open: {name} is {shown}.",
-            place=str(path),
-            fix=f"put your sizes where the question marks are: --shape {name}={template}",
-        )
-    if 0 in shape or int(np.prod([int(size) for size in shape], dtype=object)) > SIZE_LIMIT:
-        raise InputError(
-            f"The input {name} of {path.name} has the shape {shown}, which cannot be.",
-            place=str(path),
-            fix="export it with an input that holds something",
-        )
-    return shape
-
-
-def _resized_shapes(file: Path, path: Path, shapes: dict[int, tuple[int, ...]]) -> dict[int, tuple[int, ...]]:
-    """Every tensor's shape once the inputs have theirs, as LiteRT propagates it, or as it comes out of two runs.
-
-    What is reckoned from a shape while the network runs (the frames of a spectrogram) has no size before.
-    Tensors whose shape depends on values are left out.
-
-    Raises:
-        Unsupported: LiteRT cannot resize it.
-    """
-    try:
-        made = interpreter(file, keep_tensors=True)
-        for index, shape in shapes.items():
-            made.resize_tensor_input(index, shape)
-        made.allocate_tensors()
-        known = _shapes(made)
-        after = [_shapes_after(made, file, seed) for seed in range(2)]
-        return {index: after[0].get(index, shape) for index, shape in known.items() if _settled(index, after)}
-    except (RuntimeError, ValueError, Unsupported) as error:
-        reason = error.problem if isinstance(error, Unsupported) else (str(error).splitlines() or [""])[0][:300]
-        raise Unsupported(
-            f"LiteRT cannot give {path.name} the shapes {[list(shape) for shape in shapes.values()]}: {reason}",
-            place=str(path),
-            fix="export it with fixed shapes",
-        ) from error
-
-
-def _shapes(made: Any) -> dict[int, tuple[int, ...]]:
-    return {detail["index"]: tuple(int(size) for size in detail["shape"]) for detail in made.get_tensor_details()}
-
-
-def _shapes_after(made: Any, file: Path, seed: int) -> dict[int, tuple[int, ...]]:
-    """Every tensor's shape after a run on made-up inputs; none if it does not run on them."""
-    random = np.random.default_rng(seed)
-    for detail in made.get_input_details():
-        floats = np.issubdtype(detail["dtype"], np.floating)
-        values = random.random(detail["shape"]) if floats else np.zeros(detail["shape"])
-        made.set_tensor(detail["index"], values.astype(detail["dtype"]))
-    try:
-        invoke(made, file)
-    except Unsupported:
-        return {}
-    return _shapes(made)
-
-
-def _settled(index: int, after: list[dict[int, tuple[int, ...]]]) -> bool:
-    """Whether a tensor has one shape whatever the inputs, as far as runs tell."""
-    return len({shapes.get(index) for shapes in after}) == 1
-
-
-def _set_shapes(tree: Any, shapes: dict[int, tuple[int, ...]]) -> None:
-    """Write the shapes that are known into the main graph; of these nothing stays open."""
-    for index, tensor in enumerate(tree.subgraphs[0].tensors):
-        if index in shapes:
-            tensor.shapeSignature = None
-            tensor.shape = np.array(shapes[index], np.int32)
 
 
 def _signature(main: graph.Graph, path: Path) -> Signature:
