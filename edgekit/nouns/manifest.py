@@ -114,7 +114,8 @@ class Manifest(Noun, frozen=True, kw_only=True):
     ``unavailable`` maps the target's files that could not be made of this source to the reason.
     ``schema_version`` 2 adds to 1 the lineage of each file, 3 adds budgets of SQNR and agreement, and the
     rungs of a search, 4 the passes of a recipe, the ``description`` and the ``integration``; all can be read, but for
-    folders whose inputs hold a ``preprocessing`` of their own, from before the latter: they must be built again.
+    folders whose inputs hold a ``preprocessing`` of their own, from before the latter, and for those that tell of one
+    ``worst_part`` of an output: they must be built again.
     ``passes`` are what the recipe's passes cost and gained, in order, and ``training`` is what they trained on.
     ``description`` says what inputs and outputs mean to an app, in the source's names and layouts.
     ``profiles`` are those measured of the files that the folder holds now; older ones stay in ``profiles/``.

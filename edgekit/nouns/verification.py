@@ -47,12 +47,12 @@ class Agreement(Noun, frozen=True, kw_only=True):
     """How close an output comes to the source's, over all samples together.
 
     ``sqnr_db`` is 10·log10(Σ reference² / Σ (reference − output)²); None if both are zero or
-    equal bit for bit (``identical``). ``moved_db`` is the same of what changes from sample to sample
+    equal bit for bit (``identical``). ``varying_sqnr_db`` is the same of what changes from sample to sample
     (`edgekit.verify.movement`), None if nothing is known of it. ``top1_agreement`` is a share in 0..1, of chosen
     classes (for each sample; behind a softmax at each step or place that is no background) or of whole numbers wider
-    than 8 bits; None if the output is neither. ``classes`` are those that agree far less than the others,
-    ``collapsed`` the parts that are constant or clipped in the file alone. ``worst_parts`` are the branch that comes
-    least close, and a column that is lost.
+    than 8 bits; None if the output is neither. ``choices`` is how many these are. ``classes`` are those that agree far
+    less than the others, ``collapsed`` the parts that are constant or clipped in the file alone. ``worst_parts`` are
+    the branch that comes least close, and a column that is lost.
     """
 
     output: str
@@ -60,8 +60,9 @@ class Agreement(Noun, frozen=True, kw_only=True):
     sqnr_db: float | None
     max_abs_error: float
     cosine: float | None
-    moved_db: float | None = None
+    varying_sqnr_db: float | None = None
     top1_agreement: float | None = None
+    choices: int = 0
     classes: tuple[ClassAgreement, ...] = ()
     worst_parts: tuple[OutputPart, ...] = ()
     collapsed: tuple[OutputPart, ...] = ()

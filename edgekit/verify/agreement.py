@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgekit.errors import InputError
 from edgekit.nouns.verification import Agreement, ClassAgreement, Made
 from edgekit.verify import collapse, parts
-from edgekit.verify.movement import moved_db
+from edgekit.verify.movement import varying_sqnr_db
 from edgekit.waist.rows import pieces
 from edgekit.waist.tensors import Array, blocks, sqnr_db
 
@@ -40,14 +40,16 @@ def _agreement(name: str, expected: Array, got: Array, made: Mapping[str, Made] 
     identical = all(np.array_equal(expected[rows], got[rows], equal_nan=True) for rows in pieces(expected))
     by_part = not identical and made is not None and expected.dtype.kind == "f" and bool(expected.size)
     both, came = parts.Compared(expected, got), None if made is None else made.get(name)
+    share, count = _top1_agreement(expected, got, came)
     return Agreement(
         output=name,
         identical=identical,
         sqnr_db=None if identical else sqnr_db(expected, got, undefined=True),
-        moved_db=None if identical else moved_db(expected, got),
+        varying_sqnr_db=None if identical else varying_sqnr_db(expected, got),
         max_abs_error=max((_max_abs_error(a, b) for a, b in blocks(expected, got)), default=0.0),
         cosine=_cosine(expected, got),
-        top1_agreement=_top1_agreement(expected, got, came),
+        top1_agreement=share,
+        choices=count,
         classes=far_off(expected, got, came),
         worst_parts=parts.worst(both, came) if by_part else (),
         collapsed=collapse.collapsed(both, came) if by_part else (),
@@ -134,11 +136,12 @@ def kappa(wanted: Array, chosen: Array) -> float:
     return 1.0 if agree == 1.0 else (agree - chance) / (1.0 - chance)
 
 
-def _top1_agreement(expected: Array, got: Array, came: Made | None) -> float | None:
+def _top1_agreement(expected: Array, got: Array, came: Made | None) -> tuple[float | None, int]:
+    """The share of choices that are the same, and how many choices there are."""
     if is_choices(expected):
-        return share_same(expected, got)
+        return share_same(expected, got), expected.size
     both = choices(expected, got, came)
-    return None if both is None else float(np.mean(both.wanted == both.chosen))
+    return (None, 0) if both is None else (float(np.mean(both.wanted == both.chosen)), len(both.wanted))
 
 
 FEWEST_OF_A_CLASS = 5

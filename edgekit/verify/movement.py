@@ -14,15 +14,15 @@ from edgekit.waist.tensors import BLOCK, IDENTICAL_DB, Array, blocks
 FEWEST = 8
 """Samples of which a mean tells what they share."""
 
-LEAST = 1e-3
-"""Share of an output's energy that must change: less is hardly told apart by 8 bits, which have 48 dB for all of it."""
+LEAST = 1e-2
+"""Share of an output's energy that must change: samples that are nearly alike, such as video frames, show no loss."""
 
 
 FOLLOWS_DB = 10.0
 """SQNR of what varies from which on an output follows its source: a tenth of that energy may be error."""
 
 
-def moved_db(reference: Array, output: Array) -> float | None:
+def varying_sqnr_db(reference: Array, output: Array) -> float | None:
     """SQNR in dB of a float output ``[N, *shape]`` without its mean over the samples; an error of the mean is none.
 
     An answer that is the same for all samples has 0 dB. None if the samples are few, or hardly change it.

@@ -131,19 +131,15 @@ def _about_agreement(
 ) -> Iterator[Finding]:
     """What SQNR says: of the worst that the samples ask for, and of parts that are lost."""
     exact = case.exact
-    most = SIGMOID_ROUNDING if exact else np.inf
     silent = {
         found.output
         for found in agreements
-        if found.max_abs_error <= most and parts.is_silent(reference[found.output], outputs[found.output])
+        if (not exact or _is_rounding(case, found)) and parts.is_silent(reference[found.output], outputs[found.output])
     }
     for found in agreements:
         if found.output in silent and not found.identical and movement.varies(reference[found.output]):
-            ends = _ends(reference[found.output])
-            yield (
-                "warn",
-                f"output {found.output} stays within {parts.SILENT:g} of {ends} for all samples: it was hardly seen",
-            )
+            where = f"stays within {parts.SILENT:g} of {_ends(reference[found.output])} for all samples"
+            yield "warn", f"output {found.output} {where}: it was hardly seen"
     judged = [found for found in agreements if found.output not in silent | same]
     whole = [(found.sqnr_db, found.output) for found in judged if found.sqnr_db is not None]
     branches = [level for found in judged for level in _branch(found)]
@@ -154,15 +150,21 @@ def _about_agreement(
             yield from (("warn", why) for _, why in told) if _is_shown(case) else told
     for found in judged:
         if not exact and _is_still(found):
-            lost = f"what changes from sample to sample in output {found.output} is lost: SQNR {found.moved_db:.1f} dB"
-            yield "warn" if _is_shown(case) else "fail", lost
+            lost = f"what changes from sample to sample in output {found.output} is lost"
+            yield "warn" if _is_shown(case) else "fail", f"{lost}: SQNR {found.varying_sqnr_db:.1f} dB"
         yield from _about_parts(case, found)
+
+
+def _is_rounding(case: Case, found: Agreement) -> bool:
+    """Whether a float file is far from its source by what a sigmoid's own rounding takes from scores near 0."""
+    far = found.sqnr_db is not None and found.sqnr_db < case.threshold_db
+    return far and found.max_abs_error <= SIGMOID_ROUNDING
 
 
 def _is_still(found: Agreement) -> bool:
     """Whether an output does not tell samples apart as its source does; choices that are right show that it does."""
     alike = found.top1_agreement is not None and found.top1_agreement >= MOST_ALIKE
-    return found.moved_db is not None and found.moved_db < FLOOR_DB and not alike
+    return found.varying_sqnr_db is not None and found.varying_sqnr_db < FLOOR_DB and not alike
 
 
 def _is_shown(case: Case) -> bool:
@@ -344,11 +346,11 @@ def _about_others(case: Case, found: Agreement, samples: int) -> Iterator[str]:
     share = found.top1_agreement
     if share is None or share == 1.0:
         return
-    low, high = agreement.interval(share, samples)
+    low, high = agreement.interval(share, min(samples, found.choices))
     if high - low > 2 * TELLING:
-        fitted = ", and fewer since the file was calibrated on these" if case.use == "calibration" else ""
+        fitted = "; likely less, since the file was calibrated on these" if case.use == "calibration" else ""
         told = f"output {found.output} agrees on {share:.1%} of its choices in {samples} samples"
-        yield f"{told}: on {low:.0%} to {high:.0%} in others{fitted} (95 % interval)"
+        yield f"{told}: about {low:.0%} to {high:.0%} in new samples (95 % interval){fitted}"
 
 
 def _remarks(

@@ -144,7 +144,7 @@ def compact(model: Any) -> None:
     """Leave out the tensors that nobody reads or makes, in place; the others are renumbered."""
     signatures = model.signatureDefs or []
     for place, subgraph in enumerate(model.subgraphs):
-        holders = (subgraph, *subgraph.operators)
+        holders = (subgraph, *(subgraph.operators or ()))
         used = {index for holder in holders for name in _NUMBERED for index in graph.ints(getattr(holder, name, None))}
         left = sorted(used - {-1})
         numbers = {-1: -1} | {old: new for new, old in enumerate(left)}

@@ -412,6 +412,23 @@ def test_a_shape_that_is_reckoned_is_known(batch: int, tmp_path: Path) -> None:
     assert -1 not in main.tensors[made].signature_shape
 
 
+def test_an_input_that_a_run_refuses_keeps_the_shape_that_was_asked_for(tmp_path: Path) -> None:
+    """Indices made of values: one of the runs looks beyond the table."""
+    net = networks.Network()
+    x = net.input("x", (1, 1))
+    three = net.constant("three", np.array([[3.2]], np.float32))
+    scaled = net.operator("MUL", [x, three], (1, 1), kind="MulOptions")
+    index = net.operator("CAST", [scaled], (1, 1), dtype="int32", kind="CastOptions")
+    table = net.constant("table", np.arange(6, dtype=np.float32).reshape(3, 2))
+    result = net.operator("GATHER", [table, index], (1, 1, 2), kind="GatherOptions")
+    for tensor, shape in ((x, [-1, 1]), (scaled, [-1, 1]), (index, [-1, 1]), (result, [-1, 1, 2])):
+        net.subgraph.tensors[tensor].shapeSignature = np.array(shape, np.int32)
+    path = net.save(tmp_path / "net.tflite", result)
+    waist = TfliteSource().to_waist(path, SourceOptions(shapes={"x": (5, 1)}), tmp_path / "out")
+    assert waist.signature.inputs[0].shape == (5, 1)
+    assert waist.signature.outputs[0].shape == (5, 1, 2)
+
+
 def test_a_shape_that_depends_on_values_stays_open(tmp_path: Path) -> None:
     net = networks.Network()
     x = net.input("x", (1, 12))

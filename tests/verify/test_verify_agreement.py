@@ -134,8 +134,13 @@ def test_an_interval_of_agreement_holds_the_true_share_of_others(share: float, c
 @pytest.mark.parametrize(
     ("count", "wrong", "use", "told"),
     [
-        (64, 4, "calibration", "93.8% of its choices in 64 samples: on 85% to 98% in others, and fewer since"),
-        (64, 4, "evaluation", "93.8% of its choices in 64 samples: on 85% to 98% in others (95 % interval)"),
+        (
+            64,
+            4,
+            "calibration",
+            "93.8% of its choices in 64 samples: about 85% to 98% in new samples (95 % interval); likely less, since",
+        ),
+        (64, 4, "evaluation", "93.8% of its choices in 64 samples: about 85% to 98% in new samples (95 % interval)"),
         (2000, 125, "evaluation", ""),
         (64, 0, "calibration", ""),
     ],
@@ -147,7 +152,18 @@ def test_an_agreement_of_few_samples_is_told_with_its_interval(count: int, wrong
     case = verify.Case(precision="int8", origin="data", use=use)
     remarks = verify.judge(case, {"y": expected}, {"y": got}).verification.remarks
     assert told in " ".join(remarks)
-    assert bool(told) == any("in others" in remark for remark in remarks)
+    assert bool(told) == any("in new samples" in remark for remark in remarks)
+
+
+def test_few_choices_beside_much_background_are_few() -> None:
+    expected = np.zeros((200, 1, 100, 3), np.float32)
+    expected[..., 0] = 1
+    expected[:10, 0, 0] = (0, 1, 0)
+    got = expected.copy()
+    got[:2, 0, 0] = (0, 0, 1)
+    case = verify.Case(precision="int8", origin="data", use="evaluation", made={"y": Made(shares=2)})
+    remarks = " ".join(verify.judge(case, {"y": expected}, {"y": got}).verification.remarks)
+    assert "agrees on 80.0% of its choices in 200 samples: about 49% to 94% in new samples" in remarks
 
 
 @pytest.mark.parametrize("background", [0.0, 0.9])

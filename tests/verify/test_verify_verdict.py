@@ -221,6 +221,7 @@ def test_a_float_file_may_round_the_scores_of_a_sigmoid(off: float, *, refused: 
     found = judged(source, source + np.float32(off), "float32")
     assert bool(found.refusal) is refused
     assert found.verification.verdict != "pass"
+    assert judged(source, source * np.float32(1.0001), "float32").verification.verdict == "pass"
 
 
 @pytest.mark.parametrize("offset", [0.0, 100.0])
@@ -263,7 +264,7 @@ def shared(offset: float, db: float, shape: tuple[int, ...] = (40, 1, 50)) -> tu
     return moving + np.float32(offset), (at(db, moving) + offset).astype(np.float32)
 
 
-@pytest.mark.parametrize("offset", [-11.0, 5.0, 25.0])
+@pytest.mark.parametrize("offset", [-9.0, 5.0])
 @pytest.mark.parametrize(("db", "verdict"), [(-3, "fail"), (1, "fail"), (20, "pass")])
 def test_what_all_samples_share_hides_no_loss(offset: float, db: float, verdict: str) -> None:
     source, made = shared(offset, db)
@@ -271,6 +272,14 @@ def test_what_all_samples_share_hides_no_loss(offset: float, db: float, verdict:
     assert found.verdict == verdict, found.reason
     assert ("what changes from sample to sample" in found.reason) == (verdict == "fail")
     assert judged(source[:6], made[:6]).verification.verdict != "fail", "so few tell no mean"
+
+
+@pytest.mark.parametrize("db", [20, 25, 28])
+def test_samples_that_are_nearly_alike_show_no_loss(db: float) -> None:
+    """A camera that stands still: all but 5 % of the picture is the same."""
+    still = RNG.normal(size=(1, 1, 64, 64)).astype(np.float32)
+    source = still + 0.045 * RNG.normal(size=(16, 1, 64, 64)).astype(np.float32)
+    assert judged(source, at(db, source).astype(np.float32)).verification.verdict == "pass"
 
 
 def test_what_hardly_changes_is_not_asked_for() -> None:

@@ -208,8 +208,10 @@ def check(waist: Path, signature: Signature, known: ReferenceRun, threshold_db: 
     rounded = {spec.source_name for spec in signature.outputs if spec.name in sigmoids}
     for name, values in got.items():
         expected = _stacked([result[name] for result in known.outputs])
-        settled = _settled if name in rounded else _as_it_is
-        agreement = _closeness_db(grids.get(name), expected, settled(expected, values[: len(expected)]))
+        made = values[: len(expected)]
+        if name in rounded and expected.max(initial=0) > tensors.SIGMOID_ROUNDING:  # else nothing would be compared
+            made = _without_rounding(expected, made)
+        agreement = _closeness_db(grids.get(name), expected, made)
         if agreement < threshold_db and not any(map(_tells, expected)):
             raise refusal.tells_nothing(name, _numbers(known.feeds[0]))
         if agreement < threshold_db:
@@ -217,16 +219,13 @@ def check(waist: Path, signature: Signature, known: ReferenceRun, threshold_db: 
             raise Disagreement(name, detail, known.feeds[0])
         for (edge, feed, outputs), value in zip(known.edges, values[len(expected) :], strict=True):
             again = partial(shaken, known, feed, name)
-            if wrong := fault(outputs[name], settled(outputs[name], value), expected, again):
+            seen = _without_rounding(outputs[name], value) if name in rounded else value
+            if wrong := fault(outputs[name], seen, expected, again):
                 raise Disagreement(name, f"{wrong} for inputs of {edge}", feed)
 
 
-def _as_it_is(_: Array, values: Array) -> Array:
-    return values
-
-
-def _settled(expected: Array, values: Array) -> Array:
-    """The scores of a sigmoid, with the source's in place of those that only rounding sets apart."""
+def _without_rounding(expected: Array, values: Array) -> Array:
+    """The scores of a sigmoid, the source's where only rounding sets them apart."""
     if expected.shape != values.shape:
         return values
     apart = np.abs(expected.astype(np.float64) - values)

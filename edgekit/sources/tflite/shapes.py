@@ -62,8 +62,9 @@ def resized(file: Path, path: Path, shapes: dict[int, tuple[int, ...]]) -> dict[
             made.resize_tensor_input(index, shape)
         made.allocate_tensors()
         known = _known(made)
-        after = [_shapes_after(made, file, seed) for seed in range(2)]
-        return {index: after[0].get(index, shape) for index, shape in known.items() if _settled(index, after)}
+        runs = [known, *filter(None, (_shapes_after(made, file, seed) for seed in range(2)))]
+        stable = {index: shape for index, shape in runs[-1].items() if all(run[index] == shape for run in runs[1:])}
+        return stable | shapes
     except (RuntimeError, ValueError, Unsupported) as error:
         reason = error.problem if isinstance(error, Unsupported) else (str(error).splitlines() or [""])[0][:300]
         raise Unsupported(
@@ -89,11 +90,6 @@ def _shapes_after(made: Any, file: Path, seed: int) -> dict[int, tuple[int, ...]
     except Unsupported:
         return {}
     return _known(made)
-
-
-def _settled(index: int, after: list[dict[int, tuple[int, ...]]]) -> bool:
-    """Whether a tensor has one shape whatever the inputs, as far as runs tell."""
-    return len({shapes.get(index) for shapes in after}) == 1
 
 
 def fix(tree: Any, shapes: dict[int, tuple[int, ...]]) -> None:

@@ -122,6 +122,13 @@ def test_the_rounding_of_a_faint_score_is_no_disagreement(
     convert(worker, file, tmp_path / "out")
 
 
+def test_scores_that_are_nothing_but_rounding_show_nothing(worker: Worker, tmp_path: Path) -> None:
+    models = [build("float[1,4] x", FAINT["one"], low=np.float32(low)) for low in (-10.0, -24.0)]
+    made = convert(worker, save(tmp_path, models[0], "faint"), tmp_path / "out")
+    with pytest.raises(agreement.Disagreement):
+        agreement.check(tmp_path / "out" / made.file, made.signature, _known(models[1]))
+
+
 @pytest.mark.parametrize("form", FAINT)
 def test_a_faint_score_that_is_another_is_a_disagreement(form: str, worker: Worker, tmp_path: Path) -> None:
     shape = np.array([4, 1], np.int64)

@@ -171,7 +171,9 @@ def _measured(found: Any, plain: Any, sets: Sets, seconds: float) -> Trial:
 
 def machine() -> str:
     """This machine, in words."""
-    return f"{len(os.sched_getaffinity(0))} cores of {processor()}, {platform.system()}, Python {platform.python_version()}"
+    count = len(os.sched_getaffinity(0))
+    cores = "1 core" if count == 1 else f"{count} cores"
+    return f"{cores} of {processor()}, {platform.system()}, Python {platform.python_version()}"
 
 
 def main(number: int, seed: int) -> None:
