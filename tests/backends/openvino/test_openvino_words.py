@@ -210,3 +210,26 @@ def test_ways_are_judged_by_scores_beside_boxes(joins: int, *, moved: bool) -> N
                     target.replace_source_output(lost.output(0))
     assert judge(made) < 10
     assert control.closeness(floats, samples)(made) > 30
+
+
+def joined(factor: float) -> Any:
+    """Half of the inputs, a branch that is 0 throughout, and a constant, joined; and the branch with an error beside it."""
+    x = operators.parameter([1, 4], np.float32, name="x")
+    still = operators.multiply(
+        operators.relu(operators.negative(operators.abs(x))), operators.constant(np.float32(factor))
+    )
+    still = operators.add(still, operators.constant(np.float32(factor - 1)))
+    half = operators.multiply(x, operators.constant(np.float32(0.5)))
+    constant = operators.constant(np.ones((1, 4), np.float32))
+    return ov.Model([operators.concat([half, still, constant], 1)], [x])
+
+
+def test_neither_a_constant_nor_a_branch_that_stays_0_decides_for_a_way() -> None:
+    floats = joined(1.0)
+    hidden = choice._hidden(floats)
+    assert len(hidden) == 2, "the constant tells nothing"
+    samples = [{"x": np.random.default_rng(seed).random((1, 4), np.float32)} for seed in range(4)]
+    told = control._closeness(CORE.compile_model(choice._told(floats, hidden), "CPU"), samples, control.MOST_DB)
+    other = joined(1.001)
+    off = CORE.compile_model(choice._told(other, choice._hidden(other)), "CPU")
+    assert told(off, samples) > 40

@@ -183,7 +183,7 @@ def _hidden(model: Any) -> list[tuple[str, int]]:
         seen.add(node.get_friendly_name())
         for place, value in enumerate(values if kind in hiding else ()):
             port = value.get_node().get_friendly_name(), value.get_index()
-            if value.get_element_type().is_real():
+            if value.get_element_type().is_real() and value.get_node().get_type_name() != "Constant":
                 found.setdefault(port, (node.get_friendly_name(), place))
         waiting += [(value.get_node(), JOINING) for value in values if kind in JOINING]
         waiting += [(value.get_node(), hiding) for value in values[:1] if kind in PASSED]

@@ -109,7 +109,8 @@ def _closeness(floats: Any, samples: list[dict[str, Array]], least_db: float) ->
         for place in (places[id(sample)] for sample in given if finite[places[id(sample)]]):
             pairs = zip(_outputs(compiled, samples[place]), wanted[place], strict=True)
             errors += [np.square(made - values).sum() for made, values in pairs]
-        noise = float(np.mean(errors / np.maximum(power, 1e-30)))
+        asked = power > 0  # an output that is 0 throughout is asked for nothing
+        noise = float(np.mean(errors[asked] / power[asked])) if asked.any() else 0.0
         return min(least_db, float(-10 * np.log10(max(noise, 1e-12)))) if np.isfinite(noise) else -MOST_DB
 
     return sqnr_db
