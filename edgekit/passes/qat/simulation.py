@@ -1,6 +1,6 @@
 """An integer file computed in TensorFlow with the arithmetic of the kernels that will run it, to be trained."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -57,7 +57,7 @@ class Simulation:
         real: Mapping[int, Array] | None = None,
         tied: Mapping[int, int] = MappingProxyType({}),
     ) -> None:
-        self.spec, self._chosen, self._tied = spec, chosen, tied
+        self.spec, self._chosen = spec, chosen
         self._stepwise = Stepwise(spec.file.tree)
         self.refused = {o.index for o in spec.main.operators if self.of_integers(o) and not ways(o, spec.main.tensors)}
         self._as_it_is = {*as_it_is, *self.refused}
@@ -66,6 +66,7 @@ class Simulation:
         untouched = {t for o in given for t in (*o.inputs, *o.outputs) if t >= 0}
         kept = {tied.get(t, t) for t in untouched}  # if one copy stays, all do
         kinds = {t: kind for t, kind in spec.weights(operators).items() if tied.get(t, t) not in kept}
+        self._tied = _by_the_first(kinds, tied)
         self.scales: dict[int, Scale] = {}
         self.kernels: dict[int, Kernel] = {}
         self.biases: dict[int, Bias] = {}
@@ -175,7 +176,7 @@ class Simulation:
         tensors = self.spec.main.tensors
         for tensor, kind in kinds.items():
             integers, described = self.spec.integers(tensor), tensors[tensor]
-            name, first = f"weight_{tensor}", self._tied.get(tensor, tensor)
+            name, first = f"weight_{tensor}", self._tied[tensor]
             if kind == "kernel":
                 made = self.kernels.get(first) or Kernel.of(integers, TensorGrid.of(described), real.get(tensor), name)
                 self.kernels[tensor] = made
@@ -201,7 +202,7 @@ class Simulation:
                 np.asarray(described.scales[0]), count, high - described.zero_points[0], f"tensor_{tensor}"
             )
         for tensor in self.kernels:
-            if (first := self._tied.get(tensor)) in self.scales:
+            if (first := self._tied[tensor]) in self.scales:
                 self.scales[tensor] = self.scales[first]
                 continue
             described = self.spec.main.tensors[tensor]
@@ -223,6 +224,12 @@ class Simulation:
         source = operator.inputs[layer.source]
         most = TensorGrid.of(self.spec.main.tensors[source]).reach if self.spec.on_grid(source) else hybrid.REACH
         return parts(layer.reach(self.spec.integers(operator.inputs[layer.weights]), most))
+
+
+def _by_the_first(trained: Iterable[int], tied: Mapping[int, int]) -> dict[int, int]:
+    """By each trained constant the first trained one of its copies; what ``tied`` names may stand behind, or stay."""
+    firsts: dict[int, int] = {}
+    return {tensor: firsts.setdefault(tied.get(tensor, tensor), tensor) for tensor in trained}
 
 
 def _operands(call: Call, results: Any) -> list[Operand]:

@@ -1,6 +1,7 @@
 """Quantization-aware training: what it leaves is what it computed."""
 
 import importlib
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.lazy import Lazy
 from tests.passes.qat.integers import quantized, simulated, with_integer_weights
 
 tf = Lazy("tensorflow")
+qat, lifting = Lazy("edgekit.passes.qat"), Lazy("edgekit.trainable.lifting")
 mending = Lazy("edgekit.passes.qat.mending")
 specification = Lazy("edgekit.passes.qat.specification")
 
@@ -337,14 +339,22 @@ def test_settings_for_floats_are_refused(name: str, value: Any, tmp_path: Path) 
         applied(task(networks.classifier(tmp_path / "float.tflite"), **{name: value}), tmp_path / "out")
 
 
-def unrolled(path: Path, change: Any, steps: int = 3) -> Path:
-    """Vectors [1, 6] → the same dense layer again and again, as constants of their own, → [1, 4]."""
+def unrolled(path: Path, change: Any, order: tuple[int, ...] = (0, 1, 2)) -> Path:
+    """Vectors [1, 6] → the same dense layer again and again, as constants of their own, → [1, 4].
+
+    ``order`` is that of the steps whose constants stand one after the other.
+    """
     net = networks.Network()
     x = net.input("x", (1, 6))
-    for step in range(steps):
-        kernel = net.constant(f"k{step}", change(networks.weights(6, 6, seed=1)).astype(np.float32))
-        bias = net.constant(f"b{step}", networks.weights(6, 1, seed=2).ravel())
-        x = net.operator("FULLY_CONNECTED", [x, kernel, bias], (1, 6), kind="FullyConnectedOptions")
+    held = {
+        step: (
+            net.constant(f"k{step}", change(networks.weights(6, 6, seed=1)).astype(np.float32)),
+            net.constant(f"b{step}", networks.weights(6, 1, seed=2).ravel()),
+        )
+        for step in order
+    }
+    for step in sorted(held):
+        x = net.operator("FULLY_CONNECTED", [x, *held[step]], (1, 6), kind="FullyConnectedOptions")
         x = net.operator("TANH", [x], (1, 6))
     last = [x, net.constant("k", networks.weights(4, 6, seed=3)), net.constant("b", np.zeros(4, np.float32))]
     return net.save(path, net.operator("FULLY_CONNECTED", last, (1, 4), kind="FullyConnectedOptions"))
@@ -397,3 +407,25 @@ def test_the_steps_of_an_unrolled_loop_keep_their_weights_in_common(kind: str, p
     if kind == "clustered":
         assert len(np.unique(learned["k2"])) <= 5
     assert described["k1"].scales == described["k0"].scales
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+@pytest.mark.parametrize("precision", ["int8", "dynamic-int8", "float32"])
+def test_copies_are_trained_as_one_in_whatever_order_they_stand(
+    precision: str, order: tuple[int, ...], tmp_path: Path
+) -> None:
+    path = unrolled(tmp_path / "float.tflite", lambda w: w, order)
+    content = {
+        "int8": lambda: quantized(path, "int8")[0],
+        "dynamic-int8": lambda: with_integer_weights(path, 8)[0],
+        "float32": path.read_bytes,
+    }[precision]()
+    found = qat.proven(content, lifting.lift(path), {"x": networks.weights(8, 1, 6, seed=9)}, Qat())
+    by_name = {t.name: t.index for t in found.spec.main.tensors if t.constant_bytes}
+    numbers = [by_name[f"k{step}"] for step in order]
+    assert numbers == sorted(numbers)
+    for held, kind in itertools.product((found.kernels, found.biases, found.floats, found.scales), "kb"):
+        variables = {id(held[t].variable) for step in order if (t := by_name[f"{kind}{step}"]) in held}
+        assert len(variables) <= 1
+    assert by_name["k0"] in (found.floats if precision == "float32" else found.scales)
+    assert by_name["b0"] in (found.biases if precision == "int8" else found.floats)
