@@ -222,7 +222,7 @@ def _passed(
         inputs["labels"] = Known(digest_of(samples.result))
     if built is not None:
         inputs["specification"] = built
-    inputs |= {str(file): Known(file_digest(file).sha256) for file in _tables(settings)}
+    inputs |= _table_inputs(settings)
     question = Question(
         what=name,
         leaf=f"passes/{name.replace('-', '_')}",
@@ -256,6 +256,11 @@ def _tables(settings: PassSettings) -> list[Path]:
     """The files that augmentations of a pass read; one that is not there is refused by the pass."""
     named = [Path(value) for name, _, value in (told.partition("=") for told in settings.augmentation) if name == TABLE]
     return [file for file in named if file.is_file()]
+
+
+def _table_inputs(settings: PassSettings) -> dict[str, Input]:
+    """The content of these files by role; a path could be the name of another role."""
+    return {f"{TABLE} {place}": Known(file_digest(file).sha256) for place, file in enumerate(_tables(settings))}
 
 
 def keras_form(session: Session, subject: Subject, seed: int) -> Answer[Passed]:
