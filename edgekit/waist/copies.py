@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.waist import graph
-
-FLOAT = 4
-"""Bytes of a float32: what repeats itself after so many is one value throughout."""
+from edgekit.waist.tensors import Array
 
 
 def keys(tree: Any, subgraph: int, described: graph.Graph) -> dict[int, Hashable]:
@@ -24,16 +22,30 @@ def keys(tree: Any, subgraph: int, described: graph.Graph) -> dict[int, Hashable
         for slot, index in enumerate(operator.inputs):
             if beside and index >= 0 and described.tensors[index].constant_bytes and not contents[index]:
                 held = tree.buffers[tree.subgraphs[subgraph].tensors[index].buffer].data
-                found[index] = slot, beside, np.asarray(held, np.uint8).tobytes()
+                found[index] = slot, beside, _kind(described.tensors[index]), np.asarray(held, np.uint8).tobytes()
     return found
 
 
 def _content(tree: Any, subgraph: int, tensor: graph.Tensor) -> Hashable:
-    """A constant's dtype and a digest of its bytes; None for one of one value throughout, and for activations."""
+    """A constant's dtype, grid and digest of its bytes; None for one of one value throughout, and for activations."""
     data = tree.buffers[tree.subgraphs[subgraph].tensors[tensor.index].buffer].data if tensor.constant_bytes else None
-    if data is None or np.array_equal(data[FLOAT:], data[:-FLOAT]):
+    if data is None or _even(np.asarray(data, np.uint8), tensor.dtype):
         return None
-    return tensor.dtype, hashlib.blake2b(np.asarray(data, np.uint8).tobytes()).digest()
+    return _kind(tensor), hashlib.blake2b(np.asarray(data, np.uint8).tobytes()).digest()
+
+
+def _kind(tensor: graph.Tensor) -> Hashable:
+    """What a constant's bytes stand for: equal integers on other scales are other weights."""
+    return tensor.dtype, tensor.scales, tensor.zero_points, tensor.axis if len(tensor.scales) > 1 else 0
+
+
+def _even(data: Array, dtype: str) -> bool:
+    """Whether the bytes of a constant are one value throughout."""
+    if dtype == "int4":  # two in a byte; the last half may be padding
+        halves = np.stack([np.bitwise_and(data, 15), np.right_shift(data, 4)], axis=-1).ravel()
+        return bool((halves[:-1] == halves[:1]).all()) and all(last in {0, halves[0]} for last in halves[-1:])
+    size = np.dtype(dtype).itemsize if dtype in np.sctypeDict else 1
+    return np.array_equal(data[size:], data[:-size])
 
 
 def share(tree: Any) -> None:

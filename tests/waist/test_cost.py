@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from edgekit.errors import InputError
 from edgekit.waist import cost, graph
@@ -265,3 +266,40 @@ def test_copies_of_a_weight_count_once(same: bool, tmp_path: Path) -> None:
     tensors[second.inputs[1]].buffer = len(net.model.buffers) - 1
     tensors[second.inputs[2]].buffer = tensors[first.inputs[2]].buffer
     assert cost.count(net.save(tmp_path / "net.tflite", x)).parameters == 24  # beside others they are equal by chance
+
+
+def dense_twice(dtype: str, scales: tuple[float, float], zeros: tuple[int, int], values: Any) -> Any:
+    """Vectors [1, 8] → two dense layers of equal integers, on scales of their own → [1, 8]."""
+    net = networks.Network()
+    x = net.input("x", (1, 8))
+    for step, (scale, zero) in enumerate(zip(scales, zeros, strict=True)):
+        kernel = net.constant(f"k{step}", values)
+        held = net.subgraph.tensors[kernel]
+        held.quantization = schema.QuantizationParametersT()
+        held.quantization.scale, held.quantization.zeroPoint = np.array([scale], np.float32), np.array([zero])
+        if dtype == "int4":
+            held.type, data = schema.TensorType.INT4, values.view(np.uint8).ravel()
+            net.model.buffers[held.buffer].data = (data[::2] & 15) | (data[1::2] << 4)
+        x = net.operator("FULLY_CONNECTED", [x, kernel, -1], (1, 8), kind="FullyConnectedOptions")
+    return net.model
+
+
+@pytest.mark.parametrize("dtype", ["int4", "int8", "uint8", "int16"])
+@pytest.mark.parametrize(
+    ("scales", "zeros", "weights"),
+    [((0.5, 0.5), (0, 0), 1), ((0.5, 1.0), (0, 0), 2), ((0.5, 0.5), (0, 3), 2)],
+)
+@pytest.mark.parametrize("row", [(0, 1, 2, 3, 4, 5, 6, 7), (1, 2, 3, 4, 1, 2, 3, 4), (1, 2, 1, 2, 1, 2, 1, 2)])
+def test_equal_integers_on_other_scales_are_other_weights(
+    dtype: str, scales: Any, zeros: Any, weights: int, row: tuple[int, ...]
+) -> None:
+    """Also those that repeat themselves, as long as they are not one value throughout."""
+    values = np.tile(np.array(row, "int8" if dtype == "int4" else dtype), (8, 1))
+    assert cost.parameters(dense_twice(dtype, scales, zeros, values)) == 64 * weights
+
+
+@pytest.mark.parametrize("value", [0, 5])
+@pytest.mark.parametrize("dtype", ["int4", "int8", "uint8", "int16", "float32", "float64"])
+def test_one_value_throughout_is_equal_by_chance(dtype: str, value: int) -> None:
+    values = np.full((8, 8), value, "int8" if dtype == "int4" else dtype)
+    assert cost.parameters(dense_twice(dtype, (0.5, 0.5), (0, 0), values)) == 128
