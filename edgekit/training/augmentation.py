@@ -2,7 +2,7 @@
 
 A name may carry a value, ``span-mask=103``. What a name means depends on the input: an image ``[H, W, C]``, a series
 ``[T]``, ``[T, C]`` or ``[T, F, 1]`` (one that is longer than it has channels), or token ids ``[L]`` (integers). Images
-and series of integers are changed as floats, and rounded.
+and series of integers of 8 and 16 bits are changed as floats, and rounded; wider ones are ids and masks, and stay.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -242,13 +242,17 @@ MIXUP = "mixup"
 AUTO = "auto"
 """What is surely of use: `chosen` says what."""
 
-TOKEN_IDS, SINGLE = "token ids", "single values"
+TOKEN_IDS, SINGLE, WIDE = "token ids", "single values", "tables of ids"
+
+SAMPLED = 2
+"""The most bytes of an integer that stands for a brightness or a sound; what is wider is an id or a mask."""
 
 KINDS: Mapping[str, Mapping[str, Callable[[str], Change]]] = {
     "images": IMAGES,
     "series": SERIES,
     TOKEN_IDS: IDS,
     SINGLE: {},
+    WIDE: {},
 }
 
 
@@ -258,6 +262,8 @@ def kind_of(shape: Sequence[int], dtype: Any) -> str:
         return SINGLE
     if dtype.is_integer and len(shape) == 1:
         return TOKEN_IDS
+    if dtype.is_integer and dtype.size > SAMPLED:
+        return WIDE
     return "images" if len(shape) == 3 and shape[-1] in {1, 3, 4} and shape[0] * 4 > shape[1] else "series"
 
 
@@ -312,7 +318,7 @@ class Augmentation:
     @property
     def _mixable(self) -> bool:
         """Whether samples can be mixed with their labels: there is nothing between two tokens."""
-        return not {TOKEN_IDS, SINGLE} & set(self._kinds)
+        return not {TOKEN_IDS, SINGLE, WIDE} & set(self._kinds)
 
     def _unknown(self, name: str) -> InputError:
         known = {AUTO, *([MIXUP] if self._mixable else []), *(known for kind in self._kinds for known in KINDS[kind])}

@@ -273,12 +273,14 @@ class Loop:
         try:
             return float(self._step(batch))
         except tf.errors.InvalidArgumentError as error:
-            if not self._changes:
+            stand_ins = [told for told in self._changes if told.partition("=")[0] in augmentation.VALUED]
+            outside = _outside(error)
+            if not stand_ins or not outside:
                 raise
             raise InputError(
-                f"The network cannot take what an augmentation makes of samples: {_told(error)}.",
-                place=f"augmentation {', '.join(self._changes)}",
-                fix="let ids stand in for tokens that the network has",
+                f"The network cannot take what an augmentation makes of samples: {outside}.",
+                place=f"augmentation {', '.join(stand_ins)}",
+                fix="name an id that the network's vocabulary has",
             ) from error
 
     def _held_out(self) -> Array:
@@ -357,10 +359,10 @@ def _no_better(progress: TrainingState) -> str:
     )
 
 
-def _told(error: Exception) -> str:
-    """What an error of TensorFlow's says, without where in its graph."""
+def _outside(error: Exception) -> str:
+    """What an error of TensorFlow's says of ids outside a table, without where in its graph; "" if it is another."""
     lines = [line.strip() for line in str(error).splitlines()]
-    return next((line for line in lines if line.startswith("indices[")), lines[0])
+    return next((line[line.index("indices[") :] for line in lines if "indices[" in line), "")
 
 
 def _judging(epoch: Epoch) -> float:

@@ -1,6 +1,7 @@
 """Augmentation: shapes stay, seeds decide, padding is spared, and labels are mixed as samples are."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from tests.training import digits
 from tests.training.test_fitting import Stopped, killed_in, trained
 
 augmentation = Lazy("edgekit.training.augmentation")
+fitting = Lazy("edgekit.training.fitting")
 feeding = Lazy("edgekit.training.feeding")
 tf, tf_keras = Lazy("tensorflow"), Lazy("tf_keras")
 
@@ -115,7 +117,7 @@ def at_once(name: str, values: Any) -> Any:
 
 @pytest.mark.parametrize(
     ("shape", "dtype"),
-    [((8, 8, 3), "uint8"), ((8, 8, 1), "int8"), ((40, 2), "int16"), ((20, 8, 1), "int32"), ((3, 8, 8, 3), "uint8")],
+    [((8, 8, 3), "uint8"), ((8, 8, 1), "int8"), ((40, 2), "int16"), ((20, 8, 1), "uint16"), ((3, 8, 8, 3), "uint8")],
 )
 def test_pictures_and_series_of_integers_are_changed_as_those_of_floats(shape: tuple[int, ...], dtype: str) -> None:
     limits = np.iinfo(dtype)
@@ -126,6 +128,26 @@ def test_pictures_and_series_of_integers_are_changed_as_those_of_floats(shape: t
         made, like = at_once(name, values), at_once(name, values.astype(np.float32))
         assert made.dtype == values.dtype
         assert np.array_equal(made, np.clip(np.rint(like), limits.min, limits.max).astype(dtype))
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64", "uint32", "uint64"])
+@pytest.mark.parametrize("shape", [(5, 7), (12, 12), (1, 12, 12), (8, 8, 3)])
+def test_ids_and_masks_of_several_dimensions_stay(shape: tuple[int, ...], dtype: str) -> None:
+    """Characters of words, or who attends to whom: there is nothing between two of them."""
+    names = {name for names in augmentation.KINDS.values() for name in names} | {"mixup"}
+    beside = tf_keras.Input((8, 8, 3))
+    table = tf_keras.Input(shape, dtype=dtype)
+    for name in names:
+        with pytest.raises(InputError, match="No augmentation of"):
+            augmentation.Augmentation([f"{name}=3" if name == "span-mask" else name], [table], None)
+    with pytest.raises(InputError, match="mixup"):
+        augmentation.Augmentation(["mixup"], [beside, table], None)
+    values = tf.cast(tf.reshape(tf.range(2 * int(np.prod(shape))), (2, *shape)), dtype)
+    given = feeding.Batch((tf.constant(IMAGES[:2]), values), (), ())
+    made = augmentation.Augmentation(["colour"], [beside, table], None)
+    image, same = made(given, tf.constant([1, 5], tf.int64)).given
+    assert not np.array_equal(image, IMAGES[:2])
+    assert np.array_equal(same, values)
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (2, 1), (1, 1, 3)])
@@ -165,6 +187,35 @@ def test_an_id_that_the_network_has_not_is_told(name: str, tmp_path: Path) -> No
     asked = FineTune(epochs=1, augmentation=(name,))
     with pytest.raises(InputError, match=rf"cannot take what .*{name.partition('=')[2]} is not in \[0, 20\)"):
         trained(tmp_path, texts(tmp_path / "net.tflite"), asked, samples={"source_ids": ids})
+
+
+OUTSIDE = "{{node gather}} indices[0,1] = 30 is not in [0, 20)\n\t [[more]]"
+
+
+@pytest.mark.parametrize(
+    ("names", "message", "blamed"),
+    [
+        (("drop=20",), OUTSIDE, "drop=20"),
+        (("swap", "span-mask=30"), OUTSIDE, "span-mask=30"),
+        (("swap",), OUTSIDE, ""),  # it brings in no id
+        (("flip", "mixup"), OUTSIDE, ""),
+        ((), OUTSIDE, ""),
+        (("drop=20",), "Incompatible shapes: [2,3] vs. [2,4]", ""),
+        (("flip", "crop"), "Incompatible shapes: [2,3] vs. [2,4]", ""),
+    ],
+)
+def test_only_ids_outside_a_table_are_blamed_on_what_stands_in_for_tokens(
+    names: tuple[str, ...], message: str, blamed: str
+) -> None:
+    def step(_: Any) -> None:
+        raise tf.errors.InvalidArgumentError(None, None, message)
+
+    loop = SimpleNamespace(_step=step, _changes=names)
+    with pytest.raises(InputError if blamed else tf.errors.InvalidArgumentError) as caught:
+        fitting.Loop._done(loop, feeding.Batch((), (), ()))
+    if blamed:
+        assert caught.value.place == f"augmentation {blamed}"
+        assert "samples: indices[0,1] = 30 is not in [0, 20)." in str(caught.value)
 
 
 @pytest.mark.parametrize(
