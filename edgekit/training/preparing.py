@@ -68,7 +68,7 @@ def _last(lifted: Lifted) -> int:
     places = [o.index for o in layers if floats(o, lifted.main, lifted.tensors)]
     if not places:
         raise InputError(
-            "No layer with weights reads floats, of which some could be dropped.",
+            "Dropout needs a layer with weights that reads floats; this network has none.",
             place="dropout", fix="leave dropout out",
         )  # fmt: skip
     return places[-1]

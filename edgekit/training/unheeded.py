@@ -6,6 +6,9 @@ from edgekit.nouns.training import Training
 from edgekit.training.labelling import Labelled
 from edgekit.training.points import Kind
 
+RISING = {"cyclical", "one-cycle"}
+"""Schedules that start low."""
+
 
 def unheeded(settings: Training, labelled: Labelled | None, kinds: Collection[Kind], *, judged: bool) -> Iterator[str]:
     """Each with the reason.
@@ -21,7 +24,7 @@ def unheeded(settings: Training, labelled: Labelled | None, kinds: Collection[Ki
         "alpha": "" if labelled else "samples have no labels",
         "label_smoothing": _unsmoothed(labelled),
         "momentum": "" if settings.optimizer in {"sgd", "rmsprop"} else f"{settings.optimizer} has its own",
-        "warmup": f"{settings.schedule} rises of itself" if settings.schedule in {"cyclical", "one-cycle"} else "",
+        "warmup": f"the {settings.schedule} schedule already starts with a rise" if settings.schedule in RISING else "",
         "patience": "" if judged else "no samples are held out",
         "temperature": "" if {"classes", "binary"} & set(kinds) else "outputs are compared as values",
     }

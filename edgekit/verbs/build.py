@@ -171,14 +171,14 @@ def _prepare(session: Session, project: Project, model: Path, planned: Plan, in_
 def _tell_of_unused(session: Session, project: Project, planned: Plan) -> None:
     """Say so if what the user says about quantization, or what is trained of it, changes no file."""
     said, made = project.quantization.settings, dict.fromkeys(variant.precision for variant in planned.variants)
+    files, several = " and ".join(made), len(made) > 1
     for settings in planned.recipe.passes:
         if isinstance(settings, Qat) and settings.precision not in made:
-            told = (
-                f"qat trains the integers of {settings.precision} files, and {' and '.join(made)} is built without them"
-            )
+            built = f"{files} {'are' if several else 'is'} built without them"
+            told = f"qat trains the integers of {settings.precision} files, and {built}"
             session.progress.tell("", events.Remark(f"{told}: set qat.precision, or build {settings.precision}"))
     if said and FLOATS.issuperset(made):
-        why = f"only {' and '.join(made)} is built, which is not quantized"
+        why = f"only {files} {'are built, which are' if several else 'is built, which is'} not quantized"
         told = f"{', '.join(said)} ([quantization], --set) changes nothing: {why}"
         session.progress.tell("", events.Remark(told))
 

@@ -169,6 +169,7 @@ def test_integers_that_are_trained_for_no_file_are_told(
     with Session(Store(tmp_path / "cache"), tmp_path / "log.txt", Listening()) as session:
         build._tell_of_unused(session, found, plan(found, MODEL))
     assert [line.startswith(f"qat trains the integers of {trained} files") for line in lines] == [True] * told
+    assert all((" are built" if " and " in line.partition("files, and ")[2] else " is built") in line for line in lines)
 
 
 def test_tables_that_augmentations_read_decide_what_a_pass_makes(tmp_path: Path) -> None:
