@@ -141,7 +141,10 @@ def sweep(model: Any) -> None:
 
 
 def compact(model: Any) -> None:
-    """Leave out the tensors that nobody reads or makes, in place; the others are renumbered."""
+    """Leave out the tensors that nobody reads or makes, in place; the others are renumbered.
+
+    Signatures of a damaged file that name such a tensor, or one that is not there, are left out as well.
+    """
     signatures = model.signatureDefs or []
     for place, subgraph in enumerate(model.subgraphs):
         holders = (subgraph, *(subgraph.operators or ()))
@@ -153,10 +156,13 @@ def compact(model: Any) -> None:
             for name in _NUMBERED:
                 if (held := getattr(holder, name, None)) is not None:
                     setattr(holder, name, [numbers[index] for index in graph.ints(held)])
-        for definition in signatures:
-            for entry in (*(definition.inputs or []), *(definition.outputs or [])):
-                if definition.subgraphIndex == place:
-                    entry.tensorIndex = numbers[int(entry.tensorIndex)]
+        for definition in [one for one in signatures if one.subgraphIndex == place]:
+            entries = [*(definition.inputs or []), *(definition.outputs or [])]
+            if not all(int(entry.tensorIndex) in numbers for entry in entries):
+                model.signatureDefs = [one for one in model.signatureDefs if one is not definition]
+                continue
+            for entry in entries:
+                entry.tensorIndex = numbers[int(entry.tensorIndex)]
 
 
 _NUMBERED = ("inputs", "outputs", "intermediates")

@@ -105,6 +105,25 @@ def test_a_tidy_file_computes_the_same_to_the_bit(kind: str, seed: int, tmp_path
     assert graph.pack(model) == tidy
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_signature_of_what_is_not_there_goes(seed: int, tmp_path: Path) -> None:
+    """As a damaged file has it: it names a tensor beyond the last, or one that nothing uses."""
+    model = graph.load(networks.classifier(tmp_path / "m.tflite"))
+    idle = edit.add_tensor(model.subgraphs[0], "idle", (1,))
+    model.signatureDefs = [_signature(model), _signature(model)]
+    model.signatureDefs[seed % 2].outputs[0].tensorIndex = (idle, 999)[seed // 2]
+    edit.tidy(model)
+    (left,) = model.signatureDefs
+    assert left.outputs[0].tensorIndex == graph.ints(model.subgraphs[0].outputs)[0]
+
+
+def test_a_subgraph_without_operators_is_left(tmp_path: Path) -> None:
+    model = graph.load(networks.classifier(tmp_path / "m.tflite"))
+    model.subgraphs[0].operators, model.subgraphs[0].outputs = None, model.subgraphs[0].inputs
+    edit.compact(model)
+    assert len(model.subgraphs[0].tensors) == 1
+
+
 @pytest.mark.shared
 def test_the_grids_within_an_integer_lstm_stay(shared: Path) -> None:
     """They are no operand of anything: the kernel looks them up."""
