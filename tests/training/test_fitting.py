@@ -135,7 +135,7 @@ def test_values_are_dropped_before_the_last_layer_that_reads_floats(tmp_path: Pa
     x = net.operator("GATHER", [table, ids], (1, 12, 8), name="rows", kind="GatherOptions", axis=0)
     waist = net.save(tmp_path / "net.tflite", x)
     given = {"source_ids": np.random.default_rng(0).integers(1, 20, (96, 1, 12)).astype(np.int32)}
-    with pytest.raises(InputError, match="No layer with weights reads floats"):
+    with pytest.raises(InputError, match="Dropout needs a layer with weights that reads floats"):
         trained(tmp_path, waist, FineTune(epochs=1, dropout=0.2), samples=given)
 
 
