@@ -270,7 +270,7 @@ def test_require_compiled_is_exit_3_without_the_compiler(call: Callable[..., Run
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.study
 def test_all_targets_share_what_they_can(call: Callable[..., Run], built: tuple[Path, Run], tmp_path: Path) -> None:
     plain = ("--set", "weights=nearest")  # to try every way takes OpenVINO's quantizer seconds
     run = call("build", str(DIGITS), "-t", "all", "-o", "out", "--json", *plain, cwd=tmp_path)

@@ -41,6 +41,7 @@ def test_words_reach_nncf(worker: Worker, waist: Path, tmp_path: Path, settings:
     assert not any("biases are" in note for note in made.notes)
 
 
+@pytest.mark.study
 def test_the_way_that_errs_least_on_samples_held_out_stays(worker: Worker, waist: Path, tmp_path: Path) -> None:
     made = build(worker, job(waist, weights="auto"), tmp_path / "out")
     (biases,) = [note for note in made.notes if note.startswith("biases are")]

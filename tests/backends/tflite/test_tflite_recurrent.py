@@ -60,7 +60,7 @@ def test_other_operators_and_lstms_never_seen_stay_as_they_are(code: int, ranges
 
 
 @pytest.mark.shared
-@pytest.mark.slow
+@pytest.mark.study
 def test_a_real_lstm_becomes_all_integers(worker: Worker, shared: Path, tmp_path: Path) -> None:
     path = shared / "models/keras/fiit_lstm1.keras"
     options = SourceOptions()
