@@ -17,7 +17,6 @@ FEWEST = 8
 LEAST = 1e-2
 """Share of an output's energy that must change: samples that are nearly alike, such as video frames, show no loss."""
 
-
 FOLLOWS_DB = 10.0
 """SQNR of what varies from which on an output follows its source: a tenth of that energy may be error."""
 
@@ -27,10 +26,12 @@ def varying_sqnr_db(reference: Array, output: Array) -> float | None:
 
     An answer that is the same for all samples has 0 dB. None if the samples are few, or hardly change it.
     """
+    if reference.dtype.kind != "f" or len(reference) < FEWEST:
+        return None
     known = np.array(
         [bool(np.isfinite(a).all() and np.isfinite(b).all()) for a, b in zip(reference, output, strict=True)]
     )
-    if reference.dtype.kind != "f" or known.sum() < FEWEST:
+    if known.sum() < FEWEST:
         return None
     own = off = energy = 0.0
     for a, b in _places(reference, output, known):
