@@ -48,7 +48,7 @@ class Agreement(Noun, frozen=True, kw_only=True):
 
     ``sqnr_db`` is 10·log10(Σ reference² / Σ (reference − output)²); None if both are zero or
     equal bit for bit (``identical``). ``varying_sqnr_db`` is the same of what changes from sample to sample
-    (`edgekit.verify.movement`), None if nothing is known of it. ``top1_agreement`` is a share in 0..1, of chosen
+    (`edgekit.waist.movement`), None if nothing is known of it. ``top1_agreement`` is a share in 0..1, of chosen
     classes (for each sample; behind a softmax at each step or place that is no background) or of whole numbers wider
     than 8 bits; None if the output is neither. ``choices`` is how many these are. ``classes`` are those that agree far
     less than the others, ``collapsed`` the parts that are constant or clipped in the file alone. ``worst_parts`` are

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgekit.errors import InputError
 from edgekit.nouns.verification import Agreement, ClassAgreement, Made
 from edgekit.verify import collapse, parts
-from edgekit.verify.movement import varying_sqnr_db
+from edgekit.waist.movement import varying_sqnr_db
 from edgekit.waist.rows import pieces
 from edgekit.waist.tensors import Array, blocks, sqnr_db
 

@@ -113,7 +113,7 @@ class Attempts:
             self._without_a_kind(plan)
         for other in self._others(plan, folder):
             self._once(other)
-        if self._made and self._best().sqnr_db < POOR_DB and self._searchable():
+        if self._made and self._best().signal_db < POOR_DB and self._searchable():
             if self._tried + search.most(len(self._graph.operators)) <= self._most:
                 self._search(plan)
             else:
@@ -166,7 +166,7 @@ class Attempts:
             methods = self._asked()
             if self._made:
                 found = self._best()
-                methods = (found.method,) if found.floats or found.sqnr_db < POOR_DB else ()
+                methods = (found.method,) if found.floats or found.signal_db < POOR_DB else ()
             for method in methods:
                 made = self._try(plan, engine, method) or self._retry(plan, engine, method)
                 if made is None:
@@ -244,7 +244,7 @@ class Attempts:
 
         def score(stretch: range) -> float:
             made = self._try(replace(plan, kept=plan.kept | set(stretch)), found.engine, found.method)
-            return -np.inf if made is None else made.sqnr_db
+            return -np.inf if made is None else made.signal_db
 
         stretch = search.stretch(len(self._graph.operators), score)
         layers = [operator.index for operator in self._graph.operators if operator.name in exact.LAYERS]
@@ -252,9 +252,16 @@ class Attempts:
         # More than half of the layers is no such place: noise that all share alike falls by 3 dB if half are float.
         if stretch is None or 2 * len([index for index in layers if index in stretch]) > len(layers):
             return
-        reason = f"integers there leave {found.sqnr_db:.1f} dB of the calibration samples' signal"
+        reason = _lost(found)
         final = self._try(plan.keeping(self._graph, set(stretch) - plan.kept, reason), found.engine, found.method)
         self._made = [found] if final is None else [final]
+
+
+def _lost(found: Candidate) -> str:
+    """Why a stretch of a network stays float, from what a file without it has left."""
+    if found.signal_db < found.sqnr_db and found.varying_db is not None:
+        return f"integers there leave {found.varying_db:.1f} dB of what changes between the calibration samples"
+    return f"integers there leave {found.sqnr_db:.1f} dB of the calibration samples' signal"
 
 
 def at_their_places(operators: Iterable[int], before: graph.Graph, after: graph.Graph) -> frozenset[int]:

@@ -1,6 +1,6 @@
 """Quantized files as candidates: how close each comes to the float network, and what it does at the edges."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from edgekit.backends.tflite.ready.parts import Parts
 from edgekit.errors import Unsupported
 from edgekit.waist import cost, graph
 from edgekit.waist.holding import float_operators
+from edgekit.waist.movement import varying_sqnr_db
 from edgekit.waist.ordering import evenly
 from edgekit.waist.tensors import Array
 from edgekit.waist.trial import Trial
@@ -35,6 +36,11 @@ EDGES = 4
 Noise = NDArray[np.float64]
 """Each scored sample's part in error² / Σ reference²."""
 
+SHARED_DB = 10.0
+"""By how much what changes from sample to sample may lag behind the whole: with 15 dB of that and 5 of this a file may
+be coarse, with less it is wrong (a bird classifier's logits, all about -11, had 15 dB and chose another class in two of
+three samples)."""
+
 CLEARLY_WORSE_DB = 3.0
 """A file with fewer float operators may lose this much SQNR to one with more."""
 
@@ -43,7 +49,8 @@ CLEARLY_WORSE_DB = 3.0
 class Candidate:
     """A quantized file, how it came about, what became of it, and what it was made from.
 
-    ``noise``: each scored sample's part in error² / Σ reference².
+    ``noise``: each scored sample's part in error² / Σ reference². ``varying_db``: SQNR of what changes from sample to
+    sample, in the output or part of one that comes out worst; None if too few samples or too little of it tell.
     """
 
     content: bytes
@@ -52,11 +59,17 @@ class Candidate:
     noise: Noise
     floats: tuple[graph.Operator, ...]
     plan: QuantizationPlan
+    varying_db: float | None = None
 
     @property
     def sqnr_db(self) -> float:
         """Over the scored samples."""
         return float(-10 * np.log10(max(float(self.noise.sum()), 1e-12)))
+
+    @property
+    def signal_db(self) -> float:
+        """The SQNR, or less if what changes from sample to sample is lost (`SHARED_DB`)."""
+        return self.sqnr_db if self.varying_db is None else min(self.sqnr_db, self.varying_db + SHARED_DB)
 
 
 def best(made: list[Candidate], *, whole: bool = False) -> Candidate:
@@ -126,14 +139,7 @@ class Judge:
         Raises:
             Unsupported: LiteRT cannot run it, or it gives NaN or infinity.
         """
-        if not all(map(len, self._inputs.values())):
-            return np.zeros(0)
-        outputs = self._trial.run(content, self._inputs)
-        if not all(np.isfinite(values).all() for values in outputs.values()):
-            raise _not_finite("on its own calibration samples")
-        pairs = zip(outputs.values(), self._wanted.items(), strict=True)
-        found = [_noise(got, wanted, self.parts.get(name)) for got, (name, wanted) in pairs]
-        return np.asarray(np.mean(found, axis=0), np.float64)
+        return self._noise(self._outputs(content))
 
     def __call__(self, content: bytes, engine: str, method: str, plan: QuantizationPlan) -> Candidate:
         """Run a quantized file.
@@ -141,7 +147,7 @@ class Judge:
         Raises:
             Unsupported: LiteRT cannot run it, or it gives NaN or infinity where the float network does not.
         """
-        noise = self.noise(content)
+        outputs = self._outputs(content)
         for values, finite in zip(self._trial.run(content, self._edges).values(), self._finite, strict=True):
             if not np.isfinite(values)[finite].all():
                 raise _not_finite("where an input is all zero, or at an end of its range")
@@ -149,10 +155,29 @@ class Judge:
             content=content,
             engine=engine,
             method=method,
-            noise=noise,
+            noise=self._noise(outputs),
             floats=float_operators(graph.describe(graph.parse(content, Path(engine)))[0]),
             plan=plan,
+            varying_db=self._varying_db(outputs),
         )
+
+    def _outputs(self, content: bytes) -> list[tuple[Array, Array, Parts | None]]:
+        """For each output what a file makes of the samples, what is wanted, and its parts; nothing without samples."""
+        if not all(map(len, self._inputs.values())):
+            return []
+        outputs = self._trial.run(content, self._inputs)
+        if not all(np.isfinite(values).all() for values in outputs.values()):
+            raise _not_finite("on its own calibration samples")
+        pairs = zip(outputs.values(), self._wanted.items(), strict=True)
+        return [(got, wanted, self.parts.get(name)) for got, (name, wanted) in pairs]
+
+    def _noise(self, outputs: list[tuple[Array, Array, Parts | None]]) -> Noise:
+        return np.asarray(np.mean([_noise(*each) for each in outputs], axis=0), np.float64) if outputs else np.zeros(0)
+
+    def _varying_db(self, outputs: list[tuple[Array, Array, Parts | None]]) -> float | None:
+        pairs = (pair for each in outputs for pair in _parted(*each))
+        found = [varying_sqnr_db(wanted, got) for got, wanted in pairs]
+        return min((level for level in found if level is not None), default=None)
 
 
 def edges(inputs: dict[str, Array]) -> dict[str, Array]:
@@ -176,6 +201,17 @@ def _not_finite(when: str) -> Unsupported:
     return Unsupported(
         f"The integer file gives NaN or infinity {when}.", place="the quantized network", fix="choose float16"
     )
+
+
+def _parted(got: Array, wanted: Array, parts: Parts | None) -> Iterator[tuple[Array, Array]]:
+    """An output as it came out and as it was wanted, ``[N, *shape]``, or the same of each of its parts."""
+    if parts is None:
+        yield got, wanted
+        return
+    cuts = np.cumsum(parts.sizes)[:-1]
+    mine, theirs = (np.split(values, cuts, parts.axis + 1) for values in (got, wanted))
+    for one, other, inner in zip(mine, theirs, parts.inner, strict=True):
+        yield from _parted(one, other, inner)
 
 
 def _noise(got: Array, wanted: Array, parts: Parts | None = None) -> Noise:

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekit.verify import movement
-from edgekit.verify.movement import varying_sqnr_db
+from edgekit.waist import movement
+from edgekit.waist.movement import varying_sqnr_db
 from edgekit.waist.tensors import IDENTICAL_DB, sqnr_db
 
 RNG = np.random.default_rng(0)
