@@ -209,7 +209,7 @@ SOURCE_OPTIONS = (
         multiple=True,
         metavar="NAME=1,3,224,224",
         callback=shape,
-        help="Fix an input's dynamic dimensions.",
+        help="Give an input the size to build for.",
     ),
     click.option(
         "--constant",

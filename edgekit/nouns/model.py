@@ -98,8 +98,9 @@ class Model(Noun, frozen=True, kw_only=True):
 class SourceOptions(Noun, frozen=True, kw_only=True):
     """What a user may say about how a source is read.
 
-    ``shapes`` fixes dynamic dimensions by name. ``custom_objects``: ``module:function``, gives name → object.
-    ``constants`` binds inputs for good; between ``inputs`` and ``outputs``, names of tensors, it is cut out.
+    ``shapes`` gives inputs their sizes, by name: of dynamic dimensions, or other ones than the file has.
+    ``custom_objects``: ``module:function``, gives name → object. ``constants`` binds inputs for good;
+    between ``inputs`` and ``outputs``, names of tensors, it is cut out.
 
     Raises:
         InputError: a constant is infinite or no number, which neither keys nor manifests can hold.

@@ -31,7 +31,7 @@ from edgekit.sources.onnx import (
 )
 from edgekit.sources.onnx.lowering import layout, sequences
 from edgekit.sources.onnx.network import ONNX_ERRORS, Network
-from edgekit.sources.onnx.opening import batches, reading, shapes, sizes
+from edgekit.sources.onnx.opening import batches, reading, resizing, shapes, sizes
 from edgekit.sources.onnx.quantized import dynamic, integer_boundary, qoperator, scales
 from edgekit.waist.rows import write_rows
 from edgekit.waist.tensors import Array, sqnr_db
@@ -82,16 +82,21 @@ def open_model(path: Path, options: SourceOptions) -> Opened:
     """Read, check and fix the shapes of a model.
 
     Raises:
-        InputError: unreadable, invalid, or a dynamic dimension needs ``--shape``.
+        InputError: unreadable, invalid, a dynamic dimension needs ``--shape``, or it does not run at what that says.
         Unsupported: operators or types that cannot run.
     """
     model = reading.read(path, options)
     companions = reading.companions(path)
     asked = shapes.still_asked(model, options)
+    shapes.refuse_asked(path, model, asked)
     whole = batches.as_declared(model, asked)
     fixed, assumed = shapes.fixed(path, model, whole)
     sizes.refuse_large(path, model, fixed)
-    running = reading.session_of(path, model)  # of the user's own model: the reference must not depend on edits
+    if other := resizing.left(model, fixed):
+        model, running, said = resizing.taken(path, model, fixed, other)
+        assumed += said
+    else:
+        running = reading.session_of(path, model)  # of the user's own model: the reference must not depend on edits
     batch = batches.fixed_batch(model) if not asked or whole != asked else 1
     if batch > 1 and (alone := batches.single(model, running, fixed)) is not None:
         model, running = alone

@@ -1,4 +1,4 @@
-"""Fixed shapes for every input: as declared, as the user says, batch 1 otherwise."""
+"""Fixed shapes for every input: as the user says, else as declared, batch 1 where that is open."""
 
 from pathlib import Path
 
@@ -36,13 +36,12 @@ def still_asked(model: onnx.ModelProto, options: SourceOptions) -> dict[str, tup
 def fixed(
     path: Path, model: onnx.ModelProto, asked: dict[str, tuple[int, ...]]
 ) -> tuple[dict[str, tuple[int, ...]], list[str]]:
-    """The shape of every input, and what was assumed.
+    """The shape of every input, and what was assumed. ``asked`` may leave sizes that the file fixes.
 
     Raises:
-        InputError: ``asked`` names no input or contradicts it, a dimension is 0, or one stays open.
+        InputError: a dimension is 0, or one stays open.
     """
     inputs = {value.name: dims(value) for value in true_inputs(model)}
-    _refuse_asked(path, inputs, asked)
     symbols = _bound(inputs, asked)
     result, assumed, open_inputs = {}, [], []
     for name, declared in inputs.items():
@@ -54,7 +53,7 @@ def fixed(
             raise _zero(path, name, shape)
         result[name] = shape
         if name not in asked and declared is not None and any(isinstance(dim, str) for dim in declared):
-            assumed.append(f"{name} {_shown(declared)} is taken as {_shown(shape)} (batch 1)")
+            assumed.append(f"{name} {shown(declared)} is taken as {shown(shape)} (batch 1)")
     if open_inputs:
         raise _open(path, inputs, open_inputs)
     return result, assumed
@@ -84,7 +83,8 @@ def _resolve(declared: list[int | str] | None, symbols: dict[str, int]) -> tuple
     return known if len(known) == len(sizes) else None
 
 
-def _shown(shape: list[int | str] | tuple[int, ...]) -> str:
+def shown(shape: list[int | str] | tuple[int, ...]) -> str:
+    """A shape in messages: ``[1, 3, H, W]``."""
     return "[" + ", ".join(str(dim) for dim in shape) + "]"
 
 
@@ -99,7 +99,7 @@ def example(name: str, declared: list[int | str] | None) -> str:
 
 
 def _open(path: Path, inputs: dict[str, list[int | str] | None], names: list[str]) -> InputError:
-    listed = "; ".join(f"{name} {'of unknown rank' if d is None else _shown(d)}" for name, d in inputs.items())
+    listed = "; ".join(f"{name} {'of unknown rank' if d is None else shown(d)}" for name, d in inputs.items())
     return InputError(
         f"{path.name} has dynamic dimensions beside the batch. Its inputs: {listed}.",
         place=f"{path}: {', '.join(names)}",
@@ -109,31 +109,30 @@ def _open(path: Path, inputs: dict[str, list[int | str] | None], names: list[str
 
 def _zero(path: Path, name: str, shape: tuple[int, ...]) -> InputError:
     return InputError(
-        f"{path.name}: the input {name} has a dimension of size 0: {_shown(shape)}.",
+        f"{path.name}: the input {name} has a dimension of size 0: {shown(shape)}.",
         place=f"{path}: {name}",
         fix="export it with real sizes, or say them: " + example(name, [d or "?" for d in shape]),
     )
 
 
-def _refuse_asked(path: Path, inputs: dict[str, list[int | str] | None], asked: dict[str, tuple[int, ...]]) -> None:
+def refuse_asked(path: Path, model: onnx.ModelProto, asked: dict[str, tuple[int, ...]]) -> None:
+    """Stop if ``asked`` names no input, has another rank than it, or a size below 1.
+
+    Raises:
+        InputError: with the inputs, or an example.
+    """
+    inputs = {value.name: dims(value) for value in true_inputs(model)}
     for name, shape in asked.items():
         if name not in inputs:
             raise InputError(
                 f"{path.name} has no input {name!r}.",
                 place=f"--shape {name}",
-                fix="its inputs are: " + "; ".join(f"{n} {_shown(d or ['?'])}" for n, d in inputs.items()),
+                fix="its inputs are: " + "; ".join(f"{n} {shown(d or ['?'])}" for n, d in inputs.items()),
             )
         declared = inputs[name]
-        wrong = any(size < 1 for size in shape) or (
-            declared is not None
-            and (
-                len(declared) != len(shape)
-                or any(isinstance(d, int) and d != size for d, size in zip(declared, shape, strict=True))
-            )
-        )
-        if wrong:
+        if min(shape, default=1) < 1 or (declared is not None and len(declared) != len(shape)):
             raise InputError(
-                f"--shape {name}={','.join(map(str, shape))} does not fit {name} {_shown(declared or ['?'])}.",
+                f"--shape {name}={','.join(map(str, shape))} does not fit {name} {shown(declared or ['?'])}.",
                 place=f"{path}: {name}",
                 fix=example(name, declared),
             )
