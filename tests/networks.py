@@ -80,6 +80,20 @@ class Network:
         self.subgraph.operators.append(operator)
         return output
 
+    def custom(self, name: str, inputs: list[int], shapes: list[tuple[int, ...]], options: bytes = b"") -> list[int]:
+        """A custom operator; its outputs, of float32."""
+        code, operator = schema.OperatorCodeT(), schema.OperatorT()
+        code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
+        code.customCode, code.version = name.encode(), 1
+        self.model.operatorCodes.append(code)
+        operator.opcodeIndex = len(self.model.operatorCodes) - 1
+        count = len(self.subgraph.operators)
+        operator.inputs = inputs
+        operator.outputs = [self.tensor(f"{name}_{count}_{place}", shape) for place, shape in enumerate(shapes)]
+        operator.customOptions = np.frombuffer(options, np.uint8)
+        self.subgraph.operators.append(operator)
+        return list(operator.outputs)
+
     def save(self, path: Path, *outputs: int) -> Path:
         self.subgraph.outputs = list(outputs)
         path.write_bytes(graph.pack(self.model))

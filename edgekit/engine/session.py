@@ -17,10 +17,10 @@ from edgekit.engine import unfinished
 from edgekit.engine.proxies import LeafProxies
 from edgekit.engine.question import Question
 from edgekit.engine.store import Answer, Store, digest_of
-from edgekit.errors import CancelledError, EdgekitError, OutOfTimeError
+from edgekit.errors import CancelledError, EdgekitError, OutOfTimeError, Unsupported
 from edgekit.host import cachedir
 from edgekit.host.cachedir import cache_folder
-from edgekit.host.ownership import temporary_place
+from edgekit.host.ownership import RANDOM, temporary_place
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -65,6 +65,10 @@ class Silent:
 
     def end(self, step: str, *, from_cache: bool) -> None:
         """Nothing."""
+
+
+WORKERS = re.compile(rf"[/\\]edgekit-worker-{RANDOM}[/\\]")
+"""A worker's own folder in a path."""
 
 
 def log_file() -> Path:
@@ -126,6 +130,8 @@ class Session(LeafProxies):
         self.store = store
         self.log = log
         self.progress: Progress = progress or Silent()
+        self.network: Path | None = None
+        """The user's file that this run is about, once it is known."""
         self._max_memory, self._max_seconds = max_memory, max_seconds
         self._workers: dict[tuple[str, str], Worker] = {}
         self._locks: dict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
@@ -160,7 +166,16 @@ class Session(LeafProxies):
             except EdgekitError as error:
                 if limit_s is not None and self._limit_s() == 0:
                     raise OutOfTimeError(error.problem, place=error.place, fix="give it more time") from error
-                raise
+                raise self._of_the_users(error) from error.__cause__
+
+    def _of_the_users(self, error: EdgekitError) -> EdgekitError:
+        """A refusal of a file that was made on the way is one of the network that it was made of."""
+        place = Path(error.place)
+        made = place.suffix and (self.store.root in place.parents or WORKERS.search(error.place))
+        if type(error) is not Unsupported or self.network is None or not made:
+            return error
+        told = error.problem.replace(place.name, f"what was made of {self.network.name}")
+        return Unsupported(told, place=str(self.network), fix=error.fix)
 
     @contextmanager
     def until(self, moment: float | None) -> Iterator[None]:

@@ -144,6 +144,7 @@ def _prepare(session: Session, project: Project, model: Path, planned: Plan, in_
     session.expect([*(("backends", variant.backend) for variant in planned.variants), *rewriting])
     _tell_of_unused(session, project, planned)
     network = reading.open_network(session, model, planned.options)
+    session.network = network.origin.path
     if project.calibration is None and project.data is None and (files := planned.calibrated(network.model)):
         raise InputError(
             f"{', '.join(dict.fromkeys(files))} needs calibration data: samples of what the model "

@@ -46,6 +46,7 @@ def compress(session: Session, project: Project, model: Path, out: Path, in_memo
     _check_place(out, model)
     session.progress.plan(6 + 3 * len(wanted.passes) + as_keras)
     network = reading.open_network(session, model, project.source_options)
+    session.network = network.origin.path
     passing.require_floats(session, network, wanted.passes)
     loaded = data.load(session, project, network.model.signature, in_memory.files)
     subject = conversion.subject(session, network, (), loaded.samples)

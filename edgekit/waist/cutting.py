@@ -108,6 +108,18 @@ HEAVY = {
 """Operators that make up a network, in contrast to what prepares its input or reads its results."""
 
 
+def _constants(main: graph.Graph, bad: Callable[[graph.Operator], bool]) -> tuple[set[int], list[graph.Operator]]:
+    """Tensors that no input decides, as weights of float16 behind a DEQUANTIZE; and the operators that make others."""
+    constants = {tensor.index for tensor in main.tensors if tensor.constant_bytes} | {-1}
+    computing = []
+    for operator in main.operators:
+        if operator.inputs and constants.issuperset(operator.inputs) and not bad(operator):
+            constants |= {*operator.outputs}
+        else:
+            computing.append(operator)
+    return constants, computing
+
+
 def cut_off(path: Path, main: graph.Graph, ends: dict[int, str], bad: Callable[[graph.Operator], bool]) -> str:
     """The cut that leaves operators out, as a fix; empty if they stand in its midst or tensors have no names.
 
@@ -118,16 +130,16 @@ def cut_off(path: Path, main: graph.Graph, ends: dict[int, str], bad: Callable[[
         bad: tells the operators that must go.
     """
     called = {index: name for name, index in names(main).items()} | ends
-    constants = {tensor.index for tensor in main.tensors if tensor.constant_bytes} | {-1}
+    constants, computing = _constants(main, bad)
     steps = [
         proposals.GraphStep(
             tuple(called.get(i, "") for i in operator.inputs if i not in constants),
             tuple(called.get(i, "") for i in operator.outputs),
             operator.name in HEAVY,
         )
-        for operator in main.operators
+        for operator in computing
     ]
-    found = [i for i, operator in enumerate(main.operators) if bad(operator)]
+    found = [i for i, operator in enumerate(computing) if bad(operator)]
     cut = proposals.around(steps, found, [called[index] for index in main.outputs]) if found else None
     named = cut is not None and "" not in (*cut.inputs, *cut.outputs)
     finished = any(tensor.scales and tensor.dtype in stored.INTEGERS for tensor in main.tensors)

@@ -12,7 +12,7 @@ from edgekit.engine.question import Question
 from edgekit.engine.session import Session, Silent
 from edgekit.engine.store import Store
 from edgekit.engine.worker import Worker
-from edgekit.errors import CancelledError
+from edgekit.errors import CancelledError, Unsupported
 from edgekit.host.events import Advance, Event
 from edgekit.nouns.model import SourceOptions
 from tests import networks
@@ -67,3 +67,19 @@ def test_what_a_leaf_tells_is_told_of_its_step(tmp_path: Path) -> None:
         source.run(path, SourceOptions(), inputs, tmp_path / "outputs.npz")
     assert {step for step, _ in told} == {"running net.tflite"}
     assert told[0][1] == Advance(0, "sample by sample")
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_refusal_of_what_was_made_on_the_way_names_the_users_file(known: bool, tmp_path: Path) -> None:
+    made = tmp_path / "cache" / "tmp" / "run-abcdefgh" / "waist.tflite"
+    made.parent.mkdir(parents=True)
+    net = networks.Network()
+    (end,) = net.custom("Own", [net.input("x", (1, 4))], [(1, 4)])
+    net.save(made, end)
+    with Session(Store(tmp_path / "cache"), tmp_path / "log.txt") as run:
+        run.network = tmp_path / "mine.onnx" if known else None
+        with pytest.raises(Unsupported) as caught:
+            run.backend("tflite").best_ms(made)
+    assert caught.value.place == str(tmp_path / "mine.onnx" if known else made)
+    assert ("waist.tflite" in caught.value.problem) is not known
+    assert ("mine.onnx" in caught.value.problem) is known

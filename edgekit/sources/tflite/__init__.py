@@ -16,7 +16,7 @@ from typing import Any
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.model import Divergence, Model, Signature, SourceOptions, TensorRow, TensorSpec, Waist
 from edgekit.sources import Source, bound, bound_results
-from edgekit.sources.tflite import shapes
+from edgekit.sources.tflite import custom, shapes, structs
 from edgekit.waist import cutting, edit, graph, layouts, naming, sizes, sparse, state, stored
 from edgekit.waist.rows import write_rows
 from edgekit.waist.run import each, interpreter, invoke, value
@@ -74,11 +74,16 @@ class TfliteSource(Source):
             changed: tuple[str, ...] = (
                 () if file == path else ("open dimensions or names at the boundary were filled in",)
             )
-            if spread or decoded:
+            known = custom.read(tree)
+            if spread or decoded or known:
                 edit.sweep(tree)
                 content = graph.pack(tree)
+            if spread or decoded:
                 forms = [*(["sparse"] if spread else []), *sorted(decoded)]
                 changed += (f"weights stored as {' and '.join(forms)} were decoded to float32",)
+            if known:
+                named = " and ".join(f"{count} {name}" for name, count in sorted(known.items()))
+                changed += (f"custom operators were read as builtin ones: {named}",)
             (out / "waist.tflite").write_bytes(content)
             told = state.note(tree) + ((DECODED,) if set(decoded) - {"float16"} else ())
             return Waist(file="waist.tflite", signature=signature, notes=changed, warnings=told)
@@ -124,8 +129,8 @@ class TfliteSource(Source):
     ) -> Divergence | None:
         """See `edgekit.sources.Source.first_divergence`. Tensors are matched by their names."""
         sample = {name: values[:1] for name, values in arrays(inputs).items()}
-        with _fit(path, options) as (file, main):
-            expected = {name: found for name, _, found in _inner(file, _signature(main, path), sample)}
+        with _fit(path, options) as (file, main), _builtin(file) as known:
+            expected = {name: found for name, _, found in _inner(known, _signature(main, path), sample)}
         for name, operator, found in _inner(Path(waist.file), waist.signature, sample):
             if name in expected and expected[name].shape == found.shape:
                 agreement = sqnr_db(expected[name], found)
@@ -153,6 +158,20 @@ def _inner(file: Path, signature: Signature, sample: dict[str, Array]) -> Iterat
             tensor = main.tensors[index]
             if tensor.dtype.startswith("float") and (found := value(made, index)) is not None:
                 yield tensor.name, operator.name, found
+
+
+@contextmanager
+def _builtin(file: Path) -> Iterator[Path]:
+    """The file, or a copy of it without the custom operators that are known: no kernel keeps all of their tensors."""
+    tree = graph.load(file)
+    stored.decode(tree)
+    if not custom.read(tree):
+        yield file
+        return
+    with tempfile.TemporaryDirectory(prefix="edgekit-tflite-") as folder:
+        copy = Path(folder) / "model.tflite"
+        copy.write_bytes(graph.pack(tree))
+        yield copy
 
 
 def _damaged(path: Path, detail: str) -> InputError:
@@ -312,13 +331,30 @@ def _naming_what_lacks(file: Path, main: graph.Graph, path: Path) -> Iterator[No
     except Unsupported as error:
         if type(error) is not Unsupported:  # it runs too long
             raise
-        unknown = "cannot load" in error.problem  # LiteRT has code for some, and they may fail
-        custom = {operator.name for operator in main.operators if unknown and operator.name.startswith("CUSTOM:")}
-        named = f" It holds the operators {', '.join(sorted(custom))}." if custom else ""
-        cut = cutting.cut_off(path, main, _boundary_names(main), lambda operator: operator.name in custom)
-        raise Unsupported(
-            error.problem.replace(file.name, path.name) + named, place=str(path), fix=cut or error.fix
-        ) from error
+        if "cannot load" not in error.problem:  # LiteRT has code for it, which fails
+            raise Unsupported(error.problem.replace(file.name, path.name), place=str(path), fix=error.fix) from error
+        raise _lacking(error, file, main, path) from error
+
+
+def _lacking(error: Unsupported, file: Path, main: graph.Graph, path: Path) -> Unsupported:
+    """The refusal of a file that LiteRT does not load, with the custom operators at fault and what helps."""
+    foreign = sorted({o.name for o in main.operators if o.name.startswith(structs.CUSTOM)} - custom.KNOWN)
+    cut = cutting.cut_off(path, main, _boundary_names(main), lambda operator: operator.name in foreign)
+    if not foreign:
+        return Unsupported(error.problem.replace(file.name, path.name), place=str(path), fix=cut or error.fix)
+    named = ", ".join(name.removeprefix(structs.CUSTOM) for name in foreign)
+    told = "the custom operator" if len(foreign) == 1 else "the custom operators"
+    flex = all(name.startswith(f"{structs.CUSTOM}Flex") for name in foreign)
+    return Unsupported(
+        f"{path.name} holds {told} {named}, of which LiteRT has no code: only the app that the file was made for has.",
+        place=str(path),
+        fix=cut
+        or (
+            "convert it again from TensorFlow, without SELECT_TF_OPS"
+            if flex
+            else "export it with builtin operators, or cut the model before it (--outputs)"
+        ),
+    )
 
 
 def _producer(path: Path) -> str | None:
