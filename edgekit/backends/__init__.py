@@ -5,6 +5,7 @@ another; what they share stands in `edgekit.waist` and `edgekit.waist.tensors`.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -80,12 +81,19 @@ class Backend(ABC):
         """The best of a few runs on one thread of this host, in ms, within about half a second; None if it cannot."""
         return None
 
-    def diagnose(self, artifact: Path, waist: Waist, samples: Path, helps: int = 0) -> Diagnosis:  # noqa: ARG002  as above
+    def diagnose(
+        self,
+        artifact: Path,
+        waists: Sequence[Waist],  # noqa: ARG002  as above
+        samples: Path,  # noqa: ARG002  as above
+        helps: int = 0,  # noqa: ARG002  as above
+    ) -> Diagnosis:
         """Hold every operator of a file against the float network that it was made from.
 
         Args:
             artifact: the file.
-            waist: that network, in a form that this backend reads; ``waist.file`` is its absolute path.
+            waists: forms of that network that this backend reads, of which the closest counts; ``Waist.file`` is an
+                absolute path.
             samples: what `edgekit.waist.tensors.arrays` reads, as in `run`.
             helps: for how many of the worst operators to try what would help.
 

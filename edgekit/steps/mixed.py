@@ -79,7 +79,7 @@ def sets(session: Session, waist: Answer[Waist], built: Answer[Built], samples: 
         InputError, Unsupported: the file cannot be looked into.
     """
     few = sampling.take(session, samples, SAMPLES)
-    found = diagnosis.diagnose(session, built.folder / built.result.files[0], waist, few, 0).result
+    found = diagnosis.diagnose(session, built.folder / built.result.files[0], (waist,), few, 0).result
     places = _places(session, waist)
     return chain(candidates(found, places), MOST_FLOAT * sum(place.macs for place in places))
 

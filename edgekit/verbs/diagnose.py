@@ -14,14 +14,18 @@ from edgekit.nouns import manifest as manifests
 from edgekit.nouns.description import Description
 from edgekit.nouns.diagnosis import MOST_SAMPLES, Diagnosed, Diagnosis, Help
 from edgekit.nouns.manifest import ArtifactFile, DataSet, Manifest
-from edgekit.nouns.model import Signature, SourceOptions
+from edgekit.nouns.model import Precision, Signature, SourceOptions
 from edgekit.nouns.samples import Kept
+from edgekit.nouns.target import Variant
 from edgekit.steps import diagnosis, reading, sampling
 from edgekit.steps.evidence import affordable
 from edgekit.steps.reading import OpenedNetwork
 
 EXACT = {"float32"}
 """Precisions of files that round nothing."""
+
+UNKNOWN: tuple[Precision, ...] = ("int8", "float16")
+"""What a file may be of which nothing is known: networks are rewritten for integers, or for floats."""
 
 
 class DiagnosisRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,7 +70,7 @@ def diagnose(session: Session, request: DiagnosisRequest) -> Diagnosed:
     subject = _subject(request)
     network, notes = source(session, request, subject)
     samples, more = _samples(session, request, subject, network)
-    floats = diagnosis.counterpart(session, subject.path, network, samples)
+    floats = diagnosis.counterparts(session, subject.path, network, _variants(subject), samples)
     found = diagnosis.diagnose(session, subject.path, floats, samples, request.helps)
     return Diagnosed(
         file=str(subject.path),
@@ -100,6 +104,14 @@ def _to_be_followed(seen: Diagnosis, subject: _Subject) -> Diagnosis:
             for row in seen.operators
         ),
     )
+
+
+def _variants(subject: _Subject) -> tuple[Variant, ...]:
+    """What a file may have been built as; each is rewritten in its own way."""
+    described, known = subject.described, subject.manifest
+    if described is None or known is None:
+        return tuple(Variant(file=subject.path.name, backend="tflite", precision=p, use="") for p in UNKNOWN)
+    return (Variant(file=described.file, backend=described.backend, precision=described.precision, use=""),)
 
 
 def _refused(target: str, file: str) -> frozenset[str]:

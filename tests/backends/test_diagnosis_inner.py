@@ -45,7 +45,7 @@ def test_weights_inside_of_a_branch_are_blamed_and_not_its_kernel(tmp_path: Path
     TFLiteBackend().build(networks.job(waist, "float16", calibration=samples), "net.tflite", tmp_path)
     np.savez(tmp_path / "samples.npz", **samples)
     described = Waist(file=str(waist), signature=networks.signature(waist))
-    found = diagnose(tmp_path / "net.tflite", described, tmp_path / "samples.npz")
+    found = diagnose(tmp_path / "net.tflite", [described], tmp_path / "samples.npz")
     (row,) = [row for row in found.operators if row.alone_db is not None]
     assert row.operator == "IF"
     assert [(blame.cause, blame.told) for blame in row.blames] == [
@@ -78,7 +78,7 @@ def test_int16_is_no_remedy_for_an_lstm(tmp_path: Path) -> None:
     file = built(tmp_path, waist, "int8", samples)
     np.savez(tmp_path / "samples.npz", **samples)
     described = Waist(file=str(waist), signature=networks.signature(waist))
-    rows = diagnose(file, described, tmp_path / "samples.npz", helps=9).operators
+    rows = diagnose(file, [described], tmp_path / "samples.npz", helps=9).operators
     helped = {row.operator: {one.remedy for one in row.helps} for row in rows}
     assert "int16" not in helped["UNIDIRECTIONAL_SEQUENCE_LSTM"]
     assert "int16" in helped["FULLY_CONNECTED"]

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -17,6 +18,7 @@ from edgekit.errors import InputError
 from edgekit.nouns.diagnosis import Help
 from edgekit.waist import graph
 from tests import networks
+from tests.rewrites.test_interleaved import picked
 
 pytestmark = pytest.mark.usefixtures("kept_workers")
 
@@ -83,6 +85,62 @@ def test_another_file_of_the_folder(folder: Path) -> None:
     with pytest.raises(InputError, match="holds no int16x8") as refused:
         edgekit.diagnose(folder / "out", file="int16x8")
     assert "model_int8.tflite (int8)" in refused.value.fix
+
+
+FACTORS = np.geomspace(1, 60, 8).astype(np.float32)
+
+
+def rewritten(path: Path, kind: str) -> Path:
+    """Image [1, 8, 8, 8] → layers whose channels are far apart, with what a build rewrites between → [1, 8, 8, 8]."""
+    net = networks.Network()
+
+    def layer(x: int, seed: int, by: Any = 1, *, inputs: int = 8, activation: int = networks.RELU) -> int:
+        kernel = (networks.weights(8, 1, 1, inputs, seed=seed) * by).astype(np.float32)
+        held = [net.constant(f"k{seed}", kernel), net.constant(f"b{seed}", np.ones(8, np.float32))]
+        options = {"padding": networks.SAME, "strideW": 1, "strideH": 1, "dilationWFactor": 1, "dilationHFactor": 1}
+        return net.operator(
+            "CONV_2D", [x, *held], (1, 8, 8, 8), kind="Conv2DOptions", fusedActivationFunction=activation, **options
+        )
+
+    def turned(x: int, order: tuple[int, ...]) -> int:
+        told = net.constant(f"order{len(net.subgraph.tensors)}", np.array(order, np.int32))
+        return net.operator("TRANSPOSE", [x, told], (1, 8, 8, 8), kind="TransposeOptions")
+
+    x = layer(
+        net.input("image", (1, 8, 8, 8)), 1, FACTORS[:, None, None, None], activation=0 if kind == "turned" else 1
+    )
+    if kind == "shuffled":
+        picks = [picked(net, x, first, 2) for first in (0, 1)]
+        both = [layer(one, 2 + k, 1 / FACTORS[k::2], inputs=4) for k, one in enumerate(picks)]
+        return net.save(path, net.operator("ADD", both, (1, 8, 8, 8), kind="AddOptions"))
+    if kind == "turned":
+        x = turned(net.operator("RELU", [turned(x, (0, 3, 1, 2))], (1, 8, 8, 8)), (0, 2, 3, 1))
+    elif kind == "scaled":
+        x = net.operator("MUL", [x, net.constant("by", FACTORS[::-1].copy())], (1, 8, 8, 8), kind="MulOptions")
+    elif kind == "prelu":
+        x = net.operator("PRELU", [x, net.constant("slopes", FACTORS / 80)], (1, 8, 8, 8))
+    elif kind == "hard swish":
+        x = net.operator("HARD_SWISH", [x], (1, 8, 8, 8), kind="HardSwishOptions")
+    return net.save(path, layer(layer(x, 2, 1 / FACTORS), 3))
+
+
+@pytest.mark.parametrize("kind", ["turned", "shuffled", "scaled", "prelu", "hard swish"])
+@pytest.mark.parametrize("known", [True, False], ids=["manifest", "file alone"])
+def test_a_file_is_held_against_the_network_that_it_was_made_of(tmp_path: Path, kind: str, *, known: bool) -> None:
+    """What rewrites a network keeps names for other values; held against the source, layers would be blamed for that."""
+    source = rewritten(tmp_path / "net.tflite", kind)
+    samples = np.random.default_rng(0).random((40, 8, 8, 8)).astype(np.float32)
+    edgekit.build(source, "android", precision="int8", calibration=samples, output=tmp_path / "out")
+    path = tmp_path / "out/model_int8.tflite"
+    if not known:
+        path = Path(shutil.copy(path, tmp_path / "alone.tflite"))
+    found = edgekit.diagnose(path, source, samples=samples).diagnosis
+    assert found.output_db is not None
+    assert found.output_db > 25
+    layers = [row for row in found.operators if row.operator == "CONV_2D"]
+    assert len(layers) == 3, "none is left out"
+    assert all(row.alone_db is None or row.alone_db > 25 for row in layers)
+    assert not found.unmatched
 
 
 def test_arrays_of_a_program_and_a_file_without_a_manifest(folder: Path, tmp_path: Path) -> None:

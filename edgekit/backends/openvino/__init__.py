@@ -3,7 +3,7 @@
 source (ONNX) or waist → ways → [quantization] → IR → placements → [npu: blob]
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -105,9 +105,9 @@ class OpenVINOBackend(Backend):
         """See `Backend.embed_preprocessing`."""
         return pixels.embed(artifact, description, signature, out / artifact.name)
 
-    def diagnose(self, artifact: Path, waist: Waist, samples: Path, helps: int = 0) -> Diagnosis:
+    def diagnose(self, artifact: Path, waists: Sequence[Waist], samples: Path, helps: int = 0) -> Diagnosis:
         """See `Backend.diagnose`."""
-        return diagnosis.diagnose(artifact, waist, samples, helps)
+        return diagnosis.diagnose(artifact, waists[0], samples, helps)
 
     def best_ms(self, artifact: Path) -> float | None:
         """See `Backend.best_ms`; None for a file that was quantized for another device than this host's CPU."""

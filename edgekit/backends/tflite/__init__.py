@@ -1,6 +1,6 @@
 """LiteRT (TensorFlow Lite) files, the runtime of Android, iOS and most boards with an operating system."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -117,9 +117,9 @@ class TFLiteBackend(Backend):
         """See `Backend.best_ms`."""
         return run.best_ms(artifact)
 
-    def diagnose(self, artifact: Path, waist: Waist, samples: Path, helps: int = 0) -> Diagnosis:
+    def diagnose(self, artifact: Path, waists: Sequence[Waist], samples: Path, helps: int = 0) -> Diagnosis:
         """See `Backend.diagnose`."""
-        return diagnosis.diagnose(artifact, waist, samples, helps)
+        return diagnosis.diagnose(artifact, waists, samples, helps)
 
 
 def _floats_at_the_boundary(signature: Signature) -> Iterator[str]:

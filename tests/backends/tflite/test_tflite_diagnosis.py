@@ -38,7 +38,7 @@ class Pair:
 
     def diagnose(self, file: Path, waist: Path | None = None, helps: int = 0) -> Diagnosis:
         signature = self.signature if waist is None else networks.signature(waist)
-        return diagnose(file, Waist(file=str(waist or self.path), signature=signature), self.given, helps)
+        return diagnose(file, [Waist(file=str(waist or self.path), signature=signature)], self.given, helps)
 
 
 @pytest.fixture(scope="module")

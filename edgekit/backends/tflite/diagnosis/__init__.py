@@ -1,6 +1,6 @@
 """Where a TFLite file loses its signal: operator by operator against the float network that it was made from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +25,10 @@ VALUES = 4
 """How often an activation is held at most: in the float network, and in the file alone, accumulated and being made."""
 
 
-def diagnose(artifact: Path, waist: Waist, samples: Path, helps: int = 0) -> Diagnosis:
+def diagnose(artifact: Path, waists: Sequence[Waist], samples: Path, helps: int = 0) -> Diagnosis:
     """See `edgekit.backends.Backend.diagnose`."""
-    file, floats = _file(artifact), Side(graph.load(Path(waist.file)))
-    carried.require_outside_of_loops(artifact, file.model, floats.model)
-    pairs = Pairs(file, floats, str(artifact))
+    file = _file(artifact)
+    waist, floats, pairs = _closest(file, artifact, waists)
     channels.follow(file, floats, pairs)
     given, count = _given(waist, arrays(samples), floats)
     inputs = {mine: grids.on(file.graph.tensors[mine], given[pairs.tensors[mine]]) for mine in file.graph.inputs}
@@ -77,6 +76,28 @@ def _file(artifact: Path) -> Side:
         )
     stored.unpack(model)
     return Side(model)
+
+
+def _closest(file: Side, artifact: Path, waists: Sequence[Waist]) -> tuple[Waist, Side, Pairs]:
+    """The form of the float network of which the file has the most operators; the first of several.
+
+    What rewrites a network keeps names for other values: channels that are picked in another order, factors that went
+    into the weights behind.
+
+    Raises:
+        InputError: the file was made from none of them.
+    """
+    found, problem = list[tuple[Waist, Side, Pairs]](), InputError("Nothing to hold it against.")
+    for waist in waists:
+        floats = Side(graph.load(Path(waist.file)))
+        carried.require_outside_of_loops(artifact, file.model, floats.model)
+        try:
+            found.append((waist, floats, Pairs(file, floats, str(artifact))))
+        except InputError as error:
+            problem = error
+    if not found:
+        raise problem
+    return max(found, key=lambda one: one[2].fit)
 
 
 def _given(waist: Waist, samples: dict[str, Array], floats: Side) -> tuple[dict[int, Array], int]:

@@ -101,6 +101,16 @@ class Pairs:
         made = next((self.tensors[tensor] for tensor in of.outputs if tensor in self.tensors), -1)
         return self._waist.wiring.producer.get(made)
 
+    @property
+    def fit(self) -> int:
+        """How many of the file's operators have one of the same kind, with the same constants but for factors."""
+        pairs = [(one, other) for one in self._file.graph.operators if (other := self.operator(one)) is not None]
+        return sum(one.name == other.name and self._is_alike(one, other) for one, other in pairs)
+
+    def _is_alike(self, of: Operator, other: Operator) -> bool:
+        found = self.same_constants(of, other)
+        return found is None or found >= self._least(of) or self.is_scaled(of, other)
+
     def same_constants(self, of: Operator, other: Operator) -> float | None:
         """The cosine of two operators' constants, biases aside; None if they have none to compare."""
         found = [
@@ -125,7 +135,8 @@ class Pairs:
 
     def _least(self, layer: Operator) -> float:
         """What the weights of a layer have at least in common with those that they were made from: see `OWN`."""
-        return OWN.get(self._file.graph.tensors[layer.inputs[1]].dtype, OWN_AT_8_BITS)
+        weights = layer.inputs[1] if layer.name in LAYERS and len(layer.inputs) > 1 else -1
+        return OWN.get(self._file.graph.tensors[weights].dtype, OWN_AT_8_BITS) if weights >= 0 else OWN_AT_8_BITS
 
     def _ends(self, place: str) -> None:
         """Inputs and outputs: by name, else by their order."""
