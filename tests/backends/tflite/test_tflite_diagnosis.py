@@ -397,7 +397,7 @@ def test_another_converters_file_of_the_same_network(shared: Path, tmp_path: Pat
     signature = networks.signature(waist)
     given = tmp_path / "samples.npz"
     np.savez(given, **{signature.inputs[0].source_name: heard.reshape(8, *signature.inputs[0].source_shape)})
-    found = diagnose(folder / "kws_ref_model.tflite", Waist(file=str(waist), signature=signature), given)
+    found = diagnose(folder / "kws_ref_model.tflite", [Waist(file=str(waist), signature=signature)], given)
     assert not found.unmatched
     assert found.output_db is not None
     assert found.output_db > 25

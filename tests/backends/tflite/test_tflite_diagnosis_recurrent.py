@@ -37,7 +37,9 @@ def recurrent(path: Path, *, cleared: bool = True) -> Path:
 
 def diagnosed(folder: Path, waist: Path, file: Path, samples: dict[str, Any]) -> Diagnosis:
     np.savez(folder / "samples.npz", **samples)
-    return diagnose(file, Waist(file=str(waist), signature=networks.signature(waist)), folder / "samples.npz", helps=2)
+    return diagnose(
+        file, [Waist(file=str(waist), signature=networks.signature(waist))], folder / "samples.npz", helps=2
+    )
 
 
 def built(folder: Path, waist: Path, precision: Any, samples: dict[str, Any], settings: Any = None) -> Path:
