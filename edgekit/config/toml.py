@@ -150,7 +150,8 @@ def _check_value(value: Any, kind: Any, file: Path, key: str) -> None:
     try:
         msgspec.convert(value, kind)
     except (msgspec.ValidationError, OverflowError) as error:
-        raise wrong(file, key, shown(value), _expected(str(error), kind)) from error
+        expected = _expected(str(error), kind)
+        raise wrong(file, key, shown(value), f"{expected}; {why}" if (why := _reason(kind)) else expected) from error
 
 
 def wrong(file: Path, key: str, got: str, expected: str) -> InputError:
@@ -177,6 +178,11 @@ def _expected(message: str, kind: Any) -> str:
     if found is None:
         return "a table" if typing.get_origin(kind) is dict else message.removesuffix(" - at `$`")
     return " or ".join(words.get(one, one) for one in found[1].split(" | ")) + (found[2] or "")
+
+
+def _reason(kind: Any) -> str:
+    """Why a kind of value has its bounds, if it says so."""
+    return next((meta.extra["why"] for meta in getattr(kind, "__metadata__", ()) if "why" in (meta.extra or {})), "")
 
 
 def shown(value: Any) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from edgekit.nouns.base import Noun
-from edgekit.nouns.training import Epoch, Epochs, Positive, Share, Training
+from edgekit.nouns.training import Epoch, Epochs, Positive, Share, Trained, Training
 
 Kept = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 """A share that is neither nothing nor all."""
@@ -19,6 +19,8 @@ more. With it "Contrastive Representation Distillation" (Tian et al., 2020) comp
 class FineTune(Training, frozen=True, kw_only=True, tag_field="pass", tag="finetune"):
     """Train the network as it is."""
 
+    epochs: Trained = 5
+
 
 class Distill(Training, frozen=True, kw_only=True, tag_field="pass", tag="distill"):
     """Train a smaller network to compute what the teacher computes.
@@ -28,7 +30,7 @@ class Distill(Training, frozen=True, kw_only=True, tag_field="pass", tag="distil
         student: a model file to train instead: Keras, ONNX or TFLite, with the source's inputs and outputs.
     """
 
-    epochs: Epochs = 30
+    epochs: Trained = 30
     learning_rate: Positive = 3e-3
     rates: Annotated[int, msgspec.Meta(ge=1, le=12)] = 4
     width: Kept = 0.5
@@ -104,7 +106,7 @@ class Qat(Training, frozen=True, kw_only=True, tag_field="pass", tag="qat"):
         learn_ranges: train the ranges of activations, too.
     """
 
-    epochs: Epochs = 5
+    epochs: Trained = 5
     learning_rate: Positive = 1e-3
     rates: Annotated[int, msgspec.Meta(ge=1, le=12)] = 6
     precision: Literal["int8", "int16x8", "int4", "dynamic-int8"] = "int8"
@@ -192,3 +194,18 @@ def shown(settings: PassSettings) -> str:
     words = {key: "+".join(value) or "none" if isinstance(value, tuple) else value for key, value in said.items()}
     told = ", ".join(f"{key} {words[key]}" for key, value in said.items() if value != usual[key])
     return f"{name_of(settings)} ({told})" if told else name_of(settings)
+
+
+def idle(settings: PassSettings) -> tuple[str, ...]:
+    """What was set in a pass and changes nothing beside its other settings, each with the reason."""
+    usual = type(settings)()
+    changed = {name for name in settings.__struct_fields__ if getattr(settings, name) != getattr(usual, name)}
+    told = []
+    if not settings.epochs:
+        training = {*Training.__struct_fields__} - {"epochs", "holdout"} | {"ramp", "dynamic"}
+        told += [f"{name} changes nothing: epochs is 0, and nothing is trained" for name in sorted(changed & training)]
+    elif settings.patience >= settings.epochs:
+        told.append(f"patience {settings.patience} changes nothing: training ends after {settings.epochs} epochs")
+    if isinstance(settings, Distill) and settings.student is not None and "width" in changed:
+        told.append("width changes nothing: the student is a network of its own")
+    return tuple(told)

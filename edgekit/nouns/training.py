@@ -8,7 +8,13 @@ from edgekit.nouns.base import Noun
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Below1 = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 Epochs = Annotated[int, msgspec.Meta(ge=0, le=100_000)]
+Trained = Annotated[
+    int,
+    msgspec.Meta(ge=1, le=100_000, extra={"why": "this pass does nothing but train: leave it out if it is not to"}),
+]
+"""Epochs of a pass that is nothing without them."""
 
 Optimizer = Literal["sgd", "adam", "adamw", "rmsprop"]
 Schedule = Literal["constant", "step", "exponential", "cosine", "cyclical", "one-cycle", "plateau"]
@@ -19,7 +25,7 @@ class Training(Noun, frozen=True, kw_only=True):
     """How weights are trained. Every pass of a recipe that trains has these keys.
 
     Keys:
-        epochs: how often all samples are seen; 0 trains nothing.
+        epochs: how often all samples are seen; 0, where a pass does something else as well, trains nothing.
         batch_size: samples in a step.
         optimizer: sgd (with momentum), adam, adamw or rmsprop.
         learning_rate: the largest of the schedule.
@@ -57,15 +63,15 @@ class Training(Noun, frozen=True, kw_only=True):
     optimizer: Optimizer = "adam"
     learning_rate: Positive = 1e-4
     rates: Annotated[int, msgspec.Meta(ge=1, le=12)] = 1
-    momentum: Share = 0.9
+    momentum: Below1 = 0.9
     schedule: Schedule = "cosine"
     warmup: Share = 0.05
     weight_decay: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     l1: Annotated[float, msgspec.Meta(ge=0)] = 0.0
-    dropout: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
-    label_smoothing: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
+    dropout: Below1 = 0.0
+    label_smoothing: Below1 = 0.0
     clip_norm: Annotated[float, msgspec.Meta(ge=0)] = 1.0
-    holdout: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.1
+    holdout: Below1 = 0.1
     patience: Epochs = 0
     loss: Loss = "auto"
     temperature: Positive = 1.0

@@ -23,6 +23,7 @@ from edgekit.nouns.recipe import (
     PruneChannels,
     Qat,
     Weighed,
+    idle,
     name_of,
 )
 from edgekit.nouns.samples import Kept
@@ -152,7 +153,11 @@ def _next(session: Session, stage: Stage, settings: PassSettings, course: Course
         epochs=made.epochs,
         figures=made.figures,
         notes=made.notes,
-        warnings=(*made.warnings, *(lost(stage.weighed, now, settings) if course.teacher is stage.source else ())),
+        warnings=(
+            *made.warnings,
+            *idle(settings),
+            *(lost(stage.weighed, now, settings) if course.teacher is stage.source else ()),
+        ),
     )
     return Stage(subject, now, (*stage.reports, report), stage.source)
 
@@ -269,7 +274,7 @@ def keras_form(session: Session, subject: Subject, seed: int) -> Answer[Passed]:
     Raises:
         Unsupported: it has no waist, or none that Keras holds.
     """
-    waist, settings = _float_form(subject), FineTune(epochs=0)
+    waist, settings = _float_form(subject), FineTune()  # which the pass has no use for
     path = str(waist.folder / waist.result.file)
     signature = waist.result.signature
     question = Question(

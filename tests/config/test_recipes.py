@@ -57,7 +57,7 @@ def test_the_passes_of_a_recipe_are_in_its_name() -> None:
         ('pass = "quat"', "passes[0].pass", "did you mean qat?"),
         ("epochs = 3", "passes[0]", "add pass ="),
         ('pass = "qat"\nepoch = 3', "passes[0].epoch", "did you mean epochs?"),
-        ('pass = "qat"\nepochs = -1', "passes[0].epochs", "expected a whole number >= 0"),
+        ('pass = "qat"\nepochs = -1', "passes[0].epochs", "expected a whole number >= 1"),
         ('pass = "qat"\nepochs = 1.5', "passes[0].epochs", "expected a whole number"),
         ('pass = "qat"\nlearning_rate = 0', "passes[0].learning_rate", "> 0"),
         ('pass = "prune"\nsparsity = 1', "passes[0].sparsity", "< 1"),
