@@ -205,6 +205,27 @@ def test_float16_keeps_filters_whose_taps_cancel(cancel: bool, tmp_path: Path) -
     assert sqnr_db(exact, next(iter(found.values())).reshape(4, 4)) > 40
 
 
+@pytest.mark.parametrize("size", [3, 5])
+@pytest.mark.parametrize("seed", range(4))
+def test_float16_keeps_depthwise_filters_of_which_one_takes_differences(seed: int, size: int, tmp_path: Path) -> None:
+    """Of all channels' sums little is lost, of that channel's most; a smooth image shows it that sum alone."""
+    random = np.random.default_rng(seed)
+    filters = np.abs(random.standard_normal((1, size, size, 8))).astype(np.float32)
+    filters[..., 5] = 10 * random.standard_normal((size, size))
+    filters[0, 0, 0, 5] -= filters[..., 5].sum() - 0.02
+    net = networks.Network()
+    x, bias = net.input("x", (1, size, size, 8)), net.constant("bias", np.zeros(8, np.float32))
+    y = net.operator("DEPTHWISE_CONV_2D", [x, net.constant("taps", filters), bias], (1, 1, 1, 8),
+                     kind="DepthwiseConv2DOptions", strideW=1, strideH=1, depthMultiplier=1, dilationWFactor=1,
+                     dilationHFactor=1, padding=1)  # fmt: skip
+    made, artifact = built(networks.job(net.save(tmp_path / "waist.tflite", y), "float16"), tmp_path)
+    assert any("taps" in note for note in made.notes)
+    samples = {"source_x": np.full((4, 1, size, size, 8), 3.0, np.float32)}
+    exact = 3 * filters[..., 5].astype(np.float64).sum()
+    found = next(iter(outputs(made, artifact, samples, tmp_path).values())).reshape(4, 8)
+    assert sqnr_db(np.full(4, exact), found[:, 5]) > 60
+
+
 def test_a_note_names_a_few_constants_and_counts_the_others(tmp_path: Path) -> None:
     net = networks.Network()
     x = net.input("x", (1, 4))
