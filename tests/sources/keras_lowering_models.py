@@ -1,5 +1,6 @@
 """Writes models with operators that TFLite's converter refuses: ``python keras_lowering_models.py FOLDER``."""
 
+import math
 import os
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
 import keras
+import tensorflow as tf
 import tf_keras
 from keras import layers, ops
 
@@ -27,8 +29,58 @@ def resized(height: int, width: int, mode: str, *, antialias: bool = False) -> A
     return applied(lambda x: ops.image.resize(x, (height, width), interpolation=mode, antialias=antialias), (9, 7, 2))
 
 
+ROOT = math.sqrt(2)
+GELUS: dict[str, Any] = {
+    "halved last": lambda x: x * (0.5 * (1.0 + tf.math.erf(x / tf.sqrt(2.0)))),  # BERT's
+    "halved first": lambda x: x * 0.5 * (tf.math.erf(x * 0.70710677) + 1),
+    "own order": lambda x: 0.5 * x * (1 + tf.math.erf(x / ROOT)),
+    "sum first": lambda x: (1 + tf.math.erf(x / ROOT)) * x * 0.5,
+}
+OTHERS: dict[str, Any] = {
+    "not half": lambda x: 0.7 * x * (1 + tf.math.erf(x / ROOT)),
+    "not the same": lambda x: x * x * (0.5 * (1 + tf.math.erf(x / ROOT))),
+    "read twice": lambda x: (1 + (erf := tf.math.erf(x / ROOT))) * x * 0.5 + erf,
+    "not sqrt": lambda x: x * 0.5 * (1 + tf.math.erf(x)),
+}
+FAR = {
+    "softplus": ops.softplus, "log_sigmoid": ops.log_sigmoid, "mish": lambda x: x * ops.tanh(ops.softplus(x)),
+    "scaled": lambda x: ops.softplus(2 * x) / 2, "layer": layers.Activation("softplus"),
+}  # fmt: skip
+CURVES = {
+    "arcsinh": ops.arcsinh, "arctan": ops.arctan, "erf": ops.erf,
+    "arcsin": lambda x: ops.arcsin(ops.tanh(x)), "arccos": lambda x: ops.arccos(ops.tanh(x)),
+    "arctanh": lambda x: ops.arctanh(ops.tanh(x) / 2), "arccosh": lambda x: ops.arccosh(1 + ops.abs(x)),
+    "sinh": ops.sinh, "cosh": ops.cosh, "tan": lambda x: ops.tan(ops.tanh(x)),
+}  # fmt: skip
+
+
+class Applied(layers.Layer):  # type: ignore[misc]  # Keras has no types
+    """A function of TensorFlow, as layers that people write call them."""
+
+    def __init__(self, call: Any) -> None:
+        """Of any tensor."""
+        super().__init__()
+        self.function = call
+
+    def call(self, x: Any) -> Any:
+        """The function."""
+        return self.function(x)
+
+
+def functions() -> None:
+    """Functions of single values, an output each: as Keras writes them, and as people do in SavedModels."""
+    for name, calls in {"far": FAR, "curves": CURVES}.items():
+        x = keras.Input((6,), name="x")
+        keras.Model(x, [call(layers.Dense(5)(x)) for call in calls.values()]).save(FOLDER / f"{name}.keras")
+    for name, calls in {"gelus": GELUS, "no_gelus": OTHERS}.items():
+        x = keras.Input((6,), name="x")
+        made = [Applied(call)(layers.Dense(5)(x)) for call in calls.values()]
+        keras.Model(x, made).export(FOLDER / name, verbose=False)
+
+
 def main() -> None:
     """Write all of them."""
+    functions()
     networks = {
         "argmax": applied(lambda x: ops.argmax(x, -1), (7,)),
         "argmax_between": applied(lambda x: ops.argmax(layers.Conv2D(4, 3)(x), 1), (8, 6, 3)),

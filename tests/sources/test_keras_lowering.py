@@ -24,12 +24,14 @@ def models(keras_files: Callable[[str], Path]) -> Path:
     return keras_files("lowering")
 
 
-def outputs(worker: Worker, path: Path, out: Path) -> tuple[list[str], list[np.ndarray], list[np.ndarray]]:
-    """The file's operators, what the source gives for random samples, and what the file gives."""
+def outputs(
+    worker: Worker, path: Path, out: Path, scale: float = 1
+) -> tuple[list[str], list[np.ndarray], list[np.ndarray]]:
+    """The file's operators, what the source gives for random samples of this scale, and what the file gives."""
     waist = worker.call("sources", "keras", "to_waist", path=path, options=PLAIN, out=out)
     random = np.random.default_rng(7)
     values = {
-        spec.source_name: random.standard_normal((4, *spec.source_shape)).astype(np.float32)
+        spec.source_name: (random.standard_normal((4, *spec.source_shape)) * scale).astype(np.float32)
         for spec in waist.signature.inputs
     }
     np.savez(out / "in.npz", **values)  # type: ignore[arg-type]
@@ -84,3 +86,28 @@ def test_strides_that_leap_over_the_end_are_right_on_xnnpack(
 def test_a_saved_model_whose_batch_was_open_recurs(worker: Worker, models: Path, tmp_path: Path, name: str) -> None:
     _, wanted, found = outputs(worker, models / name, tmp_path)
     assert all(sqnr_db(w, f) >= 100 for w, f in zip(wanted, found, strict=True))
+
+
+@pytest.mark.parametrize("scale", [1, 30, 1000])
+def test_what_grows_is_finite_far_from_zero(worker: Worker, models: Path, tmp_path: Path, scale: float) -> None:
+    """The converter's softplus is log(1 + eˣ), which is infinite beyond 88."""
+    _, wanted, found = outputs(worker, models / "far.keras", tmp_path, scale)
+    assert len(wanted) == 5
+    assert all(np.isfinite(value).all() for value in wanted)
+    assert all(sqnr_db(w, f) >= 100 for w, f in zip(wanted, found, strict=True))
+
+
+def test_functions_that_tflite_lacks_are_made_of_others(worker: Worker, models: Path, tmp_path: Path) -> None:
+    _, wanted, found = outputs(worker, models / "curves.keras", tmp_path)
+    assert len(wanted) == 10
+    assert all(sqnr_db(w, f) >= 100 for w, f in zip(wanted, found, strict=True))
+
+
+@pytest.mark.parametrize(("name", "count"), [("gelus", 4), ("no_gelus", 0)])
+def test_a_gelu_in_any_order_is_one_operator(
+    worker: Worker, models: Path, tmp_path: Path, name: str, count: int
+) -> None:
+    kinds, wanted, found = outputs(worker, models / name, tmp_path)
+    assert len(wanted) == 4
+    assert all(sqnr_db(w, f) >= 100 for w, f in zip(wanted, found, strict=True))
+    assert kinds.count("GELU") == count

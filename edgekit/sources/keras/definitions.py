@@ -17,18 +17,21 @@ def source(name: str) -> str:
 
 
 def from_inputs(known: Mapping[str, Any], name: str) -> bool:
-    """Whether a value depends on a network's inputs.
+    """Whether a value depends on a network's inputs. What only has to run before it (``^name``) is in no value.
 
     Args:
         known: the nodes of its graph, by name.
         name: a reference to the value.
     """
-    waiting, seen = [name], set()
+    return any(node.op == "Placeholder" for node in needed(known, name))
+
+
+def needed(known: Mapping[str, Any], name: str) -> list[Any]:
+    """The nodes that a value is computed from, its own first. See `from_inputs`."""
+    waiting, found = [name], dict[str, Any]()
     while waiting:
         node = known[source(waiting.pop())]
-        if node.op == "Placeholder":
-            return True
-        if node.name not in seen:
-            seen.add(node.name)
-            waiting += node.input
-    return False
+        if node.name not in found:
+            found[node.name] = node
+            waiting += [given for given in node.input if not given.startswith("^")]
+    return list(found.values())

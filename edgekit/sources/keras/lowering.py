@@ -7,6 +7,8 @@
 * **Resizing** that TFLite has no operator for (bicubic, Lanczos, antialiased): it is linear and separable, so each axis
   is one product with a constant matrix, which is what TensorFlow makes of the unit vectors.
 * **Convolution and pooling** of volumes and with dilations: see `volumes`.
+* **GELU** that is spelled out with the error function: see `gelu`.
+* **Functions** of single values that the converter lacks or gets wrong: see `curves`.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +19,7 @@ from typing import Any
 import numpy as np
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from edgekit.sources.keras import definitions, volumes
+from edgekit.sources.keras import curves, definitions, gelu, volumes
 from edgekit.sources.keras.definitions import source
 from edgekit.sources.keras.libraries import tf
 from edgekit.waist.tensors import Array
@@ -45,6 +47,7 @@ def lowered(function: Any) -> Any:
         definition = frozen.graph.as_graph_def()
     changed = [_close_lists(nodes) for nodes in (definition.node, *(f.node_def for f in definition.library.function))]
     changed += [_forget_negative_zeros(definition), _replaced(definition, frozen.graph)]
+    changed += [_replaced_curves(definition, frozen.graph)]
     if not any(changed):
         return function
     _rename_functions(definition)
@@ -208,28 +211,47 @@ RESIZING = {"ResizeBicubic": _bicubic, "ScaleAndTranslate": _translated}
 """Operators of which TFLite has none → how they are read."""
 
 
-IN_PLACE = {*RESIZING, *volumes.RULES}
+SIZED = {*RESIZING, *volumes.RULES}
 """Operators on one image or volume that others take the place of."""
+
+IN_PLACE = {*SIZED, *curves.CURVES}
+"""The same, and functions of single values."""
 
 
 def _replaced(definition: Any, graph: Any) -> bool:
     """Others in the place of operators on images and volumes, if sizes are constants; whether there was any."""
     nodes, changed = {node.name: node for node in graph.as_graph_def().node}, False
-    for node in [node for node in definition.node if node.op in IN_PLACE]:
+    for node in [node for node in definition.node if node.op in SIZED]:
         position, rule = volumes.RULES.get(node.op, (0, None))
         image = graph.get_operation_by_name(node.name).inputs[position]
         if not image.shape.is_fully_defined() or image.dtype != tf.float32:
             continue
-        held = partial(_input, nodes, graph, list(node.input))
+        held = partial(_input, nodes, definition, list(node.input))
         call = (
             _resized(node, image, [held(i) for i in range(len(node.input))])
             if rule is None
             else rule(node, image, held)
         )
         if call is not None:
-            _splice(definition, node, position, image, call)
+            _splice(definition, node, node.input[position], image, call)
             changed = True
     return changed
+
+
+def _replaced_curves(definition: Any, graph: Any) -> bool:
+    """Others in the place of functions of single values; whether there was any."""
+    nodes = {node.name: node for node in graph.as_graph_def().node}
+    written = {node.name: node for node in definition.node}
+    values = {node.name: graph.get_operation_by_name(node.name) for node in nodes.values() if node.op in curves.CURVES}
+    floats = {name: found.inputs[0] for name, found in values.items() if found.inputs[0].dtype == tf.float32}
+    for name, value in floats.items():
+        node, constant = nodes[name], partial(_computed, nodes, definition=definition)
+        whole = gelu.spelled_out(nodes, node, constant) if node.op == "Erf" else None
+        if whole is None:
+            _splice(definition, written[name], node.input[0], value, curves.CURVES[node.op])
+        else:
+            _splice(definition, written[whole[0].name], whole[1], value, tf.nn.gelu)
+    return bool(floats)
 
 
 def _resized(node: Any, image: Any, constants: Sequence[Array | None]) -> Callable[[Any], Any] | None:
@@ -241,16 +263,27 @@ def _resized(node: Any, image: Any, constants: Sequence[Array | None]) -> Callab
     return _products(found, before)
 
 
-def _input(nodes: dict[str, Any], graph: Any, names: Sequence[str], position: int) -> Array | None:
+def _input(nodes: dict[str, Any], definition: Any, names: Sequence[str], position: int) -> Array | None:
     """The value of the input at a position; None if it is computed."""
-    return _computed(nodes, names[position], graph)
+    return _computed(nodes, names[position], definition)
 
 
-def _computed(nodes: dict[str, Any], name: str, graph: Any) -> Array | None:
-    """The value of an input that is computed from constants alone; None if an input of the network is in it."""
+def _computed(nodes: dict[str, Any], name: str, definition: Any) -> Array | None:
+    """The value of an input that is computed from constants alone; None if an input of the network is in it.
+
+    In a graph of its own: a loaded SavedModel's constants wait for the network's inputs.
+    """
     if definitions.from_inputs(nodes, name):
         return None
-    with tf.compat.v1.Session(graph=graph) as running:
+    if nodes[source(name)].op == "Const":
+        return _constant(nodes, name)
+    alone = tf.compat.v1.GraphDef(versions=definition.versions, library=definition.library)
+    for node in definitions.needed(nodes, name):
+        made = alone.node.add()
+        made.CopyFrom(node)
+        made.input[:] = [given for given in node.input if not given.startswith("^")]
+    with tf.Graph().as_default() as own, tf.compat.v1.Session(graph=own) as running:
+        tf.import_graph_def(alone, name="")
         value: Array = running.run(name if ":" in name else f"{name}:0")
         return value
 
@@ -277,11 +310,10 @@ def _products(resizing: _Resizing, before: Sequence[int]) -> Callable[[Any], Any
     return call
 
 
-def _splice(definition: Any, node: Any, position: int, value: Any, call: Callable[[Any], Any]) -> None:
-    """Put the operators of a function of one tensor, the input at a position, in a node's place."""
+def _splice(definition: Any, node: Any, taken: str, value: Any, call: Callable[[Any], Any]) -> None:
+    """Put the operators of a function of one tensor, which the reference ``taken`` gives, in a node's place."""
     spec = tf.TensorSpec(value.shape, value.dtype, name="value")
     traced = tf.function(call, autograph=False).get_concrete_function(spec)
-    taken = node.input[position]
     for inner in traced.graph.as_graph_def().node:
         if inner.op == "Placeholder":
             continue
