@@ -63,6 +63,7 @@ RULES: dict[str, Rewrite] = {
     "Identity": indexing.second_output,
     "LSTM": unroll,
     "LpNormalization": normalization.lp,
+    "Gelu": contributed.tanh_gelu,
     "LpPool": _first_of(convolution.padded_lp, convolution.on_image),
     "MatMul": products.fully_connected,
     "MaxPool": _first_of(pooling.located, convolution.explicit_padding, convolution.dilated_pooling),

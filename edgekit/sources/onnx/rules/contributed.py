@@ -26,6 +26,11 @@ def fast_gelu(builder: Builder, node: onnx.NodeProto) -> bool:
     return True
 
 
+def tanh_gelu(builder: Builder, node: onnx.NodeProto) -> bool:
+    """ONNX's own Gelu where it says tanh: the converter writes the one with erf for both, 4e-4 beside it."""
+    return attributes(node).get("approximate") == "tanh" and fast_gelu(builder, node)
+
+
 def _biased(builder: Builder, node: onnx.NodeProto) -> str:
     bias = node.input[1] if len(node.input) > 1 else ""
     return builder.op("Add", node.input[0], bias) if bias else node.input[0]

@@ -90,6 +90,16 @@ def test_logarithms_of_sums_stay_finite(worker: Worker, tmp_path: Path) -> None:
     assert names.count("LOG_SOFTMAX") == 3
 
 
+@pytest.mark.parametrize("said", ["", '<approximate="none">', '<approximate="tanh">'])
+def test_each_gelu_is_its_own(said: str, worker: Worker, tmp_path: Path) -> None:
+    """They are 4e-4 apart, which is 70 dB: enough to pass for each other."""
+    path = save(tmp_path, build("float[1,3,4,5] x", f"y = Gelu{said}(x)", "float[] y", opset=20))
+    waist = convert(worker, path, tmp_path / "waist")
+    samples: dict[str, Array] = {"x": np.linspace(-6, 6, 600, dtype=np.float32).reshape(10, 1, 3, 4, 5)}
+    reference, got = expected(worker, path, tmp_path, samples), computed(waist, tmp_path / "waist", samples)
+    assert np.abs(reference["y"] - got["y"]).max() < 5e-6
+
+
 @pytest.mark.parametrize("shape", [(3, 4, 5), (3, 1, 1), (4, 1), (5,), (1,)])
 def test_what_a_choice_leaves_out_may_be_infinite(shape: tuple[int, ...], worker: Worker, tmp_path: Path) -> None:
     """Division without NaN, and a mask of minus infinity before a softmax, in any broadcast."""
