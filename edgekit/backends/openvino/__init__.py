@@ -12,6 +12,7 @@ import numpy as np
 
 from edgekit.backends import Backend
 from edgekit.backends.openvino import (
+    biases,
     diagnosis,
     effort,
     half_precision,
@@ -24,7 +25,7 @@ from edgekit.backends.openvino import (
     timing,
     ways,
 )
-from edgekit.backends.openvino.libraries import CORE, EXACT, FAILURES, nncf, ov
+from edgekit.backends.openvino.libraries import CORE, EXACT, FAILURES, ONE_THREAD, nncf, ov
 from edgekit.errors import InputError, Unsupported
 from edgekit.host import deadline, events
 from edgekit.nouns.building import Built, Job, Placement, Tried
@@ -33,7 +34,7 @@ from edgekit.nouns.diagnosis import Diagnosis
 from edgekit.nouns.model import Precision, Signature, Waist
 from edgekit.waist.holding import of_weights
 from edgekit.waist.rows import write_rows
-from edgekit.waist.tensors import Array, FileSamples, arrays, each_to_file, each_to_source
+from edgekit.waist.tensors import Array, FileSamples, arrays, each_to_file, each_to_source, sqnr_db
 
 ONE_STREAM = EXACT | {"NUM_STREAMS": "1"}
 
@@ -57,6 +58,7 @@ class OpenVINOBackend(Backend):
         self._check(job, file)
         model, signature, notes, tried = _network(job, chosen)
         _save(model, out / file)
+        _require_same_in_one_thread(out / file, signature, job)
         saved = CORE.read_model(out / file)
         built = Built(
             files=(file, str(Path(file).with_suffix(".bin"))),
@@ -114,9 +116,41 @@ class OpenVINOBackend(Backend):
         return timing.best_ms(artifact)
 
 
-def _each(artifact: Path, signature: Signature, samples: dict[str, FileSamples]) -> Iterator[dict[str, Array]]:
+SAME_DB = 20.0
+"""SQNR of two ways to run one file, on one sample: threads may add in another order, and an integer turn at a tie."""
+
+
+def _require_same_in_one_thread(artifact: Path, signature: Signature, job: Job) -> None:
+    """Refuse a file that OpenVINO computes otherwise in one thread, as an app may ask for by a hint of throughput.
+
+    Raises:
+        Unsupported: it does, or the CPU plugin cannot compile or run it.
+    """
+    given = each_to_file(signature, ways.sample(job))
+    (one,), (many,) = (list(_each(artifact, signature, given, how)) for how in (ONE_THREAD, ONE_STREAM))
+    if _alike_db(many, one) >= SAME_DB:
+        return
+    (again,) = _each(artifact, signature, given)
+    if _alike_db(many, again) >= SAME_DB:  # else it draws random numbers
+        raise Unsupported(
+            f"OpenVINO {ov.get_version()} computes {artifact.name} otherwise in one thread than in several "
+            f"({_alike_db(many, one):.1f} dB).",
+            place=job.source,
+            fix="choose another precision or target",
+        )
+
+
+def _alike_db(one: dict[str, Array], other: dict[str, Array]) -> float:
+    """The SQNR of the float output that differs most, in dB."""
+    floats = [name for name, values in one.items() if values.dtype.kind == "f"]
+    return min((sqnr_db(one[name], other[name]) for name in floats), default=np.inf)
+
+
+def _each(
+    artifact: Path, signature: Signature, samples: dict[str, FileSamples], how: dict[str, Any] = ONE_STREAM
+) -> Iterator[dict[str, Array]]:
     """The outputs of one sample after another."""
-    request, into, out = _loaded(artifact, signature)
+    request, into, out = _loaded(artifact, signature, how)
     count = len(next(iter(samples.values())))
     for i in range(count):
         events.progress(i / count, "sample by sample")
@@ -161,6 +195,8 @@ def _network(job: Job, chosen: settings.NncfSettings) -> tuple[Any, Signature, t
         try:
             model, signature = read(job)
             signature = reading.named(model, signature)
+            if job.precision == "int8":
+                biases.fill(model)
             if job.has_integers:  # quantizing it once more would only lose
                 notes += (own,)
             elif job.precision == "int8":
@@ -189,11 +225,11 @@ def _for_npu(built: Built, model: Any, platform: str, out: Path) -> Built:
     )
 
 
-def _loaded(artifact: Path, signature: Signature) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+def _loaded(artifact: Path, signature: Signature, how: dict[str, Any]) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     """An inference request, with the port of every input and output by the file's names."""
     try:
         with deadline.inference(lambda: effort.of(artifact)):  # what reads constants alone runs now
-            compiled = CORE.compile_model(CORE.read_model(artifact), "CPU", ONE_STREAM)
+            compiled = CORE.compile_model(CORE.read_model(artifact), "CPU", how)
         into = {
             s.name: p for s, p in zip(signature.inputs, reading.matched(signature.inputs, compiled.inputs), strict=True)
         }

@@ -62,3 +62,6 @@ EXACT = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
 Without, CPUs with bfloat16 units compute float networks in bfloat16, and the same file gives other results on other
 machines.
 """
+
+ONE_THREAD = EXACT | {"INFERENCE_NUM_THREADS": 1}
+"""The same as ``NUM_STREAMS`` of one for each core leaves to each."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from edgekit.backends.openvino import effort, reading
-from edgekit.backends.openvino.libraries import CORE, EXACT, FAILURES
+from edgekit.backends.openvino.libraries import CORE, FAILURES, ONE_THREAD
 from edgekit.host import deadline
 from edgekit.waist.run import TIMED_S
 
@@ -14,8 +14,6 @@ DEVICE = ["nncf", "quantization", "target_device"]
 """Where NNCF writes down in a file for which device it chose its integers."""
 
 HERE = {"ANY", "CPU"}
-
-ONE_THREAD = EXACT | {"INFERENCE_NUM_THREADS": 1}
 
 
 def best_ms(artifact: Path) -> float | None:

@@ -54,9 +54,9 @@ def _proven(job: Job) -> tuple[Any, Signature]:
 
 
 def _check(model: Any, signature: Signature, job: Job) -> None:
-    sample = _sample(job)
-    wanted = outputs_to_source(job.signature, run.run(Path(str(job.waist)), inputs_to_file(job.signature, sample)))
-    given = inputs_to_file(signature, sample)
+    one = sample(job)
+    wanted = outputs_to_source(job.signature, run.run(Path(str(job.waist)), inputs_to_file(job.signature, one)))
+    given = inputs_to_file(signature, one)
     try:
         compiled = CORE.compile_model(model, "CPU", _EXACT)
         into = reading.matched(signature.inputs, compiled.inputs)
@@ -87,7 +87,7 @@ def _check(model: Any, signature: Signature, job: Job) -> None:
             )
 
 
-def _sample(job: Job) -> dict[str, Array]:
+def sample(job: Job) -> dict[str, Array]:
     """One of the user's samples, else random floats beside integers of 0; ``[1, *shape]`` under the source's names."""
     if job.calibration is not None:
         held = arrays(Path(job.calibration))
