@@ -128,7 +128,8 @@ class SourceOptions(Noun, frozen=True, kw_only=True):
 class Waist(Noun, frozen=True, kw_only=True):
     """What every source becomes: a float TFLite file. ``warnings`` are what whoever uses it must know or do.
 
-    ``unshown`` is what may be wrong in it without being seen on made-up inputs.
+    ``unshown`` is what may be wrong in it without being seen on made-up inputs. ``input_ranges``: by source name, the
+    lowest and highest value that the network's first layer expects, where the file does not show it any more.
     """
 
     file: str
@@ -136,6 +137,7 @@ class Waist(Noun, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     unshown: tuple[str, ...] = ()
+    input_ranges: dict[str, tuple[float, float]] = {}
 
 
 class Divergence(Noun, frozen=True, kw_only=True):

@@ -131,7 +131,8 @@ def input_ranges(session: Session, subject: Subject) -> dict[str, tuple[float, f
 
     question = Question(what="ranges", modules=("edgekit.waist.scaling",), inputs={"file": waist})
     found = session.ask(question, dict[str, tuple[float, float]], read).result
-    return {spec.source_name: found[spec.name] for spec in waist.result.signature.inputs if spec.name in found}
+    shown = {spec.source_name: found[spec.name] for spec in waist.result.signature.inputs if spec.name in found}
+    return {**waist.result.input_ranges, **shown}
 
 
 def ends(session: Session, subject: Subject) -> dict[str, str]:

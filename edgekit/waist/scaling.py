@@ -1,7 +1,7 @@
 """What range a network's first layer expects: one that starts by dividing by 255 wants 0..255.
 
-Only what the waist still shows is seen: where the converter folds a factor into the first
-convolution's weights, nothing can be told.
+Only what the waist still shows is seen. Where a converter folds a factor into the first convolution's
+weights, its source tells (`edgekit.nouns.model.Waist`), or nothing can be told.
 """
 
 from pathlib import Path
@@ -34,15 +34,23 @@ def input_ranges(path: Path) -> dict[str, tuple[float, float]]:
     for index in main.inputs:
         first = _only_user(main, index)
         factor = None if first is None else _factor(model, first, index)
-        if first is None or factor is None or factor * SMALLEST_TOP > 1.0:
+        if first is None or factor is None:
             continue
         then = _only_user(main, first.outputs[0])
-        shift = 0.0 if then is None else _shift(model, then, first.outputs[0])
-        # With a shift down the network wants -1..1, the other habit beside 0..1.
-        found[main.tensors[index].name] = (
-            ((-1 - shift) / factor, (1 - shift) / factor) if shift < 0 else (0, 1 / factor)
-        )
+        told = expected(factor, 0.0 if then is None else _shift(model, then, first.outputs[0]))
+        if told is not None:
+            found[main.tensors[index].name] = told
     return found
+
+
+def expected(factor: float, shift: float) -> tuple[float, float] | None:
+    """The lowest and highest value of an input that is first multiplied, then shifted; None if it may be any scale.
+
+    With a shift down the network wants -1..1, the other habit beside 0..1.
+    """
+    if factor * SMALLEST_TOP > 1.0:
+        return None
+    return ((-1 - shift) / factor, (1 - shift) / factor) if shift < 0 else (0, 1 / factor)
 
 
 def _only_user(main: graph.Graph, index: int) -> graph.Operator | None:

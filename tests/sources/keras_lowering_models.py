@@ -54,6 +54,13 @@ CURVES = {
 }  # fmt: skip
 
 
+SCALED: dict[str, Any] = {
+    "rescaled": layers.Rescaling(1 / 255), "centred": layers.Rescaling(1 / 127.5, -1),
+    "divided": lambda x: x / 255, "shifted": lambda x: x * (1 / 64) - 2, "bytes": layers.Rescaling(1 / 255),
+    "doubled": layers.Rescaling(2.0), "plain": lambda x: x, "twice": lambda x: x / 255 + ops.abs(x),
+}  # fmt: skip
+
+
 class Applied(layers.Layer):  # type: ignore[misc]  # Keras has no types
     """A function of TensorFlow, as layers that people write call them."""
 
@@ -72,6 +79,9 @@ def functions() -> None:
     for name, calls in {"far": FAR, "curves": CURVES}.items():
         x = keras.Input((6,), name="x")
         keras.Model(x, [call(layers.Dense(5)(x)) for call in calls.values()]).save(FOLDER / f"{name}.keras")
+    images = [keras.Input((6, 6, 2), name=name, dtype="uint8" if name == "bytes" else None) for name in SCALED]
+    begun = [call(image) for image, call in zip(images, SCALED.values(), strict=True)]
+    keras.Model(images, [layers.Conv2D(3, 3)(x) for x in begun]).save(FOLDER / "scaled.keras")
     for name, calls in {"gelus": GELUS, "no_gelus": OTHERS}.items():
         x = keras.Input((6,), name="x")
         made = [Applied(call)(layers.Dense(5)(x)) for call in calls.values()]

@@ -111,3 +111,15 @@ def test_a_gelu_in_any_order_is_one_operator(
     assert len(wanted) == 4
     assert all(sqnr_db(w, f) >= 100 for w, f in zip(wanted, found, strict=True))
     assert kinds.count("GELU") == count
+
+
+def test_what_a_network_divides_by_is_known_although_the_file_does_not_show_it(
+    worker: Worker, models: Path, tmp_path: Path
+) -> None:
+    waist = worker.call("sources", "keras", "to_waist", path=models / "scaled.keras", options=PLAIN, out=tmp_path)
+    ranges = {name: pytest.approx(ends) for name, ends in waist.input_ranges.items()}
+    assert ranges == {
+        "rescaled": (0, 255), "centred": (0, 255), "divided": (0, 255), "shifted": (64, 192), "bytes": (0, 255),
+    }  # fmt: skip
+    kinds = [operator.name for operator in graph.read(tmp_path / waist.file)[0].operators]
+    assert "CONV_2D" in kinds

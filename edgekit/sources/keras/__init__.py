@@ -13,7 +13,7 @@ import msgspec
 from edgekit import sources
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.model import Divergence, Model, Signature, SourceOptions, TensorRow, TensorSpec, Waist
-from edgekit.sources.keras import axes, conversion, cutting, divergence, policies
+from edgekit.sources.keras import axes, conversion, cutting, divergence, policies, scaling
 from edgekit.sources.keras.loading import load
 from edgekit.sources.keras.network import Fixed, fix
 from edgekit.sources.keras.reference import ReferenceRunner
@@ -167,7 +167,13 @@ def _written(fixed: Fixed, converted: conversion.Converted, file: Path) -> Waist
         inputs=_waist_specs(source.inputs, main, main.inputs),
         outputs=_waist_specs(source.outputs, main, main.outputs),
     )
-    return Waist(file=file.name, signature=signature, notes=converted.notes, warnings=converted.warnings)
+    return Waist(
+        file=file.name,
+        signature=signature,
+        notes=converted.notes,
+        warnings=converted.warnings,
+        input_ranges=scaling.input_ranges(fixed),
+    )
 
 
 def _waist_specs(source: tuple[TensorSpec, ...], main: graph.Graph, indices: tuple[int, ...]) -> tuple[TensorSpec, ...]:
