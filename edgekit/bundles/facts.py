@@ -36,6 +36,14 @@ COMPILED = frozenset({"float32", "int8", "int32", "bool"})
 """Of tensors that LiteRT's ``CompiledModel`` fills and reads in Kotlin (TensorBuffer.kt in LiteRT's repository)."""
 
 
+HOLDING_STATE = frozenset({
+    "BIDIRECTIONAL_SEQUENCE_LSTM", "BIDIRECTIONAL_SEQUENCE_RNN", "HASHTABLE", "LSTM", "RNN", "SVDF",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM", "UNIDIRECTIONAL_SEQUENCE_RNN", "VAR_HANDLE",
+})  # fmt: skip
+"""Operators on variable tensors and resources. ``CompiledModel`` opens no file that has them: "Variable tensors not yet
+supported", "Element type (13) not currently supported" (litert/core/model/ of LiteRT 2.1)."""
+
+
 class TensorFacts(msgspec.Struct, frozen=True, kw_only=True):
     """A tensor of the file, in its order (``index``), which calls it ``own_name``.
 
@@ -169,7 +177,10 @@ class ResultFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VariantFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that the code can load: the same network in another precision. ``asset`` is its name in the bundle."""
+    """A file that the code can load: the same network in another precision. ``asset`` is its name in the bundle.
+
+    ``holds_state``: in variables, be it for no longer than a run.
+    """
 
     name: Name
     file: str
@@ -178,6 +189,12 @@ class VariantFacts(msgspec.Struct, frozen=True, kw_only=True):
     use: str
     inputs: tuple[TensorFacts, ...]
     outputs: tuple[TensorFacts, ...]
+    holds_state: bool = False
+
+    @property
+    def compiled(self) -> bool:
+        """Whether Android's ``CompiledModel`` opens the file, and takes all of its tensors."""
+        return not self.holds_state and {tensor.dtype for tensor in (*self.inputs, *self.outputs)} <= COMPILED
 
 
 class BundleFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,14 +212,13 @@ class BundleFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def compiled(self) -> bool:
-        """Whether Android's ``CompiledModel`` takes all tensors of the file that the bundle carries."""
-        return {tensor.dtype for tensor in (*self.variant.inputs, *self.variant.outputs)} <= COMPILED
+        """Whether Android's ``CompiledModel`` takes the file that the bundle carries."""
+        return self.variant.compiled
 
     @property
     def compiled_always(self) -> bool:
         """The same of all files that fit the code."""
-        tensors = (tensor for one in self.variants for tensor in (*one.inputs, *one.outputs))
-        return {tensor.dtype for tensor in tensors} <= COMPILED
+        return all(one.compiled for one in self.variants)
 
     @property
     def picture(self) -> InputFacts | None:
@@ -318,6 +334,7 @@ def _variant(model: Name, file: ArtifactFile) -> VariantFacts:
         use=file.use,
         inputs=_tensors(file.signature.inputs, "input"),
         outputs=_tensors(file.signature.outputs, "output"),
+        holds_state=file.cost is not None and not HOLDING_STATE.isdisjoint(file.cost.operators),
     )
 
 

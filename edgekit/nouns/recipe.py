@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from edgekit.nouns.base import Noun
-from edgekit.nouns.training import Epoch, Epochs, Positive, Share, Trained, Training
+from edgekit.nouns.training import Epoch, Epochs, Positive, Share, Temperature, Trained, Training
 
 Kept = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 """A share that is neither nothing nor all."""
@@ -53,7 +53,7 @@ class PruneChannels(Training, frozen=True, kw_only=True, tag_field="pass", tag="
     """
 
     epochs: Epochs = 0
-    temperature: Positive = SOFT
+    temperature: Temperature = SOFT
     remove: Kept = 0.3
     of: Literal["macs", "parameters", "bytes", "latency"] = "macs"
     importance: Literal["l1", "l2", "taylor", "activations", "error"] = "error"
@@ -76,7 +76,7 @@ class Prune(Training, frozen=True, kw_only=True, tag_field="pass", tag="prune"):
     """
 
     epochs: Epochs = 10
-    temperature: Positive = SOFT
+    temperature: Temperature = SOFT
     sparsity: Kept = 0.5
     pattern: Literal["unstructured", "2:4", "block"] = "unstructured"
     ramp: Literal["polynomial", "constant"] = "polynomial"

@@ -7,6 +7,8 @@ import msgspec
 from edgekit.nouns.base import Noun
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
+Temperature = Annotated[float, msgspec.Meta(gt=0, le=100)]
+"""At higher ones what tells outputs apart drowns in the rounding of float32."""
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Below1 = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 Epochs = Annotated[int, msgspec.Meta(ge=0, le=100_000)]
@@ -74,7 +76,7 @@ class Training(Noun, frozen=True, kw_only=True):
     holdout: Below1 = 0.1
     patience: Epochs = 0
     loss: Loss = "auto"
-    temperature: Positive = 1.0
+    temperature: Temperature = 1.0
     alpha: Share = 0.5
     augmentation: tuple[str, ...] = ("auto",)
     normalization: Literal["auto", "on", "off"] = "auto"

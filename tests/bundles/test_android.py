@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from edgekit.bundles.facts import HOLDING_STATE
+from edgekit.nouns.model import Cost
 from tests.bundles.made import Maker, detector
 from tests.bundles.written import written
 
@@ -44,3 +46,20 @@ def test_numbers_that_compiled_model_lacks_are_the_interpreter_s(tmp_path: Path)
         assert opened is not taken
         assert ("compiledModelOnCpu" in (place / device).read_text()) is taken
         assert ("and `fallback` says so" in (place / "README.md").read_text()) is not taken
+
+
+@pytest.mark.parametrize("operator", sorted(HOLDING_STATE))
+def test_a_state_that_compiled_model_does_not_open_is_the_interpreter_s(operator: str, tmp_path: Path) -> None:
+    main = tmp_path / "src/main/kotlin/edgekit/wren"
+    signature, described = detector()
+    cost = Cost(bytes=0, parameters=0, macs=0, peak_activation_bytes=0, operators={operator: 1, "ADD": 2})
+    facts = written(
+        tmp_path, "android", signature, described, lambda _: Maker(0).outputs(signature), target="android", cost=cost
+    )  # fmt: skip
+    assert not facts.compiled
+    assert "InterpreterEngine.open(context.assets, variant, 2," in (main / "WrenOnAndroid.kt").read_text()
+    engine = (main / "CompiledModelEngine.kt").read_text()
+    assert "HOLDING_STATE = setOf(Variant.INT8)" in engine
+    assert max(map(len, engine.splitlines())) <= 120
+    test = tmp_path / "src/androidTest/kotlin/edgekit/wren/GoldenOnDeviceTest.kt"
+    assert "compiledModelOnCpu" not in test.read_text()

@@ -12,7 +12,7 @@ from edgekit.bundles.facts import BundleFacts
 from edgekit.bundles.facts import of as facts_of
 from edgekit.nouns.description import Description
 from edgekit.nouns.manifest import ArtifactFile, Manifest
-from edgekit.nouns.model import Model, Signature, SourceOptions
+from edgekit.nouns.model import Cost, Model, Signature, SourceOptions
 from edgekit.nouns.target import BuildOptions
 from edgekit.processing.described import complete
 from edgekit.waist.tensors import to_source
@@ -28,9 +28,10 @@ def written(
     name: str = "wren",
     file: str = "model.tflite",
     target: str = "linux-arm64",
+    cost: Cost | None = None,
 ) -> BundleFacts:
     """Write a bundle with its golden vectors; ``run`` computes the file's outputs of the file's inputs."""
-    manifest = _manifest(signature, description, name=name, file=file, target=target)
+    manifest = _manifest(signature, description, name=name, file=file, target=target, cost=cost)
     facts = facts_of(manifest, manifest.artifacts[0])
     random = np.random.default_rng(0)
     drawn = {
@@ -65,10 +66,11 @@ def _manifest(
     name: str = "wren",
     file: str = "model.tflite",
     target: str = "linux-arm64",
+    cost: Cost | None = None,
 ) -> Manifest:
     artifact = ArtifactFile(
         file=file, precision="int8", backend="tflite", use="", delegate=None, io=None, files={}, signature=signature,
-        cost=None, verification=None,
+        cost=cost, verification=None,
     )  # fmt: skip
     return Manifest(
         edgekit="0", tools={}, created_utc="", target=target, artifacts=(artifact,),

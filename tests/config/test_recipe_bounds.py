@@ -32,7 +32,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "epochs": (0, 100_000), "batch_size": (1, 4096), "learning_rate": (TINY, math.inf), "rates": (1, 12),
     "momentum": (0, 1 - TINY), "warmup": (0, 1), "weight_decay": (0, math.inf), "l1": (0, math.inf),
     "dropout": (0, 1 - TINY), "label_smoothing": (0, 1 - TINY), "clip_norm": (0, math.inf), "holdout": (0, 1 - TINY),
-    "patience": (0, 100_000), "temperature": (TINY, math.inf), "alpha": (0, 1), "width": (TINY, 1 - TINY),
+    "patience": (0, 100_000), "temperature": (TINY, 100), "alpha": (0, 1), "width": (TINY, 1 - TINY),
     "remove": (TINY, 1 - TINY), "floor": (0, 1), "multiple": (0, 256), "rounds": (1, 100), "sparsity": (TINY, 1 - TINY),
     "clusters": (2, 256),
 }  # fmt: skip

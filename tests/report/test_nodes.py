@@ -1,5 +1,6 @@
 """Times on the nodes of a graph, for Model Explorer."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import ai_edge_litert
@@ -11,9 +12,12 @@ from edgekit.errors import Unsupported
 from edgekit.nouns.profile import OperatorTime, Profile
 from edgekit.report import nodes
 from edgekit.runner.board.profiler import Profiler
+from edgekit.runner.board.refusal import Refusal
+from edgekit.waist import run
 from edgekit.waist.graph import Graph, Operator, Tensor, read
 from tests.networks import classifier
 from tests.report.test_profile_screens import FULL
+from tests.stateful import delay, echo, summing
 
 
 def timed(*rows: OperatorTime, artifact: str = "model_int8.tflite") -> Profile:
@@ -85,6 +89,18 @@ def test_a_real_file_s_nodes_are_placed(tmp_path: Path) -> None:
     found = nodes.latency(timed(*seen), graph)
     outputs = {one.name: graph.tensors[one.outputs[0]].name for one in graph.operators if one.name != "RESHAPE"}
     assert set(found.data["results"]) == set(outputs.values())
+
+
+@pytest.mark.parametrize("network", [echo, delay, summing])
+def test_why_operators_beside_a_state_are_not_timed(network: Callable[[Path], Path], tmp_path: Path) -> None:
+    """LiteRT says a number alone; the file runs all the same."""
+    file = network(tmp_path / "model.tflite")
+    with pytest.raises(Refusal) as caught:
+        Profiler({"delegate": "xnnpack", "model": str(file), "threads": 1}, ai_edge_litert)
+    assert "LSTM" in caught.value.plain["problem"]
+    assert "leave out --ops" in caught.value.plain["fix"]
+    (x,) = (read(file)[0].tensors[index] for index in read(file)[0].inputs)
+    assert run.run(file, {"x": np.ones((1, *x.shape), np.float32)})
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,21 @@ class _Event(ctypes.Structure):
     )
 
 
+UNSUPPORTED = 5
+"""``kLiteRtStatusErrorUnsupported`` (litert_common.h)."""
+
+STATEFUL = (
+    "LiteRT times operators in its compiled model alone, which opens no file with a state in it: that of an LSTM, RNN "
+    "or SVDF, or a variable."
+)
+"""What such a file is refused for (``model_load.cc``: "Variable tensors not yet supported", or resources)."""
+
+ELSEWHERE = (
+    "leave out --ops: latency and memory are measured as ever; or profile the network's file for OpenVINO "
+    "(edgekit build -t openvino-cpu), which times its operators"
+)
+
+
 class Profiler:
     """A TFLite file in LiteRT's compiled model, with its profiler on."""
 
@@ -71,9 +86,18 @@ class Profiler:
         self._call(name, *arguments, ctypes.byref(made))
         return made
 
+    def _opened(self, path: str) -> Any:
+        made = ctypes.c_void_p()
+        status = self._library.LiteRtCreateModelFromFile(path.encode(), ctypes.byref(made))
+        if status == UNSUPPORTED:
+            raise Refusal("Unsupported", STATEFUL, ELSEWHERE)
+        if status:
+            raise Refusal("Unsupported", f"LiteRT cannot load the file: it gives {status}.", OTHER)
+        return made
+
     def _load(self, order: dict[str, Any]) -> None:
         self._environment = self._make("LiteRtCreateEnvironment", ctypes.c_int(0), None)
-        self._model = self._make("LiteRtCreateModelFromFile", order["model"].encode())
+        self._model = self._opened(order["model"])
         options = self._make("LiteRtCreateOptions")
         self._call("LiteRtSetOptionsHardwareAccelerators", options, ctypes.c_int(CPU))
         runtime = self._make("LiteRtCreateRuntimeOptions")

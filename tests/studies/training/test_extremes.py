@@ -17,7 +17,7 @@ pytestmark = pytest.mark.study
 EXTREMES: dict[str, tuple[Any, ...]] = {
     "batch_size": (1, 4096), "learning_rate": (1e-30, 1e30), "rates": (12,), "warmup": (0.0, 1.0),
     "weight_decay": (1e30,), "l1": (1e30,), "dropout": (0.999,), "label_smoothing": (0.999,),
-    "clip_norm": (1e-30, 1e30), "holdout": (0.0, 0.99), "patience": (100_000,), "temperature": (1e-30, 1e30),
+    "clip_norm": (1e-30, 1e30), "holdout": (0.0, 0.99), "patience": (100_000,), "temperature": (1e-30, 100.0),
     "alpha": (0.0, 1.0),
 }  # fmt: skip
 
