@@ -78,3 +78,11 @@ class Feed:
         targets = [np.ascontiguousarray(values[numbers]) for values in self._targets]
         labels = [] if self._data.labels is None else [self._data.labels[numbers].astype(np.float32)]
         return [*cast, *targets, *labels]
+
+
+def traced(compute: Callable[[Batch], Any], batches: Any) -> Any:
+    """What computes any batch of a dataset, as one graph: smaller ones at the end of an epoch need no other.
+
+    Of an unrolled network in integers a graph has tens of thousands of nodes, and takes longer than an epoch.
+    """
+    return tf.function(compute, input_signature=[batches.element_spec], autograph=False)

@@ -17,7 +17,7 @@ from edgekit.trainable.libraries import tf, tf_keras
 from edgekit.training import augmentation, gains, rates, schedules
 from edgekit.training.checkpoints import NOTHING, Checkpoint, TrainingState, remedied
 from edgekit.training.data import TrainingData
-from edgekit.training.feeding import Batch, Feed
+from edgekit.training.feeding import Batch, Feed, traced
 from edgekit.training.hooks import NONE, Fitted, Hooks
 from edgekit.training.optimizers import optimizer
 from edgekit.training.preparing import is_kernel, paces
@@ -97,8 +97,9 @@ class Loop:
         self._network = _distinct([*lifted.model.variables, *hooks.variables, *hooks.state])
         variables = _distinct([*self._network, *self._teaching.adapters, *self._optimizer.variables, self._factor])
         self._checkpoint = Checkpoint(checkpoints, variables)
-        self._step = tf.function(self._stepped, autograph=False, reduce_retracing=True)
-        self._judge = tf.function(self._judged, autograph=False, reduce_retracing=True)
+        trained = self._feed.epoch(0, settings.batch_size)
+        judging = self._feed.of(data.held_out, settings.batch_size) if len(data.held_out) else trained
+        self._step, self._judge = traced(self._stepped, trained), traced(self._judged, judging)
 
     def run(self) -> Fitted:
         """All epochs that are not done yet."""

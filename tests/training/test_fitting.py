@@ -354,3 +354,19 @@ def test_numbers_that_are_not_finite_lower_the_rate(
     made, _ = trained(tmp_path / "several", waist, settings, labels=True)
     assert made.epochs[0].gain is not None
     assert made.epochs[0].held_out <= 1.5 * (made.epochs[0].held_out + made.epochs[0].gain)
+
+
+@pytest.mark.parametrize("augmentation", [(), ("flip", "mixup")])
+@pytest.mark.parametrize("holdout", [0.0, 0.1])
+def test_a_step_is_traced_once_whatever_an_epoch_s_last_batch_holds(
+    holdout: float, augmentation: tuple[str, ...], network: Path, tmp_path: Path
+) -> None:
+    """Tracing an unrolled network of integers takes longer than an epoch of it."""
+    settings = FineTune(epochs=2, batch_size=32, holdout=holdout, rates=2, augmentation=augmentation)
+    asked = digits.task(tmp_path, network, settings, labels=True)
+    found, lifted = data.read(asked), lifting.lift(network)
+    assert len(found.trained) % 32
+    loop = fitting.Loop(lifted, found, settings, hooks=hooking.NONE, checkpoints=tmp_path / "checkpoints", seed=0)
+    assert len(loop.run().epochs) == 2
+    assert loop._step.experimental_get_tracing_count() == 1
+    assert loop._judge.experimental_get_tracing_count() == 1
