@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from edgekit.bundles import compiled_model
 from edgekit.bundles.literals import Text, entry
 from edgekit.bundles.naming import Name, name, names, tells_nothing
 from edgekit.errors import Unsupported
@@ -30,18 +31,6 @@ Task = Literal["classification", "regression", "embedding", "segmentation", "det
 
 DTYPES = frozenset({"float32", "int8", "uint8", "int16", "int32", "int64", "bool"})
 """Of tensors that code for apps fills and reads."""
-
-
-COMPILED = frozenset({"float32", "int8", "int32", "bool"})
-"""Of tensors that LiteRT's ``CompiledModel`` fills and reads in Kotlin (TensorBuffer.kt in LiteRT's repository)."""
-
-
-HOLDING_STATE = frozenset({
-    "BIDIRECTIONAL_SEQUENCE_LSTM", "BIDIRECTIONAL_SEQUENCE_RNN", "HASHTABLE", "LSTM", "RNN", "SVDF",
-    "UNIDIRECTIONAL_SEQUENCE_LSTM", "UNIDIRECTIONAL_SEQUENCE_RNN", "VAR_HANDLE",
-})  # fmt: skip
-"""Operators on variable tensors and resources. ``CompiledModel`` opens no file that has them: "Variable tensors not yet
-supported", "Element type (13) not currently supported" (litert/core/model/ of LiteRT 2.1)."""
 
 
 class TensorFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,7 +183,9 @@ class VariantFacts(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def compiled(self) -> bool:
         """Whether Android's ``CompiledModel`` opens the file, and takes all of its tensors."""
-        return not self.holds_state and {tensor.dtype for tensor in (*self.inputs, *self.outputs)} <= COMPILED
+        return (
+            not self.holds_state and {tensor.dtype for tensor in (*self.inputs, *self.outputs)} <= compiled_model.TAKEN
+        )
 
 
 class BundleFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -334,7 +325,7 @@ def _variant(model: Name, file: ArtifactFile) -> VariantFacts:
         use=file.use,
         inputs=_tensors(file.signature.inputs, "input"),
         outputs=_tensors(file.signature.outputs, "output"),
-        holds_state=file.cost is not None and not HOLDING_STATE.isdisjoint(file.cost.operators),
+        holds_state=file.cost is not None and not compiled_model.HOLDING_STATE.isdisjoint(file.cost.operators),
     )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.bundles.facts import HOLDING_STATE
+from edgekit.bundles.compiled_model import HOLDING_STATE
 from edgekit.nouns.model import Cost
 from tests.bundles.made import Maker, detector
 from tests.bundles.written import written
