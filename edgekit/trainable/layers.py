@@ -92,11 +92,14 @@ class OperatorLayer(tf_keras.layers.Layer):  # type: ignore[misc]
     def get_config(self) -> dict[str, Any]:
         """What the layer is made of: the operator as a file, and the slots of its variables with their shapes.
 
-        A variable that several operators share has the shape in which the first of them reads it.
+        A variable that several operators share has the shape in which the first of them reads it. Of several slots
+        with one variable (biases of a fresh LSTM's gates, all zeros) each names the first: Keras stores it once.
         """
         slots = sorted(self._held)
         shapes = [self._held[slot].shape.as_list() for slot in slots]
-        return dict(super().get_config(), operator=portable.packed(self._operator), weights=slots, shapes=shapes)
+        firsts = [next(one for one in slots if self._held[one] is self._held[slot]) for slot in slots]
+        operator = portable.packed(self._operator)
+        return dict(super().get_config(), operator=operator, weights=slots, shapes=shapes, firsts=firsts)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "OperatorLayer":
@@ -110,7 +113,8 @@ class OperatorLayer(tf_keras.layers.Layer):  # type: ignore[misc]
             slot: tf.Variable(tf.zeros(shape, spec.dtype))
             for slot, spec, shape in zip(slots, specs, shapes, strict=True)
         }
-        return cls(call, weights, (), **told)
+        firsts = told.pop("firsts", slots)
+        return cls(call, {slot: weights[first] for slot, first in zip(slots, firsts, strict=True)}, (), **told)
 
 
 def _sampled(operand: Operand, count: Any) -> Any:
