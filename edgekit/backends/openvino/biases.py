@@ -24,21 +24,25 @@ def fill(model: Any) -> None:
         model: float ``openvino.Model`` with fixed shapes, or one of integers that its source has quantized; in place.
     """
     for node in model.get_ordered_ops():
-        if node.get_type_name() != "MatMul" or len(node.get_output_shape(0)) > 2 or not _is_constant(node, 1):
+        if node.get_type_name() != "MatMul" or node.get_element_type() != ov.Type.f32 or not _is_constant(node, 1):
             continue
-        if node.get_element_type() != ov.Type.f32 or node.get_output_shape(0)[-1] < 2:
+        shape = node.get_output_partial_shape(0)
+        if shape.rank.is_dynamic or len(shape) > 2 or shape[-1].is_dynamic or shape[-1].get_length() < 2:
             continue
         reader, place = _sum(node)
         held = np.zeros(1, np.float32) if reader is None else np.array(reader.input_value(place).get_node().data)
         if (held != held.ravel()[:1]).any():
             continue
-        bias = np.full((1, node.get_output_shape(0)[-1]), held.ravel()[0], np.float32)
-        bias[0, 0] = np.nextafter(bias[0, 0], np.float32(np.inf)) if bias[0, 0] else TINY
+        value = held.ravel()[0]
+        bias = np.full((1,) * (len(shape) - 1) + (shape[-1].get_length(),), value, np.float32)
+        bias[..., 0] = np.nextafter(value, np.float32(np.inf)) if value else TINY
         constant = operators.constant(bias, name=f"{node.get_friendly_name()}/bias_values")
         if reader is not None:
             reader.input(place).replace_source_output(constant.output(0))
             continue
         readers = list(node.output(0).get_target_inputs())
+        if any(each.get_node().get_type_name() == "Result" for each in readers):  # whose name is the layer's
+            continue
         added = operators.add(node, constant, name=f"{node.get_friendly_name()}/bias")
         for each in readers:
             each.replace_source_output(added.output(0))
@@ -46,12 +50,14 @@ def fill(model: Any) -> None:
 
 def _is_constant(node: Any, place: int) -> bool:
     """Whether an input is computed from constants alone."""
-    waiting = [node.input_value(place).get_node()]
+    waiting, seen = [node.input_value(place).get_node()], set[str]()
     while waiting:
         found = waiting.pop()
         if found.get_type_name() != "Constant" and not found.get_input_size():
             return False
-        waiting += [value.get_node() for value in found.input_values()]
+        if found.get_name() not in seen:
+            seen.add(found.get_name())
+            waiting += [value.get_node() for value in found.input_values()]
     return True
 
 
@@ -62,7 +68,7 @@ def _sum(node: Any) -> tuple[Any, int]:
     if (
         reader is None
         or reader.get_type_name() != "Add"
-        or list(reader.get_output_shape(0)) != list(node.get_output_shape(0))
+        or reader.get_output_partial_shape(0) != node.get_output_partial_shape(0)
     ):
         return None, 0
     place = 1 - readers[0].get_index()

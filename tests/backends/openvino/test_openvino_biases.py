@@ -90,6 +90,36 @@ def test_biases_of_their_own_stay(tmp_path: Path) -> None:
     assert added == 4, "a sum and its constant for the two without, none for the last"
 
 
+def test_an_output_keeps_its_name(tmp_path: Path) -> None:
+    net = networks.Network()
+    x = net.input("x", (1, 8))
+    for layer in range(2):
+        kernel = net.constant(f"k{layer}", networks.weights(8, 8, seed=layer))
+        x = net.operator("FULLY_CONNECTED", [x, kernel, -1], (1, 8), name=f"y{layer}", kind="FullyConnectedOptions")
+    model = libraries.ov.convert_model(net.save(tmp_path / "waist.tflite", x))
+    before = model.outputs[0].names
+    assert before
+    biases.fill(model)
+    assert model.outputs[0].names == before
+
+
+def test_rows_that_are_counted_at_run_time_and_one_axis_are_no_obstacle() -> None:
+    """Rows of what is not zero, as a detector's post-processing takes them."""
+    ov, op = libraries.ov, libraries.operators
+    x = op.parameter([4, 8], np.float32)
+    places = op.squeeze(op.non_zero(op.reduce_sum(x, np.array([1]), keep_dims=False)), np.array([0]))
+    rows = op.gather(x, places, np.array(0))
+    weights = op.constant(networks.weights(8, 8))
+    flat = op.matmul(op.constant(np.ones(8, np.float32)), weights, transpose_a=False, transpose_b=False)
+    model = ov.Model([op.matmul(rows, weights, transpose_a=False, transpose_b=True), flat], [x])
+    given = np.eye(4, 8, dtype=np.float32)
+    wanted = [np.array(v) for v in libraries.CORE.compile_model(model, "CPU")(given).values()]
+    biases.fill(model)
+    found = [np.array(v) for v in libraries.CORE.compile_model(model, "CPU")(given).values()]
+    assert [one.shape for one in found] == [one.shape for one in wanted]
+    assert all(np.allclose(a, b, atol=1e-6) for a, b in zip(wanted, found, strict=True))
+
+
 def test_a_file_that_one_thread_computes_otherwise_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As OpenVINO 2026.4.1 does on CPUs with AVX-512 VNNI; where it does not, there is nothing to refuse."""
     waist = dense(tmp_path / "waist.tflite", None)
