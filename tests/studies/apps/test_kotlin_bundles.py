@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from edgekit.nouns.model import Cost
 from tests.bundles.made import Maker, detector
 from tests.bundles.written import written
 from tests.conftest import ROOT
@@ -230,9 +231,11 @@ def test_random_networks_compile_and_agree(seeds: range, toolchain: Toolchain, t
         def made_up(_: object, made: Callable[[], object] = lambda: maker.outputs(signature)) -> object:
             return made()
 
+        kinds = {"ADD": 1} if seed % 2 else {"SVDF": 1}  # every second one holds a state
+        cost = Cost(bytes=0, parameters=0, macs=0, peak_activation_bytes=0, operators=kinds)
         facts = written(
-            tmp_path / str(seed), "android", signature, described, made_up, name=f"wren {seed}", target="android"
-        )
+            tmp_path / str(seed), "android", signature, described, made_up, name=f"wren {seed}", target="android", cost=cost
+        )  # fmt: skip
         (callers / f"Wren{seed}Caller.java").write_text(caller(facts), "utf8")
     assert toolchain.lint(tmp_path) == ""
     classes = tmp_path / "classes"
