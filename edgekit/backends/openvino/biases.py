@@ -26,16 +26,18 @@ def fill(model: Any) -> None:
     for node in model.get_ordered_ops():
         if node.get_type_name() != "MatMul" or node.get_element_type() != ov.Type.f32 or not _is_constant(node, 1):
             continue
-        shape = node.get_output_partial_shape(0)
-        if shape.rank.is_dynamic or len(shape) > 2 or shape[-1].is_dynamic or shape[-1].get_length() < 2:
+        shape, weights = node.get_output_partial_shape(0), node.input_value(1).get_partial_shape()
+        if shape.rank.is_dynamic or len(shape) != 2 or weights.rank.is_dynamic or len(weights) != 2:
+            continue
+        if shape[1].is_dynamic or (count := shape[1].get_length()) < 2:
             continue
         reader, place = _sum(node)
         held = np.zeros(1, np.float32) if reader is None else np.array(reader.input_value(place).get_node().data)
-        if (held != held.ravel()[:1]).any():
+        if held.size > 1 and (held != held[..., :1]).any():
             continue
-        value = held.ravel()[0]
-        bias = np.full((1,) * (len(shape) - 1) + (shape[-1].get_length(),), value, np.float32)
-        bias[..., 0] = np.nextafter(value, np.float32(np.inf)) if value else TINY
+        bias = np.array(np.broadcast_to(held, (held.shape[0] if held.ndim == 2 else 1, count)), np.float32)
+        first = bias[:, 0]
+        bias[:, 0] = np.where(first == 0, TINY, np.nextafter(first, np.float32(np.inf)))
         constant = operators.constant(bias, name=f"{node.get_friendly_name()}/bias_values")
         if reader is not None:
             reader.input(place).replace_source_output(constant.output(0))

@@ -103,6 +103,23 @@ def test_an_output_keeps_its_name(tmp_path: Path) -> None:
     assert model.outputs[0].names == before
 
 
+@pytest.mark.parametrize(
+    "shapes", [((4,), (4,)), ((4,), (4, 3)), ((2, 4), (4,)), ((2, 4), (4, 3)), ((2, 1, 4), (4, 3))]
+)
+def test_vectors_and_scalars_keep_their_shapes(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
+    ov, op = libraries.ov, libraries.operators
+    x = op.parameter(list(shapes[0]), np.float32)
+    made = op.relu(op.matmul(x, op.constant(np.ones(shapes[1], np.float32)), False, False))
+    model = ov.Model([made], [x])
+    before = model.outputs[0].get_partial_shape()
+    biases.fill(model)
+    model.validate_nodes_and_infer_types()
+    assert model.outputs[0].get_partial_shape() == before
+    given = np.ones(shapes[0], np.float32)
+    found = np.array(libraries.CORE.compile_model(model, "CPU", libraries.EXACT)(given)[0])
+    assert np.array_equal(found, given @ np.ones(shapes[1], np.float32))
+
+
 def test_rows_that_are_counted_at_run_time_and_one_axis_are_no_obstacle() -> None:
     """Rows of what is not zero, as a detector's post-processing takes them."""
     ov, op = libraries.ov, libraries.operators
