@@ -203,15 +203,20 @@ def _not_finite(when: str) -> Unsupported:
     )
 
 
+def _split(got: Array, wanted: Array, parts: Parts) -> Iterator[tuple[Array, Array, Parts | None]]:
+    """Each part of an output as it came out and as it was wanted, ``[N, *shape]``, and those that it has in turn."""
+    cuts = np.cumsum(parts.sizes)[:-1]
+    mine, theirs = (np.split(values, cuts, parts.axis + 1) for values in (got, wanted))
+    return zip(mine, theirs, parts.inner, strict=True)
+
+
 def _parted(got: Array, wanted: Array, parts: Parts | None) -> Iterator[tuple[Array, Array]]:
     """An output as it came out and as it was wanted, ``[N, *shape]``, or the same of each of its parts."""
     if parts is None:
         yield got, wanted
         return
-    cuts = np.cumsum(parts.sizes)[:-1]
-    mine, theirs = (np.split(values, cuts, parts.axis + 1) for values in (got, wanted))
-    for one, other, inner in zip(mine, theirs, parts.inner, strict=True):
-        yield from _parted(one, other, inner)
+    for each in _split(got, wanted, parts):
+        yield from _parted(*each)
 
 
 def _noise(got: Array, wanted: Array, parts: Parts | None = None) -> Noise:
@@ -219,9 +224,7 @@ def _noise(got: Array, wanted: Array, parts: Parts | None = None) -> Noise:
     if wanted.dtype != np.float32:
         return np.asarray((got != wanted).reshape(len(wanted), -1).mean(1) / len(wanted), np.float64)
     if parts is not None:
-        cuts = np.cumsum(parts.sizes)[:-1]
-        mine, theirs = (np.split(values, cuts, parts.axis + 1) for values in (got, wanted))
-        found = [_noise(*each) for each in zip(mine, theirs, parts.inner, strict=True)]
+        found = [_noise(*each) for each in _split(got, wanted, parts)]
         return np.asarray(np.mean(found, axis=0), np.float64)
     reference = wanted.astype(np.float64)
     error = ((got.astype(np.float64) - reference) ** 2).reshape(len(wanted), -1).sum(1)

@@ -97,7 +97,7 @@ def _closest(file: Side, artifact: Path, waists: Sequence[Waist]) -> tuple[Waist
             problem = error
     if not found:
         raise problem
-    return max(found, key=lambda one: one[2].fit)
+    return found[0] if len(found) == 1 else max(found, key=lambda one: one[2].fit)
 
 
 def _given(waist: Waist, samples: dict[str, Array], floats: Side) -> tuple[dict[int, Array], int]:
