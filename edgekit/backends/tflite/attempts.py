@@ -233,7 +233,7 @@ class Attempts:
         """A variation, in the way that served best until now."""
         found = self._best() if self._made else None
         made = self._try(plan, found.engine if found else FIRST, found.method if found else "minmax")
-        if made is not None and found is not None and made.sqnr_db < found.sqnr_db + BETTER_DB:
+        if made is not None and found is not None and made.signal_db < found.signal_db + BETTER_DB:
             self._made = [found]
 
     def _searchable(self) -> bool:

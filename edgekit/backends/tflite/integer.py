@@ -180,7 +180,7 @@ def _found(attempts: Attempts, made: Ready, folder: Path) -> Quantized:
 
 def _worth_fitting(plain: Quantized, even: Quantized, settings: QuantizationSettings) -> list[Quantized]:
     """A network's file, that with evened channels of activations, or both if fitted weights are to decide."""
-    gain = even.candidate.sqnr_db - plain.candidate.sqnr_db
+    gain = even.candidate.signal_db - plain.candidate.signal_db
     if len(even.candidate.floats) > len(plain.candidate.floats) or gain < -CLEARLY_WORSE_DB:
         return [plain]
     flops = fitting.flops(plain.candidate.plan, fitting.integers(plain.candidate, settings).schemes)
@@ -216,5 +216,5 @@ def _better(attempts: Attempts, fused: Ready, folder: Path) -> Quantized:
     except Unsupported:
         return plain
     fewer = len(made.candidate.floats) - len(plain.candidate.floats)
-    close = made.candidate.sqnr_db >= plain.candidate.sqnr_db - CLEARLY_WORSE_DB
+    close = made.candidate.signal_db >= plain.candidate.signal_db - CLEARLY_WORSE_DB
     return made if fewer <= 0 and (close or (fewer < 0 and attempts.full_integer)) else plain

@@ -42,7 +42,7 @@ be coarse, with less it is wrong (a bird classifier's logits, all about -11, had
 three samples)."""
 
 CLEARLY_WORSE_DB = 3.0
-"""A file with fewer float operators may lose this much SQNR to one with more."""
+"""A file with fewer float operators may lose this much of its signal to one with more."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,9 @@ def best(made: list[Candidate], *, whole: bool = False) -> Candidate:
         made: candidates.
         whole: only integers are of use, so that the fewest float operators count before anything else.
     """
-    highest = -np.inf if whole else max(candidate.sqnr_db for candidate in made)
-    close = [candidate for candidate in made if candidate.sqnr_db >= highest - CLEARLY_WORSE_DB]
-    return min(close, key=lambda candidate: (len(candidate.floats), -candidate.sqnr_db))
+    highest = -np.inf if whole else max(candidate.signal_db for candidate in made)
+    close = [candidate for candidate in made if candidate.signal_db >= highest - CLEARLY_WORSE_DB]
+    return min(close, key=lambda candidate: (len(candidate.floats), -candidate.signal_db))
 
 
 def worth_keeping(made: list[Candidate]) -> list[Candidate]:
@@ -89,8 +89,8 @@ def worth_keeping(made: list[Candidate]) -> list[Candidate]:
 
     def beaten(place: int, candidate: Candidate) -> bool:
         """Whether another one is at least as good in both, and better in one or before it."""
-        mine = len(candidate.floats), -candidate.sqnr_db
-        others = [(len(other.floats), -other.sqnr_db) for other in made]
+        mine = len(candidate.floats), -candidate.signal_db
+        others = [(len(other.floats), -other.signal_db) for other in made]
         as_good = (k for k, other in enumerate(others) if other[0] <= mine[0] and other[1] <= mine[1])
         return any(others[k] != mine or k < place for k in as_good)
 

@@ -45,19 +45,31 @@ def test_ordinary_networks_are_searched_as_long_as_it_helps() -> None:
         assert len(effort.observed(size, 256)) == 256
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from([1.0, 9.0, 10.0, 12.5, 20.0])), min_size=1, max_size=12))
-def test_no_file_is_dropped_that_might_be_chosen(found: list[tuple[int, float]]) -> None:
+LEVELS = st.sampled_from([1.0, 9.0, 10.0, 12.5, 20.0])
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), LEVELS, st.none() | LEVELS), min_size=1, max_size=12))
+def test_no_file_is_dropped_that_might_be_chosen(found: list[tuple[int, float, float | None]]) -> None:
     operator = graph.Operator(index=0, name="ADD", inputs=(), outputs=())
     plan = QuantizationPlan(Path("model.tflite"), lambda _: {})
     made = [
-        Candidate(b"", str(k), "", np.array([10 ** (-db / 10)]), (operator,) * floats, plan)
-        for k, (floats, db) in enumerate(found)
+        Candidate(b"", str(k), "", np.array([10 ** (-db / 10)]), (operator,) * floats, plan, varying_db)
+        for k, (floats, db, varying_db) in enumerate(found)
     ]
     kept: list[Candidate] = []
     for candidate in made:
         kept = worth_keeping([*kept, candidate])
     chosen, wanted = best(kept), best(made)
-    assert (len(chosen.floats), chosen.sqnr_db) == (len(wanted.floats), wanted.sqnr_db)
+    assert (len(chosen.floats), chosen.signal_db) == (len(wanted.floats), wanted.signal_db)
+
+
+def test_what_changes_between_samples_decides_and_not_what_all_share() -> None:
+    """Logits that are all about -11: 20 dB of that say nothing if a file makes the same of every sample."""
+    plan = QuantizationPlan(Path("model.tflite"), lambda _: {})
+    same = Candidate(b"", "", "", np.array([0.01]), (), plan, varying_db=0.0)
+    other = Candidate(b"", "", "", np.array([0.02]), (), plan, varying_db=15.0)
+    assert best([same, other]) is other
+    assert worth_keeping([same, other]) == [other]
 
 
 def quantized(tmp_path: Path, count: int = 40) -> integer.Quantized:
