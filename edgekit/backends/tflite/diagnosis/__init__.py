@@ -86,18 +86,24 @@ def _closest(file: Side, artifact: Path, waists: Sequence[Waist]) -> tuple[Waist
 
     Raises:
         InputError: the file was made from none of them.
+        Unsupported: its operators are in loops.
     """
-    found, problem = list[tuple[Waist, Side, Pairs]](), InputError("Nothing to hold it against.")
+    found: tuple[Waist, Side, Pairs] | None = None
+    fit, problem = -1, list[InputError | Unsupported]()
     for waist in waists:
-        floats = Side(graph.load(Path(waist.file)))
-        carried.require_outside_of_loops(artifact, file.model, floats.model)
         try:
-            found.append((waist, floats, Pairs(file, floats, str(artifact))))
-        except InputError as error:
-            problem = error
-    if not found:
-        raise problem
-    return found[0] if len(found) == 1 else max(found, key=lambda one: one[2].fit)
+            floats = Side(graph.load(Path(waist.file)))
+            carried.require_outside_of_loops(artifact, file.model, floats.model)
+            pairs = Pairs(file, floats, str(artifact))
+        except (InputError, Unsupported) as error:
+            problem.append(error)
+            continue
+        alike = pairs.fit if len(waists) > 1 else 0
+        if alike > fit:  # the other forms need not stay in memory
+            found, fit = (waist, floats, pairs), alike
+    if found is None:
+        raise problem[-1]
+    return found
 
 
 def _given(waist: Waist, samples: dict[str, Array], floats: Side) -> tuple[dict[int, Array], int]:

@@ -38,7 +38,8 @@ def taken(
         InputError: it does not run at these sizes.
         Unsupported: see `reading.session_of`.
     """
-    copy = onnx.ModelProto.FromString(model.SerializeToString())
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)  # its bytes may be more than 2 GiB
     shapes.fix(copy, wanted)
     try:
         running = reading.session_of(path, copy)
