@@ -12,7 +12,8 @@ class Kept(Noun, frozen=True, kw_only=True):
     """Samples in the cache: ``used`` of ``total``, chosen by their contents, with the digests of these and of all.
 
     ``notes`` and ``doubts`` are those of `edgekit.samples.Samples`. ``constant``: no float or 8-bit input has more
-    than one value. ``names`` say what each sample is, if they are probes.
+    than one value; ``still``: such inputs that are the same in all samples. ``names`` say what each sample
+    is, if they are probes.
     """
 
     origin: str
@@ -24,4 +25,5 @@ class Kept(Noun, frozen=True, kw_only=True):
     notes: tuple[str, ...]
     doubts: tuple[str, ...] = ()
     constant: bool = False
+    still: tuple[str, ...] = ()
     names: tuple[str, ...] = ()

@@ -75,8 +75,22 @@ class Samples:
     @property
     def constant(self) -> bool:
         """Whether every float or 8-bit input holds one value only, so that nothing can be calibrated on it."""
-        measured = [v for v in self.inputs.values() if v.dtype.kind == "f" or v.dtype.itemsize == 1]
-        return bool(measured) and all(v.size > 1 and v.min() == v.max() for v in measured)
+        measured = self._measured
+        return bool(measured) and all(v.size > 1 and v.min() == v.max() for v in measured.values())
+
+    @property
+    def still(self) -> tuple[str, ...]:
+        """The float and 8-bit inputs that are the same in all samples, two at least: no other value shows its range."""
+        return tuple(
+            name
+            for name, values in self._measured.items()
+            if len(values) > 1 and all((values[rows] == values[:1]).all() for rows in pieces(values))
+        )
+
+    @property
+    def _measured(self) -> dict[str, Array]:
+        """Inputs whose values have a range to be measured; wider integers are indices and lengths."""
+        return {name: v for name, v in self.inputs.items() if v.dtype.kind == "f" or v.dtype.itemsize == 1}
 
     @property
     def kept(self) -> Kept:
@@ -91,6 +105,7 @@ class Samples:
             notes=self.notes,
             doubts=self.doubts,
             constant=self.constant,
+            still=self.still,
         )
 
     def take(self, n: int, place: Place | None = None) -> "Samples":

@@ -206,8 +206,15 @@ def prepare(
             metric=metric,
             source_score=score,
             constant_data=calibration is not None and calibration.kept.result.constant,
+            still=_still(calibration, evaluation),
         ),
     )
+
+
+def _still(calibration: RoleData | None, evaluation: RoleData | None) -> tuple[str, ...]:
+    """Inputs that no sample changes, of those that calibrate and of those that judge."""
+    still = () if calibration is None else calibration.kept.result.still
+    return tuple(name for name in still if evaluation is None or name in evaluation.kept.result.still)
 
 
 def demanding(prepared: BuildData, demands: Demands) -> BuildData:

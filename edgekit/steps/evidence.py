@@ -33,7 +33,7 @@ class Evidence(msgspec.Struct, frozen=True):
 
     Samples and what they were given for, the source's outputs (``reference``), probes; and what is demanded: a
     metric of the labels with the source's score, the ``budget`` of accuracy, the least share that an accelerator takes.
-    ``constant_data``: calibration data holds one value only.
+    ``constant_data``: calibration data holds one value only; ``still``: inputs that no sample changes.
     """
 
     samples: Answer[Kept]
@@ -45,6 +45,7 @@ class Evidence(msgspec.Struct, frozen=True):
     budget: Budget = Budget()
     min_mapped: float | None = None
     constant_data: bool = False
+    still: tuple[str, ...] = ()
 
 
 def probes(session: Session, network: OpenedNetwork, samples: Answer[Kept]) -> ProbeRun:
@@ -229,7 +230,8 @@ def _judged(
 ) -> Answer[Judged]:
     """The verdict on a file."""
     samples = evidence.samples
-    constant_data = evidence.constant_data and variant.precision in CALIBRATED
+    if variant.precision not in CALIBRATED:
+        evidence = msgspec.structs.replace(evidence, constant_data=False, still=())
     made = branches(session, subject)
 
     def run(out: Path) -> Judged:
@@ -246,7 +248,8 @@ def _judged(
             source=subject.network.model.precision,
             use=evidence.use,
             made=made,
-            constant_data=constant_data,
+            constant_data=evidence.constant_data,
+            still=evidence.still,
             budget=evidence.budget,
             coverage=coverage.of(built.result, built.folder, _accelerator(variant), evidence.min_mapped),
             min_mapped=evidence.min_mapped,
@@ -270,12 +273,12 @@ def _judged(
         on_probes.unlink()
         return judged
 
-    question = _question(subject, variant, built, evidence, constant_data=constant_data, trained=trained)
+    question = _question(subject, variant, built, evidence, trained=trained)
     return session.ask(question, Judged, run)
 
 
 def _question(
-    subject: Subject, variant: Variant, built: Answer[Built], evidence: Evidence, *, constant_data: bool, trained: bool
+    subject: Subject, variant: Variant, built: Answer[Built], evidence: Evidence, *, trained: bool
 ) -> Question:
     """What decides a verdict: both sides' outputs, and what is demanded. One side is always the source's own."""
     inputs: dict[str, Input] = {
@@ -300,7 +303,8 @@ def _question(
             "budget": evidence.budget,
             "min_mapped": evidence.min_mapped,
             "accelerator": _accelerator(variant),
-            "constant_data": constant_data,
+            "constant_data": evidence.constant_data,
+            "still": evidence.still,
             "trained": trained,
             "bound_to_integers": variant.bound_to_integers,
             "probes_unavailable": evidence.probes.unavailable,

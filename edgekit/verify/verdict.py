@@ -111,6 +111,9 @@ def _about_inputs(case: Case, seen: Probes | None) -> Iterator[Finding]:
     """What calibration saw, and what the probes say of a float file."""
     if case.constant_data:
         yield "fail", "it was calibrated on data of one value, which shows no range"
+    elif case.still:
+        told = f"input {', '.join(case.still)}: the same in all samples that calibrated it"
+        yield "warn", f"{told}, so that no other value is known (let it vary, or bind it with --constant)"
     if case.use == "random" and case.unshown:
         yield "warn", case.unshown[0]
     if seen is not None and case.exact and seen.sqnr_db is not None and seen.sqnr_db < probes.FAR_OFF_DB:

@@ -54,6 +54,16 @@ def test_few_samples() -> None:
     assert samples.lint(of(scenes(99)), NHWC) == ("only 99 samples: fewer than 100 make the activation ranges a guess",)
 
 
+def test_inputs_that_no_sample_changes_are_known() -> None:
+    """Of those whose values have a range: floats and 8 bits, of two samples at least."""
+    x, same = np.arange(12, dtype=np.float32).reshape(4, 3), np.tile(np.arange(3), (4, 1))
+    kinds = {"float": np.float32, "uint8": np.uint8, "flag": bool, "index": np.int64}
+    inputs = {"x": x} | {name: same.astype(kind) for name, kind in kinds.items()}
+    assert samples.Samples.of(inputs, origin="test").kept.still == ("float", "uint8", "flag")
+    alone = samples.Samples.of({name: values[:1] for name, values in inputs.items()}, origin="test")
+    assert alone.kept.still == ()
+
+
 def test_constant_values() -> None:
     (warning,) = samples.lint(of(np.full((128, 1, 4), 3, np.float32)), signature((1, 4)))[:1]
     assert warning == "x: every value is 3.0: constant data cannot calibrate"

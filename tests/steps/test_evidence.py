@@ -144,6 +144,26 @@ def test_a_network_that_ignores_its_input_is_no_pass(cache: Path, tmp_path: Path
 
 
 @pytest.mark.shared
+@pytest.mark.parametrize("judged_by", ["calibration", "other samples"])
+def test_an_input_that_never_changes_is_no_pass(judged_by: str, cache: Path, tmp_path: Path) -> None:
+    """A state that the app feeds back, and that calibration knows as zeros alone; judged on others it shows."""
+    net, shape = networks.Network(), (1, 6)
+    sides = [net.input("x", shape), net.input("state", shape)]
+    model = net.save(tmp_path / "m.tflite", net.operator("ADD", sides, shape, name="y", kind="AddOptions"))
+    x = np.random.default_rng(0).normal(size=(128, *shape)).astype(np.float32)
+    np.savez(tmp_path / "calibration.npz", x=x, state=np.zeros_like(x))
+    np.savez(tmp_path / "eval.npz", x=x[:64] + 0.1, state=x[64:])
+    options = {"precision": "int8", "calibration": str(tmp_path / "calibration.npz"), "allow_loss": True}
+    if judged_by == "other samples":
+        options["eval"] = str(tmp_path / "eval.npz")
+    result = built(cache, model, **options)
+    assert result.manifest is not None
+    judged = result.manifest.artifacts[0].verification
+    assert judged is not None
+    assert judged.verdict != "pass"
+    assert ("input state: the same in all samples" in judged.reason) == (judged_by == "calibration")
+
+
 def test_a_scatter_is_exact(cache: Path, tmp_path: Path, shared: Path) -> None:
     result = built(cache, shared / "models" / "reported" / "scatternd.onnx", output_folder=str(tmp_path / "out"))
     assert result.manifest is not None

@@ -343,6 +343,13 @@ def test_a_budget_missed_is_told_before_a_warning_and_after_no_use() -> None:
     assert judged(LOGITS, LOGITS, constant_data=True).verification.verdict == "fail"
 
 
+def test_an_input_that_no_sample_changes_is_no_pass() -> None:
+    """A state that is zero in every sample: the file cuts off any other, and agrees on these."""
+    found = judged(LOGITS, at(30), still=("state", "user")).verification
+    assert found.verdict == "warn"
+    assert found.reason.startswith("input state, user: the same in all samples that calibrated it")
+
+
 def changed(of: int) -> Any:
     """Logits that choose another class for the first so many of 40 samples."""
     values = LOGITS.copy()
