@@ -141,11 +141,15 @@ class Attempts:
         """The network as it is, with what stays float whatever comes out."""
         model = graph.load(self._ready.path)
         joined = parts.joins(model, self._wiring, self._ranges("minmax"), whole=self._settings.full_integer)
+        shifted = (
+            frozenset() if self._settings.full_integer else parts.shifts(model, self._wiring, self._ranges("minmax"))
+        )
         self._judge.parts = self._parts(model, joined)
         sets = {
             "whole numbers are computed from them": exact.index_arithmetic(self._wiring),
             GUARDS: exact.guarded(self._wiring, GUARDED - {"SQRT"} if self._settings.full_integer else GUARDED),
             "they join outputs of different ranges": joined,
+            "what they add is far larger than what changes": shifted - joined,
             "they clamp a mask": self._ready.floats,
             ASKED_FOR: named.makers(self._graph, self._settings.floats),
         }

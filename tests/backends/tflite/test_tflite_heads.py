@@ -87,6 +87,44 @@ def test_every_column_keeps_its_levels(kind: str, tmp_path: Path) -> None:
     assert not unused  # the layer's own weights in float
 
 
+def measured(net: networks.Network, middles: Any, reach: Any, *, last: str = "") -> int:
+    """What is measured around some middle: the offset is the bias of a layer, or is added behind it."""
+    count, middles = len(middles), np.float32(middles)
+    weights = networks.weights(count, 8) * np.float32(reach).reshape(-1, 1)
+    bias = np.zeros(count, np.float32) if last else middles
+    constants = [net.constant("k", weights), net.constant("b", bias)]
+    activation = {"fusedActivationFunction": 1} if last == "RELU" else {}
+    options = {"kind": "FullyConnectedOptions"}
+    if last in {"ADD", "SUB"}:
+        made = net.operator("FULLY_CONNECTED", [net.input("x", (1, 8)), *constants], (1, count), **options)
+        moved = net.constant("offset", middles if last == "ADD" else -middles)
+        return net.operator(last, [made, moved], (1, count), name="y", kind=f"{last.title()}Options")
+    constants[1] = net.constant("offset", middles)
+    return net.operator(
+        "FULLY_CONNECTED", [net.input("x", (1, 8)), *constants], (1, count), name="y", **options, **activation
+    )
+
+
+PRICE, WEATHER = ([50_000], [40]), ([101_325, 293], [90, 0.5])
+DIVE, PLACES = ([-40_000, 0], [60, 0.3]), ([300, 0, 900], [1, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("of", "last"),
+    [(PRICE, "RELU"), (PRICE, "SUB"), (WEATHER, ""), (WEATHER, "ADD"), (DIVE, ""), (PLACES, "ADD")],
+)
+def test_what_lies_far_from_0_keeps_its_levels(of: tuple[Any, Any], last: str, tmp_path: Path) -> None:
+    """Its own change is what an app reads: an error of that counts, not one of the value."""
+    (middles, reach), net = of, networks.Network()
+    path = net.save(tmp_path / "waist.tflite", measured(net, middles, reach, last=last))
+    made = Quantized(path, normal(path, 64), tmp_path / "out")
+    (wanted,), (got,) = made.wanted(made.samples).values(), made.outputs(made.samples).values()
+    around = wanted - np.where(np.abs(middles) > 0, wanted.mean(0), 0)
+    levels = [sqnr_db(around[..., k], got[..., k] - wanted[..., k] + around[..., k]) for k in range(len(reach))]
+    assert min(levels) > 25
+    assert "FULLY_CONNECTED" not in made.floats()
+
+
 def test_what_differs_less_is_left_alone(tmp_path: Path) -> None:
     """Scores of classes: their layer gives integers, and an app may read these."""
     net = networks.Network()

@@ -1,4 +1,4 @@
-"""Layers at an output whose channels differ in range: an age beside a probability, from one dense layer.
+"""Layers at an output whose channels differ in range, or lie far from 0: an age beside a probability, a pressure.
 
 One scale cannot hold both. The weights and biases of large channels are divided by powers of 2, and a product
 behind the layer, which stays float (`edgekit.backends.tflite.ready.parts`), multiplies again: the same function.
@@ -6,6 +6,9 @@ behind the layer, which stays float (`edgekit.backends.tflite.ready.parts`), mul
 Scores of classes are compared with one another, and one scale is right for them. They may differ as much on the
 samples, since a class that none of them shows has small scores; but its weights are as large as those of the
 others, and on another sample its scores are too. So channels must be apart by their constants as well.
+
+Nor does a range of integers that holds 0 keep what is far from it: 101,325 ± 200 Pa are two levels. The biases of such
+channels lose the middle of what was seen, and a sum behind the layer, which stays float as well, adds it again.
 """
 
 from collections.abc import Mapping
@@ -14,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.backends.tflite.ready.parts import OFF_CENTRE
 from edgekit.equalization.observing import Observed
 from edgekit.waist import edit, graph
 from edgekit.waist.exact import Wiring
@@ -29,6 +33,9 @@ _HOMOGENEOUS = {0, 1}
 """Fused activations for which f(c·x) is c·f(x): none, and RELU."""
 
 _FLAT = {"RESHAPE", "SQUEEZE", "EXPAND_DIMS"}
+
+_SUMS = {"ADD", "SUB"}
+"""What may follow if it adds constants."""
 
 
 class _Head(NamedTuple):
@@ -69,15 +76,53 @@ def part(model: Any, activations: Mapping[int, Observed]) -> int:
         head = None if layer is None else _head(model, layer, activations)
         if layer is None or head is None:
             continue
-        expected = _expected(head)
-        largest = np.maximum(np.abs(head.seen).max(0), expected)
-        if _apart(expected) and _apart(largest):
-            least = largest[largest > 0].min()
-            _scale(model, layer, head, np.exp2(np.floor(np.log2(np.maximum(largest, least) / least))))
+        powers, offsets = _change(head)
+        if (powers != 1).any() or offsets.any():
+            made = layer.outputs[0]
+            if offsets.any():
+                made, head = _shift(model, made, head, offsets)
+            if (powers != 1).any():
+                _scale(model, made, head, powers)
             changed += 1
     if changed:
         edit.sweep(model)
     return changed
+
+
+def _change(head: _Head) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The powers of 2 by which channels are divided, and before that the offsets that are taken from them."""
+    offsets = _offsets(head)
+    powers = _powers(head, offsets)
+    low, high = np.append(head.seen - offsets, np.zeros((2, 1)), 1)
+    if (powers == 1).all() and np.abs(offsets).max() < OFF_CENTRE * (high.max() - low.min()):
+        offsets = np.zeros(len(offsets))
+        powers = _powers(head, offsets)
+    return powers, offsets
+
+
+def _powers(head: _Head, offsets: NDArray[np.float64]) -> NDArray[np.float64]:
+    expected = np.where(offsets == 0, _expected(head), _reach(head))
+    largest = np.maximum(np.abs(head.seen - offsets).max(0), expected)
+    if not (_apart(expected) and _apart(largest)):
+        return np.ones(len(largest))
+    least = largest[largest > 0].min()
+    found: NDArray[np.float64] = np.exp2(np.floor(np.log2(np.maximum(largest, least) / least)))
+    return found
+
+
+def _offsets(head: _Head) -> NDArray[np.float64]:
+    """The middle of each channel that lies `OFF_CENTRE` from 0, in single precision; 0 of all others."""
+    middle, reach = head.seen.mean(0).astype(np.float32).astype(np.float64), _reach(head)
+    found: NDArray[np.float64] = np.where((reach > 0) & (np.abs(middle) >= OFF_CENTRE * 2 * reach), middle, 0.0)
+    return found
+
+
+def _reach(head: _Head) -> NDArray[np.float64]:
+    """How far each channel may go from its middle: as it did, or as the median channel did for its norm."""
+    half, norms = (head.seen[1] - head.seen[0]) / 2, _norms(head)
+    usual = float(np.median(half[norms > 0] / norms[norms > 0])) if (norms > 0).any() else 0.0
+    reach: NDArray[np.float64] = np.maximum(half, usual * norms)
+    return reach
 
 
 def _apart(sizes: NDArray[np.float64]) -> bool:
@@ -86,15 +131,18 @@ def _apart(sizes: NDArray[np.float64]) -> bool:
 
 
 def _layer(wiring: Wiring, output: int) -> Operator | None:
-    """The layer that alone makes an output, its channels last; None if something else does."""
+    """The layer that makes an output, its channels last, but for constants that are added; None if another does."""
     tensors, tensor, readers = wiring.graph.tensors, output, 0
     made = wiring.producer.get(output)
     while made is not None and len(wiring.readers.get(tensor, [])) == readers:
         if made.name in _CHANNELS:
             return made if made.options.get("fusedActivationFunction", 0) in _HOMOGENEOUS else None
-        if made.name not in _FLAT or tensors[made.inputs[0]].shape[-1:] != tensors[output].shape[-1:]:
+        operands = wiring.activations(made) if made.name in _SUMS else made.inputs[:1]
+        if made.name not in _FLAT | _SUMS or len(operands) != 1:
             return None
-        tensor, readers = made.inputs[0], 1
+        if tensors[operands[0]].shape[-1:] != tensors[output].shape[-1:]:
+            return None
+        tensor, readers = operands[0], 1
         made = wiring.producer.get(tensor)
     return None
 
@@ -125,8 +173,7 @@ def _expected(head: _Head) -> NDArray[np.float64]:
     The norm of its weights, each times the largest value that it met, tells how far a channel can move around its
     bias. As far as the median channel did in proportion to its norm, every other one can go as well.
     """
-    products = head.weights.astype(np.float64) * head.read
-    norms = np.sqrt((products**2).sum(tuple(k for k in range(products.ndim) if k != head.axis)))
+    norms = _norms(head)
     bias = np.zeros(len(norms)) if head.bias is None else head.bias.ravel().astype(np.float64)
     moved, some = np.abs(head.seen - bias).max(0), norms > 0
     usual = float(np.median(moved[some] / norms[some])) if some.any() else 0.0
@@ -134,10 +181,37 @@ def _expected(head: _Head) -> NDArray[np.float64]:
     return expected
 
 
-def _scale(model: Any, layer: Operator, head: _Head, powers: NDArray[np.float64]) -> None:
+def _norms(head: _Head) -> NDArray[np.float64]:
+    products = head.weights.astype(np.float64) * head.read
+    norms: NDArray[np.float64] = np.sqrt((products**2).sum(tuple(k for k in range(products.ndim) if k != head.axis)))
+    return norms
+
+
+def _shift(model: Any, made: int, head: _Head, offsets: NDArray[np.float64]) -> tuple[int, _Head]:
+    """Take offsets from the biases of the layer that makes a tensor, and add them behind it, where its activation goes.
+
+    Returns:
+        The tensor that the layer makes now, and what is known of it.
+    """
+    main, at = model.subgraphs[0], edit.producer(model, made)
+    name, layer = main.tensors[made].name.decode(), main.operators[at]
+    bias = np.zeros(len(offsets)) if head.bias is None else head.bias.ravel().astype(np.float64)
+    less = (bias - offsets).astype(np.float32)
+    around = edit.add_tensor(main, f"{name}_around", graph.ints(main.tensors[made].shape))
+    by = edit.add_constant(model, f"{name}_offsets", offsets.astype(np.float32))
+    left = edit.add_constant(model, f"{name}_left", less)
+    layer.inputs, layer.outputs = [*graph.ints(layer.inputs)[:2], left], [around]
+    activation = layer.builtinOptions.fusedActivationFunction
+    layer.builtinOptions.fusedActivationFunction = 0
+    options = {"kind": "AddOptions", "fusedActivationFunction": activation}
+    edit.add_operator(model, "ADD", [around, by], [made], at=at + 1, **options)
+    return around, head._replace(bias=less)
+
+
+def _scale(model: Any, made: int, head: _Head, powers: NDArray[np.float64]) -> None:
     """Divide the weights of a layer by powers of 2, and multiply behind it."""
     factors: NDArray[np.float32] = powers.astype(np.float32)
-    main, made = model.subgraphs[0], layer.outputs[0]
+    main = model.subgraphs[0]
     name = main.tensors[made].name.decode()
     shape = [-1 if k == head.axis else 1 for k in range(head.weights.ndim)]
     weights = edit.add_constant(model, f"{name}_weights", head.weights / factors.reshape(shape))

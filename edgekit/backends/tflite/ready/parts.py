@@ -20,6 +20,10 @@ APART = 4.0
 """Ranges whose widths differ by this are not joined: a shared one takes 2 of 8 bits (12 dB) from the narrower."""
 
 
+OFF_CENTRE = 16.0
+"""An offset of so many times the width of what it is added to leaves that four of eight bits, or fewer."""
+
+
 class Parts(NamedTuple):
     """Parts of a tensor: ``sizes`` of them along ``axis``, and for each those that it has in turn, or None."""
 
@@ -56,6 +60,34 @@ def joins(model: Any, wiring: Wiring, ranges: dict[int, Range], *, whole: bool =
         for operator in apart:
             found |= _between(wiring, operator, inside)
     return frozenset(found)
+
+
+def shifts(model: Any, wiring: Wiring, ranges: dict[int, Range]) -> frozenset[int]:
+    """What adds an offset that is `OFF_CENTRE` to what varies in an output, and what leads from there to the output.
+
+    The range of integers holds 0: of a pressure of 101,325 ± 200 Pa one level would be 400 Pa.
+    """
+    found: set[int] = set()
+    for output in wiring.graph.outputs:
+        tail = list(wiring.chain([output], MOVES | ELEMENTWISE))
+        inside = {operator.index for operator in tail}
+        for operator in tail:
+            if _shifts(model, operator, ranges):
+                found |= _between(wiring, operator, inside)
+    return frozenset(found)
+
+
+def _shifts(model: Any, operator: Operator, ranges: dict[int, Range]) -> bool:
+    if operator.name not in {"ADD", "SUB"}:
+        return False
+    constants = [(tensor, graph.constant(model, 0, tensor)) for tensor in operator.inputs]
+    offsets = [np.abs(values).max(initial=0.0) for _, values in constants if values is not None]
+    widths = [
+        ranges[tensor][1] - ranges[tensor][0] for tensor, values in constants if tensor in ranges and values is None
+    ]
+    return len(offsets) == len(widths) == 1 and bool(
+        np.isfinite(offsets[0]) and offsets[0] >= OFF_CENTRE * widths[0] > 0
+    )
 
 
 def _scaled_axis(model: Any, wiring: Wiring, operator: Operator) -> int | None:
