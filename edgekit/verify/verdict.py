@@ -14,8 +14,9 @@ from edgekit.nouns.verification import (
     Verdict,
     Verification,
 )
-from edgekit.verify import agreement, metrics, parts, probes
-from edgekit.verify.case import MOST_ALIKE, Case
+from edgekit.verify import agreement, changes, metrics, parts, probes
+from edgekit.verify.case import Case
+from edgekit.verify.changes import FEWEST_CHOICES
 from edgekit.verify.coverage import MOST
 from edgekit.verify.parts import FLOOR_DB
 from edgekit.verify.probes import Probed
@@ -23,9 +24,6 @@ from edgekit.waist import movement
 from edgekit.waist.tensors import SIGMOID_ROUNDING, Array
 
 SEVERITY: dict[Verdict, int] = {"pass": 0, "warn": 1, "miss": 2, "fail": 3}
-
-FEWEST_CHOICES = 16
-"""Samples below which an agreement of classes says nothing about chance."""
 
 Finding = tuple[Verdict, str]
 
@@ -153,12 +151,8 @@ def _about_agreement(
             told = _about_level(case.threshold_db, level, of_which, refused=exact and levels is whole)
             yield from (("warn", why) for _, why in told) if _is_shown(case) else told
     for found in judged:
-        if not exact and _is_still(found):
-            lost = f"what changes from sample to sample in output {found.output} is lost"
-            yield "warn" if _is_shown(case) else "fail", f"{lost}: SQNR {found.varying_sqnr_db:.1f} dB"
-        elif not exact and _is_coarse(case, found):
-            share = f"{found.top1_agreement:.0%} of the choices of output {found.output} are the source's"
-            yield "warn", f"{share}: SQNR {found.varying_sqnr_db:.1f} dB of what changes from sample to sample"
+        if not exact:
+            yield from changes.about(case, found, reference[found.output], outputs[found.output], shown=_is_shown(case))
         yield from _about_parts(case, found)
 
 
@@ -166,20 +160,6 @@ def _is_rounding(case: Case, found: Agreement) -> bool:
     """Whether a float file is far from its source by what a sigmoid's own rounding takes from scores near 0."""
     far = found.sqnr_db is not None and found.sqnr_db < case.threshold_db
     return far and found.max_abs_error <= SIGMOID_ROUNDING
-
-
-def _is_still(found: Agreement) -> bool:
-    """Whether an output does not tell samples apart as its source does; choices that are right show that it does."""
-    alike = found.top1_agreement is not None and found.top1_agreement >= MOST_ALIKE
-    return found.varying_sqnr_db is not None and found.varying_sqnr_db < FLOOR_DB and not alike
-
-
-def _is_coarse(case: Case, found: Agreement) -> bool:
-    """Whether an output is proven to choose another class too often, for which there is a cause besides ties."""
-    share, level = found.top1_agreement, found.varying_sqnr_db
-    if share is None or level is None or level >= case.threshold_db or case.use == "random" or _is_shown(case):
-        return False
-    return found.choices >= FEWEST_CHOICES and agreement.interval(share, found.choices)[1] < MOST_ALIKE
 
 
 def _is_shown(case: Case) -> bool:

@@ -5,6 +5,7 @@ energy, and hides that the rest is lost: a bird classifier with 15 dB chose anot
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,18 @@ FEWEST = 8
 LEAST = 1e-2
 """Share of an output's energy that must change: samples that are nearly alike, such as video frames, show no loss."""
 
+ROUNDING = 1e-10
+"""The same of an output in single precision that changes by its rounding alone."""
+
 FOLLOWS_DB = 10.0
 """SQNR of what varies from which on an output follows its source: a tenth of that energy may be error."""
+
+
+class Movement(NamedTuple):
+    """What changes in an output from sample to sample: its SQNR, and the share of the output's energy that it is."""
+
+    sqnr_db: float
+    share: float
 
 
 def varying_sqnr_db(reference: Array, output: Array) -> float | None:
@@ -26,6 +37,12 @@ def varying_sqnr_db(reference: Array, output: Array) -> float | None:
 
     An answer that is the same for all samples has 0 dB. None if the samples are few, or hardly change it.
     """
+    found = moved(reference, output)
+    return None if found is None or found.share <= LEAST else found.sqnr_db
+
+
+def moved(reference: Array, output: Array) -> Movement | None:
+    """The same, however little of an output ``[N, *shape]`` changes; None if that is rounding, or samples are few."""
     if reference.dtype.kind != "f" or len(reference) < FEWEST:
         return None
     known = np.array(
@@ -39,9 +56,9 @@ def varying_sqnr_db(reference: Array, output: Array) -> float | None:
         own += float(np.square(a - a.mean(0)).sum())
         off += float(np.square(error - error.mean(0)).sum())
         energy += float(np.square(a).sum())
-    if own <= LEAST * energy:
+    if own <= ROUNDING * energy:
         return None
-    return IDENTICAL_DB if off == 0 else float(10 * np.log10(own / off))
+    return Movement(IDENTICAL_DB if off == 0 else float(10 * np.log10(own / off)), own / energy)
 
 
 def _places(

@@ -295,9 +295,20 @@ def test_samples_that_are_nearly_alike_show_no_loss(db: float) -> None:
     assert judged(source, at(db, source).astype(np.float32)).verification.verdict == "pass"
 
 
-def test_what_hardly_changes_is_not_asked_for() -> None:
-    source, made = shared(60.0, 0.0)
-    assert judged(source, made).verification.verdict == "pass"
+@pytest.mark.parametrize("columns", [1, 2, 6])
+@pytest.mark.parametrize("precision", ["int8", "int16x8", "dynamic-int8"])
+def test_measures_far_from_0_that_do_not_move_are_told(precision: Precision, columns: int) -> None:
+    """A price, a pressure: SQNR is high, and so is the agreement of a highest value that is always the same one."""
+    offset = 60 * np.arange(1, columns + 1)
+    source, noise = LOGITS[..., :columns] + offset, RNG.normal(size=(40, 1, columns))
+    for error, verdict in ((1.5, "warn"), (0.1, "pass")):
+        found = judged(source.astype(np.float32), (source + error * noise).astype(np.float32), precision).verification
+        assert (found.verdict, "of its energy) is lost: SQNR" in found.reason) == (verdict, verdict == "warn")
+
+
+def test_values_that_are_nearly_constant_are_no_measures() -> None:
+    source = np.full((40, 1, 4), 7, np.float32) + np.float32(1e-6) * RNG.random((40, 1, 4)).astype(np.float32)
+    assert "is lost" not in judged(source, source + np.float32(1e-3)).verification.reason
 
 
 def test_choices_that_are_right_show_that_the_samples_are_told_apart() -> None:
