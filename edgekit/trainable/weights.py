@@ -21,12 +21,23 @@ FILLS = 1e4
 """From this magnitude on a number of an element-wise operator stands for infinity, as in attention masks."""
 
 
+MATRICES = frozenset({"CONV_2D", "CONV_3D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL"})
+"""Operators whose first weights are a kernel even if they have one row or one column, as those of a single output."""
+
+TABLES = frozenset({"GATHER", "GATHER_ND", "EMBEDDING_LOOKUP"})
+"""Operators that look up rows of their weights."""
+
+
 @dataclass(frozen=True, eq=False)
 class WeightTensor:
-    """A constant of the file that is to be trained; all ``places`` are given its new values."""
+    """A constant of the file that is to be trained; all ``places`` are given its new values.
+
+    ``kernel``: whether an operator sums products of it, or looks rows of it up; slopes, scales and biases are none.
+    """
 
     places: tuple[Place, ...]
     values: Array
+    kernel: bool = False
 
 
 def looks_learned(values: Array) -> bool:
@@ -59,20 +70,21 @@ def find(tree: Any) -> tuple[WeightTensor, ...]:
         place: hashlib.blake2b(values.tobytes()).digest() if values.min() != values.max() else place
         for place, values in contents.items()
     }
-    marked = {place for part, described in enumerate(graphs) for place in _marked(part, described, contents)}
+    marked = {p: k for part, described in enumerate(graphs) for p, k in _marked(part, described, contents).items()}
     for part, described in enumerate(graphs):
         keys |= _beside_shared(part, described, keys, contents)
     chosen = {keys[place] for place in marked}
+    kernels = {keys[place] for place, kernel in marked.items() if kernel}
     places: dict[Content, list[Place]] = {}
     for place, key in keys.items():
         if key in chosen:
             places.setdefault(key, []).append(place)
-    return tuple(WeightTensor(tuple(stand), contents[stand[0]]) for stand in places.values())
+    return tuple(WeightTensor(tuple(stand), contents[stand[0]], key in kernels) for key, stand in places.items())
 
 
-def _marked(part: int, described: graph.Graph, contents: Mapping[Place, Array]) -> set[Place]:
-    """Constants in slots of weights."""
-    found = set()
+def _marked(part: int, described: graph.Graph, contents: Mapping[Place, Array]) -> dict[Place, bool]:
+    """Constants in slots of weights, each with whether it is a kernel."""
+    found: dict[Place, bool] = {}
     for operator in described.operators:
         row = ROWS.get(operator.name)
         for slot, tensor in enumerate(operator.inputs):
@@ -80,8 +92,18 @@ def _marked(part: int, described: graph.Graph, contents: Mapping[Place, Array]) 
             if row is None or place not in contents:
                 continue
             if slot in row.weights or (slot in row.learnable and looks_learned(contents[place])):
-                found.add(place)
+                found[place] = found.get(place, False) or _is_kernel(operator.name, slot, contents[place])
     return found
+
+
+def _is_kernel(operator: str, slot: int, values: Array) -> bool:
+    """Whether a constant in a slot of weights is a kernel; what is taken number by number is none."""
+    if operator in MATRICES:
+        return values.size > 1 and (slot == 1 or operator == "BATCH_MATMUL")
+    if operator not in TABLES and (operator == "PRELU" or slot not in ROWS[operator].weights):
+        return False
+    recurrent = ROWS[operator].recurrent  # a cell that reads single numbers has a matrix of one column
+    return (values if recurrent else np.squeeze(values)).ndim > 1
 
 
 def _beside_shared(

@@ -11,7 +11,7 @@ from edgekit.trainable import normalization
 from edgekit.trainable.building import floats
 from edgekit.trainable.form import Lifted, Weight
 from edgekit.trainable.lifting import lift
-from edgekit.trainable.weights import Place
+from edgekit.trainable.weights import TABLES, Place
 from edgekit.training.data import TrainingData
 from edgekit.waist.tensors import Array
 
@@ -76,11 +76,12 @@ def _last(lifted: Lifted) -> int:
 
 def is_kernel(weight: Weight) -> bool:
     """Whether a weight multiplies what comes in, and is to be small: no bias, no slope, no scale."""
-    return np.squeeze(weight.tensor.values).ndim > 1
+    return weight.tensor.kernel
 
 
 NORMAL_SPREAD = 0.02
-"""The standard deviation of embeddings that are drawn anew ("BERT", Devlin et al., 2019, as published)."""
+"""The standard deviation of embeddings, of tokens or places, that are drawn anew ("BERT", Devlin et al., 2019, as
+published)."""
 
 
 def draw(lifted: Lifted, seed: int) -> None:
@@ -125,7 +126,8 @@ def _drawn(weight: Weight, reader: str, slot: int, random: np.random.Generator) 
     was = weight.tensor.values
     if reader == "PRELU":
         return was
-    if reader in {"GATHER", "EMBEDDING_LOOKUP"}:
+    placed = reader in {"ADD", "SUB", "CONCATENATION"} and np.squeeze(was).ndim > 1  # embeddings of positions
+    if reader in TABLES or placed:
         return np.asarray(NORMAL_SPREAD * random.standard_normal(was.shape), np.float32)
     if not is_kernel(weight):
         ones = reader in {"MUL", "DIV"}
