@@ -175,7 +175,7 @@ class Loop:
     def _notes(self, progress: TrainingState) -> tuple[str, ...]:
         done = len(progress.epochs)
         changed = (f"samples were changed at random while training: {', '.join(self._changes)}",)
-        notes = changed if self._changes else ()
+        notes = (*(changed if self._changes else ()), *self._teaching.told)
         if progress.best == done:
             return notes
         if progress.best == 0:

@@ -47,7 +47,9 @@ class Labelled:
 
 
 def found(labels: Array, kinds: Sequence[Kind], shapes: Sequence[tuple[int, ...]]) -> Labelled:
-    """Find where labels belong: the first point that they fit.
+    """Find where labels belong: the first point that they fit, and of those the first with scores of classes.
+
+    Numbers of classes fit any row of numbers, so that a box in front of the classes would be taken for them.
 
     Args:
         labels: ``[N, …]``.
@@ -59,22 +61,60 @@ def found(labels: Array, kinds: Sequence[Kind], shapes: Sequence[tuple[int, ...]
     """
     whole_numbers = labels.dtype.kind in "iub" or all(np.all(np.mod(labels[part], 1) == 0) for part in pieces(labels))
     own = tuple(size for size in labels.shape[1:] if size != 1)
-    for point, (kind, shape) in enumerate(zip(kinds, shapes, strict=True)):
-        classes, places = (shape[-1] if shape else 1), tuple(size for size in shape[:-1] if size != 1)
-        whole = tuple(size for size in shape if size != 1)
-        if kind != "binary" and whole_numbers and classes > 1 and own == places:
-            _within(labels, classes)
-            return Labelled(point, "classes", shape[:-1], classes=classes)
-        if own == whole:
-            if kind == "values" and classes > 1 and whole_numbers and _one_hot(labels, classes):
-                return Labelled(point, "classes", shape)
-            if kind == "values":
-                return Labelled(point, kind, shape, 1 / variance(labels))
-            _within(labels, 2, shares=True)
-            return Labelled(point, kind, shape)
+    points = [(n, kind, shape) for n, (kind, shape) in enumerate(zip(kinds, shapes, strict=True))]
+    fitting = [(each, named) for each in points if (named := _fits(own, whole_numbers, *each[1:])) is not None]
+    scores = [(each, named) for each, named in fitting if each[1] != "values"]
+    rest = [(each, named) for each, named in fitting if each[1] == "values" and not (scores and named)]
+    if not fitting:
+        raise _unfit(labels, shapes, plain=bool(own) or whole_numbers)
+    refusal: InputError | None = None
+    for each, named in (*scores, *rest):
+        try:
+            return _numbered(labels, *each) if named else _given(labels, *each, whole_numbers=whole_numbers)
+        except InputError as error:  # out of range here: another output may have as many classes
+            refusal = refusal or error
+    assert refusal is not None
+    raise refusal
+
+
+def _fits(own: tuple[int, ...], whole_numbers: bool, kind: Kind, shape: tuple[int, ...]) -> bool | None:  # noqa: FBT001  a fact of the labels
+    """Whether labels would be the numbers of a point's classes; False: what it should be itself; None: neither."""
+    classes, places = (shape[-1] if shape else 1), tuple(size for size in shape[:-1] if size != 1)
+    if kind != "binary" and whole_numbers and classes > 1 and own == places:
+        return True
+    return False if own == tuple(size for size in shape if size != 1) else None
+
+
+def _numbered(labels: Array, point: int, _: Kind, shape: tuple[int, ...]) -> Labelled:
+    """Labels that are numbers of classes.
+
+    Raises:
+        InputError: there are not so many.
+    """
+    _within(labels, shape[-1])
+    return Labelled(point, "classes", shape[:-1], classes=shape[-1])
+
+
+def _given(labels: Array, point: int, kind: Kind, shape: tuple[int, ...], *, whole_numbers: bool) -> Labelled:
+    """Labels that are what a point should be.
+
+    Raises:
+        InputError: they are shares of classes, and not from 0 to 1.
+    """
+    classes = shape[-1] if shape else 1
+    if kind == "values" and classes > 1 and whole_numbers and _one_hot(labels, classes):
+        return Labelled(point, "classes", shape)
+    if kind == "values":
+        return Labelled(point, kind, shape, 1 / variance(labels))
+    _within(labels, 2, shares=True)
+    return Labelled(point, kind, shape)
+
+
+def _unfit(labels: Array, shapes: Sequence[tuple[int, ...]], *, plain: bool) -> InputError:
+    """What is wrong with labels that fit nothing."""
     outputs = " and ".join(f"[{', '.join(map(str, shape))}]" for shape in shapes)
-    given = f"Labels of the shape {list(labels.shape[1:])}" if own or whole_numbers else "Labels with fractions"
-    raise InputError(
+    given = f"Labels of the shape {list(labels.shape[1:])}" if plain else "Labels with fractions"
+    return InputError(
         f"{given} do not fit outputs of {outputs}.",
         place="--data",
         fix="give the number of the class for each sample, or what the output should be; or give no labels",

@@ -87,6 +87,14 @@ class Teaching:
         return self.labelled is None or self._settings.alpha < 1
 
     @property
+    def told(self) -> tuple[str, ...]:
+        """Which of several outputs labels belong to, as nobody has said it."""
+        outputs = self._data.signature.outputs
+        if self.labelled is None or len(outputs) < 2:
+            return ()
+        return (f"labels are those of the output {outputs[self.pairs[self.labelled.point].output].source_name}",)
+
+    @property
     def wanted(self) -> tuple[int, ...]:
         """The network's tensors that are compared: those of the pairs, then feature maps."""
         return *(pair.student.tensor for pair in self.pairs), *(pair.student for pair in self.features)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgekit.errors import InputError
 from edgekit.nouns.training import Training
 from tests.lazy import Lazy
 
@@ -75,6 +76,35 @@ def test_one_hot_labels_of_logits_name_classes(shape: tuple[int, ...], dtype: An
 )
 def test_what_is_not_one_hot_is_met_as_values(rows: Any) -> None:
     assert labelling.found(np.array(rows), ["values"], [(3,)]).kind == "values"
+
+
+CLASSES, BOX = ("classes", (5,)), ("values", (4,))
+
+
+@pytest.mark.parametrize(
+    ("labels", "points", "right"),
+    [
+        ([0, 1, 3, 2, 3], [BOX, CLASSES], (1, "classes")),
+        ([0, 1, 4, 2, 3], [BOX, CLASSES], (1, "classes")),
+        ([0, 1, 4, 2, 3], [BOX, ("values", (5,))], (1, "classes")),
+        ([0, 1, 0, 1, 1], [BOX, ("binary", (1,))], (1, "binary")),
+        (np.eye(5), [("values", (5,)), CLASSES], (1, "classes")),
+        ([20, 31, 44, 2, 3], [CLASSES, ("values", (1,))], (1, "values")),
+        (logits((5,)), [CLASSES, ("values", (5,))], (1, "values")),
+        (logits((4,)), [CLASSES, BOX], (1, "values")),
+        ([0, 1, 4, 2, 3], [CLASSES, ("values", (1,))], (0, "classes")),
+    ],
+)
+def test_labels_belong_to_scores_of_classes_before_other_rows_of_numbers(labels: Any, points: Any, right: Any) -> None:
+    found = labelling.found(np.array(labels), *zip(*points, strict=True))
+    assert (found.point, found.kind) == right
+
+
+@pytest.mark.parametrize("points", [[CLASSES], [CLASSES, ("values", (10,))], [("values", (10,)), CLASSES], [BOX]])
+def test_classes_that_no_scores_have_are_refused(points: Any) -> None:
+    """And not looked for in an output that happens to be wide enough."""
+    with pytest.raises(InputError, match="Label 9 is out of range"):
+        labelling.found(np.array([0, 1, 2, 9, 3]), *zip(*points, strict=True))
 
 
 @pytest.mark.parametrize(
