@@ -10,7 +10,7 @@ from edgekit.config import Project
 from edgekit.engine.question import Input, Known, Question
 from edgekit.engine.session import Session
 from edgekit.engine.store import Answer, digest_of, file_digest
-from edgekit.errors import InputError, Unsupported
+from edgekit.errors import EdgekitError, InputError, Unsupported
 from edgekit.nouns.building import Built
 from edgekit.nouns.model import CALIBRATED, Signature, SourceOptions, TensorSpec, Waist
 from edgekit.nouns.recipe import (
@@ -343,7 +343,7 @@ def another(session: Session, path: Path, subject: Subject, role: Literal["teach
         InputError: it cannot be read, or it takes or gives something else than the source.
         Unsupported: it has no waist.
     """
-    network = reading.open_network(session, path, SourceOptions())
+    network = _opened(session, path, subject.network)
     answer = conversion.to_waist(session, network)
     own = subject.network.model.signature
     problem = next(_unlike(network.model.signature, own), "")
@@ -359,6 +359,23 @@ def another(session: Session, path: Path, subject: Subject, role: Literal["teach
         outputs=_renamed(found.outputs, network.model.signature.outputs, own.outputs),
     )
     return msgspec.structs.replace(answer, result=msgspec.structs.replace(answer.result, signature=renamed))
+
+
+def _opened(session: Session, path: Path, source: OpenedNetwork) -> OpenedNetwork:
+    """Another network, read as the source is: with its classes and, where sizes are open, with its sizes.
+
+    Raises:
+        InputError: it cannot be read, or has open sizes and other names for its inputs.
+    """
+    said = SourceOptions(custom_objects=source.options.custom_objects, allow_unsafe=source.options.allow_unsafe)
+    try:
+        return reading.open_network(session, path, said)
+    except InputError as error:
+        sizes = {spec.source_name: spec.source_shape for spec in source.model.signature.inputs}
+        try:
+            return reading.open_network(session, path, msgspec.structs.replace(said, shapes=sizes))
+        except EdgekitError:
+            raise error from None
 
 
 def _unlike(teacher: Signature, own: Signature) -> Iterator[str]:

@@ -133,3 +133,14 @@ def test_every_pass_has_a_place_in_the_order() -> None:
 def test_a_pass_is_shown_without_python_s_own_signs() -> None:
     assert shown(Qat(augmentation=("flip", "crop"), epochs=2)) == "qat (epochs 2, augmentation flip+crop)"
     assert shown(Qat(augmentation=())) == "qat (augmentation none)"
+
+
+@pytest.mark.parametrize("before", ["finetune", "prune-channels", "distill"])
+def test_a_student_of_its_own_comes_first(before: str, tmp_path: Path) -> None:
+    """What stands before it would be thrown away."""
+    student = 'pass = "distill"\nstudent = "small.keras"'
+    error = complaint(written(tmp_path, f'pass = "{before}"', student))
+    assert "small.keras" in error.problem
+    assert error.fix == f"put it first, or leave out {before}"
+    own = written(tmp_path, student, 'pass = "finetune"', 'pass = "distill"')
+    assert [name_of(one) for one in recipes.recipe(own).passes] == ["distill", "finetune", "distill"]

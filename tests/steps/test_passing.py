@@ -8,7 +8,8 @@ import pytest
 
 from edgekit.engine.question import Known, Question
 from edgekit.engine.store import Answer
-from edgekit.nouns.model import Signature, Waist
+from edgekit.errors import InputError
+from edgekit.nouns.model import Signature, SourceOptions, TensorSpec, Waist
 from edgekit.nouns.recipe import FineTune
 from edgekit.nouns.samples import Kept
 from edgekit.steps import passing
@@ -37,3 +38,37 @@ def test_a_table_is_no_other_input_of_a_pass(name: str, tmp_path: Path, monkeypa
     assert len(one) == len(without) + 1
     assert one != other
     assert not any(str(tmp_path) in role for role in one)
+
+
+def test_another_network_is_read_as_the_source_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its classes and what it may do; with its sizes, where the other leaves some open."""
+    said = SourceOptions(custom_objects="own:classes", allow_unsafe=True, constants={"x": (1,)}, outputs=("y",))
+    image = TensorSpec(
+        name="x",
+        shape=(1, 8, 8, 3),
+        dtype="float32",
+        source_name="x",
+        source_shape=(1, 3, 8, 8),
+        source_dtype="float32",
+    )
+    signature = Signature(inputs=(image,), outputs=())
+    source = SimpleNamespace(options=said, model=SimpleNamespace(signature=signature))
+    opened: list[SourceOptions] = []
+
+    def read(_session: Any, path: Path, options: SourceOptions) -> str:
+        opened.append(options)
+        if path.name == "broken" or (path.name == "open" and not options.shapes):
+            raise InputError(f"{len(opened)}", place="x", fix="y")
+        return "opened"
+
+    monkeypatch.setattr(passing.reading, "open_network", read)
+    for name in ("fixed", "open"):
+        assert passing._opened(cast("Any", None), Path(name), cast("Any", source)) == "opened"
+    own = SourceOptions(custom_objects="own:classes", allow_unsafe=True)
+    assert opened == [
+        own,
+        own,
+        SourceOptions(custom_objects="own:classes", allow_unsafe=True, shapes={"x": (1, 3, 8, 8)}),
+    ]
+    with pytest.raises(InputError, match="4"):
+        passing._opened(cast("Any", None), Path("broken"), cast("Any", source))

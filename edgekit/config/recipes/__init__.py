@@ -10,7 +10,7 @@ import msgspec
 from edgekit.config import toml
 from edgekit.errors import InputError
 from edgekit.nouns.model import FLOATS, Precision
-from edgekit.nouns.recipe import Cluster, PassSettings, Prune, PruneChannels, Qat, Recipe, name_of
+from edgekit.nouns.recipe import Cluster, Distill, PassSettings, Prune, PruneChannels, Qat, Recipe, name_of
 
 HERE = Path(__file__).parent
 
@@ -130,6 +130,13 @@ def _checked(found: Recipe, place: str) -> Recipe:
                 f"{before} stands before {after}, which would undo it.",
                 place=place,
                 fix=f"put {after} before {before}",
+            )
+    for place_, one in enumerate(found.passes):
+        if place_ and isinstance(one, Distill) and one.student is not None:
+            raise InputError(
+                f"distill trains a network of its own, {one.student}, and what {names[place_ - 1]} made would be lost.",
+                place=place,
+                fix=f"put it first, or leave out {' and '.join(dict.fromkeys(names[:place_]))}",
             )
     if names.count("qat") > 1:
         raise InputError("qat stands in it twice.", place=place, fix="leave out the first")
