@@ -17,6 +17,7 @@ from edgekit.passes import Passed, Task, TrainingPass
 from edgekit.passes.qat import agreement, writing
 from edgekit.passes.qat.agreement import Share
 from edgekit.passes.qat.forwarding import IntegerForward
+from edgekit.passes.qat.held import worked_on
 from edgekit.passes.qat.mending import mended
 from edgekit.passes.qat.operators.table import ways
 from edgekit.passes.qat.simulation import Simulation
@@ -40,6 +41,9 @@ What it reads is rounded as it comes, and now and then a number in the middle be
 UNHEEDED = ("dropout", "normalization", "from_scratch", "weight_decay", "l1")
 """Settings of training that are for networks of floats."""
 
+AS_BEGUN = "the integers that training began with are what is built: quantized anew, zeros and shared values would go"
+"""What is told of a network of zeros or shared values that training did not make better."""
+
 COMPARED = 8
 """Samples on which operators are held against LiteRT's."""
 
@@ -60,11 +64,12 @@ class QatPass(TrainingPass):
         hooks = Hooks(forward=forward, variables=simulation.variables)
         fitted = fit(lifted, found, settings, hooks=hooks, checkpoints=Path(task.checkpoints), seed=task.seed)
         content = writing.integer_file(simulation)
+        held = worked_on([weight.values() for weight in lifted.weights if weight.tensor.kernel])
         left = writing.give_back(lifted, writing.real(simulation)) if fitted.kept else []
         figures, apart = _compared(simulation, content, samples)
-        notes = _notes(simulation, left, apart)
+        notes = (*_notes(simulation, left, apart), *([] if fitted.kept or not held else [AS_BEGUN]))
         made = finishing.passed(task, lifted, out, fitted, figures=figures, notes=notes)
-        if not fitted.kept:  # each backend quantizes better than what it takes over of another one's file
+        if not fitted.kept and not held:  # each backend quantizes better than what it takes over of another one's file
             return made
         replacing.write(out / LEARNED, content)
         return msgspec.structs.replace(made, learned=LEARNED)

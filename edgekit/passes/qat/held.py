@@ -1,5 +1,6 @@
 """Trained constants of an integer file: variables of real numbers, and the integers that they are rounded to."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,30 +20,43 @@ learning rate would undo it all at once: ResNet-8 then trained at 1e-5 and not a
 """
 
 
-PRUNED = 0.1
-"""From this share on zeros among weights are no chance: they stay."""
+PRUNED = 0.02
+"""From this share on zeros among all weights of a network are no chance: somebody has pruned it."""
 
 CLUSTERS = 256
 """The most values that weights share which were clustered."""
 
-MEMBERS = 4
-"""How many weights share a value at least, on average."""
+DISTINCT = 0.75
+"""The greatest share of different ones among weights that were clustered; 16 values of a kernel of 24 weights are
+less. Float32 weights that were not have none in common, those that float16 held hardly any."""
 
 WIDEST = 2.0**40
 """The greatest bias of 64 bits: sums beyond 2^47 are not multiplied right (TFLite, ``kernels/internal/common.cc``)."""
 
 
 def pruned(real: Array) -> bool:
-    """Whether weights were pruned."""
-    return bool((real == 0).mean() >= PRUNED)
+    """Whether some weights are zero, which trained ones never are by chance: however few, they stay."""
+    return bool((real == 0).any())
 
 
 def clusters(real: Array) -> tuple[Array, Array] | None:
-    """The values that clustered weights share, and the place of each weight's among them; None if they are not."""
+    """The values that clustered weights share, and the place of each weight's among them; None if they are not.
+
+    Zeros do not count as shared: kernels that are pruned and not clustered have as many.
+    """
     values, places = np.unique(real, return_inverse=True)
-    if not 1 < values.size <= min(CLUSTERS, real.size // MEMBERS):
+    some = int((values != 0).sum())
+    if not 1 < values.size <= CLUSTERS or some > DISTINCT * np.count_nonzero(real):
         return None
     return values.astype(np.float32), places.astype(np.int32)
+
+
+def worked_on(kernels: Sequence[Array]) -> bool:
+    """Whether kernels of a network share values or have zeros, which quantizing it anew would not keep."""
+    zeros = sum(int((kernel == 0).sum()) for kernel in kernels)
+    if zeros >= max(1, PRUNED * sum(kernel.size for kernel in kernels)):
+        return True
+    return any(clusters(kernel) is not None for kernel in kernels)
 
 
 def damped(values: Any, factor: float) -> Any:

@@ -21,6 +21,7 @@ from tests.passes.qat.integers import quantized, simulated, with_integer_weights
 
 tf = Lazy("tensorflow")
 qat, lifting = Lazy("edgekit.passes.qat"), Lazy("edgekit.trainable.lifting")
+held = Lazy("edgekit.passes.qat.held")
 mending = Lazy("edgekit.passes.qat.mending")
 specification = Lazy("edgekit.passes.qat.specification")
 
@@ -234,6 +235,44 @@ def test_weights_that_stay_floats_keep_what_passes_made(kind: str, tmp_path: Pat
         assert len(np.unique(after)) <= len(np.unique(before)) < 10
 
 
+@pytest.mark.parametrize("values", [2, 16, 60])
+@pytest.mark.parametrize("size", [24, 48, 144])
+@pytest.mark.parametrize("gone", [0.0, 0.05, 0.5, 0.9])
+def test_shared_values_are_seen_in_kernels_of_any_size(values: int, size: int, gone: float) -> None:
+    """Zeros are not what is shared: a pruned kernel has a scale for each channel, and all of its own values."""
+    random = np.random.default_rng(size)
+    left = (random.permutation(size) >= round(gone * size)).astype(np.float32)
+    own = random.standard_normal(size).astype(np.float32)
+    assert held.clusters(own * left) is None
+    shared = random.standard_normal(values).astype(np.float32)[np.arange(size) % values] * left
+    found = held.clusters(shared)
+    if len(set(shared[shared != 0])) <= 0.75 * np.count_nonzero(shared):
+        assert found is not None
+        assert np.array_equal(found[0][found[1]], shared)
+    else:
+        assert found is None  # nothing tells it from weights that were not clustered
+    assert held.pruned(own * left) == bool(gone)
+
+
+@pytest.mark.parametrize("kind", ["few zeros", "half", "clustered"])
+def test_what_training_does_not_better_keeps_zeros_and_shared_values(kind: str, tmp_path: Path) -> None:
+    """Quantized anew, learned rounding would give zeros another integer, and each channel its own values."""
+    changes: dict[str, Any] = {
+        "few zeros": lambda w: np.where(np.abs(w) < np.quantile(np.abs(w), 0.03), 0, w),
+        "half": lambda w: np.where(np.abs(w) < np.median(np.abs(w)), 0, w),
+        "clustered": lambda w: (np.floor(w / np.abs(w).max() * 3) + 0.5) / 3,
+    }
+    path = changed(small(tmp_path / "float.tflite"), changes[kind])
+    (kernel,) = (v for v in _constants(path).values() if v is not None and v.dtype == np.float32 and v.ndim > 1)
+    made = applied(task(path, learning_rate=10.0, clip_norm=0, rates=1), tmp_path / "out")
+    assert (tmp_path / "out" / made.file).read_bytes() == path.read_bytes()
+    assert qat.AS_BEGUN in made.notes
+    ((learned, _),) = integers(tmp_path / "out" / str(made.learned)).values()
+    assert not learned[kernel == 0].any()
+    if kind == "clustered":
+        assert len(np.unique(learned)) <= len(np.unique(kernel))
+
+
 def test_floats_without_a_form_in_tensorflow_are_left_to_litert(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -329,8 +368,8 @@ def weights_of(path: Path) -> dict[str, Any]:
     """Constants with a scale for each channel, by name."""
     tree = graph.load(path)
     main = graph.describe(tree)[0]
-    held = [tensor for tensor in main.tensors if tensor.constant_bytes and tensor.dtype in {"int4", "int8"}]
-    return {tensor.name: stored.integers(tree, 0, tensor) for tensor in held}
+    kept = [tensor for tensor in main.tensors if tensor.constant_bytes and tensor.dtype in {"int4", "int8"}]
+    return {tensor.name: stored.integers(tree, 0, tensor) for tensor in kept}
 
 
 @pytest.mark.parametrize(("name", "value"), [("dropout", 0.1), ("weight_decay", 1e-4), ("normalization", "on")])
