@@ -151,6 +151,20 @@ def test_learned_weights_lie_on_the_grid_and_their_output_errs_no_more(
     assert error(learned) <= 1.0001 * error(grid.nearest(weights, scale, scheme.top))
 
 
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("gone", [0.1, 0.5, 0.9])
+def test_zeros_stay_zeros(bits: int, gone: float) -> None:
+    """Those that a network was pruned to: to take up the errors of other weights would undo it."""
+    random = np.random.default_rng(bits)
+    weights = random.standard_normal((2, 8, 36)) * (random.random((2, 8, 36)) >= gone)
+    gram = correlated(random, 2, 36)
+    scale = grid.scales(weights, Scheme(bits))
+    learned = grid.learned(weights, gram, scale, Scheme(bits).top)
+    assert not learned[weights == 0].any()
+    nearest = grid.nearest(weights, scale, Scheme(bits).top)  # of few weights it may be as good
+    assert gone > 0.5 or not np.array_equal(learned, nearest)
+
+
 def test_learning_pays_off_if_inputs_depend_on_one_another() -> None:
     random = np.random.default_rng(0)
     weights, gram = random.standard_normal((1, 32, 64)), correlated(random, 1, 64)

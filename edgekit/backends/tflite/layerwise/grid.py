@@ -84,7 +84,7 @@ def plain(weights: Floats, scheme: Scheme) -> Floats:
 
 
 def learned(weights: Floats, gram: Floats, scale: Floats, top: int) -> Floats:
-    """Weights on the same grid for which the layer's output errs least on samples.
+    """Weights on the same grid for which the layer's output errs least on samples; zeros stay, which somebody pruned.
 
     Args:
         weights: ``[groups, outputs, taps]``.
@@ -135,13 +135,14 @@ def _rounded(weights: Floats, taken_up: Floats, scale: Floats, top: int) -> Floa
         scale: ``[groups, outputs]``.
         top: the last level.
     """
-    levels, lost = np.empty_like(weights), np.empty_like(weights)
+    levels, lost, pruned = np.empty_like(weights), np.empty_like(weights), weights == 0
     taps = weights.shape[2]
     for start in range(0, taps, BLOCK):
         end = min(start + BLOCK, taps)
         wanted = weights[..., start:end] + lost[..., :start] @ taken_up[:, :start, start:end]
         for j in range(start, end):
-            levels[..., j] = np.clip(np.rint(wanted[..., j - start] / scale), -top, top)
+            nearest_ = np.clip(np.rint(wanted[..., j - start] / scale), -top, top)
+            levels[..., j] = np.where(pruned[..., j], 0, nearest_)
             lost[..., j] = weights[..., j] - levels[..., j] * scale
             wanted[..., j - start + 1 :] += lost[..., j, None] * taken_up[:, None, j, j + 1 : end]
     return levels
