@@ -10,7 +10,7 @@ from edgekit.config import Project, recipes
 from edgekit.errors import InputError, Unsupported
 from edgekit.nouns.budget import Demands
 from edgekit.nouns.model import FLOATS, Precision
-from edgekit.nouns.recipe import Recipe
+from edgekit.nouns.recipe import Recipe, name_of
 from edgekit.nouns.results import Plan, Result
 from edgekit.nouns.target import BuildOptions, Target, Variant
 from edgekit.steps import optimization
@@ -84,8 +84,10 @@ def recipe(project: Project) -> Recipe:
         )
     else:
         found = recipes.recipe(project.recipe or "ptq", project.passes)
-    if not found.passes and project.teacher is not None:
-        raise InputError("A teacher is of no use without training.", place="--teacher", fix="add --recipe qat")
+    if project.teacher is not None and not any(one.epochs for one in found.passes):
+        untrained = [f"--set {name_of(one)}.epochs=20" for one in found.passes]
+        fix = f"train: {untrained[0]}" if untrained else "add --recipe qat"
+        raise InputError("A teacher is of no use without training.", place="--teacher", fix=fix)
     if found.passes and project.data is None and project.calibration is None:
         raise InputError(
             f"The recipe {found.name} needs samples: it is trained, or repaired, on what the model will see.",
