@@ -22,7 +22,10 @@ class DistillPass(TrainingPass):
     """Trains a student towards its teacher."""
 
     def apply(self, task: Task, out: Path) -> Passed:
-        """See `TrainingPass.apply`. With ``student`` in the settings the waist is that network already."""
+        """See `TrainingPass.apply`. With ``student`` in the settings the waist is that network already.
+
+        Shares are then not told: of what it would be one, the network before, is not here.
+        """
         settings, before = task.settings, cost.count(Path(task.waist))
         assert isinstance(settings, Distill)
         found, notes, narrow = data.read(task), tuple[str, ...](), out / finishing.FILE
@@ -39,8 +42,9 @@ class DistillPass(TrainingPass):
         lifted = prepared(task, found, gains=True)
         fitted = fit(lifted, found, settings, checkpoints=Path(task.checkpoints), seed=task.seed)
         after = cost.count(Path(task.waist))
-        figures = {
+        shares = {
             "macs_share": after.macs / max(1, before.macs),
             "parameters_share": after.parameters / max(1, before.parameters),
         }
+        figures = shares if settings.student is None else {}
         return finishing.passed(task, lifted, out, fitted, figures=figures, notes=notes)

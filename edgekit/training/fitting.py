@@ -11,6 +11,7 @@ import numpy as np
 
 from edgekit.errors import InputError, Unsupported
 from edgekit.host import events
+from edgekit.nouns.recipe import Distill
 from edgekit.nouns.training import Epoch, Training
 from edgekit.trainable.form import Lifted
 from edgekit.trainable.libraries import tf, tf_keras
@@ -104,7 +105,9 @@ class Loop:
     def run(self) -> Fitted:
         """All epochs that are not done yet."""
         kinds, judged = {pair.kind for pair in self._teaching.pairs}, bool(len(self._data.held_out))
-        warnings = [*unheeded(self._settings, self._teaching.labelled, kinds, judged=judged)]
+        another = isinstance(self._settings, Distill) and self._settings.student is not None
+        warnings = [*(self._teaching.unlike if another else ())]
+        warnings += unheeded(self._settings, self._teaching.labelled, kinds, judged=judged)
         progress = self._checkpoint.load()
         if not progress.epochs:
             progress = self._begun()

@@ -87,6 +87,22 @@ class Teaching:
         return self.labelled is None or self._settings.alpha < 1
 
     @property
+    def unlike(self) -> tuple[str, ...]:
+        """Outputs that are logits where the teacher's are scores of them, or scores of the teacher's logits.
+
+        They are compared as logits all the same, and an app would take one for the other.
+        """
+        heads, outputs = {"classes": "a softmax", "binary": "a sigmoid"}, self._data.signature.outputs
+        found = [
+            (outputs[p.output].source_name, heads.get(p.student.kind), heads.get(p.teacher.kind)) for p in self.pairs
+        ]
+        return tuple(
+            f"the output {name} has {own or 'no scores'}, and the teacher's has {theirs or 'none'}: apps must be told"
+            for name, own, theirs in found
+            if own != theirs
+        )
+
+    @property
     def told(self) -> tuple[str, ...]:
         """Which of several outputs labels belong to, as nobody has said it."""
         outputs = self._data.signature.outputs
