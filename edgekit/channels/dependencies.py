@@ -18,7 +18,7 @@ from edgekit.channels.rules import ROWS
 from edgekit.channels.site import Contraction, NotFollowedError, Place, Site
 from edgekit.rewrites import optimizer
 from edgekit.trainable import shapes
-from edgekit.waist import graph
+from edgekit.waist import copies, graph
 from edgekit.waist.tensors import Array
 
 Use = tuple[int, int]
@@ -106,13 +106,18 @@ def find(path: Path) -> Dependencies:
 
 
 def prepared(path: Path) -> Any:
-    """A file's object tree with the shapes that LiteRT finds, and what is computed of constants alone as a constant."""
+    """A file's object tree with the shapes that LiteRT finds, and what is computed of constants alone as a constant.
+
+    Weights of equal content lie in one buffer, as those of both halves of a siamese network that a converter wrote
+    twice: cut each in its own way they would be two weights, and the file larger than before.
+    """
     with TemporaryDirectory() as folder:
         made = Path(folder) / "folded.tflite"
         optimizer.write(path, ("constants",), made)
         taken = made if made.exists() else path
         tree = graph.load(taken)
         shapes.settle(tree, taken)
+    copies.share(tree)
     for tensor in tree.subgraphs[0].tensors:
         tensor.shapeSignature = None
     return tree

@@ -10,7 +10,10 @@ from ai_edge_litert import schema_py_generated as schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgekit.channels import cutting
+from edgekit.waist import cost
 from tests.channels.generated import Build, Layers, agreement_db, drawn, network
+from tests.networks import weights
 
 
 def between(middle: Build, filters: int = 8) -> Build:
@@ -117,6 +120,18 @@ def shared(net: Layers, x: int) -> int:
     return x
 
 
+def written_twice(net: Layers, x: int) -> int:
+    """The same, by a converter that writes each of them anew."""
+    kernel, bias = weights(8, 3, 3, 8, seed=x), np.abs(weights(8, 1, seed=x)).ravel() + 0.5
+    for _ in range(2):
+        made = net.conv(x, 8)
+        net.net.subgraph.operators[-1].inputs = [
+            x, net.net.constant(f"kernel{made}", kernel), net.net.constant(f"bias{made}", bias)
+        ]  # fmt: skip
+        x = made
+    return x
+
+
 def attention(net: Layers, x: int) -> int:
     """Three heads of four, between dense layers; the middle of what comes behind may shrink, too."""
     _, high, wide, channels = net.shape(x)
@@ -180,6 +195,7 @@ FOLLOWED: dict[str, tuple[Build, int]] = {
     "chosen channels": (lambda net, x: net.gather(x, 7, 1, 1, 4), 1),
     "repeated": (lambda net, x: net.tile(x, 2), 1),
     "shared weights": (shared, 1),
+    "shared weights, written twice": (written_twice, 1),
     "heads": (attention, 4),
     "heads of one layer": (fused_attention, 3),
     "LSTM": (lstm, 3),
@@ -220,6 +236,14 @@ def test_layers_in_any_order(names: list[str], share: float, seed: int) -> None:
     with TemporaryDirectory() as folder:
         found = network(build, Path(folder), 1, 4, 6, 3)
         assert agreement_db(found, drawn(found, share, seed), Path(folder)) >= 80
+
+
+@pytest.mark.parametrize("middle", [shared, written_twice])
+def test_shared_weights_go_together(middle: Build, tmp_path: Path) -> None:
+    """However they are written: what is left of them is one weight, and no more of it than before."""
+    found = network(between(middle), tmp_path, 1, 4, 6, 3)
+    whole = cost.parameters(found.tree)
+    assert cost.parameters(cutting.cut(found, drawn(found, 0.25))) < whole
 
 
 def left(middle: Build, folder: Path, name: str) -> str:
