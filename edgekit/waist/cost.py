@@ -1,7 +1,7 @@
 """What a network needs, whatever the machine: multiply-accumulates, parameters, activation memory."""
 
 import gzip
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterator
 from math import prod
 from pathlib import Path
@@ -23,7 +23,7 @@ def count(path: Path) -> Cost:
 
     * ``parameters``: elements of constant weights and biases of the main subgraph and those it
       calls, each once however often it is shared; shapes, axes and paddings (int32 and int64 that no
-      quantization scales) are not parameters.
+      quantization scales) are not parameters, nor are the zeros that a loop's states and results begin with.
     * ``macs``: multiply-accumulates of convolutions, matrix products and recurrent cells, as MLPerf
       Tiny and the papers count them; element-wise operators and pooling count nothing. The body of a
       WHILE counts as often as it runs if that is fixed, else once, with a note; of an IF the larger branch.
@@ -127,14 +127,25 @@ def _held(model: Any) -> Iterator[tuple[int, Tensor]]:
     """The constants that hold parameters with their subgraphs, each weight once."""
     seen = set[Hashable]()
     for place, subgraph in enumerate(graph.describe(model)):
-        used = {index for operator in subgraph.operators for index in operator.inputs}
+        readers: dict[int, set[str]] = defaultdict(set)
+        for operator in subgraph.operators:
+            for index in operator.inputs:
+                readers[index].add(operator.name)
         keys = copies.keys(model, place, subgraph)
         for tensor in subgraph.tensors:
-            if tensor.index not in used or not tensor.constant_bytes or not is_parameter(tensor):
+            if tensor.index not in readers or not tensor.constant_bytes or not is_parameter(tensor):
+                continue
+            if readers[tensor.index] <= CALLED.keys() and _is_zero(model, place, tensor):
                 continue
             if keys[tensor.index] not in seen:
                 seen.add(keys[tensor.index])
                 yield place, tensor
+
+
+def _is_zero(model: Any, place: int, tensor: Tensor) -> bool:
+    """Whether a constant is zero throughout: of a loop that is a state at first, or room for its results."""
+    data = model.buffers[model.subgraphs[place].tensors[tensor.index].buffer].data
+    return not np.asarray(data, np.uint8).any()
 
 
 def is_parameter(constant: Tensor) -> bool:

@@ -131,3 +131,18 @@ def test_a_condition_that_doubles_at_every_step_is_not_followed(kind: str, tmp_p
     _loop(net, [(x, net.tensor("out", (1,), "bool"))], 0, 0)
     found = cost.count(net.save(tmp_path / "deep.tflite", y))
     assert found.macs == 0
+
+
+def test_what_a_loop_begins_with_is_no_parameter(tmp_path: Path) -> None:
+    """Zeros of a state and room for results; what it is given otherwise, and zeros that are added, are weights."""
+    net = networks.Network()
+    x = net.input("x", (1, 8))
+    state, weight, both = (net.constant(name, np.full((1, 8), value, np.float32)) for name, value in STARTS)
+    x = net.operator("ADD", [x, both], (1, 8), kind="AddOptions")
+    _loop(net, [(read, net.tensor(f"out{read}", (1, 8))) for read in (state, weight, both)], 0, 0)
+    path = net.save(tmp_path / "loop.tflite", x)
+    assert cost.parameters(graph.load(path)) == 16
+    assert cost.zeros(path) == 0.5
+
+
+STARTS = [("state", 0.0), ("weight", 1.0), ("both", 0.0)]
