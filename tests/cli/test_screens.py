@@ -83,8 +83,10 @@ PLAIN = {
         *("build", "model.keras", "-t", "android", "--prune", "0.5", "--data", "samples.npz", "--yes", "--dry-run"),
     ],
     "teacher_alone": ["build", "model.keras", "-t", "android", "--teacher", "model.keras"],
-    "teacher_untrained": ["build", "model.keras", "-t", "android", "--recipe", "prune-channels30", "--data", "d.npz",
-                          "--teacher", "model.keras"],
+    "teacher_untrained": [
+        *("build", "model.keras", "-t", "android", "--recipe", "prune-channels30", "--data", "samples.npz"),
+        *("--teacher", "model.keras"),
+    ],
     "diagnose_help": ["diagnose", "--help"],
     "diagnose_without_source": ["diagnose", "truncated.tflite"],
     "diagnose_nowhere": ["diagnose", "truncated.tflite", "-o", "nowhere/errors.json"],
