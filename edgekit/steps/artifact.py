@@ -70,12 +70,8 @@ def made(
     calibration = prepared.calibration if calibrated else None
     built = _compiled(session, subject, variant, calibration, recipe.seed, way=way)
     built = embedding.embedded(session, built, prepared.loaded.description, subject.network.model.name)
-    if recipe.require_compiled and "compiled" in built.result.unavailable:
-        raise MissingTool(
-            f"{variant.file} is not compiled: {built.result.unavailable['compiled']}",
-            place=f"--require-compiled, target file {variant.file}",
-            fix="install that compiler (edgekit doctor tells how), or leave out --require-compiled",
-        )
+    if recipe.require_compiled:
+        _require_compiled(variant, built.result)
     judged = evidence.verification(session, subject, variant, built, prepared.evidence, trained=trained)
     steps = judged.steps
     if recipe.embed_preprocessing:
@@ -118,6 +114,20 @@ def _compiled(
         if subject.waist is not None or "--" not in subject.fix:
             raise
         raise Unsupported(error.problem, place=error.place, fix=subject.fix) from error
+
+
+def _require_compiled(variant: Variant, built: Built) -> None:
+    """Refuse a file that its target's compiler has not compiled.
+
+    Raises:
+        MissingTool: that compiler is missing.
+    """
+    if "compiled" in built.unavailable:
+        raise MissingTool(
+            f"{variant.file} is not compiled: {built.unavailable['compiled']}",
+            place=f"--require-compiled, target file {variant.file}",
+            fix="install that compiler (edgekit doctor tells how), or leave out --require-compiled",
+        )
 
 
 def _origin(subject: Subject, variant: Variant) -> Waist | None:
