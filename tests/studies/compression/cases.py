@@ -109,6 +109,11 @@ SETUPS = [
 STUDENT: dict[str, Any] = {"learning_rate": bases.BERT.learning_rate, "epochs": 10}
 """As its teacher was trained: at the recipe's own rate, for convolutions, a Transformer diverges."""
 
+SEPARABLE = "separable convolutions, distilled"
+
+SEPARATING: dict[str, Any] = {"learning_rate": 3e-3, "batch_size": 64, "epochs": 30, "normalization": "on"}
+"""About as a MobileNet is trained alone, but for the labels."""
+
 CASES = [
     *_on(bases.RESNET8, epochs=20, rate=1e-3),
     *_on(
@@ -161,4 +166,5 @@ CASES = [
         Case(bases.RESNET8, f"30 % of channels, ten epochs at a temperature of {soft:g}", _shortly(soft), seeds=1)
         for soft in (1.0, 4.0)
     ),
+    Case(bases.FULL, SEPARABLE, "distill-half", {"distill": SEPARATING}, student=bases.MOBILENET.architecture),
 ]
