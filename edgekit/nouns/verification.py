@@ -11,11 +11,13 @@ class Made(Noun, frozen=True, kw_only=True):
     ``cuts``: by axis of the source's output, where a branch that the network concatenates ends and the next begins.
     ``depends``: whether it depends on the inputs at all. ``shares``: the axis of the source's output along which a
     softmax makes shares of 1, so that the place of the highest is a choice; None if the graph tells of none.
+    ``bounded``: operators made it whose results have ends of their own, such as a softmax.
     """
 
     cuts: dict[int, tuple[int, ...]] = {}
     depends: bool = True
     shares: int | None = None
+    bounded: bool = False
 
 
 class OutputPart(Noun, frozen=True, kw_only=True):

@@ -260,6 +260,7 @@ def _judged(
         )
         names, unavailable = probed.kept.result.names, probed.unavailable
         sides = files.Sides(
+            samples.folder / SAMPLES,
             evidence.reference.folder / OUTPUTS,
             outputs,
             probed.reference.folder / OUTPUTS,

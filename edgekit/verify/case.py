@@ -1,5 +1,6 @@
 """What a verdict is asked about: a file, what it is held against, and where the lines are."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from edgekit.nouns.model import FLOATS, Precision
@@ -54,6 +55,7 @@ class Case:
     network was pruned or trained since, so that a float file computes only about what the source computes.
     ``unshown`` is what may be wrong without being seen on made-up inputs. ``joins`` is what the runtime calls the
     operator that joins branches, "" if none of its operators may be float; ``wider`` are precisions that lose less.
+    ``moving`` tells whether the samples change, and is asked only if an output hardly does.
     """
 
     precision: Precision
@@ -72,6 +74,7 @@ class Case:
     unshown: tuple[str, ...] = ()
     joins: str = "CONCATENATION"
     wider: tuple[str, ...] = ("int16x8", "float16")
+    moving: Callable[[], bool] = lambda: True
 
     @property
     def exact(self) -> bool:

@@ -28,6 +28,10 @@ def about(case: Case, found: Agreement, expected: Array, got: Array, *, shown: b
         got: the file's.
         shown: a task metric shows that the network is of use all the same.
     """
+    told = None if found.identical else _steps(case, found.output, expected, got)
+    if told is not None:
+        yield told
+        return
     moved = None if found.identical else movement.moved(expected, got)
     alike = found.top1_agreement is not None and found.top1_agreement >= MOST_ALIKE
     if moved is None or (alike and _chooses(case, found, expected, got)):
@@ -41,6 +45,22 @@ def about(case: Case, found: Agreement, expected: Array, got: Array, *, shown: b
     if not shown and _is_coarse(case, found):
         share = f"{found.top1_agreement:.0%} of the choices of output {found.output} are the source's"
         yield "warn", f"{share}: SQNR {found.varying_sqnr_db:.1f} dB of what changes from sample to sample"
+
+
+def _steps(case: Case, output: str, expected: Array, got: Array) -> tuple[Verdict, str] | None:
+    """What is to be said of integers with steps as wide as what changes in an output that lies far from 0."""
+    if (variance := movement.far(expected)) is None:
+        return None
+    made = case.made.get(output)
+    if made.bounded if made else bool((np.abs(expected) <= 1).all()):
+        return None
+    width = movement.step(got)
+    left_db = movement.stepped_db(variance, width)
+    if left_db >= movement.FOLLOWS_DB or not case.moving():
+        return None
+    told = f"output {output} has steps of {width:.3g}, which leave {left_db:.1f} dB of what changes between samples"
+    helps = f"; choose {' or '.join(case.wider)}" if case.wider else ""
+    return "fail" if left_db < FLOOR_DB else "warn", told + helps
 
 
 def _chooses(case: Case, found: Agreement, expected: Array, got: Array) -> bool:

@@ -7,13 +7,15 @@ from edgekit.nouns.verification import Judged, MetricScore
 from edgekit.verify import metrics, verdict
 from edgekit.verify.case import Case
 from edgekit.verify.probes import Probed
+from edgekit.waist import movement
 from edgekit.waist.tensors import arrays, load_array
 
 
 @dataclass(frozen=True)
 class Sides:
-    """Where the outputs of source and artifact lie: for samples, and for probes with their names."""
+    """Where the samples lie, and the outputs of source and artifact: for samples, and for probes with their names."""
 
+    samples: Path
     reference: Path
     outputs: Path
     probes_reference: Path
@@ -50,4 +52,5 @@ def judge(
     probed = Probed(
         sides.names, arrays(sides.probes_reference), arrays(sides.probes_outputs), unavailable=sides.unavailable
     )
+    case = replace(case, moving=lambda: any(map(movement.moves, arrays(sides.samples).values())))
     return verdict.judge(case, wanted, got, probed)

@@ -11,7 +11,7 @@ from typing import Any
 
 from edgekit.nouns.model import Signature
 from edgekit.nouns.verification import Made
-from edgekit.waist import graph
+from edgekit.waist import exact, graph
 from edgekit.waist.graph import Graph, Operator
 
 Cuts = dict[int, frozenset[int]]
@@ -37,7 +37,7 @@ def outputs(path: Path, signature: Signature) -> dict[str, Made]:
     """
     model = graph.load(path)
     main = graph.describe(model)[0]
-    search = _Search(model, main)
+    search, wiring = _Search(model, main), exact.Wiring(main)
     indices = {main.tensors[index].name: index for index in main.outputs}
     made = {}
     for spec in signature.outputs:
@@ -51,6 +51,7 @@ def outputs(path: Path, signature: Signature) -> dict[str, Made]:
             cuts=cuts if whole else {},
             depends=search.depends(index),
             shares=order[shares] if whole and shares is not None else None,
+            bounded=exact.bounded(wiring, index),
         )
     return made
 

@@ -83,6 +83,18 @@ class Wiring:
             waiting += self.activations(operator)
 
 
+BOUNDED = frozenset({"LOGISTIC", "SOFTMAX", "LOG_SOFTMAX", "TANH", "L2_NORMALIZATION"})
+"""Operators whose results have ends of their own, whatever their operand."""
+
+
+def bounded(wiring: Wiring, tensor: int) -> bool:
+    """Whether all that a tensor holds was made by `BOUNDED` operators, and moved since."""
+    maker = wiring.producer.get(tensor)
+    if maker is None or maker.name not in MOVES:
+        return maker is not None and maker.name in BOUNDED
+    return all(bounded(wiring, operand) for operand in wiring.activations(maker))
+
+
 def index_arithmetic(wiring: Wiring) -> frozenset[int]:
     """Operators from which whole numbers are computed, and what else is computed from these floats alone."""
     found: set[int] = set()

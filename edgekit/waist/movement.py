@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.waist.ordering import evenly
 from edgekit.waist.tensors import BLOCK, IDENTICAL_DB, Array, blocks
 
 FEWEST = 8
@@ -23,6 +24,9 @@ ROUNDING = 1e-10
 
 FOLLOWS_DB = 10.0
 """SQNR of what varies from which on an output follows its source: a tenth of that energy may be error."""
+
+LOOKED_AT = 64
+"""Samples that tell whether inputs change."""
 
 
 class Movement(NamedTuple):
@@ -59,6 +63,42 @@ def moved(reference: Array, output: Array) -> Movement | None:
     if own <= ROUNDING * energy:
         return None
     return Movement(IDENTICAL_DB if off == 0 else float(10 * np.log10(own / off)), own / energy)
+
+
+def far(values: Array) -> float | None:
+    """The variance of what changes from sample to sample in a float output ``[N, *shape]`` that lies far from 0.
+
+    None if the samples are few, if it changes as much as outputs do that lie around 0 (`LEAST`), or not at all.
+    """
+    if values.dtype.kind != "f" or not values.size or len(values) < FEWEST or not np.isfinite(values).all():
+        return None
+    own = energy = 0.0
+    for a, _ in _places(values, values, np.ones(len(values), bool)):
+        own, energy = own + float(np.square(a - a.mean(0)).sum()), energy + float(np.square(a).sum())
+    return own / values.size if ROUNDING * energy < own <= LEAST * energy else None
+
+
+def stepped_db(variance: float, width: float) -> float:
+    """SQNR in dB that rounding to steps of a width leaves of a variance; their own is width² / 12 (Bennett 1948)."""
+    return float(10 * np.log10(12 * variance / width**2)) if width else float("inf")
+
+
+def step(values: Array) -> float:
+    """The least difference between two values of an output: one of integers has no smaller one; 0 if all are equal."""
+    flat = values.ravel()
+    levels = np.unique(flat[:: max(1, flat.size // BLOCK)]).astype(np.float64)
+    return float(np.diff(levels).min()) if len(levels) > 1 else 0.0
+
+
+def moves(values: Array) -> bool:
+    """Whether an input ``[N, *shape]`` changes from sample to sample by more than `LEAST` of what its values differ by.
+
+    That of a film which stands still hardly does.
+    """
+    if len(values) < FEWEST:
+        return False
+    shown = np.nan_to_num(values[evenly(len(values), LOOKED_AT)].astype(np.float64), posinf=0.0, neginf=0.0)
+    return bool(np.square(shown - shown.mean(0)).sum() > LEAST * np.square(shown - shown.mean()).sum())
 
 
 def _places(

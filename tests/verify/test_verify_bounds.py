@@ -40,7 +40,7 @@ else:
 case = verify.Case(precision="int8", origin="o")
 metric = metrics.built_in(kind)
 names = ("the first sample", "all zeros", "the first sample again")
-judged = files.judge(files.Sides(*sides, *few, names), case, metric, labels).verification
+judged = files.judge(files.Sides(folder / "none.npz", *sides, *few, names), case, metric, labels).verification
 print(judged.verdict, judged.metric and round(judged.metric.source, 4), round(judged.sqnr_db))
 """
 """Judges two times 73 MiB of outputs with 128 MiB of private memory beyond what its libraries took."""

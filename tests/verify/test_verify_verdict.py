@@ -456,3 +456,28 @@ def test_a_metric_shows_that_a_trained_network_is_of_use() -> None:
     lost = msgspec.structs.replace(good, artifact=0.1, drop=0.8)
     assert judged(LOGITS, at(2.0), "float32", trained=True, measured=lost).verification.verdict == "fail"
     assert judged(LOGITS, at(2.0), "int8", measured=good).verification.verdict == "fail"
+
+
+@pytest.mark.parametrize(("width", "verdict"), [(0.1, "pass"), (1.5, "warn"), (4.0, "fail")])
+@pytest.mark.parametrize("offset", [300.0, -101_325.0])
+def test_steps_as_wide_as_what_changes_are_no_pass(offset: float, width: float, verdict: str) -> None:
+    """SQNR counts how far an output lies from 0: it has 45 dB and more here."""
+    expected = (offset + np.linspace(-2, 2, 40)[:, None, None]).astype(np.float32)
+    rounded = (np.round(expected / width) * width).astype(np.float32)
+    found = judged(expected, rounded).verification
+    assert found.verdict == verdict
+    assert found.sqnr_db is not None
+    assert found.sqnr_db > 45
+    assert (f"steps of {width:.2g}" in found.reason) == (verdict != "pass")
+    still = judged(expected, rounded, moving=lambda: False).verification
+    assert still.verdict != "fail"
+    assert "steps of" not in still.reason
+
+
+@pytest.mark.parametrize(("made", "lost"), [({"y": Made(bounded=True)}, False), ({}, False), ({"y": Made()}, True)])
+def test_a_probability_that_hardly_changes_has_no_steps_that_are_too_wide(made: dict[str, Made], lost: bool) -> None:
+    expected = (0.6 + np.linspace(-0.002, 0.002, 40)[:, None, None]).astype(np.float32)
+    rounded = (np.round(expected * 256) / 256).astype(np.float32)
+    case = verify.Case(precision="int8", origin="data", made=made)
+    found = verify.judge(case, {"y": expected}, {"y": rounded}).verification
+    assert ("steps of" in found.reason) == lost

@@ -6,16 +6,21 @@ Beside index arithmetic and guards:
   scores. What is between the layers and such a softmax stays float.
 * **Spectra.** The power of a spectrum spans many decades, and a logarithm tells all of them apart: what
   leads from an input to a LOG by linear layers and squares alone (a STFT and its mel bank) stays float.
+* **Inputs far from 0** beside what they change by (see `edgekit.waist.offsets`): what reads them stays float.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from edgekit.backends.openvino.wiring import LAYER, Read
+from edgekit.waist import offsets
 from edgekit.waist.exact import ELEMENTWISE, GUARDED, MOVES, REDUCTIONS, guarded, index_arithmetic
 from edgekit.waist.graph import Operator
+from edgekit.waist.movement import LOOKED_AT
+from edgekit.waist.ordering import evenly
+from edgekit.waist.tensors import Array
 
 LARGE = 64.0
 """Constants as large as that, before a softmax, are masks: exp(-64) is below the last bit of any float32 sum."""
@@ -31,19 +36,24 @@ _SPECTRAL = MOVES | REDUCTIONS | _POWER | {LAYER, "ADD", "SUB", "MUL", "DIV", "M
 """What a spectrum is made by: no activation function is among them."""
 
 
-def names(model: Any) -> dict[str, frozenset[str]]:
+def names(model: Any, samples: Sequence[Mapping[str, Array]] = ()) -> dict[str, frozenset[str]]:
     """Friendly names of the operators that stay float, by reason. Names that occur twice are made unique, in place.
 
     Args:
         model: float ``openvino.Model``.
+        samples: ``[*shape]`` each, by the name of an input.
     """
     _distinct(model)
     read = Read(model)
+    given = {port.any_name: place for place, port in zip(read.wiring.graph.inputs, model.inputs, strict=True)}
+    shown = [samples[place] for place in evenly(len(samples), LOOKED_AT)]
+    seen = {given[name]: np.stack([sample[name] for sample in shown]) for name in (shown[0] if shown else ())}
     found = {
         "whole numbers are computed from them": index_arithmetic(read.wiring) | _grids(read),
         "they divide, or lead to a root or a logarithm": guarded(read.wiring, GUARDED),
         "they mask a softmax": frozenset(_masks(read)),
         SPECTRA: frozenset(_spectra(read)),
+        offsets.READERS: offsets.readers(read.wiring, offsets.inputs(read.wiring, seen)),
     }
     return {
         reason: frozenset(read.nodes[index].get_friendly_name() for index in operators)

@@ -27,7 +27,7 @@ from edgekit.errors import EndlessError, Unsupported, first_line
 from edgekit.host import events
 from edgekit.nouns.building import Tried
 from edgekit.nouns.quantization import Settings
-from edgekit.waist import exact, graph, named
+from edgekit.waist import exact, graph, movement, named, offsets
 from edgekit.waist.exact import GUARDED, Wiring
 
 POOR_DB = 15.0
@@ -141,15 +141,18 @@ class Attempts:
         """The network as it is, with what stays float whatever comes out."""
         model = graph.load(self._ready.path)
         joined = parts.joins(model, self._wiring, self._ranges("minmax"), whole=self._settings.full_integer)
-        shifted = (
-            frozenset() if self._settings.full_integer else parts.shifts(model, self._wiring, self._ranges("minmax"))
-        )
+        whole = self._settings.full_integer
+        shifted = frozenset[int]() if whole else parts.shifts(model, self._wiring, self._ranges("minmax"))
+        made, read = (frozenset[int](), frozenset[int]()) if whole else self._far()
         self._judge.parts = self._parts(model, joined)
+        self._judge.far = frozenset(self._graph.tensors[tensor].name for tensor in made)
         sets = {
             "whole numbers are computed from them": exact.index_arithmetic(self._wiring),
             GUARDS: exact.guarded(self._wiring, GUARDED - {"SQRT"} if self._settings.full_integer else GUARDED),
             "they join outputs of different ranges": joined,
             "what they add is far larger than what changes": shifted - joined,
+            offsets.MAKERS: offsets.makers(self._wiring, made) - shifted - joined,
+            offsets.READERS: offsets.readers(self._wiring, read),
             "they clamp a mask": self._ready.floats,
             ASKED_FOR: named.makers(self._graph, self._settings.floats),
         }
@@ -158,6 +161,15 @@ class Attempts:
             plan = plan.keeping(self._graph, operators, reason)
         choices = map(plan.chosen, self._asked() if self._searchable() else ())
         return plan.keeping(self._graph, steep.layers(model, self._graph, choices), steep.STEEP)
+
+    def _far(self) -> tuple[frozenset[int], frozenset[int]]:
+        """Outputs and inputs whose steps would be coarser than what changes."""
+        tensors, samples = self._graph.tensors, self._ready.inputs
+        last = 65535 if self._settings.activations == "int16" else 255
+        seen = self._ready.seen.outputs if any(map(movement.moves, samples.values())) else {}
+        made = {t: seen[tensors[t].name] for t in self._graph.outputs if tensors[t].name in seen}
+        given = {t: samples[tensors[t].name] for t in self._graph.inputs if tensors[t].name in samples}
+        return offsets.outputs(self._wiring, made, last), offsets.inputs(self._wiring, given, last)
 
     def _parts(self, model: object, joined: frozenset[int]) -> dict[str, parts.Parts]:
         main = self._graph

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from edgekit.backends.tflite.ready.parts import Parts
 from edgekit.errors import Unsupported
 from edgekit.waist import cost, graph
 from edgekit.waist.holding import float_operators
-from edgekit.waist.movement import varying_sqnr_db
+from edgekit.waist.movement import LEAST, moved
 from edgekit.waist.ordering import evenly
 from edgekit.waist.tensors import Array
 from edgekit.waist.trial import Trial
@@ -106,6 +107,15 @@ def scored(path: Path, float_graph: graph.Graph, samples: int, most: int = SCORE
     return evenly(samples, max(4, most))
 
 
+class _Output(NamedTuple):
+    """What a file makes of samples and what is wanted, ``[N, *shape]`` each, and the parts that it has."""
+
+    name: str
+    got: Array
+    wanted: Array
+    parts: Parts | None
+
+
 class Judge:
     """Compares candidates with the float network on the scored samples, and on inputs at the edges.
 
@@ -116,11 +126,13 @@ class Judge:
         wanted: the float network's outputs on them.
 
     ``parts``: those of outputs, by name, that join what has different ranges: each counts alike, however small.
+    ``far``: the names of outputs that lie far from 0, of which what changes is looked at however little it is.
     """
 
     def __init__(self, trial: Trial, path: Path, inputs: dict[str, Array], wanted: dict[str, Array]) -> None:
         self._trial, self._path, self._inputs, self._wanted = trial, path, inputs, wanted
         self.parts: dict[str, Parts] = {}
+        self.far: frozenset[str] = frozenset()
         self._edges = edges(inputs)
         self._finite = [np.isfinite(values) for values in trial.run(path.read_bytes(), self._edges).values()]
 
@@ -161,23 +173,27 @@ class Judge:
             varying_db=self._varying_db(outputs),
         )
 
-    def _outputs(self, content: bytes) -> list[tuple[Array, Array, Parts | None]]:
-        """For each output what a file makes of the samples, what is wanted, and its parts; nothing without samples."""
+    def _outputs(self, content: bytes) -> list[_Output]:
+        """Each output; nothing without samples."""
         if not all(map(len, self._inputs.values())):
             return []
         outputs = self._trial.run(content, self._inputs)
         if not all(np.isfinite(values).all() for values in outputs.values()):
             raise _not_finite("on its own calibration samples")
         pairs = zip(outputs.values(), self._wanted.items(), strict=True)
-        return [(got, wanted, self.parts.get(name)) for got, (name, wanted) in pairs]
+        return [_Output(name, got, wanted, self.parts.get(name)) for got, (name, wanted) in pairs]
 
-    def _noise(self, outputs: list[tuple[Array, Array, Parts | None]]) -> Noise:
-        return np.asarray(np.mean([_noise(*each) for each in outputs], axis=0), np.float64) if outputs else np.zeros(0)
+    def _noise(self, outputs: list[_Output]) -> Noise:
+        found = [_noise(one.got, one.wanted, one.parts) for one in outputs]
+        return np.asarray(np.mean(found, axis=0), np.float64) if outputs else np.zeros(0)
 
-    def _varying_db(self, outputs: list[tuple[Array, Array, Parts | None]]) -> float | None:
-        pairs = (pair for each in outputs for pair in _parted(*each))
-        found = [varying_sqnr_db(wanted, got) for got, wanted in pairs]
-        return min((level for level in found if level is not None), default=None)
+    def _varying_db(self, outputs: list[_Output]) -> float | None:
+        found = (
+            (moved(wanted, got), 0.0 if one.name in self.far else LEAST)
+            for one in outputs
+            for got, wanted in _parted(one.got, one.wanted, one.parts)
+        )
+        return min((seen.sqnr_db for seen, least in found if seen is not None and seen.share > least), default=None)
 
 
 def edges(inputs: dict[str, Array]) -> dict[str, Array]:

@@ -14,7 +14,7 @@ from edgekit.backends.openvino.libraries import ov
 from edgekit.backends.openvino.reading import waist_aliases
 from edgekit.nouns.building import Job
 from edgekit.nouns.model import Signature, TensorSpec
-from edgekit.waist import graph, run
+from edgekit.waist import graph, offsets, run
 from edgekit.waist.tensors import sqnr_db
 from tests import networks
 
@@ -249,6 +249,20 @@ def test_spectra_before_a_logarithm_stay_float(size: int, tmp_path: Path) -> Non
     )  # fmt: skip
     assert made.sqnr_db() > 25
     assert kept.SPECTRA in "".join(made.made.notes)
+
+
+@pytest.mark.parametrize("mean", [300.0, -20_000.0])
+@pytest.mark.parametrize("folded", [False, True])
+def test_what_reads_an_input_far_from_0_stays_float(folded: bool, mean: float, tmp_path: Path) -> None:
+    """Its mean is taken off by a difference, or by the first layer's bias."""
+    net = Net((1, 6, 8))
+    taps = np.random.default_rng(0).standard_normal((8, 8)) / np.sqrt(8)
+    shifted = "x" if folded else net("Sub", "x", np.full(8, mean))
+    x = net("Relu", net("Add", net("MatMul", shifted, taps), -mean * taps.sum(0) if folded else np.zeros(8)))
+    normal = np.random.default_rng(1).standard_normal((24, 1, 6, 8))
+    made = Built(net, net.dense(x, 8, 4, seed=2), tmp_path, x=(normal + mean).astype(np.float32))
+    assert made.sqnr_db() > 25
+    assert offsets.READERS in "".join(made.made.notes)
 
 
 @pytest.mark.parametrize("bias", [9.0, 300.0])

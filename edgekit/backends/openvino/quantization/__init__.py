@@ -45,7 +45,7 @@ def quantize(model: Any, job: Job, signature: Signature, settings: NncfSettings)
     samples = _samples(model, Path(job.calibration), signature)
     model, held = variables.apart(model)
     samples = variables.carried(model, held, samples, Path(job.source))
-    made = forms.prepared(model, settings)
+    made = forms.prepared(model, settings, samples)
     quantizer = NncfQuantizer(settings, made.options, Path(job.source), made.known)
     with ending.bounded(model, samples, Path(job.source)):
         trials = _trials(model, quantizer, samples, kept=bool(held))

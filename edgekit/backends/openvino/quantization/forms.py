@@ -52,8 +52,8 @@ class NncfReady(NamedTuple):
     transformer: bool
 
 
-def prepared(model: Any, settings: NncfSettings) -> NncfReady:
-    """A float ``openvino.Model`` made ready for NNCF, in place.
+def prepared(model: Any, settings: NncfSettings, samples: list[dict[str, Any]]) -> NncfReady:
+    """A float ``openvino.Model`` made ready for NNCF, in place; ``samples`` by input name.
 
     Raises:
         InputError: an operator that is to stay float is not there.
@@ -64,7 +64,7 @@ def prepared(model: Any, settings: NncfSettings) -> NncfReady:
     _apart_from_odd_inputs(model)
     numbering.settle(model, known)
     recurrent = any(node.get_type_name() in RECURRENT for node in model.get_ordered_ops())
-    floats = kept.names(model)
+    floats = kept.names(model, samples)
     if recurrent or kept.SPECTRA in floats:
         half_precision.compress(model)
     transformer = settings.model_type == "transformer" or (settings.model_type == "auto" and has_attention(model))
