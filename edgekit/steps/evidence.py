@@ -237,7 +237,7 @@ def _judged(
     def run(out: Path) -> Judged:
         """Run the file on samples and probes, hold both against the source's outputs, and keep the verdict alone."""
         from edgekit import verify  # noqa: PLC0415  numpy is only needed on a cold path
-        from edgekit.verify import coverage, files  # noqa: PLC0415  as above
+        from edgekit.verify import coverage, feedback, files  # noqa: PLC0415  as above
 
         outputs, on_probes, probed = out / "outputs.npz", out / "probes.npz", evidence.probes
         _run(session, variant, built, samples.folder / SAMPLES, outputs)
@@ -250,6 +250,7 @@ def _judged(
             made=made,
             constant_data=evidence.constant_data,
             still=evidence.still,
+            fed_back=feedback.pairs(subject.network.model.signature),
             budget=evidence.budget,
             coverage=coverage.of(built.result, built.folder, _accelerator(variant), evidence.min_mapped),
             min_mapped=evidence.min_mapped,

@@ -50,7 +50,8 @@ class Case:
     """What is judged, and on what.
 
     ``made`` is by output how it came to be; ``constant_data``: calibration saw one value only;
-    ``still``: inputs that were the same in all of its samples, and are in those that judge.
+    ``still``: inputs that were the same in all of its samples, and are in those that judge;
+    ``fed_back``: outputs with the inputs that they may become (`edgekit.verify.feedback`).
     ``labels`` belong to the task metric ``measured``. ``source`` is the source's own precision. ``trained``: the
     network was pruned or trained since, so that a float file computes only about what the source computes.
     ``unshown`` is what may be wrong without being seen on made-up inputs. ``joins`` is what the runtime calls the
@@ -65,6 +66,7 @@ class Case:
     made: dict[str, Made] = field(default_factory=dict)
     constant_data: bool = False
     still: tuple[str, ...] = ()
+    fed_back: tuple[tuple[str, str], ...] = ()
     measured: TaskMetric | None = None
     odd_labels: str = ""
     budget: Budget = field(default_factory=Budget)

@@ -357,6 +357,9 @@ def _remarks(
             "it keeps state from run to run, as its source does: start each new sequence with a new interpreter "
             "(OpenVINO: inference request)"
         )
+    if case.fed_back and not case.exact:
+        pairs = " and ".join(f"output {output} as input {taken}" for output, taken in case.fed_back)
+        yield f"if your app feeds back {pairs}, errors add up, which no sample shows: compare a whole sequence"
     if case.odd_labels and not (case.measured and metrics.is_chance(case.measured, case.measured.source)):
         yield case.odd_labels
     for found in agreements:
