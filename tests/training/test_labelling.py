@@ -120,6 +120,8 @@ def test_classes_that_no_scores_have_are_refused(points: Any) -> None:
         ({"warmup": 0.2, "schedule": "step"}, None, {"classes"}, True, set()),
         ({"patience": 3}, None, {"classes"}, False, {"patience"}),
         ({"patience": 3}, None, {"classes"}, True, set()),
+        ({"rates": 4}, None, {"classes"}, False, {"rates"}),
+        ({"rates": 4}, None, {"classes"}, True, set()),
         ({"temperature": 2.0}, None, {"values"}, True, {"temperature"}),
         ({"temperature": 2.0}, None, {"values", "binary"}, True, set()),
     ],

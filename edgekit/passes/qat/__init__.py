@@ -161,9 +161,11 @@ def _notes(simulation: Simulation, left: list[str], apart: str) -> tuple[str, ..
         notes.append(f"computed by LiteRT while training, on scales that stay: {', '.join(sorted(names))}")
     if apart:
         notes.append(f"share of values that training computed as LiteRT does: {apart}; all else to the last integer")
-    names = {tensor.name for tensor in simulation.spec.main.tensors}
-    if held := [name for name in left if name in names]:
+    names, read = {tensor.name for tensor in simulation.spec.main.tensors}, simulation.read_by_litert
+    if held := [name for name in left if name in read]:
         notes.append(f"not trained, since LiteRT computes their operators: {_some(held)}")
+    if shared := [name for name in left if name in names - read]:
+        notes.append(f"not trained, since they stand on the scale of activations: {_some(shared)}")
     if gone := [name for name in left if name not in names]:
         notes.append(f"no constant of the integer file has the name of {_some(gone)}: these stay as they were")
     return tuple(notes)

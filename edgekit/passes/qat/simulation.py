@@ -111,6 +111,12 @@ class Simulation:
         """The operators that LiteRT computes, by their names."""
         return {self.spec.main.operators[place].name for place in self._as_it_is}
 
+    @property
+    def read_by_litert(self) -> set[str]:
+        """The names of what these operators read."""
+        operators, tensors = self.spec.main.operators, self.spec.main.tensors
+        return {tensors[tensor].name for place in self._as_it_is for tensor in operators[place].inputs if tensor >= 0}
+
     def integers(self, state: RoundedState) -> dict[int, Array]:
         """What the trained constants are in the file, by tensor."""
         return {

@@ -334,6 +334,21 @@ def test_biases_mean_the_same_once_channels_share_a_scale(kind: str, activations
     assert found[1] > min(found[0], 40) - 4
 
 
+def test_why_weights_are_not_trained_is_told_of_each(tmp_path: Path) -> None:
+    """A table stands on the scale of what is looked up in it, whoever computes the other operators."""
+    found = simulated(quantized(small(tmp_path / "float.tflite"))[0], as_it_is=[2])
+    (dense,) = (o for o in found.spec.main.operators if o.index == 2)
+    read = {found.spec.main.tensors[tensor].name for tensor in dense.inputs if tensor >= 0}
+    assert found.read_by_litert == read
+    other = next(tensor.name for tensor in found.spec.main.tensors if tensor.name not in read)
+    told = importlib.import_module("edgekit.passes.qat")._notes(found, [*sorted(read), other, "nowhere"], "")
+    notes = [note for note in told if "not trained" in note]
+    assert notes == [
+        f"not trained, since LiteRT computes their operators: {', '.join(sorted(read))}",
+        f"not trained, since they stand on the scale of activations: {other}",
+    ]
+
+
 def test_clustered_weights_go_on_sharing_values(tmp_path: Path) -> None:
     path = changed(networks.classifier(tmp_path / "float.tflite"), lambda w: np.rint(w / np.abs(w).max() * 3) * 0.1)
     made = applied(task(path, networks.classifier(tmp_path / "teacher.tflite")), tmp_path / "out")
