@@ -43,7 +43,9 @@ class Feed:
     def __init__(
         self, lifted: Lifted, data: TrainingData, targets: Sequence[Array], augment: Augment | None, seed: int
     ) -> None:
-        self._lifted, self._data, self._targets, self._augment, self._seed = lifted, data, targets, augment, seed
+        self._lifted, self._data, self._targets, self._seed = lifted, data, targets, seed
+        # Traced once: each epoch, and each trial of a learning rate, has a dataset of its own.
+        self._augment = None if augment is None else tf.function(augment, autograph=False)
         self._inputs = [(value.dtype, value.shape[1:]) for value in lifted.model.inputs]
 
     def epoch(self, number: int, size: int) -> Any:
