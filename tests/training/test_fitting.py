@@ -102,8 +102,14 @@ def test_numbers_that_are_not_finite_stop_training(network: Path, tmp_path: Path
     assert "learning rate" in caught.value.fix
 
 
-@pytest.mark.parametrize(("optimizer", "rate"), [("sgd", 1e38), ("adam", 1e38), ("rmsprop", 1e30), ("adamw", 1e25)])
-@pytest.mark.parametrize("holdout", [0.0, 0.1])
+RUINED = [("sgd", 1e38, 0.0), ("adam", 1e38, 0.1), ("rmsprop", 1e30, 0.1), ("adamw", 1e25, 0.0)]
+"""Optimizers, rates that ruin weights in a step, and what is held out: a study tries the other share of each."""
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "rate", "holdout"),
+    [*RUINED, *(pytest.param(name, rate, 0.1 - share, marks=pytest.mark.study) for name, rate, share in RUINED)],
+)
 def test_what_the_last_step_ruins_is_not_kept(
     network: Path, tmp_path: Path, optimizer: Any, rate: float, holdout: float
 ) -> None:
@@ -356,8 +362,15 @@ def test_numbers_that_are_not_finite_lower_the_rate(
     assert made.epochs[0].held_out <= 1.5 * (made.epochs[0].held_out + made.epochs[0].gain)
 
 
-@pytest.mark.parametrize("augmentation", [(), ("flip", "mixup")])
-@pytest.mark.parametrize("holdout", [0.0, 0.1])
+@pytest.mark.parametrize(
+    ("holdout", "augmentation"),
+    [
+        (0.0, ()),
+        (0.1, ("flip", "mixup")),
+        pytest.param(0.1, (), marks=pytest.mark.study),
+        pytest.param(0.0, ("flip", "mixup"), marks=pytest.mark.study),
+    ],
+)
 def test_a_step_is_traced_once_whatever_an_epoch_s_last_batch_holds(
     holdout: float, augmentation: tuple[str, ...], network: Path, tmp_path: Path
 ) -> None:
@@ -370,3 +383,4 @@ def test_a_step_is_traced_once_whatever_an_epoch_s_last_batch_holds(
     assert len(loop.run().epochs) == 2
     assert loop._step.experimental_get_tracing_count() == 1
     assert loop._judge.experimental_get_tracing_count() == 1
+    assert not augmentation or loop._feed._augment.experimental_get_tracing_count() == 1
