@@ -79,7 +79,7 @@ class Built:
         job = Job(
             waist=None, source=str(folder / "m.onnx"), source_format="onnx", signature=signature,
             source_signature=signature, precision="int8", calibration=str(folder / "calibration.npz"),
-            settings={"weights": "nearest"},
+            settings={"weights": "nearest", "equalization": "off"},
         )  # fmt: skip
         self.made = OpenVINOBackend().build(job, "model.xml", folder)
 

@@ -23,15 +23,16 @@ libraries = Lazy("edgekit.backends.openvino.libraries")
 
 
 def job(path: Path, precision: Any) -> Job:
-    """Of a waist or of an ONNX file, with samples."""
+    """Of a waist or of an ONNX file, with samples; the channels of one are evened, which adds nodes."""
     if path.suffix == ".tflite":
         given = networks.samples(networks.signature(path), 16) if precision == "int8" else None
-        return networks.job(path, precision, calibration=given)
+        return networks.job(path, precision, calibration=given, settings={"equalization": "off"})
     signature, calibration = of_onnx.signature(path), path.with_suffix(".npz")
     np.savez(calibration, **networks.samples(signature, 16))
     return Job(
         waist=None, source=str(path), source_format="onnx", signature=signature, source_signature=signature,
-        precision=precision, calibration=str(calibration), settings={"weights": "nearest"},
+        precision=precision, calibration=str(calibration),
+        settings={"weights": "nearest", "equalization": "auto" if path.stem == "gate" else "off"},
     )  # fmt: skip
 
 
