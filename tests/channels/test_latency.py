@@ -81,7 +81,7 @@ def test_a_prediction_is_what_is_measured(build: Any, share: float, tmp_path: Pa
     assert latency.table(found)(Rest(found, gone)) == pytest.approx(latency.whole_ms(_written(found, gone)), rel=0.1)
 
 
-@pytest.mark.parametrize("size", [8, 16, 32])
+@pytest.mark.parametrize("size", [8, pytest.param(16, marks=pytest.mark.study), 32])
 def test_times_fall_in_stairs(tiled: Clock, wide: Dependencies, size: int) -> None:
     tiled(size)
     predicted = latency.table(wide)
@@ -91,8 +91,15 @@ def test_times_fall_in_stairs(tiled: Clock, wide: Dependencies, size: int) -> No
             assert predicted(Rest(wide, gone)) == pytest.approx(latency.whole_ms(_written(wide, gone)), rel=0.05)
 
 
-@pytest.mark.parametrize("size", [16, 32])
-@pytest.mark.parametrize("remove", [0.2, 0.4, 0.6])
+@pytest.mark.parametrize(
+    ("size", "remove"),
+    [
+        (16, 0.2),
+        (32, 0.4),
+        (16, 0.6),
+        *(pytest.param(*both, marks=pytest.mark.study) for both in ((32, 0.2), (16, 0.4), (32, 0.6))),
+    ],
+)
 def test_what_is_cut_ends_tiles(tiled: Clock, wide: Dependencies, size: int, remove: float) -> None:
     """A budget is met as it is measured, and with no more multiply-adds gone than if tiles were not known."""
     tiled(size)

@@ -145,7 +145,10 @@ def _describe(path: Path, leaf: str, folder: Path, *, seconds: float) -> Model:
         return found
 
 
-@pytest.mark.parametrize(("name", "body"), [("forever", FOREVER), ("constant", CONSTANT), ("nested", NESTED)])
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [("forever", FOREVER), ("constant", CONSTANT), pytest.param("nested", NESTED, marks=pytest.mark.study)],
+)
 def test_an_onnx_loop_is_named(name: str, body: str, tmp_path: Path) -> None:
     one = np.ones((1, 4), np.float32)
     model = build("float[1,4] x", body, n=np.array(2**62), t=np.array(True), **({"one": one} if "one" in body else {}))
