@@ -54,8 +54,6 @@ def stacks() -> dict[str, Any]:
         "bidirectional": sequential(
             layers.Bidirectional(layers.LSTM(8, return_sequences=True)), layers.LSTM(5), shape=(10, 4)
         ),
-        "gru": sequential(layers.GRU(8), layers.Dense(2), shape=(10, 4)),
-        "simple_rnn": sequential(layers.SimpleRNN(8), layers.Dense(2), shape=(10, 4)),
         "masked": sequential(layers.Embedding(20, 8, mask_zero=True), layers.LSTM(8), shape=(10,), dtype="int32"),
         "conv1d": sequential(
             layers.Conv1D(8, 3, padding="causal", dilation_rate=2),

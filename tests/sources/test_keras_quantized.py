@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -77,11 +78,17 @@ def _seen(model: Any, seed: int) -> Any:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("quantized")
-    for number, (name, build) in enumerate(NETWORKS.items()):
-        _seen(tfmot.quantization.keras.quantize_model(build()), number).save(made / f"{name}.h5")
-    return made
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The file of a network by its name; each is trained once, if it is asked for."""
+    folder = tmp_path_factory.mktemp("quantized")
+
+    @cache
+    def save(name: str) -> Path:
+        made = _seen(tfmot.quantization.keras.quantize_model(NETWORKS[name]()), list(NETWORKS).index(name))
+        made.save(folder / f"{name}.h5")
+        return folder / f"{name}.h5"
+
+    return save
 
 
 def _loaded(path: Path) -> Any:
@@ -101,9 +108,9 @@ def _answers(model: Any, file: Path, signature: Any) -> tuple[list[np.ndarray[An
 
 @pytest.mark.study
 @pytest.mark.parametrize("name", NETWORKS)
-def test_quantized_training_keeps_its_own_integers(folder: Path, name: str, tmp_path: Path) -> None:
+def test_quantized_training_keeps_its_own_integers(saved: Callable[[str], Path], name: str, tmp_path: Path) -> None:
     """Integers of the network's own ranges, as near to it as TensorFlow's own converter comes, no layer in floats."""
-    source, path = keras.KerasSource(), folder / f"{name}.h5"
+    source, path = keras.KerasSource(), saved(name)
     assert source.describe(path, OPTIONS).precision == "int8"
     made = source.as_it_is(path, OPTIONS, tmp_path)
     assert made is not None
@@ -123,15 +130,15 @@ def test_quantized_training_keeps_its_own_integers(folder: Path, name: str, tmp_
 
 
 @pytest.mark.parametrize("name", ["image", "two inputs"])
-def test_floats_of_quantized_training_repeat_its_roundings(folder: Path, name: str, tmp_path: Path) -> None:
+def test_floats_of_quantized_training_repeat_its_roundings(
+    saved: Callable[[str], Path], name: str, tmp_path: Path
+) -> None:
     """The waist rounds as the network does, its weights are plain floats, and a warning says what that means."""
-    made = keras.KerasSource().to_waist(folder / f"{name}.h5", OPTIONS, tmp_path)
+    made = keras.KerasSource().to_waist(saved(name), OPTIONS, tmp_path)
     main = graph.read(tmp_path / made.file)[0]
     assert not any(tensor.constant_bytes and tensor.dtype == "int8" for tensor in main.tensors)
     assert "quantized already" in " ".join(made.warnings)
-    for wanted, found in zip(
-        *_answers(_loaded(folder / f"{name}.h5"), tmp_path / made.file, made.signature), strict=True
-    ):
+    for wanted, found in zip(*_answers(_loaded(saved(name)), tmp_path / made.file, made.signature), strict=True):
         assert sqnr_db(wanted, found) > 30
 
 
@@ -153,8 +160,8 @@ def test_layers_that_were_not_annotated_stay_float(tmp_path: Path) -> None:
         assert sqnr_db(wanted, found) > 25
 
 
-def test_a_saved_model_of_quantized_training_keeps_its_integers(folder: Path, tmp_path: Path) -> None:
-    _loaded(folder / "image.h5").export(tmp_path / "saved")
+def test_a_saved_model_of_quantized_training_keeps_its_integers(saved: Callable[[str], Path], tmp_path: Path) -> None:
+    _loaded(saved("image")).export(tmp_path / "saved")
     source = keras.KerasSource()
     assert source.describe(tmp_path / "saved", OPTIONS).precision == "int8"
     assert source.as_it_is(tmp_path / "saved", OPTIONS, tmp_path) is not None
@@ -179,9 +186,11 @@ def test_wrappers_of_pruning_and_clustering_are_taken_off(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("attributes", [["__class__"], ["_layers"], "kernel", [["kernel"]], [1]])
-def test_attributes_that_no_toolkit_writes_are_refused(folder: Path, attributes: Any, tmp_path: Path) -> None:
+def test_attributes_that_no_toolkit_writes_are_refused(
+    saved: Callable[[str], Path], attributes: Any, tmp_path: Path
+) -> None:
     path = tmp_path / "hostile.h5"
-    path.write_bytes((folder / "vectors.h5").read_bytes())
+    path.write_bytes(saved("two inputs").read_bytes())
     with h5py.File(path, "r+") as file:
         config = json.loads(file.attrs["model_config"])
         config["config"]["layers"][2]["config"]["quantize_config"]["config"]["weight_attrs"] = attributes
