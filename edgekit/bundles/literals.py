@@ -1,7 +1,7 @@
 """How text and numbers stand in code: names of networks are strangers' text, and no language may read them as code."""
 
 from collections.abc import Callable, Iterable
-from xml.sax.saxutils import escape
+from html import escape
 
 
 class Text(str):
@@ -80,7 +80,7 @@ def entry(text: str) -> str:
 
 def xml(text: str) -> str:
     """Text in an element or an attribute of XML (Android's resources have rules of their own on top)."""
-    return escape(line(text), {'"': "&quot;", "'": "&#39;"})
+    return escape(line(text), quote=False).replace('"', "&quot;").replace("'", "&#39;")
 
 
 def float32(number: float) -> str:

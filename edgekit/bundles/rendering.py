@@ -7,6 +7,7 @@ are taken as they are.
 """
 
 import math
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,19 +36,7 @@ def render(kind: str, facts: dict[str, Any], out: Path) -> tuple[str, ...]:
         ValueError: a template takes text of a stranger's without a filter for its language.
         jinja2.UndefinedError: it takes what is not there.
     """
-    import jinja2  # noqa: PLC0415  only if a bundle is written
-
-    environment = jinja2.Environment(  # noqa: S701  code is no HTML: text is refused but for filters
-        loader=jinja2.FileSystemLoader([TEMPLATES / kind, TEMPLATES, PACKAGE]),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        finalize=_filtered,
-    )
-    environment.filters |= FILTERS
-    environment.globals["inverse"] = _inverse
-    environment.filters["product"] = math.prod
+    environment = _environment(TEMPLATES / kind)
     written = []
     for file in sorted((TEMPLATES / kind).rglob("*")):
         place = file.relative_to(TEMPLATES / kind)
@@ -66,6 +55,25 @@ def render(kind: str, facts: dict[str, Any], out: Path) -> tuple[str, ...]:
                 made.write_bytes(content)
                 written.append(made.relative_to(out).as_posix())
     return tuple(sorted(written))
+
+
+@cache
+def _environment(folder: Path) -> Any:
+    """Jinja's, of the templates of a kind: it compiles each once, which takes longer than to fill in all of them."""
+    import jinja2  # noqa: PLC0415  only if a bundle is written
+
+    environment = jinja2.Environment(  # noqa: S701  code is no HTML: text is refused but for filters
+        loader=jinja2.FileSystemLoader([folder, folder.parent, PACKAGE]),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=_filtered,
+    )
+    environment.filters |= FILTERS
+    environment.globals["inverse"] = _inverse
+    environment.filters["product"] = math.prod
+    return environment
 
 
 MODEL_FOLDERS = {
