@@ -113,7 +113,8 @@ def _read(file: Path) -> tuple[str, tuple[str, ...]]:
 
 
 def _name(file: Path) -> str:
-    return str(file.relative_to(ROOT) if file.is_relative_to(ROOT) else file.name)
+    text, root = str(file), f"{ROOT}{os.sep}"
+    return text[len(root) :] if text.startswith(root) else file.name
 
 
 @cache
