@@ -166,7 +166,8 @@ def test_unrolled_steps_share_their_weights(worker: Worker, tmp_path: Path) -> N
     assert len({operator.inputs[1] for operator in products}) == 4
 
 
-LONG = 25
+LONG = 12
+"""Steps of an LSTM that is kept whole if it can be: more than `sequences.LONGEST_UNROLLED`."""
 
 WHOLE: dict[str, dict[str, Any]] = {
     "forward": {},
