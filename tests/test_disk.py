@@ -69,7 +69,8 @@ def answered(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Callable[.
     np.savez(samples, **networks.samples(networks.signature(model), 32))
 
     def again(out: Path, cache: Path, *more: str, **environment: str) -> Run:
-        return build(out, cache, "-t", "android", "--calibration", str(samples), *more, model=model, **environment)
+        order = ("-t", "android", "--precision", "int8", "--set", "weights=nearest", "--calibration", str(samples))
+        return build(out, cache, *order, *more, model=model, **environment)
 
     run = again(folder / "out", folder / "cache")
     assert run.code == 0, run.err

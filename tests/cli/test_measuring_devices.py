@@ -28,7 +28,11 @@ class Desk:
             self.artifact, self.inputs = bench.artifact, bench.inputs
 
 
-@pytest.fixture(params=LEAVES)
+KINDS = [pytest.param("adb", marks=pytest.mark.study) if leaf.values == ("adb",) else leaf for leaf in LEAVES]
+"""A study measures a phone through the verbs: `tests/drivers/adb/test_adb_profile.py` does so as well."""
+
+
+@pytest.fixture(params=KINDS)
 def desk(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Desk]:
