@@ -105,7 +105,7 @@ def proven(content: bytes, lifted: Lifted, samples: Mapping[str, Array], setting
     events.progress(None, "holding each operator against LiteRT")
     spec = Specification.read(content)
     copies = list(_copies(spec, lifted))
-    real = {tensor: weight.values() for weight, tensors in copies for tensor in tensors}
+    real = {tensor: weight.values() for weight, tensors in copies if weight.tensor.kernel for tensor in tensors}
     spec, tied = mended(spec, real, [tensors for _, tensors in copies])
     seen, chosen = agreement.observed(spec.content, samples), dict[int, int]()
 

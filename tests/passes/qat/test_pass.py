@@ -260,6 +260,21 @@ def test_shared_values_are_seen_in_kernels_of_any_size(values: int, size: int, g
     assert held.pruned(own * left) == bool(gone)
 
 
+def test_scales_and_shifts_are_trained_one_by_one(tmp_path: Path) -> None:
+    """Equal ones, and those that are 0, are nothing that a pass made: it works on kernels alone."""
+    layers = Layers(1, 4, 4, 3)
+    x = layers.two("MUL", layers.conv(layers.x, 8), layers.net.constant("scales", np.repeat(np.float32([1, 2]), 4)))
+    x = layers.two("ADD", x, layers.net.constant("shifts", np.arange(8, dtype=np.float32) // 2))
+    path = layers.save(tmp_path / "float.tflite", layers.dense(layers.reshape(x, 1, 128), 3))
+    content, given = quantized(path)
+    proven = importlib.import_module("edgekit.passes.qat").proven
+    found = proven(content, lifting.lift(path), given, Qat())
+    trained = {found.spec.main.tensors[tensor].name: kernel for tensor, kernel in found.kernels.items()}
+    for name in ("scales", "shifts"):
+        assert (trained[name].assignment, trained[name].mask) == (None, None)
+        assert trained[name].variable.shape[-1] == 8
+
+
 @pytest.mark.parametrize("kind", ["few zeros", "half", "clustered"])
 def test_what_training_does_not_better_keeps_zeros_and_shared_values(kind: str, tmp_path: Path) -> None:
     """Quantized anew, learned rounding would give zeros another integer, and each channel its own values."""
