@@ -48,6 +48,7 @@ def put_back(
     *,
     dropped: Mapping[int, float] = MappingProxyType({}),
     fresh: bool = False,
+    still: bool = False,
 ) -> Lifted:
     """The same network, lifted anew, with a BatchNormalization behind each of `places`.
 
@@ -56,6 +57,8 @@ def put_back(
         samples: for each input's name in the file ``[N, *shape]``; what they make sets the normalizations.
         dropped: as for `edgekit.trainable.lifting.lift`.
         fresh: for weights that were drawn anew: what they compute is nothing to keep, so that γ = 1 and β = 0.
+        still: the network gives the same for every sample. The same then holds where what a layer makes varies less
+            than the ε that is added to variances: untrained layers in a row, whose own normalizations were folded.
 
     Returns:
         A form that computes the same (if not ``fresh``), with the weights that ``lifted`` holds now.
@@ -68,7 +71,7 @@ def put_back(
         layer = made.normalizations[place]
         layer.moving_mean.assign(mean)
         layer.moving_variance.assign(variance)
-        if not fresh:
+        if not fresh and not (still and variance.astype(np.float64).mean() < layer.epsilon):
             layer.gamma.assign(_root(layer))
             layer.beta.assign(mean)
     return made

@@ -1,5 +1,6 @@
 """A waist made ready to be trained: with fresh weights, dropout and batch normalization, as the settings ask."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from edgekit.trainable.form import Lifted, Weight
 from edgekit.trainable.lifting import lift
 from edgekit.trainable.weights import TABLES, Place
 from edgekit.training.data import TrainingData
+from edgekit.waist import movement
 from edgekit.waist.tensors import Array
 
 MEASURED = 256
@@ -47,14 +49,26 @@ def prepared(task: Task, data: TrainingData, *, gains: bool = False, folds: bool
         )
     normalized = {"on": True, "off": False, "auto": gains or settings.from_scratch}[settings.normalization]
     if folds and normalized and normalization.places(lifted):
-        fresh = settings.from_scratch
-        return normalization.put_back(lifted, data.some(MEASURED), dropped=dropped, fresh=fresh)
+        shown, fresh = data.some(MEASURED), settings.from_scratch
+        still = not fresh and _is_still(lifted, shown)
+        return normalization.put_back(lifted, shown, dropped=dropped, fresh=fresh, still=still)
     if not dropped:
         return lifted
     made = lift(path, dropped=dropped)
     for new, old in zip(made.weights, lifted.weights, strict=True):
         new.variable.assign(old.variable)
     return made
+
+
+STILL = 1e-4
+"""Outputs that change by no more than this part of their largest value are the same for every sample."""
+
+
+def _is_still(lifted: Lifted, samples: Mapping[str, Array]) -> bool:
+    """Whether no output changes with the samples (`STILL`)."""
+    made = lifted.model(lifted.given(samples), training=False)
+    outputs = [np.asarray(values) for values in (made if isinstance(made, list | tuple) else [made])]
+    return len(outputs[0]) > 1 and not any(movement.varies(values, STILL) for values in outputs)
 
 
 def _last(lifted: Lifted) -> int:

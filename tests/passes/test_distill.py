@@ -61,6 +61,15 @@ def test_another_network_learns_from_feature_maps(teacher: Path, tmp_path: Path)
     assert digits.accuracy(file) > 0.7
 
 
+@pytest.mark.parametrize("gain", [0.003, 0.3])
+def test_a_student_that_lets_no_signal_through_learns_all_the_same(gain: float, teacher: Path, tmp_path: Path) -> None:
+    """As untrained layers in a row do, whose normalizations were folded."""
+    student = digits.network(tmp_path / "student.tflite", gain=gain)
+    asked = Distill(student="student.tflite", epochs=4, rates=1, learning_rate=5e-3)
+    _, file = distilled(tmp_path, student, asked, teacher=teacher)
+    assert digits.accuracy(file) > 0.7
+
+
 @pytest.mark.parametrize("scores", [True, False])
 def test_a_student_with_other_scores_than_its_teacher_is_told(scores: bool, teacher: Path, tmp_path: Path) -> None:
     """Both are compared as logits, and an app would take one for the other."""

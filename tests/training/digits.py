@@ -29,12 +29,12 @@ def digits() -> tuple[Any, Any]:
     return images[order], found.target[order]
 
 
-def network(path: Path, *, softmax: bool = True, width: int = 8) -> Path:
-    """Image [1, 8, 8, 1] → two convolutions, dense → scores [1, 10]."""
+def network(path: Path, *, softmax: bool = True, width: int = 8, gain: float = 1.4) -> Path:
+    """Image [1, 8, 8, 1] → two convolutions of a ``gain``, dense → scores [1, 10]."""
     net = Network()
     x = net.input("image", (1, 8, 8, 1))
     for number, (inputs, outputs, size, stride) in enumerate([(1, width, 8, 1), (width, 2 * width, 4, 2)]):
-        kernel = net.constant(f"kernel{number}", 1.4 * weights(outputs, 3, 3, inputs, seed=number))
+        kernel = net.constant(f"kernel{number}", np.float32(gain) * weights(outputs, 3, 3, inputs, seed=number))
         bias = net.constant(f"bias{number}", np.zeros(outputs, np.float32))
         steps = STEP | {"strideW": stride, "strideH": stride}
         x = net.operator(
