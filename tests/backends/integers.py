@@ -7,19 +7,22 @@ import numpy as np
 
 from edgekit.backends import tflite
 from edgekit.nouns.building import Built
+from edgekit.nouns.model import Precision
 from edgekit.waist import run
 from edgekit.waist.tensors import inputs_to_file, outputs_to_source, sqnr_db
 from tests import networks
 
 
 class Quantized:
-    """An int8 file of a float network, with the samples that it was calibrated on."""
+    """An integer file of a float network, with the samples that it was calibrated on."""
 
-    def __init__(self, waist: Path, samples: dict[str, Any], folder: Path, **fields: Any) -> None:
+    def __init__(
+        self, waist: Path, samples: dict[str, Any], folder: Path, precision: Precision = "int8", **fields: Any
+    ) -> None:
         self.waist, self.samples, self._folder = waist, samples, folder
         self.signature = networks.signature(waist)
         folder.mkdir(exist_ok=True)
-        job = networks.job(waist, "int8", calibration=samples, **fields)
+        job = networks.job(waist, precision, calibration=samples, **fields)
         self.made: Built = tflite.TFLiteBackend().build(job, "model.tflite", folder)
         self.artifact = folder / "model.tflite"
 

@@ -153,6 +153,7 @@ class Attempts:
             "what they add is far larger than what changes": shifted - joined,
             offsets.MAKERS: offsets.makers(self._wiring, made) - shifted - joined,
             offsets.READERS: offsets.readers(self._wiring, read),
+            "integers of 16 bits give a sum the range of what it sums": self._sums(),
             "they clamp a mask": self._ready.floats,
             ASKED_FOR: named.makers(self._graph, self._settings.floats),
         }
@@ -161,6 +162,11 @@ class Attempts:
             plan = plan.keeping(self._graph, operators, reason)
         choices = map(plan.chosen, self._asked() if self._searchable() else ())
         return plan.keeping(self._graph, steep.layers(model, self._graph, choices), steep.STEEP)
+
+    def _sums(self) -> frozenset[int]:
+        """Sums of 16 bits: quantizers give them their operand's scale, which cuts them off."""
+        wide = self._settings.activations == "int16"
+        return frozenset(operator.index for operator in self._graph.operators if wide and operator.name == "SUM")
 
     def _far(self) -> tuple[frozenset[int], frozenset[int]]:
         """Outputs and inputs whose steps would be coarser than what changes."""
