@@ -3,12 +3,13 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edgekit.trainable.operators.table import ROWS
-from edgekit.waist import graph
+from edgekit.waist import edit, graph
 from edgekit.waist.tensors import Array
 
 Place = tuple[int, int]
@@ -80,6 +81,32 @@ def find(tree: Any) -> tuple[WeightTensor, ...]:
         if key in chosen:
             places.setdefault(key, []).append(place)
     return tuple(WeightTensor(tuple(stand), contents[stand[0]], key in kernels) for key, stand in places.items())
+
+
+def apart(path: Path) -> bytes:
+    """The content of a file in which operators share no weight of one value throughout; b"" if none do.
+
+    Converters write one constant for all biases of zeros of one length, and trained so they would stay one. Those that
+    stand beside another shared weight are one all the same (`find`).
+    """
+    tree = graph.load(path)
+    changed = False
+    for part, described in enumerate(graph.describe(tree)):
+        seen: set[int] = set()
+        for operator in described.operators:
+            for slot in ROWS[operator.name].weights if operator.name in ROWS else ():
+                tensor = _at(operator, slot)
+                values = graph.constant(tree, part, tensor) if tensor >= 0 else None
+                if values is None or values.dtype != np.float32 or not values.size or values.min() != values.max():
+                    continue
+                if tensor in seen:
+                    name = f"{described.tensors[tensor].name}_of_{operator.index}"
+                    given = tree.subgraphs[part].operators[operator.index]
+                    given.inputs = [*given.inputs]
+                    given.inputs[slot] = edit.add_constant(tree, name, values, part)
+                    changed = True
+                seen.add(tensor)
+    return graph.pack(tree) if changed else b""
 
 
 def _marked(part: int, described: graph.Graph, contents: Mapping[Place, Array]) -> dict[Place, bool]:

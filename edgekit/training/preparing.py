@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from edgekit.errors import InputError
+from edgekit.host import replacing
 from edgekit.nouns.passing import Task
-from edgekit.trainable import normalization
+from edgekit.trainable import normalization, weights
 from edgekit.trainable.building import floats
 from edgekit.trainable.form import Lifted, Weight
 from edgekit.trainable.lifting import lift
@@ -35,9 +36,10 @@ def prepared(task: Task, data: TrainingData, *, gains: bool = False, folds: bool
         InputError, Unsupported: it cannot be lifted.
     """
     settings, path = task.settings, Path(task.waist)
-    lifted = lift(path)
     if not settings.epochs:
-        return lifted
+        return lift(path)
+    path = _apart(path, Path(task.checkpoints))
+    lifted = lift(path)
     dropped = {_last(lifted): settings.dropout} if settings.dropout else {}
     if settings.from_scratch:
         draw(lifted, task.seed)
@@ -58,6 +60,16 @@ def prepared(task: Task, data: TrainingData, *, gains: bool = False, folds: bool
     for new, old in zip(made.weights, lifted.weights, strict=True):
         new.variable.assign(old.variable)
     return made
+
+
+def _apart(path: Path, folder: Path) -> Path:
+    """A file whose weights are shared by intent alone (`weights.apart`): itself, or a copy in a folder."""
+    content = weights.apart(path)
+    if not content:
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    replacing.write(folder / path.name, content)
+    return folder / path.name
 
 
 STILL = 1e-4
