@@ -107,12 +107,14 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    studies = f"{STUDIES}{os.sep}"
     for item in items:
-        if STUDIES in item.path.parents:
+        if str(item.path).startswith(studies):
             item.add_marker("study")
     # What one process does alone first, then files of slow tests, so that all processes end together.
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    alone = {item.path for item in items if any(files.search(item.path.as_posix()) for files in TOGETHER.values())}
+    paths = {item.path for item in items}
+    alone = {path for path in paths if any(files.search(path.as_posix()) for files in TOGETHER.values())}
     items.sort(key=lambda item: (item.path not in alone, item.path not in slow))
     folder = Path(os.environ.get("EDGEKIT_SHARED", ROOT.parent / "shared"))
     if folder.is_dir():

@@ -208,7 +208,7 @@ def test_a_result_that_does_not_fit_is_not_begun(disk: Disk, warm: Path) -> None
 @pytest.mark.parametrize(
     ("source", "options"),
     [
-        ("tflite", ("-t", "android", "--precision", "float16")),
+        pytest.param("tflite", ("-t", "android", "--precision", "float16"), marks=pytest.mark.study),
         pytest.param("keras", (), marks=pytest.mark.study),
         pytest.param("keras", ("-t", "openvino-cpu"), marks=[pytest.mark.study, pytest.mark.long]),
     ],

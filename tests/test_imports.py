@@ -57,6 +57,7 @@ def test_no_help_page_opens_a_leaf() -> None:
     assert not found & (HEAVY | {"ai_edge_litert", "ai_edge_quantizer"})
 
 
+@pytest.mark.study
 def test_the_keras_worker_loads_no_keras_3_before_a_file_needs_it() -> None:
     """TensorFlow would load it, with pandas and scikit-learn, if it came before what tells it not to: 1.6 s."""
     assert not imported_by("import edgekit.sources.keras") & {"keras", "sklearn", "pandas", "matplotlib"}

@@ -35,7 +35,9 @@ def test_threads_and_a_quiet_end(
     samples = np.random.default_rng(0).random((32, 8, 8, 3), dtype=np.float32)
 
     def one(i: int) -> str:
-        made = edgekit.build(model, "android", calibration=samples, output=tmp_path / f"thread-{i}", seed=i)
+        made = edgekit.build(
+            model, "android", precision="int8", calibration=samples, output=tmp_path / f"thread-{i}", seed=i
+        )
         return made["android"]["int8"].verification.verdict  # type: ignore[union-attr]
 
     before, busy = workers(), threads()  # of other tests in this process

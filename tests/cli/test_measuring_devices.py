@@ -28,8 +28,10 @@ class Desk:
             self.artifact, self.inputs = bench.artifact, bench.inputs
 
 
-KINDS = [pytest.param("adb", marks=pytest.mark.study) if leaf.values == ("adb",) else leaf for leaf in LEAVES]
-"""A study measures a phone through the verbs: `tests/drivers/adb/test_adb_profile.py` does so as well."""
+FAR = {"adb", "ssh"}
+"""Kinds that a study measures through the verbs: tests of their own drivers do most of that as well."""
+
+KINDS = [pytest.param(*leaf.values, marks=pytest.mark.study) if FAR & {*leaf.values} else leaf for leaf in LEAVES]
 
 
 @pytest.fixture(params=KINDS)

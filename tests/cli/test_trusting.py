@@ -135,6 +135,7 @@ OPTIONAL = ("jax", "pandas", "torch", "dill", "cython", "chardet", "litert", "si
 """Libraries that others try to import, and that are not installed here."""
 
 
+@pytest.mark.study
 @pytest.mark.slow
 def test_modules_in_the_current_folder_are_not_taken_for_libraries(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

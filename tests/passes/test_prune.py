@@ -103,7 +103,10 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     "asked",
     [
         Prune(epochs=3, sparsity=0.7, dynamic=True, scope="sensitivity", learning_rate=5e-3),
-        Prune(epochs=3, sparsity=0.5, pattern="2:4", learning_rate=5e-3, normalization="on"),
+        pytest.param(
+            Prune(epochs=3, sparsity=0.5, pattern="2:4", learning_rate=5e-3, normalization="on"),
+            marks=pytest.mark.study,
+        ),
         Prune(epochs=0, sparsity=0.6, pattern="block", scope="layer"),
     ],
 )

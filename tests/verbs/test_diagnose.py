@@ -127,10 +127,10 @@ def rewritten(path: Path, kind: str) -> Path:
 @pytest.mark.parametrize(
     ("kind", "known"),
     [
-        ("turned", True),
+        pytest.param("turned", True, marks=pytest.mark.study),
         ("turned", False),
         ("shuffled", True),
-        ("scaled", False),
+        pytest.param("scaled", False, marks=pytest.mark.study),
         ("prelu", True),
         ("hard swish", False),
     ],

@@ -76,6 +76,7 @@ def test_one_scale_is_enough_with_equalized_weights(apart: Path, tmp_path: Path)
     assert "3 pairs of layers have equalized weights" in notes
 
 
+@pytest.mark.study
 def test_what_comes_closest_on_samples_held_out_stays(apart: Path, tmp_path: Path) -> None:
     level, notes = built(apart, tmp_path, per_channel=False, weights="auto", ranges="minmax")
     assert level > 25

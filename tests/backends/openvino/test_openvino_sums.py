@@ -180,6 +180,7 @@ np.save(sys.argv[2], np.stack([compiled(row)[0] for row in np.load(sys.argv[3])]
 """
 
 
+@pytest.mark.study
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="vpmaddubsw is an instruction of x86")
 def test_without_vnni_a_file_computes_the_same(tmp_path: Path) -> None:
     """OpenVINO's kernels are told to do without; weights of all 8 bits show that they then overflow."""

@@ -40,6 +40,7 @@ def test_equalization_below_caps_serves_files_with_one_scale_for_all_weights(tmp
     assert found["auto"] > found["off"] + 6
 
 
+@pytest.mark.study
 @pytest.mark.shared
 @pytest.mark.slow
 def test_a_trained_network_whose_channels_are_a_hundred_apart(tmp_path: Path, shared: Path) -> None:

@@ -45,11 +45,11 @@ def waist_of(kind: str, path: Path) -> Path:
     ("kind", "precision", "settings"),
     [
         ("classifier", "int8", {}),
-        ("shuffles", "int8", {}),
+        pytest.param("shuffles", "int8", {}, marks=pytest.mark.study),
         ("residual", "int8", {}),
         ("chain", "int8", {"per_channel": False}),
         ("residual", "int16x8", {}),
-        ("chain", "int4", {}),
+        pytest.param("chain", "int4", {}, marks=pytest.mark.study),
         ("chain", "dynamic-int8", {}),
     ],
 )

@@ -97,6 +97,7 @@ def test_sensors_are_sampled_beside_a_block(
     assert len(inside) >= 3
 
 
+@pytest.mark.study
 @pytest.mark.slow
 def test_several_stands_and_blocks_share_a_board(
     driver: Ssh, board: Make, network: tuple[Path, Path], tmp_path: Path

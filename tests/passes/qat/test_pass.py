@@ -436,7 +436,7 @@ def unrolled(path: Path, change: Any, order: tuple[int, ...] = (0, 1, 2)) -> Pat
 
 
 KINDS_OF_COPIES = ("plain", "pruned", "clustered")
-QUICK_COPIES = {("pruned", "int8"), ("clustered", "int4"), ("plain", "int16x8")}
+QUICK_COPIES = {("pruned", "int8"), ("clustered", "int4")}
 
 
 @pytest.mark.parametrize(
