@@ -117,9 +117,8 @@ class _Quantization(NamedTuple):
         return [plain], []
 
     def _ready(self, path: Path, folder: Path, *, by_channel: bool = False) -> Ready:
-        """Of 16 bits all is integers: they hold channels that are apart."""
-        whole = self.settings.full_integer or self.settings.activations == "int16"
-        return ready(path, self.inputs, self.used, self.settings.seed, folder, whole=whole, by_channel=by_channel)
+        ways = {"whole": self.settings.full_integer, "wide": self.settings.activations == "int16"}
+        return ready(path, self.inputs, self.used, self.settings.seed, folder, **ways, by_channel=by_channel)
 
     def _even_weights(self, made: Ready, judge: Judge) -> Quantized | None:
         """The file of the form with even weights, if it is to have one."""

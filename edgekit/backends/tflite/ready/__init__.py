@@ -58,6 +58,7 @@ def ready(
     folder: Path,
     *,
     whole: bool = False,
+    wide: bool = False,
     by_channel: bool = False,
 ) -> Ready:
     """Rewrite a float file for quantization, and look at its activations.
@@ -69,6 +70,7 @@ def ready(
         seed: drives which values are remembered.
         folder: where the rewritten file goes.
         whole: all is to be integers, so that nothing is rewritten to stay float at the outputs.
+        wide: activations have 16 bits.
         by_channel: whether extremes of activations whose channels can be traced are kept for each channel.
 
     Raises:
@@ -89,7 +91,7 @@ def ready(
     seen = observe(made, main, inputs, used.scored, seed, rows=used.rows, by_channel=watched)
     if any(one.masked or one.unbounded for one in seen.activations.values()):
         seen = Observation(seen.activations, _outputs(made, inputs, used.scored))
-    path, seen, floats = _rewritten(made, seen, inputs, used, seed, whole=whole)
+    path, seen, floats = _rewritten(made, seen, inputs, used, seed, part=not whole, wide=wide)
     if trace is not None and path != made:
         trace = tracing.Trace(graph.load(path))
     inner = graph.ints(model.subgraphs[0].inputs)
@@ -109,7 +111,7 @@ def _outputs(made: Path, inputs: dict[str, Array], scored: NDArray[np.int_]) -> 
 
 
 def _rewritten(
-    made: Path, seen: Observation, inputs: dict[str, Array], used: Used, seed: int, *, whole: bool
+    made: Path, seen: Observation, inputs: dict[str, Array], used: Used, seed: int, *, part: bool, wide: bool
 ) -> tuple[Path, Observation, frozenset[int]]:
     """A float file with its masks clamped and its heads parted, what is seen in it, and what must stay float for it.
 
@@ -120,7 +122,7 @@ def _rewritten(
     closest = MASKED_DB
     for levels in range(3):
         model = graph.load(made)
-        parted = 0 if whole else heads.part(model, seen.activations)
+        parted = heads.part(model, seen.activations, wide=wide) if part else 0
         clamped, floats = masks.clamp(model, seen.activations, levels=levels)
         if not clamped and (levels or not parted):
             break

@@ -26,6 +26,9 @@ from edgekit.waist.graph import Operator
 FAR_APART = 32.0
 """Channels that differ by this are apart: three of eight bits are left to the narrowest. Scores of classes do not."""
 
+WIDE = 256.0
+"""By how much the levels of 16 bits are finer than those of 8."""
+
 _CHANNELS = {"CONV_2D": 0, "FULLY_CONNECTED": 0, "DEPTHWISE_CONV_2D": 3}
 """Layers, and the axis of their weights that counts their outputs."""
 
@@ -59,12 +62,13 @@ def watched(main: graph.Graph) -> frozenset[int]:
     return frozenset(tensor for layer in layers for tensor in (layer.inputs[0], layer.outputs[0]))
 
 
-def part(model: Any, activations: Mapping[int, Observed]) -> int:
+def part(model: Any, activations: Mapping[int, Observed], *, wide: bool = False) -> int:
     """Give channels of such layers one range, in place. Tensors keep their indices, operators do not.
 
     Args:
         model: object tree of a float file.
         activations: of it, by tensor index, those `watched` with the extremes of each channel.
+        wide: they will have 16 bits, which hold channels that are further apart.
 
     Returns:
         How many layers were changed.
@@ -76,7 +80,7 @@ def part(model: Any, activations: Mapping[int, Observed]) -> int:
         head = None if layer is None else _head(model, layer, activations)
         if layer is None or head is None:
             continue
-        powers, offsets = _change(head)
+        powers, offsets = _change(head, WIDE if wide else 1.0)
         if (powers != 1).any() or offsets.any():
             made = layer.outputs[0]
             if offsets.any():
@@ -89,31 +93,37 @@ def part(model: Any, activations: Mapping[int, Observed]) -> int:
     return changed
 
 
-def _change(head: _Head) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _change(head: _Head, finer: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The powers of 2 by which channels are divided, and before that the offsets that are taken from them."""
-    offsets = _offsets(head)
-    powers = _powers(head, offsets)
+    offsets = _offsets(head, finer)
+    powers = _powers(head, offsets, finer)
     low, high = np.append(head.seen - offsets, np.zeros((2, 1)), 1)
     if (powers == 1).all() and np.abs(offsets).max() < OFF_CENTRE * (high.max() - low.min()):
         offsets = np.zeros(len(offsets))
-        powers = _powers(head, offsets)
+        powers = _powers(head, offsets, finer)
     return powers, offsets
 
 
-def _powers(head: _Head, offsets: NDArray[np.float64]) -> NDArray[np.float64]:
+def _powers(head: _Head, offsets: NDArray[np.float64], finer: float) -> NDArray[np.float64]:
     expected = np.where(offsets == 0, _expected(head), _reach(head))
     largest = np.maximum(np.abs(head.seen - offsets).max(0), expected)
-    if not (_apart(expected) and _apart(largest)):
+    if not (_apart(expected, finer) and _apart(largest, finer)):
         return np.ones(len(largest))
     least = largest[largest > 0].min()
     found: NDArray[np.float64] = np.exp2(np.floor(np.log2(np.maximum(largest, least) / least)))
     return found
 
 
-def _offsets(head: _Head) -> NDArray[np.float64]:
-    """The middle of each channel that lies `OFF_CENTRE` from 0, in single precision; 0 of all others."""
+def _offsets(head: _Head, finer: float) -> NDArray[np.float64]:
+    """The middle of each channel that lies `OFF_CENTRE` from 0, in single precision; 0 of all others.
+
+    Of levels that are ``finer`` than those of 8 bits one such channel at least must have too few.
+    """
     middle, reach = head.seen.mean(0).astype(np.float32).astype(np.float64), _reach(head)
-    found: NDArray[np.float64] = np.where((reach > 0) & (np.abs(middle) >= OFF_CENTRE * 2 * reach), middle, 0.0)
+    far = (reach > 0) & (np.abs(middle) >= OFF_CENTRE * 2 * reach)
+    if not (far & (np.abs(head.seen).max() >= finer * OFF_CENTRE * 2 * reach)).any():
+        return np.zeros(len(middle))
+    found: NDArray[np.float64] = np.where(far, middle, 0.0)
     return found
 
 
@@ -125,9 +135,9 @@ def _reach(head: _Head) -> NDArray[np.float64]:
     return reach
 
 
-def _apart(sizes: NDArray[np.float64]) -> bool:
+def _apart(sizes: NDArray[np.float64], finer: float) -> bool:
     told = sizes[sizes > 0]
-    return told.size > 1 and bool(told.max() >= FAR_APART * told.min())
+    return told.size > 1 and bool(told.max() >= finer * FAR_APART * told.min())
 
 
 def _layer(wiring: Wiring, output: int) -> Operator | None:
