@@ -86,6 +86,7 @@ def _litert(path: Path, ranges: dict[int, Range], kept: frozenset[int], activati
         quantization.min, quantization.max = [low], [high]
         model.subgraphs[0].tensors[index].quantization = quantization
     add_intermediates(model, ranges)
+    _part(model)
     veil = Veil(model, kept)
     ranged = graph.pack(model)  # named, because the wrapper points into it without holding it
     wrapper = litert_quantizer.CalibrationWrapper(ranged, [], [])
@@ -98,7 +99,39 @@ def _litert(path: Path, ranges: dict[int, Range], kept: frozenset[int], activati
     veil.lift(quantized)
     _quantize_paddings(quantized)
     state.clear(quantized, keeping)
+    _join(quantized)
     return _tidied(quantized, original)
+
+
+def _part(model: Any) -> None:
+    """Give each float constant a buffer of its own, in place.
+
+    LiteRT's quantizer writes the integers of all that lie in one there, one after another: of a bias that the steps of
+    a loop share only those of the last step's scale were left, and of one that is also multiplied, bytes of others.
+    """
+    taken = set[int]()
+    for subgraph in model.subgraphs:
+        for tensor in subgraph.tensors:
+            data = model.buffers[tensor.buffer].data
+            if tensor.type != schema.TensorType.FLOAT32 or data is None or not len(data):
+                continue
+            if tensor.buffer in taken:
+                buffer = schema.BufferT()
+                buffer.data = data
+                model.buffers.append(buffer)
+                tensor.buffer = len(model.buffers) - 1
+            taken.add(tensor.buffer)
+
+
+def _join(model: Any) -> None:
+    """Let constants of one dtype and equal bytes lie in one buffer again, in place."""
+    found: dict[tuple[int, bytes], int] = {}
+    for subgraph in model.subgraphs:
+        for tensor in subgraph.tensors:
+            data = model.buffers[tensor.buffer].data
+            if data is not None and len(data):
+                tensor.buffer = found.setdefault((tensor.type, bytes(data)), tensor.buffer)
+    edit.sweep(model)
 
 
 def _quantize_paddings(model: Any) -> None:
