@@ -26,7 +26,7 @@ def unheeded(settings: Training, labelled: Labelled | None, kinds: Collection[Ki
         "momentum": "" if settings.optimizer in {"sgd", "rmsprop"} else f"{settings.optimizer} has its own",
         "warmup": f"the {settings.schedule} schedule already starts with a rise" if settings.schedule in RISING else "",
         "patience": "" if judged else "no samples are held out",
-        "rates": "" if judged else "no samples are held out, which would tell them apart",
+        "rates": "" if judged or settings.rates == 1 else "no samples are held out, which would tell them apart",
         "temperature": "" if {"classes", "binary"} & set(kinds) else "outputs are compared as values",
     }
     for name, why in idle.items():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from edgekit.errors import InputError
+from edgekit.nouns.recipe import Qat
 from edgekit.nouns.training import Training
 from tests.lazy import Lazy
 
@@ -122,6 +123,7 @@ def test_classes_that_no_scores_have_are_refused(points: Any) -> None:
         ({"patience": 3}, None, {"classes"}, True, set()),
         ({"rates": 4}, None, {"classes"}, False, {"rates"}),
         ({"rates": 4}, None, {"classes"}, True, set()),
+        ({"rates": 1}, None, {"classes"}, False, set()),
         ({"temperature": 2.0}, None, {"values"}, True, {"temperature"}),
         ({"temperature": 2.0}, None, {"values", "binary"}, True, set()),
     ],
@@ -130,6 +132,7 @@ def test_settings_that_change_nothing_are_told(
     settings: Any, labelled: Any, kinds: Any, judged: bool, names: set[str]
 ) -> None:
     given = None if labelled is None else labelling.Labelled(0, shape=(), **labelled)
-    found = list(told.unheeded(Training(**settings), given, kinds, judged=judged))
+    kind = Qat if "rates" in settings else Training  # which tries several unless it is told otherwise
+    found = list(told.unheeded(kind(**settings), given, kinds, judged=judged))
     assert {line.split()[0] for line in found} == names
     assert all("changes nothing: " in line for line in found)
