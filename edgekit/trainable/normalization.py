@@ -57,8 +57,8 @@ def put_back(
         samples: for each input's name in the file ``[N, *shape]``; what they make sets the normalizations.
         dropped: as for `edgekit.trainable.lifting.lift`.
         fresh: for weights that were drawn anew: what they compute is nothing to keep, so that γ = 1 and β = 0.
-        still: the network gives the same for every sample. The same then holds where what a layer makes varies less
-            than the ε that is added to variances: untrained layers in a row, whose own normalizations were folded.
+        still: the network gives the same for every sample. A normalization then begins as new where what a layer
+            makes varies less than the ε that is added to variances: untrained layers in a row, whose own were folded.
 
     Returns:
         A form that computes the same (if not ``fresh``), with the weights that ``lifted`` holds now.
@@ -69,9 +69,11 @@ def put_back(
         new.variable.assign(old.variable)
     for place, (mean, variance) in _moments(lifted, sorted(chosen), samples).items():
         layer = made.normalizations[place]
+        if still and variance.astype(np.float64).mean() < layer.epsilon:
+            continue  # what it will make once the layers before are normalized is not known
         layer.moving_mean.assign(mean)
         layer.moving_variance.assign(variance)
-        if not fresh and not (still and variance.astype(np.float64).mean() < layer.epsilon):
+        if not fresh:
             layer.gamma.assign(_root(layer))
             layer.beta.assign(mean)
     return made

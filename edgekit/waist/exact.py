@@ -83,7 +83,7 @@ class Wiring:
             waiting += self.activations(operator)
 
 
-BOUNDED = frozenset({"LOGISTIC", "SOFTMAX", "LOG_SOFTMAX", "TANH", "L2_NORMALIZATION"})
+BOUNDED = frozenset({"LOGISTIC", "SOFTMAX", "LOG_SOFTMAX", "TANH"})
 """Operators whose results have ends of their own, whatever their operand."""
 
 

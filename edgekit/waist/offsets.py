@@ -17,26 +17,37 @@ MAKERS = "they make an output that lies far from 0 beside what it changes by"
 LEAST_DB = 15.0
 """What steps must leave of what changes: below, verification warns of int8."""
 
-_SCALING = frozenset({"ABS", "CAST", "DIV", "MAXIMUM", "MINIMUM", "MUL", "NEG", "RELU", "RELU_0_TO_1"})
+_SCALING = frozenset({
+    "ABS", "CAST", "DIV", "L2_NORMALIZATION", "MAXIMUM", "MINIMUM", "MUL", "NEG", "RELU", "RELU_0_TO_1",
+})  # fmt: skip
 """Operators whose operand lies as far from 0 as their result."""
 
 
-def is_far(values: Array, last: int = 255) -> bool:
+def is_far(values: Array, last: int = 255, *, widest: float = 0.0) -> bool:
     """Whether integers leave too little of what changes in an activation that lies far from 0.
 
     Args:
         values: what it holds for samples, ``[N, *shape]``.
         last: the highest level of an integer tensor.
+        widest: what the runtime's range of it spans, if it has one of its own.
     """
     variance = far(values)
     if variance is None:
         return False
-    return stepped_db(variance, (max(float(values.max()), 0.0) - min(float(values.min()), 0.0)) / last) < LEAST_DB
+    spanned = max(float(values.max()), 0.0) - min(float(values.min()), 0.0)
+    return stepped_db(variance, max(spanned, widest) / last) < LEAST_DB
 
 
 def outputs(wiring: Wiring, seen: Mapping[int, Array], last: int = 255) -> frozenset[int]:
     """Those of a graph's outputs that are far and have no ends of their own; ``seen`` by tensor index."""
-    return frozenset(t for t in wiring.graph.outputs if t in seen and not bounded(wiring, t) and is_far(seen[t], last))
+    looked_at = [t for t in wiring.graph.outputs if t in seen and not bounded(wiring, t)]
+    return frozenset(t for t in looked_at if is_far(seen[t], last, widest=2.0 if _is_unit(wiring, t) else 0.0))
+
+
+def _is_unit(wiring: Wiring, tensor: int) -> bool:
+    """Whether a tensor holds vectors of length 1, whose integers range over -1..1 in LiteRT, however small they are."""
+    ends = [tensor, *(t for one in wiring.chain([tensor], MOVES) for t in wiring.activations(one))]
+    return any(wiring.producer[end].name == "L2_NORMALIZATION" for end in ends if end in wiring.producer)
 
 
 def inputs(wiring: Wiring, seen: Mapping[int, Array], last: int = 255) -> frozenset[int]:

@@ -43,11 +43,11 @@ def dense(path: Path, bias: Any, *, rows: int = 1, relu: bool = False) -> Path:
     return net.save(path, x)
 
 
-def built(waist: Path, precision: str = "int8") -> tuple[Path, Any]:
+def built(waist: Path, precision: str = "int8", equalization: str = "off") -> tuple[Path, Any]:
     """A file of a network, and the samples that calibrated it."""
     signature = networks.signature(waist)
     given = networks.samples(signature, 40)
-    job = networks.job(waist, precision, calibration=given, settings={"equalization": "off"})
+    job = networks.job(waist, precision, calibration=given, settings={"equalization": equalization})
     OpenVINOBackend().build(job, f"{precision}.xml", waist.parent)
     return waist.parent / f"{precision}.xml", given["source_x"]
 
@@ -153,10 +153,10 @@ def test_a_file_that_one_thread_computes_otherwise_is_refused(tmp_path: Path, mo
     with monkeypatch.context() as patch:
         patch.setattr(biases, "fill", lambda _: None)
         patch.setattr("edgekit.backends.openvino._require_same_in_one_thread", lambda *_: None)
-        path, samples = built(waist)
+        path, samples = built(waist, equalization="auto")
     wanted = outputs(path, samples, WAYS["latency"])
     if sqnr_db(wanted, outputs(path, samples, WAYS["one thread"])) > 20:
         pytest.skip("this host's kernels compute the same in one thread")
     monkeypatch.setattr(biases, "fill", lambda _: None)
     with pytest.raises(Unsupported, match="otherwise in one thread"):
-        built(waist)
+        built(waist, equalization="auto")

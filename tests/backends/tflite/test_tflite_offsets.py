@@ -35,6 +35,12 @@ def moved(net: Network, x: int) -> int:
     return net.operator("RESHAPE", [x, shape], (1, MADE, 1), kind="ReshapeOptions")
 
 
+def unit(net: Network, x: int, far: float) -> int:
+    """Vectors of length 1 that lie close together, as far as those that are made unit lie from 0."""
+    made = dense(net, x, MADE, np.sign(far) * min(abs(far), 100.0))
+    return net.operator("L2_NORMALIZATION", [made], (1, MADE), kind="L2NormOptions")
+
+
 ENDINGS: dict[str, tuple[Ending, set[str]]] = {
     "bias": (lambda net, x, far: dense(net, x, MADE, far), {"ADD"}),
     "sum": (lambda net, x, far: by(net, "ADD", dense(net, x, MADE), far), {"ADD"}),
@@ -42,6 +48,7 @@ ENDINGS: dict[str, tuple[Ending, set[str]]] = {
     "deviation and mean": (lambda net, x, far: by(net, "ADD", by(net, "MUL", dense(net, x, MADE), 2.0), far), {"ADD"}),
     "scaled behind": (lambda net, x, far: by(net, "MUL", dense(net, x, MADE, far), 0.1), {"FULLY_CONNECTED", "MUL"}),
     "moved behind": (lambda net, x, far: moved(net, dense(net, x, MADE, far)), {"FULLY_CONNECTED", "RESHAPE"}),
+    "unit vectors": (unit, {"FULLY_CONNECTED", "L2_NORMALIZATION"}),
     "fused RELU": (lambda net, x, far: dense(net, x, MADE, abs(far), fusedActivationFunction=1), {"ADD"}),
 }
 
