@@ -90,7 +90,11 @@ class Samples:
     @property
     def _measured(self) -> dict[str, Array]:
         """Inputs whose values have a range to be measured; wider integers are indices and lengths."""
-        return {name: v for name, v in self.inputs.items() if v.dtype.kind == "f" or v.dtype.itemsize == 1}
+        return {
+            name: v
+            for name, v in self.inputs.items()
+            if v.dtype.kind == "f" or (v.dtype.kind in "iu" and v.dtype.itemsize == 1)
+        }
 
     @property
     def kept(self) -> Kept:

@@ -17,6 +17,9 @@ from edgekit.trainable.libraries import tf, tf_keras
 from edgekit.trainable.lifting import lift
 from edgekit.waist.tensors import Array
 
+EPSILON = 1e-3
+"""What Keras adds to variances."""
+
 BATCH = 32
 """Samples that are run at once to measure."""
 
@@ -57,19 +60,23 @@ def put_back(
         samples: for each input's name in the file ``[N, *shape]``; what they make sets the normalizations.
         dropped: as for `edgekit.trainable.lifting.lift`.
         fresh: for weights that were drawn anew: what they compute is nothing to keep, so that γ = 1 and β = 0.
-        still: the network gives the same for every sample. A normalization then begins as new where what a layer
-            makes varies less than the ε that is added to variances: untrained layers in a row, whose own were folded.
+        still: the network gives the same for every sample. If its last layer hardly varies either, normalizations begin
+            as new behind all layers that vary less than the ε that is added to variances: untrained ones, whose own
+            normalizations were folded.
 
     Returns:
-        A form that computes the same (if not ``fresh``), with the weights that ``lifted`` holds now.
+        A form that computes the same (if not ``fresh`` or ``still``), with the weights that ``lifted`` holds now.
     """
     chosen = places(lifted)
     made = lift(lifted.path, normalized=chosen, dropped=dropped)
     for new, old in zip(made.weights, lifted.weights, strict=True):
         new.variable.assign(old.variable)
-    for place, (mean, variance) in _moments(lifted, sorted(chosen), samples).items():
+    moments = _moments(lifted, sorted(chosen), samples)
+    faint = {place for place, (_, spread) in moments.items() if float(spread.astype(np.float64).mean()) < EPSILON}
+    still = still and max(moments) in faint
+    for place, (mean, variance) in moments.items():
         layer = made.normalizations[place]
-        if still and variance.astype(np.float64).mean() < layer.epsilon:
+        if still and place in faint:
             continue  # what it will make once the layers before are normalized is not known
         layer.moving_mean.assign(mean)
         layer.moving_variance.assign(variance)

@@ -84,10 +84,10 @@ def find(tree: Any) -> tuple[WeightTensor, ...]:
 
 
 def apart(path: Path) -> bytes:
-    """The content of a file in which operators share no weight of one value throughout; b"" if none do.
+    """The content of a file in which operators share no bias of one value throughout; b"" if none do.
 
     Converters write one constant for all biases of zeros of one length, and trained so they would stay one. Those that
-    stand beside another shared weight are one all the same (`find`).
+    stand beside another shared weight are one all the same (`find`). Kernels and slopes are shared by intent.
     """
     tree = graph.load(path)
     changed = False
@@ -98,6 +98,8 @@ def apart(path: Path) -> bytes:
                 tensor = _at(operator, slot)
                 values = graph.constant(tree, part, tensor) if tensor >= 0 else None
                 if values is None or values.dtype != np.float32 or not values.size or values.min() != values.max():
+                    continue
+                if _is_kernel(operator.name, slot, values) or operator.name == "PRELU":
                     continue
                 if tensor in seen:
                     name = f"{described.tensors[tensor].name}_of_{operator.index}"

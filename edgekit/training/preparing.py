@@ -78,9 +78,13 @@ STILL = 1e-4
 
 def _is_still(lifted: Lifted, samples: Mapping[str, Array]) -> bool:
     """Whether no output changes with the samples (`STILL`)."""
-    made = lifted.model(lifted.given(samples), training=False)
-    outputs = [np.asarray(values) for values in (made if isinstance(made, list | tuple) else [made])]
-    return len(outputs[0]) > 1 and not any(movement.varies(values, STILL) for values in outputs)
+    given, rows = lifted.given(samples), list[list[Array]]()
+    for start in range(0, len(given[0]), normalization.BATCH):
+        made = lifted.model([values[start : start + normalization.BATCH] for values in given], training=False)
+        rows.append([np.asarray(values) for values in (made if isinstance(made, list | tuple) else [made])])
+        if any(movement.varies(np.concatenate(values), STILL) for values in zip(*rows, strict=True)):
+            return False
+    return len(given[0]) > 1
 
 
 def _last(lifted: Lifted) -> int:

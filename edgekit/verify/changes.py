@@ -28,15 +28,16 @@ def about(case: Case, found: Agreement, expected: Array, got: Array, *, shown: b
         got: the file's.
         shown: a task metric shows that the network is of use all the same.
     """
-    told = None if found.identical else _steps(case, found.output, expected, got)
-    if told is not None:
-        yield told
-        return
     moved = None if found.identical else movement.moved(expected, got)
     alike = found.top1_agreement is not None and found.top1_agreement >= MOST_ALIKE
     if moved is None or (alike and _chooses(case, found, expected, got)):
         return
     little = moved.share <= movement.LEAST
+    if little and moved.sqnr_db < movement.FOLLOWS_DB and not case.moving():
+        return
+    if little and (told := _steps(case, found.output, expected, got, moved.sqnr_db)):
+        yield "fail" if moved.sqnr_db < FLOOR_DB and not shown else "warn", told
+        return
     if moved.sqnr_db < FLOOR_DB and (not little or expected[0].size <= MEASURES):
         of = f" ({moved.share:.1g} of its energy)" if little else ""
         lost = f"what changes from sample to sample in output {found.output}{of} is lost"
@@ -47,20 +48,20 @@ def about(case: Case, found: Agreement, expected: Array, got: Array, *, shown: b
         yield "warn", f"{share}: SQNR {found.varying_sqnr_db:.1f} dB of what changes from sample to sample"
 
 
-def _steps(case: Case, output: str, expected: Array, got: Array) -> tuple[Verdict, str] | None:
-    """What is to be said of integers with steps as wide as what changes in an output that lies far from 0."""
-    if (variance := movement.far(expected)) is None:
-        return None
-    made = case.made.get(output)
-    if made.bounded if made else bool((np.abs(expected) <= 1).all()):
-        return None
+def _steps(case: Case, output: str, expected: Array, got: Array, left_db: float) -> str:
+    """What is to be said of an output far from 0 of which little is left, for its steps are as wide as what changes.
+
+    What else loses that little, such as a layer in front, need not matter: it is a hundredth of the output's energy.
+    """
+    made, variance = case.made.get(output), movement.far(expected)
+    bounded = made.bounded if made else bool((np.abs(expected) <= 1).all())
+    if variance is None or bounded or left_db >= movement.FOLLOWS_DB:
+        return ""
     width = movement.step(got)
-    left_db = movement.stepped_db(variance, width)
-    if left_db >= movement.FOLLOWS_DB or not case.moving():
-        return None
-    told = f"output {output} has steps of {width:.3g}, which leave {left_db:.1f} dB of what changes between samples"
+    if width and movement.stepped_db(variance, width) >= movement.FOLLOWS_DB:
+        return ""
     helps = f"; choose {' or '.join(case.wider)}" if case.wider else ""
-    return "fail" if left_db < FLOOR_DB else "warn", told + helps
+    return f"output {output} has steps of {width:.3g}: {left_db:.1f} dB of what changes between samples are left{helps}"
 
 
 def _chooses(case: Case, found: Agreement, expected: Array, got: Array) -> bool:

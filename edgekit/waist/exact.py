@@ -83,7 +83,7 @@ class Wiring:
             waiting += self.activations(operator)
 
 
-BOUNDED = frozenset({"LOGISTIC", "SOFTMAX", "LOG_SOFTMAX", "TANH"})
+BOUNDED = frozenset({"LOGISTIC", "SOFTMAX", "TANH"})
 """Operators whose results have ends of their own, whatever their operand."""
 
 
@@ -92,7 +92,8 @@ def bounded(wiring: Wiring, tensor: int) -> bool:
     maker = wiring.producer.get(tensor)
     if maker is None or maker.name not in MOVES:
         return maker is not None and maker.name in BOUNDED
-    return all(bounded(wiring, operand) for operand in wiring.activations(maker))
+    floats = [t for t in maker.inputs if t >= 0 and wiring.graph.tensors[t].dtype == "float32"]
+    return bool(floats) and all(bounded(wiring, operand) for operand in floats)
 
 
 def index_arithmetic(wiring: Wiring) -> frozenset[int]:

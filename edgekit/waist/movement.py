@@ -91,14 +91,16 @@ def step(values: Array) -> float:
 
 
 def moves(values: Array) -> bool:
-    """Whether an input ``[N, *shape]`` changes from sample to sample by more than `LEAST` of what its values differ by.
+    """Whether a channel of an input ``[N, *shape]``, its last axis, changes by more than `LEAST` of what it differs by.
 
-    That of a film which stands still hardly does.
+    That of a film which stands still hardly does from sample to sample. Sensors beside each other are channels.
     """
     if len(values) < FEWEST:
         return False
     shown = np.nan_to_num(values[evenly(len(values), LOOKED_AT)].astype(np.float64), posinf=0.0, neginf=0.0)
-    return bool(np.square(shown - shown.mean(0)).sum() > LEAST * np.square(shown - shown.mean()).sum())
+    shown = shown.reshape(len(shown), -1, shown.shape[-1] if shown.ndim > 2 else 1)
+    changes, differs = (np.square(shown - shown.mean(over)).sum((0, 1)) for over in (0, (0, 1)))
+    return bool((changes > LEAST * differs).any())
 
 
 def _places(

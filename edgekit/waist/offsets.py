@@ -15,7 +15,10 @@ MAKERS = "they make an output that lies far from 0 beside what it changes by"
 """Why operators stay float."""
 
 LEAST_DB = 15.0
-"""What steps must leave of what changes: below, verification warns of int8."""
+"""What steps must leave of what changes; verification warns below 10."""
+
+BYTE = 255
+"""The highest level of integers of 8 bits."""
 
 _SCALING = frozenset({
     "ABS", "CAST", "DIV", "L2_NORMALIZATION", "MAXIMUM", "MINIMUM", "MUL", "NEG", "RELU", "RELU_0_TO_1",
@@ -23,7 +26,7 @@ _SCALING = frozenset({
 """Operators whose operand lies as far from 0 as their result."""
 
 
-def is_far(values: Array, last: int = 255, *, widest: float = 0.0) -> bool:
+def is_far(values: Array, last: int = BYTE, *, widest: float = 0.0) -> bool:
     """Whether integers leave too little of what changes in an activation that lies far from 0.
 
     Args:
@@ -34,11 +37,12 @@ def is_far(values: Array, last: int = 255, *, widest: float = 0.0) -> bool:
     variance = far(values)
     if variance is None:
         return False
-    spanned = max(float(values.max()), 0.0) - min(float(values.min()), 0.0)
+    low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
+    spanned = high - low if last == BYTE else 2 * max(high, -low)  # integers of 16 bits lie around 0
     return stepped_db(variance, max(spanned, widest) / last) < LEAST_DB
 
 
-def outputs(wiring: Wiring, seen: Mapping[int, Array], last: int = 255) -> frozenset[int]:
+def outputs(wiring: Wiring, seen: Mapping[int, Array], last: int = BYTE) -> frozenset[int]:
     """Those of a graph's outputs that are far and have no ends of their own; ``seen`` by tensor index."""
     looked_at = [t for t in wiring.graph.outputs if t in seen and not bounded(wiring, t)]
     return frozenset(t for t in looked_at if is_far(seen[t], last, widest=2.0 if _is_unit(wiring, t) else 0.0))
@@ -50,7 +54,7 @@ def _is_unit(wiring: Wiring, tensor: int) -> bool:
     return any(wiring.producer[end].name == "L2_NORMALIZATION" for end in ends if end in wiring.producer)
 
 
-def inputs(wiring: Wiring, seen: Mapping[int, Array], last: int = 255) -> frozenset[int]:
+def inputs(wiring: Wiring, seen: Mapping[int, Array], last: int = BYTE) -> frozenset[int]:
     """Those of a graph's inputs that are far, on samples that change."""
     return frozenset(t for t in wiring.graph.inputs if t in seen and moves(seen[t]) and is_far(seen[t], last))
 

@@ -62,6 +62,15 @@ def test_a_bias_of_several_values_is_shared_by_intent(tmp_path: Path) -> None:
     assert not weights.apart(in_a_row(tmp_path / "net.tflite", np.arange(8, dtype=np.float32)))
 
 
+def test_slopes_of_one_value_are_shared_by_intent(tmp_path: Path) -> None:
+    """PyTorch's PReLU begins with 0.25, and one module may be used twice."""
+    net = networks.Network()
+    x, slope = net.input("x", (1, 4, 4, 8)), net.constant("slope", np.full((1, 1, 8), 0.25, np.float32))
+    for _ in range(2):
+        x = net.operator("PRELU", [x, slope], (1, 4, 4, 8))
+    assert not weights.apart(net.save(tmp_path / "net.tflite", x))
+
+
 def test_training_moves_each_layers_bias_in_its_own_way(tmp_path: Path) -> None:
     path, out = in_a_row(tmp_path / "net.tflite", FILLED[0]), tmp_path / "out"
     out.mkdir()

@@ -507,7 +507,7 @@ def test_steps_as_wide_as_what_changes_are_no_pass(offset: float, width: float, 
     assert found.verdict == verdict
     assert found.sqnr_db is not None
     assert found.sqnr_db > 45
-    assert (f"steps of {width:.2g}" in found.reason) == (verdict != "pass")
+    assert (f"steps of {width:.2g}:" in found.reason) == (verdict != "pass")
     still = judged(expected, rounded, moving=lambda: False).verification
     assert still.verdict != "fail"
     assert "steps of" not in still.reason
@@ -520,3 +520,26 @@ def test_a_probability_that_hardly_changes_has_no_steps_that_are_too_wide(made: 
     case = verify.Case(precision="int8", origin="data", made=made)
     found = verify.judge(case, {"y": expected}, {"y": rounded}).verification
     assert ("steps of" in found.reason) == lost
+
+
+@pytest.mark.parametrize("kind", ["clipped", "spot", "two values"])
+def test_few_values_of_the_source_are_no_steps_of_the_file(kind: str) -> None:
+    """The least difference between values that occur is not the file's step: what changes is there."""
+    if kind == "clipped":
+        expected = np.full((16, 1, 1), 100.0)
+        expected[3] = 90
+    elif kind == "spot":
+        expected = np.full((16, 1, 64), 300.0)
+        expected[np.arange(16), 0, np.arange(16)] = 240
+    else:
+        expected = 2019 + 2.0 * RNG.integers(0, 2, (40, 1, 1))
+    rounded = expected + 0.05 * (expected != expected.max())
+    assert judged(expected.astype(np.float32), rounded.astype(np.float32)).verification.verdict == "pass"
+
+
+def test_a_metric_that_holds_shows_that_steps_do_no_harm() -> None:
+    expected = (300 + np.linspace(-2, 2, 40)[:, None, None]).astype(np.float32)
+    rounded = (np.round(expected / 4) * 4).astype(np.float32)
+    held = TaskMetric(name="top1", source=0.9, artifact=0.9, drop=0.0, samples=40, chance=0.1)
+    assert judged(expected, rounded).verification.verdict == "fail"
+    assert judged(expected, rounded, trained=True, measured=held).verification.verdict == "warn"

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from edgekit.waist import movement
 from edgekit.waist.movement import varying_sqnr_db
-from edgekit.waist.tensors import IDENTICAL_DB, sqnr_db
+from edgekit.waist.tensors import IDENTICAL_DB, Array, sqnr_db
 
 RNG = np.random.default_rng(0)
 MOVING = RNG.normal(size=(20, 3, 4)).astype(np.float32)
@@ -41,3 +41,23 @@ def test_samples_that_are_not_finite_are_left_out(block: int, monkeypatch: pytes
     broken[0, 1, 1], broken[1] = np.nan, np.inf
     monkeypatch.setattr(movement, "BLOCK", block)
     assert varying_sqnr_db(broken, noisy) == pytest.approx(wanted)
+
+
+SENSORS = np.float32([101_325, 293, 0.5]) + np.float32([200, 5, 0.2]) * RNG.normal(size=(16, 1, 3)).astype(np.float32)
+PICTURE = RNG.uniform(0, 255, (1, 1, 8, 8, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        (SENSORS, True),
+        (SENSORS[..., 0], True),
+        (np.repeat(PICTURE, 16, 0) + RNG.normal(size=(16, 1, 8, 8, 3)).astype(np.float32), False),
+        (RNG.uniform(0, 255, (16, 1, 8, 8, 3)), True),
+        (np.ones((16, 1, 4)), False),
+        (SENSORS[:7], False),
+    ],
+    ids=["sensors", "one sensor", "a film", "pictures", "ones", "few"],
+)
+def test_inputs_move_unless_they_are_a_film_that_stands_still(values: Array, wanted: bool) -> None:
+    assert movement.moves(values) == wanted

@@ -21,7 +21,7 @@ from edgekit.backends.tflite.engines import ENGINES, FAILURES
 from edgekit.backends.tflite.judge import Candidate, Judge, best, worth_keeping
 from edgekit.backends.tflite.plan import QuantizationPlan, QuantizationSettings
 from edgekit.backends.tflite.ranges import METHODS, Range, choose, saturated
-from edgekit.backends.tflite.ready import Ready, parts, scales, steep
+from edgekit.backends.tflite.ready import Ready, heads, parts, scales, steep
 from edgekit.backends.tflite.ready.aliases import Aliases
 from edgekit.errors import EndlessError, Unsupported, first_line
 from edgekit.host import events
@@ -140,15 +140,15 @@ class Attempts:
     def _first(self) -> QuantizationPlan:
         """The network as it is, with what stays float whatever comes out."""
         model = graph.load(self._ready.path)
-        joined = parts.joins(model, self._wiring, self._ranges("minmax"), whole=self._settings.full_integer)
-        whole = self._settings.full_integer
-        shifted = frozenset[int]() if whole else parts.shifts(model, self._wiring, self._ranges("minmax"))
+        whole, finer = self._settings.full_integer, heads.WIDE if self._settings.activations == "int16" else 1.0
+        joined = parts.joins(model, self._wiring, self._ranges("minmax"), whole=whole)
+        shifted = frozenset[int]() if whole else parts.shifts(model, self._wiring, self._ranges("minmax"), finer)
         made, read = (frozenset[int](), frozenset[int]()) if whole else self._far()
         self._judge.parts = self._parts(model, joined)
         self._judge.far = frozenset(self._graph.tensors[tensor].name for tensor in made)
         sets = {
             "whole numbers are computed from them": exact.index_arithmetic(self._wiring),
-            GUARDS: exact.guarded(self._wiring, GUARDED - {"SQRT"} if self._settings.full_integer else GUARDED),
+            GUARDS: exact.guarded(self._wiring, GUARDED - {"SQRT"} if whole else GUARDED),
             "they join outputs of different ranges": joined,
             "what they add is far larger than what changes": shifted - joined,
             offsets.MAKERS: offsets.makers(self._wiring, made) - shifted - joined,
@@ -165,7 +165,7 @@ class Attempts:
 
     def _sums(self) -> frozenset[int]:
         """Sums of 16 bits: quantizers give them their operand's scale, which cuts them off."""
-        wide = self._settings.activations == "int16"
+        wide = self._settings.activations == "int16" and not self._settings.full_integer
         return frozenset(operator.index for operator in self._graph.operators if wide and operator.name == "SUM")
 
     def _far(self) -> tuple[frozenset[int], frozenset[int]]:

@@ -131,12 +131,12 @@ def _checked(found: Recipe, place: str) -> Recipe:
                 place=place,
                 fix=f"put {after} before {before}",
             )
-    for place_, one in enumerate(found.passes):
-        if place_ and isinstance(one, Distill) and one.student is not None:
+    for at, one in enumerate(found.passes):
+        if at and isinstance(one, Distill) and one.student is not None:
             raise InputError(
-                f"distill trains a network of its own, {one.student}, and what {names[place_ - 1]} made would be lost.",
+                f"distill trains a network of its own, {one.student}, and what {names[at - 1]} made would be lost.",
                 place=place,
-                fix=f"put it first, or leave out {' and '.join(dict.fromkeys(names[:place_]))}",
+                fix=f"put it first, or leave out {' and '.join(dict.fromkeys(names[:at]))}",
             )
     if names.count("qat") > 1:
         raise InputError("qat stands in it twice.", place=place, fix="leave out the first")

@@ -154,9 +154,9 @@ class Floats:
     mask: Any = None
 
     @classmethod
-    def of(cls, values: Array, name: str) -> "Floats":
-        """Weights of the file; ``name`` is that of the variable."""
-        if np.squeeze(values).ndim < 2:  # biases of zeros were not pruned
+    def of(cls, values: Array, name: str, *, kernel: bool) -> "Floats":
+        """Weights of the file, those of a ``kernel`` or others; ``name`` is that of the variable."""
+        if not kernel:  # biases of zeros were not pruned
             return cls(tf.Variable(values, name=name))
         mask = tf.constant((values != 0).astype(np.float32)) if pruned(values) else None
         if (found := clusters(values)) is None:

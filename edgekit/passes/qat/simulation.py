@@ -187,7 +187,8 @@ class Simulation:
                 made = self.kernels.get(first) or Kernel.of(integers, TensorGrid.of(described), real.get(tensor), name)
                 self.kernels[tensor] = made
             elif kind == "float":
-                self.floats[tensor] = self.floats.get(first) or Floats.of(integers, name)
+                rows = tensor in real or np.squeeze(integers).ndim > 1
+                self.floats[tensor] = self.floats.get(first) or Floats.of(integers, name, kernel=rows)
             elif tensor in self._factors:
                 self.biases[tensor] = self._bias(tensor, integers, name, self.biases.get(first))
 

@@ -141,8 +141,8 @@ def _rounded(weights: Floats, taken_up: Floats, scale: Floats, top: int) -> Floa
         end = min(start + BLOCK, taps)
         wanted = weights[..., start:end] + lost[..., :start] @ taken_up[:, :start, start:end]
         for j in range(start, end):
-            nearest_ = np.clip(np.rint(wanted[..., j - start] / scale), -top, top)
-            levels[..., j] = np.where(pruned[..., j], 0, nearest_)
+            rounded = np.clip(np.rint(wanted[..., j - start] / scale), -top, top)
+            levels[..., j] = np.where(pruned[..., j], 0, rounded)
             lost[..., j] = weights[..., j] - levels[..., j] * scale
             wanted[..., j - start + 1 :] += lost[..., j, None] * taken_up[:, None, j, j + 1 : end]
     return levels
