@@ -364,13 +364,19 @@ def another(session: Session, path: Path, subject: Subject, role: Literal["teach
 def _opened(session: Session, path: Path, source: OpenedNetwork) -> OpenedNetwork:
     """Another network, read as the source is: with its classes and, where sizes are open, with its sizes.
 
+    Code in its file does not run, though that in the source's may: a project's file may name a network from elsewhere.
+
     Raises:
-        InputError: it cannot be read, or has open sizes and other names for its inputs.
+        InputError: it cannot be read, holds code, or has open sizes and other names for its inputs.
     """
-    said = SourceOptions(custom_objects=source.options.custom_objects, allow_unsafe=source.options.allow_unsafe)
+    said = SourceOptions(custom_objects=source.options.custom_objects)
     try:
         return reading.open_network(session, path, said)
     except InputError as error:
+        if "--allow-unsafe" in error.fix:
+            told = f"edgekit build {path} -t android --precision float32 --allow-unsafe"
+            fix = f"if you trust it, make it a file that holds no code, and name that: {told}"
+            raise InputError(error.problem, place=error.place, fix=fix) from error
         sizes = {spec.source_name: spec.source_shape for spec in source.model.signature.inputs}
         try:
             return reading.open_network(session, path, msgspec.structs.replace(said, shapes=sizes))

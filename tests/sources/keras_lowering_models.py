@@ -127,7 +127,7 @@ def main() -> None:
     for name, layer in {**cells, "bidirectional": both}.items():
         applied(layer, (6, 3)).export(FOLDER / f"open_{name}", verbose=False)
     x = tf_keras.Input((5, 2))
-    tf_keras.Model(x, tf_keras.layers.GRU(4)(x)).save(FOLDER / "open_old_gru", save_format="tf", save_traces=False)
+    tf_keras.Model(x, tf_keras.layers.GRU(4)(x)).save(FOLDER / "open_old_gru", save_format="tf")
 
 
 main()

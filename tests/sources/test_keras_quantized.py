@@ -190,7 +190,7 @@ def test_attributes_that_no_toolkit_writes_are_refused(
     saved: Callable[[str], Path], attributes: Any, tmp_path: Path
 ) -> None:
     path = tmp_path / "hostile.h5"
-    path.write_bytes(saved("two inputs").read_bytes())
+    path.write_bytes(saved("vectors").read_bytes())
     with h5py.File(path, "r+") as file:
         config = json.loads(file.attrs["model_config"])
         config["config"]["layers"][2]["config"]["quantize_config"]["config"]["weight_attrs"] = attributes

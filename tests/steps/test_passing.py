@@ -41,7 +41,7 @@ def test_a_table_is_no_other_input_of_a_pass(name: str, tmp_path: Path, monkeypa
 
 
 def test_another_network_is_read_as_the_source_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With its classes and what it may do; with its sizes, where the other leaves some open."""
+    """With its classes; with its sizes, where the other leaves some open. What its file may run is its own affair."""
     said = SourceOptions(custom_objects="own:classes", allow_unsafe=True, constants={"x": (1,)}, outputs=("y",))
     image = TensorSpec(
         name="x",
@@ -64,11 +64,23 @@ def test_another_network_is_read_as_the_source_is(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(passing.reading, "open_network", read)
     for name in ("fixed", "open"):
         assert passing._opened(cast("Any", None), Path(name), cast("Any", source)) == "opened"
-    own = SourceOptions(custom_objects="own:classes", allow_unsafe=True)
+    own = SourceOptions(custom_objects="own:classes")
     assert opened == [
         own,
         own,
-        SourceOptions(custom_objects="own:classes", allow_unsafe=True, shapes={"x": (1, 3, 8, 8)}),
+        SourceOptions(custom_objects="own:classes", shapes={"x": (1, 3, 8, 8)}),
     ]
     with pytest.raises(InputError, match="4"):
         passing._opened(cast("Any", None), Path("broken"), cast("Any", source))
+
+
+def test_code_in_a_teacher_is_not_run_by_a_word_for_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(_session: Any, path: Path, options: SourceOptions) -> str:
+        assert not options.allow_unsafe
+        raise InputError("It holds a Lambda.", place=str(path), fix="if you trust this file: --allow-unsafe")
+
+    monkeypatch.setattr(passing.reading, "open_network", read)
+    source = SimpleNamespace(options=SourceOptions(allow_unsafe=True))
+    with pytest.raises(InputError) as found:
+        passing._opened(cast("Any", None), Path("t.keras"), cast("Any", source))
+    assert found.value.fix.endswith("edgekit build t.keras -t android --precision float32 --allow-unsafe")

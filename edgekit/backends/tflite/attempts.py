@@ -21,7 +21,7 @@ from edgekit.backends.tflite.engines import ENGINES, FAILURES
 from edgekit.backends.tflite.judge import Candidate, Judge, best, worth_keeping
 from edgekit.backends.tflite.plan import QuantizationPlan, QuantizationSettings
 from edgekit.backends.tflite.ranges import METHODS, Range, choose, saturated
-from edgekit.backends.tflite.ready import Ready, heads, parts, scales, steep
+from edgekit.backends.tflite.ready import Ready, parts, scales, steep
 from edgekit.backends.tflite.ready.aliases import Aliases
 from edgekit.errors import EndlessError, Unsupported, first_line
 from edgekit.host import events
@@ -140,9 +140,9 @@ class Attempts:
     def _first(self) -> QuantizationPlan:
         """The network as it is, with what stays float whatever comes out."""
         model = graph.load(self._ready.path)
-        whole, finer = self._settings.full_integer, heads.WIDE if self._settings.activations == "int16" else 1.0
+        whole = self._settings.full_integer
         joined = parts.joins(model, self._wiring, self._ranges("minmax"), whole=whole)
-        shifted = frozenset[int]() if whole else parts.shifts(model, self._wiring, self._ranges("minmax"), finer)
+        shifted = frozenset[int]() if whole else parts.shifts(model, self._wiring, self._ranges("minmax"))
         made, read = (frozenset[int](), frozenset[int]()) if whole else self._far()
         self._judge.parts = self._parts(model, joined)
         self._judge.far = frozenset(self._graph.tensors[tensor].name for tensor in made)

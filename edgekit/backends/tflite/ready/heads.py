@@ -29,6 +29,9 @@ FAR_APART = 32.0
 WIDE = 256.0
 """By how much the levels of 16 bits are finer than those of 8."""
 
+LEAST_REACH = 1e-5
+"""What a channel must reach beside its middle: less is next to float32's own rounding, as of weights that decayed."""
+
 _CHANNELS = {"CONV_2D": 0, "FULLY_CONNECTED": 0, "DEPTHWISE_CONV_2D": 3}
 """Layers, and the axis of their weights that counts their outputs."""
 
@@ -120,7 +123,7 @@ def _offsets(head: _Head, finer: float) -> NDArray[np.float64]:
     Of levels that are ``finer`` than those of 8 bits one such channel at least must have too few.
     """
     middle, reach = head.seen.mean(0).astype(np.float32).astype(np.float64), _reach(head)
-    far = (reach > 0) & (np.abs(middle) >= OFF_CENTRE * 2 * reach)
+    far = (reach > LEAST_REACH * np.abs(middle)) & (np.abs(middle) >= OFF_CENTRE * 2 * reach)
     if not (far & (np.abs(head.seen).max() >= finer * OFF_CENTRE * 2 * reach)).any():
         return np.zeros(len(middle))
     found: NDArray[np.float64] = np.where(far, middle, 0.0)

@@ -62,23 +62,22 @@ def joins(model: Any, wiring: Wiring, ranges: dict[int, Range], *, whole: bool =
     return frozenset(found)
 
 
-def shifts(model: Any, wiring: Wiring, ranges: dict[int, Range], finer: float = 1.0) -> frozenset[int]:
+def shifts(model: Any, wiring: Wiring, ranges: dict[int, Range]) -> frozenset[int]:
     """What adds an offset that is `OFF_CENTRE` to what varies in an output, and what leads from there to the output.
 
-    The range of integers holds 0: of a pressure of 101,325 ± 200 Pa one level would be 400 Pa. Of levels that are
-    ``finer`` than those of 8 bits the offset must be as much larger.
+    The range of integers holds 0: of a pressure of 101,325 ± 200 Pa one level would be 400 Pa.
     """
     found: set[int] = set()
     for output in wiring.graph.outputs:
         tail = list(wiring.chain([output], MOVES | ELEMENTWISE))
         inside = {operator.index for operator in tail}
         for operator in tail:
-            if _shifts(model, operator, ranges, finer * OFF_CENTRE):
+            if _shifts(model, operator, ranges):
                 found |= _between(wiring, operator, inside)
     return frozenset(found)
 
 
-def _shifts(model: Any, operator: Operator, ranges: dict[int, Range], times: float) -> bool:
+def _shifts(model: Any, operator: Operator, ranges: dict[int, Range]) -> bool:
     if operator.name not in {"ADD", "SUB"}:
         return False
     constants = [(tensor, graph.constant(model, 0, tensor)) for tensor in operator.inputs]
@@ -86,7 +85,9 @@ def _shifts(model: Any, operator: Operator, ranges: dict[int, Range], times: flo
     widths = [
         ranges[tensor][1] - ranges[tensor][0] for tensor, values in constants if tensor in ranges and values is None
     ]
-    return len(offsets) == len(widths) == 1 and bool(np.isfinite(offsets[0]) and offsets[0] >= times * widths[0] > 0)
+    return len(offsets) == len(widths) == 1 and bool(
+        np.isfinite(offsets[0]) and offsets[0] >= OFF_CENTRE * widths[0] > 0
+    )
 
 
 def _scaled_axis(model: Any, wiring: Wiring, operator: Operator) -> int | None:
