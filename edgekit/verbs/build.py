@@ -19,7 +19,7 @@ from edgekit.nouns.model import FLOATS, Waist
 from edgekit.nouns.recipe import PassReport, Qat
 from edgekit.nouns.results import Plan, Result
 from edgekit.nouns.target import Target, Variant
-from edgekit.steps import artifact, bundling, conversion, data, ladder, optimization, passing, reading, speed
+from edgekit.steps import artifact, bundling, conversion, data, ladder, optimization, passing, reading, speed, teaching
 from edgekit.steps import metric as metrics
 from edgekit.steps.bundling import BundleOf
 from edgekit.steps.conversion import Subject
@@ -166,7 +166,7 @@ def _prepare(session: Session, project: Project, model: Path, planned: Plan, in_
     metric = None if named is None else metrics.wanted(session, named, loaded.description)
     prepared = data.prepare(session, project, subject, loaded, metric)
     search = ladder.search(planned.recipe, started)
-    return _Prepared(planned, subject, prepared, search, passing.teacher(session, project, subject))
+    return _Prepared(planned, subject, prepared, search, teaching.teacher(session, project, subject))
 
 
 def _tell_of_unused(session: Session, project: Project, planned: Plan) -> None:

@@ -11,7 +11,7 @@ from edgekit.errors import InputError
 from edgekit.host.replacing import check_place, replacing
 from edgekit.nouns.recipe import PassReport
 from edgekit.nouns.target import BuildOptions
-from edgekit.steps import conversion, data, passing, reading
+from edgekit.steps import conversion, data, passing, reading, teaching
 from edgekit.steps import metric as metrics
 from edgekit.steps.conversion import Subject
 from edgekit.verbs.build import NAMED, InMemory
@@ -69,7 +69,7 @@ def _trained(
     wanted = recipe(project)
     if not wanted.passes or loaded.training is None:
         return passing.Stage(subject, passing.weighed(session, subject, prepared.evidence))
-    teacher = passing.teacher(session, project, subject)
+    teacher = teaching.teacher(session, project, subject)
     course = passing.Course(loaded.training.every, teacher, prepared, seed=project.seed)
     return passing.through(session, subject, wanted.passes, course)
 
