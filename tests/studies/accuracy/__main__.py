@@ -88,7 +88,8 @@ def main() -> None:
     parser.add_argument("part", nargs="?", default="")
     parser.add_argument("--again", metavar="WAY")
     parser.add_argument("--runtime", choices=tuple(WAYS), help="only files for it")
-    parser.add_argument("--way", nargs="*", default=[], metavar="PART", help="only ways whose names hold one of these")
+    words = {"nargs": "*", "action": "extend", "default": [], "metavar": "PART"}
+    parser.add_argument("--way", help="only ways whose names hold one of these", **words)
     parser.add_argument("--page", action="store_true")
     given = parser.parse_args()
     runtimes = tuple(WAYS) if given.runtime is None else (given.runtime,)
