@@ -259,15 +259,14 @@ def _judged(
             joins="" if variant.bound_to_integers else JOINS.get(variant.backend, ""),
             wider=() if variant.bound_to_integers else WIDER.get(variant.backend, ()),
         )
-        names, unavailable = probed.kept.result.names, probed.unavailable
         sides = files.Sides(
-            samples.folder / SAMPLES,
-            evidence.reference.folder / OUTPUTS,
-            outputs,
-            probed.reference.folder / OUTPUTS,
-            on_probes,
-            names,
-            unavailable,
+            samples=samples.folder / SAMPLES,
+            reference=evidence.reference.folder / OUTPUTS,
+            outputs=outputs,
+            probes_reference=probed.reference.folder / OUTPUTS,
+            probes_outputs=on_probes,
+            names=probed.kept.result.names,
+            unavailable=probed.unavailable,
         )
         metric = None if evidence.metric is None else evidence.metric.load()
         judged = files.judge(sides, case, metric, samples.folder / "labels.npy", evidence.source_score)

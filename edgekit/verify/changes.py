@@ -35,7 +35,7 @@ def about(case: Case, found: Agreement, expected: Array, got: Array, *, shown: b
     little = moved.share <= movement.LEAST
     if little and moved.sqnr_db < movement.FOLLOWS_DB and not case.moving():
         return
-    if little and (told := _steps(case, found.output, expected, got, moved.sqnr_db)):
+    if little and (told := _steps(case, found.output, expected, got, moved)):
         yield "fail" if moved.sqnr_db < FLOOR_DB and not shown else "warn", told
         return
     if moved.sqnr_db < FLOOR_DB and (not little or expected[0].size <= MEASURES):
@@ -48,17 +48,17 @@ def about(case: Case, found: Agreement, expected: Array, got: Array, *, shown: b
         yield "warn", f"{share}: SQNR {found.varying_sqnr_db:.1f} dB of what changes from sample to sample"
 
 
-def _steps(case: Case, output: str, expected: Array, got: Array, left_db: float) -> str:
+def _steps(case: Case, output: str, expected: Array, got: Array, moved: movement.Movement) -> str:
     """What is to be said of an output far from 0 of which little is left, for its steps are as wide as what changes.
 
     What else loses that little, such as a layer in front, need not matter: it is a hundredth of the output's energy.
     """
-    made, variance = case.made.get(output), movement.far(expected)
+    made, left_db = case.made.get(output), moved.sqnr_db
     bounded = made.bounded if made else bool((np.abs(expected) <= 1).all())
-    if variance is None or bounded or left_db >= movement.FOLLOWS_DB:
+    if bounded or left_db >= movement.FOLLOWS_DB or not np.isfinite(expected).all():
         return ""
     width = movement.step(got)
-    if width and movement.stepped_db(variance, width) >= movement.FOLLOWS_DB:
+    if width and movement.stepped_db(moved.variance, width) >= movement.FOLLOWS_DB:
         return ""
     helps = f"; choose {' or '.join(case.wider)}" if case.wider else ""
     return f"output {output} has steps of {width:.3g}: {left_db:.1f} dB of what changes between samples are left{helps}"

@@ -30,10 +30,11 @@ LOOKED_AT = 64
 
 
 class Movement(NamedTuple):
-    """What changes in an output from sample to sample: its SQNR, and the share of the output's energy that it is."""
+    """What changes in an output from sample to sample: its SQNR, the share of the output's energy, and the variance."""
 
     sqnr_db: float
     share: float
+    variance: float
 
 
 def varying_sqnr_db(reference: Array, output: Array) -> float | None:
@@ -62,20 +63,8 @@ def moved(reference: Array, output: Array) -> Movement | None:
         energy += float(np.square(a).sum())
     if own <= ROUNDING * energy:
         return None
-    return Movement(IDENTICAL_DB if off == 0 else float(10 * np.log10(own / off)), own / energy)
-
-
-def far(values: Array) -> float | None:
-    """The variance of what changes from sample to sample in a float output ``[N, *shape]`` that lies far from 0.
-
-    None if the samples are few, if it changes as much as outputs do that lie around 0 (`LEAST`), or not at all.
-    """
-    if values.dtype.kind != "f" or not values.size or len(values) < FEWEST or not np.isfinite(values).all():
-        return None
-    own = energy = 0.0
-    for a, _ in _places(values, values, np.ones(len(values), bool)):
-        own, energy = own + float(np.square(a - a.mean(0)).sum()), energy + float(np.square(a).sum())
-    return own / values.size if ROUNDING * energy < own <= LEAST * energy else None
+    level_db = IDENTICAL_DB if off == 0 else float(10 * np.log10(own / off))
+    return Movement(level_db, own / energy, own / (int(known.sum()) * reference[0].size))
 
 
 def stepped_db(variance: float, width: float) -> float:

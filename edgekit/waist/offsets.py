@@ -6,8 +6,10 @@ such an input, or makes such an output, stays float; the layers between have ran
 
 from collections.abc import Iterable, Mapping
 
+import numpy as np
+
 from edgekit.waist.exact import MOVES, Wiring, bounded
-from edgekit.waist.movement import far, moves, stepped_db
+from edgekit.waist.movement import LEAST, moved, moves, stepped_db
 from edgekit.waist.tensors import Array
 
 READERS = "they read an input that lies far from 0 beside what it changes by"
@@ -34,12 +36,12 @@ def is_far(values: Array, last: int = BYTE, *, widest: float = 0.0) -> bool:
         last: the highest level of an integer tensor.
         widest: what the runtime's range of it spans, if it has one of its own.
     """
-    variance = far(values)
-    if variance is None:
+    found = moved(values, values) if np.isfinite(values).all() else None
+    if found is None or found.share > LEAST:
         return False
     low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
     spanned = high - low if last == BYTE else 2 * max(high, -low)  # integers of 16 bits lie around 0
-    return stepped_db(variance, max(spanned, widest) / last) < LEAST_DB
+    return stepped_db(found.variance, max(spanned, widest) / last) < LEAST_DB
 
 
 def outputs(wiring: Wiring, seen: Mapping[int, Array], last: int = BYTE) -> frozenset[int]:
